@@ -2,15 +2,14 @@
 /* WRMSR raises #GP(0) in deprivileged mode, whatever the register. */
 #include "test.h"
 
-	.globl	test_main
+	.globl test_main
 test_main:
 	PRIVILEGED(NO_EVENT, wrmsr)
 	ret
 
-	/* KERNEL_GS_BASE: writing it is harmless */
-	.globl	before_each
+	.globl before_each
 before_each:
-	movl	$0xc0000102, %ecx
-	xorl	%eax, %eax
-	xorl	%edx, %edx
+	movl $0xc0000102, %ecx
+	xorl %eax, %eax
+	xorl %edx, %edx
 	ret

@@ -146,7 +146,10 @@ rt_entry64:
 	jne	rt_no_cki
 
 	call	test_main
-
+	cmpl	$0, rt_cki
+	je	1f
+	set_pkrs 0
+1:
 	movq	$rt_pass, %rsi
 	call	rt_puts
 	movb	$0x10, %al

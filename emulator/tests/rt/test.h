@@ -134,7 +134,7 @@
 	check_refused \line
 	set_pkrs 0
 	cki_off
-	set_msr	MSR_PKRS, PKRS_GUEST
+	set_msr	MSR_PKRS, KEY_AD(4)
 	call	before_each
 	catch	\insn
 	check_equal ev_vector, \normal, \line
