@@ -28,7 +28,9 @@ rec {
   # A package function's result with `.override` for its arguments.
   makeOverridable = f: args:
     let result = f args; in
-    result // { override = changes: makeOverridable f (args // changes); };
+    if isAttrs result
+    then result // { override = changes: makeOverridable f (args // changes); }
+    else result;
 
   callPackageWith = scope: file: extra:
     let

@@ -30,6 +30,8 @@ alternative c++ g++
 alternative awk gawk
 alternative awk mawk
 alternative which which.debianutils
+alternative fakeroot fakeroot-sysv
+alternative faked faked-sysv
 
 # Nothing in a build reads these, and they are a third of some packages.
 rm -rf "$out/usr/share/doc" "$out/usr/share/man" "$out/usr/share/locale" "$out/usr/share/info" "$out/var" "$out/usr/share/lintian"

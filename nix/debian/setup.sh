@@ -7,10 +7,10 @@ export SOURCE_DATE_EPOCH=1 SHELL=/bin/bash CONFIG_SHELL=/bin/bash
 umask 022
 
 phase() { # NAME DEFAULT: runs the package's script for the phase
-	local script=${!1-$2}
-	[ -n "$script" ] || return 0
+	local commands=${!1-$2}
+	[ -n "$commands" ] || return 0
 	echo "-- $1"
-	eval "$script"
+	eval "$commands"
 }
 
 unpack() {
