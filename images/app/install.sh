@@ -29,8 +29,8 @@ cp $LD_LIBRARY_PATH/*.so* "$root$LD_LIBRARY_PATH/"
 # No service starts while an image is made.
 printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
-"$busybox" mount --rbind /dev "$root/dev"
-"$busybox" mount --rbind /proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --rbind /proc "$root/proc"
 
 # dpkg's thousand lines matter only when it fails.
 install() {
@@ -55,8 +55,8 @@ find "$root" \( -path "$root/dev" -o -path "$root/proc" \) -prune -o \
 	-exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 install --configure --pending
 
-"$busybox" umount -l "$root/dev"
-"$busybox" umount -l "$root/proc"
+umount -l "$root/dev"
+umount -l "$root/proc"
 rm -r "${root:?}$LD_LIBRARY_PATH" "$root/usr/sbin/policy-rc.d"
 
 # What holds times, or the order of the installation, and is made anew anyway.

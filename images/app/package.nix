@@ -4,14 +4,14 @@
 #
 # `plan` is the resolved list of packages that `cki-build` writes:
 # { packages = [ { package, version, suite, path, sha256, store, … } … ]; … }.
-{ lib, stdenv, pinned, dpkg, fakeroot, erofs-utils }:
+{ lib, stdenv, pinned, dpkg, fakeroot, erofs-utils, util-linux }:
 
 plan:
 
 stdenv.mkDerivation {
   name = "cki-app.erofs";
   dontUnpack = true;
-  nativeBuildInputs = [ dpkg fakeroot erofs-utils ];
+  nativeBuildInputs = [ dpkg fakeroot erofs-utils util-linux ];
   debs = map pinned plan.packages;
   installer = ./install.sh;
   buildPhase = ''

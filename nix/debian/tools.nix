@@ -21,7 +21,10 @@ builtins.mapAttrs tool {
   gnumake = [ "make" ];
   kmod = [ "kmod" ];
   lz4 = [ "lz4" ];
-  meson = [ "meson" ];
+  meson = [ "meson" "python3-setuptools" ];
+  pycotap = [ "python3-pycotap" ];
+  distlib = [ "python3-distlib" ];
+  dtc = [ "libfdt-dev" ];
   mtools = [ "mtools" ];
   ninja = [ "ninja-build" ];
   openssl = [ "libssl-dev" "openssl" ];
@@ -33,7 +36,7 @@ builtins.mapAttrs tool {
   rust-src = [ "rust-web-src" ];
   seabios = [ "seabios" ];
   syslinux = [ "syslinux" "syslinux-common" ];
-  util-linux = [ "util-linux" ];
+  util-linux = [ "util-linux" "mount" ];
   zlib = [ "zlib1g-dev" ];
   zstd = [ "zstd" ];
 }
