@@ -7,6 +7,7 @@ let
   qemu = debianLock.sources.qemu;
 
   callPackage = final.lib.callPackageWith (final // final.ckiPackages // {
+    rustSource = import ./rust-source.nix;
     # kernel.org's 6.12; the patch queue applies to it and to Debian's alike.
     linux-source = final.linux_6_12.src;
     qemu-source = final.fetchurl {

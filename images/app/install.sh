@@ -8,7 +8,8 @@ shift 2
 export LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/libfakeroot
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
-unset TMPDIR
+# fakeroot can: here archives do keep their owners.
+unset TMPDIR TAR_OPTIONS
 
 mkdir -p "$root"
 for d in bin sbin lib lib64; do

@@ -16,6 +16,7 @@ let
 
   scope = tools // packages // {
     inherit lib stdenv;
+    rustSource = import ../rust-source.nix;
     rustPlatform = import ./rust.nix { inherit lib stdenv inputs tools; };
     linux-source = import ./linux-source.nix { inherit stdenv tools; deb = inputs.pinned lock.sources.linux; };
     qemu-source = inputs.pinned lock.sources.qemu;

@@ -3,6 +3,8 @@ set -eu -o pipefail
 shopt -s nullglob
 
 export PATH=/usr/bin:/usr/sbin HOME=/build TMPDIR=/build LC_ALL=C TZ=UTC
+# The one uid of the namespace cannot give files away; archives keep no owners.
+export TAR_OPTIONS=--no-same-owner
 export SOURCE_DATE_EPOCH=1 SHELL=/bin/bash CONFIG_SHELL=/bin/bash
 umask 022
 
