@@ -84,14 +84,27 @@ pub fn read_directory(directory: &Path) -> Result<Vec<Source>, AptSourcesError> 
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(cause) => return Err(AptSourcesError::Read { file, cause }),
         };
-        sources.extend(if is_deb822 { parse_deb822(&text, &file)? } else { parse_one_line(&text, &file)? });
+        sources.extend(if is_deb822 {
+            parse_deb822(&text, &file)?
+        } else {
+            parse_one_line(&text, &file)?
+        });
     }
     Ok(sources)
 }
 
-fn source(uri: &str, suite: &str, components: &[String], signed_by: Option<&str>, file: &Path) -> Option<Source> {
+fn source(
+    uri: &str,
+    suite: &str,
+    components: &[String],
+    signed_by: Option<&str>,
+    file: &Path,
+) -> Option<Source> {
     let uri = uri.trim_end_matches('/');
-    if !["http://", "https://", "file:"].iter().any(|scheme| uri.starts_with(scheme)) {
+    if !["http://", "https://", "file:"]
+        .iter()
+        .any(|scheme| uri.starts_with(scheme))
+    {
         return None;
     }
     // Suites that end in a slash are flat archives without dists/: nothing of Debian's is there.
@@ -99,8 +112,16 @@ fn source(uri: &str, suite: &str, components: &[String], signed_by: Option<&str>
         return None;
     }
     // Fingerprints and keys inside the file are possible too; only keyring files can be given to gpgv.
-    let signed_by = signed_by.filter(|s| s.starts_with('/') && !s.contains(char::is_whitespace)).map(PathBuf::from);
-    Some(Source { uri: uri.into(), suite: suite.into(), components: components.to_vec(), signed_by, file: file.into() })
+    let signed_by = signed_by
+        .filter(|s| s.starts_with('/') && !s.contains(char::is_whitespace))
+        .map(PathBuf::from);
+    Some(Source {
+        uri: uri.into(),
+        suite: suite.into(),
+        components: components.to_vec(),
+        signed_by,
+        file: file.into(),
+    })
 }
 
 /// Reads the contents of a `.sources` file.
@@ -108,16 +129,21 @@ fn source(uri: &str, suite: &str, components: &[String], signed_by: Option<&str>
 /// # Errors
 /// [`AptSourcesError::Control`].
 pub fn parse_deb822(text: &str, file: &Path) -> Result<Vec<Source>, AptSourcesError> {
-    let paragraphs =
-        control::parse(text).map_err(|cause| AptSourcesError::Control { file: file.into(), cause })?;
+    let paragraphs = control::parse(text).map_err(|cause| AptSourcesError::Control {
+        file: file.into(),
+        cause,
+    })?;
     let mut sources = Vec::new();
     for p in &paragraphs {
         // Values as in apt's StringToBool.
         let disabled = p.get("Enabled").is_some_and(|v| {
-            ["no", "false", "without", "off", "disable", "0"].contains(&v.to_ascii_lowercase().as_str())
+            ["no", "false", "without", "off", "disable", "0"]
+                .contains(&v.to_ascii_lowercase().as_str())
         });
-        let architecture_fits = p.get("Architectures").is_none() || p.words("Architectures").any(|w| w == "amd64");
-        if disabled || !architecture_fits || !p.words("Types").any(|w| w == "deb" || w == "deb-src") {
+        let architecture_fits =
+            p.get("Architectures").is_none() || p.words("Architectures").any(|w| w == "amd64");
+        if disabled || !architecture_fits || !p.words("Types").any(|w| w == "deb" || w == "deb-src")
+        {
             continue;
         }
         let components: Vec<String> = p.words("Components").map(str::to_owned).collect();
@@ -140,7 +166,11 @@ pub fn parse_one_line(text: &str, file: &Path) -> Result<Vec<Source>, AptSources
         if line.is_empty() {
             continue;
         }
-        let refused = || AptSourcesError::Line { file: file.into(), line: number + 1, text: whole.into() };
+        let refused = || AptSourcesError::Line {
+            file: file.into(),
+            line: number + 1,
+            text: whole.into(),
+        };
         let (kind, rest) = line.split_once(char::is_whitespace).ok_or_else(refused)?;
         if kind != "deb" && kind != "deb-src" {
             return Err(refused());
@@ -151,10 +181,16 @@ pub fn parse_one_line(text: &str, file: &Path) -> Result<Vec<Source>, AptSources
         };
         // Options may have spaces around the brackets, but not around the equals sign.
         let option = |name: &str| {
-            options.split_whitespace().find_map(|o| o.split_once('=').filter(|(n, _)| *n == name).map(|(_, v)| v))
+            options.split_whitespace().find_map(|o| {
+                o.split_once('=')
+                    .filter(|(n, _)| *n == name)
+                    .map(|(_, v)| v)
+            })
         };
         let words: Vec<&str> = rest.split_whitespace().collect();
-        let [uri, suite, components @ ..] = &words[..] else { return Err(refused()) };
+        let [uri, suite, components @ ..] = &words[..] else {
+            return Err(refused());
+        };
         if option("arch").is_some_and(|list| !list.split(',').any(|a| a == "amd64")) {
             continue;
         }
@@ -167,14 +203,32 @@ pub fn parse_one_line(text: &str, file: &Path) -> Result<Vec<Source>, AptSources
 /// The suite that a backports, updates or proposed suite belongs to: `bookworm` for `bookworm-backports`.
 #[must_use]
 pub fn main_suite(suite: &str) -> &str {
-    const SUFFIXES: [&str; 4] = ["-backports-sloppy", "-backports", "-proposed-updates", "-updates"];
-    SUFFIXES.iter().find_map(|suffix| suite.strip_suffix(suffix)).unwrap_or(suite)
+    const SUFFIXES: [&str; 4] = [
+        "-backports-sloppy",
+        "-backports",
+        "-proposed-updates",
+        "-updates",
+    ];
+    SUFFIXES
+        .iter()
+        .find_map(|suffix| suite.strip_suffix(suffix))
+        .unwrap_or(suite)
 }
 
 /// Names of suites that only the Debian archive itself uses. An archive that serves one of them serves the others too, so a
 /// machine with another release of Debian needs no further configuration.
 const DEBIAN_SUITES: &[&str] = &[
-    "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldoldstable", "oldstable", "stable", "testing", "unstable",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
 ];
 
 /// The archives to try for a component of a suite, best first, without repetition: those configured for it; else those
@@ -183,7 +237,10 @@ const DEBIAN_SUITES: &[&str] = &[
 pub fn archives_for<'a>(sources: &'a [Source], suite: &str, component: &str) -> Vec<&'a Source> {
     let serving = |fits: &dyn Fn(&str) -> bool| {
         let mut found: Vec<&Source> = Vec::new();
-        for source in sources.iter().filter(|s| s.components.iter().any(|c| c == component) && fits(&s.suite)) {
+        for source in sources
+            .iter()
+            .filter(|s| s.components.iter().any(|c| c == component) && fits(&s.suite))
+        {
             if !found.iter().any(|f| f.uri == source.uri) {
                 found.push(source);
             }
@@ -246,34 +303,77 @@ deb file:/srv/mirror bookworm-backports main
     }
 
     fn uris<'a>(sources: &'a [Source], suite: &str) -> Vec<&'a str> {
-        archives_for(sources, suite, "main").iter().map(|s| s.uri.as_str()).collect()
+        archives_for(sources, suite, "main")
+            .iter()
+            .map(|s| s.uri.as_str())
+            .collect()
     }
 
     #[test]
     fn both_formats_are_read_without_what_is_disabled_or_of_no_use() {
         let suites: Vec<_> = deb822().into_iter().map(|s| s.suite).collect();
-        assert_eq!(suites, ["bookworm", "bookworm-updates", "bookworm-security"]);
-        assert_eq!(deb822()[0].signed_by.as_deref(), Some(Path::new("/usr/share/keyrings/debian-archive-keyring.gpg")));
+        assert_eq!(
+            suites,
+            ["bookworm", "bookworm-updates", "bookworm-security"]
+        );
+        assert_eq!(
+            deb822()[0].signed_by.as_deref(),
+            Some(Path::new("/usr/share/keyrings/debian-archive-keyring.gpg"))
+        );
         assert_eq!(deb822()[2].signed_by, None);
         let sources = one_line();
         let found: Vec<_> = sources.iter().map(|s| s.uri.as_str()).collect();
-        assert_eq!(found, ["https://a.example.org/debian", "https://b.example.org/debian", "file:/srv/mirror"]);
+        assert_eq!(
+            found,
+            [
+                "https://a.example.org/debian",
+                "https://b.example.org/debian",
+                "file:/srv/mirror"
+            ]
+        );
         assert_eq!(sources[0].components, ["main", "contrib"]);
-        assert_eq!(sources[0].signed_by.as_deref(), Some(Path::new("/etc/k.gpg")));
+        assert_eq!(
+            sources[0].signed_by.as_deref(),
+            Some(Path::new("/etc/k.gpg"))
+        );
     }
 
     #[test]
     fn a_suite_that_is_not_configured_comes_from_the_archive_of_its_release() {
-        assert_eq!(uris(&deb822(), "bookworm"), ["http://mirror.example.org/debian"]);
-        assert_eq!(uris(&deb822(), "bookworm-backports"), ["http://mirror.example.org/debian"]);
-        assert_eq!(uris(&one_line(), "bookworm-backports"), ["file:/srv/mirror"]);
-        assert_eq!(uris(&one_line(), "bookworm"), ["https://a.example.org/debian", "https://b.example.org/debian"]);
+        assert_eq!(
+            uris(&deb822(), "bookworm"),
+            ["http://mirror.example.org/debian"]
+        );
+        assert_eq!(
+            uris(&deb822(), "bookworm-backports"),
+            ["http://mirror.example.org/debian"]
+        );
+        assert_eq!(
+            uris(&one_line(), "bookworm-backports"),
+            ["file:/srv/mirror"]
+        );
+        assert_eq!(
+            uris(&one_line(), "bookworm"),
+            [
+                "https://a.example.org/debian",
+                "https://b.example.org/debian"
+            ]
+        );
     }
 
     #[test]
     fn another_release_of_debian_serves_too_but_another_distribution_does_not() {
-        let list = |suite: &str| parse_one_line(&format!("deb http://x.example.org/debian {suite} main"), Path::new("t")).unwrap();
-        assert_eq!(uris(&list("trixie"), "bookworm"), ["http://x.example.org/debian"]);
+        let list = |suite: &str| {
+            parse_one_line(
+                &format!("deb http://x.example.org/debian {suite} main"),
+                Path::new("t"),
+            )
+            .unwrap()
+        };
+        assert_eq!(
+            uris(&list("trixie"), "bookworm"),
+            ["http://x.example.org/debian"]
+        );
         assert_eq!(uris(&list("jammy"), "bookworm"), [""; 0]);
         // The security archive has no releases in it.
         assert_eq!(uris(&list("trixie-security"), "bookworm"), [""; 0]);
@@ -281,9 +381,18 @@ deb file:/srv/mirror bookworm-backports main
 
     #[test]
     fn what_apt_would_refuse_is_refused_with_its_place() {
-        let error = parse_one_line("\ndebian http://example.org x main\n", Path::new("/etc/apt/sources.list")).unwrap_err();
-        assert!(error.to_string().contains("/etc/apt/sources.list, line 2"), "{error}");
-        assert!(parse_one_line("deb [arch=amd64 http://example.org x main", Path::new("t")).is_err());
+        let error = parse_one_line(
+            "\ndebian http://example.org x main\n",
+            Path::new("/etc/apt/sources.list"),
+        )
+        .unwrap_err();
+        assert!(
+            error.to_string().contains("/etc/apt/sources.list, line 2"),
+            "{error}"
+        );
+        assert!(
+            parse_one_line("deb [arch=amd64 http://example.org x main", Path::new("t")).is_err()
+        );
         assert!(parse_one_line("deb http://example.org", Path::new("t")).is_err());
         assert!(parse_deb822("Types deb\n", Path::new("t")).is_err());
     }
@@ -301,8 +410,16 @@ deb file:/srv/mirror bookworm-backports main
         let found = read_directory(dir.path()).unwrap();
         assert_eq!(
             uris(&found, "bookworm"),
-            ["http://first.example.org/debian", "http://mirror.example.org/debian", "http://third.example.org/debian"]
+            [
+                "http://first.example.org/debian",
+                "http://mirror.example.org/debian",
+                "http://third.example.org/debian"
+            ]
         );
-        assert!(read_directory(Path::new("/nonexistent")).unwrap().is_empty());
+        assert!(
+            read_directory(Path::new("/nonexistent"))
+                .unwrap()
+                .is_empty()
+        );
     }
 }

@@ -40,12 +40,18 @@ impl Paragraph {
     /// separated by `\n`, each without its leading white space.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.fields
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// Takes the value of a field out of the paragraph.
     pub fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.fields.iter().position(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        let at = self
+            .fields
+            .iter()
+            .position(|(n, _)| n.eq_ignore_ascii_case(name))?;
         Some(self.fields.swap_remove(at).1)
     }
 
@@ -66,12 +72,20 @@ pub struct Paragraphs<R> {
 impl<R: BufRead> Paragraphs<R> {
     /// Reads every field.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, buffer: String::new(), keep: None }
+        Self {
+            input,
+            line: 0,
+            buffer: String::new(),
+            keep: None,
+        }
     }
 
     /// Reads only the fields of `keep` (written as in the file) and skips the others, which are most of an index.
     pub fn keeping(input: R, keep: &'static [&'static str]) -> Self {
-        Self { keep: Some(keep), ..Self::new(input) }
+        Self {
+            keep: Some(keep),
+            ..Self::new(input)
+        }
     }
 
     fn next_paragraph(&mut self) -> Result<Option<Paragraph>, ControlError> {
@@ -115,15 +129,23 @@ impl<R: BufRead> Paragraphs<R> {
             keep_current = self.keep.is_none_or(|keep| keep.contains(&name));
             if keep_current {
                 if paragraph.get(name).is_some() {
-                    return Err(ControlError::Duplicate { line: self.line, field: name.to_owned() });
+                    return Err(ControlError::Duplicate {
+                        line: self.line,
+                        field: name.to_owned(),
+                    });
                 }
-                paragraph.fields.push((name.to_owned(), value.trim().to_owned()));
+                paragraph
+                    .fields
+                    .push((name.to_owned(), value.trim().to_owned()));
             }
         }
     }
 
     fn syntax(&self) -> ControlError {
-        ControlError::Syntax { line: self.line, text: self.buffer.trim_end().to_owned() }
+        ControlError::Syntax {
+            line: self.line,
+            text: self.buffer.trim_end().to_owned(),
+        }
     }
 }
 
@@ -170,9 +192,14 @@ mod tests {
     #[test]
     fn skipped_fields_take_their_continuation_lines_with_them() {
         let text = "A: 1\nB: 2\n more\nC: 3\n\nB: only\n";
-        let all: Vec<_> = Paragraphs::keeping(text.as_bytes(), &["A", "C"]).map(Result::unwrap).collect();
+        let all: Vec<_> = Paragraphs::keeping(text.as_bytes(), &["A", "C"])
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(all.len(), 2);
-        assert_eq!((all[0].get("A"), all[0].get("B"), all[0].get("C")), (Some("1"), None, Some("3")));
+        assert_eq!(
+            (all[0].get("A"), all[0].get("B"), all[0].get("C")),
+            (Some("1"), None, Some("3"))
+        );
     }
 
     #[test]
@@ -186,6 +213,9 @@ mod tests {
         assert_eq!(line("A: 1\nB: 2\na: 3\n"), 3);
         assert_eq!(line("<html>\n"), 1);
         assert!(matches!(parse("A: \u{0}\n"), Ok(_)));
-        assert!(matches!(Paragraphs::new(&b"A: \xff\n"[..]).next(), Some(Err(ControlError::Read(_)))));
+        assert!(matches!(
+            Paragraphs::new(&b"A: \xff\n"[..]).next(),
+            Some(Err(ControlError::Read(_)))
+        ));
     }
 }

@@ -62,7 +62,10 @@ impl Constraint {
             .iter()
             .find_map(|(sign, operator)| text.strip_prefix(sign).map(|rest| (*operator, rest)))
             .ok_or_else(|| DependencyError::Operator(text.into()))?;
-        Ok(Self { operator, version: Version::parse(rest)? })
+        Ok(Self {
+            operator,
+            version: Version::parse(rest)?,
+        })
     }
 
     /// Whether `version` fulfils the constraint.
@@ -97,8 +100,14 @@ pub struct Term {
 impl Term {
     fn parse(text: &str) -> Self {
         match text.strip_prefix('!') {
-            Some(word) => Self { negated: true, word: word.into() },
-            None => Self { negated: false, word: text.into() },
+            Some(word) => Self {
+                negated: true,
+                word: word.into(),
+            },
+            None => Self {
+                negated: false,
+                word: text.into(),
+            },
         }
     }
 }
@@ -156,7 +165,10 @@ pub fn parse(field: &str) -> Result<Vec<Dependency>, DependencyError> {
         // A trailing comma is common and harmless.
         .filter(|group| !group.is_empty())
         .map(|group| {
-            let alternatives = group.split('|').map(Relation::parse).collect::<Result<_, _>>()?;
+            let alternatives = group
+                .split('|')
+                .map(Relation::parse)
+                .collect::<Result<_, _>>()?;
             Ok(Dependency { alternatives })
         })
         .collect()
@@ -166,13 +178,17 @@ pub fn parse(field: &str) -> Result<Vec<Dependency>, DependencyError> {
 #[must_use]
 pub fn is_package_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
 }
 
 impl Relation {
     fn parse(text: &str) -> Result<Self, DependencyError> {
         let text = text.trim();
-        let end = text.find(|c: char| c.is_whitespace() || "([<".contains(c)).unwrap_or(text.len());
+        let end = text
+            .find(|c: char| c.is_whitespace() || "([<".contains(c))
+            .unwrap_or(text.len());
         let (word, mut rest) = (&text[..end], text[end..].trim_start());
         let (name, qualifier) = match word.split_once(':') {
             Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
@@ -181,8 +197,13 @@ impl Relation {
         if !is_package_name(name) {
             return Err(DependencyError::Name(text.into()));
         }
-        let mut relation =
-            Self { name: name.into(), qualifier, constraint: None, architectures: Vec::new(), profiles: Vec::new() };
+        let mut relation = Self {
+            name: name.into(),
+            qualifier,
+            constraint: None,
+            architectures: Vec::new(),
+            profiles: Vec::new(),
+        };
         while let Some(open) = rest.chars().next() {
             let close = match open {
                 '(' => ')',
@@ -209,7 +230,8 @@ impl Relation {
     #[must_use]
     pub fn applies(&self, architecture: &str) -> bool {
         let matches = |term: &Term| {
-            term.word == architecture || ["any", "linux-any", &format!("any-{architecture}")].contains(&&*term.word)
+            term.word == architecture
+                || ["any", "linux-any", &format!("any-{architecture}")].contains(&&*term.word)
         };
         let architecture_fits = self.architectures.is_empty()
             || if self.architectures.iter().any(|term| term.negated) {
@@ -217,14 +239,20 @@ impl Relation {
             } else {
                 self.architectures.iter().any(matches)
             };
-        let profile_fits = self.profiles.is_empty() || self.profiles.iter().any(|all| all.iter().all(|t| t.negated));
+        let profile_fits = self.profiles.is_empty()
+            || self
+                .profiles
+                .iter()
+                .any(|all| all.iter().all(|t| t.negated));
         architecture_fits && profile_fits
     }
 
     /// Whether a package of `architecture` (or `all`) can fulfil the relation as far as the part after the colon goes.
     #[must_use]
     pub fn qualifier_fits(&self, architecture: &str) -> bool {
-        self.qualifier.as_deref().is_none_or(|q| q == "any" || q == "native" || q == architecture)
+        self.qualifier
+            .as_deref()
+            .is_none_or(|q| q == "any" || q == "native" || q == architecture)
     }
 }
 
@@ -265,8 +293,20 @@ mod tests {
         assert_eq!(all.len(), 3);
         assert_eq!(all[0].to_string(), "a (>= 1) | b");
         let b = &all[0].alternatives[1];
-        assert_eq!(b.architectures, [Term { negated: false, word: "amd64".into() }]);
-        assert_eq!(b.profiles, [[Term { negated: true, word: "nocheck".into() }]]);
+        assert_eq!(
+            b.architectures,
+            [Term {
+                negated: false,
+                word: "amd64".into()
+            }]
+        );
+        assert_eq!(
+            b.profiles,
+            [[Term {
+                negated: true,
+                word: "nocheck".into()
+            }]]
+        );
         assert_eq!(all[1].alternatives[0].qualifier.as_deref(), Some("any"));
         assert_eq!(all[2].to_string(), "libstdc++6 (<< 2:1~)");
     }
@@ -310,7 +350,9 @@ mod tests {
 
     #[test]
     fn malformed_dependencies_are_refused() {
-        for text in ["(>= 1)", "a (>= 1", "a (~ 1)", "a (>=)", "a b", "a | | b", "A", "a [amd64", "ä"] {
+        for text in [
+            "(>= 1)", "a (>= 1", "a (~ 1)", "a (>=)", "a b", "a | | b", "A", "a [amd64", "ä",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

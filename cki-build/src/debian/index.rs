@@ -45,7 +45,9 @@ impl SourcePackage {
     /// The upstream tarball: the file `*.orig.tar.*` that is neither a signature nor an additional component.
     #[must_use]
     pub fn upstream_tarball(&self) -> Option<&(String, String, u64)> {
-        self.files.iter().find(|(name, _, _)| name.contains(".orig.tar.") && !name.ends_with(".asc"))
+        self.files
+            .iter()
+            .find(|(name, _, _)| name.contains(".orig.tar.") && !name.ends_with(".asc"))
     }
 }
 
@@ -101,29 +103,48 @@ pub struct PackageIndex {
 }
 
 const FIELDS: &[&str] = &[
-    "Package", "Version", "Filename", "SHA256", "Size", "Depends", "Pre-Depends", "Provides", "Essential", "Priority",
+    "Package",
+    "Version",
+    "Filename",
+    "SHA256",
+    "Size",
+    "Depends",
+    "Pre-Depends",
+    "Provides",
+    "Essential",
+    "Priority",
 ];
 
 fn required(p: &mut Paragraph, field: &'static str) -> Result<String, IndexError> {
     let line = p.line;
-    p.take(field).filter(|v| !v.is_empty()).ok_or(IndexError::Field { line, field })
+    p.take(field)
+        .filter(|v| !v.is_empty())
+        .ok_or(IndexError::Field { line, field })
 }
 
 fn version_of(p: &mut Paragraph) -> Result<Version, IndexError> {
     let text = required(p, "Version")?;
-    Version::parse(&text).map_err(|cause| IndexError::Version { line: p.line, cause })
+    Version::parse(&text).map_err(|cause| IndexError::Version {
+        line: p.line,
+        cause,
+    })
 }
 
 /// Whether the text is a SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Whether a path from an archive's index stays below the directory it is joined to.
 #[must_use]
 pub fn is_relative_path(path: &str) -> bool {
-    !path.is_empty() && path.split('/').all(|part| !["", ".", ".."].contains(&part)) && !path.contains('\\')
+    !path.is_empty()
+        && path.split('/').all(|part| !["", ".", ".."].contains(&part))
+        && !path.contains('\\')
 }
 
 impl PackageIndex {
@@ -132,7 +153,11 @@ impl PackageIndex {
     /// # Errors
     /// See [`IndexError`].
     pub fn read(suite: &str, automatic: bool, input: impl BufRead) -> Result<Self, IndexError> {
-        let mut index = Self { suite: suite.into(), automatic, ..Self::default() };
+        let mut index = Self {
+            suite: suite.into(),
+            automatic,
+            ..Self::default()
+        };
         for paragraph in Paragraphs::keeping(input, FIELDS) {
             index.add(paragraph?)?;
         }
@@ -147,30 +172,56 @@ impl PackageIndex {
         let line = p.line;
         let name = required(&mut p, "Package")?;
         if !dependency::is_package_name(&name) {
-            return Err(IndexError::Field { line, field: "Package" });
+            return Err(IndexError::Field {
+                line,
+                field: "Package",
+            });
         }
         let version = version_of(&mut p)?;
         let path = required(&mut p, "Filename")?;
         if !is_relative_path(&path) {
-            return Err(IndexError::Field { line, field: "Filename" });
+            return Err(IndexError::Field {
+                line,
+                field: "Filename",
+            });
         }
         let sha256 = required(&mut p, "SHA256")?;
         if !is_sha256(&sha256) {
-            return Err(IndexError::Field { line, field: "SHA256" });
+            return Err(IndexError::Field {
+                line,
+                field: "SHA256",
+            });
         }
-        let size = required(&mut p, "Size")?.parse().map_err(|_| IndexError::Field { line, field: "Size" })?;
+        let size = required(&mut p, "Size")?
+            .parse()
+            .map_err(|_| IndexError::Field {
+                line,
+                field: "Size",
+            })?;
         let mut depends = p.take("Pre-Depends").unwrap_or_default();
         if let Some(more) = p.take("Depends") {
-            depends = if depends.is_empty() { more } else { format!("{depends}, {more}") };
+            depends = if depends.is_empty() {
+                more
+            } else {
+                format!("{depends}, {more}")
+            };
         }
         let at = self.packages.len();
         if let Some(provides) = p.take("Provides") {
-            let relations = dependency::parse(&provides)
-                .map_err(|cause| IndexError::Provides { package: name.clone(), cause })?;
+            let relations = dependency::parse(&provides).map_err(|cause| IndexError::Provides {
+                package: name.clone(),
+                cause,
+            })?;
             for relation in relations.into_iter().flat_map(|group| group.alternatives) {
                 // Only `=` is allowed here (Policy 7.5).
                 let version = relation.constraint.map(|c| c.version);
-                self.provided.entry(relation.name).or_default().push(Provider { package: at, version });
+                self.provided
+                    .entry(relation.name)
+                    .or_default()
+                    .push(Provider {
+                        package: at,
+                        version,
+                    });
             }
         }
         let priority = match p.get("Priority").unwrap_or("") {
@@ -182,13 +233,26 @@ impl PackageIndex {
         };
         let essential = p.get("Essential") == Some("yes");
         self.by_name.entry(name.clone()).or_default().push(at);
-        self.packages.push(Package { name, version, path, sha256, size, depends, essential, priority });
+        self.packages.push(Package {
+            name,
+            version,
+            path,
+            sha256,
+            size,
+            depends,
+            essential,
+            priority,
+        });
         Ok(())
     }
 
     /// Versions of a package, newest first.
     pub fn versions<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Package> + use<'a> {
-        self.by_name.get(name).into_iter().flatten().map(|i| &self.packages[*i])
+        self.by_name
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|i| &self.packages[*i])
     }
 
     /// Packages that provide a virtual name with the version they provide it in, in the order of priority and name, so that
@@ -201,7 +265,11 @@ impl PackageIndex {
             .into_iter()
             .flatten()
             .map(|p| (&self.packages[p.package], p.version.as_ref()))
-            .filter(|(p, _)| self.versions(&p.name).next().is_some_and(|newest| newest.version == p.version))
+            .filter(|(p, _)| {
+                self.versions(&p.name)
+                    .next()
+                    .is_some_and(|newest| newest.version == p.version)
+            })
             .collect();
         found.sort_by(|(a, _), (b, _)| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
         found
@@ -209,14 +277,21 @@ impl PackageIndex {
 
     /// All names of real and virtual packages.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().chain(self.provided.keys()).map(String::as_str)
+        self.by_name
+            .keys()
+            .chain(self.provided.keys())
+            .map(String::as_str)
     }
 
     /// Names of the packages with `Essential: yes`, in alphabetical order.
     #[must_use]
     pub fn essential(&self) -> Vec<&str> {
         let newest = |list: &Vec<usize>| list.first().is_some_and(|i| self.packages[*i].essential);
-        self.by_name.iter().filter(|(_, list)| newest(list)).map(|(name, _)| name.as_str()).collect()
+        self.by_name
+            .iter()
+            .filter(|(_, list)| newest(list))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// Number of packages, all versions counted.
@@ -245,20 +320,42 @@ pub fn read_sources(name: &str, input: impl BufRead) -> Result<Vec<SourcePackage
             continue;
         }
         let line = p.line;
-        let malformed = || IndexError::Field { line, field: "Checksums-Sha256" };
+        let malformed = || IndexError::Field {
+            line,
+            field: "Checksums-Sha256",
+        };
         let directory = required(&mut p, "Directory")?;
         if !is_relative_path(&directory) {
-            return Err(IndexError::Field { line, field: "Directory" });
+            return Err(IndexError::Field {
+                line,
+                field: "Directory",
+            });
         }
         let mut files = Vec::new();
-        for row in p.get("Checksums-Sha256").unwrap_or("").lines().filter(|row| !row.is_empty()) {
-            let [hash, size, file] = row.split_whitespace().collect::<Vec<_>>()[..] else { return Err(malformed()) };
+        for row in p
+            .get("Checksums-Sha256")
+            .unwrap_or("")
+            .lines()
+            .filter(|row| !row.is_empty())
+        {
+            let [hash, size, file] = row.split_whitespace().collect::<Vec<_>>()[..] else {
+                return Err(malformed());
+            };
             if !is_sha256(hash) || !is_relative_path(file) || file.contains('/') {
                 return Err(malformed());
             }
-            files.push((file.to_owned(), hash.to_owned(), size.parse().map_err(|_| malformed())?));
+            files.push((
+                file.to_owned(),
+                hash.to_owned(),
+                size.parse().map_err(|_| malformed())?,
+            ));
         }
-        found.push(SourcePackage { name: name.into(), version: version_of(&mut p)?, directory, files });
+        found.push(SourcePackage {
+            name: name.into(),
+            version: version_of(&mut p)?,
+            directory,
+            files,
+        });
     }
     found.sort_by(|a, b| b.version.cmp(&a.version));
     Ok(found)
@@ -274,7 +371,9 @@ pub(crate) mod tests {
         for line in lines {
             let mut parts = line.split('|').map(str::trim);
             let (name, version) = parts.next().unwrap().split_once(' ').unwrap();
-            text += &format!("Package: {name}\nVersion: {version}\nFilename: pool/main/{name}_{version}_amd64.deb\n");
+            text += &format!(
+                "Package: {name}\nVersion: {version}\nFilename: pool/main/{name}_{version}_amd64.deb\n"
+            );
             text += &format!("Size: 10\nSHA256: {}\n", "0".repeat(64));
             for field in parts {
                 text += &format!("{}\n", field.replace(" or ", " | "));
@@ -286,7 +385,16 @@ pub(crate) mod tests {
 
     #[test]
     fn versions_come_newest_first_and_fields_are_kept() {
-        let index = index("s", true, &["a 1~rc1", "a 2 | Essential: yes | Depends: b | Pre-Depends: c", "a 1", "b 1"]);
+        let index = index(
+            "s",
+            true,
+            &[
+                "a 1~rc1",
+                "a 2 | Essential: yes | Depends: b | Pre-Depends: c",
+                "a 1",
+                "b 1",
+            ],
+        );
         let versions: Vec<_> = index.versions("a").map(|p| p.version.as_str()).collect();
         assert_eq!(versions, ["2", "1", "1~rc1"]);
         assert_eq!(index.versions("a").next().unwrap().depends, "c, b");
@@ -296,28 +404,60 @@ pub(crate) mod tests {
 
     #[test]
     fn providers_are_ordered_by_priority_and_name() {
-        let index = index("s", true, &[
-            "zawk 1 | Provides: awk",
-            "gawk 2 | Provides: awk (= 5), x",
-            "gawk 1 | Provides: awk",
-            "mawk 1 | Provides: awk | Priority: required",
-        ]);
-        let names: Vec<_> = index.providers("awk").iter().map(|(p, v)| format!("{} {v:?}", p.name)).collect();
+        let index = index(
+            "s",
+            true,
+            &[
+                "zawk 1 | Provides: awk",
+                "gawk 2 | Provides: awk (= 5), x",
+                "gawk 1 | Provides: awk",
+                "mawk 1 | Provides: awk | Priority: required",
+            ],
+        );
+        let names: Vec<_> = index
+            .providers("awk")
+            .iter()
+            .map(|(p, v)| format!("{} {v:?}", p.name))
+            .collect();
         assert_eq!(names.len(), 3);
-        assert!(names[0].starts_with("mawk None") && names[1].starts_with("gawk Some") && names[2].starts_with("zawk"));
+        assert!(
+            names[0].starts_with("mawk None")
+                && names[1].starts_with("gawk Some")
+                && names[2].starts_with("zawk")
+        );
     }
 
     #[test]
     fn an_index_that_points_out_of_the_archive_is_refused() {
         let hash = "0".repeat(64);
-        let text = |path: &str, hash: &str| format!("Package: a\nVersion: 1\nFilename: {path}\nSHA256: {hash}\nSize: 1\n");
+        let text = |path: &str, hash: &str| {
+            format!("Package: a\nVersion: 1\nFilename: {path}\nSHA256: {hash}\nSize: 1\n")
+        };
         let read = |text: String| PackageIndex::read("s", true, text.as_bytes());
         assert!(read(text("pool/a.deb", &hash)).is_ok());
         for path in ["../a.deb", "/etc/passwd", "pool/../../x", "pool//a", ""] {
-            assert!(matches!(read(text(path, &hash)), Err(IndexError::Field { field: "Filename", .. })), "{path}");
+            assert!(
+                matches!(
+                    read(text(path, &hash)),
+                    Err(IndexError::Field {
+                        field: "Filename",
+                        ..
+                    })
+                ),
+                "{path}"
+            );
         }
         for hash in ["", "00", &"g".repeat(64), &"A".repeat(64)] {
-            assert!(matches!(read(text("pool/a", hash)), Err(IndexError::Field { field: "SHA256", .. })), "{hash}");
+            assert!(
+                matches!(
+                    read(text("pool/a", hash)),
+                    Err(IndexError::Field {
+                        field: "SHA256",
+                        ..
+                    })
+                ),
+                "{hash}"
+            );
         }
     }
 
@@ -332,6 +472,9 @@ pub(crate) mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].version.as_str(), "1-2");
         assert!(found[0].upstream_tarball().is_none());
-        assert_eq!(found[1].upstream_tarball().unwrap(), &("q_1.orig.tar.xz".to_owned(), hash, 20));
+        assert_eq!(
+            found[1].upstream_tarball().unwrap(),
+            &("q_1.orig.tar.xz".to_owned(), hash, 20)
+        );
     }
 }

@@ -45,10 +45,14 @@ pub struct Release {
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     /// `gpgv` cannot be started because it does not exist.
-    #[error("gpgv, which checks the archive's signature, is not installed; install it with `apt-get install gpgv`")]
+    #[error(
+        "gpgv, which checks the archive's signature, is not installed; install it with `apt-get install gpgv`"
+    )]
     NoGpgv,
     /// The keyring does not exist.
-    #[error("the archive's keys {0} are missing; install them with `apt-get install debian-archive-keyring`")]
+    #[error(
+        "the archive's keys {0} are missing; install them with `apt-get install debian-archive-keyring`"
+    )]
     NoKeyring(PathBuf),
     /// gpgv could not be run.
     #[error("cannot run gpgv: {0}")]
@@ -83,7 +87,9 @@ pub enum ReleaseError {
         what: String,
     },
     /// The mirror serves another suite's file under this suite's name.
-    #[error("{file} is of the suite '{found}', not '{wanted}': the mirror is broken or tampered with; use another one with `--mirror URL`")]
+    #[error(
+        "{file} is of the suite '{found}', not '{wanted}': the mirror is broken or tampered with; use another one with `--mirror URL`"
+    )]
     WrongSuite {
         /// The file.
         file: String,
@@ -110,7 +116,10 @@ impl Default for Verifier {
 impl Verifier {
     /// Trusts the keys in `keyring` and no others.
     pub fn new(keyring: impl Into<PathBuf>) -> Self {
-        Self { keyring: keyring.into(), gpgv: "gpgv".into() }
+        Self {
+            keyring: keyring.into(),
+            gpgv: "gpgv".into(),
+        }
     }
 
     /// Uses another program than the `gpgv` in `PATH`.
@@ -143,13 +152,22 @@ impl Verifier {
             _ => ReleaseError::Run(e),
         })?;
         let status = String::from_utf8_lossy(&output.stderr);
-        let bad = |detail: String| ReleaseError::BadSignature { file: label.into(), keyring: self.keyring.clone(), detail };
+        let bad = |detail: String| ReleaseError::BadSignature {
+            file: label.into(),
+            keyring: self.keyring.clone(),
+            detail,
+        };
         judge(&status).map_err(bad)?;
-        let text = String::from_utf8(output.stdout).map_err(|_| bad("the signed text is not UTF-8".into()))?;
+        let text = String::from_utf8(output.stdout)
+            .map_err(|_| bad("the signed text is not UTF-8".into()))?;
         let release = Release::parse(&text, label)?;
         if release.codename != suite && release.suite.as_deref() != Some(suite) {
             let (wanted, found) = (suite.to_owned(), release.codename);
-            return Err(ReleaseError::WrongSuite { file: label.into(), wanted, found });
+            return Err(ReleaseError::WrongSuite {
+                file: label.into(),
+                wanted,
+                found,
+            });
         }
         Ok(release)
     }
@@ -170,13 +188,22 @@ fn judge(status: &str) -> Result<(), String> {
     if words.contains(&"GOODSIG") && words.contains(&"VALIDSIG") {
         return Ok(());
     }
-    Err(match words.iter().find(|w| ["EXPKEYSIG", "EXPSIG", "REVKEYSIG", "NO_PUBKEY", "NODATA"].contains(w)) {
-        Some(&"NO_PUBKEY") => "signed by an unknown key".into(),
-        Some(&"NODATA") => "not signed at all".into(),
-        Some(&"REVKEYSIG") => "signed by a revoked key".into(),
-        Some(_) => "signed by an expired key".into(),
-        None => status.lines().last().unwrap_or("gpgv said nothing").to_owned(),
-    })
+    Err(
+        match words
+            .iter()
+            .find(|w| ["EXPKEYSIG", "EXPSIG", "REVKEYSIG", "NO_PUBKEY", "NODATA"].contains(w))
+        {
+            Some(&"NO_PUBKEY") => "signed by an unknown key".into(),
+            Some(&"NODATA") => "not signed at all".into(),
+            Some(&"REVKEYSIG") => "signed by a revoked key".into(),
+            Some(_) => "signed by an expired key".into(),
+            None => status
+                .lines()
+                .last()
+                .unwrap_or("gpgv said nothing")
+                .to_owned(),
+        },
+    )
 }
 
 impl Release {
@@ -185,19 +212,37 @@ impl Release {
     /// # Errors
     /// [`ReleaseError::Control`] and [`ReleaseError::Malformed`].
     pub fn parse(text: &str, label: &str) -> Result<Self, ReleaseError> {
-        let malformed = |what: &str| ReleaseError::Malformed { file: label.into(), what: what.into() };
-        let paragraphs =
-            control::parse(text).map_err(|cause| ReleaseError::Control { file: label.into(), cause })?;
+        let malformed = |what: &str| ReleaseError::Malformed {
+            file: label.into(),
+            what: what.into(),
+        };
+        let paragraphs = control::parse(text).map_err(|cause| ReleaseError::Control {
+            file: label.into(),
+            cause,
+        })?;
         let p = paragraphs.first().ok_or_else(|| malformed("everything"))?;
         let field = |name: &str| p.get(name).map(str::to_owned);
         let mut files = BTreeMap::new();
-        for row in p.get("SHA256").ok_or_else(|| malformed("SHA256"))?.lines().filter(|row| !row.is_empty()) {
-            let [hash, size, path] = row.split_whitespace().collect::<Vec<_>>()[..] else { return Err(malformed(row)) };
+        for row in p
+            .get("SHA256")
+            .ok_or_else(|| malformed("SHA256"))?
+            .lines()
+            .filter(|row| !row.is_empty())
+        {
+            let [hash, size, path] = row.split_whitespace().collect::<Vec<_>>()[..] else {
+                return Err(malformed(row));
+            };
             let size = size.parse().map_err(|_| malformed(row))?;
             if !is_sha256(hash) || !is_relative_path(path) {
                 return Err(malformed(row));
             }
-            files.insert(path.to_owned(), ReleaseFile { sha256: hash.into(), size });
+            files.insert(
+                path.to_owned(),
+                ReleaseFile {
+                    sha256: hash.into(),
+                    size,
+                },
+            );
         }
         Ok(Self {
             codename: field("Codename").ok_or_else(|| malformed("Codename"))?,
@@ -212,7 +257,10 @@ impl Release {
     /// Whether the archive itself says that this file is too old to be believed at `now`.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
-        self.valid_until.as_deref().and_then(parse_date).is_some_and(|end| end < now)
+        self.valid_until
+            .as_deref()
+            .and_then(parse_date)
+            .is_some_and(|end| end < now)
     }
 }
 
@@ -227,9 +275,14 @@ pub fn parse_date(text: &str) -> Option<SystemTime> {
 pub fn snapshot_stamp(date: &str) -> Option<String> {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     parse_date(date)?;
-    let [_, day, month, year, time, _] = date.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+    let [_, day, month, year, time, _] = date.split_whitespace().collect::<Vec<_>>()[..] else {
+        return None;
+    };
     let month = MONTHS.find(month)? / 3 + 1;
-    Some(format!("{year}{month:02}{day:0>2}T{}Z", time.replace(':', "")))
+    Some(format!(
+        "{year}{month:02}{day:0>2}T{}Z",
+        time.replace(':', "")
+    ))
 }
 
 #[cfg(test)]
@@ -249,16 +302,32 @@ mod tests {
     #[test]
     fn fields_and_the_file_list_are_read() {
         let release = Release::parse(&text(), "t").unwrap();
-        assert_eq!((release.codename.as_str(), release.version.as_deref()), ("bookworm", Some("12.15")));
+        assert_eq!(
+            (release.codename.as_str(), release.version.as_deref()),
+            ("bookworm", Some("12.15"))
+        );
         let file = &release.files["main/binary-amd64/Packages.xz"];
-        assert_eq!((file.size, file.sha256.as_str()), (8_790_396, "a".repeat(64).as_str()));
+        assert_eq!(
+            (file.size, file.sha256.as_str()),
+            (8_790_396, "a".repeat(64).as_str())
+        );
         assert_eq!(release.files.len(), 2);
     }
 
     #[test]
     fn a_file_list_with_bad_rows_is_refused() {
-        for (from, to) in [("8790396", "many"), ("main/x", "../x"), ("main/x", "a b"), ("aaaa", "AAAA"), ("SHA256:", "SHA1:"), ("Codename", "C")] {
-            assert!(Release::parse(&text().replacen(from, to, 1), "t").is_err(), "{from} -> {to}");
+        for (from, to) in [
+            ("8790396", "many"),
+            ("main/x", "../x"),
+            ("main/x", "a b"),
+            ("aaaa", "AAAA"),
+            ("SHA256:", "SHA1:"),
+            ("Codename", "C"),
+        ] {
+            assert!(
+                Release::parse(&text().replacen(from, to, 1), "t").is_err(),
+                "{from} -> {to}"
+            );
         }
     }
 
@@ -274,7 +343,10 @@ mod tests {
 
     #[test]
     fn a_date_gives_the_name_of_a_snapshot() {
-        assert_eq!(snapshot_stamp("Sat, 11 Jul 2026 10:16:37 UTC").as_deref(), Some("20260711T101637Z"));
+        assert_eq!(
+            snapshot_stamp("Sat, 11 Jul 2026 10:16:37 UTC").as_deref(),
+            Some("20260711T101637Z")
+        );
         assert_eq!(snapshot_stamp("yesterday"), None);
     }
 
@@ -284,9 +356,18 @@ mod tests {
         assert!(judge(good).is_ok());
         assert!(judge(&format!("[GNUPG:] ERRSIG 2\n[GNUPG:] NO_PUBKEY 2\n{good}")).is_ok());
         assert!(judge(&format!("{good}[GNUPG:] BADSIG 3 x\n")).is_err());
-        assert_eq!(judge("[GNUPG:] EXPKEYSIG 1 x\n[GNUPG:] VALIDSIG 1\n").unwrap_err(), "signed by an expired key");
-        assert_eq!(judge("[GNUPG:] NO_PUBKEY 2\n").unwrap_err(), "signed by an unknown key");
-        assert_eq!(judge("[GNUPG:] NODATA 1\n").unwrap_err(), "not signed at all");
+        assert_eq!(
+            judge("[GNUPG:] EXPKEYSIG 1 x\n[GNUPG:] VALIDSIG 1\n").unwrap_err(),
+            "signed by an expired key"
+        );
+        assert_eq!(
+            judge("[GNUPG:] NO_PUBKEY 2\n").unwrap_err(),
+            "signed by an unknown key"
+        );
+        assert_eq!(
+            judge("[GNUPG:] NODATA 1\n").unwrap_err(),
+            "not signed at all"
+        );
         // Text of the file cannot pass for a status line: those start with the prefix.
         assert!(judge("GOODSIG VALIDSIG\n").is_err());
     }
@@ -294,15 +375,36 @@ mod tests {
     #[test]
     fn gpgv_is_asked_for_status_lines_and_the_signed_text() {
         let command = Verifier::new("/k.gpg").command(Path::new("/f"));
-        assert_eq!(command.argv(), ["gpgv", "--status-fd", "2", "--keyring", "/k.gpg", "--output", "-", "/f"]);
+        assert_eq!(
+            command.argv(),
+            [
+                "gpgv",
+                "--status-fd",
+                "2",
+                "--keyring",
+                "/k.gpg",
+                "--output",
+                "-",
+                "/f"
+            ]
+        );
     }
 
     #[test]
     fn missing_tools_are_named_with_the_command_that_installs_them() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let no_keyring = Verifier::new("/nonexistent/k.gpg").open(file.path(), "s", "f").unwrap_err();
-        assert!(no_keyring.to_string().contains("apt-get install debian-archive-keyring"));
-        let no_gpgv = Verifier::new(file.path()).with_gpgv("/nonexistent/gpgv").open(file.path(), "s", "f").unwrap_err();
+        let no_keyring = Verifier::new("/nonexistent/k.gpg")
+            .open(file.path(), "s", "f")
+            .unwrap_err();
+        assert!(
+            no_keyring
+                .to_string()
+                .contains("apt-get install debian-archive-keyring")
+        );
+        let no_gpgv = Verifier::new(file.path())
+            .with_gpgv("/nonexistent/gpgv")
+            .open(file.path(), "s", "f")
+            .unwrap_err();
         assert!(no_gpgv.to_string().contains("apt-get install gpgv"));
     }
 }

@@ -32,7 +32,12 @@ impl Want {
     /// Any version from any automatic suite.
     #[must_use]
     pub fn any(name: &str, asked_by: &str) -> Self {
-        Self { name: name.into(), constraint: None, suite: None, asked_by: asked_by.into() }
+        Self {
+            name: name.into(),
+            constraint: None,
+            suite: None,
+            asked_by: asked_by.into(),
+        }
     }
 }
 
@@ -114,7 +119,9 @@ pub enum ResolveError {
         cause: DependencyError,
     },
     /// A kept package depends on one that is not kept.
-    #[error("{package} is pinned, but its dependency {dependency} is not; `cki-build lock --update` resolves everything anew")]
+    #[error(
+        "{package} is pinned, but its dependency {dependency} is not; `cki-build lock --update` resolves everything anew"
+    )]
     Incomplete {
         /// The package's name.
         package: String,
@@ -187,8 +194,15 @@ impl<'a> Run<'a, '_> {
             architectures: Vec::new(),
             profiles: Vec::new(),
         };
-        let group = Dependency { alternatives: vec![relation] };
-        self.satisfy(&group, &want.asked_by, want.suite.as_deref(), want.suite.is_some())
+        let group = Dependency {
+            alternatives: vec![relation],
+        };
+        self.satisfy(
+            &group,
+            &want.asked_by,
+            want.suite.as_deref(),
+            want.suite.is_some(),
+        )
     }
 
     /// Decides which package fulfils a dependency and returns its name. `suite` is searched even if it is not automatic,
@@ -213,7 +227,11 @@ impl<'a> Run<'a, '_> {
         };
         if !self.chosen.contains_key(&name) {
             let selected = match found {
-                Some((suite, package)) => Selected { version: package.version.clone(), suite: suite.into(), found },
+                Some((suite, package)) => Selected {
+                    version: package.version.clone(),
+                    suite: suite.into(),
+                    found,
+                },
                 None => self.selected_from_kept(&name),
             };
             self.chosen.insert(name.clone(), selected);
@@ -225,7 +243,11 @@ impl<'a> Run<'a, '_> {
 
     fn selected_from_kept(&self, name: &str) -> Selected<'a> {
         let kept = &self.kept[name];
-        Selected { version: kept.version.clone(), suite: kept.suite.clone(), found: None }
+        Selected {
+            version: kept.version.clone(),
+            suite: kept.suite.clone(),
+            found: None,
+        }
     }
 
     /// Adds the packages that fulfil one relation, best first: the package of that name, then providers. The second part
@@ -237,11 +259,22 @@ impl<'a> Run<'a, '_> {
         only: bool,
         options: &mut Vec<(String, Option<(&'a str, &'a Package)>)>,
     ) {
-        let accepts = |version: &Version| relation.constraint.as_ref().is_none_or(|c| c.accepts(version));
+        let accepts = |version: &Version| {
+            relation
+                .constraint
+                .as_ref()
+                .is_none_or(|c| c.accepts(version))
+        };
         let suite_fits = |its: &str| !only || suite == Some(its);
         let indexes: Vec<&'a PackageIndex> = {
-            let automatic = self.indexes.iter().filter(|i| i.automatic && suite_fits(&i.suite));
-            let other = self.indexes.iter().filter(|i| !i.automatic && suite == Some(i.suite.as_str()));
+            let automatic = self
+                .indexes
+                .iter()
+                .filter(|i| i.automatic && suite_fits(&i.suite));
+            let other = self
+                .indexes
+                .iter()
+                .filter(|i| !i.automatic && suite == Some(i.suite.as_str()));
             automatic.chain(other).collect()
         };
         let name = &relation.name;
@@ -269,12 +302,16 @@ impl<'a> Run<'a, '_> {
                     (Some(constraint), Some(version)) => constraint.accepts(version),
                     (Some(_), None) => false,
                 };
-                if !fits || package.name == *name || options.iter().any(|(n, _)| *n == package.name) {
+                if !fits || package.name == *name || options.iter().any(|(n, _)| *n == package.name)
+                {
                     continue;
                 }
                 match (self.chosen.get(&package.name), self.kept.get(&package.name)) {
-                    (None, None) => options.push((package.name.clone(), Some((&index.suite, package)))),
-                    (Some(chosen), _) if chosen.found.is_some() && chosen.version != package.version => {}
+                    (None, None) => {
+                        options.push((package.name.clone(), Some((&index.suite, package))))
+                    }
+                    (Some(chosen), _)
+                        if chosen.found.is_some() && chosen.version != package.version => {}
                     // A kept version's own Provides are not recorded; those of the index stand for them.
                     _ => options.push((package.name.clone(), None)),
                 }
@@ -291,10 +328,14 @@ impl<'a> Run<'a, '_> {
                 let kept = self.kept;
                 for dependency in &kept[name].deps {
                     if !kept.contains_key(dependency) {
-                        return Err(ResolveError::Incomplete { package: name.into(), dependency: dependency.clone() });
+                        return Err(ResolveError::Incomplete {
+                            package: name.into(),
+                            dependency: dependency.clone(),
+                        });
                     }
                     if !self.chosen.contains_key(dependency) {
-                        self.chosen.insert(dependency.clone(), self.selected_from_kept(dependency));
+                        self.chosen
+                            .insert(dependency.clone(), self.selected_from_kept(dependency));
                         self.parents.insert(dependency.clone(), name.to_owned());
                         self.queue.push_back(dependency.clone());
                     }
@@ -302,8 +343,12 @@ impl<'a> Run<'a, '_> {
                 }
             }
             Some((_, package)) => {
-                let groups = dependency::parse(&package.depends)
-                    .map_err(|cause| ResolveError::Malformed { package: name.into(), cause })?;
+                let groups = dependency::parse(&package.depends).map_err(|cause| {
+                    ResolveError::Malformed {
+                        package: name.into(),
+                        cause,
+                    }
+                })?;
                 for group in &groups {
                     deps.insert(self.satisfy(group, name, Some(&suite), false)?);
                 }
@@ -317,30 +362,58 @@ impl<'a> Run<'a, '_> {
         let wanted_by = self.chain(parent);
         let dependency = group.to_string();
         for relation in &group.alternatives {
-            let selected = self.chosen.get(&relation.name).map(|s| (&s.version, s.found.is_none()));
-            let selected = selected.or_else(|| self.kept.get(&relation.name).map(|k| (&k.version, true)));
+            let selected = self
+                .chosen
+                .get(&relation.name)
+                .map(|s| (&s.version, s.found.is_none()));
+            let selected =
+                selected.or_else(|| self.kept.get(&relation.name).map(|k| (&k.version, true)));
             if let Some((version, kept)) = selected {
                 let (name, version) = (relation.name.clone(), version.to_string());
-                return ResolveError::Conflict { name, version, kept, dependency, wanted_by };
+                return ResolveError::Conflict {
+                    name,
+                    version,
+                    kept,
+                    dependency,
+                    wanted_by,
+                };
             }
         }
-        let describe = |p: &Package, index: &PackageIndex| format!("{} {} in {}", p.name, p.version, index.suite);
+        let describe = |p: &Package, index: &PackageIndex| {
+            format!("{} {} in {}", p.name, p.version, index.suite)
+        };
         let mut found = Vec::new();
         for relation in &group.alternatives {
             for index in self.indexes {
                 found.extend(index.versions(&relation.name).map(|p| describe(p, index)));
                 found.extend(index.providers(&relation.name).iter().map(|(p, version)| {
                     let version = version.map_or_else(String::new, |v| format!(" (= {v})"));
-                    format!("{} which provides {}{version}", describe(p, index), relation.name)
+                    format!(
+                        "{} which provides {}{version}",
+                        describe(p, index),
+                        relation.name
+                    )
                 }));
             }
         }
         if !found.is_empty() {
-            return ResolveError::Unsatisfiable { dependency, wanted_by, found };
+            return ResolveError::Unsatisfiable {
+                dependency,
+                wanted_by,
+                found,
+            };
         }
-        let name = group.alternatives.first().map(|r| r.name.clone()).unwrap_or_default();
+        let name = group
+            .alternatives
+            .first()
+            .map(|r| r.name.clone())
+            .unwrap_or_default();
         let nearest = nearest_names(&name, self.indexes.iter().flat_map(PackageIndex::names));
-        ResolveError::Unknown { name, wanted_by, nearest }
+        ResolveError::Unknown {
+            name,
+            wanted_by,
+            nearest,
+        }
     }
 
     /// `libfl2, for flex, for [tools]`.
@@ -367,13 +440,23 @@ mod tests {
 
     fn constrained(name: &str, constraint: Option<&str>, suite: Option<&str>) -> Want {
         let constraint = constraint.map(|c| Constraint::parse(c).unwrap());
-        Want { constraint, suite: suite.map(Into::into), ..Want::any(name, "[tools]") }
+        Want {
+            constraint,
+            suite: suite.map(Into::into),
+            ..Want::any(name, "[tools]")
+        }
     }
 
-    fn show(indexes: &[PackageIndex], wants: &[Want], kept: &BTreeMap<String, Kept>) -> Result<Vec<String>, String> {
+    fn show(
+        indexes: &[PackageIndex],
+        wants: &[Want],
+        kept: &BTreeMap<String, Kept>,
+    ) -> Result<Vec<String>, String> {
         let resolution = resolve(indexes, "amd64", wants, kept).map_err(|e| e.to_string())?;
         let show = |(name, chosen): (&String, &Chosen<'_>)| {
-            let origin = chosen.found.map_or("kept".into(), |(suite, p)| format!("{}@{suite}", p.version));
+            let origin = chosen
+                .found
+                .map_or("kept".into(), |(suite, p)| format!("{}@{suite}", p.version));
             format!("{name} {origin} -> {}", chosen.deps.join(" "))
         };
         Ok(resolution.packages.iter().map(show).collect())
@@ -385,7 +468,13 @@ mod tests {
 
     #[test]
     fn the_closure_is_complete_even_with_cycles() {
-        let lines = ["a 1 | Depends: b", "b 1 | Pre-Depends: c | Depends: a:any", "c 1", "unrelated 1", "d 1 | Recommends: unrelated"];
+        let lines = [
+            "a 1 | Depends: b",
+            "b 1 | Pre-Depends: c | Depends: a:any",
+            "c 1",
+            "unrelated 1",
+            "d 1 | Recommends: unrelated",
+        ];
         assert_eq!(
             solve(&lines, &["a", "d"]).unwrap(),
             ["a 1@s -> b", "b 1@s -> a c", "c 1@s -> ", "d 1@s -> "]
@@ -394,14 +483,24 @@ mod tests {
 
     #[test]
     fn the_first_alternative_that_will_do_is_taken_unless_another_is_wanted_anyway() {
-        let lines = ["a 1 | Depends: x or b (>= 2) or c or d", "b 1", "c 1", "d 1"];
+        let lines = [
+            "a 1 | Depends: x or b (>= 2) or c or d",
+            "b 1",
+            "c 1",
+            "d 1",
+        ];
         assert_eq!(solve(&lines, &["a"]).unwrap()[0], "a 1@s -> c");
         assert_eq!(solve(&lines, &["a", "d"]).unwrap()[0], "a 1@s -> d");
     }
 
     #[test]
     fn a_virtual_package_is_served_by_priority_and_then_name() {
-        let lines = ["a 1 | Depends: awk", "zawk 1 | Provides: awk", "gawk 1 | Provides: awk", "mawk 1 | Provides: awk | Priority: required"];
+        let lines = [
+            "a 1 | Depends: awk",
+            "zawk 1 | Provides: awk",
+            "gawk 1 | Provides: awk",
+            "mawk 1 | Provides: awk | Priority: required",
+        ];
         assert_eq!(solve(&lines, &["a"]).unwrap()[0], "a 1@s -> mawk");
         assert_eq!(solve(&lines[..3], &["a"]).unwrap()[0], "a 1@s -> gawk");
         assert_eq!(solve(&lines, &["a", "zawk"]).unwrap()[0], "a 1@s -> zawk");
@@ -409,8 +508,20 @@ mod tests {
 
     #[test]
     fn a_versioned_dependency_needs_a_versioned_provides() {
-        let provider = |provides: &str| solve(&["a 1 | Depends: v (>= 2)", &format!("p 9 | Provides: {provides}")], &["a"]);
-        assert!(provider("v").unwrap_err().contains("no version will do for 'v (>= 2)'"));
+        let provider = |provides: &str| {
+            solve(
+                &[
+                    "a 1 | Depends: v (>= 2)",
+                    &format!("p 9 | Provides: {provides}"),
+                ],
+                &["a"],
+            )
+        };
+        assert!(
+            provider("v")
+                .unwrap_err()
+                .contains("no version will do for 'v (>= 2)'")
+        );
         assert!(provider("v (= 1)").is_err());
         assert_eq!(provider("v (= 2)").unwrap()[0], "a 1@s -> p");
     }
@@ -418,29 +529,66 @@ mod tests {
     #[test]
     fn a_suite_that_is_not_automatic_is_used_when_asked_for_and_for_what_its_packages_need() {
         let main = index("main", true, &["a 1", "lib 1", "other 1"]);
-        let backports = index("bpo", false, &["a 2 | Depends: lib (>= 2), other", "lib 2", "other 2"]);
+        let backports = index(
+            "bpo",
+            false,
+            &["a 2 | Depends: lib (>= 2), other", "lib 2", "other 2"],
+        );
         let indexes = [main, backports];
-        assert_eq!(show(&indexes, &wants(&["a"]), &BTreeMap::new()).unwrap(), ["a 1@main -> "]);
         assert_eq!(
-            show(&indexes, &[constrained("a", None, Some("bpo"))], &BTreeMap::new()).unwrap(),
+            show(&indexes, &wants(&["a"]), &BTreeMap::new()).unwrap(),
+            ["a 1@main -> "]
+        );
+        assert_eq!(
+            show(
+                &indexes,
+                &[constrained("a", None, Some("bpo"))],
+                &BTreeMap::new()
+            )
+            .unwrap(),
             ["a 2@bpo -> lib other", "lib 2@bpo -> ", "other 1@main -> "]
         );
     }
 
     #[test]
     fn a_constraint_that_only_a_newer_suite_breaks_picks_the_older_version() {
-        let indexes = [index("security", true, &["rustc-web 1.96"]), index("main", true, &["rustc-web 1.85"])];
+        let indexes = [
+            index("security", true, &["rustc-web 1.96"]),
+            index("main", true, &["rustc-web 1.85"]),
+        ];
         let solve = |want| show(&indexes, &[want], &BTreeMap::new());
-        assert_eq!(solve(constrained("rustc-web", None, None)).unwrap(), ["rustc-web 1.96@security -> "]);
-        assert_eq!(solve(constrained("rustc-web", Some("<< 1.86"), None)).unwrap(), ["rustc-web 1.85@main -> "]);
-        assert_eq!(solve(constrained("rustc-web", None, Some("main"))).unwrap(), ["rustc-web 1.85@main -> "]);
+        assert_eq!(
+            solve(constrained("rustc-web", None, None)).unwrap(),
+            ["rustc-web 1.96@security -> "]
+        );
+        assert_eq!(
+            solve(constrained("rustc-web", Some("<< 1.86"), None)).unwrap(),
+            ["rustc-web 1.85@main -> "]
+        );
+        assert_eq!(
+            solve(constrained("rustc-web", None, Some("main"))).unwrap(),
+            ["rustc-web 1.85@main -> "]
+        );
         let error = solve(constrained("rustc-web", Some("<< 1.80"), None)).unwrap_err();
-        assert!(error.contains("wanted by [tools]: there is rustc-web 1.96 in security, rustc-web 1.85 in main"), "{error}");
+        assert!(
+            error.contains(
+                "wanted by [tools]: there is rustc-web 1.96 in security, rustc-web 1.85 in main"
+            ),
+            "{error}"
+        );
     }
 
     #[test]
     fn an_unknown_package_is_reported_with_who_wants_it_and_the_nearest_names() {
-        let error = solve(&["redis-server 1", "a 1 | Depends: b", "b 1 | Depends: redis-sever"], &["a"]).unwrap_err();
+        let error = solve(
+            &[
+                "redis-server 1",
+                "a 1 | Depends: b",
+                "b 1 | Depends: redis-sever",
+            ],
+            &["a"],
+        )
+        .unwrap_err();
         assert_eq!(
             error,
             "there is no package 'redis-sever', wanted by b, for a, for the test; did you mean redis-server?"
@@ -449,28 +597,62 @@ mod tests {
 
     #[test]
     fn two_packages_that_need_different_versions_are_a_conflict() {
-        let lines = ["a 1 | Depends: lib (= 1)", "b 1 | Depends: lib (= 2)", "lib 1", "lib 2"];
+        let lines = [
+            "a 1 | Depends: lib (= 1)",
+            "b 1 | Depends: lib (= 2)",
+            "lib 1",
+            "lib 2",
+        ];
         let error = solve(&lines, &["a", "b"]).unwrap_err();
-        assert_eq!(error, "'lib (= 2)', wanted by b, for the test, does not fit lib 1, which is needed by others");
+        assert_eq!(
+            error,
+            "'lib (= 2)', wanted by b, for the test, does not fit lib 1, which is needed by others"
+        );
     }
 
     #[test]
     fn kept_packages_stay_and_only_what_is_missing_is_added() {
-        let indexes = [index("s", true, &["a 2 | Depends: lib (>= 2)", "lib 2", "b 1 | Depends: lib, new", "new 1", "c 1 | Depends: lib (>= 2)"])];
+        let indexes = [index(
+            "s",
+            true,
+            &[
+                "a 2 | Depends: lib (>= 2)",
+                "lib 2",
+                "b 1 | Depends: lib, new",
+                "new 1",
+                "c 1 | Depends: lib (>= 2)",
+            ],
+        )];
         let keep = |version: &str, deps: &[&str]| Kept {
             version: Version::parse(version).unwrap(),
             suite: "s".into(),
             deps: deps.iter().map(ToString::to_string).collect(),
         };
-        let kept = BTreeMap::from([("a".into(), keep("1", &["lib"])), ("lib".into(), keep("1", &[]))]);
+        let kept = BTreeMap::from([
+            ("a".into(), keep("1", &["lib"])),
+            ("lib".into(), keep("1", &[])),
+        ]);
         assert_eq!(
             show(&indexes, &wants(&["a", "b"]), &kept).unwrap(),
-            ["a kept -> lib", "b 1@s -> lib new", "lib kept -> ", "new 1@s -> "]
+            [
+                "a kept -> lib",
+                "b 1@s -> lib new",
+                "lib kept -> ",
+                "new 1@s -> "
+            ]
         );
         let error = show(&indexes, &wants(&["a", "c"]), &kept).unwrap_err();
-        assert!(error.contains("does not fit lib 1, which is pinned already; `cki-build lock --update`"), "{error}");
+        assert!(
+            error
+                .contains("does not fit lib 1, which is pinned already; `cki-build lock --update`"),
+            "{error}"
+        );
         let broken = BTreeMap::from([("a".into(), keep("1", &["gone"]))]);
-        assert!(show(&indexes, &wants(&["a"]), &broken).unwrap_err().contains("a is pinned, but its dependency gone is not"));
+        assert!(
+            show(&indexes, &wants(&["a"]), &broken)
+                .unwrap_err()
+                .contains("a is pinned, but its dependency gone is not")
+        );
     }
 
     proptest! {

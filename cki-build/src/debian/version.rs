@@ -45,11 +45,19 @@ impl Version {
             None => (0, 0),
             Some((digits, _)) => {
                 let valid = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-                let epoch = digits.parse::<u32>().ok().filter(|n| valid && *n <= i32::MAX as u32);
-                (epoch.ok_or_else(|| VersionError::Epoch(text.into()))?, digits.len() + 1)
+                let epoch = digits
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|n| valid && *n <= i32::MAX as u32);
+                (
+                    epoch.ok_or_else(|| VersionError::Epoch(text.into()))?,
+                    digits.len() + 1,
+                )
             }
         };
-        let end = text[start..].rfind('-').map_or(text.len(), |dash| start + dash);
+        let end = text[start..]
+            .rfind('-')
+            .map_or(text.len(), |dash| start + dash);
         if start == end {
             return Err(VersionError::Empty(text.into()));
         }
@@ -62,7 +70,11 @@ impl Version {
         if end < text.len() {
             refuse(&text[end + 1..], &['.', '+', '~'])?;
         }
-        Ok(Self { text: text.to_owned(), epoch, upstream: (start, end) })
+        Ok(Self {
+            text: text.to_owned(),
+            epoch,
+            upstream: (start, end),
+        })
     }
 
     /// The version as it was written.
@@ -116,7 +128,10 @@ fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
         }
         let (number_a, rest_a) = split_number(a);
         let (number_b, rest_b) = split_number(b);
-        let order = number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b));
+        let order = number_a
+            .len()
+            .cmp(&number_b.len())
+            .then_with(|| number_a.cmp(number_b));
         if order.is_ne() {
             return order;
         }
@@ -128,7 +143,10 @@ fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
 /// Splits off the leading digits, without their leading zeros. Numbers are compared by length and
 /// then by digits, as they may be longer than any integer type (dates with times are common).
 fn split_number(s: &[u8]) -> (&[u8], &[u8]) {
-    let end = s.iter().position(|b| !b.is_ascii_digit()).unwrap_or(s.len());
+    let end = s
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or(s.len());
     let (digits, rest) = s.split_at(end);
     let zeros = digits.iter().take_while(|b| **b == b'0').count();
     (&digits[zeros..], rest)
@@ -204,9 +222,18 @@ mod tests {
             &["1.0-1", "1.0+dfsg-1", "1.0.1-1"],
             &["9.9-9", "1:0.1-1", "2:0.0"],
             &["0.9", "0.10", "0.10a", "0.10+b", "0.10.0", "0.11"],
-            &["1.85.0+dfsg3-1~deb12u3", "1.85.0+dfsg3-1", "1.96.0+dfsg1-1~deb12u1"],
+            &[
+                "1.85.0+dfsg3-1~deb12u3",
+                "1.85.0+dfsg3-1",
+                "1.96.0+dfsg1-1~deb12u1",
+            ],
             &["6.12.95-1~bpo12+1", "6.12.95-1", "6.12.95-1+b1"],
-            &["20240101", "20240101120000", "99999999999999999999999", "100000000000000000000000"],
+            &[
+                "20240101",
+                "20240101120000",
+                "99999999999999999999999",
+                "100000000000000000000000",
+            ],
             &["1-1", "1-a", "1-+"],
         ];
         for list in ascending {
@@ -220,7 +247,12 @@ mod tests {
 
     #[test]
     fn a_missing_epoch_revision_or_leading_zero_makes_no_difference() {
-        for (a, b) in [("1.0", "0:1.0"), ("1.0", "1.0-0"), ("1.0", "1.00"), ("1.0-1", "1.0-01")] {
+        for (a, b) in [
+            ("1.0", "0:1.0"),
+            ("1.0", "1.0-0"),
+            ("1.0", "1.00"),
+            ("1.0-1", "1.0-01"),
+        ] {
             assert_eq!(version(a), version(b));
         }
     }
@@ -228,14 +260,30 @@ mod tests {
     #[test]
     fn the_revision_starts_at_the_last_dash() {
         let v = version("1:10.0.2+ds-2+deb13u1~bpo12+1");
-        assert_eq!((v.epoch(), v.upstream(), v.revision()), (1, "10.0.2+ds", "2+deb13u1~bpo12+1"));
+        assert_eq!(
+            (v.epoch(), v.upstream(), v.revision()),
+            (1, "10.0.2+ds", "2+deb13u1~bpo12+1")
+        );
         let v = version("3.2-rc1-4");
         assert_eq!((v.upstream(), v.revision()), ("3.2-rc1", "4"));
     }
 
     #[test]
     fn what_is_no_version_is_refused() {
-        for text in ["", " ", ":1", "a:1", "1:", "-1", "1 2", "1_2", "1-2_3", "99999999999:1", "1/2", "é"] {
+        for text in [
+            "",
+            " ",
+            ":1",
+            "a:1",
+            "1:",
+            "-1",
+            "1 2",
+            "1_2",
+            "1-2_3",
+            "99999999999:1",
+            "1/2",
+            "é",
+        ] {
             assert!(Version::parse(text).is_err(), "{text:?}");
         }
     }

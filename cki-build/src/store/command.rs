@@ -18,7 +18,11 @@ pub struct Invocation {
 impl Invocation {
     /// A command without arguments.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { program: program.as_ref().into(), args: Vec::new(), env: Vec::new() }
+        Self {
+            program: program.as_ref().into(),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// Adds an argument.
@@ -31,7 +35,8 @@ impl Invocation {
     /// Adds arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(|a| a.as_ref().into()));
+        self.args
+            .extend(args.into_iter().map(|a| a.as_ref().into()));
         self
     }
 
@@ -45,7 +50,10 @@ impl Invocation {
     /// Program and arguments as text, for tests and messages.
     #[must_use]
     pub fn argv(&self) -> Vec<String> {
-        std::iter::once(&self.program).chain(&self.args).map(|a| a.to_string_lossy().into_owned()).collect()
+        std::iter::once(&self.program)
+            .chain(&self.args)
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Runs it with empty standard input and returns what it wrote and its status.
