@@ -1,3 +1,1 @@
-//! CKI.
-
-fn main() {}
+fn main(){}

@@ -1,0 +1,14 @@
+//! Builds CKI from pinned sources and runs programs in the machine that comes out.
+//!
+//! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it.
+
+pub mod checkout;
+pub mod cli;
+pub mod commands;
+pub mod exec;
+pub mod exit;
+pub mod logging;
+pub mod nix;
+pub mod progress;
+pub mod session;
+pub mod units;
