@@ -37,7 +37,11 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn open(dir: Option<&Path>) -> Result<Self, CacheError> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let set = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let dir = match dir {
             Some(dir) => dir.to_owned(),
             None => set("XDG_CACHE_HOME")
@@ -93,7 +97,11 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError::Io`].
-    pub fn remember(&self, key: &str, targets: &BTreeMap<String, Target>) -> Result<(), CacheError> {
+    pub fn remember(
+        &self,
+        key: &str,
+        targets: &BTreeMap<String, Target>,
+    ) -> Result<(), CacheError> {
         let path = self.evaluation(key);
         let io = |source| CacheError::Io {
             path: path.clone(),

@@ -91,7 +91,9 @@ impl Checkout {
                     source,
                 })?;
                 let found = here.ancestors().find(|dir| is_ours(dir));
-                found.ok_or_else(|| CheckoutError::NotFound(here.clone()))?.to_owned()
+                found
+                    .ok_or_else(|| CheckoutError::NotFound(here.clone()))?
+                    .to_owned()
             }
         };
         let git = git_tree(&dir)?;
@@ -197,7 +199,10 @@ impl Checkout {
             let path = path.to_owned();
             move |source| CheckoutError::Io { path, source }
         };
-        for name in list.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        for name in list
+            .split(|&byte| byte == 0)
+            .filter(|name| !name.is_empty())
+        {
             use std::os::unix::ffi::OsStrExt as _;
             let name = Path::new(std::ffi::OsStr::from_bytes(name));
             let (from, target) = (self.dir.join(name), to.join(name));
@@ -302,10 +307,22 @@ mod tests {
         fs::create_dir_all(root.join("cki-build")).expect("created");
         fs::write(root.join("flake.nix"), "{ }").expect("written");
         fs::write(root.join("cki-build/run"), "#!/bin/sh").expect("written");
-        git(&root).args(["init", "--quiet"]).read().expect("git init");
+        git(&root)
+            .args(["init", "--quiet"])
+            .read()
+            .expect("git init");
         git(&root).args(["add", "."]).read().expect("git add");
         git(&root)
-            .args(["-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "t"])
+            .args([
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@t",
+                "commit",
+                "--quiet",
+                "-m",
+                "t",
+            ])
             .read()
             .expect("git commit");
         let checkout = Checkout::find(Some(&root)).expect("a checkout");
@@ -333,7 +350,12 @@ mod tests {
     #[test]
     fn the_fingerprint_follows_content_and_nothing_else() {
         let (_keep, checkout) = repository();
-        let print = || checkout.fingerprint().expect("git works").expect("a commit");
+        let print = || {
+            checkout
+                .fingerprint()
+                .expect("git works")
+                .expect("a commit")
+        };
         let clean = print();
         fs::write(checkout.dir.join("untracked.nix"), "{ }").expect("written");
         assert_eq!(print(), clean, "an untracked file is invisible to Nix");
@@ -344,7 +366,10 @@ mod tests {
         assert_ne!(print(), dirty, "same size, other content");
         fs::write(checkout.dir.join("flake.nix"), "{ }").expect("written");
         assert_eq!(print(), clean);
-        git(&checkout.dir).args(["add", "untracked.nix"]).read().expect("git add");
+        git(&checkout.dir)
+            .args(["add", "untracked.nix"])
+            .read()
+            .expect("git add");
         assert_ne!(print(), clean, "a staged file is visible to Nix");
     }
 
@@ -367,7 +392,13 @@ mod tests {
             .read()
             .expect("git clone");
         let clone = Checkout::find(Some(&clone)).expect("a checkout");
-        assert!(clone.state().expect("git works").expect("a repository").shallow);
+        assert!(
+            clone
+                .state()
+                .expect("git works")
+                .expect("a repository")
+                .shallow
+        );
     }
 
     #[test]
@@ -378,7 +409,10 @@ mod tests {
         let to = keep.path().join("copy");
         fs::create_dir(&to).expect("created");
         let copy = checkout.copy_to(&to).expect("copied");
-        assert_eq!(fs::read_to_string(to.join("flake.nix")).expect("read"), "{ changed = 1; }");
+        assert_eq!(
+            fs::read_to_string(to.join("flake.nix")).expect("read"),
+            "{ changed = 1; }"
+        );
         assert!(to.join("cki-build/run").exists());
         assert!(!to.join("untracked").exists());
         assert!(copy.flake_ref().starts_with("git+file:"));
@@ -387,7 +421,9 @@ mod tests {
     #[test]
     fn outside_a_checkout_the_message_says_what_to_do() {
         let dir = tempfile::tempdir().expect("a directory");
-        let message = Checkout::find(Some(dir.path())).expect_err("no flake").to_string();
+        let message = Checkout::find(Some(dir.path()))
+            .expect_err("no flake")
+            .to_string();
         assert!(message.contains("is not a CKI checkout"), "{message}");
     }
 }

@@ -255,7 +255,19 @@ mod tests {
     #[test]
     fn options_after_the_double_dash_belong_to_the_program() {
         let cli = Cli::try_parse_from([
-            "cki-build", "run", "--deb", "lua5.4", "--deb=sqlite3", "-m", "2G", "--env", "A=1", "--", "lua5.4", "-e", "--json",
+            "cki-build",
+            "run",
+            "--deb",
+            "lua5.4",
+            "--deb=sqlite3",
+            "-m",
+            "2G",
+            "--env",
+            "A=1",
+            "--",
+            "lua5.4",
+            "-e",
+            "--json",
         ])
         .expect("valid");
         let Command::Run(run) = cli.command else {

@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use rustix::process::Signal;
+
+/// Lines that an error of [`Command::stream`] carries.
+const STREAM_LINES: usize = 20;
 
 /// Why a command gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -190,9 +193,43 @@ impl Command {
     /// # Errors
     /// [`ExecError`].
     pub fn read_text(&self) -> Result<String, ExecError> {
-        Ok(String::from_utf8_lossy(&self.read()?)
-            .trim_end()
-            .to_owned())
+        Ok(String::from_utf8_lossy(&self.read()?).trim_end().to_owned())
+    }
+
+    /// Runs with no input and hands each line of both outputs to `on_line` as it comes.
+    ///
+    /// # Errors
+    /// [`ExecError`]; the last lines are in it.
+    pub fn stream(&self, on_line: &mut dyn FnMut(&str)) -> Result<(), ExecError> {
+        let failed = |source| self.spawn_error(source);
+        let reader = self
+            .expression(Signal::TERM)
+            .stdin_null()
+            .stderr_to_stdout()
+            .reader()
+            .map_err(failed)?;
+        let mut last = std::collections::VecDeque::new();
+        let mut lines = BufReader::new(reader);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            on_line(&text);
+            if last.len() == STREAM_LINES {
+                last.pop_front();
+            }
+            last.push_back(text);
+            line.clear();
+        }
+        let status = match lines.get_ref().try_wait().map_err(failed)? {
+            Some(output) => output.status,
+            None => return Err(failed(io::ErrorKind::WouldBlock.into())),
+        };
+        if status.success() {
+            Ok(())
+        } else {
+            let last: Vec<_> = last.into();
+            Err(self.failure(status, last.join("\n").as_bytes()))
+        }
     }
 
     /// The error that says that the command could not be started.
@@ -296,12 +333,30 @@ mod tests {
     fn a_child_dies_with_the_thread_that_started_it() {
         let command = Command::new("sleep").arg("1000");
         let handle = std::thread::spawn(move || {
-            command.expression(Signal::KILL).start().expect("sleep starts")
+            command
+                .expression(Signal::KILL)
+                .start()
+                .expect("sleep starts")
         })
         .join()
         .expect("the thread ends");
         let status = handle.wait().expect("sleep is waited for").status;
         assert_eq!(status.signal(), Some(9));
+    }
+
+    #[test]
+    fn lines_are_handed_over_as_they_come_and_the_status_counts() {
+        let mut lines = Vec::new();
+        Command::new("sh")
+            .args(["-c", "echo a; echo b >&2"])
+            .stream(&mut |line| lines.push(line.to_owned()))
+            .expect("status 0");
+        assert_eq!(lines, ["a", "b"]);
+        let error = Command::new("sh")
+            .args(["-c", "echo bad; exit 4"])
+            .stream(&mut |_| {});
+        let message = error.expect_err("status 4").to_string();
+        assert!(message.ends_with("ended with status 4\nbad"), "{message}");
     }
 
     #[test]

@@ -160,10 +160,23 @@ mod tests {
         std::fs::write(&to, "old and longer").expect("written");
         write(&from, &to).expect("copied");
         assert_eq!(std::fs::read(&to).expect("read"), b"new");
-        assert!(matches!(write(&from, dir.path()), Err(ImageError::Directory(_))));
-        assert!(matches!(write(&from, Path::new("/dev/null")), Err(ImageError::NotAFile(_))));
-        assert!(matches!(write(&from, &dir.path().join("no/x")), Err(ImageError::NoDirectory(_))));
-        assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 2, "nothing is left over");
+        assert!(matches!(
+            write(&from, dir.path()),
+            Err(ImageError::Directory(_))
+        ));
+        assert!(matches!(
+            write(&from, Path::new("/dev/null")),
+            Err(ImageError::NotAFile(_))
+        ));
+        assert!(matches!(
+            write(&from, &dir.path().join("no/x")),
+            Err(ImageError::NoDirectory(_))
+        ));
+        assert_eq!(
+            std::fs::read_dir(dir.path()).expect("read").count(),
+            2,
+            "nothing is left over"
+        );
     }
 
     #[test]
@@ -178,7 +191,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_called_that() {
         // /dev/full cannot be the target of a rename, so the writing part is asked alone.
-        let mut full = File::options().write(true).open("/dev/full").expect("opened");
+        let mut full = File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("opened");
         let dir = tempfile::tempdir().expect("a directory");
         let from = dir.path().join("from");
         std::fs::write(&from, "x").expect("written");

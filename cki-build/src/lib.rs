@@ -2,13 +2,20 @@
 //!
 //! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it.
 
+pub mod cache;
+pub mod check;
 pub mod checkout;
 pub mod cli;
 pub mod commands;
+pub mod doctor;
 pub mod exec;
 pub mod exit;
+pub mod image;
+pub mod inputs;
 pub mod logging;
 pub mod nix;
 pub mod progress;
 pub mod session;
+pub mod setup;
 pub mod units;
+pub mod verify;

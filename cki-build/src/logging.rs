@@ -34,6 +34,10 @@ pub fn report(error: &anyhow::Error, json: bool) {
     // Nobody may be reading; there is no other place to say so.
     let _ = writeln!(std::io::stderr(), "cki-build: {text}");
     if json {
-        let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": text }));
+        let _ = writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::json!({ "error": text })
+        );
     }
 }

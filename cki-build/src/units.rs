@@ -11,6 +11,8 @@ impl MemoryMib {
     pub const MIN: u32 = 128;
     /// Most memory in MiB that a microvm machine takes here (1 TiB).
     pub const MAX: u32 = 1 << 20;
+    /// What a machine gets when nothing is said.
+    pub const DEFAULT: Self = Self(1024);
 
     /// `mib` MiB.
     ///
@@ -116,7 +118,19 @@ mod tests {
 
     #[test]
     fn memory_that_makes_no_sense_is_refused() {
-        for text in ["", "M", "-1", "1", "64M", "1.5G", "5X", "3T", "131073K", "99999999999999999999G", "18446744073709551615T"] {
+        for text in [
+            "",
+            "M",
+            "-1",
+            "1",
+            "64M",
+            "1.5G",
+            "5X",
+            "3T",
+            "131073K",
+            "99999999999999999999G",
+            "18446744073709551615T",
+        ] {
             assert!(parse_memory(text).is_err(), "{text}");
         }
     }

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use cki_build::exit::Status;
-use cki_build::session::{
-    Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, driver,
-};
+use cki_build::session::{Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, driver};
 use cki_build::units::MemoryMib;
 use cki_session::Run;
 
@@ -126,7 +124,9 @@ impl Fake {
 
 #[test]
 fn the_programs_status_is_the_sessions() {
-    let fake = Fake::new(&format!(r#"{HELLO} echo '{{"type":"exited","status":7}}' >&3 {END}"#));
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"exited","status":7}}' >&3 {END}"#
+    ));
     let ended = fake.run().expect("the session ends well");
     assert_eq!(ended.outcome, Outcome::Exited(7));
     assert_eq!(ended.kernel.as_deref(), Some("6.12-test"));
@@ -139,7 +139,13 @@ fn death_by_signal_is_reported_as_such() {
         r#"{HELLO} echo '{{"type":"signaled","signal":9,"oom":true}}' >&3 {END}"#
     ));
     let outcome = fake.outcome();
-    assert_eq!(outcome, Outcome::Signaled { signal: 9, oom: true });
+    assert_eq!(
+        outcome,
+        Outcome::Signaled {
+            signal: 9,
+            oom: true
+        }
+    );
     assert_eq!(outcome.status(), Status(137));
 }
 
@@ -163,7 +169,10 @@ fn the_streams_are_kept_apart_and_input_ends() {
     ));
     fake.stdin = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     fake.outcome();
-    assert!(fake.stdout() == fake.stdin, "12 MB come back as they were sent");
+    assert!(
+        fake.stdout() == fake.stdin,
+        "12 MB come back as they were sent"
+    );
     assert_eq!(*fake.stderr.0.lock().expect("lock"), b"oops\n");
     assert_eq!(*fake.console.0.lock().expect("lock"), b"console\n");
 }
@@ -193,14 +202,19 @@ fn a_machine_that_crashes_is_reported_with_its_console() {
         "{HELLO} echo 'Kernel panic - not syncing' >&7; echo 'qemu: bad' >&2; exit 0"
     ));
     let message = fake.run().expect_err("a crash").to_string();
-    assert!(message.starts_with("the machine ended with status 0 while the program was running"), "{message}");
+    assert!(
+        message.starts_with("the machine ended with status 0 while the program was running"),
+        "{message}"
+    );
     assert!(message.contains("Kernel panic - not syncing"), "{message}");
     assert!(message.contains("qemu: bad"), "{message}");
 }
 
 #[test]
 fn a_status_without_the_machines_orderly_end_is_not_believed() {
-    let fake = Fake::new(&format!(r#"{HELLO} echo '{{"type":"exited","status":0}}' >&3; exit 1"#));
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"exited","status":0}}' >&3; exit 1"#
+    ));
     let message = fake.run().expect_err("a crash").to_string();
     assert!(message.contains("after the program had ended"), "{message}");
 }
@@ -251,7 +265,10 @@ fn a_signal_ends_the_machine() {
     assert_eq!(ended.outcome, Outcome::Interrupted(2));
     assert_eq!(ended.outcome.status(), Status(130));
     let pid = String::from_utf8(fake.stdout()).expect("a number");
-    assert!(!Path::new("/proc").join(pid.trim()).exists(), "the machine is gone");
+    assert!(
+        !Path::new("/proc").join(pid.trim()).exists(),
+        "the machine is gone"
+    );
 }
 
 #[test]

@@ -70,7 +70,13 @@ impl Nix {
     #[must_use]
     pub fn eval_expression(&self, expression: &str) -> Command {
         Self::logging(self.program("nix"))
-            .args(["eval", "--json", "--impure", "--no-write-lock-file", "--expr"])
+            .args([
+                "eval",
+                "--json",
+                "--impure",
+                "--no-write-lock-file",
+                "--expr",
+            ])
             .arg(expression)
             .arg("--apply")
             .arg(super::eval::TARGET_FUNCTION)
@@ -147,14 +153,23 @@ mod tests {
 
     #[test]
     fn a_build_realises_derivations_with_a_log_for_machines() {
-        let command = nix().realise_drvs(&[Path::new("/nix/store/a.drv"), Path::new("/nix/store/b.drv")]);
+        let command =
+            nix().realise_drvs(&[Path::new("/nix/store/a.drv"), Path::new("/nix/store/b.drv")]);
         assert_eq!(
             command.argv(),
             [
-                "nix-store", "--log-format", "internal-json", "--realise", "/nix/store/a.drv", "/nix/store/b.drv",
+                "nix-store",
+                "--log-format",
+                "internal-json",
+                "--realise",
+                "/nix/store/a.drv",
+                "/nix/store/b.drv",
             ]
         );
-        let config = command.env_value("NIX_CONFIG").expect("set").to_string_lossy();
+        let config = command
+            .env_value("NIX_CONFIG")
+            .expect("set")
+            .to_string_lossy();
         assert!(config.contains("nix-command flakes"), "{config}");
     }
 
@@ -163,18 +178,35 @@ mod tests {
         assert_eq!(
             nix().check(Path::new("/nix/store/a.drv"), 1).argv(),
             [
-                "nix-store", "--log-format", "internal-json", "--realise", "--check", "--keep-failed", "--cores", "1", "/nix/store/a.drv",
+                "nix-store",
+                "--log-format",
+                "internal-json",
+                "--realise",
+                "--check",
+                "--keep-failed",
+                "--cores",
+                "1",
+                "/nix/store/a.drv",
             ]
         );
     }
 
     #[test]
     fn evaluating_asks_for_the_packages_of_our_system_and_leaves_the_lock_file_alone() {
-        let argv = nix().eval_targets("git+file:///x?shallow=1", &["cki-qemu".to_owned()]).argv();
-        assert_eq!(argv[..5], ["nix", "--log-format", "internal-json", "eval", "--json"]);
+        let argv = nix()
+            .eval_targets("git+file:///x?shallow=1", &["cki-qemu".to_owned()])
+            .argv();
+        assert_eq!(
+            argv[..5],
+            ["nix", "--log-format", "internal-json", "eval", "--json"]
+        );
         assert!(argv.contains(&"--no-write-lock-file".to_owned()));
         assert!(argv.contains(&"git+file:///x?shallow=1#packages.x86_64-linux".to_owned()));
-        assert!(argv.last().expect("a function").contains("\"cki-qemu\" = null;"));
+        assert!(
+            argv.last()
+                .expect("a function")
+                .contains("\"cki-qemu\" = null;")
+        );
     }
 
     #[test]
@@ -182,7 +214,12 @@ mod tests {
         let command = nix().add_root(Path::new("/c/roots/cki-host"), Path::new("/nix/store/h"));
         assert_eq!(
             command.argv()[3..],
-            ["--realise", "/nix/store/h", "--add-root", "/c/roots/cki-host"]
+            [
+                "--realise",
+                "/nix/store/h",
+                "--add-root",
+                "/c/roots/cki-host"
+            ]
         );
     }
 }

@@ -33,13 +33,17 @@ pub enum NixError {
     #[error("inputs of the build are missing; run: cki-build fetch\n{0}")]
     MissingInputs(String),
     /// This user may not write the store.
-    #[error("this user cannot write the Nix store; run as root, or: sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users\n{0}")]
+    #[error(
+        "this user cannot write the Nix store; run as root, or: sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users\n{0}"
+    )]
     StoreNotWritable(String),
     /// The file system of the store or of the build is full.
     #[error("the disk is full; free some space (nix-store --gc removes what no result needs)\n{0}")]
     DiskFull(String),
     /// The kernel does not let us make namespaces for the build.
-    #[error("the kernel refuses the namespaces that builds are isolated with; run: sysctl -w kernel.unprivileged_userns_clone=1\n{0}")]
+    #[error(
+        "the kernel refuses the namespaces that builds are isolated with; run: sysctl -w kernel.unprivileged_userns_clone=1\n{0}"
+    )]
     NoNamespaces(String),
     /// A `.nix` file was not found, most likely because git does not know it.
     #[error("{message}\nNix only sees files that git knows; run: git add {}", files.join(" "))]
@@ -102,7 +106,12 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
     let failed = failed_build(&message);
     let lines: Vec<String> = failed
         .as_deref()
-        .map(|name| log.last_lines(name).into_iter().map(str::to_owned).collect())
+        .map(|name| {
+            log.last_lines(name)
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        })
         .unwrap_or_default();
     // A sentence of the flake about missing inputs is written by its builders or at evaluation.
     let hint = |text: &str| text.contains("cki-build fetch");
@@ -113,16 +122,25 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
     if let Some(line) = all_lines().find(|line| hint(line)) {
         return NixError::MissingInputs(line.to_owned());
     }
-    if contains(&["No space left on device"]) || all_lines().any(|l| l.contains("No space left on device")) {
+    if contains(&["No space left on device"])
+        || all_lines().any(|l| l.contains("No space left on device"))
+    {
         return NixError::DiskFull(message);
     }
     if status.code() == Some(NOT_DETERMINISTIC) || contains(&["may not be deterministic"]) {
         return NixError::NotDeterministic { message };
     }
-    if contains(&["/nix/var/nix", "/nix/store"]) && contains(&["Permission denied", "Read-only file system"]) && failed.is_none() {
+    if contains(&["/nix/var/nix", "/nix/store"])
+        && contains(&["Permission denied", "Read-only file system"])
+        && failed.is_none()
+    {
         return NixError::StoreNotWritable(message);
     }
-    if contains(&["unable to start build process", "cloning builder process", "setting up a private mount namespace"]) {
+    if contains(&[
+        "unable to start build process",
+        "cloning builder process",
+        "setting up a private mount namespace",
+    ]) {
         return NixError::NoNamespaces(message);
     }
     if let Some(name) = failed {
@@ -133,7 +151,12 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
         };
     }
     let argv = command.argv();
-    let words: Vec<_> = argv.iter().filter(|w| !w.starts_with('-') && *w != "internal-json").take(2).cloned().collect();
+    let words: Vec<_> = argv
+        .iter()
+        .filter(|w| !w.starts_with('-') && *w != "internal-json")
+        .take(2)
+        .cloned()
+        .collect();
     NixError::Other {
         command: words.join(" "),
         how: describe(status),
@@ -147,9 +170,14 @@ impl NixError {
     pub fn with_untracked(self, untracked: &[String]) -> Self {
         match self {
             Self::Other { message, .. }
-                if message.contains("No such file or directory") || message.contains("does not exist") =>
+                if message.contains("No such file or directory")
+                    || message.contains("does not exist") =>
             {
-                let files: Vec<_> = untracked.iter().filter(|file| mentions(&message, file)).cloned().collect();
+                let files: Vec<_> = untracked
+                    .iter()
+                    .filter(|file| mentions(&message, file))
+                    .cloned()
+                    .collect();
                 if files.is_empty() {
                     Self::Other {
                         command: "nix".to_owned(),
@@ -194,7 +222,8 @@ mod tests {
 
     #[test]
     fn missing_inputs_say_what_to_run() {
-        let error = failure(&["error: input bison_3.8.2.deb is not in the store; run `cki-build fetch`"]);
+        let error =
+            failure(&["error: input bison_3.8.2.deb is not in the store; run `cki-build fetch`"]);
         assert!(matches!(error, NixError::MissingInputs(_)));
         assert!(error.to_string().contains("run: cki-build fetch"));
     }
@@ -205,13 +234,18 @@ mod tests {
         log.line(r#"@nix {"action":"start","fields":["/nix/store/h-bison.deb.drv","",1,1],"id":7,"level":3,"text":"","type":105}"#);
         log.line(r#"@nix {"action":"result","fields":["missing: run cki-build fetch"],"id":7,"type":101}"#);
         log.line(r#"@nix {"action":"msg","level":0,"msg":"error: builder for '/nix/store/h-bison.deb.drv' failed with exit code 1"}"#);
-        let error = translate(&Command::new("nix-store"), ExitStatus::from_raw(0x100), &log);
+        let error = translate(
+            &Command::new("nix-store"),
+            ExitStatus::from_raw(0x100),
+            &log,
+        );
         assert!(matches!(error, NixError::MissingInputs(_)), "{error}");
     }
 
     #[test]
     fn a_store_of_somebody_else_names_the_remedy() {
-        let error = failure(&["error: creating directory '/nix/var/nix/profiles': Permission denied"]);
+        let error =
+            failure(&["error: creating directory '/nix/var/nix/profiles': Permission denied"]);
         assert!(matches!(error, NixError::StoreNotWritable(_)), "{error}");
     }
 
@@ -225,29 +259,53 @@ mod tests {
     fn a_failed_build_is_named_with_its_last_lines() {
         let mut log = Log::default();
         log.line(r#"@nix {"action":"start","fields":["/nix/store/h-cki-init-0.1.drv","",1,1],"id":7,"level":3,"text":"","type":105}"#);
-        log.line(r#"@nix {"action":"result","fields":["error[E0425]: cannot find"],"id":7,"type":101}"#);
+        log.line(
+            r#"@nix {"action":"result","fields":["error[E0425]: cannot find"],"id":7,"type":101}"#,
+        );
         log.line(r#"@nix {"action":"msg","level":0,"msg":"error: builder for '/nix/store/h-cki-init-0.1.drv' failed with exit code 101"}"#);
-        let message = translate(&Command::new("nix-store"), ExitStatus::from_raw(0x100), &log).to_string();
-        assert!(message.starts_with("the build of cki-init-0.1 failed"), "{message}");
-        assert!(message.ends_with("\n  error[E0425]: cannot find"), "{message}");
+        let message = translate(
+            &Command::new("nix-store"),
+            ExitStatus::from_raw(0x100),
+            &log,
+        )
+        .to_string();
+        assert!(
+            message.starts_with("the build of cki-init-0.1 failed"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with("\n  error[E0425]: cannot find"),
+            "{message}"
+        );
     }
 
     #[test]
     fn two_builds_that_differ_are_told_by_the_status() {
-        let error = translate(&Command::new("nix-store"), ExitStatus::from_raw(104 << 8), &Log::default());
+        let error = translate(
+            &Command::new("nix-store"),
+            ExitStatus::from_raw(104 << 8),
+            &Log::default(),
+        );
         assert!(matches!(error, NixError::NotDeterministic { .. }));
     }
 
     #[test]
     fn a_file_that_git_does_not_know_is_named() {
-        let error = failure(&["error: getting status of '/nix/store/x-source/nix/new.nix': No such file or directory"]);
-        let message = error.with_untracked(&["nix/new.nix".to_owned(), "other".to_owned()]).to_string();
+        let error = failure(&[
+            "error: getting status of '/nix/store/x-source/nix/new.nix': No such file or directory",
+        ]);
+        let message = error
+            .with_untracked(&["nix/new.nix".to_owned(), "other".to_owned()])
+            .to_string();
         assert!(message.ends_with("run: git add nix/new.nix"), "{message}");
     }
 
     #[test]
     fn anything_else_is_passed_on() {
         let message = failure(&["error: infinite recursion encountered"]).to_string();
-        assert_eq!(message, "nix eval ended with status 1\nerror: infinite recursion encountered");
+        assert_eq!(
+            message,
+            "nix eval ended with status 1\nerror: infinite recursion encountered"
+        );
     }
 }

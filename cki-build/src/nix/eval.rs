@@ -47,7 +47,10 @@ pub fn targets_function(attrs: &[String]) -> String {
 pub fn parse_targets(json: &[u8], attrs: &[String]) -> Result<BTreeMap<String, Target>, NixError> {
     let evaluated: Evaluated =
         serde_json::from_slice(json).map_err(|error| NixError::Unexpected(error.to_string()))?;
-    match attrs.iter().find(|attr| !evaluated.found.contains_key(*attr)) {
+    match attrs
+        .iter()
+        .find(|attr| !evaluated.found.contains_key(*attr))
+    {
         None => Ok(evaluated.found),
         Some(unknown) => Err(NixError::UnknownAttribute {
             name: unknown.clone(),
@@ -120,12 +123,18 @@ mod tests {
     #[test]
     fn names_cannot_break_out_of_the_expression() {
         let function = targets_function(&["a\"; b = builtins.abort \"${x}".to_owned()]);
-        assert!(function.contains(r#""a\"; b = builtins.abort \"\${x}" = null;"#), "{function}");
+        assert!(
+            function.contains(r#""a\"; b = builtins.abort \"\${x}" = null;"#),
+            "{function}"
+        );
     }
 
     #[test]
     fn output_that_is_not_ours_is_an_error() {
-        assert!(matches!(parse_targets(b"[]", &[]), Err(NixError::Unexpected(_))));
+        assert!(matches!(
+            parse_targets(b"[]", &[]),
+            Err(NixError::Unexpected(_))
+        ));
         assert!(matches!(parse_target(b"{}"), Err(NixError::Unexpected(_))));
     }
 }

@@ -275,7 +275,9 @@ mod tests {
         let mut log = Log::default();
         log.line(START);
         for number in 0..100 {
-            log.line(&format!(r#"@nix {{"action":"result","fields":["{number}"],"id":7,"type":101}}"#));
+            log.line(&format!(
+                r#"@nix {{"action":"result","fields":["{number}"],"id":7,"type":101}}"#
+            ));
         }
         let lines = log.last_lines("cki-kernel-6.12");
         assert_eq!((lines.len(), lines[0], lines[39]), (40, "60", "99"));

@@ -49,7 +49,10 @@ impl Nix {
     ) -> Result<(), NixError> {
         let names: Vec<_> = targets.keys().map(String::as_str).collect();
         let step = progress.step(&format!("building {}", names.join(", ")));
-        let drvs: Vec<_> = targets.values().map(|target| target.drv.as_path()).collect();
+        let drvs: Vec<_> = targets
+            .values()
+            .map(|target| target.drv.as_path())
+            .collect();
         self.capture(&self.realise_drvs(&drvs), &|event| match event {
             Event::Building { name, done, total } => {
                 step.part(&format!("building {name} ({}/{total})", done + 1));
@@ -79,7 +82,11 @@ impl Nix {
     ///
     /// # Errors
     /// [`NixError`], from what it logged.
-    pub fn capture(&self, command: &Command, on_event: &dyn Fn(&Event)) -> Result<Vec<u8>, NixError> {
+    pub fn capture(
+        &self,
+        command: &Command,
+        on_event: &dyn Fn(&Event),
+    ) -> Result<Vec<u8>, NixError> {
         let pipe = |source| NixError::Exec(command.spawn_error(source));
         let (reader, writer) = os_pipe::pipe().map_err(pipe)?;
         let expression = command

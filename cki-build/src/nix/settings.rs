@@ -99,6 +99,8 @@ mod tests {
         .nix_config();
         let position = |text: &str| config.find(text).expect("in the settings");
         assert!(position("sandbox = true") < position("cores = 1"));
-        assert!(config.ends_with("experimental-features =\nextra-experimental-features = nix-command flakes\n"));
+        assert!(config.ends_with(
+            "experimental-features =\nextra-experimental-features = nix-command flakes\n"
+        ));
     }
 }

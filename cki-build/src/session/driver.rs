@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use cki_session::{FailureKind, GuestMessage, HostMessage, Run, encode, exit};
 use rustix::process::Signal;
 
+use super::SessionError;
 use super::console::Tail;
 use super::machine::Machine;
 use super::ports::Ports;
 use super::relay::{self, Relayed};
-use super::SessionError;
 use crate::exec::describe;
 use crate::exit::Status;
 
@@ -147,7 +147,9 @@ pub fn run(
     ready: impl FnOnce(),
 ) -> Result<Ended, SessionError> {
     let request = encode(&HostMessage::Run(run)).map_err(|error| {
-        SessionError::Request(format!("the arguments and the environment together are {error}"))
+        SessionError::Request(format!(
+            "the arguments and the environment together are {error}"
+        ))
     })?;
     std::fs::File::open(&machine.app).map_err(|source| SessionError::AppImage {
         path: machine.app.clone(),
@@ -311,12 +313,15 @@ impl Session {
                     self.times.started.get_or_insert_with(Instant::now);
                     last.get_or_insert(message);
                 }
-                Event::ControlEnd(Ok(())) | Event::Stdout(Relayed::End) | Event::Stderr(Relayed::End | Relayed::BrokenPipe) => {
+                Event::ControlEnd(Ok(()))
+                | Event::Stdout(Relayed::End)
+                | Event::Stderr(Relayed::End | Relayed::BrokenPipe) => {
                     open -= 1;
                 }
                 Event::ControlEnd(Err(breach)) => return Err(SessionError::Protocol(breach)),
                 Event::First(at) => {
-                    self.times.first_byte = Some(self.times.first_byte.map_or(at, |other| other.min(at)));
+                    self.times.first_byte =
+                        Some(self.times.first_byte.map_or(at, |other| other.min(at)));
                 }
                 Event::Stdout(Relayed::BrokenPipe) => {
                     self.kill();
@@ -408,7 +413,9 @@ impl Session {
                 }
             },
             GuestMessage::Hello { .. } | GuestMessage::Started { .. } => {
-                return Err(SessionError::Protocol("a last message that is none".to_owned()));
+                return Err(SessionError::Protocol(
+                    "a last message that is none".to_owned(),
+                ));
             }
         };
         Ok(self.ended(outcome))

@@ -155,7 +155,13 @@ impl Machine {
             .args(["-accel", self.accelerator()])
             .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
             .args(["-smp".to_owned(), self.cpus.to_string()])
-            .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+            ]);
         if self.icount {
             command = command.args(["-icount", "shift=0,sleep=off"]);
         }
@@ -175,12 +181,18 @@ impl Machine {
             ))
             .args([
                 "-device".to_owned(),
-                format!("virtio-blk-device,drive=app,serial={}", cki_session::APP_SERIAL),
+                format!(
+                    "virtio-blk-device,drive=app,serial={}",
+                    cki_session::APP_SERIAL
+                ),
             ])
             .args(["-device", "virtio-serial-device"]);
         for channel in Channel::ALL {
             let (id, port) = channel.names();
-            command = command.args(["-chardev".to_owned(), format!("socket,id={id},fd={}", channel.fd())]);
+            command = command.args([
+                "-chardev".to_owned(),
+                format!("socket,id={id},fd={}", channel.fd()),
+            ]);
             command = match port {
                 Some(name) => command.args([
                     "-device".to_owned(),
@@ -192,7 +204,10 @@ impl Machine {
         command
             .args([
                 "-device".to_owned(),
-                format!("isa-debug-exit,iobase={:#x},iosize=0x4", cki_session::exit::PORT),
+                format!(
+                    "isa-debug-exit,iobase={:#x},iosize=0x4",
+                    cki_session::exit::PORT
+                ),
             ])
             .args(self.extra.iter().cloned())
     }
@@ -261,7 +276,11 @@ mod tests {
         .command()
         .argv();
         assert!(words.contains(&"tcg,thread=single".to_owned()));
-        assert!(words.windows(2).any(|pair| pair == ["-icount", "shift=0,sleep=off"]));
+        assert!(
+            words
+                .windows(2)
+                .any(|pair| pair == ["-icount", "shift=0,sleep=off"])
+        );
     }
 
     #[test]
@@ -277,11 +296,15 @@ mod tests {
     #[test]
     fn a_boot_json_of_another_version_or_none_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        let message = HostImage::load(dir.path()).expect_err("missing").to_string();
+        let message = HostImage::load(dir.path())
+            .expect_err("missing")
+            .to_string();
         assert!(message.contains("boot.json"), "{message}");
         let boot = r#"{"version":2,"kernel":"k","initrd":"i","cmdline":""}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
-        let message = HostImage::load(dir.path()).expect_err("version 2").to_string();
+        let message = HostImage::load(dir.path())
+            .expect_err("version 2")
+            .to_string();
         assert!(message.contains("version 2"), "{message}");
     }
 }

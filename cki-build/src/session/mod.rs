@@ -81,7 +81,10 @@ pub enum SessionError {
 
 fn report(console: &str, qemu: &str) -> String {
     let mut text = String::new();
-    for (title, part) in [("the emulator said", qemu), ("end of the kernel console", console)] {
+    for (title, part) in [
+        ("the emulator said", qemu),
+        ("end of the kernel console", console),
+    ] {
         let part = part.trim();
         if !part.is_empty() {
             let indented = part.replace('\n', "\n  ");

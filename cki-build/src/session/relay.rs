@@ -106,7 +106,9 @@ mod tests {
     #[test]
     fn a_line_that_is_no_message_is_a_breach() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        theirs.write_all(b"{\"type\":\"started\",\"pid\":2}\nLinux version\n").expect("written");
+        theirs
+            .write_all(b"{\"type\":\"started\",\"pid\":2}\nLinux version\n")
+            .expect("written");
         drop(theirs);
         let mut seen = Vec::new();
         let result = messages(ours, |message| seen.push(message));
@@ -125,7 +127,10 @@ mod tests {
                 Ok(())
             }
         }
-        for (kind, broken) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
+        for (kind, broken) in [
+            (io::ErrorKind::BrokenPipe, true),
+            (io::ErrorKind::StorageFull, false),
+        ] {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair");
             theirs.write_all(b"x").expect("written");
             let result = output(ours, &mut Closed(kind), |_| {});

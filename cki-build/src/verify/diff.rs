@@ -197,7 +197,10 @@ mod tests {
     #[test]
     fn equal_trees_do_not_differ_whatever_their_times() {
         let (_keep, a, b) = trees();
-        let file = File::options().write(true).open(b.join("boot.json")).expect("opened");
+        let file = File::options()
+            .write(true)
+            .open(b.join("boot.json"))
+            .expect("opened");
         file.set_modified(std::time::UNIX_EPOCH).expect("set");
         assert_eq!(found(&a, &b), None);
     }
@@ -209,16 +212,25 @@ mod tests {
         bytes[131_073] = 8;
         bytes[150_000] = 8;
         fs::write(b.join("vmlinux"), bytes).expect("written");
-        assert_eq!(found(&a, &b), Some(("vmlinux".into(), What::Content { offset: 131_073 })));
+        assert_eq!(
+            found(&a, &b),
+            Some(("vmlinux".into(), What::Content { offset: 131_073 }))
+        );
         fs::write(b.join("lib/modules/a.ko"), "modulE").expect("written");
-        assert_eq!(found(&a, &b), Some(("lib/modules/a.ko".into(), What::Content { offset: 5 })));
+        assert_eq!(
+            found(&a, &b),
+            Some(("lib/modules/a.ko".into(), What::Content { offset: 5 }))
+        );
     }
 
     #[test]
     fn a_longer_file_differs_where_the_shorter_ends() {
         let (_keep, a, b) = trees();
         fs::write(b.join("boot.json"), "{} ").expect("written");
-        assert_eq!(found(&a, &b), Some(("boot.json".into(), What::Content { offset: 2 })));
+        assert_eq!(
+            found(&a, &b),
+            Some(("boot.json".into(), What::Content { offset: 2 }))
+        );
     }
 
     #[test]

@@ -81,7 +81,11 @@ pub fn rebuilds(json: &[u8]) -> Result<Vec<Rebuild>, NixError> {
         .filter(|(_, shown)| shown.outputs.values().all(|output| output.hash.is_none()))
         .map(|(drv, shown)| Rebuild {
             drv,
-            outputs: shown.outputs.into_values().filter_map(|output| output.path).collect(),
+            outputs: shown
+                .outputs
+                .into_values()
+                .filter_map(|output| output.path)
+                .collect(),
         })
         .collect())
 }
@@ -191,9 +195,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let output = dir.path().join("out");
         std::fs::write(&output, "abc").expect("written");
-        assert_eq!(locate(std::slice::from_ref(&output)).expect("readable"), None);
+        assert_eq!(
+            locate(std::slice::from_ref(&output)).expect("readable"),
+            None
+        );
         std::fs::write(dir.path().join("out.check"), "abX").expect("written");
-        let (path, difference) = locate(std::slice::from_ref(&output)).expect("readable").expect("different");
+        let (path, difference) = locate(std::slice::from_ref(&output))
+            .expect("readable")
+            .expect("different");
         assert_eq!(path, output);
         assert_eq!(difference.what, What::Content { offset: 2 });
     }
