@@ -107,6 +107,13 @@ impl Step {
         self.bar.set_message(what.to_owned());
     }
 
+    /// A line where lines are shown; a terminal shows it as a detail already.
+    pub fn line(&self, what: &str) {
+        if self.style == Style::Lines {
+            line(what);
+        }
+    }
+
     /// A line that stays, above the spinner.
     pub fn note(&self, what: &str) {
         match self.style {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Error, inputs};
+use super::inputs::{self, Planned};
+use super::Error;
 use crate::cache::Cache;
 use crate::checkout::Checkout;
 use crate::cli::Global;
@@ -63,23 +64,24 @@ impl Context {
         Ok(targets)
     }
 
-    /// The application image with the packages of the plan in `plan`, a file that [`inputs::plan`] has
-    /// written and that `digest` identifies.
+    /// The application image with the packages of `planned`.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn app_image(&self, plan: &Path, digest: &str) -> Result<PathBuf, Error> {
+    pub fn app_image(&self, planned: &Planned) -> Result<PathBuf, Error> {
         let start = Instant::now();
+        let digest = &planned.plan.hash;
         let key = self.key("app-image", digest)?;
-        let name = format!("app-{}", digest.get(..16).unwrap_or(digest));
+        let name = format!("app-{}", digest.get(..16).unwrap_or(digest.as_str()));
         let remembered = key.as_ref().and_then(|key| self.cache.targets(key));
         if let Some(target) = remembered.and_then(|mut targets| targets.remove(&name)) {
             tracing::debug!(elapsed = ?start.elapsed(), "the application image is remembered");
             return Ok(target.out);
         }
         setup::ensure_nix(&self.nix, self.progress)?;
-        inputs::ensure_plan(self, plan)?;
-        let expression = app_image_expression(&self.checkout.flake_ref(), plan);
+        inputs::ensure(self)?;
+        inputs::ensure_plan(self, planned)?;
+        let expression = app_image_expression(&self.checkout.flake_ref(), &planned.path);
         let step = self.progress.short_step("evaluating the application image");
         let json = self
             .nix

@@ -21,7 +21,7 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
             image::check_target(output)?;
             let plan = inputs::plan(context, deb)?;
             (
-                context.app_image(&plan.path, &plan.digest)?,
+                context.app_image(&plan)?,
                 output,
                 "erofs",
             )

@@ -40,7 +40,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     let built = Instant::now();
     let plan = inputs::plan(context, &args.deb)?;
     let planned = Instant::now();
-    let app = context.app_image(&plan.path, &plan.digest)?;
+    let app = context.app_image(&plan)?;
     let preparation = Preparation {
         outputs: built - start,
         plan: planned - built,

@@ -7,7 +7,7 @@
 
 pub mod diff;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,21 @@ pub fn rebuilds(json: &[u8]) -> Result<Vec<Rebuild>, NixError> {
                 .filter_map(|output| output.path)
                 .collect(),
         })
+        .collect())
+}
+
+/// Output paths that a hash fixes, from what [`Nix::show_derivations`] gave.
+///
+/// # Errors
+/// [`NixError::Unexpected`] when it is no such JSON.
+pub fn fixed_outputs(json: &[u8]) -> Result<BTreeSet<PathBuf>, NixError> {
+    let shown: BTreeMap<PathBuf, Shown> =
+        serde_json::from_slice(json).map_err(|error| NixError::Unexpected(error.to_string()))?;
+    Ok(shown
+        .into_values()
+        .flat_map(|shown| shown.outputs.into_values())
+        .filter(|output| output.hash.is_some())
+        .filter_map(|output| output.path)
         .collect())
 }
 
@@ -181,6 +196,8 @@ mod tests {
         assert_eq!(rebuilds.len(), 1);
         assert_eq!(rebuilds[0].drv, PathBuf::from("/nix/store/a.drv"));
         assert_eq!(rebuilds[0].outputs.len(), 2);
+        let fixed = fixed_outputs(json).expect("valid");
+        assert_eq!(fixed, BTreeSet::from([PathBuf::from("/nix/store/b")]));
     }
 
     #[test]
