@@ -120,7 +120,6 @@ impl Command {
     ///
     /// The child gets `on_parent_death` when the thread that starts it ends: start it from a thread
     /// that waits for it.
-    #[must_use]
     pub fn expression(&self, on_parent_death: Signal) -> duct::Expression {
         let mut expression = duct::cmd(&self.program, &self.args).unchecked();
         for (key, value) in &self.env {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::inputs::{self, Planned};
 use super::Error;
+use super::inputs::{self, Planned};
 use crate::cache::Cache;
 use crate::checkout::Checkout;
 use crate::cli::Global;

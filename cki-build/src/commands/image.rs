@@ -20,11 +20,7 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
         ImageKind::App { deb, output } => {
             image::check_target(output)?;
             let plan = inputs::plan(context, deb)?;
-            (
-                context.app_image(&plan)?,
-                output,
-                "erofs",
-            )
+            (context.app_image(&plan)?, output, "erofs")
         }
     };
     let size = image::write(&from, output)?;

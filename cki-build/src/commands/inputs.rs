@@ -123,15 +123,21 @@ pub(super) fn fetch(context: &Context, args: &Fetch) -> Result<Status, Error> {
 /// Takes out of `lock` what no derivation behind `attrs` names.
 fn keep_needed(context: &Context, lock: &mut LockFile, attrs: &[String]) -> Result<(), Error> {
     let targets = context.evaluate(attrs)?;
-    let drvs: Vec<_> = targets.values().map(|target| target.drv.as_path()).collect();
-    let needed: BTreeSet<PathBuf> = crate::verify::fixed_outputs(&context.nix.show_derivations(&drvs).read()?)?;
+    let drvs: Vec<_> = targets
+        .values()
+        .map(|target| target.drv.as_path())
+        .collect();
+    let needed: BTreeSet<PathBuf> =
+        crate::verify::fixed_outputs(&context.nix.show_derivations(&drvs).read()?)?;
     let store = store_nix(&context.nix);
-    let is_needed =
-        |name: &str, sha256: &str| needed.contains(&store.fixed_output(name, HashMode::Flat, sha256));
+    let is_needed = |name: &str, sha256: &str| {
+        needed.contains(&store.fixed_output(name, HashMode::Flat, sha256))
+    };
     let seed = lock.seed.package.clone();
     lock.packages
         .retain(|name, package| *name == seed || is_needed(&package.store, &package.sha256));
-    lock.sources.retain(|_, source| is_needed(&source.store, &source.sha256));
+    lock.sources
+        .retain(|_, source| is_needed(&source.store, &source.sha256));
     Ok(())
 }
 
@@ -147,13 +153,28 @@ pub(super) fn lock(context: &Context, args: &Lock) -> Result<Status, Error> {
         } else if report.consistent {
             print("the lock file has everything that is requested")?;
         } else {
-            report.problems.iter().try_for_each(|problem| print(problem))?;
+            report
+                .problems
+                .iter()
+                .try_for_each(|problem| print(problem))?;
         }
-        return Ok(if report.consistent { Status::OK } else { Status::NO });
+        return Ok(if report.consistent {
+            Status::OK
+        } else {
+            Status::NO
+        });
     }
     setup::ensure_nix(&context.nix, context.progress)?;
-    let old = if path.exists() { Some(read_lock(&context.checkout)?) } else { None };
-    let mode = if args.update { Mode::Update } else { Mode::Keep };
+    let old = if path.exists() {
+        Some(read_lock(&context.checkout)?)
+    } else {
+        None
+    };
+    let mode = if args.update {
+        Mode::Update
+    } else {
+        Mode::Keep
+    };
     let step = context.progress.short_step("resolving the request");
     let ours = open(context, step)?;
     let (new, report) = lock::resolve(&ours, &request, old.as_ref(), mode)?;
@@ -176,11 +197,17 @@ fn describe(report: &LockReport) -> Result<(), Error> {
         ("updated", &report.updated),
         ("warning", &report.warnings),
     ] {
-        entries.iter().try_for_each(|entry| print(&format!("{title}: {entry}")))?;
+        entries
+            .iter()
+            .try_for_each(|entry| print(&format!("{title}: {entry}")))?;
     }
     print(&format!(
         "{}: {} packages, {}",
-        if report.changed { "the lock file was written" } else { "the lock file is unchanged" },
+        if report.changed {
+            "the lock file was written"
+        } else {
+            "the lock file is unchanged"
+        },
         report.packages,
         human_bytes(report.bytes)
     ))
@@ -214,9 +241,17 @@ fn pinned(cache: &Cache, checkout: &Checkout) -> Finding {
     let count = || -> Result<(usize, usize), Error> {
         let lock = read_lock(checkout)?;
         // Nothing is downloaded, so any mirror will do, and there may be none.
-        let ours = with_mirrors(cache, Mirrors::named("file:/")?, &Nix::current(), Arc::new(Silent))?;
+        let ours = with_mirrors(
+            cache,
+            Mirrors::named("file:/").map_err(InputsError::from)?,
+            &Nix::current(),
+            Arc::new(Silent),
+        )?;
         let paths = provide::store_paths(&ours, &lock);
-        let missing = ours.nix.missing(paths.iter().map(PathBuf::as_path)).map_err(InputsError::from)?;
+        let missing = ours
+            .nix
+            .missing(paths.iter().map(PathBuf::as_path))
+            .map_err(InputsError::from)?;
         Ok((paths.len(), missing.len()))
     };
     match count() {
@@ -244,7 +279,12 @@ fn mirrors(named: Option<&str>) -> Result<Mirrors, InputsError> {
 /// What the library of inputs needs, telling `step` what goes on.
 fn open(context: &Context, step: Step) -> Result<inputs::Context, Error> {
     let mirrors = mirrors(context.global.mirror.as_deref())?;
-    with_mirrors(&context.cache, mirrors, &context.nix, Arc::new(Shown::new(step)))
+    with_mirrors(
+        &context.cache,
+        mirrors,
+        &context.nix,
+        Arc::new(Shown::new(step)),
+    )
 }
 
 fn with_mirrors(
@@ -256,7 +296,14 @@ fn with_mirrors(
     let cache = inputs::cache::Cache::open(cache.dir()).map_err(InputsError::from)?;
     // A signal ends us at once: whatever is half done is found by the next run.
     let cancel = Cancel::new();
-    Ok(inputs::Context::with(cache, mirrors, store_nix(nix), Policy::default(), progress, cancel)?)
+    Ok(inputs::Context::with(
+        cache,
+        mirrors,
+        store_nix(nix),
+        Policy::default(),
+        progress,
+        cancel,
+    )?)
 }
 
 fn store_nix(nix: &Nix) -> crate::store::Nix {
@@ -286,10 +333,18 @@ impl Shown {
     fn arrived(&self, name: &str, bytes: u64) {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         let (done, total) = (before + bytes, self.total.load(Ordering::Relaxed).max(1));
-        self.step.detail(&format!("{} of {}: {name}", human_bytes(done), human_bytes(total)));
+        self.step.detail(&format!(
+            "{} of {}: {name}",
+            human_bytes(done),
+            human_bytes(total)
+        ));
         // Where only lines are shown, every tenth part is one.
         if before * 10 / total < done * 10 / total {
-            self.step.line(&format!("downloaded {} of {}", human_bytes(done), human_bytes(total)));
+            self.step.line(&format!(
+                "downloaded {} of {}",
+                human_bytes(done),
+                human_bytes(total)
+            ));
         }
     }
 }
@@ -299,7 +354,10 @@ impl inputs::Progress for Shown {
         self.total.store(bytes, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         if files > 0 {
-            self.step.part(&format!("downloading {files} files, {}", human_bytes(bytes)));
+            self.step.part(&format!(
+                "downloading {files} files, {}",
+                human_bytes(bytes)
+            ));
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -355,10 +355,8 @@ impl Session {
     fn next(&self, queue: &Receiver<Event>) -> Option<Event> {
         match self.deadline {
             Some(deadline) => {
-                match queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                    Ok(event) => Some(event),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                queue.recv_timeout(left).ok()
             }
             None => queue.recv().ok(),
         }

@@ -1,0 +1,42 @@
+# nixpkgs' tool names to Debian packages. A value here is what package files
+# receive as an argument in the Debian set: not a derivation but a wish, which
+# mkDerivation turns into a part of the build root.
+let
+  tool = name: debianPackages: { inherit name debianPackages; };
+in
+builtins.mapAttrs tool {
+  bc = [ "bc" ];
+  bison = [ "bison" ];
+  busybox = [ "busybox-static" ];
+  cargo = [ "cargo-web" ];
+  cpio = [ "cpio" ];
+  dosfstools = [ "dosfstools" ];
+  dpkg = [ "dpkg" ];
+  e2fsprogs = [ "e2fsprogs" ];
+  elfutils = [ "libelf-dev" ];
+  erofs-utils = [ "erofs-utils" ];
+  fakeroot = [ "fakeroot" ];
+  flex = [ "flex" ];
+  glib = [ "libglib2.0-dev" "libpcre2-dev" "libffi-dev" "libmount-dev" ];
+  gnumake = [ "make" ];
+  kmod = [ "kmod" ];
+  lz4 = [ "lz4" ];
+  meson = [ "meson" "python3-setuptools" ];
+  pycotap = [ "python3-pycotap" ];
+  distlib = [ "python3-distlib" ];
+  dtc = [ "libfdt-dev" ];
+  mtools = [ "mtools" ];
+  ninja = [ "ninja-build" ];
+  openssl = [ "libssl-dev" "openssl" ];
+  perl = [ "perl" ];
+  pkg-config = [ "pkgconf" ];
+  python3 = [ "python3" "python3-distutils" "python3-venv" "python3-setuptools" ];
+  rsync = [ "rsync" ];
+  rustc = [ "rustc-web" "libstd-rust-web-dev" ];
+  rust-src = [ "rust-web-src" ];
+  seabios = [ "seabios" ];
+  syslinux = [ "syslinux" "syslinux-common" ];
+  util-linux = [ "util-linux" "mount" ];
+  zlib = [ "zlib1g-dev" ];
+  zstd = [ "zstd" ];
+}
