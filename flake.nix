@@ -1,0 +1,31 @@
+{
+  description = "CKI: secure containers, each on its own Linux kernel, without virtualization hardware";
+
+  # Locked, and fetched only when an output that needs it is asked for: the
+  # overlay's users bring their own nixpkgs, everything under `packages` comes
+  # from pinned Debian packages (nix/debian) and needs none.
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs = { self, nixpkgs }:
+    let
+      system = "x86_64-linux";
+      debian = import ./nix/debian { inherit system; };
+      packages = debian.packages;
+    in
+    {
+      packages.${system} = packages // { default = packages.cki-build; };
+      checks.${system} = debian.checks;
+      apps.${system}.default = { type = "app"; program = "${packages.cki-build}/bin/cki-build"; };
+
+      # Our packages with the user's own nixpkgs.
+      overlays.default = import ./nix/overlay.nix;
+
+      # The same packages with the locked nixpkgs.
+      legacyPackages.${system} =
+        (import nixpkgs { inherit system; overlays = [ self.overlays.default ]; }).ckiPackages;
+
+      # For tools: appImage builds an application image from a plan of
+      # `cki-build`; see images/app/package.nix.
+      lib.${system} = { inherit (debian) appImage roots; };
+    };
+}

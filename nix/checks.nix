@@ -1,0 +1,6 @@
+# What `nix flake check` builds beyond evaluating every output.
+{ callPackage, packages }:
+
+{
+  inherit (packages) cki-isa-tests;
+}

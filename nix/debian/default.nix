@@ -1,0 +1,37 @@
+# The Debian set: our packages built with a hermetic toolchain of pinned Debian
+# packages, without nixpkgs.
+{ system
+, lockFile ? ./lock.json
+}:
+
+let
+  lib = import ./lib.nix;
+  lock = lib.fromJSON (lib.readFile lockFile);
+  inputs = import ./inputs.nix { inherit lock system; };
+  closure = import ./closure.nix { inherit lock; };
+  mkRoot = import ./root.nix { inherit lib system inputs closure; };
+  stdenv = import ./stdenv.nix { inherit lib system inputs mkRoot; basePackages = lock.base; };
+  tools = import ./tools.nix;
+  callPackage = lib.callPackageWith scope;
+
+  scope = tools // packages // {
+    inherit lib stdenv;
+    rustSource = import ../rust-source.nix;
+    rustPlatform = import ./rust.nix { inherit lib stdenv inputs tools; };
+    linux-source = import ./linux-source.nix { inherit stdenv tools; deb = inputs.pinned lock.sources.linux; };
+    qemu-source = inputs.pinned lock.sources.qemu;
+    # Where a Debian root has these files; nixpkgs names store paths.
+    firmwareDir = "/usr/share/seabios";
+    syslinuxDir = "/usr/lib/syslinux";
+    busyboxStatic = "/usr/bin/busybox";
+  };
+
+  packages = import ../packages.nix { inherit callPackage; };
+in
+{
+  inherit packages;
+  checks = import ../checks.nix { inherit callPackage packages; };
+  appImage = callPackage ../../images/app/package.nix { pinned = inputs.pinned; };
+  # A build root of some locked Debian packages, to look into when a build fails.
+  roots = names: mkRoot { packages = lock.base ++ names; };
+}

@@ -1,0 +1,16 @@
+# Every package of ours, made by one set's callPackage: the Debian set's
+# (nix/debian) or nixpkgs' (overlays.default).
+{ callPackage }:
+
+{
+  cki-qemu = callPackage ../emulator/package.nix { };
+  # The same QEMU without our patches: what the extension's tests and
+  # measurements are compared with.
+  qemu-stock = callPackage ../emulator/package.nix { patches = [ ]; };
+  cki-isa-tests = callPackage ../emulator/tests/package.nix { };
+  cki-kernel = callPackage ../kernel/package.nix { };
+  cki-init = callPackage ../init/package.nix { };
+  cki-host = callPackage ../images/host/package.nix { };
+  cki-host-disk = callPackage ../images/host/disk.nix { };
+  cki-build = callPackage ../cki-build/package.nix { };
+}
