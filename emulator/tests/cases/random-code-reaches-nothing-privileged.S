@@ -107,7 +107,10 @@ next_round:
 	cmpq	$VEC_DF, %rbx
 	jne	6f
 	FAIL
-6:	CHECK(ev_pkrs, 0)
+	/* what ran, for the report */
+6:	movq	START, %rax
+	movq	%rax, ev_cr2
+	CHECK(ev_pkrs, 0)
 	CHECK_MASKED(ev_cs, 0xffffffff00000000, 0xffffffec00000000)
 	CHECK_MASKED(ev_rflags, (RFLAGS_IF|RFLAGS_IOPL|RFLAGS_VM), RFLAGS_IF)
 	movl	$after, %edi
@@ -117,8 +120,6 @@ next_round:
 	movl	$((before_end - before) / 8), %ecx
 	repe cmpsq
 	je	7f
-	movq	START, %rax
-	movq	%rax, ev_cr2
 	FAIL
 7:	decl	rounds
 	jnz	next_round
