@@ -1,13 +1,14 @@
 //! The flake: what it needs, and what its outputs depend on.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use cki_build::checkout::Checkout;
 use cki_build::exec::Command;
 use cki_build::nix::{Nix, Target};
 use cki_build::progress::Progress;
-use cki_tests::{checkout, cki, git, variable};
+use cki_tests::{Output, checkout, cki, git, variable};
 
 /// Outputs with sources of every kind in them.
 const ATTRS: [&str; 4] = ["cki-host", "cki-qemu", "cki-build", "cki-host-disk"];
@@ -132,18 +133,25 @@ fn a_file_that_git_does_not_know_is_named() {
         "packages = debian.packages // import ./nix/new.nix;",
     );
     std::fs::write(&flake, text).expect("written");
-    let output = cki([
-        "--flake".as_ref(),
-        checkout.dir.as_os_str(),
-        "build".as_ref(),
-        "cki-init".as_ref(),
-    ]);
+    let output = cki_on(&checkout.dir, &["build", "cki-init"]);
     assert_eq!(output.status, 125);
     assert!(
         output.stderr.contains("git add nix/new.nix"),
         "{}",
         output.stderr
     );
+}
+
+/// Runs `cki-build` on `flake`, with a cache of its own, so that the roots of these results go with it.
+fn cki_on(flake: &Path, words: &[&str]) -> Output {
+    let cache = flake.with_file_name("cache");
+    let options = [
+        "--flake".as_ref(),
+        flake.as_os_str(),
+        "--cache".as_ref(),
+        cache.as_os_str(),
+    ];
+    cki(words.iter().map(OsStr::new).chain(options))
 }
 
 /// A flake of derivations that `sh` builds with `script` in the sandbox, named by attribute.
@@ -188,14 +196,7 @@ fn verify_tells_equal_builds_from_different_ones_and_names_file_and_byte() {
             ),
         ],
     );
-    let verify = |attr: &str| {
-        cki([
-            "verify".as_ref(),
-            attr.as_ref(),
-            "--flake".as_ref(),
-            flake.as_os_str(),
-        ])
-    };
+    let verify = |attr: &str| cki_on(&flake, &["verify", attr]);
     let good = verify("good");
     assert_eq!(good.status, 0, "{}{}", good.text(), good.stderr);
     assert!(
@@ -217,12 +218,7 @@ fn verify_tells_equal_builds_from_different_ones_and_names_file_and_byte() {
 fn a_failed_build_ends_with_its_log_and_no_result() {
     let dir = tempfile::tempdir().expect("a directory");
     let flake = flake_of(dir.path(), &[("broken", "echo about to fail; exit 3")]);
-    let output = cki([
-        "build".as_ref(),
-        "broken".as_ref(),
-        "--flake".as_ref(),
-        flake.as_os_str(),
-    ]);
+    let output = cki_on(&flake, &["build", "broken"]);
     assert_eq!(output.status, 125);
     assert!(
         output.stderr.contains("the build of broken failed"),
