@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cki_build::debian::apt_proxy::Proxies;
+use cki_build::inputs::Cancel;
 use cki_build::inputs::cache::Cache;
-use cki_build::inputs::fetch::{Disk, FetchError, RealDisk};
+use cki_build::inputs::fetch::{Disk, FetchError, Fetcher, RealDisk};
 use support::{Behaviour, Server, download, fetcher, noise, sha256};
 
 const SIZE: usize = 300_000;
@@ -332,6 +334,35 @@ fn a_mirror_that_cannot_be_reached_is_an_error_with_its_address() {
         fetcher.fetch(&[wanted]),
         Err(FetchError::NoMirror(_))
     ));
+}
+
+#[test]
+fn a_mirror_is_reached_through_apts_proxy_but_this_machine_is_not() {
+    let case = Case::new();
+    // A proxy is asked for the whole URL; the server serves what has that as its path.
+    case.server
+        .put("http://mirror.example.org/a.deb", case.body.clone());
+    let proxies = Proxies {
+        http: Some(case.server.url.clone()),
+        https: None,
+    };
+    let cache = Cache::open(case.dir.path()).unwrap();
+    let recorder = Arc::new(support::Recorder::default());
+    let fetcher =
+        Fetcher::new(cache, recorder, Cancel::new(), support::policy(), &proxies).unwrap();
+    let mut wanted = download("a.deb", &[&case.server], &case.body);
+    wanted.urls = vec!["http://mirror.example.org/a.deb".into()];
+    fetcher.fetch(&[wanted]).unwrap();
+    case.assert_complete();
+    let other = noise(100, 5);
+    case.server.put("/b.deb", other.clone());
+    fetcher
+        .fetch(&[download("b.deb", &[&case.server], &other)])
+        .unwrap();
+    assert_eq!(
+        case.server.requests(),
+        ["http://mirror.example.org/a.deb", "/b.deb"]
+    );
 }
 
 #[test]
