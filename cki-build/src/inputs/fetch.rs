@@ -247,7 +247,8 @@ impl Fetcher {
                         if !again {
                             break;
                         }
-                        self.progress.note(&format!("{name}: {last}; trying again"));
+                        self.progress
+                            .note(&format!("{}; trying again", last.in_short()));
                         self.cancel.sleep(pause)?;
                         pause *= 2;
                     }

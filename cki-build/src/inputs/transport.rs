@@ -137,16 +137,12 @@ fn open_file(path: &str, offset: u64) -> Result<Body, Refusal> {
     })
 }
 
-/// The message of an error with those of its causes: reqwest's own says little more than "error sending request".
+/// The message of an error's first cause ("Connection refused"): what reqwest wraps around it ("error sending request for
+/// url ...: client error (Connect): tcp connect error") says nothing more.
 pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = next.source();
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
-    text
+    innermost.to_string()
 }
