@@ -209,7 +209,7 @@ impl Word {
         self.0 >> REFERENCES_SHIFT
     }
 
-    /// For a table: how many of its entries refer to tables, 0 to 511.
+    /// For a table: how many of its entries refer to tables, 0 to 512.
     #[must_use]
     pub const fn links(self) -> u64 {
         (self.0 & LINKS_MASK) >> LINKS_SHIFT

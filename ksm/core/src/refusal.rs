@@ -70,6 +70,8 @@ refusals! {
     Address = E_ADDRESS: "not an address the guest may be entered at";
     /// Not now.
     State = E_STATE: "not in this state of the vCPU";
+    /// The module's answer to a hypercall; the core never gives it.
+    Host = E_HOST: "the host failed or denied the hypercall";
     /// Bookkeeping contradicts itself: a defect of the monitor. The shell ends the container.
     Monitor = E_MONITOR: "the monitor's state is inconsistent";
 }
