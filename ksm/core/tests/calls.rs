@@ -24,8 +24,18 @@ fn refused(why: Refusal) -> Result<Action, Refused> {
 #[test]
 fn unknown_numbers_are_refused() {
     let mut world = World::small(1);
-    for number in [KSM_CALLS, KSM_CALLS + 1, 0xff, u64::from(u32::MAX), u64::MAX] {
-        assert_eq!(call(&mut world, number, [0; 4]), refused(Refusal::Call), "{number:#x}");
+    for number in [
+        KSM_CALLS,
+        KSM_CALLS + 1,
+        0xff,
+        u64::from(u32::MAX),
+        u64::MAX,
+    ] {
+        assert_eq!(
+            call(&mut world, number, [0; 4]),
+            refused(Refusal::Call),
+            "{number:#x}"
+        );
     }
 }
 
@@ -33,21 +43,34 @@ fn unknown_numbers_are_refused() {
 fn every_known_number_is_dispatched() {
     let mut world = World::small(1);
     for number in 0..KSM_CALLS {
-        assert_ne!(call(&mut world, number, [0; 4]), refused(Refusal::Call), "{number}");
+        assert_ne!(
+            call(&mut world, number, [0; 4]),
+            refused(Refusal::Call),
+            "{number}"
+        );
     }
 }
 
 #[test]
 fn the_version_is_the_abis() {
     let mut world = World::small(1);
-    assert_eq!(call(&mut world, KSM_VERSION, [7; 4]), Ok(Action::Done(ABI_VERSION)));
+    assert_eq!(
+        call(&mut world, KSM_VERSION, [7; 4]),
+        Ok(Action::Done(ABI_VERSION))
+    );
 }
 
 #[test]
 fn tables_are_declared_by_kind_and_flags() {
     let mut world = World::small(1);
-    for (i, kind) in
-        [TABLE_L1, TABLE_L2 | TABLE_USER, TABLE_L4, TABLE_L3 | TABLE_KEEP].into_iter().enumerate()
+    for (i, kind) in [
+        TABLE_L1,
+        TABLE_L2 | TABLE_USER,
+        TABLE_L4,
+        TABLE_L3 | TABLE_KEEP,
+    ]
+    .into_iter()
+    .enumerate()
     {
         let table = PT + i as u64 * PAGE;
         assert_eq!(
@@ -56,14 +79,25 @@ fn tables_are_declared_by_kind_and_flags() {
             "kind {kind:#x}"
         );
     }
-    for kind in [0, 5, 8, TABLE_L4 | TABLE_USER, TABLE_L1 | 0x40, TABLE_L1 | 1 << 32, u64::MAX] {
+    for kind in [
+        0,
+        5,
+        8,
+        TABLE_L4 | TABLE_USER,
+        TABLE_L1 | 0x40,
+        TABLE_L1 | 1 << 32,
+        u64::MAX,
+    ] {
         assert_eq!(
             call(&mut world, KSM_TABLE_DECLARE, [PT + 9 * PAGE, kind, 0, 0]),
             refused(Refusal::Argument),
             "kind {kind:#x}"
         );
     }
-    assert_eq!(call(&mut world, KSM_TABLE_RELEASE, [PT, 0, 0, 0]), Ok(Action::Done(0)));
+    assert_eq!(
+        call(&mut world, KSM_TABLE_RELEASE, [PT, 0, 0, 0]),
+        Ok(Action::Done(0))
+    );
 }
 
 #[test]
@@ -71,20 +105,33 @@ fn entry_calls_return_old_values_where_they_have_them() {
     let mut world = World::small(1);
     world.declare(PT, 1, true).expect("declare");
     let (first, second) = (DATA | P | U, DATA | P | W | U | D);
-    assert_eq!(call(&mut world, KSM_ENTRY_SET, [PT, first, 0, 0]), Ok(Action::Done(0)));
+    assert_eq!(
+        call(&mut world, KSM_ENTRY_SET, [PT, first, 0, 0]),
+        Ok(Action::Done(0))
+    );
     assert_eq!(
         call(&mut world, KSM_ENTRY_EXCHANGE, [PT, second, 0, 0]),
         Ok(Action::Done(first))
     );
     assert_eq!(
         call(&mut world, KSM_ENTRY_COMPARE_EXCHANGE, [PT, first, 0, 0]),
-        Err(Refused { why: Refusal::Changed, value: second })
+        Err(Refused {
+            why: Refusal::Changed,
+            value: second
+        })
     );
     assert_eq!(
-        call(&mut world, KSM_ENTRY_COMPARE_EXCHANGE, [PT, second, first, 0]),
+        call(
+            &mut world,
+            KSM_ENTRY_COMPARE_EXCHANGE,
+            [PT, second, first, 0]
+        ),
         Ok(Action::Done(second))
     );
-    assert_eq!(call(&mut world, KSM_ENTRY_CLEAR, [PT, W, 0, 0]), Ok(Action::Done(first)));
+    assert_eq!(
+        call(&mut world, KSM_ENTRY_CLEAR, [PT, W, 0, 0]),
+        Ok(Action::Done(first))
+    );
 }
 
 /// Writes a batch list to `hpa`, as the guest would.
@@ -93,7 +140,9 @@ fn list(world: &World, hpa: u64, updates: &[(u64, u64)]) {
         let at = hpa + 16 * i as u64;
         let frame = world.frame(at & !0xfff);
         world.memory.poke(frame, (at % PAGE / 8) as usize, *entry);
-        world.memory.poke(frame, (at % PAGE / 8) as usize + 1, *value);
+        world
+            .memory
+            .poke(frame, (at % PAGE / 8) as usize + 1, *value);
     }
 }
 
@@ -101,7 +150,9 @@ fn list(world: &World, hpa: u64, updates: &[(u64, u64)]) {
 fn a_batch_applies_updates_in_order() {
     let mut world = World::small(1);
     world.declare(PT, 1, true).expect("declare");
-    let updates: Vec<_> = (0..BATCH_MAX).map(|i| (PT + 8 * i, DATA | P | U | W)).collect();
+    let updates: Vec<_> = (0..BATCH_MAX)
+        .map(|i| (PT + 8 * i, DATA | P | U | W))
+        .collect();
     list(&world, DATA + 0x800, &updates);
     assert_eq!(
         call(&mut world, KSM_ENTRY_BATCH, [DATA + 0x800, BATCH_MAX, 0, 0]),
@@ -115,10 +166,22 @@ fn a_batch_stops_at_the_first_refusal_and_says_how_far_it_came() {
     let mut world = World::small(1);
     world.declare(PT, 1, true).expect("declare");
     let good = DATA | P | U;
-    list(&world, DATA, &[(PT, good), (PT + 8, good), (PT + 16, HOST | P | U), (PT + 24, good)]);
+    list(
+        &world,
+        DATA,
+        &[
+            (PT, good),
+            (PT + 8, good),
+            (PT + 16, HOST | P | U),
+            (PT + 24, good),
+        ],
+    );
     assert_eq!(
         call(&mut world, KSM_ENTRY_BATCH, [DATA, 4, 0, 0]),
-        Err(Refused { why: Refusal::Range, value: 2 })
+        Err(Refused {
+            why: Refusal::Range,
+            value: 2
+        })
     );
     assert_eq!([0, 1, 2, 3].map(|i| world.entry(PT, i)), [good, good, 0, 0]);
 }
@@ -191,12 +254,25 @@ fn a_batch_list_is_read_once_before_it_is_judged() {
         pcids: 0,
         slot_entry: SLOT_ENTRY,
     };
-    let racing =
-        Racing { memory: layout.memory, list: layout.frame(DATA), reads: Default::default() };
-    let storage = Storage { frames: words(2560), chunks: words(5) };
+    let racing = Racing {
+        memory: layout.memory,
+        list: layout.frame(DATA),
+        reads: Default::default(),
+    };
+    let storage = Storage {
+        frames: words(2560),
+        chunks: words(5),
+    };
     let mut monitor = Monitor::new(&racing, &config, storage).expect("a monitor");
     let mut scratch = cki_ksm_core::Scratch::new();
-    monitor.call(0, KSM_TABLE_DECLARE, [PT, TABLE_L1 | TABLE_USER, 0, 0], &mut scratch).expect("L1");
+    monitor
+        .call(
+            0,
+            KSM_TABLE_DECLARE,
+            [PT, TABLE_L1 | TABLE_USER, 0, 0],
+            &mut scratch,
+        )
+        .expect("L1");
     list(&layout, DATA, &[(PT, DATA | P | U), (PT + 8, DATA | P | U)]);
     let outcome = monitor.call(0, KSM_ENTRY_BATCH, [DATA, 2, 0, 0], &mut scratch);
     assert_eq!(outcome, Ok(Action::Done(2)));
@@ -214,8 +290,14 @@ fn flushes_name_their_scope() {
     ] {
         assert_eq!(call(&mut world, KSM_FLUSH, [scope, pcid, 0, 0]), Ok(action));
     }
-    assert_eq!(call(&mut world, KSM_FLUSH, [3, 0, 0, 0]), refused(Refusal::Argument));
-    assert_eq!(call(&mut world, KSM_FLUSH, [FLUSH_PCID, 8, 0, 0]), refused(Refusal::Argument));
+    assert_eq!(
+        call(&mut world, KSM_FLUSH, [3, 0, 0, 0]),
+        refused(Refusal::Argument)
+    );
+    assert_eq!(
+        call(&mut world, KSM_FLUSH, [FLUSH_PCID, 8, 0, 0]),
+        refused(Refusal::Argument)
+    );
 }
 
 #[test]
@@ -223,7 +305,9 @@ fn roots_belong_to_the_calling_vcpu() {
     let mut world = World::small(2);
     let [.., l4] = world.tower(PT, 300);
     for vcpu in [0, 1] {
-        let outcome = world.monitor.call(vcpu, KSM_ROOT_LOAD, [l4, 0, 0, 0], &mut world.scratch);
+        let outcome = world
+            .monitor
+            .call(vcpu, KSM_ROOT_LOAD, [l4, 0, 0, 0], &mut world.scratch);
         assert_eq!(outcome, Ok(Action::LoadRoot(l4 | 0x100)));
         assert_eq!(world.references(l4), vcpu as u64 + 1);
     }
@@ -234,11 +318,20 @@ fn roots_belong_to_the_calling_vcpu() {
 #[test]
 fn text_is_sealed_and_poked_by_call() {
     let mut world = World::small(1);
-    assert_eq!(call(&mut world, KSM_EXEC_SEAL, [EXEC, 2, 0, 0]), Ok(Action::Done(2)));
-    assert_eq!(call(&mut world, KSM_TEXT_POKE, [EXEC, DATA, 8, 0]), Ok(Action::Done(0)));
+    assert_eq!(
+        call(&mut world, KSM_EXEC_SEAL, [EXEC, 2, 0, 0]),
+        Ok(Action::Done(2))
+    );
+    assert_eq!(
+        call(&mut world, KSM_TEXT_POKE, [EXEC, DATA, 8, 0]),
+        Ok(Action::Done(0))
+    );
     assert_eq!(
         call(&mut world, KSM_EXEC_SEAL, [RO - PAGE, 2, 0, 0]),
-        Err(Refused { why: Refusal::Class, value: 1 })
+        Err(Refused {
+            why: Refusal::Class,
+            value: 1
+        })
     );
 }
 
@@ -270,9 +363,11 @@ fn handlers_are_gates_or_remembered_addresses() {
 #[test]
 fn vcpu_info_lies_in_a_data_frame() {
     let mut world = World::small(1);
-    let Ok(Action::SetVcpuInfo { frame, offset }) =
-        call(&mut world, KSM_VCPU_INFO_SET, [DATA + PAGE + 0x300, 0, 0, 0])
-    else {
+    let Ok(Action::SetVcpuInfo { frame, offset }) = call(
+        &mut world,
+        KSM_VCPU_INFO_SET,
+        [DATA + PAGE + 0x300, 0, 0, 0],
+    ) else {
         panic!("accepted");
     };
     assert_eq!((frame.index(), offset), (world.frame(DATA + PAGE), 0x300));
@@ -284,7 +379,11 @@ fn vcpu_info_lies_in_a_data_frame() {
         (RO, Refusal::Class),
         (SHARED, Refusal::Range),
     ] {
-        assert_eq!(call(&mut world, KSM_VCPU_INFO_SET, [hpa, 0, 0, 0]), refused(why), "{hpa:#x}");
+        assert_eq!(
+            call(&mut world, KSM_VCPU_INFO_SET, [hpa, 0, 0, 0]),
+            refused(why),
+            "{hpa:#x}"
+        );
     }
 }
 
@@ -292,7 +391,10 @@ fn vcpu_info_lies_in_a_data_frame() {
 fn every_refusal_has_its_own_number_and_message() {
     let mut codes: Vec<_> = Refusal::ALL.iter().map(|r| r.code()).collect();
     codes.sort_unstable();
-    assert!(codes.iter().copied().eq(1..=codes.len() as u64), "as in cki_abi::errors");
+    assert!(
+        codes.iter().copied().eq(1..=codes.len() as u64),
+        "as in cki_abi::errors"
+    );
     let mut messages: Vec<_> = Refusal::ALL.iter().map(ToString::to_string).collect();
     messages.sort_unstable();
     messages.dedup();
@@ -304,7 +406,13 @@ fn a_loaded_table_is_usable_by_the_walker() {
     let mut world = World::small(1);
     let [l1, _, _, l4] = world.tower(PT, 300);
     world.set(l1, 0, DATA | P | W | NX).expect("map");
-    assert_eq!(call(&mut world, KSM_ENTRY_SET, [l1 + 8, PT | P | NX, 0, 0]), Ok(Action::Done(0)));
+    assert_eq!(
+        call(&mut world, KSM_ENTRY_SET, [l1 + 8, PT | P | NX, 0, 0]),
+        Ok(Action::Done(0))
+    );
     common::oracle::assert_root(&world, world.frame(l4));
-    assert_eq!(call(&mut world, KSM_ENTRY_SET, [l4 + 8, l1 | LINK, 0, 0]), refused(Refusal::Type));
+    assert_eq!(
+        call(&mut world, KSM_ENTRY_SET, [l4 + 8, l1 | LINK, 0, 0]),
+        refused(Refusal::Type)
+    );
 }

@@ -8,12 +8,23 @@ use cki_ksm_core::{Config, Monitor, Refusal, Storage};
 use common::*;
 
 fn good() -> Config<'static> {
-    const SEGMENTS: &[Segment] =
-        &[Segment { base: LOW, size: MIB2 }, Segment { base: HIGH, size: MIB2 }];
+    const SEGMENTS: &[Segment] = &[
+        Segment {
+            base: LOW,
+            size: MIB2,
+        },
+        Segment {
+            base: HIGH,
+            size: MIB2,
+        },
+    ];
     Config {
         segments: SEGMENTS,
         classes: &[],
-        shared: &[Segment { base: SHARED, size: PAGE }],
+        shared: &[Segment {
+            base: SHARED,
+            size: PAGE,
+        }],
         vcpus: 1,
         pcid_base: 8,
         pcids: 8,
@@ -23,7 +34,10 @@ fn good() -> Config<'static> {
 
 fn outcome(config: &Config<'_>) -> Result<(), Refusal> {
     let memory = Sparse::default();
-    let storage = Storage { frames: words(1024), chunks: words(2) };
+    let storage = Storage {
+        frames: words(1024),
+        chunks: words(2),
+    };
     Monitor::new(&memory, config, storage).map(|_| ())
 }
 
@@ -47,17 +61,38 @@ fn segments_are_whole_ascending_disjoint_chunks() {
         &[s(LOW, u64::MAX & !(MIB2 - 1))],
     ];
     for segments in cases {
-        assert_eq!(outcome(&Config { segments, ..good() }), Err(Refusal::Argument), "{segments:x?}");
+        assert_eq!(
+            outcome(&Config { segments, ..good() }),
+            Err(Refusal::Argument),
+            "{segments:x?}"
+        );
     }
     let many = vec![s(LOW, MIB2); 33];
-    assert_eq!(outcome(&Config { segments: &many, ..good() }), Err(Refusal::Argument));
+    assert_eq!(
+        outcome(&Config {
+            segments: &many,
+            ..good()
+        }),
+        Err(Refusal::Argument)
+    );
     let large = [s(LOW, 257 * GIB)];
-    assert_eq!(outcome(&Config { segments: &large, ..good() }), Err(Refusal::Limit));
+    assert_eq!(
+        outcome(&Config {
+            segments: &large,
+            ..good()
+        }),
+        Err(Refusal::Limit)
+    );
 }
 
 #[test]
 fn class_ranges_are_ascending_disjoint_and_inside_a_segment() {
-    let r = |base, size, class: u64| ClassRange { base, size, class: class as u32, reserved: 0 };
+    let r = |base, size, class: u64| ClassRange {
+        base,
+        size,
+        class: class as u32,
+        reserved: 0,
+    };
     let cases: [&[ClassRange]; 9] = [
         &[r(LOW, PAGE, CLASS_DATA)],
         &[r(LOW, PAGE, CLASS_NONE)],
@@ -70,7 +105,11 @@ fn class_ranges_are_ascending_disjoint_and_inside_a_segment() {
         &[r(HOST, PAGE, CLASS_PT)],
     ];
     for classes in cases {
-        assert_eq!(outcome(&Config { classes, ..good() }), Err(Refusal::Argument), "{classes:x?}");
+        assert_eq!(
+            outcome(&Config { classes, ..good() }),
+            Err(Refusal::Argument),
+            "{classes:x?}"
+        );
     }
 }
 
@@ -85,7 +124,10 @@ fn shared_frames_are_not_the_containers() {
         s(SHARED + 8, PAGE),
         s(u64::MAX - PAGE + 1, PAGE),
     ] {
-        let outcome = outcome(&Config { shared: &[shared], ..good() });
+        let outcome = outcome(&Config {
+            shared: &[shared],
+            ..good()
+        });
         assert_eq!(outcome, Err(Refusal::Argument), "{shared:x?}");
     }
 }
@@ -101,7 +143,10 @@ fn i5_the_monitors_slot_is_a_supervisor_link_outside_of_the_container() {
         SLOT_ENTRY & !A,
         LOW | P | W | A,
     ] {
-        let outcome = outcome(&Config { slot_entry, ..good() });
+        let outcome = outcome(&Config {
+            slot_entry,
+            ..good()
+        });
         assert_eq!(outcome, Err(Refusal::Argument), "{slot_entry:#x}");
     }
 }
@@ -109,18 +154,40 @@ fn i5_the_monitors_slot_is_a_supervisor_link_outside_of_the_container() {
 #[test]
 fn counts_have_their_limits() {
     for vcpus in [0, 65] {
-        assert_eq!(outcome(&Config { vcpus, ..good() }), Err(Refusal::Argument), "{vcpus} vCPUs");
+        assert_eq!(
+            outcome(&Config { vcpus, ..good() }),
+            Err(Refusal::Argument),
+            "{vcpus} vCPUs"
+        );
     }
-    assert_eq!(outcome(&Config { pcids: 9, ..good() }), Err(Refusal::Argument));
-    assert_eq!(outcome(&Config { pcid_base: 4089, ..good() }), Err(Refusal::Argument));
-    assert_eq!(outcome(&Config { pcid_base: u32::MAX, ..good() }), Err(Refusal::Argument));
+    assert_eq!(
+        outcome(&Config { pcids: 9, ..good() }),
+        Err(Refusal::Argument)
+    );
+    assert_eq!(
+        outcome(&Config {
+            pcid_base: 4089,
+            ..good()
+        }),
+        Err(Refusal::Argument)
+    );
+    assert_eq!(
+        outcome(&Config {
+            pcid_base: u32::MAX,
+            ..good()
+        }),
+        Err(Refusal::Argument)
+    );
 }
 
 #[test]
 fn too_little_storage_is_refused() {
     let memory = Sparse::default();
     for (frames, chunks) in [(1023, 2), (1024, 1), (0, 0)] {
-        let storage = Storage { frames: words(frames), chunks: words(chunks) };
+        let storage = Storage {
+            frames: words(frames),
+            chunks: words(chunks),
+        };
         let outcome = Monitor::new(&memory, &good(), storage).map(|_| ());
         assert_eq!(outcome, Err(Refusal::Argument), "{frames} {chunks}");
     }
@@ -128,7 +195,10 @@ fn too_little_storage_is_refused() {
 
 #[test]
 fn leftovers_in_the_storage_mean_nothing() {
-    let storage = Storage { frames: words(1024), chunks: words(2) };
+    let storage = Storage {
+        frames: words(1024),
+        chunks: words(2),
+    };
     for word in storage.frames.iter().chain(storage.chunks) {
         word.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
     }
@@ -136,7 +206,10 @@ fn leftovers_in_the_storage_mean_nothing() {
     let monitor = Monitor::new(&memory, &good(), storage).expect("a monitor");
     let frame = monitor.segments().find(LOW).expect("a frame");
     let word = monitor.frames().word(frame).expect("a word");
-    assert_eq!(word, cki_ksm_core::frame::Word::fresh(cki_ksm_core::Class::Data));
+    assert_eq!(
+        word,
+        cki_ksm_core::frame::Word::fresh(cki_ksm_core::Class::Data)
+    );
 }
 
 #[test]

@@ -15,8 +15,19 @@ const USER_RIP: u64 = 0x0000_5555_5555_5000;
 const FLAGS: u64 = 0x202;
 
 fn frame(cs: u64, ss: u64) -> IretFrame {
-    let rip = if cs == SEL_KERNEL_CS { KERNEL_RIP } else { 0x1000 };
-    IretFrame { rip, cs, ss, rflags: FLAGS, rsp: 0x7000, ..IretFrame::default() }
+    let rip = if cs == SEL_KERNEL_CS {
+        KERNEL_RIP
+    } else {
+        0x1000
+    };
+    IretFrame {
+        rip,
+        cs,
+        ss,
+        rflags: FLAGS,
+        rsp: 0x7000,
+        ..IretFrame::default()
+    }
 }
 
 #[test]
@@ -30,8 +41,11 @@ fn i8_only_the_fixed_selectors_are_returned_to() {
     for cs in 0..0x100 {
         for ss in 0..0x100 {
             let outcome = check(&frame(cs, ss)).map(|_| ());
-            let expected =
-                if good.contains(&(cs, ss)) { Ok(()) } else { Err(Refusal::Frame) };
+            let expected = if good.contains(&(cs, ss)) {
+                Ok(())
+            } else {
+                Err(Refusal::Frame)
+            };
             assert_eq!(outcome, expected, "CS {cs:#x} SS {ss:#x}");
         }
     }
@@ -50,7 +64,11 @@ fn i8_the_upper_bits_of_the_selector_slots_are_not_the_guests() {
 
 #[test]
 fn i8_the_guests_pkrs_is_restored() {
-    for (cs, ss) in [(SEL_KERNEL_CS, 0), (SEL_USER_CS, SEL_USER_DS), (SEL_USER32_CS, SEL_USER_DS)] {
+    for (cs, ss) in [
+        (SEL_KERNEL_CS, 0),
+        (SEL_USER_CS, SEL_USER_DS),
+        (SEL_USER32_CS, SEL_USER_DS),
+    ] {
         let returned = check(&frame(cs, ss)).expect("a good frame");
         assert_eq!(returned.cs_and_pkrs, cs | PKRS_GUEST << 32);
     }
@@ -73,14 +91,23 @@ fn i8_flags_are_judged_bit_by_bit() {
 #[test]
 fn i9_nothing_is_returned_to_with_interrupts_off() {
     for (cs, ss) in [(SEL_KERNEL_CS, 0), (SEL_USER_CS, SEL_USER_DS)] {
-        let off = IretFrame { rflags: FLAGS & !FLAG_INTERRUPT, ..frame(cs, ss) };
+        let off = IretFrame {
+            rflags: FLAGS & !FLAG_INTERRUPT,
+            ..frame(cs, ss)
+        };
         assert_eq!(check(&off), Err(Refusal::Frame));
     }
 }
 
 #[test]
 fn i8_rip_is_canonical() {
-    let at = |rip, cs, ss| check(&IretFrame { rip, ..frame(cs, ss) }).is_ok();
+    let at = |rip, cs, ss| {
+        check(&IretFrame {
+            rip,
+            ..frame(cs, ss)
+        })
+        .is_ok()
+    };
     for (rip, canonical) in [
         (0, true),
         (0x0000_7fff_ffff_ffff, true),
@@ -91,17 +118,28 @@ fn i8_rip_is_canonical() {
         (1 << 62, false),
     ] {
         assert_eq!(at(rip, SEL_KERNEL_CS, 0), canonical, "{rip:#x} at CPL 0");
-        assert_eq!(at(rip, SEL_USER_CS, SEL_USER_DS), canonical, "{rip:#x} at CPL 3");
+        assert_eq!(
+            at(rip, SEL_USER_CS, SEL_USER_DS),
+            canonical,
+            "{rip:#x} at CPL 3"
+        );
     }
     assert!(at(0xffff_ffff, SEL_USER32_CS, SEL_USER_DS));
-    assert!(!at(0x1_0000_0000, SEL_USER32_CS, SEL_USER_DS), "beyond the segment's limit");
+    assert!(
+        !at(0x1_0000_0000, SEL_USER32_CS, SEL_USER_DS),
+        "beyond the segment's limit"
+    );
 }
 
 #[test]
 fn i8_what_sysret_would_reach_is_a_checked_frame() {
     let target = sysret_target(USER_RIP, u64::MAX, 0x7000).expect("canonical");
     assert_eq!(target.cs_and_pkrs, SEL_USER_CS | PKRS_GUEST << 32);
-    assert_eq!(target.rflags & (3 << 12 | 1 << 14 | 1 << 16 | 1 << 17), 0, "IOPL, NT, RF, VM");
+    assert_eq!(
+        target.rflags & (3 << 12 | 1 << 14 | 1 << 16 | 1 << 17),
+        0,
+        "IOPL, NT, RF, VM"
+    );
     assert_ne!(target.rflags & FLAG_INTERRUPT, 0);
     assert_eq!(sysret_target(USER_RIP, 0, 0).map(|f| f.rflags), Ok(FLAGS));
     assert_eq!(sysret_target(1 << 47, FLAGS, 0), Err(Refusal::Frame));
@@ -109,16 +147,27 @@ fn i8_what_sysret_would_reach_is_a_checked_frame() {
 
 /// Type, DPL, IST, privileged bit of a gate.
 fn decode(gate: [u64; 2]) -> (u64, u64, u64, bool) {
-    (gate[0] >> 40 & 0x1f, gate[0] >> 45 & 3, gate[0] >> 32 & 7, gate[0] >> 35 & 1 != 0)
+    (
+        gate[0] >> 40 & 0x1f,
+        gate[0] >> 45 & 3,
+        gate[0] >> 32 & 7,
+        gate[0] >> 35 & 1 != 0,
+    )
 }
 
 #[test]
 fn i9_guest_gates_are_trap_gates_without_privilege() {
     for vector in 0..256 {
-        match (descriptor::guest_gate(vector, KERNEL_RIP), descriptor::owner(vector)) {
+        match (
+            descriptor::guest_gate(vector, KERNEL_RIP),
+            descriptor::owner(vector),
+        ) {
             (Ok(gate), Owner::Guest) => {
                 let (kind, dpl, ist, privileged) = decode(gate);
-                assert_eq!(kind, 0xf, "vector {vector}: an interrupt gate would clear IF");
+                assert_eq!(
+                    kind, 0xf,
+                    "vector {vector}: an interrupt gate would clear IF"
+                );
                 assert_eq!((ist, privileged), (0, false), "vector {vector}");
                 assert_eq!(dpl, if [3, 4, 0x80].contains(&vector) { 3 } else { 0 });
                 assert_eq!(gate[0] >> 16 & 0xffff, SEL_KERNEL_CS);
@@ -133,7 +182,10 @@ fn i9_guest_gates_are_trap_gates_without_privilege() {
 #[test]
 fn i9_what_must_reach_the_host_is_never_the_guests() {
     for vector in [1, 2, 8, 18].into_iter().chain(32..0x80).chain(0x81..256) {
-        assert!(matches!(descriptor::owner(vector), Owner::Monitor { .. }), "vector {vector}");
+        assert!(
+            matches!(descriptor::owner(vector), Owner::Monitor { .. }),
+            "vector {vector}"
+        );
     }
 }
 
@@ -145,7 +197,10 @@ fn i7_monitor_gates_are_privileged_and_have_a_stack_of_their_own() {
             assert_eq!(decode(gate), (0xe, 0, ist, true), "vector {vector}");
             assert!((1..=IST_COUNT).contains(&ist));
         } else {
-            assert_eq!(descriptor::monitor_gate(vector, GATE_CALL), Err(Refusal::Argument));
+            assert_eq!(
+                descriptor::monitor_gate(vector, GATE_CALL),
+                Err(Refusal::Argument)
+            );
         }
     }
 }
@@ -155,12 +210,27 @@ fn handlers_and_stacks_are_addresses_outside_of_the_monitor() {
     for address in [0x1000, USER_RIP, KERNEL_RIP, SLOT_END, u64::MAX] {
         assert_eq!(entry_address(address), Ok(address), "{address:#x}");
     }
-    for address in [SLOT_BASE, GATE_CALL, DIRECT_MAP, SLOT_END - 16, 1 << 47, 1 << 63] {
-        assert_eq!(entry_address(address), Err(Refusal::Address), "{address:#x}");
+    for address in [
+        SLOT_BASE,
+        GATE_CALL,
+        DIRECT_MAP,
+        SLOT_END - 16,
+        1 << 47,
+        1 << 63,
+    ] {
+        assert_eq!(
+            entry_address(address),
+            Err(Refusal::Address),
+            "{address:#x}"
+        );
         assert_eq!(descriptor::guest_gate(14, address), Err(Refusal::Address));
         assert_eq!(descriptor::stack(address), Err(Refusal::Address));
     }
-    assert_eq!(descriptor::stack(KERNEL_RIP + 8), Err(Refusal::Argument), "misaligned");
+    assert_eq!(
+        descriptor::stack(KERNEL_RIP + 8),
+        Err(Refusal::Argument),
+        "misaligned"
+    );
     assert_eq!(descriptor::guest_gate(14, 0), Ok([0, 0]), "removed");
 }
 
@@ -188,7 +258,10 @@ fn the_gdt_never_needs_a_write_by_the_cpu() {
     let gdt = descriptor::gdt(5);
     for (slot, descriptor) in gdt.iter().enumerate() {
         let segment = *descriptor >> 44 & 1 != 0 && *descriptor >> 47 & 1 != 0;
-        assert!(!segment || *descriptor >> 40 & 1 != 0, "slot {slot} has no accessed bit");
+        assert!(
+            !segment || *descriptor >> 40 & 1 != 0,
+            "slot {slot} has no accessed bit"
+        );
     }
     for (selector, dpl) in [
         (SEL_KERNEL_CS, 0),
@@ -209,14 +282,23 @@ fn the_gdt_never_needs_a_write_by_the_cpu() {
         assert_eq!(gdt[selector as usize / 8] >> 53 & 1, long, "{selector:#x}");
     }
     for selector in [SEL_VCPU_NUMBER, SEL_USER_CPU_NUMBER] {
-        assert_eq!(gdt[selector as usize / 8] & 0xffff, 5, "LSL gives the vCPU's number");
+        assert_eq!(
+            gdt[selector as usize / 8] & 0xffff,
+            5,
+            "LSL gives the vCPU's number"
+        );
         assert_eq!(gdt[selector as usize / 8] >> 48 & 0x8f, 0, "in bytes");
     }
 }
 
 fn entry_code() -> EntryCode {
-    EntryCode::new(KERNEL_RIP, KERNEL_RIP + 0x1000, KERNEL_RIP + 0x100, KERNEL_RIP + 0x120)
-        .expect("ordered addresses")
+    EntryCode::new(
+        KERNEL_RIP,
+        KERNEL_RIP + 0x1000,
+        KERNEL_RIP + 0x100,
+        KERNEL_RIP + 0x120,
+    )
+    .expect("ordered addresses")
 }
 
 #[test]
@@ -224,7 +306,11 @@ fn events_are_delivered_to_user_mode_and_to_a_kernel_that_allows_them() {
     let code = entry_code();
     let none = (0, 0, 0);
     assert_eq!(code.decide(true, USER_RIP, false, none), Delivery::User);
-    assert_eq!(code.decide(true, KERNEL_RIP, false, none), Delivery::User, "CPL 3 anywhere");
+    assert_eq!(
+        code.decide(true, KERNEL_RIP, false, none),
+        Delivery::User,
+        "CPL 3 anywhere"
+    );
     let outside = KERNEL_RIP + 0x1000;
     assert_eq!(code.decide(false, outside, true, none), Delivery::Kernel);
     assert_eq!(code.decide(false, outside, false, none), Delivery::Hold);
@@ -237,25 +323,47 @@ fn no_event_is_lost_between_the_last_look_and_sysret() {
     let code = entry_code();
     let check = KERNEL_RIP + 0x100;
     let registers = (USER_RIP, 0x246, 0x7ff0);
-    assert_eq!(code.decide(false, check, false, registers), Delivery::Restart(check));
-    assert_eq!(code.decide(false, check + 0x1f, false, registers), Delivery::Restart(check));
+    assert_eq!(
+        code.decide(false, check, false, registers),
+        Delivery::Restart(check)
+    );
+    assert_eq!(
+        code.decide(false, check + 0x1f, false, registers),
+        Delivery::Restart(check)
+    );
     let Delivery::AfterSysret(target) = code.decide(false, check + 0x20, false, registers) else {
         panic!("SYSRET counts as executed");
     };
-    assert_eq!((target.rip, target.rsp, target.ss), (USER_RIP, 0x7ff0, SEL_USER_DS));
-    assert_eq!(code.decide(false, check + 0x21, false, registers), Delivery::Hold);
+    assert_eq!(
+        (target.rip, target.rsp, target.ss),
+        (USER_RIP, 0x7ff0, SEL_USER_DS)
+    );
+    assert_eq!(
+        code.decide(false, check + 0x21, false, registers),
+        Delivery::Hold
+    );
     let bad = (1 << 47, 0x246, 0);
-    assert_eq!(code.decide(false, check + 0x20, false, bad), Delivery::Hold, "SYSRET will fault");
+    assert_eq!(
+        code.decide(false, check + 0x20, false, bad),
+        Delivery::Hold,
+        "SYSRET will fault"
+    );
 }
 
 #[test]
 fn entry_code_is_an_ordered_range_outside_of_the_monitor() {
     let k = KERNEL_RIP;
     assert_eq!(EntryCode::new(0, 0, 0, 0), Ok(EntryCode::default()));
-    for [start, end, check, sysret] in
-        [[k + 9, k, k, k], [k, k + 9, k - 1, k], [k, k + 9, k + 2, k + 1], [k, k + 9, k, k + 9]]
-    {
-        assert_eq!(EntryCode::new(start, end, check, sysret), Err(Refusal::Argument));
+    for [start, end, check, sysret] in [
+        [k + 9, k, k, k],
+        [k, k + 9, k - 1, k],
+        [k, k + 9, k + 2, k + 1],
+        [k, k + 9, k, k + 9],
+    ] {
+        assert_eq!(
+            EntryCode::new(start, end, check, sysret),
+            Err(Refusal::Argument)
+        );
     }
     assert_eq!(EntryCode::new(SLOT_BASE, k, k, k), Err(Refusal::Address));
     assert_eq!(EntryCode::new(1 << 47, k, k, k), Err(Refusal::Address));

@@ -12,13 +12,17 @@ fn world() -> World {
 
 /// Puts bytes into a frame as the loader does, before the start.
 fn load(world: &World, hpa: u64, bytes: &[u8]) {
-    world.memory.set_bytes(world.frame(hpa & !0xfff), (hpa % PAGE) as usize, bytes);
+    world
+        .memory
+        .set_bytes(world.frame(hpa & !0xfff), (hpa % PAGE) as usize, bytes);
 }
 
 /// Pokes bytes, by way of a Data frame.
 fn poke(world: &mut World, hpa: u64, bytes: &[u8]) -> Result<(), Refusal> {
     load(world, DATA + 3, bytes);
-    world.monitor.poke(hpa, DATA + 3, bytes.len() as u64, &mut world.scratch)
+    world
+        .monitor
+        .poke(hpa, DATA + 3, bytes.len() as u64, &mut world.scratch)
 }
 
 #[test]
@@ -26,7 +30,11 @@ fn i6_the_sequence_is_found_at_every_offset() {
     for offset in 0..=PAGE - 4 {
         let mut world = world();
         load(&world, EXEC + offset, &WRPKRS);
-        assert_eq!(world.seal(EXEC, 1), Err(Refusal::Gadget), "offset {offset:#x}");
+        assert_eq!(
+            world.seal(EXEC, 1),
+            Err(Refusal::Gadget),
+            "offset {offset:#x}"
+        );
     }
 }
 
@@ -46,7 +54,11 @@ fn i6_everything_but_the_sequence_is_allowed() {
         load(&world, EXEC + 16 * i as u64 + 6, near);
     }
     load(&world, EXEC + 0x100, &[0xda; 64]);
-    load(&world, EXEC + 0x200, &[0x0f, 0x38, 0x6b, 0x0f, 0x38, 0x6b, 0x90, 0xda]);
+    load(
+        &world,
+        EXEC + 0x200,
+        &[0x0f, 0x38, 0x6b, 0x0f, 0x38, 0x6b, 0x90, 0xda],
+    );
     assert_eq!(world.seal(EXEC, 1), Ok(()));
 }
 
@@ -56,7 +68,11 @@ fn i6_a_sequence_split_between_neighbours_is_found() {
         let mut world = world();
         load(&world, EXEC + PAGE - split as u64, &WRPKRS[..split]);
         load(&world, EXEC + PAGE, &WRPKRS[split..]);
-        assert_eq!(world.monitor.seal(EXEC, 2), (1, Err(Refusal::Gadget)), "split {split}");
+        assert_eq!(
+            world.monitor.seal(EXEC, 2),
+            (1, Err(Refusal::Gadget)),
+            "split {split}"
+        );
     }
 }
 
@@ -100,7 +116,11 @@ fn i6_only_exec_frames_are_sealed() {
         assert_eq!(world.seal(hpa, 1), Err(Refusal::Class));
     }
     assert_eq!(world.seal(HOST, 1), Err(Refusal::Range));
-    assert_eq!(world.seal(ALL_RO - PAGE, 2), Err(Refusal::Class), "stops at the class");
+    assert_eq!(
+        world.seal(ALL_RO - PAGE, 2),
+        Err(Refusal::Class),
+        "stops at the class"
+    );
     for (hpa, count) in [(EXEC + 8, 1), (EXEC, 0), (EXEC, 17), (EXEC, u64::MAX)] {
         assert_eq!(world.seal(hpa, count), Err(Refusal::Argument));
     }
@@ -111,9 +131,19 @@ fn i6_poking_the_sequence_into_sealed_text_is_refused() {
     let mut world = world();
     world.seal(EXEC, 2).expect("seal");
     for offset in [0, 1, 7, 0x7ff, PAGE - 4] {
-        assert_eq!(poke(&mut world, EXEC + offset, &WRPKRS), Err(Refusal::Gadget));
+        assert_eq!(
+            poke(&mut world, EXEC + offset, &WRPKRS),
+            Err(Refusal::Gadget)
+        );
     }
-    assert!(world.memory.bytes(world.frame(EXEC)).iter().all(|b| *b == 0), "nothing was written");
+    assert!(
+        world
+            .memory
+            .bytes(world.frame(EXEC))
+            .iter()
+            .all(|b| *b == 0),
+        "nothing was written"
+    );
 }
 
 #[test]
@@ -125,7 +155,10 @@ fn i6_completing_the_sequence_byte_by_byte_is_refused() {
         load(&world, EXEC + 0x100, &bytes);
         world.seal(EXEC, 1).expect("seal");
         let at = EXEC + 0x100 + missing as u64;
-        assert_eq!(poke(&mut world, at, &WRPKRS[missing..=missing]), Err(Refusal::Gadget));
+        assert_eq!(
+            poke(&mut world, at, &WRPKRS[missing..=missing]),
+            Err(Refusal::Gadget)
+        );
     }
 }
 
@@ -135,9 +168,19 @@ fn i6_a_mix_of_old_and_new_bytes_is_refused() {
     // Old: 0F 38 .. .., new: .. .. 6B DA. Neither is the sequence; a fetch during the change is.
     load(&world, EXEC + 0x40, &[0x0f, 0x38, 0x90, 0x90]);
     world.seal(EXEC, 1).expect("seal");
-    assert_eq!(poke(&mut world, EXEC + 0x40, &[0x90, 0x90, 0x6b, 0xda]), Err(Refusal::Gadget));
-    assert_eq!(poke(&mut world, EXEC + 0x40, &[0x90; 4]), Ok(()), "in two steps it is safe");
-    assert_eq!(poke(&mut world, EXEC + 0x40, &[0x90, 0x90, 0x6b, 0xda]), Ok(()));
+    assert_eq!(
+        poke(&mut world, EXEC + 0x40, &[0x90, 0x90, 0x6b, 0xda]),
+        Err(Refusal::Gadget)
+    );
+    assert_eq!(
+        poke(&mut world, EXEC + 0x40, &[0x90; 4]),
+        Ok(()),
+        "in two steps it is safe"
+    );
+    assert_eq!(
+        poke(&mut world, EXEC + 0x40, &[0x90, 0x90, 0x6b, 0xda]),
+        Ok(())
+    );
 }
 
 #[test]
@@ -147,10 +190,24 @@ fn i6_poking_an_edge_against_another_frames_edge_is_refused() {
         world.seal(EXEC, 4).expect("seal");
         let (first, second) = WRPKRS.split_at(split as usize);
         assert_eq!(poke(&mut world, EXEC + PAGE - split, first), Ok(()));
-        assert_eq!(poke(&mut world, EXEC + 3 * PAGE, second), Err(Refusal::Gadget));
-        assert_eq!(poke(&mut world, EXEC, second), Err(Refusal::Gadget), "its own, too");
-        assert_eq!(poke(&mut world, EXEC + PAGE - split, &vec![0x90; split as usize]), Ok(()));
-        assert_eq!(poke(&mut world, EXEC + 3 * PAGE, second), Ok(()), "the edge is gone");
+        assert_eq!(
+            poke(&mut world, EXEC + 3 * PAGE, second),
+            Err(Refusal::Gadget)
+        );
+        assert_eq!(
+            poke(&mut world, EXEC, second),
+            Err(Refusal::Gadget),
+            "its own, too"
+        );
+        assert_eq!(
+            poke(&mut world, EXEC + PAGE - split, &vec![0x90; split as usize]),
+            Ok(())
+        );
+        assert_eq!(
+            poke(&mut world, EXEC + 3 * PAGE, second),
+            Ok(()),
+            "the edge is gone"
+        );
     }
 }
 
@@ -179,7 +236,10 @@ fn i6_a_whole_frame_can_be_poked() {
     let mut world = world();
     world.seal(EXEC, 1).expect("seal");
     world.memory.set_bytes(world.frame(DATA), 0, &[0x5a; 4096]);
-    assert_eq!(world.monitor.poke(EXEC, DATA, 4096, &mut world.scratch), Ok(()));
+    assert_eq!(
+        world.monitor.poke(EXEC, DATA, 4096, &mut world.scratch),
+        Ok(())
+    );
     assert_eq!(world.memory.bytes(world.frame(EXEC)), [0x5a; 4096]);
 }
 
@@ -192,10 +252,22 @@ fn pokes_go_from_own_memory_to_text_within_a_frame() {
     }
     assert_eq!(poke(HOST, DATA, 4), Err(Refusal::Range));
     assert_eq!(poke(EXEC, HOST, 4), Err(Refusal::Range));
-    assert_eq!(poke(EXEC + PAGE - 2, DATA, 4), Err(Refusal::Argument), "crosses the target frame");
-    assert_eq!(poke(EXEC, DATA + PAGE - 2, 4), Err(Refusal::Argument), "crosses the source frame");
+    assert_eq!(
+        poke(EXEC + PAGE - 2, DATA, 4),
+        Err(Refusal::Argument),
+        "crosses the target frame"
+    );
+    assert_eq!(
+        poke(EXEC, DATA + PAGE - 2, 4),
+        Err(Refusal::Argument),
+        "crosses the source frame"
+    );
     for length in [0, 4097, u64::MAX] {
         assert_eq!(poke(EXEC, DATA, length), Err(Refusal::Argument));
     }
-    assert_eq!(poke(EXEC, RO, 4), Ok(()), "any memory of the container can be read");
+    assert_eq!(
+        poke(EXEC, RO, 4),
+        Ok(()),
+        "any memory of the container can be read"
+    );
 }

@@ -28,31 +28,72 @@ fn table(i: usize) -> u64 {
 
 #[derive(Clone, Debug)]
 enum Call {
-    Declare { table: usize, level: u8, user: bool, keep: bool },
-    Release { table: usize },
-    Set { table: usize, index: usize, value: u64 },
-    Exchange { table: usize, index: usize, value: u64 },
+    Declare {
+        table: usize,
+        level: u8,
+        user: bool,
+        keep: bool,
+    },
+    Release {
+        table: usize,
+    },
+    Set {
+        table: usize,
+        index: usize,
+        value: u64,
+    },
+    Exchange {
+        table: usize,
+        index: usize,
+        value: u64,
+    },
     /// The entry's present value as the expected one, or another.
-    CompareExchange { table: usize, index: usize, hit: bool, value: u64 },
-    Clear { table: usize, index: usize, mask: u64 },
-    Batch { updates: Vec<(usize, usize, u64)> },
-    LoadRoot { vcpu: usize, table: usize },
-    Flush { vcpu: usize },
-    Seal { frame: u64 },
-    Poke { frame: u64, offset: u64, bytes: Vec<u8> },
+    CompareExchange {
+        table: usize,
+        index: usize,
+        hit: bool,
+        value: u64,
+    },
+    Clear {
+        table: usize,
+        index: usize,
+        mask: u64,
+    },
+    Batch {
+        updates: Vec<(usize, usize, u64)>,
+    },
+    LoadRoot {
+        vcpu: usize,
+        table: usize,
+    },
+    Flush {
+        vcpu: usize,
+    },
+    Seal {
+        frame: u64,
+    },
+    Poke {
+        frame: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
     /// Not a call: the vCPU uses an address, and the walker sets A and D bits.
-    Touch { vcpu: usize, indexes: [usize; 4] },
+    Touch {
+        vcpu: usize,
+        indexes: [usize; 4],
+    },
     /// Not a call: the guest writes its own memory.
-    Write { frame: u64, value: u64 },
+    Write {
+        frame: u64,
+        value: u64,
+    },
 }
 
 fn flags() -> impl Strategy<Value = u64> {
     // Mostly plausible, sometimes anything.
     prop_oneof![
-        6 => (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-            |(w, u, nx, ad)| P | u64::from(w) * W | u64::from(u) * U | u64::from(nx) * NX
-                | u64::from(ad) * (A | D)
-        ),
+        6 => prop::sample::subsequence(vec![W, U, NX, A | D], 0..=4)
+            .prop_map(|flags| flags.into_iter().fold(P, |all, flag| all | flag)),
         1 => any::<u64>().prop_map(|bits| bits & !ADDRESS),
     ]
 }
@@ -147,26 +188,49 @@ impl Guest {
         let world = &mut self.world;
         let entry = |table: usize, index: usize| PT + table as u64 * PAGE + 8 * index as u64;
         match call {
-            Call::Declare { table: t, level, user, keep } => {
+            Call::Declare {
+                table: t,
+                level,
+                user,
+                keep,
+            } => {
                 if let Some(kind) = Kind::new(*level, *user) {
-                    let contents = if *keep { Contents::Keep } else { Contents::Clear };
+                    let contents = if *keep {
+                        Contents::Keep
+                    } else {
+                        Contents::Clear
+                    };
                     let _ = world.monitor.declare(table(*t), kind, contents);
                 }
             }
             Call::Release { table: t } => {
                 let _ = world.monitor.release(table(*t));
             }
-            Call::Set { table, index, value } => {
+            Call::Set {
+                table,
+                index,
+                value,
+            } => {
                 let _ = world.monitor.set_entry(entry(*table, *index), *value);
             }
-            Call::Exchange { table, index, value } => {
+            Call::Exchange {
+                table,
+                index,
+                value,
+            } => {
                 let _ = world.monitor.exchange_entry(entry(*table, *index), *value);
             }
-            Call::CompareExchange { table: t, index, hit, value } => {
+            Call::CompareExchange {
+                table: t,
+                index,
+                hit,
+                value,
+            } => {
                 let old = world.entry(table(*t), *index as u64);
                 let expected = if *hit { old } else { !old };
-                let _ =
-                    world.monitor.compare_exchange_entry(entry(*t, *index), expected, *value);
+                let _ = world
+                    .monitor
+                    .compare_exchange_entry(entry(*t, *index), expected, *value);
             }
             Call::Clear { table, index, mask } => {
                 let _ = world.monitor.clear_entry_bits(entry(*table, *index), *mask);
@@ -192,11 +256,16 @@ impl Guest {
             Call::Seal { frame } => {
                 let _ = world.monitor.seal(*frame, 1);
             }
-            Call::Poke { frame, offset, bytes } => {
+            Call::Poke {
+                frame,
+                offset,
+                bytes,
+            } => {
                 world.memory.set_bytes(world.frame(DATA), 5, bytes);
                 let length = bytes.len() as u64;
-                let _ =
-                    world.monitor.poke(frame + offset, DATA + 5, length, &mut world.scratch);
+                let _ = world
+                    .monitor
+                    .poke(frame + offset, DATA + 5, length, &mut world.scratch);
             }
             Call::Touch { vcpu, indexes } => self.caches.touch(world, *vcpu, *indexes),
             Call::Write { frame, value } => world.memory.poke(world.frame(*frame), 0, *value),
@@ -205,7 +274,12 @@ impl Guest {
 
     fn kind(&self, hpa: u64) -> Option<Kind> {
         let frame = self.world.monitor.segments().find(hpa).expect("a frame");
-        self.world.monitor.frames().word(frame).expect("a word").kind()
+        self.world
+            .monitor
+            .frames()
+            .word(frame)
+            .expect("a word")
+            .kind()
     }
 
     fn assert_invariants(&self) {
@@ -223,7 +297,9 @@ impl Guest {
     fn assert_counts(&self) {
         let mut counts: HashMap<usize, u64> = HashMap::new();
         for i in 0..TABLES {
-            let Some(kind) = self.kind(table(i)) else { continue };
+            let Some(kind) = self.kind(table(i)) else {
+                continue;
+            };
             let frame = self.world.frame(table(i));
             for (index, value) in self.world.memory.entries(frame) {
                 let leaf = kind.level() == 1 || (kind.level() < 4 && value & PS != 0);
@@ -238,7 +314,10 @@ impl Guest {
             *counts.entry(root).or_default() += 1;
         }
         for i in 0..TABLES {
-            let expected = counts.get(&self.world.frame(table(i))).copied().unwrap_or(0);
+            let expected = counts
+                .get(&self.world.frame(table(i)))
+                .copied()
+                .unwrap_or(0);
             if self.kind(table(i)).is_some() {
                 assert_eq!(self.world.references(table(i)), expected, "I4: table {i}");
             } else {
@@ -253,7 +332,13 @@ impl Guest {
             .map(|i| EXEC + i * PAGE)
             .filter(|hpa| {
                 let frame = self.world.monitor.segments().find(*hpa).expect("a frame");
-                self.world.monitor.frames().word(frame).expect("a word").edges().is_some()
+                self.world
+                    .monitor
+                    .frames()
+                    .word(frame)
+                    .expect("a word")
+                    .edges()
+                    .is_some()
             })
             .map(|hpa| self.world.memory.bytes(self.world.frame(hpa)))
             .collect();

@@ -19,7 +19,10 @@ fn xsa_148_a_superpage_is_checked_in_all_its_frames() {
     // The last frame of the first chunk and the first two of the second are page tables: one
     // chunk begins with Data and ends with Pt, the other the other way round.
     let mut world = World::with(
-        &[Segment { base: LOW, size: 2 * MIB2 }],
+        &[Segment {
+            base: LOW,
+            size: 2 * MIB2,
+        }],
         &[ClassRange {
             base: LOW + MIB2 - PAGE,
             size: 3 * PAGE,
@@ -31,7 +34,10 @@ fn xsa_148_a_superpage_is_checked_in_all_its_frames() {
     let table = LOW + MIB2 - PAGE;
     world.declare(table, 2, false).expect("L2");
     for base in [LOW, LOW + MIB2] {
-        assert_eq!(world.set(table, 0, base | P | W | PS | NX), Err(Refusal::Class));
+        assert_eq!(
+            world.set(table, 0, base | P | W | PS | NX),
+            Err(Refusal::Class)
+        );
     }
 }
 
@@ -41,7 +47,9 @@ fn xsa_148_a_superpage_is_checked_in_all_its_frames() {
 fn xsa_182_there_is_no_shorter_way_for_flags() {
     let mut world = World::small(1);
     let [l1, l2, _, l4] = world.tower(PT, 300);
-    world.set(l1, 0, l1 | P | NX).expect("the guest may read its tables");
+    world
+        .set(l1, 0, l1 | P | NX)
+        .expect("the guest may read its tables");
     for flags in [W, W | A, W | D, W | A | D, W | U, W | 1 << 9] {
         let value = l1 | P | NX | flags;
         assert_eq!(world.set(l1, 0, value), Err(Refusal::Class), "{flags:#x}");
@@ -52,10 +60,17 @@ fn xsa_182_there_is_no_shorter_way_for_flags() {
             Err((Refusal::Class, 0))
         );
     }
-    assert_eq!(world.monitor.clear_entry_bits(l1, NX), Err(Refusal::Argument));
+    assert_eq!(
+        world.monitor.clear_entry_bits(l1, NX),
+        Err(Refusal::Argument)
+    );
     // A link that becomes a leaf by PS alone maps the table it referred to.
     assert_eq!(world.set(l2, 0, l1 | LINK | PS), Err(Refusal::Bits));
-    assert_eq!(world.set(l4, 301, l4 | P), Err(Refusal::Type), "the linear map itself");
+    assert_eq!(
+        world.set(l4, 301, l4 | P),
+        Err(Refusal::Type),
+        "the linear map itself"
+    );
 }
 
 /// XSA-212: a call wrote its results through a pointer of the guest's that was not checked, far
@@ -76,10 +91,18 @@ fn xsa_212_what_a_call_names_is_checked_to_its_end() {
         assert_eq!(done, 0);
         assert!(outcome.is_err(), "{list:#x} {count:#x}");
     }
-    for (to, from, length) in
-        [(EXEC, DATA, u64::MAX), (EXEC + PAGE - 1, DATA, 2), (EXEC, u64::MAX, 1), (EXEC, HOST, 1)]
-    {
-        assert!(world.monitor.poke(to, from, length, &mut world.scratch).is_err());
+    for (to, from, length) in [
+        (EXEC, DATA, u64::MAX),
+        (EXEC + PAGE - 1, DATA, 2),
+        (EXEC, u64::MAX, 1),
+        (EXEC, HOST, 1),
+    ] {
+        assert!(
+            world
+                .monitor
+                .poke(to, from, length, &mut world.scratch)
+                .is_err()
+        );
     }
     assert!(world.monitor.seal(EXEC, u64::MAX).1.is_err());
     assert!(world.monitor.seal(0u64.wrapping_sub(PAGE), 2).1.is_err());
@@ -108,7 +131,12 @@ fn xsa_213_a_call_that_fails_half_way_leaves_types_and_counts_as_they_were() {
     // Refused updates of every sort.
     assert!(world.set(l2, 0, HOST | LINK).is_err());
     assert!(world.monitor.exchange_entry(l3, l1 | LINK).is_err());
-    assert!(world.monitor.compare_exchange_entry(l2, !0, l1 | LINK).is_err());
+    assert!(
+        world
+            .monitor
+            .compare_exchange_entry(l2, !0, l1 | LINK)
+            .is_err()
+    );
     assert!(world.monitor.load_root(0, l3).is_err());
     assert_eq!(tables.map(|t| world.references(t)), before);
 }
@@ -128,9 +156,17 @@ fn xsa_214_a_frames_class_is_its_own_for_good() {
     let view = PT + PAGE;
     world.declare(view, 1, true).expect("L1");
     for round in 0..3 {
-        assert_eq!(world.set(view, 0, PT | P | W | U), Err(Refusal::Class), "round {round}");
+        assert_eq!(
+            world.set(view, 0, PT | P | W | U),
+            Err(Refusal::Class),
+            "round {round}"
+        );
         world.monitor.release(PT).expect("release");
-        assert_eq!(world.set(view, 0, PT | P | W | U), Err(Refusal::Class), "released");
+        assert_eq!(
+            world.set(view, 0, PT | P | W | U),
+            Err(Refusal::Class),
+            "released"
+        );
         world.flush_everywhere();
         world.declare(PT, 1 + round % 2, true).expect("declare");
     }
@@ -148,7 +184,11 @@ fn xsa_214_a_stale_walk_never_meets_another_kind_of_table() {
     world.flush(0);
     assert_eq!(world.declare(l1, 2, true), Err(Refusal::Stale));
     assert_eq!(world.adopt(l1, 2, true), Err(Refusal::Stale));
-    assert_eq!(world.declare(l1, 1, false), Err(Refusal::Stale), "the other half, too");
+    assert_eq!(
+        world.declare(l1, 1, false),
+        Err(Refusal::Stale),
+        "the other half, too"
+    );
 }
 
 /// XSA-402: a guest gave a page table an uncached alias, so that monitor and walker read different
@@ -158,7 +198,13 @@ fn xsa_402_page_tables_have_no_uncached_alias() {
     let mut world = World::small(1);
     world.declare(PT, 1, false).expect("L1");
     for memory_type in [1 << 3, 1 << 4, 1 << 7, 3 << 3] {
-        assert_eq!(world.set(PT, 0, PT | P | NX | memory_type), Err(Refusal::Bits));
-        assert_eq!(world.set(PT, 0, DATA | P | W | NX | memory_type), Err(Refusal::Bits));
+        assert_eq!(
+            world.set(PT, 0, PT | P | NX | memory_type),
+            Err(Refusal::Bits)
+        );
+        assert_eq!(
+            world.set(PT, 0, DATA | P | W | NX | memory_type),
+            Err(Refusal::Bits)
+        );
     }
 }

@@ -18,7 +18,20 @@ pub struct Caches {
 
 impl Caches {
     pub fn new(vcpus: usize) -> Self {
-        Caches { vcpus: vec![HashSet::new(); vcpus], roots: vec![None; vcpus] }
+        Caches {
+            vcpus: vec![HashSet::new(); vcpus],
+            roots: vec![None; vcpus],
+        }
+    }
+
+    /// Everything cached, in order, for comparing states.
+    pub fn contents(&self) -> Vec<Vec<Reached>> {
+        let sorted = |cache: &HashSet<Reached>| {
+            let mut cached: Vec<_> = cache.iter().copied().collect();
+            cached.sort_unstable();
+            cached
+        };
+        self.vcpus.iter().map(sorted).collect()
     }
 
     pub fn load_root(&mut self, vcpu: usize, frame: usize) {
@@ -39,7 +52,11 @@ impl Caches {
     pub fn touch(&mut self, world: &World, vcpu: usize, indexes: [usize; 4]) {
         let Some(root) = self.roots[vcpu] else { return };
         let mut starts: Vec<_> = self.vcpus[vcpu].iter().copied().collect();
-        starts.push(Reached { frame: root, level: 4, rights: Rights::ALL });
+        starts.push(Reached {
+            frame: root,
+            level: 4,
+            rights: Rights::ALL,
+        });
         for mut at in starts {
             while at.level > 1 {
                 let index = indexes[4 - at.level as usize];
@@ -51,7 +68,11 @@ impl Caches {
                     break;
                 }
                 let frame = frame_of(world, entry & ADDRESS).expect("I4: a table outside");
-                at = Reached { frame, level: at.level - 1, rights: at.rights.through(entry) };
+                at = Reached {
+                    frame,
+                    level: at.level - 1,
+                    rights: at.rights.through(entry),
+                };
                 self.vcpus[vcpu].insert(at);
             }
         }

@@ -35,7 +35,11 @@ pub struct Sparse(RefCell<HashMap<(usize, usize), u64>>);
 impl PhysMem for Sparse {
     fn load(&self, frame: Frame, index: usize) -> u64 {
         assert!(index < 512);
-        self.0.borrow().get(&(frame.index(), index)).copied().unwrap_or(0)
+        self.0
+            .borrow()
+            .get(&(frame.index(), index))
+            .copied()
+            .unwrap_or(0)
     }
     fn store(&self, frame: Frame, index: usize, value: u64) {
         assert!(index < 512);
@@ -92,7 +96,9 @@ impl Sparse {
     }
 
     pub fn bytes(&self, frame: usize) -> Vec<u8> {
-        (0..512).flat_map(|i| self.word(frame, i).to_le_bytes()).collect()
+        (0..512)
+            .flat_map(|i| self.word(frame, i).to_le_bytes())
+            .collect()
     }
 
     /// What the hardware's page walker or the guest itself writes.
@@ -160,6 +166,7 @@ pub struct World {
     pub classes: Vec<ClassRange>,
     pub scratch: Scratch,
     pub vcpus: usize,
+    storage: Storage<'static>,
 }
 
 pub fn words(count: usize) -> &'static [AtomicU64] {
@@ -170,7 +177,16 @@ impl World {
     /// Two segments, all classes, two vCPUs that run.
     pub fn new() -> Self {
         Self::with(
-            &[Segment { base: LOW, size: LOW_SIZE }, Segment { base: HIGH, size: HIGH_SIZE }],
+            &[
+                Segment {
+                    base: LOW,
+                    size: LOW_SIZE,
+                },
+                Segment {
+                    base: HIGH,
+                    size: HIGH_SIZE,
+                },
+            ],
             &low_classes(),
             2,
         )
@@ -178,23 +194,57 @@ impl World {
 
     /// The first segment only: cheap to make.
     pub fn small(vcpus: usize) -> Self {
-        Self::with(&[Segment { base: LOW, size: LOW_SIZE }], &low_classes(), vcpus)
+        Self::with(
+            &[Segment {
+                base: LOW,
+                size: LOW_SIZE,
+            }],
+            &low_classes(),
+            vcpus,
+        )
     }
 
     pub fn with(segments: &[Segment], classes: &[ClassRange], vcpus: usize) -> Self {
         let frames: u64 = segments.iter().map(|s| s.size / PAGE).sum();
+        let storage = Storage {
+            frames: words(frames as usize),
+            chunks: words(frames as usize / 512),
+        };
         let memory: &'static Sparse = Box::leak(Box::default());
+        Self::build(memory, segments, classes, vcpus, storage)
+    }
+
+    /// The same container from its start, in the same memory.
+    pub fn restart(self) -> Self {
+        self.memory.0.borrow_mut().clear();
+        Self::build(
+            self.memory,
+            &self.segments,
+            &self.classes,
+            self.vcpus,
+            self.storage,
+        )
+    }
+
+    fn build(
+        memory: &'static Sparse,
+        segments: &[Segment],
+        classes: &[ClassRange],
+        vcpus: usize,
+        storage: Storage<'static>,
+    ) -> Self {
         let config = Config {
             segments,
             classes,
-            shared: &[Segment { base: SHARED, size: PAGE }],
+            shared: &[Segment {
+                base: SHARED,
+                size: PAGE,
+            }],
             vcpus: vcpus as u32,
             pcid_base: 0x100,
             pcids: 8,
             slot_entry: SLOT_ENTRY,
         };
-        let storage =
-            Storage { frames: words(frames as usize), chunks: words(frames as usize / 512) };
         let mut monitor = Monitor::new(memory, &config, storage).expect("a good configuration");
         for vcpu in 0..vcpus {
             monitor.start_vcpu(vcpu).expect("a vCPU");
@@ -206,12 +256,17 @@ impl World {
             classes: classes.to_vec(),
             scratch: Scratch::new(),
             vcpus,
+            storage,
         }
     }
 
     /// Dense number of the frame at an address.
     pub fn frame(&self, hpa: u64) -> usize {
-        self.monitor.segments().find(hpa).expect("an address of the container").index()
+        self.monitor
+            .segments()
+            .find(hpa)
+            .expect("an address of the container")
+            .index()
     }
 
     pub fn declare(&mut self, hpa: u64, level: u8, user: bool) -> Result<(), Refusal> {
@@ -248,8 +303,16 @@ impl World {
     }
 
     pub fn references(&self, hpa: u64) -> u64 {
-        let frame = self.monitor.segments().find(hpa).expect("an address of the container");
-        self.monitor.frames().word(frame).expect("a word").references()
+        let frame = self
+            .monitor
+            .segments()
+            .find(hpa)
+            .expect("an address of the container");
+        self.monitor
+            .frames()
+            .word(frame)
+            .expect("a word")
+            .references()
     }
 
     /// Declares L4, L3, L2, L1 for one half in consecutive frames from `base` on, and links them
@@ -258,12 +321,14 @@ impl World {
         let user = slot < 256;
         let tables = [base, base + PAGE, base + 2 * PAGE, base + 3 * PAGE];
         for (table, level) in tables.iter().zip(1..) {
-            self.declare(*table, level, user && level < 4).expect("declare");
+            self.declare(*table, level, user && level < 4)
+                .expect("declare");
         }
         let flags = P | W | U | A;
         self.set(tables[1], 0, tables[0] | flags).expect("link L1");
         self.set(tables[2], 0, tables[1] | flags).expect("link L2");
-        self.set(tables[3], slot, tables[2] | flags).expect("link L3");
+        self.set(tables[3], slot, tables[2] | flags)
+            .expect("link L3");
         tables
     }
 }

@@ -10,7 +10,7 @@ use super::{ADDRESS, NX, P, PAGE, PS, SHARED, SLOT_ENTRY, U, W, World};
 use cki_abi::class::{CLASS_DATA, CLASS_EXEC};
 
 /// Rights gathered on the way down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rights {
     pub user: bool,
     pub write: bool,
@@ -18,7 +18,11 @@ pub struct Rights {
 }
 
 impl Rights {
-    pub const ALL: Rights = Rights { user: true, write: true, fetch: true };
+    pub const ALL: Rights = Rights {
+        user: true,
+        write: true,
+        fetch: true,
+    };
 
     pub fn through(self, entry: u64) -> Self {
         Rights {
@@ -30,7 +34,7 @@ impl Rights {
 }
 
 /// A table as a walker (or a stale cache) reaches it: frame number, level that it is read at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reached {
     pub frame: usize,
     pub level: u8,
@@ -51,7 +55,10 @@ pub fn frame_of(world: &World, hpa: u64) -> Option<usize> {
 
 pub fn class_of(world: &World, hpa: u64) -> Option<u64> {
     frame_of(world, hpa)?;
-    let found = world.classes.iter().find(|c| hpa >= c.base && hpa < c.base + c.size);
+    let found = world
+        .classes
+        .iter()
+        .find(|c| hpa >= c.base && hpa < c.base + c.size);
     Some(found.map_or(CLASS_DATA, |c| u64::from(c.class)))
 }
 
@@ -84,7 +91,15 @@ fn walk(world: &World, at: Reached, seen: &mut HashSet<Reached>) {
                 Some(cki_abi::class::CLASS_PT),
                 "I4: {at:?} entry {index} links {entry:#x}, which is not Pt"
             );
-            walk(world, Reached { frame, level: at.level - 1, rights }, seen);
+            walk(
+                world,
+                Reached {
+                    frame,
+                    level: at.level - 1,
+                    rights,
+                },
+                seen,
+            );
         }
     }
 }
@@ -100,7 +115,10 @@ fn assert_leaf(world: &World, at: Reached, index: usize, entry: u64, rights: Rig
             assert!(!rights.fetch, "I3: {what} executes a shared frame");
             continue;
         };
-        assert!(!rights.write || class == CLASS_DATA, "I2: {what} writes {hpa:#x}");
+        assert!(
+            !rights.write || class == CLASS_DATA,
+            "I2: {what} writes {hpa:#x}"
+        );
         if rights.fetch && !rights.user {
             assert_eq!(class, CLASS_EXEC, "I3: {what} executes {hpa:#x} at CPL 0");
             let frame = frame_of(world, hpa).expect("of the container");
@@ -111,7 +129,11 @@ fn assert_leaf(world: &World, at: Reached, index: usize, entry: u64, rights: Rig
     }
     // Memory types and G, whatever the rights (PAT is bit 7 in an L1 entry, bit 12 in others).
     let pat = if at.level == 1 { 1 << 7 } else { 1 << 12 };
-    assert_eq!(entry & (0x18 | 0x100 | pat), 0, "{what} has a memory type or G");
+    assert_eq!(
+        entry & (0x18 | 0x100 | pat),
+        0,
+        "{what} has a memory type or G"
+    );
     if !rights.user {
         assert_eq!(entry >> 59 & 0xf, 0, "{what} chooses a supervisor key");
     }
@@ -119,6 +141,17 @@ fn assert_leaf(world: &World, at: Reached, index: usize, entry: u64, rights: Rig
 
 /// Asserts I1 to I5 for an L4 at a frame.
 pub fn assert_root(world: &World, frame: usize) {
-    assert_eq!(world.memory.word(frame, 256), SLOT_ENTRY, "I5: slot 256 of {frame:#x}");
-    assert_walk(world, Reached { frame, level: 4, rights: Rights::ALL });
+    assert_eq!(
+        world.memory.word(frame, 256),
+        SLOT_ENTRY,
+        "I5: slot 256 of {frame:#x}"
+    );
+    assert_walk(
+        world,
+        Reached {
+            frame,
+            level: 4,
+            rights: Rights::ALL,
+        },
+    );
 }
