@@ -8,8 +8,9 @@ macro_rules! refusals {
     ($( $(#[doc = $doc:literal])+ $name:ident = $code:ident: $message:literal; )+) => {
         /// A rule that a call would have broken. `docs/threat-model.md` names the invariants.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u64)]
         pub enum Refusal {
-            $( $(#[doc = $doc])+ $name, )+
+            $( $(#[doc = $doc])+ $name = $code, )+
         }
 
         impl Refusal {
@@ -19,9 +20,7 @@ macro_rules! refusals {
             /// The ABI's number (`E_*`, positive).
             #[must_use]
             pub const fn code(self) -> u64 {
-                match self {
-                    $( Refusal::$name => $code, )+
-                }
+                self as u64
             }
         }
 

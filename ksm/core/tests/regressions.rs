@@ -65,7 +65,7 @@ fn xsa_182_there_is_no_shorter_way_for_flags() {
         Err(Refusal::Argument)
     );
     // A link that becomes a leaf by PS alone maps the table it referred to.
-    assert_eq!(world.set(l2, 0, l1 | LINK | PS), Err(Refusal::Bits));
+    assert_eq!(world.set(l2, 0, l1 | LINK | PS), Err(Refusal::Class));
     assert_eq!(
         world.set(l4, 301, l4 | P),
         Err(Refusal::Type),
