@@ -291,6 +291,27 @@ fn the_gdt_never_needs_a_write_by_the_cpu() {
     }
 }
 
+#[test]
+fn i7_ring_0_has_one_code_segment_and_nothing_has_a_call_gate() {
+    for (slot, descriptor) in descriptor::gdt(0).into_iter().enumerate() {
+        let (present, segment) = (descriptor >> 47 & 1 != 0, descriptor >> 44 & 1 != 0);
+        if !present || slot == 9 {
+            continue;
+        }
+        if !segment {
+            assert_eq!(
+                (slot, descriptor >> 40 & 0xf),
+                (8, 9),
+                "the TSS is the only system segment"
+            );
+        } else if descriptor >> 43 & 1 != 0 {
+            assert_eq!(descriptor >> 42 & 1, 0, "slot {slot} is conforming");
+            let ring0 = descriptor >> 45 & 3 == 0;
+            assert_eq!(ring0, slot == SEL_KERNEL_CS as usize / 8, "slot {slot}");
+        }
+    }
+}
+
 fn entry_code() -> EntryCode {
     EntryCode::new(
         KERNEL_RIP,
