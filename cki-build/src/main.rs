@@ -1,3 +1,20 @@
-//! CKI.
+//! The `cki-build` program: parses the command line, runs the command, ends with its status.
 
-fn main() {}
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cki_build::cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cki_build::cli::report_usage(&error),
+    };
+    cki_build::logging::start(cli.global.verbose);
+    match cki_build::commands::dispatch(&cli) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            let status = error.exit_status();
+            cki_build::logging::report(&anyhow::Error::new(error), cli.global.json);
+            status.into()
+        }
+    }
+}

@@ -1,3 +1,36 @@
-//! CKI.
+//! `cki-init`: PID 1 of a CKI machine.
 
-fn main() {}
+use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use cki_init::cmdline::{self, Mode};
+use cki_init::{machine, mounts, net, session, shell};
+
+fn main() {
+    if std::process::id() != 1 {
+        machine::report("this program is PID 1 of a CKI machine and does nothing elsewhere");
+        std::process::exit(2);
+    }
+    // A panic ends PID 1, and with it the machine: the kernel panics and restarts.
+    let Err(error) = start();
+    machine::report(&format!("{error:#}"));
+    machine::restart()
+}
+
+/// Does what the command line asks for; returns only to say why it could not.
+fn start() -> anyhow::Result<Infallible> {
+    mounts::mount_early(Path::new("/"))?;
+    net::raise_loopback().context("cannot bring up the loopback interface")?;
+    let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
+    match cmdline::mode(&cmdline)? {
+        Mode::Shell => shell::run(),
+        Mode::Session => {
+            let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
+            session::run()?;
+            machine::end_session(&io_ports);
+            anyhow::bail!("the machine has no isa-debug-exit device")
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::{self, Status};
+use crate::units::{self, MemoryMib};
+
+/// Builds CKI from pinned sources and runs programs in the machine that comes out.
+#[derive(Debug, Parser)]
+#[command(name = "cki-build", version, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Say more; with `run`, show the machine's kernel console on standard error
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Show no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Write the result to standard output as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The CKI checkout [default: the one around the current directory]
+    #[arg(long, global = true, value_name = "DIR", env = "CKI_FLAKE")]
+    pub flake: Option<PathBuf>,
+    /// Where downloads and results are kept [default: $XDG_CACHE_HOME/cki or ~/.cache/cki]
+    #[arg(long, global = true, value_name = "DIR", env = "CKI_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Debian mirror to download from [default: the one that apt uses]
+    #[arg(long, global = true, value_name = "URL", env = "CKI_MIRROR")]
+    pub mirror: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program from Debian packages in a machine of our own
+    Run(Run),
+    /// Build outputs of the flake
+    Build(Build),
+    /// Download what the build needs and put it in the Nix store
+    Fetch(Fetch),
+    /// Resolve the requested packages and pin them in the lock file
+    Lock(Lock),
+    /// Write a disk or application image to a file
+    Image(Image),
+    /// Rebuild and compare bit for bit
+    Verify(Verify),
+    /// Say what this machine lacks and how to get it
+    Doctor,
+    /// Run all tests
+    Check(Check),
+    /// Measure the build or the start of a machine
+    Bench(Bench),
+    /// Write a completion script for a shell to standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, or the main one to standard output
+    Man {
+        /// Directory for one page per command
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// What the program runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Runtime {
+    /// An ordinary process of the machine's own kernel
+    #[default]
+    Native,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// What the program runs on
+    #[arg(long, value_enum, default_value_t)]
+    pub runtime: Runtime,
+    /// Debian package to install in the image, with its dependencies; may be repeated
+    #[arg(long, value_name = "PKG")]
+    pub deb: Vec<String>,
+    /// Memory of the machine, such as 512M or 2G
+    #[arg(short, long, value_name = "SIZE", default_value = "1G", value_parser = units::parse_memory)]
+    pub memory: MemoryMib,
+    /// Number of processors of the machine
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: u32,
+    /// End the program after this time (seconds, or 500ms, 2m, 1h) and exit with 124
+    #[arg(short, long, value_name = "DUR", value_parser = units::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Set a variable in the program's environment; may be repeated
+    #[arg(short, long, value_name = "K=V", value_parser = units::parse_env)]
+    pub env: Vec<(String, String)>,
+    /// Directory in which the program starts
+    #[arg(short, long, value_name = "DIR", default_value = "/root", value_parser = absolute)]
+    pub workdir: String,
+    /// The program and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Outputs of the flake, such as cki-kernel
+    #[arg(required = true, value_name = "ATTR")]
+    pub attrs: Vec<String>,
+}
+
+/// `fetch`
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// Only what these outputs need [default: everything]
+    #[arg(value_name = "ATTR")]
+    pub attrs: Vec<String>,
+}
+
+/// `lock`
+#[derive(Debug, Args)]
+pub struct Lock {
+    /// Take the newest versions that the mirror has
+    #[arg(long)]
+    pub update: bool,
+    /// Change nothing; fail when the lock file does not satisfy the request
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
+}
+
+/// `image`
+#[derive(Debug, Args)]
+pub struct Image {
+    /// Which image
+    #[command(subcommand)]
+    pub kind: ImageKind,
+}
+
+/// The images that can be written.
+#[derive(Debug, Subcommand)]
+pub enum ImageKind {
+    /// A bootable disk image (qcow2) with the host system
+    CkiHost {
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// A read-only file system (erofs) with Debian packages and their dependencies
+    App {
+        /// Debian package; may be repeated
+        #[arg(long, value_name = "PKG", required = true)]
+        deb: Vec<String>,
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Outputs of the flake, such as cki-host
+    #[arg(required = true, value_name = "ATTR")]
+    pub attrs: Vec<String>,
+    /// Cores of the second build [default: another number than the first build's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub cores: Option<u32>,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Only tests whose name contains this
+    pub filter: Option<String>,
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[command(subcommand)]
+    pub what: BenchKind,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Subcommand)]
+pub enum BenchKind {
+    /// How long each output takes to build again, its inputs being there
+    Build {
+        /// Outputs of the flake
+        #[arg(value_name = "ATTR", default_values = ["cki-init", "cki-kernel", "cki-qemu", "cki-host", "cki-build"])]
+        attrs: Vec<String>,
+    },
+    /// How long a warm `run` takes until the program's first byte, by phase
+    Boot {
+        /// Number of runs
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: u32,
+    },
+}
+
+fn absolute(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an absolute path in the image".to_owned())
+    }
+}
+
+/// Prints help to standard output, and a mistake in the arguments to standard error.
+///
+/// A mistake gives [`Status::FAILED`]: clap's own 2 could be the status of a program that was run.
+#[must_use]
+pub fn report_usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    // Nobody may be reading (`--help | head -1`), which changes nothing.
+    let _ = if error.use_stderr() {
+        writeln!(std::io::stderr(), "{text}")
+    } else {
+        writeln!(std::io::stdout(), "{text}")
+    };
+    if error.use_stderr() {
+        Status::FAILED.into()
+    } else {
+        Status::OK.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_after_the_double_dash_belong_to_the_program() {
+        let cli = Cli::try_parse_from([
+            "cki-build",
+            "run",
+            "--deb",
+            "lua5.4",
+            "--deb=sqlite3",
+            "-m",
+            "2G",
+            "--env",
+            "A=1",
+            "--",
+            "lua5.4",
+            "-e",
+            "--json",
+        ])
+        .expect("valid");
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
+        assert_eq!(run.command, ["lua5.4", "-e", "--json"]);
+        assert_eq!(run.deb, ["lua5.4", "sqlite3"]);
+        assert_eq!(run.memory.mib(), 2048);
+        assert!(!cli.global.json);
+    }
+
+    #[test]
+    fn global_options_work_on_both_sides_of_the_command() {
+        for words in [
+            ["cki-build", "--json", "doctor"],
+            ["cki-build", "doctor", "--json"],
+        ] {
+            assert!(Cli::try_parse_from(words).expect("valid").global.json);
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for words in [
+            &["cki-build"][..],
+            &["cki-build", "run"],
+            &["cki-build", "run", "--runtime", "docker", "--", "true"],
+            &["cki-build", "run", "--cpus", "0", "--", "true"],
+            &["cki-build", "run", "--memory", "1K", "--", "true"],
+            &["cki-build", "run", "--timeout", "0", "--", "true"],
+            &["cki-build", "run", "--workdir", "tmp", "--", "true"],
+            &["cki-build", "image", "app", "-o", "x.img"],
+            &["cki-build", "lock", "--update", "--check"],
+            &["cki-build", "verify"],
+        ] {
+            assert!(Cli::try_parse_from(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What most commands need, and what they have in common: outputs of the flake, built.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::Error;
+use super::inputs::{self, Planned};
+use crate::cache::Cache;
+use crate::checkout::Checkout;
+use crate::cli::Global;
+use crate::nix::{Nix, Target};
+use crate::progress::Progress;
+use crate::setup;
+
+/// What most commands need.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Options of every command.
+    pub global: Global,
+    /// Shows what is going on.
+    pub progress: Progress,
+    /// The checkout.
+    pub checkout: Checkout,
+    /// Our memory.
+    pub cache: Cache,
+    /// Makes Nix commands.
+    pub nix: Nix,
+}
+
+impl Context {
+    /// Finds the checkout and opens the cache.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn new(global: &Global) -> Result<Self, Error> {
+        Ok(Self {
+            global: global.clone(),
+            progress: Progress::new(global.quiet),
+            checkout: Checkout::find(global.flake.as_deref())?,
+            cache: Cache::open(global.cache.as_deref())?,
+            nix: Nix::current(),
+        })
+    }
+
+    /// Output paths of `attrs`, which exist. Nothing is evaluated when the checkout is what it was when
+    /// they were last built.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn outputs(&self, attrs: &[&str]) -> Result<BTreeMap<String, Target>, Error> {
+        let names: Vec<String> = attrs.iter().map(|&attr| attr.to_owned()).collect();
+        let start = Instant::now();
+        let key = self.key("targets", &names.join(" "))?;
+        if let Some(targets) = key.as_ref().and_then(|key| self.cache.targets(key)) {
+            tracing::debug!(elapsed = ?start.elapsed(), "outputs are remembered");
+            return Ok(targets);
+        }
+        let targets = self.build(&names)?;
+        if let Some(key) = key {
+            self.cache.remember(&key, &targets)?;
+        }
+        tracing::debug!(elapsed = ?start.elapsed(), "outputs are built");
+        Ok(targets)
+    }
+
+    /// The application image with the packages of `planned`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn app_image(&self, planned: &Planned) -> Result<PathBuf, Error> {
+        let start = Instant::now();
+        let digest = &planned.plan.hash;
+        let key = self.key("app-image", digest)?;
+        let name = format!("app-{}", digest.get(..16).unwrap_or(digest.as_str()));
+        let remembered = key.as_ref().and_then(|key| self.cache.targets(key));
+        if let Some(target) = remembered.and_then(|mut targets| targets.remove(&name)) {
+            tracing::debug!(elapsed = ?start.elapsed(), "the application image is remembered");
+            return Ok(target.out);
+        }
+        setup::ensure_nix(&self.nix, self.progress)?;
+        inputs::ensure(self)?;
+        inputs::ensure_plan(self, planned)?;
+        let expression = app_image_expression(&self.checkout.flake_ref(), &planned.path);
+        let step = self.progress.short_step("evaluating the application image");
+        let json = self
+            .nix
+            .capture(&self.nix.eval_expression(&expression), &|_| {})
+            .map_err(|error| self.explain(error))?;
+        step.finish();
+        let target = crate::nix::eval::parse_target(&json)?;
+        let targets = BTreeMap::from([(name, target.clone())]);
+        self.realise(&targets)?;
+        if let Some(key) = key {
+            self.cache.remember(&key, &targets)?;
+        }
+        tracing::debug!(elapsed = ?start.elapsed(), "the application image is built");
+        Ok(target.out)
+    }
+
+    /// Evaluates and builds `names`, whatever is remembered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn build(&self, names: &[String]) -> Result<BTreeMap<String, Target>, Error> {
+        let targets = self.evaluate(names)?;
+        inputs::ensure(self)?;
+        self.realise(&targets)?;
+        Ok(targets)
+    }
+
+    /// Evaluates `names`; Nix is there afterwards.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn evaluate(&self, names: &[String]) -> Result<BTreeMap<String, Target>, Error> {
+        setup::ensure_nix(&self.nix, self.progress)?;
+        self.nix
+            .targets(&self.checkout.flake_ref(), names, self.progress)
+            .map_err(|error| self.explain(error))
+    }
+
+    fn realise(&self, targets: &BTreeMap<String, Target>) -> Result<(), Error> {
+        let roots = self.cache.roots();
+        self.nix
+            .realise(targets, &roots, self.global.verbose, self.progress)
+            .map_err(|error| self.explain(error))
+    }
+
+    /// Adds what only the checkout knows to a failure of Nix.
+    fn explain(&self, error: crate::nix::NixError) -> Error {
+        let untracked = match self.checkout.state() {
+            Ok(Some(state)) => state.untracked,
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        error.with_untracked(&untracked).into()
+    }
+
+    /// Key for what depends on the checkout and on `what`; none when the checkout cannot be told apart
+    /// from another.
+    fn key(&self, kind: &str, what: &str) -> Result<Option<String>, Error> {
+        let fingerprint = self.checkout.fingerprint()?;
+        Ok(fingerprint.map(|print| {
+            Cache::key(&[
+                kind,
+                "1",
+                &print,
+                what,
+                &crate::nix::store_dir().to_string_lossy(),
+            ])
+        }))
+    }
+}
+
+/// The expression of the flake's image function applied to a plan.
+fn app_image_expression(flake: &str, plan: &Path) -> String {
+    format!(
+        "({}).lib.{}.appImage (builtins.fromJSON (builtins.readFile {}))",
+        crate::nix::eval::get_flake(flake),
+        crate::nix::command::SYSTEM,
+        crate::nix::eval::string(&plan.to_string_lossy()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_expression_applies_the_flakes_function_to_the_plan() {
+        assert_eq!(
+            app_image_expression("git+file:///x?shallow=1", Path::new("/c/plans/$a.json")),
+            r#"(builtins.getFlake "git+file:///x?shallow=1").lib.x86_64-linux.appImage (builtins.fromJSON (builtins.readFile "/c/plans/\$a.json"))"#
+        );
+    }
+}

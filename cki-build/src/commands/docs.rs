@@ -1,0 +1,40 @@
+//! `cki-build completions` and `cki-build man`
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+
+use super::{Error, print_bytes};
+use crate::cli::Cli;
+use crate::exit::Status;
+
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<Status, Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cki-build", &mut script);
+    print_bytes(&script)?;
+    Ok(Status::OK)
+}
+
+pub(super) fn man(out: Option<&Path>) -> Result<Status, Error> {
+    match out {
+        Some(dir) => {
+            let failed = |source| Error::Io {
+                path: dir.to_owned(),
+                source,
+            };
+            std::fs::create_dir_all(dir).map_err(failed)?;
+            clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
+        }
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(|source| Error::Io {
+                    path: "manual page".into(),
+                    source,
+                })?;
+            print_bytes(&page)?;
+        }
+    }
+    Ok(Status::OK)
+}

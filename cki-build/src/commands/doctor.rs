@@ -1,0 +1,41 @@
+//! `cki-build doctor`
+
+use super::{Error, inputs, print, print_json};
+use crate::cache::Cache;
+use crate::checkout::Checkout;
+use crate::cli::Global;
+use crate::doctor::{Finding, checks, healthy};
+use crate::exit::Status;
+use crate::nix::Nix;
+
+pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
+    let nix = Nix::current();
+    let checkout = Checkout::find(global.flake.as_deref());
+    let cache = Cache::open(global.cache.as_deref())?;
+    let mut findings = vec![checks::nix(&nix)];
+    // Without Nix there is nothing to ask it.
+    if findings.iter().all(|finding| finding.remedy.is_none()) {
+        findings.extend([checks::settings(&nix), checks::store(&nix)]);
+    }
+    findings.extend([checks::namespaces(), checks::git(), checks::keyring()]);
+    findings.extend(inputs::examine(global, &cache, checkout.as_ref().ok()));
+    findings.extend(checks::space(cache.dir()));
+    findings.extend([checks::kvm(), checks::checkout(&checkout)]);
+    report(global.json, &findings)?;
+    Ok(if healthy(&findings) {
+        Status::OK
+    } else {
+        Status::NO
+    })
+}
+
+fn report(json: bool, findings: &[Finding]) -> Result<(), Error> {
+    if json {
+        return print_json(
+            &serde_json::json!({ "healthy": healthy(findings), "findings": findings }),
+        );
+    }
+    findings
+        .iter()
+        .try_for_each(|finding| print(&finding.to_string()))
+}

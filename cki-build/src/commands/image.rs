@@ -1,0 +1,39 @@
+//! `cki-build image`
+
+use super::{Context, Error, inputs, print, print_json};
+use crate::cli::{Image, ImageKind};
+use crate::exit::Status;
+use crate::image;
+use crate::units::human_bytes;
+
+pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
+    let (from, output, format) = match &args.kind {
+        ImageKind::CkiHost { output } => {
+            image::check_target(output)?;
+            let outputs = context.outputs(&["cki-host-disk"])?;
+            (
+                outputs["cki-host-disk"].out.join("cki-host.qcow2"),
+                output,
+                "qcow2",
+            )
+        }
+        ImageKind::App { deb, output } => {
+            image::check_target(output)?;
+            let plan = inputs::plan(context, deb)?;
+            (context.app_image(&plan)?, output, "erofs")
+        }
+    };
+    let size = image::write(&from, output)?;
+    if context.global.json {
+        print_json(&serde_json::json!({
+            "file": output, "format": format, "size": size, "source": from,
+        }))?;
+    } else {
+        print(&format!(
+            "{}: {format}, {}",
+            output.display(),
+            human_bytes(size)
+        ))?;
+    }
+    Ok(Status::OK)
+}

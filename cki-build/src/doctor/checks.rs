@@ -1,0 +1,345 @@
+//! The single checks. Each looks at one thing, changes nothing, and never fails: not knowing is a finding too.
+
+use std::path::Path;
+
+use super::Finding;
+use crate::checkout::{Checkout, CheckoutError, GitState};
+use crate::exec::Command;
+use crate::nix::{Nix, store_dir};
+use crate::setup;
+use crate::units::human_bytes;
+
+/// Free bytes that a build from nothing needs: the store grows to about 12 GiB, build trees come on top.
+const NEEDED_SPACE: u64 = 20 << 30;
+
+/// Free bytes below which even a warm run may fail.
+const LEAST_SPACE: u64 = 1 << 30;
+
+/// Keyring that signatures of the archive are checked with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Whether Nix is there, and which.
+#[must_use]
+pub fn nix(nix: &Nix) -> Finding {
+    match nix.version().read_text() {
+        Ok(version) => Finding::ok("nix", version),
+        Err(_) => Finding::missing(
+            "nix",
+            "not installed (as root on Debian, `run` and `build` install it)",
+            setup::Situation::current().remedy(),
+        ),
+    }
+}
+
+/// Whether the settings in force allow what we do.
+#[must_use]
+pub fn settings(nix: &Nix) -> Finding {
+    const NAME: &str = "nix settings";
+    let json = match nix.show_config().read() {
+        Ok(json) => json,
+        Err(error) => {
+            return Finding::missing(NAME, error.to_string(), "repair nix.conf or NIX_CONFIG");
+        }
+    };
+    judge_settings(&json)
+}
+
+fn judge_settings(json: &[u8]) -> Finding {
+    const NAME: &str = "nix settings";
+    let config: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+    let value = |key: &str| &config[key]["value"];
+    let features = value("experimental-features").to_string();
+    // Features are names or, in older versions of Nix, numbers; the commands tell what they allow.
+    if features.contains("[]") {
+        return Finding::missing(
+            NAME,
+            "flakes are off",
+            "take experimental-features out of NIX_CONFIG",
+        );
+    }
+    // A word in some versions of Nix, as there is a third value, "relaxed".
+    match value("sandbox") {
+        v if v == "true" || v == &serde_json::json!(true) => {
+            Finding::ok(NAME, "flakes on, sandbox on")
+        }
+        v if v.is_null() => Finding::ok(NAME, "flakes on"),
+        other => Finding::note(
+            NAME,
+            format!("flakes on, sandbox {other}: builds could see this machine"),
+            "take `sandbox` out of nix.conf and NIX_CONFIG",
+        ),
+    }
+}
+
+/// Whether the store answers and can be written.
+#[must_use]
+pub fn store(nix: &Nix) -> Finding {
+    const NAME: &str = "nix store";
+    if let Err(error) = nix.ping_store().read() {
+        return Finding::missing(
+            NAME,
+            error.to_string(),
+            setup::Situation::current().remedy(),
+        );
+    }
+    let dir = store_dir();
+    let writable = rustix::fs::access(&dir, rustix::fs::Access::WRITE_OK).is_ok();
+    if writable || crate::nix::settings::uses_daemon() {
+        Finding::ok(NAME, dir.display().to_string())
+    } else if !dir.exists() && rustix::process::geteuid().is_root() {
+        Finding::ok(NAME, format!("{} (made by the first build)", dir.display()))
+    } else {
+        Finding::missing(
+            NAME,
+            format!("this user cannot write {}", dir.display()),
+            setup::Situation::current().remedy(),
+        )
+    }
+}
+
+/// The command that makes the namespaces of a sandboxed build.
+#[must_use]
+pub fn namespace_command() -> Command {
+    Command::new("unshare").args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--pid",
+        "--fork",
+        "true",
+    ])
+}
+
+/// Whether builds can be isolated.
+#[must_use]
+pub fn namespaces() -> Finding {
+    const NAME: &str = "namespaces";
+    match namespace_command().read() {
+        Ok(_) => Finding::ok(NAME, "user, mount and process namespaces can be made"),
+        Err(error) => Finding::missing(
+            NAME,
+            error.to_string(),
+            "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000; in a container, run it privileged",
+        ),
+    }
+}
+
+/// Whether git is there, which Nix reads the checkout with.
+#[must_use]
+pub fn git() -> Finding {
+    match Command::new("git").arg("--version").read_text() {
+        Ok(version) => Finding::ok("git", version),
+        Err(_) => Finding::missing("git", "not installed", "apt-get install git"),
+    }
+}
+
+/// Whether the archive's signatures can be checked.
+#[must_use]
+pub fn keyring() -> Finding {
+    const NAME: &str = "archive keys";
+    let gpgv = Command::new("gpgv").arg("--version").output();
+    let gpgv = gpgv.is_ok_and(|output| output.status.success());
+    match (gpgv, Path::new(KEYRING).exists()) {
+        (true, true) => Finding::ok(NAME, format!("gpgv and {KEYRING}")),
+        (gpgv, _) => Finding::note(
+            NAME,
+            format!(
+                "{} missing: packages that are not pinned yet cannot be resolved",
+                if gpgv { KEYRING } else { "gpgv is" }
+            ),
+            "apt-get install gpgv debian-archive-keyring",
+        ),
+    }
+}
+
+/// Free space for the store and the cache.
+#[must_use]
+pub fn space(cache: &Path) -> Vec<Finding> {
+    let store = store_dir();
+    [
+        ("space for the store", store.as_path()),
+        ("space for the cache", cache),
+    ]
+    .into_iter()
+    .map(|(name, path)| {
+        // The directory itself may not have been made yet.
+        let existing = path.ancestors().find(|dir| dir.exists()).unwrap_or(path);
+        match rustix::fs::statvfs(existing) {
+            Ok(stat) => judge_space(name, path, stat.f_bavail * stat.f_frsize),
+            Err(error) => {
+                Finding::note(name, format!("{}: {error}", path.display()), "look into it")
+            }
+        }
+    })
+    .collect()
+}
+
+fn judge_space(name: &'static str, path: &Path, free: u64) -> Finding {
+    let detail = format!("{} free at {}", human_bytes(free), path.display());
+    let remedy = format!(
+        "free some: a build from nothing needs {}; nix-store --gc removes what no result needs",
+        human_bytes(NEEDED_SPACE)
+    );
+    if free < LEAST_SPACE {
+        Finding::missing(name, detail, remedy)
+    } else if free < NEEDED_SPACE {
+        Finding::note(name, detail, remedy)
+    } else {
+        Finding::ok(name, detail)
+    }
+}
+
+/// KVM, because people look for it.
+#[must_use]
+pub fn kvm() -> Finding {
+    let there = if Path::new("/dev/kvm").exists() {
+        "there"
+    } else {
+        "not there"
+    };
+    Finding::ok(
+        "kvm",
+        format!("{there}, and not used: the machine is emulated"),
+    )
+}
+
+/// Whether this is a checkout, and in what state.
+#[must_use]
+pub fn checkout(found: &Result<Checkout, CheckoutError>) -> Finding {
+    const NAME: &str = "checkout";
+    let checkout = match found {
+        Ok(checkout) => checkout,
+        Err(error) => {
+            return Finding::missing(
+                NAME,
+                error.to_string(),
+                "go to a CKI checkout, or name it with --flake DIR",
+            );
+        }
+    };
+    match checkout.state() {
+        Ok(Some(state)) => judge_checkout(&checkout.dir, &state),
+        Ok(None) => Finding::note(
+            NAME,
+            format!(
+                "{} is not managed by git: every run evaluates the flake anew",
+                checkout.dir.display()
+            ),
+            "git clone it",
+        ),
+        Err(error) => Finding::missing(NAME, error.to_string(), "repair the git repository"),
+    }
+}
+
+fn judge_checkout(dir: &Path, state: &GitState) -> Finding {
+    const NAME: &str = "checkout";
+    let head = state
+        .head
+        .as_deref()
+        .map_or("no commit", |head| head.get(..12).unwrap_or(head));
+    let mut detail = format!("{} at {head}", dir.display());
+    if state.shallow {
+        detail.push_str(", shallow (which is fine for cki-build)");
+    }
+    if state.dirty {
+        detail.push_str(", with changes (which are built)");
+    }
+    let unseen: Vec<_> = state
+        .untracked
+        .iter()
+        .filter(|path| !path.ends_with(".md"))
+        .map(String::as_str)
+        .collect();
+    if unseen.is_empty() {
+        Finding::ok(NAME, detail)
+    } else {
+        let shown = unseen.iter().take(5).copied().collect::<Vec<_>>().join(" ");
+        let more = unseen.len().saturating_sub(5);
+        let detail = format!(
+            "{detail}; Nix does not see {} untracked files",
+            unseen.len()
+        );
+        let more = if more > 0 {
+            format!(" (and {more} more)")
+        } else {
+            String::new()
+        };
+        Finding::note(
+            NAME,
+            detail,
+            format!("if the build needs them: git add {shown}{more}"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Severity;
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_is_off_is_noted_and_flakes_that_are_off_are_missing() {
+        let judge = |json: &str| judge_settings(json.as_bytes()).severity;
+        let config = |features: &str, sandbox: &str| {
+            format!(
+                r#"{{"experimental-features":{{"value":{features}}},"sandbox":{{"value":{sandbox}}}}}"#
+            )
+        };
+        assert_eq!(judge(&config("[1,2]", "true")), Severity::Ok);
+        assert_eq!(judge(&config("[\"flakes\"]", "\"true\"")), Severity::Ok);
+        assert_eq!(judge(&config("[1,2]", "false")), Severity::Note);
+        assert_eq!(judge(&config("[]", "true")), Severity::Missing);
+    }
+
+    #[test]
+    fn space_is_judged_by_what_a_build_needs() {
+        let judge = |free| judge_space("space", Path::new("/"), free).severity;
+        assert_eq!(judge(100 << 30), Severity::Ok);
+        assert_eq!(judge(5 << 30), Severity::Note);
+        assert_eq!(judge(1 << 20), Severity::Missing);
+    }
+
+    #[test]
+    fn untracked_files_are_noted_and_changes_are_not() {
+        let state = |dirty, untracked: &[&str]| GitState {
+            head: Some("0123456789abcdef".into()),
+            dirty,
+            shallow: true,
+            untracked: untracked.iter().map(|&s| s.to_owned()).collect(),
+        };
+        let judge = |state| judge_checkout(Path::new("/x"), &state);
+        let finding = judge(state(true, &["notes.md"]));
+        assert_eq!(finding.severity, Severity::Ok);
+        assert!(finding.detail.contains("shallow") && finding.detail.contains("0123456789ab,"));
+        let finding = judge(state(false, &["nix/new.nix"]));
+        assert_eq!(finding.severity, Severity::Note);
+        assert!(
+            finding
+                .remedy
+                .expect("a remedy")
+                .ends_with("git add nix/new.nix")
+        );
+    }
+
+    #[test]
+    fn no_checkout_is_missing() {
+        let error = Err(CheckoutError::NotFound("/x".into()));
+        assert_eq!(checkout(&error).severity, Severity::Missing);
+    }
+
+    #[test]
+    fn the_namespaces_are_those_of_a_sandboxed_build() {
+        assert_eq!(
+            namespace_command().argv(),
+            [
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "--pid",
+                "--fork",
+                "true"
+            ]
+        );
+    }
+}

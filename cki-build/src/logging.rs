@@ -1,0 +1,46 @@
+//! Logs and error reports, always on standard error.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// Variable with a tracing filter, such as `debug` or `cki_build::nix=trace`.
+pub const LOG_VARIABLE: &str = "CKI_LOG";
+
+/// Starts logging to standard error: warnings, with `verbose` also information, or what [`LOG_VARIABLE`] says.
+pub fn start(verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .finish();
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tracing::debug!("logging was started before");
+    }
+}
+
+/// Writes `error` with its causes to standard error, and with `json` also as an object to standard output.
+pub fn report(error: &anyhow::Error, json: bool) {
+    use std::io::Write as _;
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Many messages repeat their cause, which is then no news.
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    // Nobody may be reading; there is no other place to say so.
+    let _ = writeln!(std::io::stderr(), "cki-build: {text}");
+    if json {
+        let _ = writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::json!({ "error": text })
+        );
+    }
+}

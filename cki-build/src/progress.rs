@@ -1,0 +1,139 @@
+//! Progress, on standard error only: a spinner on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Not at all.
+    Quiet,
+    /// One line when a step starts, and one for each that it announces.
+    Lines,
+    /// A spinner that is redrawn.
+    Terminal,
+}
+
+/// Shows what is going on.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    style: Style,
+}
+
+impl Progress {
+    /// What suits standard error; nothing when `quiet`.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        Self {
+            style: match (quiet, std::io::stderr().is_terminal()) {
+                (true, _) => Style::Quiet,
+                (false, true) => Style::Terminal,
+                (false, false) => Style::Lines,
+            },
+        }
+    }
+
+    /// Shows nothing.
+    #[must_use]
+    pub const fn quiet() -> Self {
+        Self {
+            style: Style::Quiet,
+        }
+    }
+
+    /// How it shows.
+    #[must_use]
+    pub const fn style(self) -> Style {
+        self.style
+    }
+
+    /// A step that takes long: announced at once.
+    #[must_use]
+    pub fn step(self, what: &str) -> Step {
+        self.start(what, true)
+    }
+
+    /// A step that is usually short: only a terminal shows it.
+    #[must_use]
+    pub fn short_step(self, what: &str) -> Step {
+        self.start(what, false)
+    }
+
+    fn start(self, what: &str, announce: bool) -> Step {
+        let bar = match self.style {
+            Style::Terminal => {
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+                let template = "{spinner} {prefix} {wide_msg:.dim} {elapsed}";
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style);
+                }
+                bar.set_prefix(what.to_owned());
+                bar.enable_steady_tick(Duration::from_millis(120));
+                bar
+            }
+            Style::Lines | Style::Quiet => ProgressBar::hidden(),
+        };
+        if announce && self.style == Style::Lines {
+            line(what);
+        }
+        Step {
+            style: self.style,
+            bar,
+        }
+    }
+}
+
+/// A step under way; what it shows on a terminal goes when it is dropped.
+#[derive(Debug)]
+pub struct Step {
+    style: Style,
+    bar: ProgressBar,
+}
+
+impl Step {
+    /// A new part of the step begins: a line of its own where lines are shown.
+    pub fn part(&self, what: &str) {
+        match self.style {
+            Style::Terminal => self.bar.set_prefix(what.to_owned()),
+            Style::Lines => line(what),
+            Style::Quiet => {}
+        }
+    }
+
+    /// A detail that changes often: terminals only.
+    pub fn detail(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+
+    /// A line where lines are shown; a terminal shows it as a detail already.
+    pub fn line(&self, what: &str) {
+        if self.style == Style::Lines {
+            line(what);
+        }
+    }
+
+    /// A line that stays, above the spinner.
+    pub fn note(&self, what: &str) {
+        match self.style {
+            Style::Quiet => {}
+            Style::Terminal => self.bar.suspend(|| line(what)),
+            Style::Lines => line(what),
+        }
+    }
+
+    /// Takes the spinner away.
+    pub fn finish(self) {}
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn line(what: &str) {
+    // Progress is no reason to fail when nobody reads it.
+    let _ = writeln!(std::io::stderr(), "cki-build: {what}");
+}

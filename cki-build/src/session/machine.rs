@@ -1,0 +1,320 @@
+//! The machine as a QEMU command line.
+
+use std::path::{Path, PathBuf};
+
+use cki_session::port;
+use serde::Deserialize;
+
+use super::SessionError;
+use crate::exec::Command;
+use crate::units::MemoryMib;
+
+/// Version of `boot.json` that we read.
+const BOOT_VERSION: u32 = 1;
+
+/// What `cki-host` gives to boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostImage {
+    /// ELF kernel with a PVH note.
+    pub kernel: PathBuf,
+    /// Initial file system with our init.
+    pub initrd: PathBuf,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+#[derive(Deserialize)]
+struct Boot {
+    version: u32,
+    kernel: PathBuf,
+    initrd: PathBuf,
+    cmdline: String,
+}
+
+impl HostImage {
+    /// Reads `boot.json` in `dir`, the output `cki-host`.
+    ///
+    /// # Errors
+    /// [`SessionError::HostImage`].
+    pub fn load(dir: &Path) -> Result<Self, SessionError> {
+        let path = dir.join("boot.json");
+        let wrong = |message: String| SessionError::HostImage {
+            path: path.clone(),
+            message,
+        };
+        let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        let boot: Boot = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        if boot.version != BOOT_VERSION {
+            return Err(wrong(format!(
+                "version {} where version {BOOT_VERSION} is expected",
+                boot.version
+            )));
+        }
+        Ok(Self {
+            kernel: dir.join(boot.kernel),
+            initrd: dir.join(boot.initrd),
+            cmdline: boot.cmdline,
+        })
+    }
+}
+
+/// A machine that is not running yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// QEMU's program.
+    pub qemu: PathBuf,
+    /// QEMU's firmware directory (`-L`); QEMU's own default when `None`.
+    pub firmware: Option<PathBuf>,
+    /// What it boots.
+    pub host: HostImage,
+    /// Application image, a raw read-only disk.
+    pub app: PathBuf,
+    /// Its memory.
+    pub memory: MemoryMib,
+    /// Its processors, at least 1.
+    pub cpus: u32,
+    /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
+    pub icount: bool,
+    /// More arguments for QEMU.
+    pub extra: Vec<String>,
+}
+
+/// A channel between QEMU and us: the descriptor that QEMU inherits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Session protocol.
+    Control,
+    /// The program's standard input.
+    Stdin,
+    /// The program's standard output.
+    Stdout,
+    /// The program's standard error.
+    Stderr,
+    /// The kernel console (first serial port).
+    Console,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Control,
+        Self::Stdin,
+        Self::Stdout,
+        Self::Stderr,
+        Self::Console,
+    ];
+
+    /// Descriptor in QEMU.
+    #[must_use]
+    pub const fn fd(self) -> i32 {
+        match self {
+            Self::Control => 3,
+            Self::Stdin => 4,
+            Self::Stdout => 5,
+            Self::Stderr => 6,
+            Self::Console => 7,
+        }
+    }
+
+    /// QEMU's name for the character device, and the name of the virtio-serial port if it has one.
+    const fn names(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Control => ("control", Some(port::CONTROL)),
+            Self::Stdin => ("stdin", Some(port::STDIN)),
+            Self::Stdout => ("stdout", Some(port::STDOUT)),
+            Self::Stderr => ("stderr", Some(port::STDERR)),
+            Self::Console => ("console", None),
+        }
+    }
+}
+
+/// The transports of our devices. A microvm's transport n has IRQ 5 + n, and without ACPI the kernel
+/// learns its IRQs from SeaBIOS' MP table, which leaves out 5, 9, 10 and 11 (a PC's PCI interrupts): a
+/// device there gets interrupts only by the legacy PIC, that is, sometimes.
+const BLOCK_BUS: &str = "virtio-mmio-bus.7";
+const SERIAL_BUS: &str = "virtio-mmio-bus.2";
+
+impl Machine {
+    /// The machine in the output `cki-qemu`, as [`Machine::command`] starts it.
+    #[must_use]
+    pub fn new(qemu: &Path, host: HostImage, app: PathBuf, memory: MemoryMib, cpus: u32) -> Self {
+        Self {
+            qemu: qemu.join("bin/qemu-system-x86_64"),
+            firmware: Some(qemu.join("share/qemu")),
+            host,
+            app,
+            memory,
+            cpus,
+            icount: false,
+            extra: Vec::new(),
+        }
+    }
+
+    /// QEMU's command line. The channels must be at the descriptors of [`Channel::fd`].
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.qemu)
+            // A microvm has no legacy devices to probe, which is most of what a PC's kernel does before
+            // init. The RTC gives it the time; the PIT and PIC are needed to calibrate the TSC.
+            .args(["-M", "microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on"])
+            .args(["-cpu", "max"])
+            .args(["-accel", self.accelerator()])
+            .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
+            .args(["-smp".to_owned(), self.cpus.to_string()])
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+            ]);
+        if self.icount {
+            command = command.args(["-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(firmware) = &self.firmware {
+            command = command.arg("-L").arg(firmware);
+        }
+        command = command
+            .arg("-kernel")
+            .arg(&self.host.kernel)
+            .arg("-initrd")
+            .arg(&self.host.initrd)
+            .args(["-append", &self.host.cmdline])
+            .arg("-drive")
+            .arg(format!(
+                "id=app,file={},format=raw,if=none,readonly=on",
+                option_value(&self.app)
+            ))
+            .args([
+                "-device".to_owned(),
+                format!(
+                    "virtio-blk-device,drive=app,serial={},bus={BLOCK_BUS}",
+                    cki_session::APP_SERIAL
+                ),
+            ])
+            .args([
+                "-device".to_owned(),
+                format!("virtio-serial-device,bus={SERIAL_BUS}"),
+            ]);
+        for channel in Channel::ALL {
+            let (id, port) = channel.names();
+            command = command.args([
+                "-chardev".to_owned(),
+                format!("socket,id={id},fd={}", channel.fd()),
+            ]);
+            command = match port {
+                Some(name) => command.args([
+                    "-device".to_owned(),
+                    format!("virtserialport,chardev={id},name={name}"),
+                ]),
+                None => command.args(["-serial".to_owned(), format!("chardev:{id}")]),
+            };
+        }
+        command
+            .args([
+                "-device".to_owned(),
+                format!(
+                    "isa-debug-exit,iobase={:#x},iosize=0x4",
+                    cki_session::exit::PORT
+                ),
+            ])
+            .args(self.extra.iter().cloned())
+    }
+
+    const fn accelerator(&self) -> &'static str {
+        // Counting instructions needs one thread (QEMU, docs/devel/multi-thread-tcg).
+        if self.icount {
+            "tcg,thread=single"
+        } else {
+            "tcg,thread=multi"
+        }
+    }
+}
+
+/// `path` as a value in QEMU's comma-separated options, where a comma is written twice.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine::new(
+            Path::new("/nix/store/q"),
+            HostImage {
+                kernel: "/nix/store/h/vmlinux".into(),
+                initrd: "/nix/store/h/initrd".into(),
+                cmdline: "console=ttyS0 quiet".into(),
+            },
+            "/a,b/app.img".into(),
+            MemoryMib::new(512).expect("allowed"),
+            2,
+        )
+    }
+
+    #[test]
+    fn the_command_line_is_this() {
+        let words = machine().command().argv();
+        let expected = "/nix/store/q/bin/qemu-system-x86_64 \
+            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M -smp 2 \
+            -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
+            -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
+            -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
+            -device virtio-blk-device,drive=app,serial=cki-app,bus=virtio-mmio-bus.7 \
+            -device virtio-serial-device,bus=virtio-mmio-bus.2 \
+            -chardev socket,id=control,fd=3 -device virtserialport,chardev=control,name=org.cki.control \
+            -chardev socket,id=stdin,fd=4 -device virtserialport,chardev=stdin,name=org.cki.stdin \
+            -chardev socket,id=stdout,fd=5 -device virtserialport,chardev=stdout,name=org.cki.stdout \
+            -chardev socket,id=stderr,fd=6 -device virtserialport,chardev=stderr,name=org.cki.stderr \
+            -chardev socket,id=console,fd=7 -serial chardev:console \
+            -device isa-debug-exit,iobase=0xf4,iosize=0x4";
+        let expected: Vec<_> = expected
+            .split_whitespace()
+            .map(|word| word.replace("CMDLINE", "console=ttyS0 quiet"))
+            .collect();
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn counting_instructions_takes_one_thread() {
+        let words = Machine {
+            icount: true,
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"tcg,thread=single".to_owned()));
+        assert!(
+            words
+                .windows(2)
+                .any(|pair| pair == ["-icount", "shift=0,sleep=off"])
+        );
+    }
+
+    #[test]
+    fn boot_json_is_read_relative_to_its_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let boot = r#"{"version":1,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet"}"#;
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let host = HostImage::load(dir.path()).expect("valid");
+        assert_eq!(host.kernel, dir.path().join("vmlinux"));
+        assert_eq!(host.cmdline, "quiet");
+    }
+
+    #[test]
+    fn a_boot_json_of_another_version_or_none_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let message = HostImage::load(dir.path())
+            .expect_err("missing")
+            .to_string();
+        assert!(message.contains("boot.json"), "{message}");
+        let boot = r#"{"version":2,"kernel":"k","initrd":"i","cmdline":""}"#;
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let message = HostImage::load(dir.path())
+            .expect_err("version 2")
+            .to_string();
+        assert!(message.contains("version 2"), "{message}");
+    }
+}

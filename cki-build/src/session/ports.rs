@@ -1,0 +1,66 @@
+//! Our ends of the machine's channels.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+
+use command_fds::{CommandFdExt as _, FdMapping};
+
+use super::machine::Channel;
+
+/// One connected socket for each channel.
+#[derive(Debug)]
+pub struct Ports {
+    pub control: UnixStream,
+    pub stdin: UnixStream,
+    pub stdout: UnixStream,
+    pub stderr: UnixStream,
+    pub console: UnixStream,
+}
+
+/// QEMU's ends, until it is started.
+#[derive(Debug)]
+pub struct Inherited(Mutex<Vec<(Channel, OwnedFd)>>);
+
+impl Ports {
+    /// Makes the socket pairs.
+    pub fn new() -> io::Result<(Self, Inherited)> {
+        let mut theirs = Vec::new();
+        let mut pair = |channel| {
+            let (ours, other) = UnixStream::pair()?;
+            theirs.push((channel, OwnedFd::from(other)));
+            io::Result::Ok(ours)
+        };
+        let ports = Self {
+            control: pair(Channel::Control)?,
+            stdin: pair(Channel::Stdin)?,
+            stdout: pair(Channel::Stdout)?,
+            stderr: pair(Channel::Stderr)?,
+            console: pair(Channel::Console)?,
+        };
+        Ok((ports, Inherited(Mutex::new(theirs))))
+    }
+}
+
+impl Inherited {
+    /// Has `child` inherit the descriptors at their numbers. They close here once it is spawned, so
+    /// that our ends see the end of file when QEMU is gone; a second child would get none.
+    pub fn give_to(&self, child: &mut std::process::Command) -> io::Result<()> {
+        let mut theirs = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mappings = theirs
+            .drain(..)
+            .map(|(channel, parent_fd)| FdMapping {
+                parent_fd,
+                child_fd: channel.fd(),
+            })
+            .collect();
+        child
+            .fd_mappings(mappings)
+            .map_err(|_| io::Error::other("two channels have the same descriptor"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Copying between the machine's ports and our streams, and reading its messages.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use cki_session::{GuestMessage, LineBuffer, decode};
+
+/// How a relay of the program's output ended.
+#[derive(Debug)]
+pub enum Relayed {
+    /// The machine closed the port.
+    End,
+    /// Nobody reads our stream any more.
+    BrokenPipe,
+    /// Our stream cannot be written for another reason.
+    Failed(io::Error),
+}
+
+/// Copies output of the program to `to` as it comes; `first` is told when its first byte has come.
+pub fn output(mut from: UnixStream, to: &mut dyn Write, mut first: impl FnMut(Instant)) -> Relayed {
+    let mut buffer = vec![0; 64 << 10];
+    let mut any = false;
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => return Relayed::End,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // QEMU was killed with something of ours unread; there is no more to come.
+            Err(_) => return Relayed::End,
+        };
+        if !any {
+            first(Instant::now());
+            any = true;
+        }
+        if let Err(error) = to.write_all(&buffer[..n]).and_then(|()| to.flush()) {
+            return if error.kind() == io::ErrorKind::BrokenPipe {
+                Relayed::BrokenPipe
+            } else {
+                Relayed::Failed(error)
+            };
+        }
+    }
+}
+
+/// Reads and forgets what is left, so that the program does not wait for a reader that it will never get.
+pub fn drain(mut from: UnixStream) {
+    // The machine is about to end in any case; how the port ends does not matter.
+    let _ = io::copy(&mut from, &mut io::sink());
+}
+
+/// Copies our input to the machine and then ends its stream in this direction only; the caller keeps
+/// the socket open.
+pub fn input(from: &mut dyn Read, mut to: UnixStream) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                if to.write_all(&buffer[..n]).is_err() {
+                    return; // The machine is gone.
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A closed or unreadable standard input is an empty one, as for a program started here.
+            Err(_) => break,
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// Reads messages until the port ends, handing each to `on`; an error is a breach of the protocol.
+pub fn messages(mut from: UnixStream, mut on: impl FnMut(GuestMessage)) -> Result<(), String> {
+    let mut lines = LineBuffer::default();
+    let mut buffer = [0; 4096];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => lines.push(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return Ok(()),
+        }
+        while let Some(line) = lines.next_line().map_err(|error| error.to_string())? {
+            on(decode(&line).map_err(|error| error.to_string())?);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_of_input_ends_one_direction_only() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let keep = ours.try_clone().expect("a clone");
+        input(&mut &b"abc"[..], ours);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).expect("ends");
+        assert_eq!(text, "abc");
+        theirs.write_all(b"x").expect("the other direction is open");
+        drop(keep);
+    }
+
+    #[test]
+    fn a_line_that_is_no_message_is_a_breach() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        theirs
+            .write_all(b"{\"type\":\"started\",\"pid\":2}\nLinux version\n")
+            .expect("written");
+        drop(theirs);
+        let mut seen = Vec::new();
+        let result = messages(ours, |message| seen.push(message));
+        assert_eq!(seen, [GuestMessage::Started { pid: 2 }]);
+        assert!(result.is_err());
+    }
+
+    #[test]
+    fn output_that_nobody_reads_is_told_apart_from_a_failure() {
+        struct Closed(io::ErrorKind);
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (kind, broken) in [
+            (io::ErrorKind::BrokenPipe, true),
+            (io::ErrorKind::StorageFull, false),
+        ] {
+            let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+            theirs.write_all(b"x").expect("written");
+            let result = output(ours, &mut Closed(kind), |_| {});
+            assert_eq!(matches!(result, Relayed::BrokenPipe), broken, "{result:?}");
+        }
+    }
+}

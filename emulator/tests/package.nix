@@ -1,0 +1,27 @@
+# The bare-metal tests of the CKI extension: $out/tests/<name>.elf, and
+# $out/bench/<name>.elf for what is measured.
+{ lib, stdenv }:
+
+stdenv.mkDerivation {
+  pname = "cki-isa-tests";
+  version = "0.1.0";
+  src = ./.;
+
+  dontFixup = true;
+
+  buildPhase = ''
+    make -j$NIX_BUILD_CORES O=out
+  '';
+
+  installPhase = ''
+    mkdir -p $out/tests $out/bench
+    cp out/tests/*.elf $out/tests/
+    cp out/bench/*.elf $out/bench/
+    strip --strip-debug $out/tests/*.elf $out/bench/*.elf
+  '';
+
+  meta = {
+    description = "Bare-metal tests of the CKI extension";
+    platforms = [ "x86_64-linux" ];
+  };
+}

@@ -1,0 +1,202 @@
+//! The application image: an EROFS disk below a tmpfs, made the root file system.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+use nix::unistd::{chdir, chroot};
+
+use crate::mounts::{MountError, make_directory, mount_at};
+
+/// Where the EROFS superblock lies in the image, in bytes (`fs/erofs/erofs_fs.h`).
+const SUPERBLOCK_OFFSET: u64 = 1024;
+/// Bytes of the superblock that are read here; it has 128.
+const SUPERBLOCK_BYTES: usize = 40;
+/// First field of the superblock, little-endian.
+const MAGIC: u32 = 0xe0f5_e1e2;
+
+/// Why the disk is no application image that can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// No disk carries [`cki_session::APP_SERIAL`].
+    #[error(
+        "the machine has no application disk (virtio-blk serial {})",
+        cki_session::APP_SERIAL
+    )]
+    NoDisk,
+    /// The disk cannot be read.
+    #[error("cannot read the application image: {0}")]
+    Read(#[from] io::Error),
+    /// The disk holds something else.
+    #[error("the application image is no EROFS file system")]
+    Foreign,
+    /// The disk ends before the file system does.
+    #[error("the application image is truncated: {actual} bytes of {expected}")]
+    Truncated {
+        /// Bytes the superblock announces.
+        expected: u64,
+        /// Bytes the disk has.
+        actual: u64,
+    },
+    /// The kernel refused a mount.
+    #[error("the application image cannot be used: {0}")]
+    Mount(#[from] MountError),
+    /// The mounted tree could not be made the root.
+    #[error("cannot enter the application image: {0}")]
+    Enter(io::Error),
+}
+
+/// The disk with the serial number `serial`, as `/dev/vda`, looked up below `sysfs`.
+///
+/// # Errors
+/// [`ImageError::NoDisk`] when there is none.
+pub fn find_disk(sysfs: &Path, dev: &Path, serial: &str) -> Result<PathBuf, ImageError> {
+    let disks = fs::read_dir(sysfs.join("block")).map_err(|_| ImageError::NoDisk)?;
+    disks
+        .flatten()
+        .find(|disk| {
+            fs::read_to_string(disk.path().join("serial")).is_ok_and(|found| found.trim() == serial)
+        })
+        .map(|disk| dev.join(disk.file_name()))
+        .ok_or(ImageError::NoDisk)
+}
+
+/// Bytes that the EROFS file system of `superblock` has, or `None` when it is none.
+#[must_use]
+pub fn announced_size(superblock: &[u8; SUPERBLOCK_BYTES]) -> Option<u64> {
+    let word = |at: usize| {
+        let bytes = superblock[at..at + 4].try_into().expect("four bytes");
+        u32::from_le_bytes(bytes)
+    };
+    let block_bits = superblock[12];
+    if word(0) != MAGIC || !(9..=16).contains(&block_bits) {
+        return None;
+    }
+    Some(u64::from(word(36)) << block_bits)
+}
+
+/// Refuses a disk that is no complete EROFS image, before the kernel gives a vaguer answer.
+///
+/// # Errors
+/// [`ImageError::Foreign`], [`ImageError::Truncated`], [`ImageError::Read`].
+pub fn check(disk: &mut (impl Read + Seek)) -> Result<(), ImageError> {
+    let actual = disk.seek(SeekFrom::End(0))?;
+    let mut superblock = [0; SUPERBLOCK_BYTES];
+    if actual < SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES as u64 {
+        return Err(ImageError::Foreign);
+    }
+    disk.seek(SeekFrom::Start(SUPERBLOCK_OFFSET))?;
+    disk.read_exact(&mut superblock)?;
+    let expected = announced_size(&superblock).ok_or(ImageError::Foreign)?;
+    if actual < expected {
+        return Err(ImageError::Truncated { expected, actual });
+    }
+    Ok(())
+}
+
+/// Mounts the image on `disk` below a tmpfs and makes it the root of this process.
+///
+/// # Errors
+/// [`ImageError`]; the machine is then of no use, because some of the mounts may be done.
+pub fn enter(disk: &Path) -> Result<(), ImageError> {
+    check(&mut File::open(disk)?)?;
+
+    let base = Path::new("/image");
+    let (lower, layer, root) = (base.join("lower"), base.join("layer"), base.join("root"));
+    let source = disk.display().to_string();
+    mount_at(&source, "erofs", &lower, MsFlags::MS_RDONLY, "")?;
+    mount_at("cki", "tmpfs", &layer, MsFlags::empty(), "mode=755")?;
+    for part in ["upper", "work"] {
+        make_directory(&layer.join(part), 0o755)?;
+    }
+    // A volatile upper layer skips every sync: it ends with the machine anyway.
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},volatile",
+        lower.display(),
+        layer.join("upper").display(),
+        layer.join("work").display()
+    );
+    mount_at("cki", "overlay", &root, MsFlags::empty(), &options)?;
+    switch_root(&root).map_err(ImageError::Enter)
+}
+
+/// Puts the mount on `root` in the place of `/`, as switch_root(8) does: the initramfs below it
+/// can be hidden but not unmounted.
+fn switch_root(root: &Path) -> io::Result<()> {
+    chdir(root)?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+    chroot(".")?;
+    chdir("/")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    /// The start of an EROFS image of `blocks` blocks of 4 KiB.
+    fn image(blocks: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        bytes[1024..1028].copy_from_slice(&MAGIC.to_le_bytes());
+        bytes[1036] = 12;
+        bytes[1060..1064].copy_from_slice(&blocks.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_complete_image_is_accepted_and_may_be_padded() {
+        check(&mut Cursor::new(image(1))).unwrap();
+        let mut padded = image(1);
+        padded.resize(1 << 20, 0);
+        check(&mut Cursor::new(padded)).unwrap();
+    }
+
+    #[test]
+    fn a_truncated_image_is_refused_with_both_sizes() {
+        let error = check(&mut Cursor::new(image(3))).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ImageError::Truncated {
+                    expected: 12288,
+                    actual: 4096
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_foreign_image_is_refused() {
+        for foreign in [vec![], vec![0; 512], vec![0; 1 << 16], {
+            let mut odd = image(1);
+            odd[1036] = 60; // would shift the size out of its 64 bits
+            odd
+        }] {
+            let error = check(&mut Cursor::new(foreign)).unwrap_err();
+            assert!(matches!(error, ImageError::Foreign), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_disk_is_found_by_its_serial_number() {
+        let sysfs = tempfile::tempdir().unwrap();
+        for (disk, serial) in [
+            ("vda", Some("other")),
+            ("vdb", Some("cki-app")),
+            ("loop0", None),
+        ] {
+            let path = sysfs.path().join("block").join(disk);
+            fs::create_dir_all(&path).unwrap();
+            if let Some(serial) = serial {
+                fs::write(path.join("serial"), serial).unwrap();
+            }
+        }
+        let found = find_disk(sysfs.path(), Path::new("/dev"), "cki-app").unwrap();
+        assert_eq!(found, Path::new("/dev/vdb"));
+        let error = find_disk(sysfs.path(), Path::new("/dev"), "absent").unwrap_err();
+        assert!(matches!(error, ImageError::NoDisk));
+    }
+}

@@ -1,0 +1,19 @@
+//! The parts of `cki-init`, PID 1 of a CKI machine.
+//!
+//! A *session* runs one program from an application image for `cki-build`, over the protocol of
+//! [`cki_session`]; the *shell* mode gives the disk image a prompt on its consoles. What can be
+//! decided without being PID 1 is plain functions here, and tested on any machine.
+
+pub mod cmdline;
+pub mod control;
+pub mod image;
+pub mod machine;
+pub mod mounts;
+pub mod net;
+pub mod oom;
+pub mod ports;
+pub mod process;
+pub mod program;
+pub mod pump;
+pub mod session;
+pub mod shell;

@@ -1,0 +1,52 @@
+//! Ending the machine, and saying why.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use nix::sys::reboot::{RebootMode, reboot};
+
+/// Opens the kernel's I/O ports (`/dev/port`, CONFIG_DEVPORT). Must be called while the `/dev`
+/// that init mounted is visible; the handle works for ever after.
+///
+/// # Errors
+/// When the device is not there.
+pub fn io_ports(dev: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).open(dev.join("port"))
+}
+
+/// Ends QEMU through its `isa-debug-exit` device with [`cki_session::exit::VALUE_ENDED`].
+///
+/// Returns only on a machine without that device, where the write goes nowhere.
+pub fn end_session(io_ports: &File) {
+    let port = u64::from(cki_session::exit::PORT);
+    // A failure leaves the caller to restart the machine, which the host takes for a crash.
+    if let Err(error) = io_ports.write_at(&[cki_session::exit::VALUE_ENDED], port) {
+        report(&format!("cannot write to I/O port {port:#x}: {error}"));
+    }
+}
+
+/// Prints a line on the console, whatever the kernel's log level.
+pub fn report(message: &str) {
+    // Nothing can be done when the console itself is broken.
+    let _ = writeln!(std::io::stderr(), "cki-init: {message}");
+}
+
+/// Restarts the machine; under `-no-reboot` QEMU ends, and the host takes that for a crash.
+pub fn restart() -> ! {
+    leave(RebootMode::RB_AUTOBOOT)
+}
+
+/// Switches the machine off, or stops it where there is no ACPI.
+pub fn power_off() -> ! {
+    leave(RebootMode::RB_POWER_OFF)
+}
+
+fn leave(mode: RebootMode) -> ! {
+    nix::unistd::sync();
+    let Err(error) = reboot(mode);
+    report(&format!("cannot leave the machine: {error}"));
+    // PID 1 must not return; when it exits the kernel panics, which ends the machine too.
+    std::process::exit(1)
+}

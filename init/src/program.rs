@@ -1,0 +1,213 @@
+//! The program of a session: its environment, where it is, and starting it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use cki_session::{FailureKind, Run};
+
+/// Variables that every program gets unless the host sets them.
+const DEFAULT_ENVIRONMENT: [(&str, &str); 3] = [
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+    ("HOME", "/root"),
+    ("LANG", "C.UTF-8"),
+];
+
+/// Why a program cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// The host sent no argv, or a string with a NUL byte.
+    #[error("not a program: {0}")]
+    Malformed(&'static str),
+    /// There is no such file, in `PATH` or where the path says.
+    #[error("no such program: {0}")]
+    NotFound(String),
+    /// The file is a directory, lacks the x bit or is nothing the kernel can execute.
+    #[error("cannot execute {path}: {reason}")]
+    NotExecutable {
+        /// The file.
+        path: String,
+        /// Why, as the kernel says it.
+        reason: String,
+    },
+    /// The working directory is missing.
+    #[error("cannot enter the working directory {path}: {source}")]
+    WorkingDirectory {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else that fork or exec failed with.
+    #[error("cannot start {path}: {source}")]
+    Start {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ProgramError {
+    /// How the host is to understand it.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::NotFound(_) => FailureKind::NotFound,
+            Self::NotExecutable { .. } => FailureKind::NotExecutable,
+            Self::Malformed(_) | Self::WorkingDirectory { .. } | Self::Start { .. } => {
+                FailureKind::Internal
+            }
+        }
+    }
+}
+
+/// The whole environment of the program: the defaults, then what the host sets, later ones winning.
+#[must_use]
+pub fn environment(set: &[(String, String)]) -> BTreeMap<String, String> {
+    DEFAULT_ENVIRONMENT
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .chain(set.iter().cloned())
+        .collect()
+}
+
+/// The file that `name` means: itself if it has a `/` (relative to `cwd`), otherwise the first
+/// executable file of that name in the directories of `path`. As with execvp(3), a file that is
+/// found but cannot be executed is remembered while the search goes on.
+///
+/// # Errors
+/// [`ProgramError::NotFound`] and [`ProgramError::NotExecutable`].
+pub fn find(name: &str, path: &str, cwd: &Path) -> Result<PathBuf, ProgramError> {
+    if name.is_empty() {
+        return Err(ProgramError::NotFound("(an empty name)".to_owned()));
+    }
+    let candidates: Vec<PathBuf> = if name.contains('/') {
+        vec![cwd.join(name)]
+    } else {
+        // An empty element of PATH is the working directory (POSIX, XBD 8.3).
+        path.split(':')
+            .map(|directory| cwd.join(directory).join(name))
+            .collect()
+    };
+    let mut refused = None;
+    for candidate in candidates {
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(None) => {}
+            Err(Some(reason)) => {
+                refused.get_or_insert(ProgramError::NotExecutable {
+                    path: candidate.display().to_string(),
+                    reason: reason.to_owned(),
+                });
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| ProgramError::NotFound(name.to_owned())))
+}
+
+/// `Err(None)` when there is no file, otherwise why it cannot be executed.
+fn executable(file: &Path) -> Result<(), Option<&'static str>> {
+    let Ok(found) = fs::metadata(file) else {
+        return Err(None);
+    };
+    if found.is_dir() {
+        Err(Some("it is a directory"))
+    } else if !found.is_file() {
+        Err(Some("it is no regular file"))
+    } else if found.permissions().mode() & 0o111 == 0 {
+        Err(Some("permission denied"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether the kernel can execute the file by what it begins with. Asked beforehand because execvp(3)
+/// would hand anything else to a shell, which calls the bytes of a foreign binary "not found".
+fn has_known_format(file: &Path) -> bool {
+    let mut start = [0; 4];
+    let length = fs::File::open(file).and_then(|mut file| file.read(&mut start));
+    match length {
+        Ok(length) => start[..length].starts_with(b"#!") || start[..length] == *b"\x7fELF",
+        // Executable but unreadable is allowed; exec will tell.
+        Err(_) => true,
+    }
+}
+
+/// Starts the program in a process group of its own, with pipes for its standard streams.
+///
+/// # Errors
+/// [`ProgramError`], after which no process is left.
+pub fn start(run: &Run) -> Result<Child, ProgramError> {
+    let (name, arguments) = run
+        .argv
+        .split_first()
+        .ok_or(ProgramError::Malformed("no argument at all"))?;
+    let strings = run.argv.iter().chain([&run.cwd]);
+    let pairs = run.env.iter().flat_map(|(name, value)| [name, value]);
+    if strings.chain(pairs).any(|string| string.contains('\0')) {
+        return Err(ProgramError::Malformed("a string with a NUL byte"));
+    }
+    if let Some((name, _)) = run
+        .env
+        .iter()
+        .find(|(n, _)| n.is_empty() || n.contains('='))
+    {
+        return Err(ProgramError::Malformed(if name.is_empty() {
+            "a variable without a name"
+        } else {
+            "a variable with '=' in its name"
+        }));
+    }
+
+    let cwd = Path::new(&run.cwd);
+    let cwd_error = |source| ProgramError::WorkingDirectory {
+        path: run.cwd.clone(),
+        source,
+    };
+    if !fs::metadata(cwd).map_err(cwd_error)?.is_dir() {
+        return Err(cwd_error(io::Error::from_raw_os_error(libc::ENOTDIR)));
+    }
+
+    let environment = environment(&run.env);
+    let file = find(name, &environment["PATH"], cwd)?;
+    let path = file.display().to_string();
+    if !has_known_format(&file) {
+        return Err(ProgramError::NotExecutable {
+            path,
+            reason: "neither an ELF program nor a script with #!".to_owned(),
+        });
+    }
+    Command::new(&file)
+        .arg0(name)
+        .args(arguments)
+        .env_clear()
+        .envs(&environment)
+        .current_dir(cwd)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|source| match source.raw_os_error() {
+            // The file is there, so what is missing is what its first line or PT_INTERP names.
+            Some(libc::ENOENT) => ProgramError::NotExecutable {
+                path,
+                reason: "its interpreter is missing".to_owned(),
+            },
+            Some(libc::EACCES | libc::EPERM | libc::ENOEXEC | libc::ELIBBAD | libc::EINVAL) => {
+                ProgramError::NotExecutable {
+                    path,
+                    reason: source.to_string(),
+                }
+            }
+            _ => ProgramError::Start { path, source },
+        })
+}

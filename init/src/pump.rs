@@ -1,0 +1,139 @@
+//! Copies one byte stream to another without ever blocking, so that a single poll loop can keep
+//! all streams of a session going.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::PollFlags;
+
+/// Bytes held between the two ends: what a pipe holds, and two writes of a virtio-serial port.
+const CAPACITY: usize = 64 * 1024;
+
+/// Makes a descriptor non-blocking, as both ends of a [`Pump`] have to be.
+///
+/// # Errors
+/// Those of `fcntl(2)`.
+pub fn non_blocking(fd: OwnedFd) -> io::Result<File> {
+    let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+    fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(File::from(fd))
+}
+
+/// What a pump is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is buffered: read.
+    Reading,
+    /// Bytes `.0..` of the buffer's `.1` are still to be written.
+    Writing(usize, usize),
+    /// End of file was read and everything written: wait until the sink has room again, which a
+    /// virtio-serial port has when the host took the last buffer.
+    Settling,
+    /// Both ends are closed.
+    Done,
+}
+
+/// One direction: from `source` to `sink`, until end of file or until the sink breaks.
+#[derive(Debug)]
+pub struct Pump {
+    source: Option<File>,
+    sink: Option<File>,
+    buffer: Box<[u8]>,
+    state: State,
+}
+
+impl Pump {
+    /// A pump between two non-blocking files.
+    #[must_use]
+    pub fn new(source: File, sink: File) -> Self {
+        Self {
+            source: Some(source),
+            sink: Some(sink),
+            buffer: vec![0; CAPACITY].into(),
+            state: State::Reading,
+        }
+    }
+
+    /// Whether everything is copied, or nobody reads any more; both ends are closed then.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// What to poll for before [`Pump::advance`]; `None` when done.
+    #[must_use]
+    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match self.state {
+            State::Reading => Some((self.source.as_ref()?.as_fd(), PollFlags::POLLIN)),
+            State::Writing(..) | State::Settling => {
+                Some((self.sink.as_ref()?.as_fd(), PollFlags::POLLOUT))
+            }
+            State::Done => None,
+        }
+    }
+
+    /// Copies what can be copied now, given what poll saw; called when poll saw anything.
+    ///
+    /// A read error ends the stream like end of file. A sink that broke (the program closed its
+    /// standard input, the host its output) closes the source too, so that a writer there gets
+    /// SIGPIPE as it would in a shell's pipeline.
+    pub fn advance(&mut self, seen: PollFlags) {
+        let hung_up =
+            seen.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL);
+        match self.state {
+            State::Reading => self.read(),
+            // A port without a host never becomes writable again, and says so only here.
+            State::Writing(..) | State::Settling if hung_up => self.finish(),
+            State::Writing(from, to) => self.write(from, to),
+            State::Settling => self.finish(),
+            State::Done => {}
+        }
+    }
+
+    fn read(&mut self) {
+        let Some(source) = &mut self.source else {
+            return self.finish();
+        };
+        match source.read(&mut self.buffer) {
+            Ok(0) => self.end_of_file(),
+            Ok(length) => self.write(0, length),
+            Err(error) if is_temporary(&error) => {}
+            Err(_) => self.end_of_file(),
+        }
+    }
+
+    fn write(&mut self, mut from: usize, to: usize) {
+        let Some(sink) = &mut self.sink else {
+            return self.finish();
+        };
+        while from < to {
+            match sink.write(&self.buffer[from..to]) {
+                Ok(0) => return self.finish(),
+                Ok(length) => from += length,
+                Err(error) if is_temporary(&error) => {
+                    self.state = State::Writing(from, to);
+                    return;
+                }
+                Err(_) => return self.finish(),
+            }
+        }
+        self.state = State::Reading;
+    }
+
+    fn end_of_file(&mut self) {
+        self.source = None;
+        self.state = State::Settling;
+    }
+
+    fn finish(&mut self) {
+        self.source = None;
+        self.sink = None;
+        self.state = State::Done;
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
