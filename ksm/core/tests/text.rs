@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 const FRAMES: u64 = 3;
 
-/// A piece `WRPKRS[from..to]` where a whole sequence that begins at `start` would have it. Starts
+/// A piece `WRPKRS[from..to]` where a whole sequence that begins at `start` would have it, some bytes
+/// of it replaced, so that a poke can undo some bytes and add others. Starts
 /// just before the end of a frame put the rest into the head of any frame.
 #[derive(Clone, Debug)]
 struct Piece {
@@ -20,14 +21,15 @@ struct Piece {
     start: u64,
     from: usize,
     to: usize,
-    harmless: bool,
+    harmless: [bool; 4],
 }
 
 impl Piece {
     /// Address and bytes of each part: in the frame, and in the head of the same or another one.
     fn parts(&self, next: u64) -> Vec<(u64, Vec<u8>)> {
-        let bytes =
-            WRPKRS.map(|byte| if self.harmless { 0x90 } else { byte })[self.from..self.to].to_vec();
+        let bytes: Vec<u8> = (self.from..self.to)
+            .map(|i| if self.harmless[i] { 0x90 } else { WRPKRS[i] })
+            .collect();
         let at = self.start + self.from as u64;
         let inside = PAGE.saturating_sub(at).min(bytes.len() as u64);
         let (first, second) = bytes.split_at(inside as usize);
@@ -55,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         start,
         0..4usize,
         1..=4usize,
-        prop::bool::weighted(0.3),
+        prop::array::uniform4(prop::bool::weighted(0.3)),
     )
         .prop_map(|(frame, start, from, length, harmless)| {
             let to = (from + length).min(4);
