@@ -162,7 +162,11 @@ impl Machine {
             .args(["-cpu", "max"])
             .args(["-accel", self.accelerator()])
             .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
-            .args(["-smp".to_owned(), self.cpus.to_string()])
+            // One processor a socket: SeaBIOS puts only the first of each into the MP table.
+            .args([
+                "-smp".to_owned(),
+                format!("{0},sockets={0},cores=1,threads=1", self.cpus),
+            ])
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -266,7 +270,8 @@ mod tests {
     fn the_command_line_is_this() {
         let words = machine().command().argv();
         let expected = "/nix/store/q/bin/qemu-system-x86_64 \
-            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M -smp 2 \
+            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M \
+            -smp 2,sockets=2,cores=1,threads=1 \
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
             -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
