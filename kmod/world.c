@@ -18,6 +18,7 @@
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
 #include <asm/fsgsbase.h>
+#include <asm/gsseg.h>
 #include <asm/msr.h>
 #include <asm/pkru.h>
 #include <asm/processor.h>
