@@ -42,9 +42,9 @@ static int set_timer(struct cki_vcpu *vcpu, u64 deadline)
 	hrtimer_cancel(&vcpu->timer);
 	if (deadline > now) {
 		/* A day is as good as never, and does not overflow. */
-		u64 ticks = min(deadline - now, (u64)tsc_khz * 1000 * 86400);
+		u64 ticks = min(deadline - now, (u64)cki_world_tsc_khz() * 1000 * 86400);
 
-		hrtimer_start(&vcpu->timer, ns_to_ktime(mul_u64_u32_div(ticks, 1000000, tsc_khz)),
+		hrtimer_start(&vcpu->timer, ns_to_ktime(mul_u64_u32_div(ticks, 1000000, cki_world_tsc_khz())),
 			      HRTIMER_MODE_REL);
 	} else if (deadline) {
 		cki_vcpu_raise(vcpu, CKI_EVENT_TIMER);

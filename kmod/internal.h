@@ -136,6 +136,7 @@ u32 cki_world_missing(void);
 int cki_world_init(void);
 bool cki_world_has_pcids(void);
 unsigned int cki_world_fpu_size(void);
+u32 cki_world_tsc_khz(void);
 /*
  * Enters the monitor with sw->operation and returns when it leaves: the host's state is back,
  * interrupts are on, and what interrupted the container has been handled. 0, or -EAGAIN if

@@ -28,7 +28,7 @@ static u32 missing;
 static const char *const reasons[] = {
 	"the CPU has no protection keys for supervisor pages (PKS, CPUID 7.0:ECX[31])",
 	"the CPU has no CKI extension (CPUID 434b4901H:EAX[0])",
-	"the CPU lacks NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE or a usable TSC",
+	"the CPU lacks something that every machine with PKS has (see above)",
 	"there is no monitor",
 	"there is no memory pool (pool= is 0, or nothing was left)",
 	"the kernel runs with 5-level paging, FRED, memory encryption or under Xen",
@@ -43,7 +43,7 @@ static void get_info(struct cki_info *info)
 	info->vcpus_max = CKI_VCPUS_SUPPORTED;
 	info->pool_size = cki_pool_size();
 	info->pool_free = cki_pool_free();
-	info->tsc_khz = tsc_khz;
+	info->tsc_khz = cki_world_tsc_khz();
 	info->containers = cki_container_count();
 }
 

@@ -60,7 +60,7 @@ static void set_clock(struct cki_container *container)
 	clock->wall_seconds = wall.tv_sec;
 	clock->wall_nanoseconds = wall.tv_nsec;
 	clock->system_nanoseconds = 0;
-	clock->tsc_khz = tsc_khz;
+	clock->tsc_khz = cki_world_tsc_khz();
 	container->started_ns = ktime_get_ns();
 }
 
@@ -81,7 +81,7 @@ static int set_start_info(struct cki_container *container, const struct cki_star
 	memcpy(info->classes, container->classes, sizeof(info->classes));
 	info->boot_root_hpa = start->root_hpa;
 	info->clock_hpa = __pa(container->clock);
-	info->tsc_khz = tsc_khz;
+	info->tsc_khz = cki_world_tsc_khz();
 	info->pcids = container->pcid_base ? CKI_PCIDS_MAX : 0;
 	info->command_line[sizeof(info->command_line) - 1] = 0;
 	if (info->device_count > CKI_DEVICES_MAX || info->seed_size > sizeof(info->seed)) {

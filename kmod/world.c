@@ -48,7 +48,21 @@ struct host_msrs {
 
 static struct host_msrs host_msrs;
 static unsigned int fpu_size;
+static u32 guest_tsc_khz;
 static DEFINE_PER_CPU(u64, last_tag);
+
+static const struct {
+	unsigned int feature;
+	const char *name;
+} needed[] = {
+	{ X86_FEATURE_NX, "NX" },
+	{ X86_FEATURE_SMEP, "SMEP" },
+	{ X86_FEATURE_SMAP, "SMAP" },
+	{ X86_FEATURE_UMIP, "UMIP" },
+	{ X86_FEATURE_FSGSBASE, "FSGSBASE" },
+	{ X86_FEATURE_XSAVE, "XSAVE" },
+	{ X86_FEATURE_TSC, "TSC" },
+};
 
 static bool has_extension(void)
 {
@@ -65,6 +79,7 @@ static bool has_extension(void)
 u32 cki_world_missing(void)
 {
 	unsigned int eax, ebx, ecx, edx;
+	unsigned int i;
 	u32 missing = 0;
 
 	cpuid_count(7, 0, &eax, &ebx, &ecx, &edx);
@@ -72,20 +87,51 @@ u32 cki_world_missing(void)
 		missing |= CKI_MISSING_PKS;
 	if (!has_extension())
 		missing |= CKI_MISSING_EXTENSION;
-	if (!boot_cpu_has(X86_FEATURE_NX) || !boot_cpu_has(X86_FEATURE_SMEP) ||
-	    !boot_cpu_has(X86_FEATURE_SMAP) || !boot_cpu_has(X86_FEATURE_UMIP) ||
-	    !boot_cpu_has(X86_FEATURE_FSGSBASE) || !boot_cpu_has(X86_FEATURE_XSAVE) ||
-	    !boot_cpu_has(X86_FEATURE_TSC) || !tsc_khz)
-		missing |= CKI_MISSING_CPU;
+	for (i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (!boot_cpu_has(needed[i].feature)) {
+			pr_warn("the CPU lacks %s\n", needed[i].name);
+			missing |= CKI_MISSING_CPU;
+		}
+	}
 	if (pgtable_l5_enabled() || cpu_feature_enabled(X86_FEATURE_FRED) ||
 	    cpu_feature_enabled(X86_FEATURE_XENPV) || sme_me_mask)
 		missing |= CKI_MISSING_KERNEL;
 	return missing;
 }
 
+/*
+ * What the kernel found out, or, where it had nothing to compare the TSC with (a microvm without PIT
+ * and HPET), what a tenth of a second shows.
+ */
+static void measure_tsc(void)
+{
+	unsigned long edge;
+	u64 start;
+
+	guest_tsc_khz = tsc_khz;
+	if (guest_tsc_khz)
+		return;
+	edge = jiffies;
+	while (jiffies == edge)
+		cpu_relax();
+	start = rdtsc();
+	edge = jiffies + msecs_to_jiffies(100);
+	while (time_before(jiffies, edge))
+		cond_resched();
+	guest_tsc_khz = div_u64(rdtsc() - start, 100);
+	pr_info("measured TSC: %u kHz\n", guest_tsc_khz);
+}
+
+u32 cki_world_tsc_khz(void)
+{
+	return guest_tsc_khz;
+}
+
 int cki_world_init(void)
 {
 	unsigned int eax, ebx, ecx, edx;
+
+	measure_tsc();
 
 	rdmsrl(MSR_STAR, host_msrs.star);
 	rdmsrl(MSR_LSTAR, host_msrs.lstar);
