@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, bail};
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_L3, TABLE_L4};
 use cki_abi::class::{CLASS_EXEC, CLASS_PT, CLASS_RO};
-use cki_abi::layout::START_INFO;
 use cki_abi::start_info::StartInfo;
 
 use crate::device::{BootTable, Class, Container, Create, Run, Seal, Start, System, Vcpu};
@@ -40,8 +39,6 @@ pub const EXECUTE: u64 = 0x61;
 pub struct Guest {
     pub container: Container,
     pub vcpu: Vcpu,
-    /// hpa of the memory's first byte.
-    pub hpa: u64,
 }
 
 /// How a guest ended.
@@ -109,7 +106,7 @@ impl Guest {
                 start.refusal_op, start.refusal_error, start.refusal_index
             )
         })?;
-        Ok(Guest { container, vcpu, hpa })
+        Ok(Guest { container, vcpu })
     }
 
     /// Runs it to its end, answering what it writes to the console with its length.
@@ -154,5 +151,4 @@ fn boot_tables(container: &Container, hpa: u64) {
         };
         container.write_word((table(3) + frame * 8) as usize, hpa + offset | rights);
     }
-    debug_assert!(START_INFO > 0);
 }
