@@ -128,6 +128,12 @@ impl Channel {
     }
 }
 
+/// The transports of our devices. A microvm's transport n has IRQ 5 + n, and without ACPI the kernel
+/// learns its IRQs from SeaBIOS' MP table, which leaves out 5, 9, 10 and 11 (a PC's PCI interrupts): a
+/// device there gets interrupts only by the legacy PIC, that is, sometimes.
+const BLOCK_BUS: &str = "virtio-mmio-bus.7";
+const SERIAL_BUS: &str = "virtio-mmio-bus.2";
+
 impl Machine {
     /// The machine in the output `cki-qemu`, as [`Machine::command`] starts it.
     #[must_use]
@@ -182,11 +188,14 @@ impl Machine {
             .args([
                 "-device".to_owned(),
                 format!(
-                    "virtio-blk-device,drive=app,serial={}",
+                    "virtio-blk-device,drive=app,serial={},bus={BLOCK_BUS}",
                     cki_session::APP_SERIAL
                 ),
             ])
-            .args(["-device", "virtio-serial-device"]);
+            .args([
+                "-device".to_owned(),
+                format!("virtio-serial-device,bus={SERIAL_BUS}"),
+            ]);
         for channel in Channel::ALL {
             let (id, port) = channel.names();
             command = command.args([
@@ -253,7 +262,8 @@ mod tests {
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
             -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
-            -device virtio-blk-device,drive=app,serial=cki-app -device virtio-serial-device \
+            -device virtio-blk-device,drive=app,serial=cki-app,bus=virtio-mmio-bus.7 \
+            -device virtio-serial-device,bus=virtio-mmio-bus.2 \
             -chardev socket,id=control,fd=3 -device virtserialport,chardev=control,name=org.cki.control \
             -chardev socket,id=stdin,fd=4 -device virtserialport,chardev=stdin,name=org.cki.stdin \
             -chardev socket,id=stdout,fd=5 -device virtserialport,chardev=stdout,name=org.cki.stdout \
