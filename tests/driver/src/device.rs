@@ -127,7 +127,11 @@ fn ioctl(fd: &impl AsRawFd, request: u64, argument: u64) -> io::Result<i32> {
     // SAFETY: every request of this file takes no argument, a number, or a pointer to a live structure of the
     // size in its number, which the callers below pass.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// The system descriptor.
@@ -137,7 +141,11 @@ pub struct System(File);
 impl System {
     /// Opens the device.
     pub fn open() -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).open("/dev/cki").map(System)
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/cki")
+            .map(System)
     }
 
     /// CKI_GET_VERSION.
@@ -157,7 +165,10 @@ impl System {
         let fd = ioctl(&self.0, CREATE_CONTAINER, &raw mut *create as u64)?;
         // SAFETY: the call returned a new descriptor.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Container { memory: Mapping::new(&fd, create.memory_size as usize)?, fd })
+        Ok(Container {
+            memory: Mapping::new(&fd, create.memory_size as usize)?,
+            fd,
+        })
     }
 }
 
@@ -184,7 +195,10 @@ impl Mapping {
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Mapping { address: address.cast(), size })
+        Ok(Mapping {
+            address: address.cast(),
+            size,
+        })
     }
 }
 
@@ -208,7 +222,11 @@ impl Container {
         assert!(offset + bytes.len() <= self.memory.size);
         // SAFETY: inside of the mapping, which nothing else of this process refers to.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.address.add(offset), bytes.len());
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.memory.address.add(offset),
+                bytes.len(),
+            );
         }
     }
 
@@ -221,7 +239,13 @@ impl Container {
     pub fn read_word(&self, offset: usize) -> u64 {
         assert!(offset % 8 == 0 && offset + 8 <= self.memory.size);
         // SAFETY: aligned and inside of the mapping.
-        unsafe { self.memory.address.add(offset).cast::<u64>().read_volatile() }
+        unsafe {
+            self.memory
+                .address
+                .add(offset)
+                .cast::<u64>()
+                .read_volatile()
+        }
     }
 
     /// CKI_CREATE_VCPU.
@@ -229,7 +253,10 @@ impl Container {
         let fd = ioctl(&self.fd, CREATE_VCPU, number)?;
         // SAFETY: the call returned a new descriptor.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Vcpu { page: Mapping::new(&fd, 4096)?, fd })
+        Ok(Vcpu {
+            page: Mapping::new(&fd, 4096)?,
+            fd,
+        })
     }
 
     /// CKI_START.

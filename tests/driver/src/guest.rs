@@ -47,14 +47,27 @@ pub enum End {
     /// HC_SHUTDOWN with this code.
     Code(u64),
     /// A fault of the guest's: vector, error code, CR2, last refusal's error.
-    GuestFault { vector: u64, error: u64, address: u64 },
+    GuestFault {
+        vector: u64,
+        error: u64,
+        address: u64,
+    },
     /// A fault of the monitor's: never expected.
-    MonitorFault { vector: u64, error: u64, rip: u64, address: u64 },
+    MonitorFault {
+        vector: u64,
+        error: u64,
+        rip: u64,
+        address: u64,
+    },
 }
 
 impl Guest {
     /// Loads the guest `name`; `prepare` gets the container and its hpa to write parameters.
-    pub fn start(system: &System, name: &str, prepare: impl FnOnce(&Container, u64)) -> Result<Self> {
+    pub fn start(
+        system: &System,
+        name: &str,
+        prepare: impl FnOnce(&Container, u64),
+    ) -> Result<Self> {
         Self::start_with(system, name, prepare, |_, _| {})
     }
 
@@ -80,16 +93,37 @@ impl Guest {
         let mut start = Start::default();
         let info = Box::new(StartInfo::default());
         let classes = [
-            Class { hpa: hpa + TEXT, size: TEXT_FRAMES << 12, class: CLASS_EXEC as u32, reserved: 0 },
-            Class { hpa: hpa + TABLES, size: TABLE_FRAMES << 12, class: CLASS_PT as u32, reserved: 0 },
-            Class { hpa: hpa + CONSTANTS, size: 0x1000, class: CLASS_RO as u32, reserved: 0 },
+            Class {
+                hpa: hpa + TEXT,
+                size: TEXT_FRAMES << 12,
+                class: CLASS_EXEC as u32,
+                reserved: 0,
+            },
+            Class {
+                hpa: hpa + TABLES,
+                size: TABLE_FRAMES << 12,
+                class: CLASS_PT as u32,
+                reserved: 0,
+            },
+            Class {
+                hpa: hpa + CONSTANTS,
+                size: 0x1000,
+                class: CLASS_RO as u32,
+                reserved: 0,
+            },
         ];
-        let seals = [Seal { hpa: hpa + TEXT, frames: TEXT_FRAMES - 1 }];
-        let tables = [(3, TABLE_L1), (2, TABLE_L2), (1, TABLE_L3), (0, TABLE_L4)].map(|(n, kind)| BootTable {
-            hpa: hpa + TABLES + (n << 12),
-            kind: kind as u32,
-            reserved: 0,
-        });
+        let seals = [Seal {
+            hpa: hpa + TEXT,
+            frames: TEXT_FRAMES - 1,
+        }];
+        let tables =
+            [(3, TABLE_L1), (2, TABLE_L2), (1, TABLE_L3), (0, TABLE_L4)].map(|(n, kind)| {
+                BootTable {
+                    hpa: hpa + TABLES + (n << 12),
+                    kind: kind as u32,
+                    reserved: 0,
+                }
+            });
         start.start_info = &raw const *info as u64;
         start.classes = classes.as_ptr() as u64;
         start.class_count = classes.len() as u32;
@@ -120,8 +154,17 @@ impl Guest {
                     continue;
                 }
                 5 => End::Code(w[1]),
-                7 => End::GuestFault { vector: w[0], error: w[1], address: w[3] },
-                8 => End::MonitorFault { vector: w[0], error: w[1], rip: w[2], address: w[3] },
+                7 => End::GuestFault {
+                    vector: w[0],
+                    error: w[1],
+                    address: w[3],
+                },
+                8 => End::MonitorFault {
+                    vector: w[0],
+                    error: w[1],
+                    rip: w[2],
+                    address: w[3],
+                },
                 other => bail!("unexpected exit {other}"),
             };
             return Ok((end, run));

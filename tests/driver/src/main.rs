@@ -20,7 +20,10 @@ fn main() {
     let (mut run, mut failed) = (0, 0);
     let cases = cases::all();
     for (name, case) in &cases {
-        if filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !name.contains(filter.as_str()))
+        {
             continue;
         }
         run += 1;

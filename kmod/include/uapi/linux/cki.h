@@ -140,7 +140,7 @@ struct cki_seal {
  * closed.
  *
  * Errors: EINVAL, EBUSY (was called before), ENOENT (vCPU 0 was not created),
- * EIO (the monitor failed), EPERM (the monitor refused a table or a sealing;
+ * EINTR (a signal), EIO (the monitor failed), EPERM (the monitor refused a table or a sealing;
  * @refusal says what and why).
  *
  * @refusal_op:    out, with EPERM: OP_INIT, OP_SEAL, OP_ADOPT or OP_START
