@@ -25,9 +25,16 @@ const HANDLER_FLAGS: u64 = 0x202;
 
 /// A privileged event. IF = 0, on its IST.
 pub extern "C" fn event_entry(area: Area, frame: &mut Frame) {
-    // I7: a WRPKRS reached by a jump can give PKRS a third value for as long as it takes to the
-    // comparison behind it. Whoever is met there is not resumed.
-    if frame.pkrs() != 0 && frame.pkrs() != PKRS_GUEST {
+    match frame.vector {
+        FIRST_INTERRUPT..=255 if is_interrupt(frame.vector) => exit(area, frame, EXIT_INTERRUPT),
+        NMI => unmaskable(area, frame, EXIT_NMI, ATTENTION_NMI),
+        MACHINE_CHECK => unmaskable(area, frame, EXIT_MACHINE_CHECK, ATTENTION_MACHINE_CHECK),
+        DEBUG if !is_misused(frame) => debug(area, frame),
+        _ if !is_misused(frame) => fault::fault(area, frame),
+        _ => {}
+    }
+    // Only now: the host has to get its interrupt, or its APIC delivers no other.
+    if is_misused(frame) {
         let arguments = [
             fault::GATE_MISUSED,
             frame.vector,
@@ -38,13 +45,12 @@ pub extern "C" fn event_entry(area: Area, frame: &mut Frame) {
         ];
         fault::end(area, EXIT_GUEST_FAULT, arguments);
     }
-    match frame.vector {
-        FIRST_INTERRUPT..=255 if is_interrupt(frame.vector) => exit(area, frame, EXIT_INTERRUPT),
-        NMI => unmaskable(area, frame, EXIT_NMI, ATTENTION_NMI),
-        MACHINE_CHECK => unmaskable(area, frame, EXIT_MACHINE_CHECK, ATTENTION_MACHINE_CHECK),
-        DEBUG => debug(area, frame),
-        _ => fault::fault(area, frame),
-    }
+}
+
+/// I7: a WRPKRS reached by a jump can give PKRS a third value for as long as it takes to the comparison
+/// behind it. Whoever is met there is not resumed.
+fn is_misused(frame: &Frame) -> bool {
+    frame.pkrs() != 0 && frame.pkrs() != PKRS_GUEST
 }
 
 /// Vector 0x80 is an exception of the guest's that it has no handler for.
@@ -65,7 +71,7 @@ fn exit(area: Area, frame: &mut Frame, reason: u64) {
 
 /// NMI and #MC: IF = 0 does not keep them away, so they may have struck the monitor anywhere.
 fn unmaskable(area: Area, frame: &mut Frame, reason: u64, attention: u64) {
-    if frame.pkrs() == PKRS_GUEST || gates::in_window(frame.rip) {
+    if frame.pkrs() != 0 || gates::in_window(frame.rip) {
         exit(area, frame, reason);
     } else {
         area.attend(attention);

@@ -15,11 +15,12 @@ fn main() {
     if first {
         machine::set_up().expect("the machine is set up");
     }
-    // `case=WORD` on the kernel's command line becomes an environment variable of PID 1.
+    // `case=WORD` (and `repeat=N`) on the kernel's command line becomes an environment variable of PID 1.
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     let cases = cases::all();
-    for (name, case) in &cases {
+    let repeat: usize = std::env::var("repeat").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    for (name, case) in cases.iter().cycle().take(cases.len() * repeat) {
         if filter
             .as_ref()
             .is_some_and(|filter| !name.contains(filter.as_str()))
