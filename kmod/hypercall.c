@@ -44,8 +44,8 @@ static int set_timer(struct cki_vcpu *vcpu, u64 deadline)
 		/* A day is as good as never, and does not overflow. */
 		u64 ticks = min(deadline - now, (u64)cki_world_tsc_khz() * 1000 * 86400);
 
-		hrtimer_start(&vcpu->timer, ns_to_ktime(mul_u64_u32_div(ticks, 1000000, cki_world_tsc_khz())),
-			      HRTIMER_MODE_REL);
+		ticks = mul_u64_u32_div(ticks, 1000000, cki_world_tsc_khz());
+		hrtimer_start(&vcpu->timer, ns_to_ktime(ticks), HRTIMER_MODE_REL);
 	} else if (deadline) {
 		cki_vcpu_raise(vcpu, CKI_EVENT_TIMER);
 	}
@@ -124,7 +124,7 @@ int cki_hypercall(struct cki_vcpu *vcpu)
 	case CKI_HC_IDLE:
 		return idle(vcpu);
 	case CKI_HC_YIELD:
-		yield();
+		schedule();
 		return answer(vcpu, 0, 0);
 	case CKI_HC_MMIO_READ:
 		return mmio(vcpu, CKI_RUN_MMIO_READ, a);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory for containers: chunks of 2 MiB, taken from the page allocator when the module is loaded,
- * soon after boot, and kept until it goes. A chunk holds nothing but zeroes while it is free, and is
- * zeroed again before it is delegated: twice, because no bug in one place may leak a container.
+ * soon after boot, and kept until it goes. A chunk holds nothing but zeroes while it is free, and
+ * is zeroed again before it is delegated: no bug in one place may leak a container.
  */
 #define pr_fmt(fmt) "cki: " fmt
 

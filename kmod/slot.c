@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Slot 256 of a container's address spaces: page tables of the module's own, made once, never
- * changed while the container runs, and pages for the monitor. Entries carry their A and D bits from
- * the start, so that nothing writes these tables, and no G bit, so that nothing of them survives
- * a world switch.
+ * changed while the container runs, and pages for the monitor. Entries carry their A and D bits
+ * from the start, so that nothing writes these tables, and no G bit, so that nothing of them
+ * survives a world switch.
  */
 #include <linux/gfp.h>
 #include <linux/list.h>

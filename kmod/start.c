@@ -150,7 +150,8 @@ static int seal(struct cki_vcpu *vcpu, struct cki_start *start)
 		for (done = 0; done < range.frames; done += SEAL_AT_ONCE) {
 			u64 frames = min_t(u64, SEAL_AT_ONCE, range.frames - done);
 			int error = cki_vcpu_operate(vcpu, CKI_OP_SEAL,
-						     range.hpa + done * CKI_FRAME_SIZE, frames, 0, 0);
+						     range.hpa + done * CKI_FRAME_SIZE, frames,
+						     0, 0);
 
 			if (error)
 				return refused(start, vcpu, error, CKI_OP_SEAL, i);

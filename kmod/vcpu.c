@@ -43,7 +43,8 @@ void cki_vcpu_report(struct cki_vcpu *vcpu, const char *what)
 	const struct cki_refusal *refusal = &sw->refusal;
 
 	pr_warn_ratelimited("%s[%d]: %s: vector %llu error %llx rip %llx cr2 %llx rsp %llx\n",
-			    current->comm, task_pid_nr(current), what, a[0], a[1], a[2], a[3], a[4]);
+			    current->comm, task_pid_nr(current), what, a[0], a[1], a[2], a[3],
+			    a[4]);
 	if (refusal->count)
 		pr_warn_ratelimited("%s[%d]: monitor refused %llu calls, at last %llu(%llx, %llx, %llx, %llx) with error %llu, called from %llx\n",
 				    current->comm, task_pid_nr(current), refusal->count,
@@ -88,6 +89,7 @@ int cki_vcpu_raise(struct cki_vcpu *vcpu, u32 event)
 	if (!events)
 		return 0;
 	set_bit(event, (unsigned long *)events);
+	/* The bit before in_guest is read: the vCPU sets in_guest before it looks for events. */
 	smp_mb__after_atomic();
 	cki_vcpu_kick(vcpu);
 	return 0;
@@ -212,7 +214,7 @@ static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct cki_vcpu *vcpu = file->private_data;
 
-	/* Nobody can run it any more; the container, with the vCPU in it, goes with the last user. */
+	/* Nobody can run it any more; it goes with the container, whose last user goes. */
 	hrtimer_cancel(&vcpu->timer);
 	cki_container_put(vcpu->container);
 	return 0;
@@ -325,7 +327,7 @@ int cki_vcpu_create(struct cki_container *container, u32 number)
 	}
 	file = anon_inode_create_getfile("[cki-vcpu]", &vcpu_fops, vcpu, O_RDWR, NULL);
 	if (IS_ERR(file)) {
-		/* Its pages stay in the slot until the container goes; another try reuses nothing. */
+		/* Its pages stay in the slot until the container goes. */
 		cki_vcpu_free(vcpu);
 		put_unused_fd(fd);
 		return PTR_ERR(file);

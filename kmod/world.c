@@ -100,8 +100,8 @@ u32 cki_world_missing(void)
 }
 
 /*
- * What the kernel found out, or, where it had nothing to compare the TSC with (a microvm without PIT
- * and HPET), what a tenth of a second shows.
+ * What the kernel found out, or, where it had nothing to compare the TSC with (a microvm without
+ * PIT and HPET), what a tenth of a second shows.
  */
 static void measure_tsc(void)
 {
@@ -111,8 +111,8 @@ static void measure_tsc(void)
 	guest_tsc_khz = tsc_khz;
 	if (guest_tsc_khz)
 		return;
-	edge = jiffies;
-	while (jiffies == edge)
+	edge = jiffies + 1;
+	while (time_before(jiffies, edge))
 		cpu_relax();
 	start = rdtsc();
 	edge = jiffies + msecs_to_jiffies(100);
