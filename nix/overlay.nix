@@ -19,6 +19,9 @@ let
     };
     firmwareDir = "${final.seabios-qemu or final.seabios}/share/seabios";
     syslinuxDir = "${final.syslinux}/share/syslinux";
+    # The source of rustc's own library, for targets that nobody has compiled it for.
+    rust-src = null;
+    rustLibrary = final.rustPlatform.rustLibSrc;
     busyboxStatic = "${final.pkgsStatic.busybox}/bin/busybox";
   });
 in

@@ -9,6 +9,9 @@
   qemu-stock = callPackage ../emulator/package.nix { patches = [ ]; };
   cki-isa-tests = callPackage ../emulator/tests/package.nix { };
   cki-kernel = callPackage ../kernel/package.nix { };
+  cki-ksm = callPackage ../ksm/package.nix { };
+  cki-kmod = callPackage ../kmod/package.nix { };
+  cki-monitor-driver = callPackage ../tests/driver/package.nix { };
   cki-init = callPackage ../init/package.nix { };
   cki-host = callPackage ../images/host/package.nix { };
   cki-host-disk = callPackage ../images/host/disk.nix { };

@@ -24,6 +24,7 @@ let
     firmwareDir = "/usr/share/seabios";
     syslinuxDir = "/usr/lib/syslinux";
     busyboxStatic = "/usr/bin/busybox";
+    rustLibrary = "/usr/src/rustc-1.85.0/library";
   };
 
   packages = import ../packages.nix { inherit callPackage; };

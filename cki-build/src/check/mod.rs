@@ -12,12 +12,16 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 5] = [
+pub const NEEDED: [(&str, &str); 9] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
     ("cki-host", "CKI_HOST"),
     ("cki-host-disk", "CKI_HOST_DISK"),
+    ("cki-kernel", "CKI_KERNEL"),
+    ("cki-ksm", "CKI_KSM"),
+    ("cki-kmod", "CKI_KMOD"),
+    ("cki-monitor-driver", "CKI_MONITOR_DRIVER"),
 ];
 
 /// How the tests of a suite are counted.

@@ -1,0 +1,40 @@
+# The host module, for exactly the kernel that it is built against.
+{ lib
+, stdenv
+, cki-kernel
+, elfutils
+, kmod
+, perl
+, rustSource
+}:
+
+stdenv.mkDerivation {
+  pname = "cki-kmod";
+  version = "0.1.0";
+  inherit (rustSource [ "kmod" "abi/include" ]) src;
+  nativeBuildInputs = [ elfutils kmod perl ];
+
+  kernel = cki-kernel.dev;
+  ARCH = "x86_64";
+  KBUILD_BUILD_TIMESTAMP = "Thu Jan  1 00:00:01 UTC 1970";
+  KBUILD_BUILD_USER = "cki";
+  KBUILD_BUILD_HOST = "cki";
+
+  buildPhase = ''
+    make -C $kernel M=$PWD/kmod -j$NIX_BUILD_CORES modules
+  '';
+
+  installPhase = ''
+    destination=$out/lib/modules/$(cat $kernel/include/config/kernel.release)/extra
+    mkdir -p $destination
+    strip --strip-debug -o $destination/cki.ko kmod/cki.ko
+  '';
+
+  # nixpkgs only: a module is no program to patch or strip further.
+  dontFixup = true;
+
+  meta = {
+    description = "Host kernel module of CKI containers";
+    license = lib.licenses.gpl2Only;
+  };
+}

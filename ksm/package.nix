@@ -1,0 +1,32 @@
+# The monitor: one static image for x86_64-unknown-none, with core compiled from rustc's own source.
+{ lib
+, stdenv
+, rustc
+, rust-src
+, rustLibrary
+, rustSource
+}:
+
+stdenv.mkDerivation {
+  pname = "cki-ksm";
+  version = "0.1.0";
+  inherit (rustSource [ "ksm" "abi" ]) src;
+  nativeBuildInputs = [ rustc rust-src ];
+
+  buildPhase = ''
+    make -C ksm O=/build/ksm RUST_SRC=${rustLibrary}
+  '';
+
+  installPhase = ''
+    mkdir -p $out/lib/firmware/cki
+    cp /build/ksm/ksm $out/lib/firmware/cki/ksm
+  '';
+
+  # nixpkgs only: nothing here is for the machine that builds it.
+  dontFixup = true;
+
+  meta = {
+    description = "Kernel security monitor of CKI containers";
+    license = lib.licenses.gpl2Only;
+  };
+}

@@ -1,0 +1,24 @@
+# PID 1 of the machine that tests monitor and module; static, as nothing else is in it.
+{ lib, rustPlatform, rustSource }:
+
+let workspace = rustSource [ "tests/driver" "abi" ]; in
+rustPlatform.buildRustPackage {
+  pname = "cki-monitor-driver";
+  version = "0.1.0";
+  inherit (workspace) src postPatch;
+  cargoLock.lockFile = ../../Cargo.lock;
+  buildAndTestSubdir = "tests/driver";
+  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
+  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+
+  installPhase = ''
+    mkdir -p $out/bin
+    cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki-monitor-driver" -type f)" $out/bin/
+    strip --strip-all $out/bin/cki-monitor-driver
+  '';
+
+  meta = {
+    description = "Bare-metal guests and the program that runs them through /dev/cki";
+    license = lib.licenses.gpl2Only;
+  };
+}

@@ -1,0 +1,48 @@
+//! PID 1 of a machine that tests monitor and module: loads the module, runs bare-metal guests through
+//! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
+//! (0x10: all passed, 0x11: not).
+
+mod cases;
+mod device;
+mod guest;
+mod guests;
+mod machine;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+fn main() {
+    let first = std::process::id() == 1;
+    if first {
+        machine::set_up().expect("the machine is set up");
+    }
+    // `case=WORD` (and `repeat=N`) on the kernel's command line becomes an environment variable of PID 1.
+    let filter = std::env::var("case").ok();
+    let (mut run, mut failed) = (0, 0);
+    let cases = cases::all();
+    let repeat: usize = std::env::var("repeat").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    for (name, case) in cases.iter().cycle().take(cases.len() * repeat) {
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !name.contains(filter.as_str()))
+        {
+            continue;
+        }
+        run += 1;
+        match catch_unwind(AssertUnwindSafe(case)) {
+            Ok(Ok(())) => println!("case {name} ok"),
+            Ok(Err(error)) => {
+                failed += 1;
+                println!("case {name} FAILED: {error:#}");
+            }
+            Err(_) => {
+                failed += 1;
+                println!("case {name} FAILED: panic");
+            }
+        }
+    }
+    println!("cases: {run} run, {failed} failed");
+    if first {
+        machine::end(failed == 0);
+    }
+    std::process::exit(i32::from(failed != 0));
+}

@@ -1,0 +1,275 @@
+//! Monitor and host module, without a guest kernel: bare-metal guests of a few instructions, started
+//! through /dev/cki by `tests/driver`, which is PID 1 of an emulated machine.
+//!
+//! One machine runs all of the driver's cases; each is a trial here. Two more machines show that the
+//! module refuses where something is missing, and says what.
+//!
+//! The parts come from the environment, which `cki-build check` sets: `CKI_QEMU`, `CKI_KERNEL`,
+//! `CKI_KSM`, `CKI_KMOD` and `CKI_MONITOR_DRIVER` (outputs of those names).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// All cases take a quarter of a minute on an idle machine.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Exit status of QEMU when the driver ends the machine with 0x10.
+const PASSED: i32 = 33;
+/// As many cases have to have run, or the driver did not do its work.
+const CASES_AT_LEAST: usize = 90;
+
+struct Parts {
+    qemu: PathBuf,
+    kernel: PathBuf,
+    monitor: PathBuf,
+    module: PathBuf,
+    driver: PathBuf,
+}
+
+impl Parts {
+    fn from_environment() -> Result<Self, String> {
+        let get = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .ok_or_else(|| format!("{name} is not set: run the tests with `cki-build check`"))
+        };
+        Ok(Parts {
+            qemu: get("CKI_QEMU")?,
+            kernel: get("CKI_KERNEL")?.join("vmlinux"),
+            monitor: get("CKI_KSM")?.join("lib/firmware/cki/ksm"),
+            module: find(&get("CKI_KMOD")?, "cki.ko")?,
+            driver: get("CKI_MONITOR_DRIVER")?.join("bin/cki-monitor-driver"),
+        })
+    }
+}
+
+fn find(directory: &Path, name: &str) -> Result<PathBuf, String> {
+    let entries =
+        fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if let Ok(found) = find(&path, name) {
+                return Ok(found);
+            }
+        } else if entry.file_name() == name {
+            return Ok(path);
+        }
+    }
+    Err(format!("no {name} in {}", directory.display()))
+}
+
+/// An initial file system in cpio's "newc" format (Documentation/driver-api/early-userspace).
+#[derive(Default)]
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
+        let inode = self.0.len();
+        let header = format!(
+            "070701{inode:08x}{mode:08x}{0:08x}{0:08x}{1:08x}{0:08x}{size:08x}{0:08x}{0:08x}{0:08x}{0:08x}{length:08x}{0:08x}",
+            0,
+            1,
+            size = content.len(),
+            length = name.len() + 1,
+        );
+        self.0.extend(header.bytes());
+        self.0.extend(name.bytes());
+        self.0.push(0);
+        self.pad();
+        self.0.extend(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    fn directory(&mut self, name: &str) {
+        self.add(name, 0o040_755, &[]);
+    }
+
+    fn file(&mut self, name: &str, path: &Path) -> Result<(), String> {
+        let content =
+            fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        self.add(name, 0o100_755, &content);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.add("TRAILER!!!", 0, &[]);
+        self.0
+    }
+}
+
+/// What a machine left behind.
+struct Outcome {
+    status: Option<i32>,
+    console: String,
+}
+
+/// Boots the driver; without the monitor's file if `monitor` is false.
+fn boot(parts: &Parts, cpu: &str, monitor: bool, arguments: &str) -> Result<Outcome, String> {
+    let mut archive = Archive::default();
+    for directory in ["dev", "proc", "lib", "lib/firmware", "lib/firmware/cki"] {
+        archive.directory(directory);
+    }
+    archive.file("init", &parts.driver)?;
+    archive.file("cki.ko", &parts.module)?;
+    if monitor {
+        archive.file("lib/firmware/cki/ksm", &parts.monitor)?;
+    }
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let initrd = directory.path().join("initrd");
+    fs::write(&initrd, archive.finish()).map_err(|error| error.to_string())?;
+
+    let command_line = format!(
+        "console=ttyS0 loglevel=6 panic=-1 reboot=t tsc=reliable no_timer_check \
+         lapic_timer_hz=1000000000 mitigations=off acpi=off pci=off {arguments}"
+    );
+    let mut child = Command::new(parts.qemu.join("bin/qemu-system-x86_64"))
+        .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
+        .args(["-cpu", cpu, "-accel", "tcg,thread=multi", "-m", "256M"])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .arg("-L")
+        .arg(parts.qemu.join("share/qemu"))
+        .arg("-kernel")
+        .arg(&parts.kernel)
+        .arg("-initrd")
+        .arg(&initrd)
+        .args(["-append", &command_line, "-serial", "stdio"])
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start the emulator: {error}"))?;
+
+    let mut output = child.stdout.take().ok_or("no standard output")?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut output, &mut bytes);
+        let _ = sender.send(bytes);
+    });
+    let in_time = receiver.recv_timeout(TIMEOUT);
+    if in_time.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    let bytes = in_time.or_else(|_| receiver.recv()).unwrap_or_default();
+    Ok(Outcome {
+        status: status.code(),
+        console: String::from_utf8_lossy(&bytes).into_owned(),
+    })
+}
+
+/// `case NAME ok` and `case NAME FAILED: why` by name.
+fn cases(console: &str) -> BTreeMap<String, Result<(), String>> {
+    console
+        .lines()
+        .filter_map(|line| line.trim_end().strip_prefix("case ")?.split_once(' '))
+        .map(|(name, rest)| {
+            let outcome = if rest == "ok" {
+                Ok(())
+            } else {
+                Err(rest.to_owned())
+            };
+            (name.to_owned(), outcome)
+        })
+        .collect()
+}
+
+fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
+    let outcome = boot(&parts, "max,cki=on", true, "cki.pool=32M")?;
+    let cases = cases(&outcome.console);
+    let mut trials: Vec<Trial> = Vec::new();
+    let count = cases.len();
+    for (name, outcome) in cases {
+        trials.push(Trial::test(name, move || outcome.map_err(Failed::from)));
+    }
+    trials.push(Trial::test("the_machine_survives_all_cases", move || {
+        if outcome.status == Some(PASSED) && count >= CASES_AT_LEAST {
+            return Ok(());
+        }
+        let from = outcome.console.len().saturating_sub(4096);
+        let tail = outcome.console.get(from..).unwrap_or(&outcome.console);
+        Err(format!(
+            "status {:?}, {count} cases; the console:\n{tail}",
+            outcome.status
+        )
+        .into())
+    }));
+    for (name, cpu, monitor, arguments, message) in [
+        (
+            "without_the_extension_no_containers",
+            "max,cki=off",
+            true,
+            "cki.pool=32M",
+            "the CPU has no CKI extension",
+        ),
+        (
+            "without_pks_no_containers",
+            "max,pks=off",
+            true,
+            "cki.pool=32M",
+            "the CPU has no protection keys for supervisor pages",
+        ),
+        (
+            "without_a_monitor_no_containers",
+            "max,cki=on",
+            false,
+            "cki.pool=32M",
+            "there is no monitor",
+        ),
+        (
+            "without_a_pool_no_containers",
+            "max,cki=on",
+            true,
+            "",
+            "there is no memory pool",
+        ),
+    ] {
+        let outcome = boot(
+            &parts,
+            cpu,
+            monitor,
+            &format!("{arguments} case=the_device_reports"),
+        )?;
+        trials.push(Trial::test(name, move || {
+            let refused = outcome
+                .console
+                .contains(&format!("cki: no containers: {message}"));
+            let failed = cases(&outcome.console)
+                .get("the_device_reports_full_isolation")
+                .is_some_and(Result::is_err);
+            if refused && failed {
+                return Ok(());
+            }
+            Err(format!("the module did not say \"{message}\":\n{}", outcome.console).into())
+        }));
+    }
+    Ok(trials)
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match Parts::from_environment().and_then(trials) {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("{error}");
+            let failed = Trial::test("monitor_and_module", move || Err(error.into()));
+            libtest_mimic::run(&arguments, vec![failed]).exit_code()
+        }
+    }
+}
