@@ -1,0 +1,22 @@
+# PID 1 of the machine: static, because it runs before there is a libc.
+{ lib, rustPlatform, rustSource }:
+
+let workspace = rustSource [ "init" "abi/session" ]; in
+rustPlatform.buildRustPackage {
+  pname = "cki-init";
+  version = "0.1.0";
+  inherit (workspace) src postPatch;
+  cargoLock.lockFile = ../Cargo.lock;
+  buildAndTestSubdir = "init";
+  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
+  doCheck = true;
+
+  postInstall = ''
+    strip --strip-all $out/bin/cki-init
+  '';
+
+  meta = {
+    description = "Init of a CKI machine";
+    license = lib.licenses.gpl2Only;
+  };
+}
