@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * /dev/cki: secure containers with a deprivileged guest kernel.
+ *
+ * Three kinds of file descriptors, as KVM has them:
+ *
+ *   system     open("/dev/cki", O_RDWR | O_CLOEXEC)
+ *   container  CKI_CREATE_CONTAINER on the system descriptor
+ *   vCPU       CKI_CREATE_VCPU on the container descriptor
+ *
+ * Life of a container: CKI_CREATE_CONTAINER takes memory from the pool and
+ * zeroes it. The launcher mmaps the container descriptor, loads kernel,
+ * initrd and boot page tables into the memory, and calls CKI_START, which
+ * fixes the class of each frame. CKI_CREATE_VCPU, mmap of the run page,
+ * CKI_RUN in a loop. Closing the last descriptor and unmapping the last
+ * mapping ends the container and gives its memory back, zeroed, however the
+ * launcher ends.
+ *
+ * Common errors of all calls: ENOTTY (no such call on this descriptor),
+ * EFAULT (bad pointer), EINVAL (a reserved field or unknown flag is not 0).
+ */
+#ifndef _UAPI_LINUX_CKI_H
+#define _UAPI_LINUX_CKI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Version of this header; CKI_GET_VERSION returns the module's. */
+#define CKI_UAPI_VERSION	1
+
+/* What a machine provides, cki_info.mode. */
+#define CKI_MODE_NONE		0	/* no container can run: see missing */
+#define CKI_MODE_CKI		1	/* PKS and the CKI extension: full isolation */
+
+/* Why it is CKI_MODE_NONE, bits of cki_info.missing. */
+#define CKI_MISSING_PKS		(1U << 0) /* CPUID 7.0:ECX[31], protection keys for supervisor pages */
+#define CKI_MISSING_EXTENSION	(1U << 1) /* CPUID 434b4901H:EAX[0], the CKI extension */
+#define CKI_MISSING_CPU		(1U << 2) /* NX, SMEP, SMAP, PCID, FSGSBASE or an invariant TSC */
+#define CKI_MISSING_MONITOR	(1U << 3) /* firmware file cki/ksm absent or of another version */
+#define CKI_MISSING_POOL	(1U << 4) /* no memory pool: cki.pool= on the host's command line */
+#define CKI_MISSING_KERNEL	(1U << 5) /* host kernel feature in the way, e.g. page table isolation */
+
+/**
+ * struct cki_info - CKI_GET_INFO
+ * @mode:        CKI_MODE_*
+ * @missing:     CKI_MISSING_*, 0 unless @mode is CKI_MODE_NONE
+ * @abi_version: CKI_ABI_VERSION of module and monitor
+ * @vcpus_max:   vCPUs that a container can have
+ * @pool_size:   bytes of the pool, used or not
+ * @pool_free:   bytes that no container has
+ * @tsc_khz:     frequency of the time-stamp counter
+ * @containers:  number of containers now
+ * @reserved:    0
+ */
+struct cki_info {
+	__u32 mode;
+	__u32 missing;
+	__u32 abi_version;
+	__u32 vcpus_max;
+	__u64 pool_size;
+	__u64 pool_free;
+	__u64 tsc_khz;
+	__u32 containers;
+	__u32 reserved;
+};
+
+/* A range of the container's memory; as in the start info of the guest. */
+struct cki_uapi_segment {
+	__u64 hpa;	/* host-physical address, a multiple of 2 MiB */
+	__u64 size;	/* bytes, a multiple of 2 MiB */
+};
+
+#define CKI_UAPI_SEGMENTS_MAX	32
+
+/**
+ * struct cki_create - CKI_CREATE_CONTAINER
+ * @memory_size:   in: bytes, a multiple of 2 MiB, not 0
+ * @vcpus:         in: 1 to cki_info.vcpus_max
+ * @flags:         in: 0
+ * @abi_version:   in: CKI_ABI_VERSION that the launcher was built for
+ * @segment_count: out: entries used in @segments
+ * @segments:      out: the memory, ascending by hpa. mmap offsets run through
+ *                 the segments in this order, without gaps.
+ *
+ * Returns a new container descriptor (O_CLOEXEC). Errors: EINVAL (sizes,
+ * flags), EPROTO (another ABI version), ENODEV (mode is none; the kernel log
+ * and cki_info.missing say why), ENOSPC (the pool has not that much left, or
+ * only in more than CKI_UAPI_SEGMENTS_MAX pieces), ENOMEM, EMFILE.
+ */
+struct cki_create {
+	__u64 memory_size;
+	__u32 vcpus;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 segment_count;
+	struct cki_uapi_segment segments[CKI_UAPI_SEGMENTS_MAX];
+};
+
+/* Frames of a class other than Data; CLASS_* of the ABI. Lies in one segment. */
+struct cki_uapi_class {
+	__u64 hpa;
+	__u64 size;
+	__u32 class_;
+	__u32 reserved;
+};
+
+/* One boot page table, to be checked and declared. */
+struct cki_boot_table {
+	__u64 hpa;	/* a frame of class Pt that the launcher has filled in */
+	__u32 kind;	/* TABLE_L1 to TABLE_L4 (| TABLE_USER) of the ABI */
+	__u32 reserved;
+};
+
+/* Frames of class Exec that the monitor is to scan and seal before the start. */
+struct cki_seal {
+	__u64 hpa;
+	__u64 frames;
+};
+
+/**
+ * struct cki_start - CKI_START
+ * @start_info:  pointer to a struct cki_start_info of the ABI (8192 bytes).
+ *               The module sets magic, abi_version, vcpus, segments, classes,
+ *               their counts, clock_hpa, tsc_khz and boot_root_hpa itself and
+ *               fills the seed if seed_size is 0; the rest is passed on.
+ * @classes:     pointer to struct cki_uapi_class, ascending, disjoint
+ * @seals:       pointer to struct cki_seal
+ * @tables:      pointer to struct cki_boot_table, tables that others link to
+ *               first
+ * @class_count: entries, at most 64
+ * @seal_count:  entries, at most 64
+ * @table_count: entries, at most 65536
+ * @flags:       0
+ * @root_hpa:    boot root, one of the tables of kind TABLE_L4
+ * @entry:       virtual address of the first instruction
+ *
+ * After it, memory of the classes Pt, Exec and Ro can no longer be reached
+ * through mmap: existing mappings of it are removed, access raises SIGBUS.
+ * Once per container; after a failure the container is dead and can only be
+ * closed.
+ *
+ * Errors: EINVAL, EBUSY (was called before), ENOENT (vCPU 0 was not created),
+ * EIO (the monitor failed), EPERM (the monitor refused a table or a sealing;
+ * @refusal says what and why).
+ *
+ * @refusal_op:    out, with EPERM: OP_INIT, OP_SEAL, OP_ADOPT or OP_START
+ * @refusal_error: out, with EPERM: E_* of the ABI
+ * @refusal_index: out, with EPERM: index in @seals or @tables
+ * @reserved:      0
+ */
+struct cki_start {
+	__u64 start_info;
+	__u64 classes;
+	__u64 seals;
+	__u64 tables;
+	__u32 class_count;
+	__u32 seal_count;
+	__u32 table_count;
+	__u32 flags;
+	__u64 root_hpa;
+	__u64 entry;
+	__u32 refusal_op;
+	__u32 refusal_error;
+	__u32 refusal_index;
+	__u32 reserved;
+};
+
+/**
+ * struct cki_event - CKI_RAISE_EVENT
+ * @vcpu:  number of the vCPU
+ * @event: bit number, 0 to 63 (EVENT_* of the ABI)
+ *
+ * Sets the bit in the vCPU's events word and makes the vCPU look at it: wakes
+ * it from its idle state, or interrupts it. May be called from any thread; a
+ * bit that is set already stays set. Errors: ENOENT (no such vCPU), EINVAL.
+ */
+struct cki_event {
+	__u32 vcpu;
+	__u32 event;
+};
+
+/* Exit reasons, cki_run.exit_reason. */
+#define CKI_EXIT_INTR		0 /* signal, immediate_exit or nothing else: run again */
+#define CKI_EXIT_CONSOLE_WRITE	1 /* console: the bytes are at console.hpa */
+#define CKI_EXIT_CONSOLE_READ	2 /* console: put up to length bytes at console.hpa */
+#define CKI_EXIT_MMIO_READ	3 /* mmio */
+#define CKI_EXIT_MMIO_WRITE	4 /* mmio */
+#define CKI_EXIT_SHUTDOWN	5 /* shutdown; the container has ended */
+#define CKI_EXIT_PANIC		6 /* console: last words; the container has ended */
+#define CKI_EXIT_GUEST_FAULT	7 /* fault: the guest cannot go on; the container has ended */
+#define CKI_EXIT_MONITOR_FAULT	8 /* fault: the monitor ended the container */
+
+/**
+ * struct cki_run - at offset 0 of the vCPU descriptor's mapping, 4096 bytes
+ * @immediate_exit: in: not 0 makes CKI_RUN return at once with EINTR after it
+ *                  has completed what the last exit asked for
+ * @exit_reason:    out: CKI_EXIT_*
+ * @status:         in, after the exits 1 to 4: 0, or an error E_* of the ABI,
+ *                  negated, that the guest gets
+ * @value:          in, after the exits 1 to 4: bytes taken, bytes put there,
+ *                  value read, 0
+ *
+ * HC_TIMER_SET, HC_IDLE, HC_YIELD and HC_EVENT_SEND never come out here.
+ */
+struct cki_run {
+	__u8 immediate_exit;
+	__u8 reserved[3];
+	__u32 exit_reason;
+	__s64 status;
+	__u64 value;
+	__u64 reserved2[5];
+	union {
+		/* 1, 2, 6: length bytes at hpa, in one frame of class Data;
+		 * offset is the place in the container's mmap.
+		 */
+		struct {
+			__u64 hpa;
+			__u64 length;
+			__u64 offset;
+		} console;
+		/* 3, 4: size is 1, 2, 4 or 8; device < device_count */
+		struct {
+			__u64 device;
+			__u64 offset;
+			__u64 size;
+			__u64 value;
+		} mmio;
+		/* 5: SHUTDOWN_* and the guest's code */
+		struct {
+			__u64 reason;
+			__u64 code;
+		} shutdown;
+		/* 7, 8: vector, error code, RIP, CR2, RSP; the last call that
+		 * the monitor refused: how many were, number, arguments,
+		 * error (positive), return address
+		 */
+		struct {
+			__u64 vector;
+			__u64 error_code;
+			__u64 rip;
+			__u64 cr2;
+			__u64 rsp;
+			__u64 reserved;
+			__u64 refusal_count;
+			__u64 refusal_call;
+			__u64 refusal_arguments[4];
+			__u64 refusal_error;
+			__u64 refusal_rip;
+		} fault;
+		__u64 padding[64];
+	};
+	/* How often the vCPU left the container, by reason; since the start. */
+	__u64 exits_hypercall;
+	__u64 exits_interrupt;
+	__u64 exits_other;
+	__u64 idle_ns;
+};
+
+#define CKI_IOC	0xCB
+
+/* System. Returns CKI_UAPI_VERSION of the module. Argument 0. */
+#define CKI_GET_VERSION		_IO(CKI_IOC, 0x00)
+/* System. */
+#define CKI_GET_INFO		_IOR(CKI_IOC, 0x01, struct cki_info)
+/* System. */
+#define CKI_CREATE_CONTAINER	_IOWR(CKI_IOC, 0x02, struct cki_create)
+
+/* Container. Argument: number, 0 to vcpus - 1. Returns a vCPU descriptor
+ * (O_CLOEXEC). Errors: EINVAL, EEXIST, ENOMEM, EMFILE.
+ */
+#define CKI_CREATE_VCPU		_IO(CKI_IOC, 0x20)
+/* Container. */
+#define CKI_START		_IOWR(CKI_IOC, 0x21, struct cki_start)
+/* Container. */
+#define CKI_RAISE_EVENT		_IOW(CKI_IOC, 0x22, struct cki_event)
+/* Container. Ends it: every CKI_RUN, now or later, fails with ESHUTDOWN. */
+#define CKI_KILL		_IO(CKI_IOC, 0x23)
+
+/* vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with
+ * exit_reason set. Errors: EINTR (signal or immediate_exit), EBUSY (another
+ * thread runs it), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was
+ * not called, or the vCPU has not been started).
+ */
+#define CKI_RUN			_IO(CKI_IOC, 0x40)
+/* Bytes of the vCPU descriptor's mapping. */
+#define CKI_RUN_SIZE		4096
+
+#endif /* _UAPI_LINUX_CKI_H */
