@@ -1,0 +1,11 @@
+//! The launcher of CKI containers: a small virtual machine monitor on `/dev/cki`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`device`] | the host module's interface; the only `unsafe` besides the binary's signal set-up |
+//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function |
+//! | [`names`] | names of the ABI's numbers, for messages |
+
+pub mod device;
+pub mod guest;
+pub mod names;
