@@ -5,6 +5,8 @@
 
 pub mod error;
 pub mod exit;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod system;
 pub mod uapi;
 

@@ -39,6 +39,21 @@ mod number {
 }
 use number::*;
 
+/// The numbers of all calls, in the header's order, for the test that compares them.
+#[must_use]
+pub fn ioctls() -> [u64; 8] {
+    [
+        CKI_GET_VERSION(),
+        CKI_GET_INFO(),
+        CKI_CREATE_CONTAINER(),
+        CKI_CREATE_VCPU(),
+        CKI_START(),
+        CKI_RAISE_EVENT(),
+        CKI_KILL(),
+        CKI_RUN(),
+    ]
+}
+
 /// The ioctls that are made after the start, for the seccomp filter.
 #[must_use]
 pub fn ioctls_after_start() -> [u64; 3] {
@@ -422,15 +437,5 @@ mod tests {
         assert!(segments(&create).is_err());
         create.segment_count = 33;
         assert!(segments(&create).is_err());
-    }
-
-    #[test]
-    fn ioctl_numbers_are_those_of_the_header() {
-        assert_eq!(CKI_GET_VERSION(), 0xcb00);
-        assert_eq!(CKI_GET_INFO(), 0x8030_cb01);
-        assert_eq!(CKI_CREATE_CONTAINER(), 0xc218_cb02);
-        assert_eq!(CKI_START(), 0xc050_cb21);
-        assert_eq!(CKI_RAISE_EVENT(), 0x4008_cb22);
-        assert_eq!(CKI_RUN(), 0xcb40);
     }
 }

@@ -164,7 +164,9 @@ impl Kernel {
                         memory_size: segment.p_memsz(endian),
                     };
                     if load.memory_size < file_size {
-                        return Err(KernelError::Malformed("a segment smaller than its contents"));
+                        return Err(KernelError::Malformed(
+                            "a segment smaller than its contents",
+                        ));
                     }
                     if load.paddr.checked_add(load.memory_size).is_none() {
                         return Err(KernelError::Malformed("a segment beyond all addresses"));

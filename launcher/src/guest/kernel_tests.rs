@@ -210,7 +210,11 @@ fn malformed_notes_are_refused() {
     let bad = [
         note(b"CKI\0", NOTE_PT_RANGE, &[PHYSICAL]),
         note(b"CKI\0", NOTE_PT_RANGE, &[PHYSICAL + 1, PHYSICAL + 0x1000]),
-        note(b"CKI\0", NOTE_PT_RANGE, &[PHYSICAL + 0x2000, PHYSICAL + 0x1000]),
+        note(
+            b"CKI\0",
+            NOTE_PT_RANGE,
+            &[PHYSICAL + 0x2000, PHYSICAL + 0x1000],
+        ),
         // Overlaps the text, and lies outside of the image.
         note(b"CKI\0", NOTE_PT_RANGE, &[PHYSICAL, PHYSICAL + 0x2000]),
         note(b"CKI\0", NOTE_RO_RANGE, &[PHYSICAL - 0x1000, PHYSICAL]),

@@ -356,15 +356,7 @@ mod tests {
         let LayoutError::TooSmall { suggested, .. } = error else {
             panic!("{error}");
         };
-        assert!(
-            Layout::plan(
-                &segments(&[(0x400, suggested / MIB)]),
-                &kernel,
-                0,
-                4 * MIB
-            )
-            .is_ok()
-        );
+        assert!(Layout::plan(&segments(&[(0x400, suggested / MIB)]), &kernel, 0, 4 * MIB).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod erofs;
 pub mod kernel;
 pub mod layout;
+pub mod load;
 pub mod tables;
 
 /// Bytes of a frame.
