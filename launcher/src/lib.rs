@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`device`] | the host module's interface; the only `unsafe` besides the binary's signal set-up |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function |
+//! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory |
 //! | [`names`] | names of the ABI's numbers, for messages |
 
 pub mod device;
 pub mod guest;
 pub mod names;
+pub mod virtio;

@@ -272,12 +272,11 @@ fn copy(
     offset: u64,
     place: Place,
 ) -> Result<(), LoadError> {
-    let mut file = &input.file;
-    file.seek(SeekFrom::Start(offset))
-        .map_err(|error| unreadable(input, error))?;
     let mut file = input
         .file
         .try_clone()
+        .map_err(|error| unreadable(input, error))?;
+    file.seek(SeekFrom::Start(offset))
         .map_err(|error| unreadable(input, error))?;
     memory
         .read_exact_volatile_from(GuestAddress(place.hpa), &mut file, place.size as usize)
