@@ -544,6 +544,12 @@
 #define CKI_EXIT_MONITOR_FAULT CKI_U64(6)
 /* Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN. */
 #define CKI_EXIT_FLUSH CKI_U64(7)
+/* Attention: an NMI arrived while the monitor could not leave. */
+#define CKI_ATTENTION_NMI CKI_U64(1)
+/* Attention: a machine check did. */
+#define CKI_ATTENTION_MACHINE_CHECK CKI_U64(2)
+/* Attention: the monitor's own: look at the guest's events before returning. */
+#define CKI_ATTENTION_EVENTS CKI_U64(4)
 
 /* ---- Sizes of the structures and offsets of their members ---- */
 #define CKI_SIZEOF_SEGMENT 16
@@ -634,7 +640,8 @@
 #define CKI_OFFSETOF_MONITOR_BOOT_SLOT_ENTRY 32
 #define CKI_OFFSETOF_MONITOR_BOOT_PCIDS 40
 #define CKI_OFFSETOF_MONITOR_BOOT_RESERVED 44
-#define CKI_OFFSETOF_MONITOR_BOOT_RESERVED2 48
+#define CKI_OFFSETOF_MONITOR_BOOT_HOST_NMI 48
+#define CKI_OFFSETOF_MONITOR_BOOT_HOST_MACHINE_CHECK 56
 #define CKI_OFFSETOF_MONITOR_BOOT_SEGMENTS 64
 #define CKI_OFFSETOF_MONITOR_BOOT_CLASSES 576
 #define CKI_OFFSETOF_MONITOR_BOOT_SHARED 2112
@@ -647,7 +654,7 @@
 #define CKI_OFFSETOF_VCPU_SWITCH_EXIT 56
 #define CKI_OFFSETOF_VCPU_SWITCH_EXIT_ARGUMENTS 64
 #define CKI_OFFSETOF_VCPU_SWITCH_VCPU_INFO_HPA 112
-#define CKI_OFFSETOF_VCPU_SWITCH_RESERVED 120
+#define CKI_OFFSETOF_VCPU_SWITCH_ATTENTION 120
 #define CKI_OFFSETOF_VCPU_SWITCH_REFUSAL 128
 #define CKI_OFFSETOF_VCPU_SWITCH_HOST 192
 #define CKI_OFFSETOF_VCPU_SWITCH_PADDING 704
@@ -954,8 +961,13 @@ struct cki_monitor_boot {
 	__u32 pcids;
 	/* 0. */
 	__u32 reserved;
-	/* 0. */
-	__u64 reserved2[2];
+	/* Address of the host's NMI handler, and */
+	__u64 host_nmi;
+	/*
+	 * of its #MC handler: where the monitor's own go on when they find themselves on a stack
+	 * of the host's, in the moment between the loads of TR and IDTR.
+	 */
+	__u64 host_machine_check;
 	/* The container's memory, ascending, disjoint. */
 	struct cki_segment segments[32];
 	/* Frames that are not Data, ascending, disjoint. */
@@ -976,7 +988,8 @@ _Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcid_base) == 28, "ck
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, slot_entry) == 32, "cki_monitor_boot.slot_entry");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcids) == 40, "cki_monitor_boot.pcids");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved) == 44, "cki_monitor_boot.reserved");
-_Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved2) == 48, "cki_monitor_boot.reserved2");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, host_nmi) == 48, "cki_monitor_boot.host_nmi");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, host_machine_check) == 56, "cki_monitor_boot.host_machine_check");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, segments) == 64, "cki_monitor_boot.segments");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, classes) == 576, "cki_monitor_boot.classes");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, shared) == 2112, "cki_monitor_boot.shared");
@@ -998,8 +1011,11 @@ struct cki_vcpu_switch {
 	__u64 exit_arguments[6];
 	/* hpa of the vCPU's `struct cki_vcpu_info`; 0 before KSM_VCPU_INFO_SET. */
 	__u64 vcpu_info_hpa;
-	/* 0. */
-	__u64 reserved;
+	/*
+	 * ATTENTION_*. The module takes NMI and machine check from it with XCHG after every return,
+	 * when the host's IDT is back in place.
+	 */
+	__u64 attention;
 	/* Last refusal. */
 	struct cki_refusal refusal;
 	/* The module's own: what it saves of the host across a run. Not looked at by the monitor. */
@@ -1015,7 +1031,7 @@ _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, value) == 48, "cki_vcp
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit) == 56, "cki_vcpu_switch.exit");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit_arguments) == 64, "cki_vcpu_switch.exit_arguments");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, vcpu_info_hpa) == 112, "cki_vcpu_switch.vcpu_info_hpa");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, reserved) == 120, "cki_vcpu_switch.reserved");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, attention) == 120, "cki_vcpu_switch.attention");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, refusal) == 128, "cki_vcpu_switch.refusal");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, host) == 192, "cki_vcpu_switch.host");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 704, "cki_vcpu_switch.padding");

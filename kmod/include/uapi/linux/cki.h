@@ -180,21 +180,21 @@ struct cki_event {
 };
 
 /* Exit reasons, cki_run.exit_reason. */
-#define CKI_EXIT_INTR		0 /* signal, immediate_exit or nothing else: run again */
-#define CKI_EXIT_CONSOLE_WRITE	1 /* console: the bytes are at console.hpa */
-#define CKI_EXIT_CONSOLE_READ	2 /* console: put up to length bytes at console.hpa */
-#define CKI_EXIT_MMIO_READ	3 /* mmio */
-#define CKI_EXIT_MMIO_WRITE	4 /* mmio */
-#define CKI_EXIT_SHUTDOWN	5 /* shutdown; the container has ended */
-#define CKI_EXIT_PANIC		6 /* console: last words; the container has ended */
-#define CKI_EXIT_GUEST_FAULT	7 /* fault: the guest cannot go on; the container has ended */
-#define CKI_EXIT_MONITOR_FAULT	8 /* fault: the monitor ended the container */
+#define CKI_RUN_INTR		0 /* signal, immediate_exit or nothing else: run again */
+#define CKI_RUN_CONSOLE_WRITE	1 /* console: the bytes are at console.hpa */
+#define CKI_RUN_CONSOLE_READ	2 /* console: put up to length bytes at console.hpa */
+#define CKI_RUN_MMIO_READ	3 /* mmio */
+#define CKI_RUN_MMIO_WRITE	4 /* mmio */
+#define CKI_RUN_SHUTDOWN	5 /* shutdown; the container has ended */
+#define CKI_RUN_PANIC		6 /* console: last words; the container has ended */
+#define CKI_RUN_GUEST_FAULT	7 /* fault: the guest cannot go on; the container has ended */
+#define CKI_RUN_MONITOR_FAULT	8 /* fault: the monitor ended the container */
 
 /**
  * struct cki_run - at offset 0 of the vCPU descriptor's mapping, 4096 bytes
  * @immediate_exit: in: not 0 makes CKI_RUN return at once with EINTR after it
  *                  has completed what the last exit asked for
- * @exit_reason:    out: CKI_EXIT_*
+ * @exit_reason:    out: CKI_RUN_*
  * @status:         in, after the exits 1 to 4: 0, or an error E_* of the ABI,
  *                  negated, that the guest gets
  * @value:          in, after the exits 1 to 4: bytes taken, bytes put there,

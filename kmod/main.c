@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CKI: secure containers, each with its own kernel, deprivileged by protection keys for supervisor
+ * pages and the CKI extension. docs/kmod.md says how the parts work together.
+ */
+#define pr_fmt(fmt) "cki: " fmt
+
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "internal.h"
+
+static char *pool = "0";
+module_param(pool, charp, 0444);
+MODULE_PARM_DESC(pool, "memory for containers, e.g. 512M; whole chunks of 2M, reserved at once");
+
+static char *monitor = "/lib/firmware/cki/ksm";
+module_param(monitor, charp, 0444);
+MODULE_PARM_DESC(monitor, "file with the monitor's image");
+
+static u32 missing;
+
+static const char *const reasons[] = {
+	"the CPU has no protection keys for supervisor pages (PKS, CPUID 7.0:ECX[31])",
+	"the CPU has no CKI extension (CPUID 434b4901H:EAX[0])",
+	"the CPU lacks NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE or a usable TSC",
+	"there is no monitor",
+	"there is no memory pool (pool= is 0, or nothing was left)",
+	"the kernel runs with 5-level paging, FRED, memory encryption or under Xen",
+};
+
+static void get_info(struct cki_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->mode = missing ? CKI_MODE_NONE : CKI_MODE_CKI;
+	info->missing = missing;
+	info->abi_version = CKI_ABI_VERSION;
+	info->vcpus_max = CKI_VCPUS_SUPPORTED;
+	info->pool_size = cki_pool_size();
+	info->pool_free = cki_pool_free();
+	info->tsc_khz = tsc_khz;
+	info->containers = cki_container_count();
+}
+
+static long system_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	struct cki_info info;
+
+	switch (command) {
+	case CKI_GET_VERSION:
+		return argument ? -EINVAL : CKI_UAPI_VERSION;
+	case CKI_GET_INFO:
+		get_info(&info);
+		return copy_to_user((void __user *)argument, &info, sizeof(info)) ? -EFAULT : 0;
+	case CKI_CREATE_CONTAINER:
+		if (missing)
+			return -ENODEV;
+		return cki_container_create((void __user *)argument);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations system_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = system_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "cki",
+	.fops = &system_fops,
+	.mode = 0600,
+};
+
+static void say_what_is_missing(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (missing & BIT(i))
+			pr_warn("no containers: %s\n", reasons[i]);
+}
+
+/*
+ * The device exists on any machine, so that tools can ask what is missing; containers are only
+ * created where nothing is.
+ */
+static int __init cki_init(void)
+{
+	int error = cki_pool_init(memparse(pool, NULL));
+
+	if (error)
+		return error;
+	missing = cki_world_missing();
+	if (cki_image_load(monitor))
+		missing |= CKI_MISSING_MONITOR;
+	if (!cki_pool_size())
+		missing |= CKI_MISSING_POOL;
+	error = cki_world_init();
+	if (!error)
+		error = misc_register(&device);
+	if (error) {
+		cki_image_unload();
+		cki_pool_exit();
+		return error;
+	}
+	say_what_is_missing();
+	if (!missing)
+		pr_info("isolation: full (cki); pool of %llu MiB\n", cki_pool_size() >> 20);
+	return 0;
+}
+
+static void __exit cki_exit(void)
+{
+	misc_deregister(&device);
+	cki_image_unload();
+	cki_pool_exit();
+}
+
+module_init(cki_init);
+module_exit(cki_exit);
+MODULE_DESCRIPTION("Secure containers with a deprivileged guest kernel");
+MODULE_LICENSE("GPL");

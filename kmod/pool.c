@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory for containers: chunks of 2 MiB, taken from the page allocator when the module is loaded,
+ * soon after boot, and kept until it goes. A chunk holds nothing but zeroes while it is free, and is
+ * zeroed again before it is delegated: twice, because no bug in one place may leak a container.
+ */
+#define pr_fmt(fmt) "cki: " fmt
+
+#include <linux/gfp.h>
+#include <linux/highmem.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/sort.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+#define CHUNK_ORDER	(21 - PAGE_SHIFT)
+
+struct chunk {
+	u64 hpa;
+	bool used;
+};
+
+static struct chunk *chunks;
+static unsigned int chunk_count;
+static unsigned int chunks_used;
+static DEFINE_MUTEX(pool_lock);
+
+static int by_address(const void *a, const void *b)
+{
+	u64 x = ((const struct chunk *)a)->hpa, y = ((const struct chunk *)b)->hpa;
+
+	return x < y ? -1 : x > y;
+}
+
+int cki_pool_init(u64 size)
+{
+	unsigned int wanted = size / CKI_CHUNK_SIZE;
+
+	chunks = vcalloc(max(wanted, 1U), sizeof(*chunks));
+	if (!chunks)
+		return -ENOMEM;
+	while (chunk_count < wanted) {
+		struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY |
+						__GFP_ZERO, CHUNK_ORDER);
+
+		if (!page)
+			break;
+		chunks[chunk_count++].hpa = page_to_phys(page);
+		cond_resched();
+	}
+	sort(chunks, chunk_count, sizeof(*chunks), by_address, NULL);
+	if (chunk_count < wanted)
+		pr_warn("pool=%lluM: only %lluM could be had\n", size >> 20,
+			cki_pool_size() >> 20);
+	return 0;
+}
+
+void cki_pool_exit(void)
+{
+	while (chunk_count)
+		__free_pages(pfn_to_page(PHYS_PFN(chunks[--chunk_count].hpa)), CHUNK_ORDER);
+	vfree(chunks);
+}
+
+u64 cki_pool_size(void)
+{
+	return chunk_count * CKI_CHUNK_SIZE;
+}
+
+u64 cki_pool_free(void)
+{
+	return (chunk_count - READ_ONCE(chunks_used)) * CKI_CHUNK_SIZE;
+}
+
+static void zero(u64 hpa, u64 size)
+{
+	u64 at;
+
+	for (at = hpa; at < hpa + size; at += PAGE_SIZE) {
+		clear_page(__va(at));
+		if (!(at & (CKI_CHUNK_SIZE - 1)))
+			cond_resched();
+	}
+}
+
+/* The longest run of free neighbours: its first index, and its length. */
+static unsigned int longest_run(unsigned int *length)
+{
+	unsigned int i, start = 0, best = 0, run = 0;
+
+	*length = 0;
+	for (i = 0; i < chunk_count; i++) {
+		if (chunks[i].used) {
+			run = 0;
+			continue;
+		}
+		if (!run || chunks[i].hpa != chunks[i - 1].hpa + CKI_CHUNK_SIZE) {
+			start = i;
+			run = 0;
+		}
+		if (++run > *length) {
+			*length = run;
+			best = start;
+		}
+	}
+	return best;
+}
+
+static void mark(const struct cki_segment *segment, bool used)
+{
+	unsigned int i;
+
+	for (i = 0; i < chunk_count; i++)
+		if (chunks[i].hpa - segment->base < segment->size)
+			chunks[i].used = used;
+	chunks_used += used ? segment->size / CKI_CHUNK_SIZE :
+		       -(unsigned int)(segment->size / CKI_CHUNK_SIZE);
+}
+
+static int segments_by_address(const void *a, const void *b)
+{
+	u64 x = ((const struct cki_segment *)a)->base, y = ((const struct cki_segment *)b)->base;
+
+	return x < y ? -1 : x > y;
+}
+
+int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
+{
+	unsigned int left = size / CKI_CHUNK_SIZE, count = 0, i;
+
+	mutex_lock(&pool_lock);
+	while (left && count < max) {
+		unsigned int length, first = longest_run(&length);
+
+		if (!length)
+			break;
+		length = min(length, left);
+		segments[count].base = chunks[first].hpa;
+		segments[count].size = length * CKI_CHUNK_SIZE;
+		mark(&segments[count++], true);
+		left -= length;
+	}
+	if (left)
+		for (i = 0; i < count; i++)
+			mark(&segments[i], false);
+	mutex_unlock(&pool_lock);
+	if (left)
+		return -ENOSPC;
+	sort(segments, count, sizeof(*segments), segments_by_address, NULL);
+	for (i = 0; i < count; i++)
+		zero(segments[i].base, segments[i].size);
+	return count;
+}
+
+void cki_pool_give(const struct cki_segment *segments, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		zero(segments[i].base, segments[i].size);
+	mutex_lock(&pool_lock);
+	for (i = 0; i < count; i++)
+		mark(&segments[i], false);
+	mutex_unlock(&pool_lock);
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Slot 256 of a container's address spaces: page tables of the module's own, made once, never
+ * changed while the container runs, and pages for the monitor. Entries carry their A and D bits from
+ * the start, so that nothing writes these tables, and no G bit, so that nothing of them survives
+ * a world switch.
+ */
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <asm/pgtable.h>
+
+#include "internal.h"
+
+#define ENTRY_LINK	(_PAGE_PRESENT | _PAGE_RW | _PAGE_ACCESSED)
+#define ENTRY_LEAF	(_PAGE_PRESENT | _PAGE_ACCESSED | _PAGE_DIRTY)
+
+static void *new_page(struct cki_slot *slot)
+{
+	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+	if (!page)
+		return NULL;
+	list_add(&page->lru, &slot->pages);
+	return page_address(page);
+}
+
+/* The table that entry index of table refers to, new if there is none. */
+static u64 *descend(struct cki_slot *slot, u64 *table, unsigned int index)
+{
+	if (!table[index]) {
+		void *next = new_page(slot);
+
+		if (!next)
+			return NULL;
+		table[index] = __pa(next) | ENTRY_LINK;
+	}
+	return __va(table[index] & PTE_PFN_MASK);
+}
+
+static u64 leaf(u64 hpa, unsigned int rights)
+{
+	u64 entry = hpa | ENTRY_LEAF | (u64)(rights >> 8) << _PAGE_BIT_PKEY_BIT0;
+
+	if (rights & CKI_MAP_WRITE)
+		entry |= _PAGE_RW;
+	if (!(rights & CKI_MAP_EXEC))
+		entry |= _PAGE_NX;
+	return entry;
+}
+
+static u64 *level2(struct cki_slot *slot, u64 va)
+{
+	return descend(slot, slot->l3, va >> PUD_SHIFT & 511);
+}
+
+int cki_slot_init(struct cki_slot *slot)
+{
+	INIT_LIST_HEAD(&slot->pages);
+	slot->l3 = new_page(slot);
+	slot->bridge = new_page(slot);
+	if (!slot->l3 || !slot->bridge) {
+		cki_slot_free(slot);
+		return -ENOMEM;
+	}
+	/*
+	 * The host's kernel half: its L4 entries are complete since boot (vmalloc's are populated
+	 * in advance), and slot 256 is a hole that Linux leaves to hypervisors.
+	 */
+	memcpy(slot->bridge + 256, current->mm->pgd + 256, 256 * sizeof(u64));
+	slot->bridge[CKI_SLOT_MONITOR] = cki_slot_entry(slot);
+	return 0;
+}
+
+void cki_slot_free(struct cki_slot *slot)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, &slot->pages, lru) {
+		list_del(&page->lru);
+		/* Copies of the guest's data may have passed through. */
+		clear_page(page_address(page));
+		__free_page(page);
+	}
+}
+
+u64 cki_slot_entry(const struct cki_slot *slot)
+{
+	return __pa(slot->l3) | ENTRY_LINK;
+}
+
+int cki_slot_alloc(struct cki_slot *slot, u64 va, u64 size, unsigned int rights, void **pages)
+{
+	u64 at;
+
+	for (at = va; at < va + size; at += PAGE_SIZE) {
+		u64 *table = level2(slot, at);
+		void *page;
+
+		table = table ? descend(slot, table, at >> PMD_SHIFT & 511) : NULL;
+		page = table ? new_page(slot) : NULL;
+		if (!page)
+			return -ENOMEM;
+		table[at >> PAGE_SHIFT & 511] = leaf(__pa(page), rights);
+		if (pages)
+			*pages++ = page;
+		cond_resched();
+	}
+	return 0;
+}
+
+int cki_slot_map_chunk(struct cki_slot *slot, u64 va, u64 hpa, unsigned int rights)
+{
+	u64 *table = level2(slot, va);
+
+	if (!table)
+		return -ENOMEM;
+	table[va >> PMD_SHIFT & 511] = leaf(hpa, rights) | _PAGE_PSE;
+	return 0;
+}

@@ -1,0 +1,105 @@
+//! Single instructions.
+
+use core::arch::asm;
+
+use cki_abi::layout::{VCPU_BASE, VCPU_STRIDE};
+use cki_abi::selectors::SEL_VCPU_NUMBER;
+use cki_ksm_core::pinned;
+
+use crate::area::Area;
+
+const IA32_EFER: u32 = 0xc000_0080;
+/// First of STAR, LSTAR, CSTAR and FMASK.
+pub const IA32_STAR: u32 = 0xc000_0081;
+const CR4_PGE: u64 = 1 << 7;
+/// DR6 when nothing has happened (Intel SDM Vol. 3A 17.2.3).
+const DR6_NOTHING: u64 = 0xffff_0ff0;
+
+/// Writes an MSR of the guest's own (SYSCALL targets).
+pub fn write_msr(number: u32, value: u64) {
+    // SAFETY: callers write the MSRs of the system-call entry, which the module restores.
+    unsafe {
+        asm!("wrmsr", in("ecx") number, in("eax") value as u32, in("edx") (value >> 32) as u32,
+             options(nostack, preserves_flags));
+    }
+}
+
+fn read_msr(number: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reading EFER changes nothing.
+    unsafe {
+        asm!("rdmsr", in("ecx") number, out("eax") low, out("edx") high,
+             options(nostack, nomem, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn cr4() -> u64 {
+    let value;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, cr4", out(reg) value, options(nostack, nomem, preserves_flags)) };
+    value
+}
+
+fn cr0() -> u64 {
+    let value;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, cr0", out(reg) value, options(nostack, nomem, preserves_flags)) };
+    value
+}
+
+/// Whether CR3 carries a PCID.
+pub fn has_pcids() -> bool {
+    cr4() & pinned::CR4_PCIDE != 0
+}
+
+/// The control registers are as the rules assume.
+pub fn check_pinned() -> bool {
+    pinned::check(cr0(), cr4(), read_msr(IA32_EFER), has_pcids()).is_ok()
+}
+
+/// Loads CR3.
+pub fn load_cr3(value: u64) {
+    // SAFETY: callers pass roots that the rules accepted (I5); all have the monitor's slot.
+    unsafe { asm!("mov cr3, {}", in(reg) value, options(nostack, preserves_flags)) };
+}
+
+/// Invalidates all translations of all PCIDs: a change of CR4.PGE does (Intel SDM Vol. 3A 4.10.4.1).
+pub fn flush_everything() {
+    let value = cr4();
+    // SAFETY: CR4 ends as it began; no mapping of a container's is global.
+    unsafe {
+        asm!("mov cr4, {}", in(reg) value | CR4_PGE, options(nostack, preserves_flags));
+        asm!("mov cr4, {}", in(reg) value, options(nostack, preserves_flags));
+    }
+}
+
+/// Reads and resets DR6.
+pub fn take_dr6() -> u64 {
+    let value;
+    // SAFETY: DR6 only reports; the host's value was saved by the module.
+    unsafe {
+        asm!("mov {}, dr6", out(reg) value, options(nostack, nomem, preserves_flags));
+        asm!("mov dr6, {}", in(reg) DR6_NOTHING, options(nostack, nomem, preserves_flags));
+    }
+    value
+}
+
+/// CR2.
+pub fn cr2() -> u64 {
+    let value;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, cr2", out(reg) value, options(nostack, nomem, preserves_flags)) };
+    value
+}
+
+/// The area of the vCPU that this runs on, from the GDT alone (I7).
+pub fn current_area() -> Area {
+    let number: u64;
+    // SAFETY: LSL reads a descriptor that the monitor wrote.
+    unsafe {
+        asm!("lsl {0:e}, {1:e}", out(reg) number, in(reg) SEL_VCPU_NUMBER as u32,
+             options(nostack, readonly));
+    }
+    Area::containing(VCPU_BASE + number * VCPU_STRIDE)
+}

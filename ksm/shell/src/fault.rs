@@ -1,0 +1,67 @@
+//! Ends that nobody comes back from.
+
+use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT};
+
+use crate::area::{Area, Frame};
+use crate::cpu;
+use crate::gates;
+
+/// Leaves for the host with `exit`, and again whenever it comes back.
+pub fn end(area: Area, exit: u64, arguments: [u64; 6]) -> ! {
+    loop {
+        let switch = area.switch();
+        switch.exit = exit;
+        switch.exit_arguments = arguments;
+        gates::leave(area);
+    }
+}
+
+/// The guest, or the monitor, did what it must not. Whose fault it is, PKRS says.
+pub fn fault(area: Area, frame: &Frame) -> ! {
+    let exit = if frame.pkrs() == 0 {
+        EXIT_MONITOR_FAULT
+    } else {
+        EXIT_GUEST_FAULT
+    };
+    let arguments = [
+        frame.vector,
+        frame.error_code,
+        frame.rip,
+        cpu::cr2(),
+        frame.rsp,
+        frame.pkrs(),
+    ];
+    end(area, exit, arguments)
+}
+
+/// `vector` of an EXIT_GUEST_FAULT: a WRPKRS of a gate was reached otherwise than through the gate.
+pub const GATE_MISUSED: u64 = 0x100;
+/// `vector` of an EXIT_GUEST_FAULT: the guest has no handler for what must be delivered.
+pub const NO_HANDLER: u64 = 0x101;
+/// `vector` of an EXIT_MONITOR_FAULT: a panic; RIP is the line.
+#[cfg_attr(not(target_os = "none"), allow(dead_code))]
+const PANIC: u64 = 0x102;
+/// `vector` of an EXIT_MONITOR_FAULT: the bookkeeping contradicts itself.
+pub const INCONSISTENT: u64 = 0x103;
+/// A WRPKRS was reached by a jump.
+pub extern "C" fn bad_gate_entry(area: Area, rsp: u64) -> ! {
+    end(
+        area,
+        EXIT_GUEST_FAULT,
+        [GATE_MISUSED, 0, 0, cpu::cr2(), rsp, 0],
+    )
+}
+
+/// A panic is a defect of the monitor: the container ends, the lock stays taken.
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let line = info
+        .location()
+        .map_or(0, |location| u64::from(location.line()));
+    end(
+        cpu::current_area(),
+        EXIT_MONITOR_FAULT,
+        [PANIC, 0, line, 0, 0, 0],
+    )
+}

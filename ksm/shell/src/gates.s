@@ -1,0 +1,379 @@
+# Gates, event entries and world switch. Everything here runs at CPL 0; the comments say at which
+# PKRS. Offsets and constants come from gates.rs.
+#
+# The rule of I7: no instruction that touches memory of the monitor's, or that a guest must not
+# execute, stands between a WRPKRS and the comparison of what it was given. The instruction fetch
+# rights of key 1 let a guest jump to any byte of this text; deprivileged mode makes privileged
+# instructions fault there, and WRPKRS stands nowhere but here (the build counts).
+
+.macro wrpkrs
+	.byte 0x0f, 0x38, 0x6b, 0xda
+.endm
+
+# rcx := area of this vCPU, from a GDT descriptor that only the monitor writes. Clobbers rax.
+.macro find_area
+	mov	ecx, {SEL_VCPU_NUMBER}
+	lsl	ecx, ecx
+	shl	rcx, {VCPU_SHIFT}
+	movabs	rax, {VCPU_BASE}
+	add	rcx, rax
+.endm
+
+# The 15 general registers of struct Frame.
+.macro push_registers
+	push	rax
+	push	rbx
+	push	rcx
+	push	rdx
+	push	rsi
+	push	rdi
+	push	rbp
+	push	r8
+	push	r9
+	push	r10
+	push	r11
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+.endm
+
+.macro pop_registers
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	r11
+	pop	r10
+	pop	r9
+	pop	r8
+	pop	rbp
+	pop	rdi
+	pop	rsi
+	pop	rdx
+	pop	rcx
+	pop	rbx
+	pop	rax
+.endm
+
+	.section .gates, "ax", @progbits
+
+# ---- GATE_CALL ----------------------------------------------------------------------------------
+# Guest's PKRS, any RFLAGS but IF = 1 and IOPL = 0, any RSP.
+	.globl	gate_call
+gate_call:
+	mov	rdx, [rsp]		# return address, for the record of refusals; at the guest's rights
+	mov	r10d, eax
+	xor	eax, eax
+	wrpkrs
+	test	eax, eax
+	jnz	gate_bad
+	# PKRS = 0. An interrupt up to here is handled like one in the guest, and returns to here.
+	# TF, if set, has raised #DB behind WRPKRS; its handler has cleared it.
+	cli
+	cld
+	mov	r11, rsp
+	find_area
+	lea	rsp, [rcx + {STACK_TOP}]
+	push	2			# DF, AC, NT, TF := 0
+	popfq
+	push	r11
+	push	rcx
+	mov	[rcx + {CALL_RIP}], rdx
+	mov	rdx, rdi
+	mov	rdi, rcx
+	mov	rcx, rsi
+	mov	esi, r10d
+	call	{call_entry}		# (area, number, a, b, c, d) -> rax, rdx
+	pop	rcx
+	# An NMI from here on leaves for the host by itself: there is nothing that it could break.
+	.globl	window_call_start
+window_call_start:
+	cmp	qword ptr [rcx + {ATTENTION}], 0
+	jne	call_attention
+	pop	rsp
+	mov	r11, rax
+	xor	ecx, ecx
+	xor	esi, esi
+	xor	edi, edi
+	xor	r8d, r8d
+	xor	r9d, r9d
+	xor	r10d, r10d
+	mov	eax, {PKRS_GUEST}
+	sti				# takes effect behind the next instruction
+	wrpkrs
+	cmp	eax, {PKRS_GUEST}
+	jne	gate_bad
+	# Guest's PKRS.
+	.globl	window_call_end
+window_call_end:
+	.globl	call_tail_start
+call_tail_start:
+	mov	rax, r11
+	xor	r11d, r11d
+	.globl	call_return
+call_return:
+	ret				# at the guest's rights
+	.globl	call_tail_end
+call_tail_end:
+
+	.org	gate_call + {IRET_OFFSET}, 0xcc
+
+# ---- GATE_IRET ----------------------------------------------------------------------------------
+# As GATE_CALL; rax, rcx and rdx are free.
+	.globl	gate_iret
+gate_iret:
+	xor	eax, eax
+	wrpkrs
+	test	eax, eax
+	jnz	gate_bad
+	cli
+	cld
+	mov	rdx, rsp
+	find_area
+	lea	rsp, [rcx + {STACK_TOP}]
+	push	2
+	popfq
+	sub	rsp, 5 * 8		# what IRETQ pops; iret_entry fills it in
+	push	0
+	push	{ORIGIN_IRET}
+	push_registers
+	mov	rdi, rcx
+	mov	rsi, rsp
+	call	{iret_entry}		# (area, frame, guest's RSP)
+	jmp	frame_return
+
+	.org	gate_call + {ENTRY_OFFSET}, 0xcc
+
+# ---- MONITOR_ENTRY ------------------------------------------------------------------------------
+# From the module: CALL with rdi = area, rsi = what to load into CR3 when leaving. PKRS = 0, IF = 0,
+# bridge page tables, GDT, IDT and TR of the host's, extension off.
+	.globl	monitor_entry
+monitor_entry:
+	mov	[rdi + {HOST_RSP}], rsp
+	mov	[rdi + {BRIDGE}], rsi
+	cmp	qword ptr [rdi + {READY}], 0
+	jne	1f
+	mov	rbx, rdi
+	lea	rsp, [rdi + {STACK_TOP}]
+	call	{tables_entry}		# (area): GDT, IDT, TSS
+	mov	rdi, rbx
+1:	lgdt	[rdi + {GDTR}]
+	# IDT before TR: see event_host.
+	lidt	[rdi + {IDTR}]
+	and	byte ptr [rdi + {TSS_TYPE}], 0xfd
+	mov	eax, {SEL_TSS}
+	ltr	ax
+	xor	eax, eax
+	lldt	ax
+	mov	ecx, {MSR_CTL}
+	xor	edx, edx
+	mov	eax, {MSR_CTL_EN}
+	wrmsr
+	cmp	qword ptr [rdi + {OPERATION}], {OP_RUN}
+	jne	operation
+	mov	rsp, [rdi + {RESUME_RSP}]
+	test	rsp, rsp
+	jz	operation		# nothing to run: operation_entry says so
+
+	# Into the container. The guest's selectors first: loading one clears its base. VERR because
+	# the guest may have taken a TLS descriptor away since it loaded it.
+	.irp	name, ds, es, fs, gs
+	movzx	eax, word ptr [rdi + {SELECTORS} + sel_\name]
+	verr	ax
+	jz	2f
+	xor	eax, eax
+2:	mov	\name, ax
+	.endr
+	mov	rax, [rdi + {FS_BASE}]
+	wrfsbase rax
+	mov	rax, [rdi + {KERNEL_GS_BASE}]
+	wrgsbase rax
+	swapgs
+	mov	rax, [rdi + {GS_BASE}]
+	wrgsbase rax
+	.irp	pair, 0, 1, 2, 3
+	mov	ecx, {MSR_STAR} + \pair	# STAR, LSTAR, CSTAR, FMASK
+	mov	eax, [rdi + {SYSCALL_MSRS} + 8 * \pair]
+	mov	edx, [rdi + {SYSCALL_MSRS} + 8 * \pair + 4]
+	wrmsr
+	.endr
+	mov	rax, [rdi + {CR2}]
+	mov	cr2, rax
+	mov	rax, [rdi + {ROOT}]
+	mov	cr3, rax
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	rbp
+	pop	rbx
+	ret
+
+	.set	sel_ds, 0
+	.set	sel_es, 2
+	.set	sel_fs, 4
+	.set	sel_gs, 6
+
+	# On the stack of calls, or on that of #DB while the other is in use.
+operation:
+	lea	rsp, [rdi + {STACK_TOP}]
+	cmp	qword ptr [rdi + {RESUME_RSP}], 0
+	je	3f
+	lea	rsp, [rdi + {DEBUG_STACK_TOP}]
+3:	mov	rbx, rdi
+	call	{operation_entry}	# (area)
+	mov	rdi, rbx
+	jmp	leave_monitor
+
+# ---- To the host --------------------------------------------------------------------------------
+# extern "C" fn world_exit(area): returns at the next OP_RUN. PKRS = 0, IF = 0, on a stack of the
+# area's.
+	.globl	world_exit
+world_exit:
+	push	rbx
+	push	rbp
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	mov	[rdi + {RESUME_RSP}], rsp
+	.irp	name, ds, es, fs, gs
+	mov	word ptr [rdi + {SELECTORS} + sel_\name], \name
+	.endr
+	rdfsbase rax
+	mov	[rdi + {FS_BASE}], rax
+	rdgsbase rax
+	mov	[rdi + {GS_BASE}], rax
+	swapgs
+	rdgsbase rax
+	mov	[rdi + {KERNEL_GS_BASE}], rax
+	mov	rax, cr2
+	mov	[rdi + {CR2}], rax
+leave_monitor:
+	mov	rax, [rdi + {BRIDGE}]
+	mov	cr3, rax
+	mov	ecx, {MSR_CTL}
+	xor	eax, eax
+	xor	edx, edx
+	wrmsr
+	mov	rsp, [rdi + {HOST_RSP}]
+	ret
+
+# ---- Back to the guest through a frame ----------------------------------------------------------
+# PKRS = 0, IF = 0, rsp = Frame on a stack of the area's.
+	.globl	frame_return
+frame_return:
+	mov	rdi, rsp
+	and	rdi, {VCPU_MASK}
+	# An NMI from here on leaves for the host by itself, and comes back here.
+	.globl	window_frame_start
+window_frame_start:
+	cmp	qword ptr [rdi + {ATTENTION}], 0
+	jne	frame_attention
+	pop_registers
+	add	rsp, 16
+	iretq
+	.globl	window_frame_end
+window_frame_end:
+
+frame_attention:
+	mov	rsi, rsp
+	call	{attention_entry}	# (area, frame)
+	jmp	frame_return
+
+# A call's return by a frame instead, as if RET had been interrupted.
+call_attention:
+	pop	r11			# guest's RSP
+	push	{SEL_KERNEL_DS}
+	push	r11
+	push	0x202
+	mov	ecx, {PKRS_GUEST}
+	shl	rcx, 32
+	or	rcx, {SEL_KERNEL_CS}
+	push	rcx
+	lea	rcx, [rip + call_return]
+	push	rcx
+	push	0
+	push	{ORIGIN_CALL}
+	xor	ecx, ecx
+	xor	esi, esi
+	xor	edi, edi
+	xor	r8d, r8d
+	xor	r9d, r9d
+	xor	r10d, r10d
+	xor	r11d, r11d
+	push_registers
+	jmp	frame_return
+
+# ---- A WRPKRS of a gate was reached by a jump ---------------------------------------------------
+gate_bad:
+	xor	eax, eax
+	wrpkrs
+	test	eax, eax
+	jnz	gate_bad
+	cli
+	cld
+	mov	rsi, rsp
+	find_area
+	lea	rsp, [rcx + {STACK_TOP}]
+	push	2
+	popfq
+	mov	rdi, rcx
+	call	{bad_gate_entry}	# (area, RSP), does not return
+	ud2
+
+# ---- Events -------------------------------------------------------------------------------------
+# Privileged gates on ISTs: PKRS = 0, IF = 0, TF = NT = 0. vector and error code are pushed.
+	.text
+	.p2align 4
+event_common:
+	push_registers
+	cld
+	clac
+	mov	rdi, rsp
+	and	rdi, {VCPU_MASK}
+	mov	rsi, rsp
+	call	{event_entry}		# (area, frame)
+	jmp	frame_return
+
+# Where NMI and #MC find themselves on a stack of the host's: TR is the host's already (or still),
+# IDTR ours. Registers and stack are as the CPU left them, so the host's own handler can go on.
+.macro event_host vector, target
+	push	rax
+	mov	rax, rsp
+	sar	rax, 39
+	cmp	rax, -256		# slot 256, as a signed number
+	pop	rax
+	je	4f
+	jmp	qword ptr [rip + \target]
+4:	push	0
+	push	\vector
+	jmp	event_common
+.endm
+
+# One entry of 16 bytes a vector.
+	.globl	event_stubs
+	.p2align 4
+event_stubs:
+	.set	vector, 0
+	.rept	256
+	.p2align 4
+	.if	vector == 2
+	jmp	event_nmi
+	.elseif	vector == 18
+	jmp	event_machine_check
+	.else
+	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+	push	0
+	.endif
+	push	vector
+	jmp	event_common
+	.endif
+	.set	vector, vector + 1
+	.endr
+
+event_nmi:
+	event_host 2, {HOST_NMI}
+event_machine_check:
+	event_host 18, {HOST_MACHINE_CHECK}

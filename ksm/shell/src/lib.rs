@@ -1,0 +1,39 @@
+//! CKI's kernel security monitor (KSM): what surrounds its rules (`cki-ksm-core`).
+//!
+//! The host module maps this image and its tables into slot 256 of every address space of a
+//! container and enters it at `MONITOR_ENTRY`. From then on the guest kernel reaches it through two
+//! gates, the CPU through privileged IDT gates, and it reaches the host by switching worlds:
+//! [`gates`] has all of that in assembler. A vCPU's execution in the monitor is a coroutine of the
+//! host: `world_exit` suspends it on its own stack, the next OP_RUN resumes it.
+//!
+//! # Stacks
+//!
+//! Of each vCPU's area (`cki_abi::layout`): calls and GATE_IRET run on the call stack with IF = 0, so
+//! one is enough; each privileged event has its IST. None of them is entered while it is in use:
+//! interrupts are off in the monitor but for the first instructions of a gate, which use no stack;
+//! #DB cannot arise outside of gates (TF is cleared, DR7 is 0); a fault of the monitor's own is #DF
+//! (its gates are privileged, those of the guest are not), and ends the container.
+//!
+//! An NMI inside the monitor cannot leave for the host, because of the lock: it sets a bit of
+//! `attention`, which every way out looks at. In the windows behind that look it leaves by itself.
+//!
+//! # Unsafe
+//!
+//! All of the monitor's `unsafe` is in this crate. What it relies on: the module maps slot 256 as
+//! the ABI says, nothing else maps key-1 pages writable, an area belongs to the vCPU that runs
+//! on it, and [`MONITOR`](state::MONITOR) is reached under its lock.
+
+#![no_std]
+// A monitor is a machine-level program: only for this target is it linked and started.
+#![cfg_attr(not(target_os = "none"), allow(dead_code))]
+
+mod area;
+mod calls;
+mod cpu;
+mod events;
+mod fault;
+mod gates;
+mod lock;
+mod memory;
+mod operations;
+mod state;

@@ -1,0 +1,270 @@
+//! /dev/cki, as its header has it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use cki_abi::version::ABI_VERSION;
+
+const fn ioc(direction: u64, number: u64, size: usize) -> u64 {
+    direction << 30 | (size as u64) << 16 | 0xcb << 8 | number
+}
+
+const GET_VERSION: u64 = ioc(0, 0x00, 0);
+const GET_INFO: u64 = ioc(2, 0x01, size_of::<Info>());
+const CREATE_CONTAINER: u64 = ioc(3, 0x02, size_of::<Create>());
+const CREATE_VCPU: u64 = ioc(0, 0x20, 0);
+const START: u64 = ioc(3, 0x21, size_of::<Start>());
+const RUN: u64 = ioc(0, 0x40, 0);
+
+/// `struct cki_info`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Info {
+    pub mode: u32,
+    pub missing: u32,
+    pub abi_version: u32,
+    pub vcpus_max: u32,
+    pub pool_size: u64,
+    pub pool_free: u64,
+    pub tsc_khz: u64,
+    pub containers: u32,
+    reserved: u32,
+}
+
+/// `struct cki_create`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Create {
+    pub memory_size: u64,
+    pub vcpus: u32,
+    pub flags: u32,
+    pub abi_version: u32,
+    pub segment_count: u32,
+    pub segments: [[u64; 2]; 32],
+}
+
+impl Create {
+    /// A container of one vCPU.
+    pub fn new(memory_size: u64) -> Self {
+        Create {
+            memory_size,
+            vcpus: 1,
+            flags: 0,
+            abi_version: ABI_VERSION as u32,
+            segment_count: 0,
+            segments: [[0; 2]; 32],
+        }
+    }
+}
+
+/// `struct cki_uapi_class` and `struct cki_boot_table` as words are laid out alike: hpa, size or
+/// kind, class.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Class {
+    pub hpa: u64,
+    pub size: u64,
+    pub class: u32,
+    pub reserved: u32,
+}
+
+/// `struct cki_boot_table`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BootTable {
+    pub hpa: u64,
+    pub kind: u32,
+    pub reserved: u32,
+}
+
+/// `struct cki_seal`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Seal {
+    pub hpa: u64,
+    pub frames: u64,
+}
+
+/// `struct cki_start`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Start {
+    pub start_info: u64,
+    pub classes: u64,
+    pub seals: u64,
+    pub tables: u64,
+    pub class_count: u32,
+    pub seal_count: u32,
+    pub table_count: u32,
+    pub flags: u32,
+    pub root_hpa: u64,
+    pub entry: u64,
+    pub refusal_op: u32,
+    pub refusal_error: u32,
+    pub refusal_index: u32,
+    reserved: u32,
+}
+
+/// `struct cki_run`, the union as words.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Run {
+    pub immediate_exit: u8,
+    reserved: [u8; 3],
+    pub exit_reason: u32,
+    pub status: i64,
+    pub value: u64,
+    reserved2: [u64; 5],
+    pub words: [u64; 64],
+    pub exits_hypercall: u64,
+    pub exits_interrupt: u64,
+    pub exits_other: u64,
+    pub idle_ns: u64,
+}
+
+fn ioctl(fd: &impl AsRawFd, request: u64, argument: u64) -> io::Result<i32> {
+    // SAFETY: every request of this file takes no argument, a number, or a pointer to a live structure of the
+    // size in its number, which the callers below pass.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The system descriptor.
+#[derive(Debug)]
+pub struct System(File);
+
+impl System {
+    /// Opens the device.
+    pub fn open() -> io::Result<Self> {
+        OpenOptions::new().read(true).write(true).open("/dev/cki").map(System)
+    }
+
+    /// CKI_GET_VERSION.
+    pub fn version(&self) -> io::Result<i32> {
+        ioctl(&self.0, GET_VERSION, 0)
+    }
+
+    /// CKI_GET_INFO.
+    pub fn info(&self) -> io::Result<Info> {
+        let mut info = Info::default();
+        ioctl(&self.0, GET_INFO, &raw mut info as u64)?;
+        Ok(info)
+    }
+
+    /// CKI_CREATE_CONTAINER.
+    pub fn create(&self, create: &mut Create) -> io::Result<Container> {
+        let fd = ioctl(&self.0, CREATE_CONTAINER, &raw mut *create as u64)?;
+        // SAFETY: the call returned a new descriptor.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Container { memory: Mapping::new(&fd, create.memory_size as usize)?, fd })
+    }
+}
+
+/// A shared mapping of a descriptor.
+#[derive(Debug)]
+struct Mapping {
+    address: *mut u8,
+    size: usize,
+}
+
+impl Mapping {
+    fn new(fd: &impl AsRawFd, size: usize) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Mapping { address: address.cast(), size })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this one's own.
+        unsafe { libc::munmap(self.address.cast(), self.size) };
+    }
+}
+
+/// A container descriptor and its memory.
+#[derive(Debug)]
+pub struct Container {
+    memory: Mapping,
+    fd: OwnedFd,
+}
+
+impl Container {
+    /// Copies bytes to an offset of the memory.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= self.memory.size);
+        // SAFETY: inside of the mapping, which nothing else of this process refers to.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.address.add(offset), bytes.len());
+        }
+    }
+
+    /// Stores a word.
+    pub fn write_word(&self, offset: usize, value: u64) {
+        self.write(offset, &value.to_le_bytes());
+    }
+
+    /// Reads a word, as the guest left it.
+    pub fn read_word(&self, offset: usize) -> u64 {
+        assert!(offset % 8 == 0 && offset + 8 <= self.memory.size);
+        // SAFETY: aligned and inside of the mapping.
+        unsafe { self.memory.address.add(offset).cast::<u64>().read_volatile() }
+    }
+
+    /// CKI_CREATE_VCPU.
+    pub fn vcpu(&self, number: u64) -> io::Result<Vcpu> {
+        let fd = ioctl(&self.fd, CREATE_VCPU, number)?;
+        // SAFETY: the call returned a new descriptor.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Vcpu { page: Mapping::new(&fd, 4096)?, fd })
+    }
+
+    /// CKI_START.
+    pub fn start(&self, start: &mut Start) -> io::Result<()> {
+        ioctl(&self.fd, START, &raw mut *start as u64).map(|_| ())
+    }
+}
+
+/// A vCPU descriptor and its run page.
+#[derive(Debug)]
+pub struct Vcpu {
+    page: Mapping,
+    fd: OwnedFd,
+}
+
+impl Vcpu {
+    /// CKI_RUN.
+    pub fn run(&self) -> io::Result<Run> {
+        ioctl(&self.fd, RUN, 0)?;
+        Ok(self.page())
+    }
+
+    /// The run page.
+    pub fn page(&self) -> Run {
+        // SAFETY: the page is mapped and holds a struct cki_run; the module changes it in CKI_RUN only.
+        unsafe { self.page.address.cast::<Run>().read_volatile() }
+    }
+
+    /// Answers the last exit.
+    pub fn answer(&self, status: i64, value: u64) {
+        let run = self.page.address.cast::<Run>();
+        // SAFETY: as in page().
+        unsafe {
+            (&raw mut (*run).status).write_volatile(status);
+            (&raw mut (*run).value).write_volatile(value);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Puts a guest into a container: text, data, boot page tables.
+
+use anyhow::{Context, Result, bail};
+use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_L3, TABLE_L4};
+use cki_abi::class::{CLASS_EXEC, CLASS_PT, CLASS_RO};
+use cki_abi::layout::START_INFO;
+use cki_abi::start_info::StartInfo;
+
+use crate::device::{BootTable, Class, Container, Create, Run, Seal, Start, System, Vcpu};
+use crate::guests;
+
+/// Where the guest sees its first 2 MiB; the offsets below are relative to it and to its memory.
+pub const BASE: u64 = 0xffff_ffff_8000_0000;
+/// Text: 8 frames of Exec.
+pub const TEXT: u64 = 0;
+/// Page tables: 16 frames of Pt. L4, L3, L2, L1, and free ones.
+pub const TABLES: u64 = 0x1_0000;
+/// Constants: a frame of Ro.
+pub const CONSTANTS: u64 = 0x2_0000;
+/// The page of parameters. Everything not named is Data.
+pub const DATA: u64 = 0x10_0000;
+/// A page that the boot tables do not map.
+pub const UNMAPPED: u64 = 0x1f_f000;
+/// An Exec frame that is not sealed.
+pub const UNSEALED: u64 = 0x7000;
+const TEXT_FRAMES: u64 = 8;
+const TABLE_FRAMES: u64 = 16;
+/// Bytes of the container: two chunks, of which the guest maps one.
+pub const MEMORY: u64 = 0x40_0000;
+
+/// P, A, D, and W.
+pub const READ: u64 = 0x61 | 1 << 63;
+/// As READ, writable.
+pub const WRITE: u64 = READ | 2;
+/// As READ, executable.
+pub const EXECUTE: u64 = 0x61;
+
+/// A started container.
+#[derive(Debug)]
+pub struct Guest {
+    pub container: Container,
+    pub vcpu: Vcpu,
+    /// hpa of the memory's first byte.
+    pub hpa: u64,
+}
+
+/// How a guest ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// HC_SHUTDOWN with this code.
+    Code(u64),
+    /// A fault of the guest's: vector, error code, CR2, last refusal's error.
+    GuestFault { vector: u64, error: u64, address: u64 },
+    /// A fault of the monitor's: never expected.
+    MonitorFault { vector: u64, error: u64, rip: u64, address: u64 },
+}
+
+impl Guest {
+    /// Loads the guest `name`; `prepare` gets the container and its hpa to write parameters.
+    pub fn start(system: &System, name: &str, prepare: impl FnOnce(&Container, u64)) -> Result<Self> {
+        Self::start_with(system, name, prepare, |_, _| {})
+    }
+
+    /// As `start`, with a last change of what CKI_START gets.
+    pub fn start_with(
+        system: &System,
+        name: &str,
+        prepare: impl FnOnce(&Container, u64),
+        change: impl FnOnce(&mut Start, u64),
+    ) -> Result<Self> {
+        let text = guests::text(name).with_context(|| format!("no guest {name}"))?;
+        let mut create = Create::new(MEMORY);
+        let container = system.create(&mut create).context("CKI_CREATE_CONTAINER")?;
+        if create.segment_count != 1 {
+            bail!("the pool is in pieces: {} segments", create.segment_count);
+        }
+        let hpa = create.segments[0][0];
+        container.write(TEXT as usize, text);
+        container.write_word(DATA as usize, hpa);
+        boot_tables(&container, hpa);
+        prepare(&container, hpa);
+        let vcpu = container.vcpu(0).context("CKI_CREATE_VCPU")?;
+        let mut start = Start::default();
+        let info = Box::new(StartInfo::default());
+        let classes = [
+            Class { hpa: hpa + TEXT, size: TEXT_FRAMES << 12, class: CLASS_EXEC as u32, reserved: 0 },
+            Class { hpa: hpa + TABLES, size: TABLE_FRAMES << 12, class: CLASS_PT as u32, reserved: 0 },
+            Class { hpa: hpa + CONSTANTS, size: 0x1000, class: CLASS_RO as u32, reserved: 0 },
+        ];
+        let seals = [Seal { hpa: hpa + TEXT, frames: TEXT_FRAMES - 1 }];
+        let tables = [(3, TABLE_L1), (2, TABLE_L2), (1, TABLE_L3), (0, TABLE_L4)].map(|(n, kind)| BootTable {
+            hpa: hpa + TABLES + (n << 12),
+            kind: kind as u32,
+            reserved: 0,
+        });
+        start.start_info = &raw const *info as u64;
+        start.classes = classes.as_ptr() as u64;
+        start.class_count = classes.len() as u32;
+        start.seals = seals.as_ptr() as u64;
+        start.seal_count = seals.len() as u32;
+        start.tables = tables.as_ptr() as u64;
+        start.table_count = tables.len() as u32;
+        start.root_hpa = hpa + TABLES;
+        start.entry = BASE;
+        change(&mut start, hpa);
+        container.start(&mut start).with_context(|| {
+            format!(
+                "CKI_START (operation {}, error {}, index {})",
+                start.refusal_op, start.refusal_error, start.refusal_index
+            )
+        })?;
+        Ok(Guest { container, vcpu, hpa })
+    }
+
+    /// Runs it to its end, answering what it writes to the console with its length.
+    pub fn end(&self) -> Result<(End, Run)> {
+        loop {
+            let run = self.vcpu.run().context("CKI_RUN")?;
+            let w = run.words;
+            let end = match run.exit_reason {
+                1 => {
+                    self.vcpu.answer(0, w[1]);
+                    continue;
+                }
+                5 => End::Code(w[1]),
+                7 => End::GuestFault { vector: w[0], error: w[1], address: w[3] },
+                8 => End::MonitorFault { vector: w[0], error: w[1], rip: w[2], address: w[3] },
+                other => bail!("unexpected exit {other}"),
+            };
+            return Ok((end, run));
+        }
+    }
+}
+
+/// The entry of the boot L1 that maps `offset`.
+pub fn entry_of(hpa: u64, offset: u64) -> u64 {
+    hpa + TABLES + 0x3000 + (offset >> 12) * 8
+}
+
+fn boot_tables(container: &Container, hpa: u64) {
+    let table = |n: u64| TABLES + (n << 12);
+    let link = |n: u64| hpa + table(n) | 0x63;
+    container.write_word((table(0) + 511 * 8) as usize, link(1));
+    container.write_word((table(1) + 510 * 8) as usize, link(2));
+    container.write_word(table(2) as usize, link(3));
+    for frame in 0..512 {
+        let offset = frame << 12;
+        let rights = match offset {
+            UNSEALED => READ,
+            0..0x8000 => EXECUTE,
+            TABLES..0x2_1000 => READ,
+            UNMAPPED => continue,
+            _ => WRITE,
+        };
+        container.write_word((table(3) + frame * 8) as usize, hpa + offset | rights);
+    }
+    debug_assert!(START_INFO > 0);
+}

@@ -1,0 +1,94 @@
+//! The guests of `guests.s`, by name.
+
+use cki_abi::calls::*;
+use cki_abi::handlers::*;
+use cki_abi::hypercalls::*;
+use cki_abi::layout::{GATE_CALL, GATE_IRET};
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
+use cki_abi::vcpu::VcpuInfo;
+use cki_abi::version::ABI_VERSION;
+use core::mem::offset_of;
+
+core::arch::global_asm!(
+    include_str!("guests.s"),
+    GATE_CALL = const GATE_CALL,
+    GATE_IRET = const GATE_IRET,
+    HC_SHUTDOWN = const HC_SHUTDOWN,
+    HC_YIELD = const HC_YIELD,
+    HC_CONSOLE_WRITE = const HC_CONSOLE_WRITE,
+    HC_TIMER_SET = const HC_TIMER_SET,
+    HC_IDLE = const HC_IDLE,
+    KSM_VERSION = const KSM_VERSION,
+    KSM_ENTRY_SET = const KSM_ENTRY_SET,
+    KSM_HANDLER_SET = const KSM_HANDLER_SET,
+    KSM_VCPU_INFO_SET = const KSM_VCPU_INFO_SET,
+    HANDLER_DEBUG_KERNEL = const HANDLER_DEBUG_KERNEL,
+    HANDLER_EVENT_KERNEL = const HANDLER_EVENT_KERNEL,
+    HANDLER_IRET_REFUSED = const HANDLER_IRET_REFUSED,
+    ABI_VERSION = const ABI_VERSION,
+    SEL_KERNEL_CS = const SEL_KERNEL_CS,
+    SEL_KERNEL_DS = const SEL_KERNEL_DS,
+    IRET = const offset_of!(VcpuInfo, iret),
+    EVENT = const offset_of!(VcpuInfo, event),
+    DEBUG = const offset_of!(VcpuInfo, debug),
+);
+
+macro_rules! guests {
+    ($($name:ident $start:ident $end:ident),+ $(,)?) => {
+        unsafe extern "C" {
+            $( static $start: u8; static $end: u8; )+
+        }
+
+        /// The text of a guest.
+        pub fn text(name: &str) -> Option<&'static [u8]> {
+            match name {
+                $( stringify!($name) => {
+                    // SAFETY: both are labels of guests.s in this order, in read-only data.
+                    let text = unsafe {
+                        let start = &raw const $start;
+                        core::slice::from_raw_parts(start, (&raw const $end).offset_from(start) as usize)
+                    };
+                    Some(text)
+                } )+
+                _ => None,
+            }
+        }
+    };
+}
+
+guests! {
+    shutdown guest_shutdown guest_shutdown_end,
+    version guest_version guest_version_end,
+    thousand guest_thousand guest_thousand_end,
+    loop_forever guest_loop_forever guest_loop_forever_end,
+    registers guest_registers guest_registers_end,
+    one_call guest_one_call guest_one_call_end,
+    map_page guest_map_page guest_map_page_end,
+    write_to guest_write_to guest_write_to_end,
+    read_from guest_read_from guest_read_from_end,
+    jump_to guest_jump_to guest_jump_to_end,
+    step_to guest_step_to guest_step_to_end,
+    step_call guest_step_call guest_step_call_end,
+    bad_iret guest_bad_iret guest_bad_iret_end,
+    own_exception guest_own_exception guest_own_exception_end,
+    timer guest_timer guest_timer_end,
+    cli guest_cli guest_cli_end,
+    sti guest_sti guest_sti_end,
+    hlt guest_hlt guest_hlt_end,
+    wrmsr guest_wrmsr guest_wrmsr_end,
+    rdmsr guest_rdmsr guest_rdmsr_end,
+    write_cr3 guest_write_cr3 guest_write_cr3_end,
+    read_cr3 guest_read_cr3 guest_read_cr3_end,
+    write_cr4 guest_write_cr4 guest_write_cr4_end,
+    write_dr7 guest_write_dr7 guest_write_dr7_end,
+    lidt guest_lidt guest_lidt_end,
+    lgdt guest_lgdt guest_lgdt_end,
+    ltr guest_ltr guest_ltr_end,
+    in_port guest_in_port guest_in_port_end,
+    out_port guest_out_port guest_out_port_end,
+    iretq guest_iretq guest_iretq_end,
+    int_80 guest_int_80 guest_int_80_end,
+    int_32 guest_int_32 guest_int_32_end,
+    wbinvd guest_wbinvd guest_wbinvd_end,
+    sysexit guest_sysexit guest_sysexit_end,
+}

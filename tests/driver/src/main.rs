@@ -1,0 +1,43 @@
+//! PID 1 of a machine that tests monitor and module: loads the module, runs bare-metal guests through
+//! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
+//! (0x10: all passed, 0x11: not).
+
+mod cases;
+mod device;
+mod guest;
+mod guests;
+mod machine;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+fn main() {
+    let first = std::process::id() == 1;
+    if first {
+        machine::set_up().expect("the machine is set up");
+    }
+    let filter = std::env::args().nth(1).filter(|_| !first);
+    let mut failed = 0;
+    let cases = cases::all();
+    for (name, case) in &cases {
+        if filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
+            continue;
+        }
+        println!("case {name} ...");
+        match catch_unwind(AssertUnwindSafe(case)) {
+            Ok(Ok(())) => println!("case {name} ok"),
+            Ok(Err(error)) => {
+                failed += 1;
+                println!("case {name} FAILED: {error:#}");
+            }
+            Err(_) => {
+                failed += 1;
+                println!("case {name} FAILED: panic");
+            }
+        }
+    }
+    println!("cases: {} run, {failed} failed", cases.len());
+    if first {
+        machine::end(failed == 0);
+    }
+    std::process::exit(i32::from(failed != 0));
+}
