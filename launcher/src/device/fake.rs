@@ -1,12 +1,11 @@
-//! A host module for tests: memory in a file, exits from a script.
+//! A host module for tests: a container whose memory is a file.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
 use cki_abi::start_info::Segment;
 
-use super::{Container, Counters, DeviceError, Exit, StartRequest, Vcpu};
+use super::{Container, DeviceError, StartRequest};
 
 /// What the fakes have been told, shared with the test.
 #[derive(Debug, Default)]
@@ -75,29 +74,5 @@ impl Container for FakeContainer {
     }
     fn kill(&self) {
         self.log.lock().unwrap().killed = true;
-    }
-}
-
-/// A vCPU that comes back with the exits of a script, then as if the container had ended.
-#[derive(Debug)]
-pub struct FakeVcpu {
-    /// Exits to come.
-    pub script: VecDeque<Exit>,
-    /// What happened.
-    pub log: Arc<Mutex<Log>>,
-}
-
-impl Vcpu for FakeVcpu {
-    fn run(&mut self) -> Result<Exit, DeviceError> {
-        if self.log.lock().unwrap().killed {
-            return Err(DeviceError::Ended);
-        }
-        self.script.pop_front().ok_or(DeviceError::Ended)
-    }
-    fn complete(&mut self, status: i64, value: u64) {
-        self.log.lock().unwrap().completed.push((status, value));
-    }
-    fn counters(&self) -> Counters {
-        Counters::default()
     }
 }

@@ -32,7 +32,7 @@ pub mod missing {
     pub const KERNEL: u32 = 1 << 5;
 }
 
-/// `CKI_EXIT_*`.
+/// `CKI_RUN_*`.
 pub mod exit {
     /// Signal or nothing: run again.
     pub const INTR: u32 = 0;
@@ -194,7 +194,7 @@ pub struct Run {
     pub immediate_exit: u8,
     /// 0.
     pub reserved: [u8; 3],
-    /// Out: `CKI_EXIT_*`.
+    /// Out: `CKI_RUN_*`.
     pub exit_reason: u32,
     /// In, after an exit that the guest waits for: 0 or a negated `E_*`.
     pub status: i64,

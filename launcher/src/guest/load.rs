@@ -247,7 +247,10 @@ fn whole(layout: &Layout) -> Vec<(Place, u64)> {
 }
 
 /// Maps pieces of a container's memory at their host-physical addresses.
-fn map(file: &Arc<File>, pieces: &[(Place, u64)]) -> Result<GuestMemoryMmap, DeviceError> {
+pub(crate) fn map(
+    file: &Arc<File>,
+    pieces: &[(Place, u64)],
+) -> Result<GuestMemoryMmap, DeviceError> {
     let failed = |error: &dyn std::fmt::Display| DeviceError::Map(error.to_string());
     let mut regions = Vec::with_capacity(pieces.len());
     for &(place, offset) in pieces {

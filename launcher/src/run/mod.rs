@@ -5,6 +5,8 @@
 //! [`machine::Machine`], whose devices are behind one lock that nobody holds while waiting.
 
 pub mod console;
+#[cfg(test)]
+mod guest_tests;
 pub mod machine;
 pub mod outcome;
 pub mod report;
@@ -12,5 +14,3 @@ pub mod seccomp;
 pub mod session;
 pub mod streams;
 pub mod vcpu;
-#[cfg(test)]
-mod guest_tests;

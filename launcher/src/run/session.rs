@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::os::fd::AsFd;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -138,17 +138,22 @@ impl Session {
         let request = request
             .transpose()
             .map_err(|error| SessionError::Request(error.to_string()))?;
-        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let (go, gone) = mpsc::channel::<()>();
+        let (up, is_up) = mpsc::channel::<()>();
         let (machine, mut vcpu) = (Arc::clone(&self.machine), self.vcpu);
         thread::Builder::new()
             .name("vcpu0".to_owned())
             .spawn(move || {
+                // Its own start is over: what it asks of the kernel from now on is in the filter.
+                let _ = up.send(());
                 if gone.recv().is_ok() {
                     let end = vcpu::run(&mut *vcpu, &machine);
                     machine.events().send(Event::End(end));
                 }
             })
             .map_err(host("cannot start a thread"))?;
+        // It sends before anything else, so this does not fail.
+        let _ = is_up.recv();
         confine()?;
         let mut driver = Driver {
             machine: &self.machine,
@@ -334,7 +339,10 @@ impl<R: FnOnce()> Driver<'_, R> {
     }
 
     fn check_time(&mut self) -> Step {
-        if self.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        if self
+            .deadline
+            .is_none_or(|deadline| Instant::now() < deadline)
+        {
             return None;
         }
         if let Some(ending) = self.ending {
@@ -381,13 +389,8 @@ impl<R: FnOnce()> Driver<'_, R> {
                 wanted[number] = PollFlags::POLLOUT;
             }
         }
-        // SAFETY: the eventfd is open for as long as `inbox` lives, which outlives this borrow.
-        let wake = unsafe {
-            use std::os::fd::AsRawFd;
-            BorrowedFd::borrow_raw(inbox.wake.as_raw_fd())
-        };
         let mut fds = vec![
-            PollFd::new(wake, PollFlags::POLLIN),
+            PollFd::new(inbox.wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
         // A descriptor that we wait for nothing of would still report that it was hung up.

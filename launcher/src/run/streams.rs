@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cki_session::{GuestMessage, LineBuffer, decode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::vcpu::End;
 use crate::virtio::console::PortIo;
@@ -55,7 +55,9 @@ pub struct Inbox {
 /// # Errors
 /// When no eventfd can be made.
 pub fn events() -> io::Result<(Events, Inbox)> {
-    let wake = Arc::new(EventFd::new(EFD_NONBLOCK)?);
+    let wake = Arc::new(EventFd::from_flags(
+        EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
+    )?);
     let (sender, receiver) = mpsc::channel();
     let events = Events {
         sender,
@@ -191,9 +193,11 @@ mod tests {
     use super::*;
 
     fn pipe() -> (File, File) {
-        let (read, write) = nix::unistd::pipe().unwrap();
-        let file = |fd: OwnedFd| File::from(fd);
-        (file(read), file(write))
+        let (read, write) = std::os::unix::net::UnixStream::pair().unwrap();
+        (
+            File::from(OwnedFd::from(read)),
+            File::from(OwnedFd::from(write)),
+        )
     }
 
     fn would_block(result: io::Result<usize>) -> bool {
@@ -258,10 +262,7 @@ mod tests {
         let (events, inbox) = events().unwrap();
         let mut port = ControlPort::new(events, Outgoing::default());
         assert!(port.write(b"Linux version 6.12\n").is_err());
-        assert!(matches!(
-            inbox.receiver.try_recv(),
-            Ok(Event::Protocol(_))
-        ));
+        assert!(matches!(inbox.receiver.try_recv(), Ok(Event::Protocol(_))));
     }
 
     #[test]

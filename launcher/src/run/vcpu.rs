@@ -50,9 +50,7 @@ pub fn run(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
                 offset,
                 size,
                 value,
-            } => machine
-                .mmio_write(device, offset, size, value)
-                .map(|()| 0),
+            } => machine.mmio_write(device, offset, size, value).map(|()| 0),
             Exit::Shutdown { reason, code } => return End::Shutdown { reason, code },
             Exit::Panic { hpa, length } => {
                 // What cannot be read is not said; the panic is one all the same.
