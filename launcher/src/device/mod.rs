@@ -55,19 +55,6 @@ pub trait Container: Send + Sync {
     fn kill(&self);
 }
 
-/// How often a vCPU left its container.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// For hypercalls.
-    pub hypercalls: u64,
-    /// For physical interrupts.
-    pub interrupts: u64,
-    /// For anything else.
-    pub other: u64,
-    /// Nanoseconds that it was idle.
-    pub idle_ns: u64,
-}
-
 /// A virtual processor; one thread runs it.
 pub trait Vcpu: Send {
     /// Runs the guest until it needs the launcher.
@@ -78,6 +65,4 @@ pub trait Vcpu: Send {
     /// Sets the result that the guest gets for the last exit: `status` 0 or a negated error of the
     /// ABI, and a value.
     fn complete(&mut self, status: i64, value: u64);
-    /// Counts since the start.
-    fn counters(&self) -> Counters;
 }

@@ -17,7 +17,7 @@ use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_
 use super::uapi::{
     Create, Event, Info, MODE_CKI, MODE_NONE, RUN_SIZE, Run, SEGMENTS_MAX, Start, UAPI_VERSION,
 };
-use super::{Container, Counters, DeviceError, Exit, StartRequest, Vcpu};
+use super::{Container, DeviceError, Exit, StartRequest, Vcpu};
 
 /// `CKI_IOC`.
 const IOC: u32 = 0xcb;
@@ -352,16 +352,6 @@ impl Vcpu for SystemVcpu {
         // Both offsets are inside the page.
         let _ = page.write_obj(status, std::mem::offset_of!(Run, status));
         let _ = page.write_obj(value, std::mem::offset_of!(Run, value));
-    }
-
-    fn counters(&self) -> Counters {
-        let run = self.snapshot();
-        Counters {
-            hypercalls: run.exits_hypercall,
-            interrupts: run.exits_interrupt,
-            other: run.exits_other,
-            idle_ns: run.idle_ns,
-        }
     }
 }
 

@@ -218,7 +218,7 @@ fn malformed_notes_are_refused() {
         // Overlaps the text, and lies outside of the image.
         note(b"CKI\0", NOTE_PT_RANGE, &[PHYSICAL, PHYSICAL + 0x2000]),
         note(b"CKI\0", NOTE_RO_RANGE, &[PHYSICAL - 0x1000, PHYSICAL]),
-        note(b"CKI\0", NOTE_RO_RANGE, &[0, u64::MAX & !0xfff]),
+        note(b"CKI\0", NOTE_RO_RANGE, &[0, !0xfff]),
         note(b"CKI\0", NOTE_ENTRY, &[VIRTUAL]),
         vec![1, 2, 3],
     ];

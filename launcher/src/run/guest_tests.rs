@@ -21,7 +21,7 @@ use super::outcome::{Outcome, SessionError};
 use super::session::{Io, Plan, Session};
 use super::streams::{Outgoing, events};
 use crate::device::fake::{FakeContainer, Log};
-use crate::device::{Container, Counters, DeviceError, Exit, Fault, Vcpu};
+use crate::device::{Container, DeviceError, Exit, Fault, Vcpu};
 use crate::guest::layout::Place;
 use crate::guest::load::map;
 
@@ -57,9 +57,6 @@ impl Vcpu for ThreadVcpu {
     fn complete(&mut self, status: i64, value: u64) {
         self.log.lock().unwrap().completed.push((status, value));
         let _ = self.results.send((status, value));
-    }
-    fn counters(&self) -> Counters {
-        Counters::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A read-only disk (virtio 1.2, 5.2): the application image.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 use virtio_bindings::virtio_blk::{
@@ -39,8 +39,9 @@ impl Block {
     ///
     /// # Errors
     /// When the length of the file cannot be found.
-    pub fn new(file: File, serial: &str) -> io::Result<Self> {
-        let sectors = file.metadata()?.len() / SECTOR;
+    pub fn new(mut file: File, serial: &str) -> io::Result<Self> {
+        // Unlike the length in the metadata, this is right for a block device too.
+        let sectors = file.seek(SeekFrom::End(0))? / SECTOR;
         let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
         for (to, from) in id.iter_mut().zip(serial.bytes()) {
             *to = from;
