@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use super::{Context, Error, inputs};
 use crate::cli::{Run, Runtime};
 use crate::exit::Status;
-use crate::session::{self, HostImage, Interrupt, Io, Machine, Outcome, SessionError};
+use crate::session::{self, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
 
 /// Host name of the machine.
 const HOST_NAME: &str = "cki";
@@ -48,7 +48,8 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     };
     tracing::debug!(?preparation, "prepared");
     let host = HostImage::load(&outputs["cki-host"].out)?;
-    let machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
+    let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
+    machine.tsc_khz = Some(tsc::frequency_khz());
     Ok((machine, preparation))
 }
 
@@ -72,7 +73,8 @@ pub fn request(args: &Run) -> Result<cki_session::Run, SessionError> {
 
 pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
     let request = request(args)?;
-    let (machine, _) = prepare(context, args)?;
+    let (mut machine, _) = prepare(context, args)?;
+    machine.loud = context.global.verbose;
     let io = Io {
         stdin: Box::new(std::io::stdin()),
         stdout: Box::new(std::io::stdout()),

@@ -12,6 +12,11 @@ use crate::units::MemoryMib;
 /// Version of `boot.json` that we read.
 const BOOT_VERSION: u32 = 1;
 
+/// Where the devices are: bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and
+/// leaves them out of the MP table, so that Linux would wait for them at a PIC that nobody listens to.
+const BLOCK_BUS: &str = "virtio-mmio-bus.7";
+const SERIAL_BUS: &str = "virtio-mmio-bus.2";
+
 /// What `cki-host` gives to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostImage {
@@ -73,6 +78,10 @@ pub struct Machine {
     pub memory: MemoryMib,
     /// Its processors, at least 1.
     pub cpus: u32,
+    /// Have the kernel say on its console what it does, not only what goes wrong.
+    pub loud: bool,
+    /// What to tell the kernel of its time stamp counter's frequency, in kHz. None leaves it to find out.
+    pub tsc_khz: Option<u64>,
     /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
     pub icount: bool,
     /// More arguments for QEMU.
@@ -139,6 +148,8 @@ impl Machine {
             app,
             memory,
             cpus,
+            loud: false,
+            tsc_khz: None,
             icount: false,
             extra: Vec::new(),
         }
@@ -154,7 +165,11 @@ impl Machine {
             .args(["-cpu", "max"])
             .args(["-accel", self.accelerator()])
             .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
-            .args(["-smp".to_owned(), self.cpus.to_string()])
+            // One processor a socket: SeaBIOS puts only the first of each into the MP table.
+            .args([
+                "-smp".to_owned(),
+                format!("{0},sockets={0},cores=1,threads=1", self.cpus),
+            ])
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -173,7 +188,7 @@ impl Machine {
             .arg(&self.host.kernel)
             .arg("-initrd")
             .arg(&self.host.initrd)
-            .args(["-append", &self.host.cmdline])
+            .args(["-append", &self.cmdline()])
             .arg("-drive")
             .arg(format!(
                 "id=app,file={},format=raw,if=none,readonly=on",
@@ -182,11 +197,14 @@ impl Machine {
             .args([
                 "-device".to_owned(),
                 format!(
-                    "virtio-blk-device,drive=app,serial={}",
+                    "virtio-blk-device,bus={BLOCK_BUS},drive=app,serial={}",
                     cki_session::APP_SERIAL
                 ),
             ])
-            .args(["-device", "virtio-serial-device"]);
+            .args([
+                "-device".to_owned(),
+                format!("virtio-serial-device,bus={SERIAL_BUS}"),
+            ]);
         for channel in Channel::ALL {
             let (id, port) = channel.names();
             command = command.args([
@@ -210,6 +228,17 @@ impl Machine {
                 ),
             ])
             .args(self.extra.iter().cloned())
+    }
+
+    fn cmdline(&self) -> String {
+        let words = self.host.cmdline.split(' ');
+        let kept = words.filter(|word| !(self.loud && *word == "quiet"));
+        let mut cmdline = kept.collect::<Vec<_>>().join(" ");
+        // With counted instructions the counter does not run at the machine's rate.
+        if let (Some(khz), false) = (self.tsc_khz, self.icount) {
+            cmdline.push_str(&format!(" tsc_early_khz={khz}"));
+        }
+        cmdline
     }
 
     const fn accelerator(&self) -> &'static str {
@@ -249,11 +278,13 @@ mod tests {
     fn the_command_line_is_this() {
         let words = machine().command().argv();
         let expected = "/nix/store/q/bin/qemu-system-x86_64 \
-            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M -smp 2 \
+            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M \
+            -smp 2,sockets=2,cores=1,threads=1 \
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
             -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
-            -device virtio-blk-device,drive=app,serial=cki-app -device virtio-serial-device \
+            -device virtio-blk-device,bus=virtio-mmio-bus.7,drive=app,serial=cki-app \
+            -device virtio-serial-device,bus=virtio-mmio-bus.2 \
             -chardev socket,id=control,fd=3 -device virtserialport,chardev=control,name=org.cki.control \
             -chardev socket,id=stdin,fd=4 -device virtserialport,chardev=stdin,name=org.cki.stdin \
             -chardev socket,id=stdout,fd=5 -device virtserialport,chardev=stdout,name=org.cki.stdout \
@@ -265,6 +296,28 @@ mod tests {
             .map(|word| word.replace("CMDLINE", "console=ttyS0 quiet"))
             .collect();
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_loud_machine_is_not_told_to_be_quiet() {
+        let words = Machine {
+            loud: true,
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"console=ttyS0".to_owned()), "{words:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_told_how_fast_its_time_stamp_counter_runs() {
+        let words = Machine {
+            tsc_khz: Some(2_600_000),
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"console=ttyS0 quiet tsc_early_khz=2600000".to_owned()));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::frame::{Class, Frame};
+use crate::frame::{Class, Frame, Word};
 use crate::refusal::Refusal;
+use crate::scan::Edges;
 
 const CLASS_MASK: u64 = 7;
 const SEALED_SHIFT: u32 = 16;
@@ -42,13 +43,14 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    /// The one class of all frames of `count` chunks (at least 1) from `frame` on, and whether all
-    /// are sealed; `None` if they are of several classes (I2, XSA-148).
+    /// What holds for all frames of `count` chunks (at least 1) from `frame` on, as the word of
+    /// one frame: their class, and whether they are sealed (without edges). `None` if they are of several
+    /// classes (I2, XSA-148).
     ///
     /// # Errors
     ///
     /// [`Refusal::Monitor`] if the storage is too short, which [`crate::Monitor::new`] excludes.
-    pub fn common(&self, frame: Frame, count: usize) -> Result<Option<(Class, bool)>, Refusal> {
+    pub fn common(&self, frame: Frame, count: usize) -> Result<Option<Word>, Refusal> {
         let first = frame.index() >> FRAMES_SHIFT;
         let words = self.0.get(first..first + count).ok_or(Refusal::Monitor)?;
         let mut common = None;
@@ -63,6 +65,9 @@ impl<'a> Chunks<'a> {
             }
             sealed &= word >> SEALED_SHIFT == 1 << FRAMES_SHIFT;
         }
-        Ok(common.map(|class| (class, sealed)))
+        Ok(common.map(|class| match class {
+            Class::Exec if sealed => Word::sealed(Edges::default()),
+            class => Word::fresh(class),
+        }))
     }
 }

@@ -29,12 +29,6 @@ pub const NO_EXECUTE: u64 = 1 << 63;
 /// Host-physical address, bits 12 to 51. What exceeds the CPU's MAXPHYADDR lies in no segment.
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// The protection key in a leaf.
-#[must_use]
-pub const fn key(value: u64) -> u64 {
-    (value & KEY) >> 59
-}
-
 /// Whether a present entry at `level` (1 to 4) refers to a table rather than mapping memory.
 #[must_use]
 pub const fn is_link(level: u8, value: u64) -> bool {

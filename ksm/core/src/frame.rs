@@ -115,12 +115,14 @@ impl Kind {
 
     /// 1 to 4.
     #[must_use]
+    #[inline]
     pub const fn level(self) -> u8 {
         self.0 & 7
     }
 
     /// Whether it serves slots 0 to 255. False for a root, which serves both halves.
     #[must_use]
+    #[inline]
     pub const fn is_user(self) -> bool {
         self.0 & KIND_USER != 0
     }
@@ -181,8 +183,23 @@ impl Word {
         Class::from_abi(self.0 & CLASS_MASK)
     }
 
+    /// Whether the guest may write the frame.
+    #[must_use]
+    #[inline]
+    pub const fn is_data(self) -> bool {
+        self.0 & CLASS_MASK == CLASS_DATA
+    }
+
+    /// Whether the frame may be executed at CPL 0.
+    #[must_use]
+    #[inline]
+    pub const fn is_sealed(self) -> bool {
+        self.0 & (CLASS_MASK | SEALED) == CLASS_EXEC | SEALED
+    }
+
     /// The table that the frame is.
     #[must_use]
+    #[inline]
     pub const fn kind(self) -> Option<Kind> {
         let kind = (self.0 & KIND_MASK) >> KIND_SHIFT;
         if self.0 & CLASS_MASK != CLASS_PT || kind == 0 {
@@ -209,7 +226,7 @@ impl Word {
         self.0 >> REFERENCES_SHIFT
     }
 
-    /// For a table: how many of its entries refer to tables, 0 to 511.
+    /// For a table: how many of its entries refer to tables, 0 to 512.
     #[must_use]
     pub const fn links(self) -> u64 {
         (self.0 & LINKS_MASK) >> LINKS_SHIFT
@@ -218,7 +235,7 @@ impl Word {
     /// For an Exec frame: what is known of its edges once it is sealed.
     #[must_use]
     pub const fn edges(self) -> Option<Edges> {
-        if self.0 & (CLASS_MASK | SEALED) == CLASS_EXEC | SEALED {
+        if self.is_sealed() {
             Some(Edges::from_bits(
                 ((self.0 & EDGES_MASK) >> EDGES_SHIFT) as u8,
             ))
@@ -273,6 +290,7 @@ impl<'a> Frames<'a> {
     ///
     /// [`Refusal::Monitor`] if the storage is shorter than the segments, which
     /// [`crate::Monitor::new`] excludes.
+    #[inline]
     pub fn word(&self, frame: Frame) -> Result<Word, Refusal> {
         self.0
             .get(frame.index())

@@ -8,8 +8,9 @@ macro_rules! refusals {
     ($( $(#[doc = $doc:literal])+ $name:ident = $code:ident: $message:literal; )+) => {
         /// A rule that a call would have broken. `docs/threat-model.md` names the invariants.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u64)]
         pub enum Refusal {
-            $( $(#[doc = $doc])+ $name, )+
+            $( $(#[doc = $doc])+ $name = $code, )+
         }
 
         impl Refusal {
@@ -19,9 +20,7 @@ macro_rules! refusals {
             /// The ABI's number (`E_*`, positive).
             #[must_use]
             pub const fn code(self) -> u64 {
-                match self {
-                    $( Refusal::$name => $code, )+
-                }
+                self as u64
             }
         }
 
@@ -70,6 +69,8 @@ refusals! {
     Address = E_ADDRESS: "not an address the guest may be entered at";
     /// Not now.
     State = E_STATE: "not in this state of the vCPU";
+    /// The module's answer to a hypercall; the core never gives it.
+    Host = E_HOST: "the host failed or denied the hypercall";
     /// Bookkeeping contradicts itself: a defect of the monitor. The shell ends the container.
     Monitor = E_MONITOR: "the monitor's state is inconsistent";
 }

@@ -9,7 +9,7 @@ use cki_abi::calls::arguments::ENTRY_CLEARABLE;
 use cki_abi::layout::SLOT_MONITOR;
 use cki_abi::limits::{BATCH_MAX, FRAME_SIZE};
 
-use crate::entry::{ADDRESS, is_link};
+use crate::entry::{ADDRESS, PRESENT, is_link};
 use crate::frame::{Class, Frame, Kind};
 use crate::memory::{PhysMem, Scratch, WORDS};
 use crate::monitor::Monitor;
@@ -40,7 +40,9 @@ impl<M: PhysMem> Monitor<'_, M> {
         let place = self.place(entry_hpa)?;
         if place.kind.level() == 1 {
             // Leaves are not counted: nothing to give up, so no need to know what was there.
-            self.judge(place.kind, place.index, value)?;
+            if value & PRESENT != 0 {
+                self.judge_page(place.kind.is_user(), value)?;
+            }
             self.memory.store(place.table, place.index, value);
             return Ok(());
         }
@@ -154,7 +156,7 @@ impl<M: PhysMem> Monitor<'_, M> {
     }
 
     /// The entry at an address that the guest claims to be one.
-    #[inline]
+    #[inline(always)]
     fn place(&self, entry_hpa: u64) -> Result<Place, Refusal> {
         if entry_hpa % 8 != 0 {
             return Err(Refusal::Argument);
@@ -168,6 +170,7 @@ impl<M: PhysMem> Monitor<'_, M> {
         Ok(Place { table, index, kind })
     }
 
+    #[inline(never)]
     fn replace(&mut self, place: Place, value: u64) -> Result<u64, Refusal> {
         let gained = self.gain(place, value)?;
         let old = self.memory.swap(place.table, place.index, value);
