@@ -1,0 +1,35 @@
+# The launcher: static, so that it runs in the host image and on any Linux.
+{ lib, rustPlatform, rustSource }:
+
+# ksm/core is a dependency of the tests only, but Cargo wants to see its manifest.
+let workspace = rustSource [ "launcher" "abi" "abi/session" "ksm/core" ]; in
+rustPlatform.buildRustPackage {
+  pname = "cki-launcher";
+  version = "0.1.0";
+  inherit (workspace) src postPatch;
+  cargoLock.lockFile = ../Cargo.lock;
+  buildAndTestSubdir = "launcher";
+  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
+  # Named although it is this machine's: only then are macros, which rustc loads, not made static.
+  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+  # The tests want kmod's header and set seccomp filters; `cki-build check` runs them outside.
+  doCheck = false;
+
+  installPhase = ''
+    cki=$out/bin/cki
+    mkdir -p $out/bin $out/share/man/man1 $out/share/bash-completion/completions \
+      $out/share/zsh/site-functions $out/share/fish/vendor_completions.d
+    cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki" -type f)" $cki
+    strip --strip-all $cki
+    $cki man --out $out/share/man/man1
+    $cki completions bash > $out/share/bash-completion/completions/cki
+    $cki completions zsh > $out/share/zsh/site-functions/_cki
+    $cki completions fish > $out/share/fish/vendor_completions.d/cki.fish
+  '';
+
+  meta = {
+    description = "Runs programs in CKI containers";
+    license = lib.licenses.gpl2Only;
+    mainProgram = "cki";
+  };
+}

@@ -1,0 +1,101 @@
+//! A look at the application image before it is given to a guest.
+//!
+//! The guest's kernel judges the image for itself; this only turns "cannot mount" in there into a
+//! sentence out here, for the two mistakes that people make: another file, and half a file.
+
+/// Where the superblock is (Linux `fs/erofs/erofs_fs.h`).
+const SUPERBLOCK: u64 = 1024;
+/// Bytes of it that are looked at.
+const LENGTH: usize = 40;
+const MAGIC: u32 = 0xe0f5_e1e2;
+
+/// Why a file is no root image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Too short or without the magic number.
+    #[error("no EROFS image")]
+    Foreign,
+    /// Shorter than the file system in it.
+    #[error("truncated: the file system in it has {expected} bytes, the file has {actual}")]
+    Truncated {
+        /// Bytes of the file system.
+        expected: u64,
+        /// Bytes of the file.
+        actual: u64,
+    },
+}
+
+/// Judges an image of `length` bytes by its first bytes (at least 1064 where there are as many).
+///
+/// # Errors
+/// [`ImageError`].
+pub fn check(start: &[u8], length: u64) -> Result<(), ImageError> {
+    let superblock = start
+        .get(SUPERBLOCK as usize..)
+        .and_then(|rest| rest.get(..LENGTH))
+        .ok_or(ImageError::Foreign)?;
+    let word = |at: usize| {
+        superblock[at..at + 4]
+            .iter()
+            .rev()
+            .fold(0u32, |value, &byte| value << 8 | u32::from(byte))
+    };
+    let bits = superblock[12];
+    // Blocks of 512 bytes to 64 KiB.
+    if word(0) != MAGIC || !(9..=16).contains(&bits) {
+        return Err(ImageError::Foreign);
+    }
+    let expected = u64::from(word(36)) << bits;
+    if expected > length {
+        return Err(ImageError::Truncated {
+            expected,
+            actual: length,
+        });
+    }
+    Ok(())
+}
+
+/// Bytes that [`check`] wants to see.
+pub const START: usize = SUPERBLOCK as usize + LENGTH;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(blocks: u32) -> Vec<u8> {
+        let mut start = vec![0; START];
+        start[1024..1028].copy_from_slice(&MAGIC.to_le_bytes());
+        start[1024 + 12] = 12;
+        start[1024 + 36..1024 + 40].copy_from_slice(&blocks.to_le_bytes());
+        start
+    }
+
+    #[test]
+    fn a_whole_image_passes() {
+        assert!(check(&image(3), 3 * 4096).is_ok());
+    }
+
+    #[test]
+    fn half_an_image_is_called_truncated() {
+        let error = check(&image(3), 3 * 4096 - 1).unwrap_err();
+        assert!(matches!(
+            error,
+            ImageError::Truncated {
+                expected: 12288,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn another_file_is_called_foreign() {
+        assert!(matches!(check(&[], 0), Err(ImageError::Foreign)));
+        assert!(matches!(
+            check(&[0; START], 1 << 20),
+            Err(ImageError::Foreign)
+        ));
+        let mut odd = image(1);
+        odd[1024 + 12] = 40;
+        assert!(matches!(check(&odd, 1 << 20), Err(ImageError::Foreign)));
+    }
+}

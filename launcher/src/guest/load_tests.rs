@@ -1,0 +1,164 @@
+//! Loading into a container whose memory is a file.
+
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use cki_abi::calls::arguments::TABLE_L4;
+use vm_memory::GuestMemoryBackend;
+
+use super::*;
+use crate::device::fake::FakeContainer;
+use crate::guest::kernel::tests::{DIRECT_MAP, Elf, PHYSICAL, VIRTUAL};
+
+const MIB: u64 = 1 << 20;
+const BASE: u64 = 0x400 * MIB;
+const SECOND: u64 = 0x900 * MIB;
+
+fn input(bytes: &[u8]) -> Input {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Input {
+        path: PathBuf::from("input"),
+        file,
+    }
+}
+
+fn boot() -> Boot {
+    Boot {
+        kernel: input(&Elf::linux_like().bytes()),
+        initrd: Some(input(b"the ramdisk")),
+        command_line: "quiet cki.mode=session".to_owned(),
+        devices: 2,
+        pool: Some(4 * MIB),
+    }
+}
+
+fn container() -> FakeContainer {
+    FakeContainer::new(&[(BASE, 16 * MIB), (SECOND, 4 * MIB)])
+}
+
+#[test]
+fn image_ramdisk_and_tables_are_where_the_start_info_says() {
+    let container = container();
+    load(&container, &boot()).unwrap();
+    let log = container.log.lock().unwrap();
+    let request = &log.starts[0];
+    let info = &request.info;
+    let read = |hpa: u64, length: usize| {
+        let offset = if hpa >= SECOND {
+            hpa - SECOND + 16 * MIB
+        } else {
+            hpa - BASE
+        };
+        let mut bytes = vec![0; length];
+        container
+            .memory()
+            .read_exact_at(&mut bytes, offset)
+            .unwrap();
+        bytes
+    };
+    assert_eq!(info.image_hpa, BASE);
+    assert_eq!(info.phys_base, BASE.wrapping_sub(PHYSICAL));
+    assert_eq!(info.image_size, 0x41_3000);
+    assert_eq!(read(BASE + 0x200, 1), [0xf4]);
+    assert_eq!(read(BASE + 0x40_2344, 2), [7, 0]);
+    assert_eq!(read(BASE + 0x41_0000, 1), [9]);
+    assert_eq!(info.initrd_hpa, SECOND + 4 * MIB - FRAME);
+    assert_eq!(info.initrd_size, 11);
+    assert_eq!(read(info.initrd_hpa, 12), b"the ramdisk\0");
+    assert_eq!(info.direct_map, DIRECT_MAP);
+    assert_eq!(info.device_count, 2);
+    assert_eq!(&info.command_line[..23], b"quiet cki.mode=session\0");
+    assert_eq!(info.segment_count, 2);
+    assert_eq!(info.segments[1].base, SECOND);
+    assert_eq!(info.class_count, 4);
+    assert_eq!(info.boot_root_hpa, request.root_hpa);
+    assert_eq!(info.boot_tables_hpa, request.root_hpa);
+    assert_eq!(info.boot_tables_size, request.tables.len() as u64 * FRAME);
+    assert_eq!(request.entry, VIRTUAL + 0x200);
+    // The root's entry for the image is present.
+    let root = read(request.root_hpa, 4096);
+    assert_eq!(root[511 * 8] & 1, 1);
+    assert_eq!(u64::from(request.tables.last().unwrap().kind), TABLE_L4);
+}
+
+#[test]
+fn all_text_is_sealed_and_only_text() {
+    let container = container();
+    load(&container, &boot()).unwrap();
+    let log = container.log.lock().unwrap();
+    let seals: Vec<(u64, u64)> = log.starts[0]
+        .seals
+        .iter()
+        .map(|seal| (seal.hpa, seal.frames))
+        .collect();
+    assert_eq!(seals, [(BASE, 0x300)]);
+}
+
+#[test]
+fn after_the_start_only_data_can_be_reached() {
+    let container = container();
+    let memory = load(&container, &boot()).unwrap();
+    let classes = container.log.lock().unwrap().starts[0].classes.clone();
+    for class in classes {
+        assert!(!memory.address_in_range(GuestAddress(class.hpa)));
+        assert!(!memory.address_in_range(GuestAddress(class.hpa + class.size - 1)));
+    }
+    assert!(memory.address_in_range(GuestAddress(BASE + 0x40_5000)));
+    // It is the container's memory, at the right offset.
+    memory.write_obj(0x5au8, GuestAddress(SECOND + 17)).unwrap();
+    let mut byte = [0];
+    let file = container.memory();
+    file.read_exact_at(&mut byte, 16 * MIB + 17).unwrap();
+    assert_eq!(byte, [0x5a]);
+}
+
+#[test]
+fn bad_input_is_refused_before_the_start() {
+    let refused = |change: &dyn Fn(&mut Boot)| {
+        let container = container();
+        let mut boot = boot();
+        change(&mut boot);
+        let error = load(&container, &boot).unwrap_err();
+        assert!(container.log.lock().unwrap().starts.is_empty());
+        error
+    };
+    assert!(matches!(
+        refused(&|boot| boot.initrd = Some(input(b""))),
+        LoadError::Empty(_)
+    ));
+    assert!(matches!(
+        refused(&|boot| boot.kernel = input(b"#!/bin/sh\n")),
+        LoadError::Kernel { .. }
+    ));
+    assert!(matches!(
+        refused(&|boot| boot.command_line = "x".repeat(2048)),
+        LoadError::CommandLine(2048)
+    ));
+    assert!(matches!(
+        refused(&|boot| boot.command_line = "a\0b".to_owned()),
+        LoadError::CommandLineZero
+    ));
+    assert!(matches!(
+        refused(&|boot| boot.pool = Some(32 * MIB)),
+        LoadError::Layout(LayoutError::TooSmall { .. })
+    ));
+}
+
+#[test]
+fn a_refusal_of_the_monitor_is_told() {
+    let mut container = container();
+    container.refuse = true;
+    let error = load(&container, &boot()).unwrap_err();
+    assert!(error.to_string().contains("E_GADGET"), "{error}");
+}
+
+#[test]
+fn the_longest_command_line_ends_with_a_zero() {
+    let container = container();
+    let mut boot = boot();
+    boot.command_line = "x".repeat(2047);
+    load(&container, &boot).unwrap();
+    let log = container.log.lock().unwrap();
+    assert_eq!(log.starts[0].info.command_line[2046..], [b'x', 0]);
+}

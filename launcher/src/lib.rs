@@ -1,0 +1,15 @@
+//! The launcher of CKI containers: a small virtual machine monitor on `/dev/cki`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`device`] | the host module's interface; the only `unsafe` |
+//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function |
+//! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory |
+//! | [`run`] | the vCPU's loop, the streams, the session with init |
+//! | [`names`] | names of the ABI's numbers, for messages |
+
+pub mod device;
+pub mod guest;
+pub mod names;
+pub mod run;
+pub mod virtio;

@@ -1,0 +1,69 @@
+//! Names of the ABI's numbers, from the ABI's own tables.
+
+use cki_abi::header::Group;
+use cki_abi::{calls, errors, hypercalls};
+
+fn find(group: &Group, value: u64, skip: &[&str]) -> Option<&'static str> {
+    group
+        .constants
+        .iter()
+        .find(|constant| constant.value == value && !skip.contains(&constant.name))
+        .map(|constant| constant.name)
+}
+
+/// `E_*` for an error, positive.
+#[must_use]
+pub fn error(number: u64) -> String {
+    find(&errors::GROUP, number, &[]).map_or_else(|| format!("error {number}"), str::to_owned)
+}
+
+/// `KSM_*` or `HC_*` for a call.
+#[must_use]
+pub fn call(number: u64) -> String {
+    find(&calls::GROUP, number, &["KSM_CALLS"])
+        .or_else(|| find(&hypercalls::GROUP, number, &["HC_BASE", "HC_END"]))
+        .map_or_else(|| format!("call {number:#x}"), str::to_owned)
+}
+
+/// Mnemonic of an exception (Intel SDM Vol. 3A table 6-1).
+#[must_use]
+pub fn exception(vector: u64) -> String {
+    let name = match vector {
+        0 => "#DE",
+        1 => "#DB",
+        2 => "NMI",
+        3 => "#BP",
+        4 => "#OF",
+        5 => "#BR",
+        6 => "#UD",
+        7 => "#NM",
+        8 => "#DF",
+        10 => "#TS",
+        11 => "#NP",
+        12 => "#SS",
+        13 => "#GP",
+        14 => "#PF",
+        16 => "#MF",
+        17 => "#AC",
+        18 => "#MC",
+        19 => "#XM",
+        21 => "#CP",
+        _ => return format!("exception {vector}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_names_of_the_abi() {
+        assert_eq!(error(errors::E_CLASS), "E_CLASS");
+        assert_eq!(error(999), "error 999");
+        assert_eq!(call(calls::KSM_ENTRY_SET), "KSM_ENTRY_SET");
+        assert_eq!(call(hypercalls::HC_CONSOLE_WRITE), "HC_CONSOLE_WRITE");
+        assert_eq!(call(calls::KSM_CALLS), "call 0x11");
+        assert_eq!(exception(13), "#GP");
+    }
+}

@@ -1,0 +1,97 @@
+//! Sentences about containers that ended badly.
+
+use std::fmt::Write;
+
+use cki_abi::hypercalls::arguments::{SHUTDOWN_PANIC, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
+
+use super::vcpu::End;
+use crate::device::Fault;
+use crate::names;
+
+/// How a container ended, as the end of "the container ...".
+#[must_use]
+pub fn describe(end: &End) -> String {
+    match end {
+        End::Killed => "was killed".to_owned(),
+        End::Shutdown { reason, code } => match *reason {
+            SHUTDOWN_POWEROFF => format!("switched itself off (code {code})"),
+            SHUTDOWN_REBOOT => "asked for a restart".to_owned(),
+            SHUTDOWN_PANIC => "ended: its kernel panicked".to_owned(),
+            other => format!("ended for a reason unknown here ({other}, code {code})"),
+        },
+        End::Panic => "ended: its kernel panicked".to_owned(),
+        End::GuestFault(fault) => format!(
+            "ended: its kernel met an exception that it has no handler for: {}",
+            describe_fault(fault)
+        ),
+        End::MonitorFault(fault) => format!(
+            "was ended by the monitor, which found itself inconsistent: {}",
+            describe_fault(fault)
+        ),
+        End::Unknown(reason) => {
+            format!("came back for reason {reason}, which this launcher does not know")
+        }
+        End::Failed(error) => format!("cannot go on: {error}"),
+    }
+}
+
+fn describe_fault(fault: &Fault) -> String {
+    let mut text = format!(
+        "{} (error code {:#x}) at {:#x}",
+        names::exception(fault.vector),
+        fault.error_code,
+        fault.rip
+    );
+    // The writes cannot fail: it is a String.
+    if fault.vector == 14 {
+        let _ = write!(text, ", address {:#x}", fault.cr2);
+    }
+    let _ = write!(text, ", stack {:#x}", fault.rsp);
+    if fault.refusal_count != 0 {
+        let [a, b, c, d] = fault.refusal_arguments;
+        let _ = write!(
+            text,
+            "; the monitor had refused {} calls, the last {}({a:#x}, {b:#x}, {c:#x}, {d:#x}) from {:#x} with {}",
+            fault.refusal_count,
+            names::call(fault.refusal_call),
+            fault.refusal_rip,
+            names::error(fault.refusal_error)
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_with_the_refusal_before_it() {
+        let fault = Fault {
+            vector: 14,
+            error_code: 3,
+            rip: 0xffff_ffff_8100_1234,
+            cr2: 0x40,
+            refusal_count: 2,
+            refusal_call: cki_abi::calls::KSM_ENTRY_SET,
+            refusal_error: cki_abi::errors::E_CLASS,
+            ..Fault::default()
+        };
+        let text = describe(&End::GuestFault(fault));
+        for part in [
+            "#PF",
+            "0xffffffff81001234",
+            "address 0x40",
+            "KSM_ENTRY_SET",
+            "E_CLASS",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_without_refusals_names_none() {
+        let text = describe(&End::MonitorFault(Fault::default()));
+        assert!(!text.contains("refused"), "{text}");
+    }
+}

@@ -1,0 +1,69 @@
+//! The loop of a vCPU's thread.
+
+use super::machine::{Machine, Refused};
+use crate::device::{DeviceError, Exit, Fault, Vcpu};
+
+/// Why a vCPU does not run any more.
+#[derive(Debug)]
+pub enum End {
+    /// We killed the container.
+    Killed,
+    /// The guest ended by itself.
+    Shutdown {
+        /// `SHUTDOWN_*`.
+        reason: u64,
+        /// The guest's own.
+        code: u64,
+    },
+    /// The guest kernel panicked; its last words are on the console.
+    Panic,
+    /// The guest met an exception without a handler.
+    GuestFault(Fault),
+    /// The monitor ended the container.
+    MonitorFault(Fault),
+    /// The module said something that this launcher does not know.
+    Unknown(u32),
+    /// The module failed.
+    Failed(DeviceError),
+}
+
+/// Runs the guest until it ends, serving its exits.
+pub fn run(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
+    loop {
+        let exit = match vcpu.run() {
+            Ok(exit) => exit,
+            Err(DeviceError::Ended) => return End::Killed,
+            Err(DeviceError::Interrupted) => continue,
+            Err(error) => return End::Failed(error),
+        };
+        let result: Result<u64, Refused> = match exit {
+            Exit::Interrupted => continue,
+            Exit::ConsoleWrite { hpa, length } => machine.console_write(hpa, length),
+            Exit::ConsoleRead { hpa, length } => machine.console_read(hpa, length),
+            Exit::MmioRead {
+                device,
+                offset,
+                size,
+            } => machine.mmio_read(device, offset, size),
+            Exit::MmioWrite {
+                device,
+                offset,
+                size,
+                value,
+            } => machine.mmio_write(device, offset, size, value).map(|()| 0),
+            Exit::Shutdown { reason, code } => return End::Shutdown { reason, code },
+            Exit::Panic { hpa, length } => {
+                // What cannot be read is not said; the panic is one all the same.
+                let _ = machine.console_write(hpa, length);
+                return End::Panic;
+            }
+            Exit::GuestFault(fault) => return End::GuestFault(fault),
+            Exit::MonitorFault(fault) => return End::MonitorFault(fault),
+            Exit::Unknown(reason) => return End::Unknown(reason),
+        };
+        match result {
+            Ok(value) => vcpu.complete(0, value),
+            Err(status) => vcpu.complete(status, 0),
+        }
+    }
+}

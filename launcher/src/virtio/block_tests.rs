@@ -1,0 +1,211 @@
+//! Requests to the disk, well-formed and hostile.
+
+use proptest::prelude::*;
+use virtio_bindings::virtio_mmio as reg;
+
+use super::*;
+use crate::virtio::testing::{Driver, NEXT, WRITE};
+
+const HEADER_AT: u64 = 0x80_0000;
+const STATUS_AT: u64 = 0x80_1000;
+const DATA_AT: u64 = 0x90_0000;
+const SECTORS: u64 = 64;
+
+fn contents() -> Vec<u8> {
+    (0..SECTORS * SECTOR).map(|n| (n / 7 % 251) as u8).collect()
+}
+
+fn disk() -> Driver<Block> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&contents()).unwrap();
+    // Half a sector more does not count.
+    file.write_all(&[1; 256]).unwrap();
+    Driver::new(Block::new(file, "cki-app").unwrap())
+}
+
+fn header(kind: u32, sector: u64) -> Vec<u8> {
+    let mut bytes = kind.to_le_bytes().to_vec();
+    bytes.extend([0; 4]);
+    bytes.extend(sector.to_le_bytes());
+    bytes
+}
+
+/// Sends a request with data buffers of these lengths; its status and the length of the used buffer.
+fn request(driver: &mut Driver<Block>, kind: u32, sector: u64, data: &[u32]) -> (u8, u32) {
+    driver.put(HEADER_AT, &header(kind, sector));
+    driver.put(STATUS_AT, &[0xee]);
+    let mut chain = vec![(HEADER_AT, 16, 0)];
+    let mut at = DATA_AT;
+    for &length in data {
+        let flags = if kind == VIRTIO_BLK_T_OUT { 0 } else { WRITE };
+        chain.push((at, length, flags));
+        at += u64::from(length);
+    }
+    chain.push((STATUS_AT, 1, WRITE));
+    let head = driver.offer(0, &chain);
+    driver.notify(0);
+    let used = driver.used(0);
+    assert_eq!(used.len(), 1);
+    assert_eq!(used[0].0, u32::from(head));
+    (driver.bytes(STATUS_AT, 1)[0], used[0].1)
+}
+
+#[test]
+fn sectors_are_read_into_several_buffers() {
+    let mut driver = disk();
+    let (status, length) = request(&mut driver, VIRTIO_BLK_T_IN, 3, &[100, 412, 1024]);
+    assert_eq!((status, length), (0, 1537));
+    assert_eq!(driver.bytes(DATA_AT, 1536), contents()[3 * 512..6 * 512]);
+    assert!(driver.transport.take_interrupt());
+}
+
+#[test]
+fn a_request_larger_than_a_piece_is_read_whole() {
+    let mut file = tempfile::tempfile().unwrap();
+    let large: Vec<u8> = (0..300 * 1024u32).map(|n| (n % 253) as u8).collect();
+    file.write_all(&large).unwrap();
+    let mut driver = Driver::new(Block::new(file, "x").unwrap());
+    let (status, _) = request(&mut driver, VIRTIO_BLK_T_IN, 0, &[200 * 1024, 100 * 1024]);
+    assert_eq!(status, 0);
+    assert_eq!(driver.bytes(DATA_AT, large.len()), large);
+}
+
+#[test]
+fn the_configuration_tells_whole_sectors() {
+    let driver = disk();
+    assert_eq!(driver.transport.read(0x100, 8), Ok(SECTORS));
+    assert_eq!(driver.transport.read(0x100 + 12, 4), Ok(126));
+    assert_eq!(driver.transport.read(0x100 + 20, 4), Ok(512));
+}
+
+#[test]
+fn the_serial_number_is_given() {
+    let mut driver = disk();
+    let (status, length) = request(&mut driver, VIRTIO_BLK_T_GET_ID, 0, &[20]);
+    assert_eq!((status, length), (0, 21));
+    assert_eq!(&driver.bytes(DATA_AT, 8), b"cki-app\0");
+}
+
+#[test]
+fn reads_beyond_the_end_and_of_part_sectors_fail() {
+    let mut driver = disk();
+    for (sector, length) in [
+        (SECTORS, 512),
+        (SECTORS - 1, 1024),
+        (u64::MAX, 512),
+        (u64::MAX / 512, 1024),
+        (0, 100),
+    ] {
+        let (status, written) = request(&mut driver, VIRTIO_BLK_T_IN, sector, &[length]);
+        assert_eq!((status, written), (VIRTIO_BLK_S_IOERR as u8, 1));
+    }
+}
+
+#[test]
+fn writes_and_unknown_requests_are_refused() {
+    let mut driver = disk();
+    driver.put(DATA_AT, &[0xff; 512]);
+    let (status, _) = request(&mut driver, VIRTIO_BLK_T_OUT, 0, &[512]);
+    assert_eq!(status, VIRTIO_BLK_S_IOERR as u8);
+    let (status, _) = request(&mut driver, 4, 0, &[]);
+    assert_eq!(status, VIRTIO_BLK_S_UNSUPP as u8);
+    let (status, _) = request(&mut driver, 11, 0, &[512]);
+    assert_eq!(status, VIRTIO_BLK_S_UNSUPP as u8);
+    let (_, _) = request(&mut driver, VIRTIO_BLK_T_IN, 0, &[512]);
+    assert_eq!(driver.bytes(DATA_AT, 512), contents()[..512]);
+}
+
+#[test]
+fn an_image_that_shrinks_gives_errors_not_zeroes() {
+    let mut driver = disk();
+    driver.transport.device.file.set_len(1024).unwrap();
+    let (status, _) = request(&mut driver, VIRTIO_BLK_T_IN, 8, &[512]);
+    assert_eq!(status, VIRTIO_BLK_S_IOERR as u8);
+}
+
+#[test]
+fn a_hundred_requests_in_a_row_wrap_the_rings() {
+    let mut driver = disk();
+    for round in 0..100u64 {
+        let sector = round % SECTORS;
+        let (status, _) = request(&mut driver, VIRTIO_BLK_T_IN, sector, &[256, 256]);
+        assert_eq!(status, 0);
+        let at = (sector * SECTOR) as usize;
+        assert_eq!(driver.bytes(DATA_AT, 512), contents()[at..at + 512]);
+    }
+}
+
+#[test]
+fn malformed_chains_stop_the_device() {
+    let chains: [&[(u64, u32, u16)]; 6] = [
+        // A short header; no status byte; nothing writable; a buffer outside of memory (data, then
+        // header); all of the address space.
+        &[(HEADER_AT, 8, 0), (STATUS_AT, 1, WRITE)],
+        &[(HEADER_AT, 16, 0)],
+        &[(HEADER_AT, 16, 0), (DATA_AT, 512, 0)],
+        &[
+            (HEADER_AT, 16, 0),
+            (1 << 40, 512, WRITE),
+            (STATUS_AT, 1, WRITE),
+        ],
+        &[(1 << 40, 16, 0), (STATUS_AT, 1, WRITE)],
+        &[
+            (HEADER_AT, 16, 0),
+            (u64::MAX - 100, 512, WRITE),
+            (STATUS_AT, 1, WRITE),
+        ],
+    ];
+    for chain in chains {
+        let mut driver = disk();
+        driver.put(HEADER_AT, &header(VIRTIO_BLK_T_IN, 0));
+        driver.offer(0, chain);
+        driver.notify(0);
+        assert!(driver.needs_reset(), "{chain:?}");
+        assert!(driver.used(0).is_empty());
+    }
+}
+
+#[test]
+fn a_chain_without_end_ends() {
+    let mut driver = disk();
+    driver.put(HEADER_AT, &header(VIRTIO_BLK_T_IN, 0));
+    driver.put_descriptor(0, 0, HEADER_AT, 16, NEXT, 1);
+    driver.put_descriptor(0, 1, DATA_AT, 512, NEXT | WRITE, 1);
+    driver.make_available(0, 0);
+    driver.notify(0);
+    // As many descriptors as the queue has: not whole sectors after the status byte.
+    assert_eq!(driver.used(0), [(0, 1)]);
+    assert_eq!(driver.bytes(DATA_AT + 511, 1), [VIRTIO_BLK_S_IOERR as u8]);
+}
+
+#[test]
+fn more_requests_than_the_ring_holds_stop_the_device() {
+    let mut driver = disk();
+    driver.set_available_index(0, 129);
+    driver.notify(0);
+    assert!(driver.needs_reset());
+    assert_eq!(driver.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn no_chain_of_descriptors_panics(
+        descriptors in proptest::collection::vec(
+            (prop_oneof![0u64..0x100_0000, any::<u64>()], prop_oneof![0u32..2048, any::<u32>()], 0u16..8, 0u16..10),
+            1..8,
+        ),
+        kind in 0u32..12,
+        sector in prop_oneof![0u64..100, any::<u64>()],
+        head in 0u16..200,
+    ) {
+        let mut driver = disk();
+        driver.put(HEADER_AT, &header(kind, sector));
+        for (at, (address, length, flags, next)) in descriptors.into_iter().enumerate() {
+            let address = if at == 0 && head < 100 { HEADER_AT } else { address };
+            driver.put_descriptor(0, at as u16, address, length, flags, next);
+        }
+        driver.make_available(0, if head < 100 { 0 } else { head });
+        driver.notify(0);
+    }
+}

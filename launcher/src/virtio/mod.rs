@@ -1,0 +1,64 @@
+//! virtio devices whose registers the guest reaches by hypercalls (virtio 1.2).
+//!
+//! [`mmio`] is the register file that all devices share, [`block`] and [`console`] are devices. A
+//! device sees queues and guest memory, nothing of `/dev/cki`; what a guest writes is never trusted:
+//! a queue or a request that cannot be ends in DEVICE_NEEDS_RESET, as 2.1.2 of the standard has it.
+
+pub mod block;
+pub mod console;
+pub mod mmio;
+#[cfg(test)]
+mod testing;
+
+use virtio_queue::Queue;
+use vm_memory::GuestMemoryMmap;
+
+/// The driver broke a rule of the queue or the device; the device stops until it is reset.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverFault {
+    /// Rings or descriptors.
+    #[error("virtqueue: {0}")]
+    Queue(#[from] virtio_queue::Error),
+    /// Contents of a buffer.
+    #[error("{0}")]
+    Request(&'static str),
+    /// A buffer that is not where Data frames are.
+    #[error("buffer: {0}")]
+    Buffer(#[from] std::io::Error),
+}
+
+/// A device behind [`mmio::Transport`].
+pub trait Device: Send {
+    /// Device type (virtio 1.2 section 5).
+    fn id(&self) -> u32;
+    /// Feature bits of its own, offered in addition to those of the transport.
+    fn features(&self) -> u64;
+    /// Number of queues.
+    fn queue_count(&self) -> usize;
+    /// Reads the configuration space; what lies beyond it reads 0.
+    fn read_config(&self, offset: u64, data: &mut [u8]);
+    /// Forgets all that a driver told it.
+    fn reset(&mut self);
+    /// Does all that can be done now: `queue` has been notified, or with `None` something happened on
+    /// the host's side. Returns whether buffers were used that the driver wants to hear of.
+    ///
+    /// # Errors
+    /// [`DriverFault`]; the device is not asked again before it is reset.
+    fn process(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queues: &mut [Queue],
+        queue: Option<usize>,
+    ) -> Result<bool, DriverFault>;
+}
+
+/// Copies what lies at `offset` of a configuration space; the rest of `data` becomes 0.
+fn copy_config(space: &[u8], offset: u64, data: &mut [u8]) {
+    data.fill(0);
+    let from = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| space.get(offset..))
+        .unwrap_or(&[]);
+    let count = from.len().min(data.len());
+    data[..count].copy_from_slice(&from[..count]);
+}

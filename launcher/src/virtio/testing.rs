@@ -1,0 +1,211 @@
+//! A driver for tests: sets a device up through its registers as Linux does, and gives it buffers.
+
+use virtio_bindings::virtio_config::{
+    VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
+    VIRTIO_CONFIG_S_FEATURES_OK,
+};
+use virtio_bindings::virtio_mmio as reg;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use super::Device;
+use super::mmio::{QUEUE_SIZE, Transport};
+
+/// Bytes of guest memory, from address 0 on.
+pub const MEMORY: u64 = 16 << 20;
+const RINGS: u64 = 0x10_0000;
+const RING_STRIDE: u64 = 0x4000;
+const AVAILABLE: u64 = 0x1000;
+const USED: u64 = 0x2000;
+
+/// Flags of a descriptor.
+pub const NEXT: u16 = 1;
+pub const WRITE: u16 = 2;
+
+pub fn memory() -> GuestMemoryMmap {
+    GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap()
+}
+
+/// What the driver keeps of a queue.
+#[derive(Default, Clone)]
+struct Ring {
+    available: u16,
+    used: u16,
+    descriptors: u16,
+}
+
+pub struct Driver<D> {
+    pub transport: Transport<D>,
+    pub memory: GuestMemoryMmap,
+    rings: Vec<Ring>,
+}
+
+impl<D: Device> Driver<D> {
+    /// A device in its state after reset.
+    pub fn cold(device: D) -> Self {
+        let count = device.queue_count();
+        Driver {
+            transport: Transport::new(device).unwrap(),
+            memory: memory(),
+            rings: vec![Ring::default(); count],
+        }
+    }
+
+    /// A device after the driver's set-up, with all features but event indices.
+    pub fn new(device: D) -> Self {
+        let mut driver = Driver::cold(device);
+        driver.set_up();
+        driver
+    }
+
+    pub fn set_up(&mut self) {
+        self.negotiate(!(1 << 29));
+        for queue in 0..self.rings.len() {
+            self.set_up_queue(queue);
+            assert_eq!(self.read(reg::VIRTIO_MMIO_QUEUE_READY), 1);
+        }
+        self.add_status(VIRTIO_CONFIG_S_DRIVER_OK);
+    }
+
+    pub fn negotiate(&mut self, mask: u64) {
+        self.write(reg::VIRTIO_MMIO_STATUS, 0);
+        self.add_status(VIRTIO_CONFIG_S_ACKNOWLEDGE);
+        self.add_status(VIRTIO_CONFIG_S_DRIVER);
+        for half in 0..2 {
+            self.write(reg::VIRTIO_MMIO_DEVICE_FEATURES_SEL, half);
+            let offered = self.read(reg::VIRTIO_MMIO_DEVICE_FEATURES);
+            self.write(reg::VIRTIO_MMIO_DRIVER_FEATURES_SEL, half);
+            let wanted = offered & (mask >> (32 * half)) as u32;
+            self.write(reg::VIRTIO_MMIO_DRIVER_FEATURES, wanted);
+        }
+        self.add_status(VIRTIO_CONFIG_S_FEATURES_OK);
+    }
+
+    pub fn set_up_queue(&mut self, queue: usize) {
+        self.write(reg::VIRTIO_MMIO_QUEUE_SEL, queue as u32);
+        let size = self.read(reg::VIRTIO_MMIO_QUEUE_NUM_MAX);
+        self.write(reg::VIRTIO_MMIO_QUEUE_NUM, size);
+        let base = ring(queue);
+        for (register, address) in [
+            (reg::VIRTIO_MMIO_QUEUE_DESC_LOW, base),
+            (reg::VIRTIO_MMIO_QUEUE_AVAIL_LOW, base + AVAILABLE),
+            (reg::VIRTIO_MMIO_QUEUE_USED_LOW, base + USED),
+        ] {
+            self.write(register, address as u32);
+            self.write(register + 4, (address >> 32) as u32);
+        }
+        self.write(reg::VIRTIO_MMIO_QUEUE_READY, 1);
+    }
+
+    pub fn read(&self, register: u32) -> u32 {
+        self.transport.read(register.into(), 4).unwrap() as u32
+    }
+
+    pub fn write(&mut self, register: u32, value: u32) {
+        self.transport
+            .write(&self.memory, register.into(), 4, value.into())
+            .unwrap();
+    }
+
+    pub fn add_status(&mut self, bit: u32) {
+        let status = self.read(reg::VIRTIO_MMIO_STATUS);
+        self.write(reg::VIRTIO_MMIO_STATUS, status | bit);
+    }
+
+    /// Makes a chain of (address, length, flags without NEXT) available, without telling.
+    pub fn offer(&mut self, queue: usize, chain: &[(u64, u32, u16)]) -> u16 {
+        let first = self.rings[queue].descriptors;
+        for (position, &(address, length, flags)) in chain.iter().enumerate() {
+            let at = (first + position as u16) % QUEUE_SIZE;
+            let more = position + 1 < chain.len();
+            self.put_descriptor(
+                queue,
+                at,
+                address,
+                length,
+                if more { flags | NEXT } else { flags },
+                (at + 1) % QUEUE_SIZE,
+            );
+        }
+        self.rings[queue].descriptors = (first + chain.len() as u16) % QUEUE_SIZE;
+        self.make_available(queue, first % QUEUE_SIZE);
+        first % QUEUE_SIZE
+    }
+
+    pub fn put_descriptor(
+        &self,
+        queue: usize,
+        at: u16,
+        address: u64,
+        length: u32,
+        flags: u16,
+        next: u16,
+    ) {
+        let base = ring(queue) + 16 * u64::from(at);
+        self.memory.write_obj(address, GuestAddress(base)).unwrap();
+        self.memory
+            .write_obj(length, GuestAddress(base + 8))
+            .unwrap();
+        self.memory
+            .write_obj(flags, GuestAddress(base + 12))
+            .unwrap();
+        self.memory
+            .write_obj(next, GuestAddress(base + 14))
+            .unwrap();
+    }
+
+    pub fn make_available(&mut self, queue: usize, head: u16) {
+        let index = self.rings[queue].available;
+        let base = ring(queue) + AVAILABLE;
+        let slot = base + 4 + 2 * u64::from(index % QUEUE_SIZE);
+        self.memory.write_obj(head, GuestAddress(slot)).unwrap();
+        self.rings[queue].available = index.wrapping_add(1);
+        self.set_available_index(queue, index.wrapping_add(1));
+    }
+
+    pub fn set_available_index(&self, queue: usize, index: u16) {
+        let at = ring(queue) + AVAILABLE + 2;
+        self.memory.write_obj(index, GuestAddress(at)).unwrap();
+    }
+
+    pub fn notify(&mut self, queue: usize) {
+        self.write(reg::VIRTIO_MMIO_QUEUE_NOTIFY, queue as u32);
+    }
+
+    /// The used buffers that the driver has not seen: head and length.
+    pub fn used(&mut self, queue: usize) -> Vec<(u32, u32)> {
+        let base = ring(queue) + USED;
+        let index: u16 = self.memory.read_obj(GuestAddress(base + 2)).unwrap();
+        let mut list = Vec::new();
+        while self.rings[queue].used != index {
+            let slot = base + 4 + 8 * u64::from(self.rings[queue].used % QUEUE_SIZE);
+            list.push((
+                self.memory.read_obj(GuestAddress(slot)).unwrap(),
+                self.memory.read_obj(GuestAddress(slot + 4)).unwrap(),
+            ));
+            self.rings[queue].used = self.rings[queue].used.wrapping_add(1);
+        }
+        list
+    }
+
+    pub fn bytes(&self, address: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.memory
+            .read_slice(&mut bytes, GuestAddress(address))
+            .unwrap();
+        bytes
+    }
+
+    pub fn put(&self, address: u64, bytes: &[u8]) {
+        self.memory
+            .write_slice(bytes, GuestAddress(address))
+            .unwrap();
+    }
+
+    pub fn needs_reset(&self) -> bool {
+        self.read(reg::VIRTIO_MMIO_STATUS) & 0x40 != 0
+    }
+}
+
+fn ring(queue: usize) -> u64 {
+    RINGS + RING_STRIDE * queue as u64
+}
