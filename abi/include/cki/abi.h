@@ -1,0 +1,1015 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * The binary interfaces of CKI. Generated from the Rust crate cki-abi, which
+ * is the definition; do not edit. For C and for assembler.
+ */
+#ifndef CKI_ABI_H
+#define CKI_ABI_H
+
+#ifdef __ASSEMBLER__
+#define CKI_U64(x) x
+#else
+#define CKI_U64(x) x##ULL
+#endif
+
+/* ---- Version ---- */
+/*
+ * Version of everything in this header. Module, monitor, launcher and guest refuse to work
+ * with a part that states another.
+ */
+#define CKI_ABI_VERSION CKI_U64(1)
+/* First eight bytes of `struct cki_start_info`: "CKISTART" in memory order. */
+#define CKI_START_INFO_MAGIC CKI_U64(0x5452415453494b43)
+/* First eight bytes of `struct cki_monitor_boot`: "CKIKSMBT" in memory order. */
+#define CKI_MONITOR_BOOT_MAGIC CKI_U64(0x54424d534b494b43)
+
+/* ---- Limits ---- */
+/* Bytes of a frame: 4 KiB, the unit of classes, tables and refcounts. */
+#define CKI_FRAME_SIZE CKI_U64(0x1000)
+/* Bytes of a chunk: 2 MiB, the unit of delegation. Segments are multiples of it, aligned to it. */
+#define CKI_CHUNK_SIZE CKI_U64(0x200000)
+/* Frames in a chunk. */
+#define CKI_CHUNK_FRAMES CKI_U64(512)
+/* Segments that a container has at most. */
+#define CKI_SEGMENTS_MAX CKI_U64(32)
+/* Class ranges at most. What no range names is Data. */
+#define CKI_CLASS_RANGES_MAX CKI_U64(64)
+/* Ranges of shared read-only frames at most. */
+#define CKI_SHARED_RANGES_MAX CKI_U64(8)
+/* Frames of all segments together at most (256 GiB: the size of the monitor's direct map). */
+#define CKI_FRAMES_MAX CKI_U64(0x4000000)
+/* vCPUs of a container at most. */
+#define CKI_VCPUS_MAX CKI_U64(64)
+/*
+ * Updates in one KSM_ENTRY_BATCH at most. The list is 16 bytes an update, lies in one frame
+ * and is copied once, before any of it is looked at.
+ */
+#define CKI_BATCH_MAX CKI_U64(128)
+/* Bytes in one KSM_TEXT_POKE at most. */
+#define CKI_POKE_MAX CKI_U64(0x1000)
+/* Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9). */
+#define CKI_SEAL_MAX CKI_U64(16)
+/*
+ * PCIDs that a guest can name: 0 to PCIDS_MAX - 1, of each vCPU. The monitor adds the base
+ * that the host gave it, so that no guest shares a tag with the host or another container.
+ */
+#define CKI_PCIDS_MAX CKI_U64(8)
+/* Bytes of the command line, with its terminating zero. */
+#define CKI_COMMAND_LINE_SIZE CKI_U64(0x800)
+/* virtio-mmio devices at most. */
+#define CKI_DEVICES_MAX CKI_U64(32)
+
+/* ---- The CPU extension ---- */
+/* CPUID leaf range of the extension: highest leaf in EAX, vendor text in EBX, ECX, EDX. */
+#define CKI_CPUID_LEAF CKI_U64(0x434b4900)
+/* CPUID leaf with the feature bits. */
+#define CKI_CPUID_FEATURES_LEAF CKI_U64(0x434b4901)
+/* In EAX of the feature leaf: the extension is present. */
+#define CKI_CPUID_FEATURES_EAX_CKI CKI_U64(1)
+/* Control MSR; readable and writable at PKRS = 0 only. */
+#define CKI_MSR_CTL CKI_U64(0x434b4900)
+/* In the control MSR: deprivileged mode and privileged gates are on. */
+#define CKI_MSR_CTL_EN CKI_U64(1)
+/* IA32_PKRS (Intel SDM Vol. 4): the supervisor protection-key rights, as WRMSR writes them. */
+#define CKI_MSR_IA32_PKRS CKI_U64(0x6e1)
+/*
+ * WRPKRS, first of its four bytes (0F 38 6B DA): PKRS := EAX. Not serialising; no other
+ * operand, no prefix. This sequence is what the scan of executable frames refuses.
+ */
+#define CKI_WRPKRS_BYTE0 CKI_U64(15)
+/* WRPKRS, second byte. */
+#define CKI_WRPKRS_BYTE1 CKI_U64(56)
+/* WRPKRS, third byte. */
+#define CKI_WRPKRS_BYTE2 CKI_U64(107)
+/* WRPKRS, fourth byte. */
+#define CKI_WRPKRS_BYTE3 CKI_U64(218)
+/* RDPKRS, fourth byte: 0F 38 6B D2, EAX := PKRS. Harmless, not scanned for. */
+#define CKI_RDPKRS_BYTE3 CKI_U64(210)
+/*
+ * In the first quadword of a 64-bit IDT gate: the gate is privileged, its event saves PKRS in
+ * bits 63:32 of the stacked CS slot and clears it. Such a gate needs an IST.
+ */
+#define CKI_GATE_PRIVILEGED CKI_U64(0x800000000)
+
+/* ---- Protection keys ---- */
+/* Key of everything the guest may reach. The only key a guest supervisor entry may carry. */
+#define CKI_PKEY_GUEST CKI_U64(0)
+/* Key of the monitor's own pages: no access for the guest. */
+#define CKI_PKEY_MONITOR CKI_U64(1)
+/* Key of IDT, GDT and TSS: the guest (and the CPU for it) reads, only the monitor writes. */
+#define CKI_PKEY_TABLES CKI_U64(2)
+/* PKRS while the monitor runs: everything allowed. */
+#define CKI_PKRS_MONITOR CKI_U64(0)
+/* PKRS while the guest runs: key 0 free, key 2 read-only, all others no access. */
+#define CKI_PKRS_GUEST CKI_U64(0xffffffec)
+
+/* ---- Frame classes ---- */
+/* Not delegated to this container. */
+#define CKI_CLASS_NONE CKI_U64(0)
+/* Ordinary memory: the guest reads and writes it. Never executable at CPL 0, never a table. */
+#define CKI_CLASS_DATA CKI_U64(1)
+/* Page tables: the guest maps it read-only; the monitor writes it. */
+#define CKI_CLASS_PT CKI_U64(2)
+/*
+ * Guest kernel text: mapped read-only, executable at CPL 0 once sealed. Written by the
+ * host before the start and by KSM_TEXT_POKE.
+ */
+#define CKI_CLASS_EXEC CKI_U64(3)
+/* Read-only data: never written after the start, never executable at CPL 0. */
+#define CKI_CLASS_RO CKI_U64(4)
+
+/* ---- Selectors ---- */
+/* CS of the guest kernel (and of the monitor): 64-bit, DPL 0. */
+#define CKI_SEL_KERNEL_CS CKI_U64(16)
+/* SS and data of the guest kernel: DPL 0. */
+#define CKI_SEL_KERNEL_DS CKI_U64(24)
+/* CS of 32-bit user programs. */
+#define CKI_SEL_USER32_CS CKI_U64(35)
+/* SS and data of user programs. */
+#define CKI_SEL_USER_DS CKI_U64(43)
+/* CS of 64-bit user programs. */
+#define CKI_SEL_USER_CS CKI_U64(51)
+/* TSS (two descriptor slots). */
+#define CKI_SEL_TSS CKI_U64(64)
+/* First of the three TLS descriptors, as user programs name it (RPL 3). */
+#define CKI_SEL_TLS CKI_U64(99)
+/* Descriptor whose limit is the vCPU's number, for getcpu in user programs (RPL 3). */
+#define CKI_SEL_USER_CPU_NUMBER CKI_U64(123)
+/*
+ * Descriptor whose limit is the vCPU's number, for the monitor: LSL on it finds the per-vCPU
+ * area without trusting a register of the guest's (I7). DPL 0.
+ */
+#define CKI_SEL_VCPU_NUMBER CKI_U64(128)
+/* Bytes of the GDT: 17 slots of 8. */
+#define CKI_GDT_SIZE CKI_U64(136)
+/* TLS descriptors that KSM_TLS_SET can set: indexes 0 to 2. */
+#define CKI_TLS_SLOTS CKI_U64(3)
+/* IA32_STAR, upper half: SYSCALL loads CS = 0x10, SS = 0x18; SYSRET CS = 0x33 or 0x23, SS = 0x2b. */
+#define CKI_STAR_HIGH CKI_U64(0x230010)
+/*
+ * IA32_FMASK, what SYSCALL clears: Linux's own value without IF, which stays 1 whenever PKRS
+ * is not 0 (I9).
+ */
+#define CKI_SYSCALL_MASK CKI_U64(0x257dd5)
+
+/* ---- Address space ---- */
+/* L4 slots below this one are user space. */
+#define CKI_SLOT_MONITOR CKI_U64(256)
+/* First address of slot 256. */
+#define CKI_SLOT_BASE CKI_U64(0xffff800000000000)
+/* First address after slot 256. */
+#define CKI_SLOT_END CKI_U64(0xffff808000000000)
+/* The monitor's image, linked to run here. */
+#define CKI_IMAGE_BASE CKI_U64(0xffff800000200000)
+/* Bytes there are for it. */
+#define CKI_IMAGE_SIZE CKI_U64(0x200000)
+/* Gate of KSM calls and hypercalls. Entered by CALL. */
+#define CKI_GATE_CALL CKI_U64(0xffff800000200000)
+/*
+ * Gate of IRET. Entered by JMP at CPL 0, with all registers but rax, rcx and rdx as the target
+ * is to see them, and `vcpu_info.iret` filled in. Does not return. Interrupt events that
+ * became pending are delivered instead, with the target as interrupted state.
+ */
+#define CKI_GATE_IRET CKI_U64(0xffff800000200200)
+/*
+ * Entry of the monitor from the host module (bridge page tables, PKRS = 0). Not a gate: at a
+ * guest's PKRS its first memory access faults.
+ */
+#define CKI_MONITOR_ENTRY CKI_U64(0xffff800000200400)
+/* Pages that the guest may read. */
+#define CKI_SHARED_BASE CKI_U64(0xffff800000400000)
+/* `struct cki_start_info`. */
+#define CKI_START_INFO CKI_U64(0xffff800000400000)
+/* `struct cki_clock`. */
+#define CKI_CLOCK CKI_U64(0xffff800000402000)
+/* `struct cki_monitor_boot`. */
+#define CKI_BOOT_INFO CKI_U64(0xffff800000600000)
+/* Area of vCPU 0. Area of vCPU n: + n * VCPU_STRIDE. */
+#define CKI_VCPU_BASE CKI_U64(0xffff800040000000)
+/* Bytes from one vCPU's area to the next. */
+#define CKI_VCPU_STRIDE CKI_U64(0x20000)
+/* In the area: GDT (key 2). */
+#define CKI_VCPU_GDT CKI_U64(0)
+/* In the area: IDT, 256 gates (key 2). */
+#define CKI_VCPU_IDT CKI_U64(0x1000)
+/* In the area: TSS (key 2). No I/O bitmap: its base is beyond the limit. */
+#define CKI_VCPU_TSS CKI_U64(0x2000)
+/* In the area: the monitor's state of the vCPU, one page. */
+#define CKI_VCPU_STATE CKI_U64(0x3000)
+/* In the area: `struct cki_vcpu_switch`, one page. */
+#define CKI_VCPU_SWITCH CKI_U64(0x4000)
+/* In the area: where batches and pokes are copied to, one page. */
+#define CKI_VCPU_SCRATCH CKI_U64(0x5000)
+/* In the area: top of the stack that calls run on; 16 KiB, an unmapped page below. */
+#define CKI_VCPU_STACK_TOP CKI_U64(0xb000)
+/* In the area: top of the first IST stack (4 KiB, an unmapped page below). */
+#define CKI_VCPU_IST_TOP CKI_U64(0x12000)
+/* From one IST stack's top to the next. */
+#define CKI_VCPU_IST_STRIDE CKI_U64(0x2000)
+/* IST of external interrupts. */
+#define CKI_IST_INTERRUPT CKI_U64(1)
+/* IST of NMI. */
+#define CKI_IST_NMI CKI_U64(2)
+/* IST of #MC. */
+#define CKI_IST_MACHINE_CHECK CKI_U64(3)
+/* IST of #DF. */
+#define CKI_IST_DOUBLE_FAULT CKI_U64(4)
+/* IST of #DB, a privileged gate because a guest can make it strike inside a gate. */
+#define CKI_IST_DEBUG CKI_U64(5)
+/* Number of ISTs used. */
+#define CKI_IST_COUNT CKI_U64(5)
+/* Frame words. */
+#define CKI_FRAME_TABLE CKI_U64(0xffff801000000000)
+/* Chunk words. */
+#define CKI_CHUNK_TABLE CKI_U64(0xffff801800000000)
+/* The container's memory, as the monitor sees it. */
+#define CKI_DIRECT_MAP CKI_U64(0xffff804000000000)
+
+/* ---- Errors (results are negated) ---- */
+/* No such call number. */
+#define CKI_E_CALL CKI_U64(1)
+/* An argument is malformed: misaligned, unknown flag bits, beyond a documented range. */
+#define CKI_E_ARGUMENT CKI_U64(2)
+/* I1: a frame named or mapped lies outside of the container's segments. */
+#define CKI_E_RANGE CKI_U64(3)
+/*
+ * I2: the frame's class does not allow it (a writable mapping of Pt, Exec or Ro; a superpage
+ * of mixed classes; a table in a frame that is not Pt).
+ */
+#define CKI_E_CLASS CKI_U64(4)
+/*
+ * I3: the entry would make something other than sealed Exec executable at CPL 0, or a user
+ * table's entry lacks U = 1.
+ */
+#define CKI_E_EXECUTE CKI_U64(5)
+/* I4: the frame is not (or is already) a table of the level and half needed. */
+#define CKI_E_TYPE CKI_U64(6)
+/* I5: slot 256, or the frame is no root. */
+#define CKI_E_ROOT CKI_U64(7)
+/* I6: the bytes would let WRPKRS be fetched. */
+#define CKI_E_GADGET CKI_U64(8)
+/* I8: the iret frame or the saved state is not one the guest may return to. */
+#define CKI_E_FRAME CKI_U64(9)
+/*
+ * The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, ignored bits 59 to 62
+ * of a table entry, or low address bits of a superpage.
+ */
+#define CKI_E_BITS CKI_U64(10)
+/* The entry's protection key is not 0 on a supervisor page. */
+#define CKI_E_KEY CKI_U64(11)
+/* I4: the table is still linked or loaded. */
+#define CKI_E_BUSY CKI_U64(12)
+/*
+ * I4: the frame was a table of another kind, and some vCPU has not flushed since. Call
+ * KSM_FLUSH with FLUSH_EVERYWHERE and try again.
+ */
+#define CKI_E_STALE CKI_U64(13)
+/* KSM_ENTRY_COMPARE_EXCHANGE: the entry did not hold the expected value. Nothing was written. */
+#define CKI_E_CHANGED CKI_U64(14)
+/* A counter is full (references of a table: 2^32 - 1). */
+#define CKI_E_LIMIT CKI_U64(15)
+/* The address is not canonical, or lies in slot 256. */
+#define CKI_E_ADDRESS CKI_U64(16)
+/*
+ * The call is not available now (a vCPU without its `struct cki_vcpu_info`, or one that does
+ * not run).
+ */
+#define CKI_E_STATE CKI_U64(17)
+/* The host failed or denied the hypercall. */
+#define CKI_E_HOST CKI_U64(18)
+
+/* ---- KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results in rax, rdx ---- */
+/* () -> rdx = ABI_VERSION. Never fails. */
+#define CKI_KSM_VERSION CKI_U64(0)
+/*
+ * (table_hpa, kind): makes a Pt frame a page table. kind is TABLE_L1..TABLE_L4, with TABLE_USER
+ * for tables below slots 0 to 255 (not for L4). The frame is cleared, unless TABLE_KEEP asks to
+ * keep its contents, which are then checked like 512 updates. An L4 gets the monitor's slot 256.
+ * Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE, and with
+ * TABLE_KEEP those of KSM_ENTRY_SET.
+ */
+#define CKI_KSM_TABLE_DECLARE CKI_U64(1)
+/*
+ * (table_hpa): ends the frame's life as a table; its entries no longer count as links. The
+ * contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked
+ * or loaded).
+ */
+#define CKI_KSM_TABLE_RELEASE CKI_U64(2)
+/*
+ * (entry_hpa, value): stores a table entry. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_EXECUTE,
+ * E_TYPE, E_ROOT, E_BITS, E_KEY, E_LIMIT.
+ */
+#define CKI_KSM_ENTRY_SET CKI_U64(3)
+/*
+ * (entry_hpa, value) -> rdx = old value: as KSM_ENTRY_SET, atomic with respect to the A and D
+ * bits that the CPU sets.
+ */
+#define CKI_KSM_ENTRY_EXCHANGE CKI_U64(4)
+/*
+ * (entry_hpa, expected, value) -> rdx = old value: as KSM_ENTRY_EXCHANGE, but only if the entry
+ * holds `expected`; E_CHANGED otherwise.
+ */
+#define CKI_KSM_ENTRY_COMPARE_EXCHANGE CKI_U64(5)
+/*
+ * (entry_hpa, mask) -> rdx = old value: clears the bits of `mask` atomically. The mask holds
+ * bits of ENTRY_CLEARABLE only. Errors: E_ARGUMENT, E_RANGE, E_TYPE, E_ROOT.
+ */
+#define CKI_KSM_ENTRY_CLEAR CKI_U64(6)
+/*
+ * (list_hpa, count) -> rdx = updates applied: `count` (1 to BATCH_MAX) times KSM_ENTRY_SET from
+ * an array of `struct cki_batch_entry` in one Data frame, 16-byte aligned. Copied once. Stops at
+ * the first refusal and returns its error; earlier updates stay.
+ */
+#define CKI_KSM_ENTRY_BATCH CKI_U64(7)
+/*
+ * (root): loads CR3. root = host-physical address of a declared L4 | PCID (0 to PCIDS_MAX - 1)
+ * | ROOT_NO_FLUSH. Errors: E_ARGUMENT, E_RANGE, E_ROOT, E_LIMIT.
+ */
+#define CKI_KSM_ROOT_LOAD CKI_U64(8)
+/*
+ * (scope, pcid): invalidates cached translations. FLUSH_PCID: those of one PCID on this vCPU.
+ * FLUSH_ALL: all of this vCPU. FLUSH_EVERYWHERE: all of every vCPU (the host interrupts those
+ * that run; returns when done). The guest may use INVLPG by itself. Errors: E_ARGUMENT.
+ */
+#define CKI_KSM_FLUSH CKI_U64(9)
+/*
+ * (dst_hpa, src_hpa, length): copies 1 to POKE_MAX bytes from container memory into one Exec
+ * frame. Neither range crosses a frame. In a sealed frame every combination of old and new
+ * bytes is checked. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
+ */
+#define CKI_KSM_TEXT_POKE CKI_U64(10)
+/*
+ * (hpa, frames): scans 1 to SEAL_MAX Exec frames and seals them: from now on they may be mapped
+ * executable. Sealed frames are skipped. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
+ */
+#define CKI_KSM_EXEC_SEAL CKI_U64(11)
+/*
+ * (index, address): sets the address that an exception or pseudo-handler (HANDLER_*) enters, on
+ * this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19, 21 and 0x80; 3, 4
+ * and 0x80 can be raised from user mode by INT. Errors: E_ARGUMENT, E_ADDRESS.
+ */
+#define CKI_KSM_HANDLER_SET CKI_U64(12)
+/*
+ * (rsp0): sets the stack that exceptions from user mode start on, on this vCPU; a multiple of
+ * 16. Errors: E_ARGUMENT, E_ADDRESS.
+ */
+#define CKI_KSM_STACK_SET CKI_U64(13)
+/*
+ * (index, descriptor): sets TLS descriptor 0 to TLS_SLOTS - 1 of this vCPU: 0, or a present
+ * data segment with DPL 3. The monitor sets its accessed bit. Errors: E_ARGUMENT.
+ */
+#define CKI_KSM_TLS_SET CKI_U64(14)
+/*
+ * (hpa): names this vCPU's `struct cki_vcpu_info`, in a Data frame, aligned to its size.
+ * Errors: E_ARGUMENT, E_RANGE, E_CLASS.
+ */
+#define CKI_KSM_VCPU_INFO_SET CKI_U64(15)
+/*
+ * (start, end, check, sysret): the guest's entry code, as virtual addresses: events are never
+ * delivered while RIP is in [start, end) at CPL 0. check is an instruction that looks for
+ * pending events, sysret the SYSRET that follows it: an event that arrives between them
+ * restarts at check; one that arrives at sysret is delivered as if user mode had been reached.
+ * Nothing between check and sysret but the comparison, its branch and SWAPGS. All 0: none.
+ * Errors: E_ARGUMENT, E_ADDRESS.
+ */
+#define CKI_KSM_ENTRY_CODE_SET CKI_U64(16)
+/* Number of KSM calls. */
+#define CKI_KSM_CALLS CKI_U64(17)
+
+/* ---- Arguments of KSM calls ---- */
+/* KSM_TABLE_DECLARE: page table, entries map 4 KiB. */
+#define CKI_TABLE_L1 CKI_U64(1)
+/* KSM_TABLE_DECLARE: page directory, entries map 2 MiB or link L1. */
+#define CKI_TABLE_L2 CKI_U64(2)
+/* KSM_TABLE_DECLARE: page-directory-pointer table, entries map 1 GiB or link L2. */
+#define CKI_TABLE_L3 CKI_U64(3)
+/* KSM_TABLE_DECLARE: PML4, a root. */
+#define CKI_TABLE_L4 CKI_U64(4)
+/*
+ * KSM_TABLE_DECLARE: the table serves slots 0 to 255; all its entries have U = 1. Without:
+ * slots 257 to 511.
+ */
+#define CKI_TABLE_USER CKI_U64(16)
+/* KSM_TABLE_DECLARE: keep and check the contents instead of clearing them. */
+#define CKI_TABLE_KEEP CKI_U64(32)
+/*
+ * KSM_ENTRY_CLEAR: bits that may be cleared: RW, A, D and the software bits 9 to 11 and 52
+ * to 58. Clearing any of them never adds a right.
+ */
+#define CKI_ENTRY_CLEARABLE CKI_U64(0x7f0000000000e62)
+/* KSM_ROOT_LOAD: keep what is cached for the PCID. */
+#define CKI_ROOT_NO_FLUSH CKI_U64(0x8000000000000000)
+/* KSM_FLUSH: one PCID of this vCPU. */
+#define CKI_FLUSH_PCID CKI_U64(0)
+/* KSM_FLUSH: everything on this vCPU. */
+#define CKI_FLUSH_ALL CKI_U64(1)
+/* KSM_FLUSH: everything on all vCPUs. */
+#define CKI_FLUSH_EVERYWHERE CKI_U64(2)
+
+/* ---- Hypercalls: convention of the KSM calls, numbers from HC_BASE ---- */
+/* First hypercall number. */
+#define CKI_HC_BASE CKI_U64(256)
+/* (hpa, length) -> rdx = bytes taken: writes to the console. At most one frame, not crossing it. */
+#define CKI_HC_CONSOLE_WRITE CKI_U64(256)
+/* (hpa, length) -> rdx = bytes put there: reads what the console has received; 0 if nothing. */
+#define CKI_HC_CONSOLE_READ CKI_U64(257)
+/*
+ * (tsc): raises EVENT_TIMER on this vCPU when the TSC reaches the value; 0 disarms. A value in
+ * the past raises it at once. One timer a vCPU.
+ */
+#define CKI_HC_TIMER_SET CKI_U64(258)
+/*
+ * (): returns when an event is pending on this vCPU, at once if one is. The guest calls it with
+ * its interrupt flag 0 and looks at `events` itself afterwards.
+ */
+#define CKI_HC_IDLE CKI_U64(259)
+/* (): lets the host run something else. */
+#define CKI_HC_YIELD CKI_U64(260)
+/*
+ * (device, offset, size) -> rdx = value: reads 1, 2, 4 or 8 bytes of a virtio-mmio device's
+ * registers (virtio 1.2, 4.2.2; offsets from 0x100 are the device's configuration).
+ */
+#define CKI_HC_MMIO_READ CKI_U64(261)
+/* (device, offset, size, value): writes such a register. */
+#define CKI_HC_MMIO_WRITE CKI_U64(262)
+/* (reason, code): ends the container. SHUTDOWN_*; does not return. */
+#define CKI_HC_SHUTDOWN CKI_U64(263)
+/*
+ * (hpa, length): as HC_CONSOLE_WRITE for the last words of a panic, then ends the container as
+ * SHUTDOWN_PANIC; does not return.
+ */
+#define CKI_HC_PANIC CKI_U64(264)
+/* (vcpu, rip, rsp, argument): starts another vCPU at CPL 0 on this one's root, argument in rdi. */
+#define CKI_HC_VCPU_START CKI_U64(265)
+/* (): stops the calling vCPU; does not return. */
+#define CKI_HC_VCPU_STOP CKI_U64(266)
+/* (mask, event): raises an event bit on the vCPUs of the mask. */
+#define CKI_HC_EVENT_SEND CKI_U64(267)
+/* One past the last hypercall number. */
+#define CKI_HC_END CKI_U64(268)
+
+/* ---- Arguments of hypercalls; bit numbers in events ---- */
+/* HC_SHUTDOWN: power off; code is PID 1's exit status. */
+#define CKI_SHUTDOWN_POWEROFF CKI_U64(0)
+/* HC_SHUTDOWN: restart asked for; the launcher decides. */
+#define CKI_SHUTDOWN_REBOOT CKI_U64(1)
+/* HC_SHUTDOWN: the guest kernel panicked. */
+#define CKI_SHUTDOWN_PANIC CKI_U64(2)
+/* Event: the timer of HC_TIMER_SET. */
+#define CKI_EVENT_TIMER CKI_U64(0)
+/* Event: the console has input. */
+#define CKI_EVENT_CONSOLE CKI_U64(1)
+/* Event: the host asks the guest to shut down. */
+#define CKI_EVENT_SHUTDOWN CKI_U64(2)
+/* Event: first of eight inter-processor events whose meaning is the guest's. */
+#define CKI_EVENT_IPI CKI_U64(8)
+/* Event: interrupt of virtio-mmio device n is EVENT_DEVICE + n. */
+#define CKI_EVENT_DEVICE CKI_U64(16)
+
+/* ---- Pseudo-handlers of KSM_HANDLER_SET (exceptions: their vector) ---- */
+/* An event, in user mode. Frame in vcpu_info.event; interrupt_flag is 0. GS base is the user's. */
+#define CKI_HANDLER_EVENT_USER CKI_U64(256)
+/* An event, at CPL 0 outside of the entry code with interrupt_flag 1, which is now 0. */
+#define CKI_HANDLER_EVENT_KERNEL CKI_U64(257)
+/* #DB in user mode. Frame and DR6 in vcpu_info.debug. */
+#define CKI_HANDLER_DEBUG_USER CKI_U64(258)
+/* #DB at CPL 0. Frame and DR6 in vcpu_info.debug; TF is clear in the handler. */
+#define CKI_HANDLER_DEBUG_KERNEL CKI_U64(259)
+/* GATE_IRET refused the frame: rax = negated error, rcx and rdx 0, all else as at the gate. */
+#define CKI_HANDLER_IRET_REFUSED CKI_U64(260)
+/* SYSCALL from 64-bit code (IA32_LSTAR). */
+#define CKI_HANDLER_SYSCALL CKI_U64(261)
+/* SYSCALL from 32-bit code (IA32_CSTAR). */
+#define CKI_HANDLER_SYSCALL32 CKI_U64(262)
+/* One past the last pseudo-handler. */
+#define CKI_HANDLER_END CKI_U64(263)
+
+/* ---- ELF note types of a guest kernel (owner "CKI") ---- */
+/* (version): ABI_VERSION that the kernel was built for. */
+#define CKI_NOTE_ABI_VERSION CKI_U64(1)
+/* (address): virtual address of startup_cki. */
+#define CKI_NOTE_ENTRY CKI_U64(2)
+/* (start, end): page-aligned physical (p_paddr) range of the image's static page tables: Pt. */
+#define CKI_NOTE_PT_RANGE CKI_U64(3)
+/* (start, end): such a range of kernel text: Exec. */
+#define CKI_NOTE_EXEC_RANGE CKI_U64(4)
+/* (start, end): such a range of constants: Ro. Optional. */
+#define CKI_NOTE_RO_RANGE CKI_U64(5)
+/*
+ * (address): virtual address that hpa 0 appears at in the guest's direct map; the loader maps
+ * all segments there. Linux: 0xffff888000000000.
+ */
+#define CKI_NOTE_DIRECT_MAP CKI_U64(6)
+
+/* ---- Module and monitor: operations and exits in struct cki_vcpu_switch ---- */
+/* Operation: check BOOT_INFO and set up the frame table. Once, on vCPU 0, before any other. */
+#define CKI_OP_INIT CKI_U64(1)
+/* Operation (hpa, frames): as KSM_EXEC_SEAL, for the image that was loaded. */
+#define CKI_OP_SEAL CKI_U64(2)
+/*
+ * Operation (hpa, kind): as KSM_TABLE_DECLARE with TABLE_KEEP, for a boot page table; tables
+ * linked by others come first.
+ */
+#define CKI_OP_ADOPT CKI_U64(3)
+/* Operation (root, rip, rsp, rdi): makes the vCPU ready to start there at CPL 0. */
+#define CKI_OP_START CKI_U64(4)
+/* Operation: run the guest until the next exit. */
+#define CKI_OP_RUN CKI_U64(5)
+/* Operation: note that this vCPU's translations have been flushed, all of them. */
+#define CKI_OP_FLUSHED CKI_U64(6)
+/* Exit: the operation is done; `status` has the result. */
+#define CKI_EXIT_DONE CKI_U64(0)
+/*
+ * Exit: hypercall; number in `exit_arguments`0], arguments in [1..4]. `status` and `value`
+ * become rax and rdx at the next OP_RUN.
+ */
+#define CKI_EXIT_HYPERCALL CKI_U64(1)
+/* Exit: physical interrupt, vector in `exit_arguments`0]; the host handles it. */
+#define CKI_EXIT_INTERRUPT CKI_U64(2)
+/* Exit: NMI. */
+#define CKI_EXIT_NMI CKI_U64(3)
+/* Exit: machine check. */
+#define CKI_EXIT_MACHINE_CHECK CKI_U64(4)
+/*
+ * Exit: the guest cannot go on: an exception without a handler, #DF. Vector, error code,
+ * RIP, CR2, RSP in `exit_arguments`.
+ */
+#define CKI_EXIT_GUEST_FAULT CKI_U64(5)
+/*
+ * Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector,
+ * error code, RIP, CR2 in `exit_arguments`.
+ */
+#define CKI_EXIT_MONITOR_FAULT CKI_U64(6)
+/* Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN. */
+#define CKI_EXIT_FLUSH CKI_U64(7)
+
+/* ---- Sizes of the structures and offsets of their members ---- */
+#define CKI_SIZEOF_SEGMENT 16
+#define CKI_OFFSETOF_SEGMENT_BASE 0
+#define CKI_OFFSETOF_SEGMENT_SIZE 8
+#define CKI_SIZEOF_CLASS_RANGE 24
+#define CKI_OFFSETOF_CLASS_RANGE_BASE 0
+#define CKI_OFFSETOF_CLASS_RANGE_SIZE 8
+#define CKI_OFFSETOF_CLASS_RANGE_CLASS 16
+#define CKI_OFFSETOF_CLASS_RANGE_RESERVED 20
+#define CKI_SIZEOF_START_INFO 8192
+#define CKI_OFFSETOF_START_INFO_MAGIC 0
+#define CKI_OFFSETOF_START_INFO_ABI_VERSION 8
+#define CKI_OFFSETOF_START_INFO_VCPUS 12
+#define CKI_OFFSETOF_START_INFO_SEGMENT_COUNT 16
+#define CKI_OFFSETOF_START_INFO_CLASS_COUNT 20
+#define CKI_OFFSETOF_START_INFO_PHYS_BASE 24
+#define CKI_OFFSETOF_START_INFO_IMAGE_HPA 32
+#define CKI_OFFSETOF_START_INFO_IMAGE_SIZE 40
+#define CKI_OFFSETOF_START_INFO_INITRD_HPA 48
+#define CKI_OFFSETOF_START_INFO_INITRD_SIZE 56
+#define CKI_OFFSETOF_START_INFO_BOOT_ROOT_HPA 64
+#define CKI_OFFSETOF_START_INFO_BOOT_TABLES_HPA 72
+#define CKI_OFFSETOF_START_INFO_BOOT_TABLES_SIZE 80
+#define CKI_OFFSETOF_START_INFO_DIRECT_MAP 88
+#define CKI_OFFSETOF_START_INFO_CLOCK_HPA 96
+#define CKI_OFFSETOF_START_INFO_TSC_KHZ 104
+#define CKI_OFFSETOF_START_INFO_DEVICE_COUNT 112
+#define CKI_OFFSETOF_START_INFO_RESERVED 116
+#define CKI_OFFSETOF_START_INFO_SEED_SIZE 120
+#define CKI_OFFSETOF_START_INFO_SEED 128
+#define CKI_OFFSETOF_START_INFO_RESERVED2 192
+#define CKI_OFFSETOF_START_INFO_SEGMENTS 256
+#define CKI_OFFSETOF_START_INFO_CLASSES 768
+#define CKI_OFFSETOF_START_INFO_COMMAND_LINE 2304
+#define CKI_OFFSETOF_START_INFO_PADDING 4352
+#define CKI_SIZEOF_CLOCK 64
+#define CKI_OFFSETOF_CLOCK_SEQUENCE 0
+#define CKI_OFFSETOF_CLOCK_RESERVED 4
+#define CKI_OFFSETOF_CLOCK_TSC 8
+#define CKI_OFFSETOF_CLOCK_WALL_SECONDS 16
+#define CKI_OFFSETOF_CLOCK_WALL_NANOSECONDS 24
+#define CKI_OFFSETOF_CLOCK_SYSTEM_NANOSECONDS 32
+#define CKI_OFFSETOF_CLOCK_TSC_KHZ 40
+#define CKI_OFFSETOF_CLOCK_RESERVED2 48
+#define CKI_SIZEOF_BATCH_ENTRY 16
+#define CKI_OFFSETOF_BATCH_ENTRY_ENTRY_HPA 0
+#define CKI_OFFSETOF_BATCH_ENTRY_VALUE 8
+#define CKI_SIZEOF_IRET_FRAME 64
+#define CKI_OFFSETOF_IRET_FRAME_RIP 0
+#define CKI_OFFSETOF_IRET_FRAME_CS 8
+#define CKI_OFFSETOF_IRET_FRAME_RFLAGS 16
+#define CKI_OFFSETOF_IRET_FRAME_RSP 24
+#define CKI_OFFSETOF_IRET_FRAME_SS 32
+#define CKI_OFFSETOF_IRET_FRAME_RAX 40
+#define CKI_OFFSETOF_IRET_FRAME_RCX 48
+#define CKI_OFFSETOF_IRET_FRAME_RDX 56
+#define CKI_SIZEOF_EVENT_FRAME 64
+#define CKI_OFFSETOF_EVENT_FRAME_RIP 0
+#define CKI_OFFSETOF_EVENT_FRAME_CS 8
+#define CKI_OFFSETOF_EVENT_FRAME_RFLAGS 16
+#define CKI_OFFSETOF_EVENT_FRAME_RSP 24
+#define CKI_OFFSETOF_EVENT_FRAME_SS 32
+#define CKI_OFFSETOF_EVENT_FRAME_DR6 40
+#define CKI_OFFSETOF_EVENT_FRAME_RESERVED 48
+#define CKI_SIZEOF_VCPU_INFO 256
+#define CKI_OFFSETOF_VCPU_INFO_INTERRUPT_FLAG 0
+#define CKI_OFFSETOF_VCPU_INFO_RESERVED 1
+#define CKI_OFFSETOF_VCPU_INFO_EVENTS 8
+#define CKI_OFFSETOF_VCPU_INFO_RESERVED2 16
+#define CKI_OFFSETOF_VCPU_INFO_IRET 64
+#define CKI_OFFSETOF_VCPU_INFO_EVENT 128
+#define CKI_OFFSETOF_VCPU_INFO_DEBUG 192
+#define CKI_SIZEOF_REFUSAL 64
+#define CKI_OFFSETOF_REFUSAL_COUNT 0
+#define CKI_OFFSETOF_REFUSAL_CALL 8
+#define CKI_OFFSETOF_REFUSAL_ARGUMENTS 16
+#define CKI_OFFSETOF_REFUSAL_ERROR 48
+#define CKI_OFFSETOF_REFUSAL_RIP 56
+#define CKI_SIZEOF_MONITOR_BOOT 4096
+#define CKI_OFFSETOF_MONITOR_BOOT_MAGIC 0
+#define CKI_OFFSETOF_MONITOR_BOOT_ABI_VERSION 8
+#define CKI_OFFSETOF_MONITOR_BOOT_VCPUS 12
+#define CKI_OFFSETOF_MONITOR_BOOT_SEGMENT_COUNT 16
+#define CKI_OFFSETOF_MONITOR_BOOT_CLASS_COUNT 20
+#define CKI_OFFSETOF_MONITOR_BOOT_SHARED_COUNT 24
+#define CKI_OFFSETOF_MONITOR_BOOT_PCID_BASE 28
+#define CKI_OFFSETOF_MONITOR_BOOT_SLOT_ENTRY 32
+#define CKI_OFFSETOF_MONITOR_BOOT_RESERVED 40
+#define CKI_OFFSETOF_MONITOR_BOOT_SEGMENTS 64
+#define CKI_OFFSETOF_MONITOR_BOOT_CLASSES 576
+#define CKI_OFFSETOF_MONITOR_BOOT_SHARED 2112
+#define CKI_OFFSETOF_MONITOR_BOOT_PADDING 2240
+#define CKI_SIZEOF_VCPU_SWITCH 4096
+#define CKI_OFFSETOF_VCPU_SWITCH_OPERATION 0
+#define CKI_OFFSETOF_VCPU_SWITCH_ARGUMENTS 8
+#define CKI_OFFSETOF_VCPU_SWITCH_STATUS 40
+#define CKI_OFFSETOF_VCPU_SWITCH_VALUE 48
+#define CKI_OFFSETOF_VCPU_SWITCH_EXIT 56
+#define CKI_OFFSETOF_VCPU_SWITCH_EXIT_ARGUMENTS 64
+#define CKI_OFFSETOF_VCPU_SWITCH_VCPU_INFO_HPA 112
+#define CKI_OFFSETOF_VCPU_SWITCH_RESERVED 120
+#define CKI_OFFSETOF_VCPU_SWITCH_REFUSAL 128
+#define CKI_OFFSETOF_VCPU_SWITCH_HOST 192
+#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 704
+
+#ifndef __ASSEMBLER__
+
+#include <linux/types.h>
+
+/* A host-physically contiguous range of the container's memory. */
+struct cki_segment {
+	/* Host-physical address, a multiple of CHUNK_SIZE. */
+	__u64 base;
+	/* Bytes, a multiple of CHUNK_SIZE, not 0. */
+	__u64 size;
+};
+_Static_assert(sizeof(struct cki_segment) == 16, "cki_segment");
+_Static_assert(__builtin_offsetof(struct cki_segment, base) == 0, "cki_segment.base");
+_Static_assert(__builtin_offsetof(struct cki_segment, size) == 8, "cki_segment.size");
+
+/* A range of frames of one class other than Data. */
+struct cki_class_range {
+	/* Host-physical address, a multiple of FRAME_SIZE. */
+	__u64 base;
+	/* Bytes, a multiple of FRAME_SIZE, not 0. The range lies in one segment. */
+	__u64 size;
+	/* CLASS_PT, CLASS_EXEC or CLASS_RO. */
+	__u32 class;
+	/* 0. */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct cki_class_range) == 24, "cki_class_range");
+_Static_assert(__builtin_offsetof(struct cki_class_range, base) == 0, "cki_class_range.base");
+_Static_assert(__builtin_offsetof(struct cki_class_range, size) == 8, "cki_class_range.size");
+_Static_assert(__builtin_offsetof(struct cki_class_range, class) == 16, "cki_class_range.class");
+_Static_assert(__builtin_offsetof(struct cki_class_range, reserved) == 20, "cki_class_range.reserved");
+
+/* At START_INFO; read-only for the guest and fixed after the start. */
+struct cki_start_info {
+	/* START_INFO_MAGIC. */
+	__u64 magic;
+	/* ABI_VERSION. */
+	__u32 abi_version;
+	/* vCPUs of the container, 1 to VCPUS_MAX. vCPU 0 starts. */
+	__u32 vcpus;
+	/* Entries used in `segments`: the guest's RAM, as an e820 would list it. */
+	__u32 segment_count;
+	/*
+	 * Entries used in `classes`. The guest takes page tables and module text from these; the
+	 * parts that image and boot tables use are at the start of their ranges.
+	 */
+	__u32 class_count;
+	/*
+	 * What to add to a link-time physical address of the kernel to get its hpa (Linux:
+	 * phys_base). A multiple of 2 MiB, may wrap.
+	 */
+	__u64 phys_base;
+	/* hpa of the first byte of the loaded kernel image, and */
+	__u64 image_hpa;
+	/* bytes that it occupies, bss included. */
+	__u64 image_size;
+	/* hpa of the initial ramdisk, a multiple of FRAME_SIZE; 0 if there is none. */
+	__u64 initrd_hpa;
+	/* Bytes of it. */
+	__u64 initrd_size;
+	/* hpa of the boot root (a declared L4). */
+	__u64 boot_root_hpa;
+	/*
+	 * hpa of the first boot page table; they are consecutive Pt frames, and the free part of
+	 * that Pt range begins after them.
+	 */
+	__u64 boot_tables_hpa;
+	/* Bytes of them. */
+	__u64 boot_tables_size;
+	/* Virtual address of hpa 0 in the direct map that the boot tables hold (NOTE_DIRECT_MAP). */
+	__u64 direct_map;
+	/*
+	 * hpa of the page that `struct cki_clock` is in. The guest may map it, read-only and not
+	 * executable, anywhere, user space included.
+	 */
+	__u64 clock_hpa;
+	/* Frequency of the TSC in kHz. It is invariant and the same on all vCPUs. */
+	__u64 tsc_khz;
+	/* virtio-mmio devices: HC_MMIO_* take 0 to device_count - 1. */
+	__u32 device_count;
+	/* 0. */
+	__u32 reserved;
+	/* Size of the random seed that follows, 0 to 64 bytes. */
+	__u64 seed_size;
+	/* Random bytes from the host. */
+	__u8 seed[64];
+	/* 0. */
+	__u64 reserved2[8];
+	/* The container's memory. */
+	struct cki_segment segments[32];
+	/* What is not Data in it. */
+	struct cki_class_range classes[64];
+	/* Command line, terminated by a zero byte. */
+	__u8 command_line[2048];
+	/* 0. */
+	__u8 padding[3840];
+};
+_Static_assert(sizeof(struct cki_start_info) == 8192, "cki_start_info");
+_Static_assert(__builtin_offsetof(struct cki_start_info, magic) == 0, "cki_start_info.magic");
+_Static_assert(__builtin_offsetof(struct cki_start_info, abi_version) == 8, "cki_start_info.abi_version");
+_Static_assert(__builtin_offsetof(struct cki_start_info, vcpus) == 12, "cki_start_info.vcpus");
+_Static_assert(__builtin_offsetof(struct cki_start_info, segment_count) == 16, "cki_start_info.segment_count");
+_Static_assert(__builtin_offsetof(struct cki_start_info, class_count) == 20, "cki_start_info.class_count");
+_Static_assert(__builtin_offsetof(struct cki_start_info, phys_base) == 24, "cki_start_info.phys_base");
+_Static_assert(__builtin_offsetof(struct cki_start_info, image_hpa) == 32, "cki_start_info.image_hpa");
+_Static_assert(__builtin_offsetof(struct cki_start_info, image_size) == 40, "cki_start_info.image_size");
+_Static_assert(__builtin_offsetof(struct cki_start_info, initrd_hpa) == 48, "cki_start_info.initrd_hpa");
+_Static_assert(__builtin_offsetof(struct cki_start_info, initrd_size) == 56, "cki_start_info.initrd_size");
+_Static_assert(__builtin_offsetof(struct cki_start_info, boot_root_hpa) == 64, "cki_start_info.boot_root_hpa");
+_Static_assert(__builtin_offsetof(struct cki_start_info, boot_tables_hpa) == 72, "cki_start_info.boot_tables_hpa");
+_Static_assert(__builtin_offsetof(struct cki_start_info, boot_tables_size) == 80, "cki_start_info.boot_tables_size");
+_Static_assert(__builtin_offsetof(struct cki_start_info, direct_map) == 88, "cki_start_info.direct_map");
+_Static_assert(__builtin_offsetof(struct cki_start_info, clock_hpa) == 96, "cki_start_info.clock_hpa");
+_Static_assert(__builtin_offsetof(struct cki_start_info, tsc_khz) == 104, "cki_start_info.tsc_khz");
+_Static_assert(__builtin_offsetof(struct cki_start_info, device_count) == 112, "cki_start_info.device_count");
+_Static_assert(__builtin_offsetof(struct cki_start_info, reserved) == 116, "cki_start_info.reserved");
+_Static_assert(__builtin_offsetof(struct cki_start_info, seed_size) == 120, "cki_start_info.seed_size");
+_Static_assert(__builtin_offsetof(struct cki_start_info, seed) == 128, "cki_start_info.seed");
+_Static_assert(__builtin_offsetof(struct cki_start_info, reserved2) == 192, "cki_start_info.reserved2");
+_Static_assert(__builtin_offsetof(struct cki_start_info, segments) == 256, "cki_start_info.segments");
+_Static_assert(__builtin_offsetof(struct cki_start_info, classes) == 768, "cki_start_info.classes");
+_Static_assert(__builtin_offsetof(struct cki_start_info, command_line) == 2304, "cki_start_info.command_line");
+_Static_assert(__builtin_offsetof(struct cki_start_info, padding) == 4352, "cki_start_info.padding");
+
+/*
+ * At CLOCK, and at start_info.clock_hpa. Read `sequence`, wait while it is odd, read the rest,
+ * and start again if it changed.
+ */
+struct cki_clock {
+	/* Odd while the host writes. */
+	__u32 sequence;
+	/* 0. */
+	__u32 reserved;
+	/* TSC at the moment that the times below belong to. */
+	__u64 tsc;
+	/* Wall-clock time then: seconds since 1970 UTC. */
+	__u64 wall_seconds;
+	/* Nanoseconds on top. */
+	__u64 wall_nanoseconds;
+	/* Nanoseconds since the container's start, then. */
+	__u64 system_nanoseconds;
+	/* Frequency of the TSC in kHz. */
+	__u64 tsc_khz;
+	/* 0. */
+	__u64 reserved2[2];
+};
+_Static_assert(sizeof(struct cki_clock) == 64, "cki_clock");
+_Static_assert(__builtin_offsetof(struct cki_clock, sequence) == 0, "cki_clock.sequence");
+_Static_assert(__builtin_offsetof(struct cki_clock, reserved) == 4, "cki_clock.reserved");
+_Static_assert(__builtin_offsetof(struct cki_clock, tsc) == 8, "cki_clock.tsc");
+_Static_assert(__builtin_offsetof(struct cki_clock, wall_seconds) == 16, "cki_clock.wall_seconds");
+_Static_assert(__builtin_offsetof(struct cki_clock, wall_nanoseconds) == 24, "cki_clock.wall_nanoseconds");
+_Static_assert(__builtin_offsetof(struct cki_clock, system_nanoseconds) == 32, "cki_clock.system_nanoseconds");
+_Static_assert(__builtin_offsetof(struct cki_clock, tsc_khz) == 40, "cki_clock.tsc_khz");
+_Static_assert(__builtin_offsetof(struct cki_clock, reserved2) == 48, "cki_clock.reserved2");
+
+/* One update of KSM_ENTRY_BATCH. */
+struct cki_batch_entry {
+	/* Host-physical address of the table entry. */
+	__u64 entry_hpa;
+	/* Value to store there. */
+	__u64 value;
+};
+_Static_assert(sizeof(struct cki_batch_entry) == 16, "cki_batch_entry");
+_Static_assert(__builtin_offsetof(struct cki_batch_entry, entry_hpa) == 0, "cki_batch_entry.entry_hpa");
+_Static_assert(__builtin_offsetof(struct cki_batch_entry, value) == 8, "cki_batch_entry.value");
+
+/*
+ * State to return to by GATE_IRET: the five words of an IRETQ frame, and the three registers
+ * that the gate needs for itself.
+ */
+struct cki_iret_frame {
+	/* RIP: canonical; below 4 GiB for 32-bit code. */
+	__u64 rip;
+	/* CS: SEL_KERNEL_CS, SEL_USER_CS or SEL_USER32_CS; upper bits 0. */
+	__u64 cs;
+	/* RFLAGS: IF = 1, IOPL = 0, NT, VM, VIF, VIP and reserved bits 0, bit 1 set. */
+	__u64 rflags;
+	/* RSP. */
+	__u64 rsp;
+	/* SS: SEL_USER_DS for user code; SEL_KERNEL_DS or 0 for CPL 0. Upper bits 0. */
+	__u64 ss;
+	/* rax to return with. */
+	__u64 rax;
+	/* rcx to return with. */
+	__u64 rcx;
+	/* rdx to return with. */
+	__u64 rdx;
+};
+_Static_assert(sizeof(struct cki_iret_frame) == 64, "cki_iret_frame");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, rip) == 0, "cki_iret_frame.rip");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, cs) == 8, "cki_iret_frame.cs");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, rflags) == 16, "cki_iret_frame.rflags");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, rsp) == 24, "cki_iret_frame.rsp");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, ss) == 32, "cki_iret_frame.ss");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, rax) == 40, "cki_iret_frame.rax");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, rcx) == 48, "cki_iret_frame.rcx");
+_Static_assert(__builtin_offsetof(struct cki_iret_frame, rdx) == 56, "cki_iret_frame.rdx");
+
+/* State that an event or #DB interrupted. RSP and all general registers are still in place. */
+struct cki_event_frame {
+	/* RIP. */
+	__u64 rip;
+	/* CS. */
+	__u64 cs;
+	/* RFLAGS. */
+	__u64 rflags;
+	/* RSP, also still in the register. */
+	__u64 rsp;
+	/* SS. */
+	__u64 ss;
+	/* #DB: DR6. Events: 0. */
+	__u64 dr6;
+	/* 0. */
+	__u64 reserved[2];
+};
+_Static_assert(sizeof(struct cki_event_frame) == 64, "cki_event_frame");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, rip) == 0, "cki_event_frame.rip");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, cs) == 8, "cki_event_frame.cs");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, rflags) == 16, "cki_event_frame.rflags");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, rsp) == 24, "cki_event_frame.rsp");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, ss) == 32, "cki_event_frame.ss");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, dr6) == 40, "cki_event_frame.dr6");
+_Static_assert(__builtin_offsetof(struct cki_event_frame, reserved) == 48, "cki_event_frame.reserved");
+
+/*
+ * In a Data frame of the guest's, one a vCPU, named by KSM_VCPU_INFO_SET; aligned to its size.
+ * The guest writes all of it as it likes: nothing here is trusted, every word is read once.
+ */
+struct cki_vcpu_info {
+	/*
+	 * The guest's interrupt flag: 0 or not 0. An event is delivered iff CPL = 3, or this is
+	 * not 0 and RIP is outside the entry code. Delivery clears it. The physical IF is always 1.
+	 */
+	__u8 interrupt_flag;
+	/* 0. */
+	__u8 reserved[7];
+	/*
+	 * Pending events, one bit each (EVENT_*). Set by the host with a locked OR, taken by the
+	 * guest with XCHG. After setting interrupt_flag the guest looks here.
+	 */
+	__u64 events;
+	/* 0. */
+	__u64 reserved2[6];
+	/* GATE_IRET's argument, filled in by the guest. */
+	struct cki_iret_frame iret;
+	/* Filled in by the monitor for HANDLER_EVENT_*. */
+	struct cki_event_frame event;
+	/* Filled in by the monitor for HANDLER_DEBUG_*. */
+	struct cki_event_frame debug;
+};
+_Static_assert(sizeof(struct cki_vcpu_info) == 256, "cki_vcpu_info");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, interrupt_flag) == 0, "cki_vcpu_info.interrupt_flag");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, reserved) == 1, "cki_vcpu_info.reserved");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, events) == 8, "cki_vcpu_info.events");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, reserved2) == 16, "cki_vcpu_info.reserved2");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, iret) == 64, "cki_vcpu_info.iret");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, event) == 128, "cki_vcpu_info.event");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_info, debug) == 192, "cki_vcpu_info.debug");
+
+/* The last call that the monitor refused, for the host to print when a container dies. */
+struct cki_refusal {
+	/* Refusals so far. */
+	__u64 count;
+	/* Call number. */
+	__u64 call;
+	/* Its arguments. */
+	__u64 arguments[4];
+	/* Error, positive. */
+	__u64 error;
+	/* Return address of the call. */
+	__u64 rip;
+};
+_Static_assert(sizeof(struct cki_refusal) == 64, "cki_refusal");
+_Static_assert(__builtin_offsetof(struct cki_refusal, count) == 0, "cki_refusal.count");
+_Static_assert(__builtin_offsetof(struct cki_refusal, call) == 8, "cki_refusal.call");
+_Static_assert(__builtin_offsetof(struct cki_refusal, arguments) == 16, "cki_refusal.arguments");
+_Static_assert(__builtin_offsetof(struct cki_refusal, error) == 48, "cki_refusal.error");
+_Static_assert(__builtin_offsetof(struct cki_refusal, rip) == 56, "cki_refusal.rip");
+
+/* At BOOT_INFO; the module writes it before OP_INIT. */
+struct cki_monitor_boot {
+	/* MONITOR_BOOT_MAGIC. */
+	__u64 magic;
+	/* ABI_VERSION. */
+	__u32 abi_version;
+	/* vCPUs, 1 to VCPUS_MAX. */
+	__u32 vcpus;
+	/* Entries used in `segments`, 1 to SEGMENTS_MAX. */
+	__u32 segment_count;
+	/* Entries used in `classes`. */
+	__u32 class_count;
+	/* Entries used in `shared`. */
+	__u32 shared_count;
+	/* First hardware PCID of this container; PCIDS_MAX consecutive ones are its own. */
+	__u32 pcid_base;
+	/* The L4 entry of slot 256: hpa of the monitor's L3 table, with P, RW, A set and U, NX clear. */
+	__u64 slot_entry;
+	/* 0. */
+	__u64 reserved[3];
+	/* The container's memory, ascending, disjoint. */
+	struct cki_segment segments[32];
+	/* Frames that are not Data, ascending, disjoint. */
+	struct cki_class_range classes[64];
+	/* Frames outside of the segments that the guest may map read-only and not executable. */
+	struct cki_segment shared[8];
+	/* 0. */
+	__u8 padding[1856];
+};
+_Static_assert(sizeof(struct cki_monitor_boot) == 4096, "cki_monitor_boot");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, magic) == 0, "cki_monitor_boot.magic");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, abi_version) == 8, "cki_monitor_boot.abi_version");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, vcpus) == 12, "cki_monitor_boot.vcpus");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, segment_count) == 16, "cki_monitor_boot.segment_count");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, class_count) == 20, "cki_monitor_boot.class_count");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, shared_count) == 24, "cki_monitor_boot.shared_count");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcid_base) == 28, "cki_monitor_boot.pcid_base");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, slot_entry) == 32, "cki_monitor_boot.slot_entry");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved) == 40, "cki_monitor_boot.reserved");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, segments) == 64, "cki_monitor_boot.segments");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, classes) == 576, "cki_monitor_boot.classes");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, shared) == 2112, "cki_monitor_boot.shared");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, padding) == 2240, "cki_monitor_boot.padding");
+
+/* At VCPU_SWITCH of each vCPU's area. */
+struct cki_vcpu_switch {
+	/* OP_*, from the module. */
+	__u64 operation;
+	/* Its arguments. */
+	__u64 arguments[4];
+	/* Result: 0 or a negated error. With a hypercall: the result that the module gives. */
+	__u64 status;
+	/* Second result, likewise. */
+	__u64 value;
+	/* EXIT_*, from the monitor. */
+	__u64 exit;
+	/* What goes with it. */
+	__u64 exit_arguments[6];
+	/* hpa of the vCPU's `struct cki_vcpu_info`; 0 before KSM_VCPU_INFO_SET. */
+	__u64 vcpu_info_hpa;
+	/* 0. */
+	__u64 reserved;
+	/* Last refusal. */
+	struct cki_refusal refusal;
+	/* The module's own: what it saves of the host across a run. Not looked at by the monitor. */
+	__u64 host[64];
+	/* 0. */
+	__u8 padding[3392];
+};
+_Static_assert(sizeof(struct cki_vcpu_switch) == 4096, "cki_vcpu_switch");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, operation) == 0, "cki_vcpu_switch.operation");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, arguments) == 8, "cki_vcpu_switch.arguments");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, status) == 40, "cki_vcpu_switch.status");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, value) == 48, "cki_vcpu_switch.value");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit) == 56, "cki_vcpu_switch.exit");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit_arguments) == 64, "cki_vcpu_switch.exit_arguments");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, vcpu_info_hpa) == 112, "cki_vcpu_switch.vcpu_info_hpa");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, reserved) == 120, "cki_vcpu_switch.reserved");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, refusal) == 128, "cki_vcpu_switch.refusal");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, host) == 192, "cki_vcpu_switch.host");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 704, "cki_vcpu_switch.padding");
+
+#endif /* !__ASSEMBLER__ */
+
+#endif /* CKI_ABI_H */

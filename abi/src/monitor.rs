@@ -1,0 +1,117 @@
+//! Between host module and monitor: how one is started and what they hand each other.
+//!
+//! The module is trusted by the monitor; the checks that the monitor makes of these are there to
+//! find mistakes. The guest sees none of it (key 1).
+
+use crate::start_info::{ClassRange, Segment};
+
+constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch";
+    /// Operation: check BOOT_INFO and set up the frame table. Once, on vCPU 0, before any other.
+    OP_INIT = 1;
+    /// Operation (hpa, frames): as KSM_EXEC_SEAL, for the image that was loaded.
+    OP_SEAL = 2;
+    /// Operation (hpa, kind): as KSM_TABLE_DECLARE with TABLE_KEEP, for a boot page table; tables
+    /// linked by others come first.
+    OP_ADOPT = 3;
+    /// Operation (root, rip, rsp, rdi): makes the vCPU ready to start there at CPL 0.
+    OP_START = 4;
+    /// Operation: run the guest until the next exit.
+    OP_RUN = 5;
+    /// Operation: note that this vCPU's translations have been flushed, all of them.
+    OP_FLUSHED = 6;
+    /// Exit: the operation is done; `status` has the result.
+    EXIT_DONE = 0;
+    /// Exit: hypercall; number in `exit_arguments`[0], arguments in [1..4]. `status` and `value`
+    /// become rax and rdx at the next OP_RUN.
+    EXIT_HYPERCALL = 1;
+    /// Exit: physical interrupt, vector in `exit_arguments`[0]; the host handles it.
+    EXIT_INTERRUPT = 2;
+    /// Exit: NMI.
+    EXIT_NMI = 3;
+    /// Exit: machine check.
+    EXIT_MACHINE_CHECK = 4;
+    /// Exit: the guest cannot go on: an exception without a handler, #DF. Vector, error code,
+    /// RIP, CR2, RSP in `exit_arguments`.
+    EXIT_GUEST_FAULT = 5;
+    /// Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector,
+    /// error code, RIP, CR2 in `exit_arguments`.
+    EXIT_MONITOR_FAULT = 6;
+    /// Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN.
+    EXIT_FLUSH = 7;
+}
+
+structure! {
+    /// The last call that the monitor refused, for the host to print when a container dies.
+    Refusal as "refusal", size 64 {
+        /// Refusals so far.
+        count: u64,
+        /// Call number.
+        call: u64,
+        /// Its arguments.
+        arguments: [u64; 4],
+        /// Error, positive.
+        error: u64,
+        /// Return address of the call.
+        rip: u64,
+    }
+}
+
+structure! {
+    /// At BOOT_INFO; the module writes it before OP_INIT.
+    MonitorBoot as "monitor_boot", size 4096 {
+        /// MONITOR_BOOT_MAGIC.
+        magic: u64,
+        /// ABI_VERSION.
+        abi_version: u32,
+        /// vCPUs, 1 to VCPUS_MAX.
+        vcpus: u32,
+        /// Entries used in `segments`, 1 to SEGMENTS_MAX.
+        segment_count: u32,
+        /// Entries used in `classes`.
+        class_count: u32,
+        /// Entries used in `shared`.
+        shared_count: u32,
+        /// First hardware PCID of this container; PCIDS_MAX consecutive ones are its own.
+        pcid_base: u32,
+        /// The L4 entry of slot 256: hpa of the monitor's L3 table, with P, RW, A set and U, NX clear.
+        slot_entry: u64,
+        /// 0.
+        reserved: [u64; 3],
+        /// The container's memory, ascending, disjoint.
+        segments: [Segment; 32],
+        /// Frames that are not Data, ascending, disjoint.
+        classes: [ClassRange; 64],
+        /// Frames outside of the segments that the guest may map read-only and not executable.
+        shared: [Segment; 8],
+        /// 0.
+        padding: [u8; 1856],
+    }
+}
+
+structure! {
+    /// At VCPU_SWITCH of each vCPU's area.
+    VcpuSwitch as "vcpu_switch", size 4096 {
+        /// OP_*, from the module.
+        operation: u64,
+        /// Its arguments.
+        arguments: [u64; 4],
+        /// Result: 0 or a negated error. With a hypercall: the result that the module gives.
+        status: u64,
+        /// Second result, likewise.
+        value: u64,
+        /// EXIT_*, from the monitor.
+        exit: u64,
+        /// What goes with it.
+        exit_arguments: [u64; 6],
+        /// hpa of the vCPU's `struct cki_vcpu_info`; 0 before KSM_VCPU_INFO_SET.
+        vcpu_info_hpa: u64,
+        /// 0.
+        reserved: u64,
+        /// Last refusal.
+        refusal: Refusal,
+        /// The module's own: what it saves of the host across a run. Not looked at by the monitor.
+        host: [u64; 64],
+        /// 0.
+        padding: [u8; 3392],
+    }
+}
