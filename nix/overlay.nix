@@ -8,6 +8,8 @@ let
 
   callPackage = final.lib.callPackageWith (final // final.ckiPackages // {
     rustSource = import ./rust-source.nix;
+    # nixpkgs' programs run where their libraries are.
+    static = false;
     # kernel.org's 6.12; the patch queue applies to it and to Debian's alike.
     linux-source = final.linux_6_12.src;
     qemu-source = final.fetchurl {

@@ -6,7 +6,7 @@
   cki-qemu = callPackage ../emulator/package.nix { };
   # The same QEMU without our patches: what the extension's tests and
   # measurements are compared with.
-  qemu-stock = callPackage ../emulator/package.nix { patches = [ ]; pname = "qemu-stock"; };
+  qemu-stock = callPackage ../emulator/package.nix { patches = [ ]; };
   cki-isa-tests = callPackage ../emulator/tests/package.nix { };
   cki-kernel = callPackage ../kernel/package.nix { };
   cki-init = callPackage ../init/package.nix { };

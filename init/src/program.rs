@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -129,6 +129,18 @@ fn executable(file: &Path) -> Result<(), Option<&'static str>> {
     }
 }
 
+/// Whether the kernel can execute the file by what it begins with. Asked beforehand because execvp(3)
+/// would hand anything else to a shell, which calls the bytes of a foreign binary "not found".
+fn has_known_format(file: &Path) -> bool {
+    let mut start = [0; 4];
+    let length = fs::File::open(file).and_then(|mut file| file.read(&mut start));
+    match length {
+        Ok(length) => start[..length].starts_with(b"#!") || start[..length] == *b"\x7fELF",
+        // Executable but unreadable is allowed; exec will tell.
+        Err(_) => true,
+    }
+}
+
 /// Starts the program in a process group of its own, with pipes for its standard streams.
 ///
 /// # Errors
@@ -167,6 +179,12 @@ pub fn start(run: &Run) -> Result<Child, ProgramError> {
     let environment = environment(&run.env);
     let file = find(name, &environment["PATH"], cwd)?;
     let path = file.display().to_string();
+    if !has_known_format(&file) {
+        return Err(ProgramError::NotExecutable {
+            path,
+            reason: "neither an ELF program nor a script with #!".to_owned(),
+        });
+    }
     Command::new(&file)
         .arg0(name)
         .args(arguments)

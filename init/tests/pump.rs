@@ -28,7 +28,9 @@ fn file(end: impl Into<OwnedFd>) -> File {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|index| ((index * 7919) >> 3) as u8).collect()
+    (0..length)
+        .map(|index| ((index * 7919) >> 3) as u8)
+        .collect()
 }
 
 #[test]

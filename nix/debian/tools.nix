@@ -12,31 +12,36 @@ builtins.mapAttrs tool {
   cpio = [ "cpio" ];
   dosfstools = [ "dosfstools" ];
   dpkg = [ "dpkg" ];
+  dtc = [ "libfdt-dev" ];
   e2fsprogs = [ "e2fsprogs" ];
   elfutils = [ "libelf-dev" ];
   erofs-utils = [ "erofs-utils" ];
   fakeroot = [ "fakeroot" ];
   flex = [ "flex" ];
-  glib = [ "libglib2.0-dev" "libpcre2-dev" "libffi-dev" "libmount-dev" ];
+  glib = [ "libglib2.0-dev" "libffi-dev" "libmount-dev" ];
   gnumake = [ "make" ];
   kmod = [ "kmod" ];
   lz4 = [ "lz4" ];
-  meson = [ "meson" "python3-setuptools" ];
-  pycotap = [ "python3-pycotap" ];
-  distlib = [ "python3-distlib" ];
-  dtc = [ "libfdt-dev" ];
+  meson = [ "meson" ];
   mtools = [ "mtools" ];
   ninja = [ "ninja-build" ];
-  openssl = [ "libssl-dev" "openssl" ];
+  openssl = [ "libssl-dev" ];
+  pcre2 = [ "libpcre2-dev" ];
   perl = [ "perl" ];
   pkg-config = [ "pkgconf" ];
-  python3 = [ "python3" "python3-distutils" "python3-venv" "python3-setuptools" ];
+  python3 = [ "python3" "python3-distutils" "python3-venv" ];
   rsync = [ "rsync" ];
-  rustc = [ "rustc-web" "libstd-rust-web-dev" ];
   rust-src = [ "rust-web-src" ];
+  rustc = [ "rustc-web" "libstd-rust-web-dev" ];
   seabios = [ "seabios" ];
   syslinux = [ "syslinux" "syslinux-common" ];
   util-linux = [ "util-linux" "mount" ];
   zlib = [ "zlib1g-dev" ];
   zstd = [ "zstd" ];
+} // {
+  python3Packages = builtins.mapAttrs tool {
+    distlib = [ "python3-distlib" ];
+    pycotap = [ "python3-pycotap" ];
+    setuptools = [ "python3-setuptools" ];
+  };
 }

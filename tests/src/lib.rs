@@ -1,1 +1,270 @@
-//! CKI.
+//! What the tests of the built machine have in common.
+//!
+//! They are told where the outputs of the flake are by variables that `cki-build check` sets; a test
+//! whose variable is missing fails and says so.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// Seconds after which a command that should have ended long ago is ended.
+const LIMIT: &str = "100";
+
+/// The value of a variable that `cki-build check` sets.
+///
+/// # Panics
+/// When it is not set.
+#[must_use]
+pub fn variable(name: &str) -> PathBuf {
+    match std::env::var_os(name) {
+        Some(value) if !value.is_empty() => value.into(),
+        _ => panic!("{name} is not set: run these tests with `cargo run --release -- check`"),
+    }
+}
+
+/// What a command gave.
+#[derive(Debug)]
+pub struct Output {
+    /// Its status, 124 when it had to be ended.
+    pub status: i32,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error, as text.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Its standard output as text.
+    ///
+    /// # Panics
+    /// When it is no UTF-8.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("the output is text")
+    }
+}
+
+/// Runs a program with `stdin` as its input.
+///
+/// # Panics
+/// When it cannot be started or is ended by a signal.
+#[must_use]
+pub fn run_program<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = A>,
+    stdin: &[u8],
+) -> Output {
+    let mut child = Command::new("timeout")
+        .args(["--kill-after=5", LIMIT])
+        .arg(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("timeout is started");
+    let mut input = child.stdin.take().expect("piped");
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that does not read all of it is no mistake of ours.
+            let _ = input.write_all(stdin);
+        });
+        child.wait_with_output().expect("it is waited for")
+    });
+    Output {
+        status: output.status.code().expect("it ends by itself"),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs `cki-build` with `args` and no input.
+#[must_use]
+pub fn cki<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
+    run_program(variable("CKI_BUILD"), args, b"")
+}
+
+/// Runs `command` in a machine with `options`, with `stdin` as its input.
+#[must_use]
+pub fn machine(options: &[&str], command: &[&str], stdin: &[u8]) -> Output {
+    let words = ["run"].iter().chain(options).chain(&["--"]).chain(command);
+    run_program(variable("CKI_BUILD"), words, stdin)
+}
+
+/// A `cki-build run` that is under way, with its emulator.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    temporary: tempfile::TempDir,
+}
+
+impl Running {
+    /// Starts `script` in a machine. Temporary files go to a directory of its own.
+    ///
+    /// # Panics
+    /// When that does not work.
+    #[must_use]
+    pub fn start(script: &str) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let mut child = Command::new(variable("CKI_BUILD"))
+            .args(["run", "--", "sh", "-c", script])
+            .env("TMPDIR", temporary.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cki-build is started");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        Self {
+            child,
+            stdout: Some(stdout),
+            temporary,
+        }
+    }
+
+    /// The next line of the program's output.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().expect("not closed");
+        let n = stdout.read_line(&mut line).expect("a line");
+        assert!(n > 0, "the output has ended");
+        line
+    }
+
+    /// Closes our end of the program's output; gives how `cki-build` ended and what it wrote to its
+    /// standard error.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn close_output(mut self) -> (ExitStatus, String) {
+        drop(self.stdout.take());
+        let status = self.child.wait().expect("it is waited for");
+        let mut text = String::new();
+        let mut stderr = self.child.stderr.take().expect("piped");
+        stderr.read_to_string(&mut text).expect("text");
+        (status, text)
+    }
+
+    /// The emulator's process.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn emulator(&self) -> Process {
+        let parent = self.child.id().to_string();
+        let qemu = children(&parent)
+            .into_iter()
+            .find(|pid| {
+                std::fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|words| words.windows(4).any(|part| part == b"qemu"))
+            })
+            .expect("cki-build has an emulator");
+        Process::open(qemu)
+    }
+
+    /// Sends `signal` to `cki-build` and gives how it ended.
+    ///
+    /// # Panics
+    /// When that does not work.
+    pub fn end_by(&mut self, signal: Signal) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the signal is sent");
+        self.child.wait().expect("it is waited for")
+    }
+
+    /// What is left in its directory for temporary files.
+    ///
+    /// # Panics
+    /// When the directory cannot be read.
+    #[must_use]
+    pub fn left_over(&self) -> Vec<OsString> {
+        std::fs::read_dir(self.temporary.path())
+            .expect("the directory is there")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process that can be waited for although it is not our child.
+#[derive(Debug)]
+pub struct Process(std::os::fd::OwnedFd);
+
+impl Process {
+    fn open(pid: i32) -> Self {
+        let pid = Pid::from_raw(pid).expect("a process id");
+        Self(pidfd_open(pid, PidfdFlags::empty()).expect("the process is there"))
+    }
+
+    /// Whether it ends within `limit`.
+    ///
+    /// # Panics
+    /// When the kernel cannot say.
+    #[must_use]
+    pub fn ends_within(&self, limit: Duration) -> bool {
+        let timeout = Timespec::try_from(limit).expect("a short time");
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        poll(&mut fds, Some(&timeout)).expect("poll works") > 0
+    }
+}
+
+fn children(parent: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).expect("the process is there");
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The checkout that is tested.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn checkout() -> cki_build::checkout::Checkout {
+    cki_build::checkout::Checkout::find(Some(&variable("CKI_FLAKE"))).expect("a checkout")
+}
+
+/// Runs `git` in `dir`.
+///
+/// # Panics
+/// When it fails.
+pub fn git(dir: &Path, args: &[&str]) {
+    let output = Command::new("git")
+        .args([
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@localhost",
+            "-C",
+        ])
+        .arg(dir)
+        .args(args)
+        .output()
+        .expect("git is started");
+    assert!(
+        output.status.success(),
+        "git {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -170,7 +170,7 @@ pub enum ProtocolError {
     #[error("a message of more than {MAX_LINE} bytes")]
     TooLong,
     /// The line is no message that this version knows.
-    #[error("not a session message: {0}")]
+    #[error("no session message: {0}")]
     Malformed(#[from] serde_json::Error),
 }
 

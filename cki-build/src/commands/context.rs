@@ -155,8 +155,8 @@ impl Context {
 /// The expression of the flake's image function applied to a plan.
 fn app_image_expression(flake: &str, plan: &Path) -> String {
     format!(
-        "(builtins.getFlake {}).lib.{}.appImage (builtins.fromJSON (builtins.readFile {}))",
-        crate::nix::eval::string(flake),
+        "({}).lib.{}.appImage (builtins.fromJSON (builtins.readFile {}))",
+        crate::nix::eval::get_flake(flake),
         crate::nix::command::SYSTEM,
         crate::nix::eval::string(&plan.to_string_lossy()),
     )

@@ -113,7 +113,8 @@ impl<R: BufRead> Paragraphs<R> {
                 if !seen {
                     return Err(self.syntax());
                 }
-                if keep_current && let Some((_, value)) = paragraph.fields.last_mut() {
+                let current = paragraph.fields.last_mut().filter(|_| keep_current);
+                if let Some((_, value)) = current {
                     value.push('\n');
                     value.push_str(line.trim_start());
                 }

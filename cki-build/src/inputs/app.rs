@@ -115,10 +115,10 @@ pub fn resolve_app(
         warnings.extend(make_available(context, name, suite, &lock.architecture)?);
     }
     // The current indexes may have been used before.
-    if !warnings.is_empty()
-        && let Some(plan) = cached(context, &suites, &names)
-    {
-        return Ok(AppPlan { warnings, ..plan });
+    if !warnings.is_empty() {
+        if let Some(plan) = cached(context, &suites, &names) {
+            return Ok(AppPlan { warnings, ..plan });
+        }
     }
     let mut indexes = Vec::new();
     for (name, suite) in &suites {

@@ -64,10 +64,11 @@ pub fn resolve(
     old: Option<&LockFile>,
     mode: Mode,
 ) -> Result<(LockFile, LockReport), InputsError> {
-    if let (Some(old), Mode::Keep) = (old, mode)
-        && check(request, old).consistent
-    {
-        return Ok((old.clone(), report(Some(old), old, Vec::new())));
+    match (old, mode) {
+        (Some(old), Mode::Keep) if check(request, old).consistent => {
+            return Ok((old.clone(), report(Some(old), old, Vec::new())));
+        }
+        _ => {}
     }
     let _guard = context
         .cache
@@ -379,13 +380,14 @@ fn seed_hash(
     old: Option<&LockFile>,
 ) -> Result<String, InputsError> {
     let package = &lock.packages[&lock.seed.package];
-    if let Some(old) = old
-        && (&old.seed.package, &old.seed.file) == (&lock.seed.package, &lock.seed.file)
-        && old
-            .packages
-            .get(&old.seed.package)
-            .is_some_and(|p| p.sha256 == package.sha256)
-    {
+    let unchanged = old.filter(|old| {
+        (&old.seed.package, &old.seed.file) == (&lock.seed.package, &lock.seed.file)
+            && old
+                .packages
+                .get(&old.seed.package)
+                .is_some_and(|p| p.sha256 == package.sha256)
+    });
+    if let Some(old) = unchanged {
         return Ok(old.seed.sha256.clone());
     }
     let suite = &lock.suites[&package.suite];

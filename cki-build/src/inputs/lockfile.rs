@@ -253,10 +253,11 @@ impl LockFile {
         let mut found = BTreeSet::new();
         let mut todo: Vec<&str> = names.into_iter().collect();
         while let Some(name) = todo.pop() {
-            if let Some((name, package)) = self.packages.get_key_value(name)
-                && found.insert(name.as_str())
-            {
-                todo.extend(package.deps.iter().map(String::as_str));
+            match self.packages.get_key_value(name) {
+                Some((name, package)) if found.insert(name.as_str()) => {
+                    todo.extend(package.deps.iter().map(String::as_str));
+                }
+                _ => {}
             }
         }
         found

@@ -246,12 +246,16 @@ fn provide_seed(
         in_store: 1,
         ..ProvideReport::default()
     };
-    if context.nix.missing([expected.as_path()])?.is_empty() {
+    let is_there = || Ok::<_, StoreError>(context.nix.missing([expected.as_path()])?.is_empty());
+    if is_there()? {
         return Ok(report);
     }
     let _guard = context
         .cache
         .lock(context.progress.as_ref(), &context.cancel)?;
+    if is_there()? {
+        return Ok(report);
+    }
     // The package is in the store by now, but it is the cache's file that is unpacked: the store is Nix's to read.
     let package = &lock.packages[&seed.package];
     let download = wanted

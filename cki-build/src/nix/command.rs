@@ -57,29 +57,30 @@ impl Nix {
     }
 
     /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]).
+    ///
+    /// Not `nix eval FLAKE#packages.SYSTEM`: Nix 2.8 first looks for that name below `legacyPackages`,
+    /// which would fetch nixpkgs.
     #[must_use]
     pub fn eval_targets(&self, flake: &str, attrs: &[String]) -> Command {
-        Self::logging(self.program("nix"))
-            .args(["eval", "--json", "--no-write-lock-file"])
-            .arg(format!("{flake}#packages.{SYSTEM}"))
-            .arg("--apply")
-            .arg(super::eval::targets_function(attrs))
+        self.eval(
+            &format!("({}).packages.{SYSTEM}", super::eval::get_flake(flake)),
+            &super::eval::targets_function(attrs),
+        )
     }
 
     /// Evaluates derivation and output path of an expression that may use `builtins.getFlake`.
     #[must_use]
     pub fn eval_expression(&self, expression: &str) -> Command {
+        self.eval(expression, super::eval::TARGET_FUNCTION)
+    }
+
+    /// Impure only in that `getFlake` may take a checkout instead of a locked reference.
+    fn eval(&self, expression: &str, function: &str) -> Command {
         Self::logging(self.program("nix"))
-            .args([
-                "eval",
-                "--json",
-                "--impure",
-                "--no-write-lock-file",
-                "--expr",
-            ])
+            .args(["eval", "--json", "--impure", "--expr"])
             .arg(expression)
             .arg("--apply")
-            .arg(super::eval::TARGET_FUNCTION)
+            .arg(function)
     }
 
     /// Builds derivations; every output of each.
@@ -192,21 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn evaluating_asks_for_the_packages_of_our_system_and_leaves_the_lock_file_alone() {
+    fn evaluating_asks_for_the_packages_of_our_system_alone() {
         let argv = nix()
             .eval_targets("git+file:///x?shallow=1", &["cki-qemu".to_owned()])
             .argv();
         assert_eq!(
-            argv[..5],
-            ["nix", "--log-format", "internal-json", "eval", "--json"]
+            argv[..8],
+            [
+                "nix",
+                "--log-format",
+                "internal-json",
+                "eval",
+                "--json",
+                "--impure",
+                "--expr",
+                r#"(builtins.getFlake "git+file:///x?shallow=1").packages.x86_64-linux"#,
+            ]
         );
-        assert!(argv.contains(&"--no-write-lock-file".to_owned()));
-        assert!(argv.contains(&"git+file:///x?shallow=1#packages.x86_64-linux".to_owned()));
-        assert!(
-            argv.last()
-                .expect("a function")
-                .contains("\"cki-qemu\" = null;")
-        );
+        assert_eq!(argv[8], "--apply");
+        assert!(argv[9].contains("\"cki-qemu\" = null;"));
     }
 
     #[test]

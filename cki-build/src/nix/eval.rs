@@ -40,6 +40,12 @@ pub fn targets_function(attrs: &[String]) -> String {
     )
 }
 
+/// Expression for the flake `reference`.
+#[must_use]
+pub fn get_flake(reference: &str) -> String {
+    format!("builtins.getFlake {}", string(reference))
+}
+
 /// Reads what [`targets_function`] gave.
 ///
 /// # Errors

@@ -167,6 +167,8 @@ pub fn run(
 
 struct Session {
     control: UnixStream,
+    /// Open until the end: QEMU drops what it has not read when the socket is closed altogether.
+    _stdin_port: UnixStream,
     qemu: Arc<duct::Handle>,
     console: Tail,
     qemu_log: Tail,
@@ -211,6 +213,7 @@ impl Session {
             let _ = log_thread.join();
         });
         let (mut stdin, to_guest) = (io.stdin, ports.stdin);
+        let stdin_port = to_guest.try_clone().map_err(SessionError::Sockets)?;
         thread::spawn(move || relay::input(&mut *stdin, to_guest));
         relay_output(ports.stdout, io.stdout, events.clone(), true);
         relay_output(ports.stderr, io.stderr, events.clone(), false);
@@ -229,6 +232,7 @@ impl Session {
         });
         Ok(Self {
             control,
+            _stdin_port: stdin_port,
             qemu,
             console,
             qemu_log,

@@ -50,7 +50,8 @@ pub fn drain(mut from: UnixStream) {
     let _ = io::copy(&mut from, &mut io::sink());
 }
 
-/// Copies our input to the machine and then ends its stream.
+/// Copies our input to the machine and then ends its stream in this direction only; the caller keeps
+/// the socket open.
 pub fn input(from: &mut dyn Read, mut to: UnixStream) {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -66,7 +67,6 @@ pub fn input(from: &mut dyn Read, mut to: UnixStream) {
             Err(_) => break,
         }
     }
-    // Only this direction: QEMU takes a socket closed both ways for a hang-up and drops what it has not read.
     let _ = to.shutdown(Shutdown::Write);
 }
 

@@ -1,0 +1,29 @@
+# The tool itself, with its manual pages and completions.
+{ lib, rustPlatform, rustSource }:
+
+let workspace = rustSource [ "cki-build" "abi/session" ]; in
+rustPlatform.buildRustPackage {
+  pname = "cki-build";
+  version = "0.1.0";
+  inherit (workspace) src postPatch;
+  cargoLock.lockFile = ../Cargo.lock;
+  buildAndTestSubdir = "cki-build";
+  # The tests drive git and make namespaces; `cki-build check` runs them outside.
+  doCheck = false;
+
+  postInstall = ''
+    cki=$out/bin/cki-build
+    mkdir -p $out/share/man/man1 $out/share/bash-completion/completions \
+      $out/share/zsh/site-functions $out/share/fish/vendor_completions.d
+    $cki man --out $out/share/man/man1
+    $cki completions bash > $out/share/bash-completion/completions/cki-build
+    $cki completions zsh > $out/share/zsh/site-functions/_cki-build
+    $cki completions fish > $out/share/fish/vendor_completions.d/cki-build.fish
+  '';
+
+  meta = {
+    description = "Builds CKI from pinned sources and runs programs in the machine that comes out";
+    license = lib.licenses.gpl2Only;
+    mainProgram = "cki-build";
+  };
+}

@@ -1,0 +1,42 @@
+# The host image as a disk that a PC boots: an MBR, one FAT partition with syslinux, the kernel and
+# the initial file system. It comes up with a shell on the screen and on the first serial port.
+{ lib
+, stdenv
+, cki-host
+, cki-qemu
+, dosfstools
+, mtools
+, syslinux
+, syslinuxDir
+}:
+
+stdenv.mkDerivation {
+  pname = "cki-host-disk";
+  version = "0.1.0";
+  dontUnpack = true;
+  nativeBuildInputs = [ dosfstools mtools syslinux ];
+
+  host = cki-host;
+  qemu = cki-qemu;
+  inherit syslinuxDir;
+  makeDisk = ./make-disk.sh;
+  bootMenu = ./syslinux.cfg;
+
+  buildPhase = ''
+    mbr=$(find "$syslinuxDir" -name mbr.bin)
+    bash -eu -o pipefail $makeDisk "$host" "$bootMenu" "$mbr" disk.raw
+    $qemu/bin/qemu-img convert -f raw -O qcow2 disk.raw cki-host.qcow2
+  '';
+
+  installPhase = ''
+    mkdir -p $out
+    cp cki-host.qcow2 $out/
+  '';
+
+  dontFixup = true;
+
+  meta = {
+    description = "Bootable disk image of the CKI host";
+    license = lib.licenses.gpl2Only;
+  };
+}

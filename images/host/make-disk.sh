@@ -1,0 +1,44 @@
+# Makes a raw disk that a PC's BIOS boots: bash make-disk.sh HOST SYSLINUX_CFG MBR OUT
+#
+# Reproducible: the disk and volume numbers are constant, and so are the times of files. Nothing
+# here needs root or a loop device.
+host=$1 config=$2 mbr=$3 out=$4
+
+# One FAT partition from 1 MiB on, with room to spare for another kernel beside this one.
+offset=$((1024 * 1024))
+used=$(($(stat -c %s "$host/bzImage") + $(stat -c %s "$host/initrd")))
+mib=$(((used * 2 / offset) + 40)) # FAT32 starts at 33 MiB
+serial=434b4900
+
+# FAT times have no zone and begin in 1980; the BIOS never looks at them.
+stamp='1980-01-01 00:00:02 UTC'
+export TZ=UTC SOURCE_DATE_EPOCH=315532802
+
+le32() { # NUMBER: its four bytes, little-endian, as printf escapes
+	printf '\\x%02x\\x%02x\\x%02x\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255))
+}
+write() { # OFFSET ESCAPES
+	printf "$2" | dd of="$out" bs=1 seek="$1" conv=notrunc status=none
+}
+
+# The first sector: 440 bytes of program, the disk's number, one active partition of type 0C (FAT32,
+# LBA) without CHS addresses, and the signature.
+truncate -s "$(((mib + 1) * offset))" "$out"
+dd if="$mbr" of="$out" bs=440 count=1 conv=notrunc status=none
+write 440 "$(le32 0x$serial)"
+write 446 "\\x80\\xfe\\xff\\xff\\x0c\\xfe\\xff\\xff$(le32 $((offset / 512)))$(le32 $((mib * offset / 512)))"
+write 510 '\x55\xaa'
+
+truncate -s "${mib}M" partition
+mkfs.fat -F 32 -s 1 -h $((offset / 512)) --invariant -i "$serial" -n CKI partition > mkfs.log
+syslinux --install partition
+
+mkdir files
+cp "$host/bzImage" "$host/initrd" files/
+cp "$config" files/syslinux.cfg
+touch -d "$stamp" files/*
+for file in bzImage initrd syslinux.cfg; do
+	mcopy -m -i partition "files/$file" "::/$file"
+done
+dd if=partition of="$out" bs="$offset" seek=1 conv=notrunc,sparse status=none
+rm -r partition files mkfs.log

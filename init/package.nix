@@ -1,0 +1,26 @@
+# PID 1 of the machine: static, because it runs before there is a libc.
+{ lib, rustPlatform, rustSource }:
+
+let workspace = rustSource [ "init" "abi/session" ]; in
+rustPlatform.buildRustPackage {
+  pname = "cki-init";
+  version = "0.1.0";
+  inherit (workspace) src postPatch;
+  cargoLock.lockFile = ../Cargo.lock;
+  buildAndTestSubdir = "init";
+  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
+  # Named although it is this machine's: only then are macros, which rustc loads, not made static.
+  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+  doCheck = true;
+
+  installPhase = ''
+    mkdir -p $out/bin
+    cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki-init" -type f)" $out/bin/
+    strip --strip-all $out/bin/cki-init
+  '';
+
+  meta = {
+    description = "Init of a CKI machine";
+    license = lib.licenses.gpl2Only;
+  };
+}

@@ -1,0 +1,95 @@
+# The kernel: Linux 6.12 with our files (src/), our patches and our configuration, for the host.
+# The `dev` output is what modules outside the tree are built against (`make -C $dev M=...`).
+{ lib
+, stdenv
+, linux-source
+, bc
+, bison
+, elfutils
+, flex
+, kmod
+, lz4
+, perl
+, rsync
+  # Configuration fragments, all of them to be met by the final .config.
+, fragments ? [
+    ./config/base.config
+    ./config/virtio.config
+    ./config/filesystems.config
+    ./config/network.config
+    ./config/host.config
+    ./config/lean.config
+  ]
+}:
+
+let
+  queue = builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches));
+in
+stdenv.mkDerivation {
+  pname = "cki-kernel";
+  version = "6.12";
+  src = linux-source;
+  patches = map (name: ./patches + "/${name}") queue;
+
+  nativeBuildInputs = [ bc bison elfutils flex kmod lz4 perl rsync ];
+  outputs = [ "out" "dev" ];
+
+  ourSource = ./src;
+  checkConfig = ./check-config.awk;
+  inherit fragments;
+
+  # All that the kernel would otherwise take from the machine and the moment of the build.
+  ARCH = "x86_64";
+  KBUILD_BUILD_TIMESTAMP = "Thu Jan  1 00:00:01 UTC 1970";
+  KBUILD_BUILD_USER = "cki";
+  KBUILD_BUILD_HOST = "cki";
+  KBUILD_BUILD_VERSION = "1";
+
+  postPatch = ''
+    find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
+    if command -v patchShebangs > /dev/null; then patchShebangs scripts tools; fi
+  '';
+
+  configurePhase = ''
+    cat $fragments > all.config
+    make KCONFIG_ALLCONFIG=all.config allnoconfig
+    grep -rhoE '^[[:space:]]*(menu)?config [A-Za-z0-9_]+' --include='Kconfig*' . |
+      awk '{ print "CONFIG_" $2 }' | sort -u > known-symbols
+    awk -v known=known-symbols -f $checkConfig $fragments .config
+    echo "$(grep -c '=y' .config) symbols built in, $(grep -c '=m' .config) as modules"
+    rm all.config known-symbols
+  '';
+
+  buildPhase = ''
+    make -s -j$NIX_BUILD_CORES vmlinux bzImage modules
+  '';
+
+  installPhase = ''
+    mkdir -p $out $dev
+    # Debugging information goes, symbols stay: gdb and traces of the emulator need them.
+    objcopy --strip-debug vmlinux $out/vmlinux
+    cp arch/x86/boot/bzImage System.map $out/
+    cp .config $out/config
+    make -s INSTALL_MOD_PATH=$out modules_install
+    rm -f $out/lib/modules/*/build $out/lib/modules/*/source
+
+    # What kbuild reads when it builds a module elsewhere: its own programs, every makefile,
+    # headers, the linker script, and the symbols of this kernel.
+    rsync -a --prune-empty-dirs \
+      --include='/include/***' --include='/arch/' --include='/arch/x86/' --include='/arch/x86/include/***' \
+      --include='/scripts/***' --include='/tools/' --include='/tools/objtool/' --include='/tools/objtool/objtool' \
+      --include='/Makefile' --include='/Kbuild' --include='/Kconfig' --include='/.config' --include='/Module.symvers' \
+      --include='/arch/x86/Makefile*' --include='/System.map' --exclude='*' ./ $dev/
+    find $dev \( -name '*.o' -o -name '*.cmd' -o -name '*.a' \) -delete
+  '';
+
+  # nixpkgs only: its fixup would strip symbols.
+  dontStrip = true;
+  dontPatchELF = true;
+  enableParallelBuilding = true;
+
+  meta = {
+    description = "Linux for the host of CKI containers";
+    license = lib.licenses.gpl2Only;
+  };
+}

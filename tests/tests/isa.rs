@@ -1,0 +1,283 @@
+//! The bare-metal tests of the CKI extension (`emulator/tests`), one trial an image and machine.
+//!
+//! Every image has to pass on `cki-qemu`. On `qemu-stock` it has to start and then not pass, which
+//! shows that it tests the extension and not something that any processor does. One more image
+//! measures what a pair of PKRS writes costs on both.
+//!
+//! The machines and images come from the environment, which `cki-build check` sets: `CKI_QEMU` and
+//! `CKI_QEMU_STOCK` (outputs of those names) and `CKI_ISA_TESTS`.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// An image takes well under a second on an idle machine; one that hangs fails after this time.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Exit status of QEMU when an image writes 0x10 (passed) to the exit port.
+const PASSED: i32 = 33;
+
+/// What an image prints first: a machine that did not get that far did not test anything.
+const BANNER: &str = "cki-isa-test: ";
+
+/// Printed by an image that waits for a machine check.
+const READY: &str = "READY\n";
+
+/// A pair of WRPKRS has to be this many times cheaper than a pair of WRMSR on stock QEMU.
+const COST_RATIO: u64 = 20;
+
+/// The three directories that the trials work with.
+struct Setup {
+    qemu: PathBuf,
+    stock: PathBuf,
+    images: PathBuf,
+}
+
+impl Setup {
+    fn from_environment() -> Result<Self, String> {
+        let get = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .ok_or_else(|| format!("{name} is not set: run the tests with `cki-build check`"))
+        };
+        Ok(Self {
+            qemu: get("CKI_QEMU")?,
+            stock: get("CKI_QEMU_STOCK")?,
+            images: get("CKI_ISA_TESTS")?,
+        })
+    }
+
+    /// The images in one directory of `cki-isa-tests`, sorted; none is an error.
+    fn images_in(&self, directory: &str) -> Result<Vec<PathBuf>, String> {
+        let path = self.images.join(directory);
+        let describe = |error| format!("cannot read {}: {error}", path.display());
+        let mut images = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(describe)? {
+            let image = entry.map_err(describe)?.path();
+            if image
+                .extension()
+                .is_some_and(|extension| extension == "elf")
+            {
+                images.push(image);
+            }
+        }
+        images.sort();
+        if images.is_empty() {
+            return Err(format!("no image in {}", path.display()));
+        }
+        Ok(images)
+    }
+}
+
+/// How a run of one image ended.
+struct Outcome {
+    /// Exit status of QEMU; `None` when it was killed by the timeout or died of a signal.
+    status: Option<i32>,
+    /// Everything that came over the serial port and from QEMU itself.
+    output: String,
+}
+
+impl Outcome {
+    fn describe(&self) -> String {
+        let end = match self.status {
+            Some(status) => format!("exit status {status}"),
+            None => "no exit status (hung or killed)".to_owned(),
+        };
+        format!("{end}, output:\n{}", self.output)
+    }
+}
+
+/// The QEMU command that runs `image`: no firmware tables, no devices but a serial port and the
+/// exit port, and a monitor on `monitor`.
+fn arguments(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        "-M",
+        "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on",
+        "-accel",
+        "tcg",
+        "-m",
+        "16M",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-serial",
+        "stdio",
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=0x4",
+        "-cpu",
+        cpu,
+    ]
+    .map(OsString::from)
+    .to_vec();
+    arguments.extend(["-L".into(), qemu.join("share/qemu").into_os_string()]);
+    arguments.extend(["-kernel".into(), image.as_os_str().to_owned()]);
+    let mut channel = OsString::from("unix:");
+    channel.push(monitor);
+    channel.push(",server=on,wait=off");
+    arguments.extend(["-monitor".into(), channel]);
+    arguments
+}
+
+/// Runs `image` to its end, or to [`TIMEOUT`].
+fn run(qemu: &Path, cpu: &str, image: &Path) -> Result<Outcome, Failed> {
+    let directory = tempfile::tempdir()?;
+    let monitor = directory.path().join("monitor");
+    let mut child = Command::new(qemu.join("bin/qemu-system-x86_64"))
+        .args(arguments(qemu, cpu, image, &monitor))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let chunks = read_output(&mut child);
+    let deadline = Instant::now() + TIMEOUT;
+    let mut output = String::new();
+    let mut injected = false;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match chunks.recv_timeout(left) {
+            Ok(chunk) => output.push_str(&chunk),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                child.wait()?;
+                output.push_str("\n(killed by the test's timeout)\n");
+                return Ok(Outcome {
+                    status: None,
+                    output,
+                });
+            }
+        }
+        if !injected && output.contains(READY) {
+            inject_machine_check(&monitor)?;
+            injected = true;
+        }
+    }
+    Ok(Outcome {
+        status: child.wait()?.code(),
+        output,
+    })
+}
+
+/// Both output pipes of `child` as one channel, which closes when both have ended.
+fn read_output(child: &mut Child) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+        child.stdout.take().map(|pipe| Box::new(pipe) as _),
+        child.stderr.take().map(|pipe| Box::new(pipe) as _),
+    ];
+    for mut pipe in pipes.into_iter().flatten() {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                if sender.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// Sends an uncorrected machine check to the first CPU: bank 1, status VAL, UC, EN and PCC.
+fn inject_machine_check(monitor: &Path) -> Result<(), Failed> {
+    let mut stream = UnixStream::connect(monitor)?;
+    stream.write_all(b"mce 0 1 0xb200000000000000 0x4 0 0\n")?;
+    // The monitor stops listening to a peer that has gone, so wait until it has echoed the line.
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut echo = Vec::new();
+    let mut byte = [0];
+    while !echo.ends_with(b"0 0\r\n") && stream.read(&mut byte)? == 1 {
+        echo.push(byte[0]);
+    }
+    Ok(())
+}
+
+/// The image passes with the extension.
+fn passes(qemu: &Path, image: &Path) -> Result<(), Failed> {
+    let outcome = run(qemu, "max,cki=on", image)?;
+    match outcome.status {
+        Some(PASSED) => Ok(()),
+        _ => Err(outcome.describe().into()),
+    }
+}
+
+/// The image starts on a stock processor, and does not pass.
+fn fails(stock: &Path, image: &Path) -> Result<(), Failed> {
+    let outcome = run(stock, "max", image)?;
+    if !outcome.output.contains(BANNER) {
+        return Err(format!("the image did not start: {}", outcome.describe()).into());
+    }
+    match outcome.status {
+        Some(PASSED) => Err("passes on stock QEMU, so it does not test the extension".into()),
+        _ => Ok(()),
+    }
+}
+
+/// The number behind `label` in the output of the benchmark.
+fn ticks(outcome: &Outcome, label: &str) -> Result<u64, Failed> {
+    let line = outcome
+        .output
+        .lines()
+        .find_map(|line| line.strip_prefix(label)?.strip_prefix(": 0x"))
+        .ok_or_else(|| format!("no line `{label}`: {}", outcome.describe()))?;
+    Ok(u64::from_str_radix(line.trim(), 16)?)
+}
+
+/// A pair of WRPKRS costs at most a twentieth of a pair of WRMSR on stock QEMU.
+fn wrpkrs_is_cheap(setup: &Setup, image: &Path) -> Result<(), Failed> {
+    let stock = run(&setup.stock, "max", image)?;
+    let with = run(&setup.qemu, "max,cki=on", image)?;
+    let slow = ticks(&stock, "ticks of 1000 wrmsr pairs")?;
+    let fast = ticks(&with, "ticks of 1000 wrpkrs pairs")?.max(1);
+    println!(
+        "1000 pairs: {slow} ticks by WRMSR on stock QEMU, {fast} by WRPKRS: 1/{}",
+        slow / fast
+    );
+    if slow / fast < COST_RATIO {
+        return Err(format!("only {} times cheaper, not {COST_RATIO}", slow / fast).into());
+    }
+    Ok(())
+}
+
+/// One trial for each image and machine, and one for the cost.
+fn trials() -> Result<Vec<Trial>, String> {
+    let setup = Setup::from_environment()?;
+    let mut trials = Vec::new();
+    for image in setup.images_in("tests")? {
+        let name = image.file_stem().unwrap_or_default().to_string_lossy();
+        let (qemu, copy) = (setup.qemu.clone(), image.clone());
+        trials.push(Trial::test(format!("cki::{name}"), move || {
+            passes(&qemu, &copy)
+        }));
+        let (stock, copy) = (setup.stock.clone(), image.clone());
+        trials.push(Trial::test(format!("stock-fails::{name}"), move || {
+            fails(&stock, &copy)
+        }));
+    }
+    let image = setup.images.join("bench/pkrs-pair-cost.elf");
+    trials.push(Trial::test("cost::pkrs-pair-is-cheap", move || {
+        wrpkrs_is_cheap(&setup, &image)
+    }));
+    Ok(trials)
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let trials = trials().unwrap_or_else(|error| {
+        vec![Trial::test("environment", move || {
+            Err(Failed::from(error.clone()))
+        })]
+    });
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

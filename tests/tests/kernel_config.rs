@@ -1,0 +1,138 @@
+//! The check that stops a kernel build whose configuration is not what was asked for
+//! (`kernel/check-config.awk`), tried on configurations that differ from the fragments.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const FRAGMENT: &str = "# Why this is wanted.\n\nCONFIG_PVH=y\nCONFIG_VFAT_FS=m\n\
+    CONFIG_NR_CPUS=64\nCONFIG_LOCALVERSION=\"-cki\"\n# CONFIG_KSM is not set\n";
+const FINAL: &str = "# Linux/x86 6.12 Kernel Configuration\nCONFIG_PVH=y\nCONFIG_VFAT_FS=m\n\
+    CONFIG_NR_CPUS=64\nCONFIG_LOCALVERSION=\"-cki\"\n# CONFIG_KSM is not set\nCONFIG_OTHER=y\n";
+
+fn kernel(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../kernel")
+        .join(path)
+}
+
+/// Runs the check on fragments and a final configuration.
+fn check(fragments: &[&str], finished: &str, known: Option<&str>) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: String, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let mut command = Command::new("awk");
+    if let Some(known) = known {
+        let list = file("known".into(), known);
+        command.arg("-v").arg(format!("known={}", list.display()));
+    }
+    command.arg("-f").arg(kernel("check-config.awk"));
+    for (index, fragment) in fragments.iter().enumerate() {
+        command.arg(file(format!("{index}.config"), fragment));
+    }
+    command.arg(file("final".into(), finished));
+    command.output().expect("awk is there")
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, reason: &str) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(reason), "{message:?} lacks {reason:?}");
+}
+
+#[test]
+fn a_configuration_with_everything_asked_for_passes() {
+    let output = check(&[FRAGMENT], FINAL, None);
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn a_symbol_that_kconfig_dropped_is_named() {
+    let without = FINAL.replace("CONFIG_PVH=y\n", "");
+    let reason = "CONFIG_PVH is n, but";
+    assert_refused(&check(&[FRAGMENT], &without, None), reason);
+    let unset = FINAL.replace("CONFIG_PVH=y\n", "# CONFIG_PVH is not set\n");
+    assert_refused(&check(&[FRAGMENT], &unset, None), reason);
+}
+
+#[test]
+fn every_missing_symbol_is_named_not_only_the_first() {
+    let output = check(&[FRAGMENT], "CONFIG_OTHER=y\n", None);
+    for symbol in ["PVH", "VFAT_FS", "NR_CPUS", "LOCALVERSION"] {
+        assert_refused(&output, &format!("CONFIG_{symbol} is n"));
+    }
+}
+
+#[test]
+fn a_symbol_that_came_back_is_named() {
+    let with = FINAL.replace("# CONFIG_KSM is not set", "CONFIG_KSM=y");
+    let reason = "CONFIG_KSM is y, but";
+    assert_refused(&check(&[FRAGMENT], &with, None), reason);
+}
+
+#[test]
+fn a_module_is_not_built_in_and_a_number_is_not_another() {
+    let built_in = FINAL.replace("VFAT_FS=m", "VFAT_FS=y");
+    assert_refused(&check(&[FRAGMENT], &built_in, None), "CONFIG_VFAT_FS is y");
+    let fewer = FINAL.replace("NR_CPUS=64", "NR_CPUS=6");
+    assert_refused(&check(&[FRAGMENT], &fewer, None), "CONFIG_NR_CPUS is 6");
+}
+
+#[test]
+fn fragments_that_contradict_each_other_are_refused() {
+    let output = check(&[FRAGMENT, "CONFIG_KSM=y\n"], FINAL, None);
+    assert_refused(&output, "1.config:1: CONFIG_KSM=y contradicts CONFIG_KSM=n");
+}
+
+#[test]
+fn a_line_that_is_no_request_is_refused() {
+    for line in ["CONFIG_PVH", "PVH=y", "CONFIG_PVH =y", "\"y\""] {
+        assert_refused(&check(&[line], FINAL, None), "not a request");
+    }
+}
+
+#[test]
+fn leaving_out_a_symbol_that_does_not_exist_is_refused() {
+    let known = "CONFIG_PVH\nCONFIG_VFAT_FS\nCONFIG_NR_CPUS\nCONFIG_LOCALVERSION\n";
+    let output = check(&[FRAGMENT], FINAL, Some(known));
+    assert_refused(&output, "CONFIG_KSM, in");
+    assert!(
+        check(&[FRAGMENT], FINAL, Some(&format!("{known}CONFIG_KSM\n")))
+            .status
+            .success()
+    );
+    assert_refused(&check(&[FRAGMENT], FINAL, Some("")), "lists no symbol");
+}
+
+#[test]
+fn an_empty_final_configuration_is_refused() {
+    assert_refused(&check(&["\n"], "", None), "no kernel configuration");
+}
+
+#[test]
+fn our_own_fragments_do_not_contradict_each_other() {
+    let mut fragments: Vec<PathBuf> = fs::read_dir(kernel("config"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    fragments.sort();
+    assert!(fragments.len() >= 6);
+    let texts: Vec<String> = fragments
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    // A final configuration that grants every request, so that only conflicts remain.
+    let finished: String = texts.concat();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let output = check(&texts, &finished, None);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

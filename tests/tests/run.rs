@@ -1,0 +1,263 @@
+//! `cki-build run`: programs in the real machine.
+
+use std::time::{Duration, Instant};
+
+use cki_build::session::{self, HostImage, Io, Machine};
+use cki_build::units::MemoryMib;
+use cki_tests::{Running, cki, machine, variable};
+use rustix::process::Signal;
+
+#[test]
+fn a_program_of_a_debian_package_runs_on_our_kernel() {
+    let output = machine(&["--deb", "lua5.4"], &["lua5.4", "-e", "print(6*7)"], b"");
+    assert_eq!(
+        (output.text(), output.status),
+        ("42\n", 0),
+        "{}",
+        output.stderr
+    );
+    let output = machine(&[], &["uname", "-r"], b"");
+    assert!(output.text().contains("cki"), "{}", output.text());
+}
+
+#[test]
+fn the_exit_status_is_the_programs_own() {
+    for status in [0, 7, 255] {
+        let output = machine(&[], &["sh", "-c", &format!("exit {status}")], b"");
+        assert_eq!(output.status, status, "{}", output.stderr);
+        assert_eq!(output.stderr, "", "a program that ends is no news");
+    }
+}
+
+#[test]
+fn death_by_signal_n_gives_128_plus_n() {
+    for signal in [9, 15] {
+        let output = machine(&[], &["sh", "-c", &format!("kill -{signal} $$")], b"");
+        assert_eq!(output.status, 128 + signal, "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_gives_127_and_one_that_is_none_126() {
+    let output = machine(&[], &["no-such-program"], b"");
+    assert_eq!(output.status, 127);
+    assert!(
+        output.stderr.contains("no-such-program"),
+        "{}",
+        output.stderr
+    );
+    let output = machine(&[], &["/etc/passwd"], b"");
+    assert_eq!(output.status, 126);
+}
+
+#[test]
+fn ten_megabytes_go_through_unchanged_both_ways() {
+    // Every byte value, and no period that a buffer's size could hide a mistake in.
+    let input: Vec<u8> = (0_u64..1_250_000)
+        .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .collect();
+    let output = machine(&[], &["cat"], &input);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert_eq!(output.stdout.len(), input.len());
+    assert!(output.stdout == input, "the bytes differ");
+}
+
+#[test]
+fn the_end_of_input_reaches_the_program() {
+    let output = machine(&[], &["wc", "-c"], b"");
+    assert_eq!(output.text().trim(), "0");
+    let output = machine(&[], &["sh", "-c", "read a; read b; echo $b $a"], b"x\ny\n");
+    assert_eq!(output.text(), "y x\n");
+}
+
+#[test]
+fn standard_output_and_error_are_kept_apart() {
+    let output = machine(&[], &["sh", "-c", "echo out; echo err >&2; echo out"], b"");
+    assert_eq!(
+        (output.text(), output.stderr.as_str()),
+        ("out\nout\n", "err\n")
+    );
+}
+
+#[test]
+fn environment_and_directory_are_what_was_asked_for() {
+    let output = machine(
+        &["--env", "A=1 2", "--env", "B=", "--workdir", "/usr"],
+        &["sh", "-c", "echo \"$A|${B-unset}|$PWD\""],
+        b"",
+    );
+    assert_eq!(output.text(), "1 2||/usr\n", "{}", output.stderr);
+}
+
+#[test]
+fn when_the_time_is_over_the_program_is_ended_with_124() {
+    let start = Instant::now();
+    let output = machine(&["--timeout", "1"], &["sleep", "1000"], b"");
+    assert_eq!(output.status, 124, "{}", output.stderr);
+    assert!(output.stderr.contains("time was over"), "{}", output.stderr);
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_program_that_ignores_the_end_of_its_time_is_ended_too() {
+    let script = "trap '' TERM; while :; do sleep 1; done";
+    let output = machine(&["--timeout", "1"], &["sh", "-c", script], b"");
+    assert_eq!(output.status, 124, "{}", output.stderr);
+}
+
+#[test]
+fn the_memory_is_what_was_asked_for() {
+    for mib in [256, 1024] {
+        let output = machine(
+            &["--memory", &format!("{mib}M")],
+            &["grep", "MemTotal", "/proc/meminfo"],
+            b"",
+        );
+        let kib: u64 = output
+            .text()
+            .split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .expect("a number");
+        // The kernel keeps some for itself.
+        assert!(
+            (mib - 96..=mib).contains(&(kib >> 10)),
+            "{kib} KiB of {mib} MiB"
+        );
+    }
+}
+
+#[test]
+fn the_processors_are_as_many_as_were_asked_for() {
+    for cpus in ["1", "3"] {
+        let output = machine(&["--cpus", cpus], &["nproc"], b"");
+        assert_eq!(output.text().trim(), cpus, "{}", output.stderr);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_emulator_and_leaves_nothing() {
+    let mut running = Running::start("echo ready; sleep 1000");
+    assert_eq!(running.line(), "ready\n");
+    let emulator = running.emulator();
+    assert_eq!(running.end_by(Signal::INT).code(), Some(130));
+    assert!(
+        emulator.ends_within(Duration::ZERO),
+        "the emulator outlives cki-build"
+    );
+    assert_eq!(running.left_over(), [""; 0]);
+}
+
+#[test]
+fn sigkill_leaves_nothing_either() {
+    let mut running = Running::start("echo ready; sleep 1000");
+    assert_eq!(running.line(), "ready\n");
+    let emulator = running.emulator();
+    assert_eq!(running.end_by(Signal::KILL).code(), None);
+    assert!(
+        emulator.ends_within(Duration::from_secs(20)),
+        "the emulator outlives cki-build"
+    );
+    assert_eq!(running.left_over(), [""; 0]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let mut running = Running::start("while :; do echo y; done");
+    assert_eq!(running.line(), "y\n");
+    let emulator = running.emulator();
+    let (status, stderr) = running.close_output();
+    assert_eq!((status.code(), stderr.as_str()), (Some(141), ""));
+    assert!(emulator.ends_within(Duration::ZERO));
+}
+
+#[test]
+fn two_machines_run_at_once() {
+    let mut first = Running::start("echo first; sleep 1000");
+    assert_eq!(first.line(), "first\n");
+    let second = machine(&[], &["echo", "second"], b"");
+    assert_eq!(second.text(), "second\n", "{}", second.stderr);
+    assert_eq!(first.end_by(Signal::TERM).code(), Some(143));
+}
+
+#[test]
+fn a_warm_run_gives_its_first_byte_within_ten_seconds() {
+    let warm = machine(&[], &["true"], b"");
+    assert_eq!(warm.status, 0, "{}", warm.stderr);
+    let start = Instant::now();
+    let mut running = Running::start("echo ready; sleep 1000");
+    assert_eq!(running.line(), "ready\n");
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    running.end_by(Signal::TERM);
+}
+
+#[test]
+fn the_kernel_console_is_shown_on_request_and_on_standard_error_only() {
+    let script = "echo '<1>shown' > /dev/kmsg; echo out";
+    let output = machine(&["--verbose"], &["sh", "-c", script], b"");
+    assert_eq!(output.text(), "out\n");
+    assert!(output.stderr.contains("shown"), "{}", output.stderr);
+}
+
+#[test]
+fn an_unknown_package_is_answered_with_the_nearest_names() {
+    let output = machine(&["--deb", "lua5.44"], &["true"], b"");
+    assert_eq!(output.status, 125);
+    assert!(output.stderr.contains("lua5.4"), "{}", output.stderr);
+    assert_eq!(output.stdout, b"");
+}
+
+#[test]
+fn an_unknown_attribute_is_answered_with_the_nearest_name() {
+    let output = cki(["build", "cki-kernl"]);
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("did you mean cki-kernel?"),
+        "{}",
+        output.stderr
+    );
+}
+
+/// Runs `true` from `image`, which is not what it should be, and gives what was said.
+fn failure_of(image: &[u8]) -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = dir.path().join("app.img");
+    std::fs::write(&app, image).expect("written");
+    let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
+    let memory = MemoryMib::new(256).expect("allowed");
+    let machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
+    let run = cki_session::Run {
+        argv: vec!["true".into()],
+        env: Vec::new(),
+        cwd: "/".into(),
+        hostname: "cki".into(),
+    };
+    let io = Io {
+        stdin: Box::new(std::io::empty()),
+        stdout: Box::new(std::io::sink()),
+        stderr: Box::new(std::io::sink()),
+        console: None,
+    };
+    session::run(&machine, run, None, io, |_| {}, || {})
+        .expect_err("no status can come from this")
+        .to_string()
+}
+
+#[test]
+fn an_image_that_is_none_or_cut_off_is_a_failure_of_ours() {
+    for image in [vec![0; 1 << 20], b"no file system".repeat(100_000)] {
+        let message = failure_of(&image);
+        assert!(message.to_lowercase().contains("image"), "{message}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let whole = dir.path().join("app.img");
+    let output = cki(["image", "app", "--deb", "lua5.4", "-o"]
+        .iter()
+        .map(std::ffi::OsStr::new)
+        .chain([whole.as_os_str()]));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let bytes = std::fs::read(&whole).expect("read");
+    let message = failure_of(&bytes[..bytes.len() / 64]);
+    assert!(!message.is_empty());
+}
