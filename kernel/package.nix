@@ -18,6 +18,7 @@
     ./config/filesystems.config
     ./config/network.config
     ./config/host.config
+    ./config/guest.config
     ./config/lean.config
   ]
 }:
@@ -35,6 +36,8 @@ stdenv.mkDerivation {
   outputs = [ "out" "dev" ];
 
   ourSource = ./src;
+  # The interface between guest kernel and monitor, included as <cki/abi.h>.
+  abi = ../abi/include/cki;
   checkConfig = ./check-config.awk;
   inherit fragments;
 
@@ -47,6 +50,7 @@ stdenv.mkDerivation {
 
   postPatch = ''
     find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
+    cp -r --no-preserve=mode $abi arch/x86/include/cki
     if command -v patchShebangs > /dev/null; then patchShebangs scripts tools; fi
   '';
 

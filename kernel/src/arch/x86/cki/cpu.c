@@ -42,7 +42,7 @@ unsigned long __read_cr4(void)
 EXPORT_SYMBOL_GPL(__read_cr4);
 
 /* The handler of each vector that the CPU enters by itself. */
-static void (*const handlers[])(void) __initconst = {
+static void (*const handlers[])(void) = {
 	[X86_TRAP_DE] = cki_asm_exc_divide_error,
 	[X86_TRAP_BP] = cki_asm_exc_int3,
 	[X86_TRAP_OF] = cki_asm_exc_overflow,
@@ -68,24 +68,12 @@ static void set_handler(unsigned int index, void (*handler)(void))
 }
 
 /* Gates are filled in by idt.c in several steps; each of them is taken from the table. */
-static void __init cki_write_idt_entry(gate_desc *dt, int entry,
-				       const gate_desc *gate)
+static void cki_write_idt_entry(gate_desc *dt, int entry,
+				const gate_desc *gate)
 {
 	if (entry < ARRAY_SIZE(handlers) && handlers[entry])
 		set_handler(entry, handlers[entry]);
 }
-
-static void cki_ignore_idt_entry(gate_desc *dt, int entry, const gate_desc *gate)
-{
-}
-
-static int __init cki_idt_is_complete(void)
-{
-	if (cki_guest())
-		pv_ops.cpu.write_idt_entry = cki_ignore_idt_entry;
-	return 0;
-}
-early_initcall(cki_idt_is_complete);
 
 /* Handlers that work from the first instruction, and what the monitor itself delivers. */
 void __init cki_init_entry(void)
@@ -326,6 +314,8 @@ static const unsigned int missing[] __initconst = {
 	 */
 	X86_FEATURE_PCID,
 	X86_FEATURE_XSAVES, X86_FEATURE_SHSTK, X86_FEATURE_IBT,
+	/* IA32_TSC_AUX is the host's; LSL tells the vCPU's number. */
+	X86_FEATURE_RDTSCP, X86_FEATURE_RDPID,
 	X86_FEATURE_PKU, X86_FEATURE_OSPKE, X86_FEATURE_LA57,
 	X86_FEATURE_SVM, X86_FEATURE_VMX, X86_FEATURE_SGX,
 	X86_FEATURE_PERFCTR_CORE, X86_FEATURE_ARCH_PERFMON, X86_FEATURE_DS,

@@ -12,8 +12,6 @@
 
 #include "guest.h"
 
-extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
-
 /* The source of a poke: container memory in one frame. */
 static u8 source[PAGE_SIZE] __page_aligned_bss;
 static DEFINE_RAW_SPINLOCK(source_lock);

@@ -40,6 +40,9 @@ void *cki_pagetable_alloc(void);
 /* Returns true if the page is such a page; the caller frees all others. */
 bool cki_pagetable_page_free(struct page *page);
 
+/* Page-aligned ends of the kernel's text, of init text, and its start. */
+extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
+
 /* Writes kernel text through the monitor. False if addr is not kernel text. */
 bool cki_text_poke(void *addr, const void *src, size_t len);
 
