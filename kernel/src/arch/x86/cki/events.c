@@ -21,9 +21,6 @@
 
 static struct irq_domain *domain;
 
-void sysvec_cki_event(struct pt_regs *regs);
-void fred_sysvec_cki_event(struct pt_regs *regs);
-
 DEFINE_IDTENTRY_SYSVEC(sysvec_cki_event)
 {
 	struct pt_regs *old_regs = set_irq_regs(regs);

@@ -91,6 +91,8 @@ void cki_init_entry(void);
 void cki_early_exception(struct pt_regs *regs, int vector);
 
 /* events.c */
+void sysvec_cki_event(struct pt_regs *regs);
+void fred_sysvec_cki_event(struct pt_regs *regs);
 void cki_init_irq_ops(void);
 void cki_init_irq(void);
 /* Linux interrupt of an event bit; a negative error. */

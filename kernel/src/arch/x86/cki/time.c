@@ -29,10 +29,12 @@ static void cki_get_wallclock(struct timespec64 *now)
 
 	do {
 		sequence = READ_ONCE(cki_clock->sequence);
+		/* The sequence is read before what it guards, */
 		rmb();
 		seconds = cki_clock->wall_seconds;
 		nanoseconds = cki_clock->wall_nanoseconds;
 		tsc = cki_clock->tsc;
+		/* and again after it. */
 		rmb();
 	} while ((sequence & 1) || sequence != READ_ONCE(cki_clock->sequence));
 
