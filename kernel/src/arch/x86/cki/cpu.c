@@ -23,6 +23,8 @@
 
 const unsigned long cki_call_gate = CKI_GATE_CALL;
 
+bool cki_is_guest __ro_after_init;
+
 DEFINE_PER_CPU(struct cki_vcpu_info, cki_vcpu_info)
 	__aligned(CKI_SIZEOF_VCPU_INFO);
 DEFINE_PER_CPU(unsigned long, cki_scratch);

@@ -34,7 +34,7 @@ struct pt_range {
 	u64 next;
 };
 
-static struct pt_range pt_ranges[CKI_CLASS_RANGES_MAX] __ro_after_init;
+static struct pt_range pt_ranges[CKI_CLASS_RANGES_MAX];
 static unsigned int pt_range_count __ro_after_init;
 /* 0, or the kind each frame was declared as. */
 static u8 kinds[PT_FRAMES_MAX];

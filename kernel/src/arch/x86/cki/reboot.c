@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/panic_notifier.h>
+#include <linux/pm.h>
 #include <linux/reboot.h>
 #include <linux/string.h>
 
@@ -76,6 +77,8 @@ void cki_refused(u64 number, u64 a0, u64 a1, long status)
 
 void __init cki_init_machine_ops(void)
 {
+	/* kernel_can_power_off() asks for it. */
+	pm_power_off = cki_power_off;
 	machine_ops.power_off = cki_power_off;
 	machine_ops.halt = cki_power_off;
 	machine_ops.restart = cki_restart;

@@ -149,6 +149,7 @@ asmlinkage __visible void __init cki_start_kernel(void)
 			cki_call(CKI_HC_SHUTDOWN, CKI_SHUTDOWN_PANIC, 0, 0, 0);
 	}
 
+	cki_is_guest = true;
 	phys_base = cki_start_info->phys_base;
 	setup_force_cpu_cap(X86_FEATURE_CKI_GUEST);
 

@@ -8,6 +8,7 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 
+#include <asm/cpuid.h>
 #include <asm/sections.h>
 
 #include "guest.h"
@@ -48,5 +49,8 @@ bool cki_text_poke(void *addr, const void *src, size_t len)
 		len -= part;
 	}
 	raw_spin_unlock_irqrestore(&source_lock, flags);
+
+	/* Serialise: the bytes changed under another address (SDM 9.1.3). */
+	native_cpuid_eax(0);
 	return true;
 }

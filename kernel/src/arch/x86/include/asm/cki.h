@@ -23,6 +23,9 @@ struct ptdesc;
 
 #include <asm/cpufeature.h>
 
+/* The same as cki_guest(), for code that applies alternatives or runs before they are. */
+extern bool cki_is_guest;
+
 /* True in a guest, from its first C statement on. */
 static __always_inline bool cki_guest(void)
 {
@@ -47,6 +50,8 @@ extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
 bool cki_text_poke(void *addr, const void *src, size_t len);
 
 #else
+
+#define cki_is_guest	false
 
 static __always_inline bool cki_guest(void)
 {
