@@ -39,6 +39,8 @@ stdenv.mkDerivation {
   # The interface between guest kernel and monitor, included as <cki/abi.h>.
   abi = ../abi/include/cki;
   checkConfig = ./check-config.awk;
+  privilegedSites = ./privileged-sites.awk;
+  knownSites = ./privileged-sites.txt;
   inherit fragments;
 
   # All that the kernel would otherwise take from the machine and the moment of the build.
@@ -66,6 +68,8 @@ stdenv.mkDerivation {
 
   buildPhase = ''
     make -s -j$NIX_BUILD_CORES vmlinux bzImage modules
+    objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux |
+      awk -v known=$knownSites -f $privilegedSites
   '';
 
   installPhase = ''

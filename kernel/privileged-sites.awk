@@ -5,8 +5,8 @@
 # "Privileged" is what raises #GP at CPL 0 with PKRS != 0 (docs/isa.md). Each line of FILE is
 #   FUNCTION<blank>reason
 # where FUNCTION may end in "*" and the reason says why a CKI guest does not get there. A function that
-# has such an instruction and no line, or a line without such a function, is an error: the first would
-# be a #GP in a container, the second a statement about code that no longer exists.
+# has such an instruction and no line is an error: it would be a #GP in a container. A line without such
+# a function is only noted, because compilers differ in what they inline.
 # Without known= the functions are only listed, with their instructions.
 
 function complain(text) {
@@ -54,6 +54,8 @@ BEGIN {
 	name = $2
 	sub(/^</, "", name)
 	sub(/>:$/, "", name)
+	# Parts and clones that the compiler made count as their function.
+	sub(/\.(part|isra|constprop|cold).*$/, "", name)
 	next
 }
 
@@ -86,7 +88,7 @@ END {
 			complain(order[i] " has" sites[order[i]] "and no reason why a guest does not get there")
 	for (line in listed)
 		if (!(line in used))
-			complain(line " has no privileged instruction, or does not exist")
+			print "privileged-sites: note: nothing for " line > "/dev/stderr"
 	if (errors)
 		exit 1
 	print lines " privileged instructions in " functions " functions, all accounted for"
