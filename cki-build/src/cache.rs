@@ -1,9 +1,11 @@
 //! The cache directory: roots that keep results from garbage collection, and remembered evaluations.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
 use crate::checkout::hex;
@@ -117,14 +119,70 @@ impl Cache {
         Ok(())
     }
 
+    /// A fresh directory that goes when the result is dropped, or, should we be killed, with the next call.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`].
+    pub fn scratch(&self) -> Result<Scratch, CacheError> {
+        let parent = self.dir.join("scratch");
+        let io = |source: std::io::Error| CacheError::Io {
+            path: parent.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&parent).map_err(io)?;
+        // Between making a directory and locking it, nobody else may take it for a dead one's.
+        let gate = File::create(self.dir.join("scratch.lock")).map_err(io)?;
+        flock(&gate, FlockOperation::LockExclusive).map_err(|error| io(error.into()))?;
+        for entry in std::fs::read_dir(&parent).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            let Ok(dir) = File::open(&path) else { continue };
+            if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                std::fs::remove_dir_all(&path).map_err(io)?;
+            }
+        }
+        let dir = tempfile::tempdir_in(&parent).map_err(io)?;
+        let lock = File::open(dir.path()).map_err(io)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| io(error.into()))?;
+        Ok(Scratch { dir, _lock: lock })
+    }
+
     fn evaluation(&self, key: &str) -> PathBuf {
         self.dir.join("evaluations").join(format!("{key}.json"))
+    }
+}
+
+/// A directory that goes when this is dropped. The kernel releases its lock when we end in any way.
+#[derive(Debug)]
+pub struct Scratch {
+    dir: tempfile::TempDir,
+    _lock: File,
+}
+
+impl Scratch {
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scratch_directory_of_a_dead_process_is_swept_and_a_living_ones_is_not() {
+        let (_dir, cache) = cache();
+        let living = cache.scratch().expect("made");
+        let dead = living.path().with_file_name("dead");
+        std::fs::create_dir_all(dead.join("below")).expect("created");
+        let second = cache.scratch().expect("made");
+        assert!(!dead.exists());
+        assert!(living.path().exists() && second.path().exists());
+        let path = second.path().to_owned();
+        drop(second);
+        assert!(!path.exists());
+    }
 
     fn cache() -> (tempfile::TempDir, Cache) {
         let dir = tempfile::tempdir().expect("a directory");

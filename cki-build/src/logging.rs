@@ -1,5 +1,7 @@
 //! Logs and error reports, always on standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 /// Variable with a tracing filter, such as `debug` or `cki_build::nix=trace`.
@@ -12,6 +14,7 @@ pub fn start(verbose: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .finish();
     if tracing::subscriber::set_global_default(subscriber).is_err() {

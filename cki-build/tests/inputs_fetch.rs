@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cki_build::debian::apt_proxy::Proxies;
+use cki_build::inputs::Cancel;
 use cki_build::inputs::cache::Cache;
-use cki_build::inputs::fetch::{Disk, FetchError, RealDisk};
+use cki_build::inputs::fetch::{Disk, FetchError, Fetcher, RealDisk};
 use support::{Behaviour, Server, download, fetcher, noise, sha256};
 
 const SIZE: usize = 300_000;
@@ -301,11 +303,29 @@ fn an_overloaded_server_is_asked_again() {
     let case = Case::new();
     case.server
         .next("/a.deb", &[Behaviour::Status(503), Behaviour::Status(429)]);
-    case.fetch().unwrap();
+    let recorder = Arc::new(support::Recorder::default());
+    let cache = Cache::open(case.dir.path()).unwrap();
+    let fetcher = Fetcher::new(
+        cache,
+        recorder.clone(),
+        Cancel::new(),
+        support::policy(),
+        &Proxies::default(),
+    )
+    .unwrap();
+    fetcher
+        .fetch(&[download("a.deb", &[&case.server], &case.body)])
+        .unwrap();
+    assert_eq!(
+        *recorder.notes.lock().unwrap(),
+        [
+            "a.deb: 503 Service Unavailable; trying again",
+            "a.deb: 429 Too Many Requests; trying again"
+        ]
+    );
     case.assert_complete();
     case.server.always("/a.deb", Behaviour::Status(500));
     let other = noise(10, 7);
-    let (_, fetcher, _) = fetcher(case.dir.path());
     let error = fetcher
         .fetch(&[download("a.deb", &[&case.server], &other)])
         .unwrap_err();
@@ -324,7 +344,7 @@ fn a_mirror_that_cannot_be_reached_is_an_error_with_its_address() {
     assert!(matches!(error, FetchError::Unavailable { .. }), "{error:?}");
     assert!(
         error.to_string().contains("http://127.0.0.1:9/a.deb")
-            && error.to_string().contains("refused"),
+            && error.to_string().contains(": Connection refused"),
         "{error}"
     );
     wanted.urls.clear();
@@ -332,6 +352,35 @@ fn a_mirror_that_cannot_be_reached_is_an_error_with_its_address() {
         fetcher.fetch(&[wanted]),
         Err(FetchError::NoMirror(_))
     ));
+}
+
+#[test]
+fn a_mirror_is_reached_through_apts_proxy_but_this_machine_is_not() {
+    let case = Case::new();
+    // A proxy is asked for the whole URL; the server serves what has that as its path.
+    case.server
+        .put("http://mirror.example.org/a.deb", case.body.clone());
+    let proxies = Proxies {
+        http: Some(case.server.url.clone()),
+        https: None,
+    };
+    let cache = Cache::open(case.dir.path()).unwrap();
+    let recorder = Arc::new(support::Recorder::default());
+    let fetcher =
+        Fetcher::new(cache, recorder, Cancel::new(), support::policy(), &proxies).unwrap();
+    let mut wanted = download("a.deb", &[&case.server], &case.body);
+    wanted.urls = vec!["http://mirror.example.org/a.deb".into()];
+    fetcher.fetch(&[wanted]).unwrap();
+    case.assert_complete();
+    let other = noise(100, 5);
+    case.server.put("/b.deb", other.clone());
+    fetcher
+        .fetch(&[download("b.deb", &[&case.server], &other)])
+        .unwrap();
+    assert_eq!(
+        case.server.requests(),
+        ["http://mirror.example.org/a.deb", "/b.deb"]
+    );
 }
 
 #[test]

@@ -36,6 +36,9 @@ const REQUEST: &str = "nix/debian/request.toml";
 /// Where apt is configured.
 const APT: &str = "/etc/apt";
 
+/// Bytes from which on a download is told of while it goes on.
+const LONG_DOWNLOAD: u64 = 50 << 20;
+
 /// The packages of an application image, and the file that tells Nix of them.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -338,8 +341,8 @@ impl Shown {
             human_bytes(done),
             human_bytes(total)
         ));
-        // Where only lines are shown, every tenth part is one.
-        if before * 10 / total < done * 10 / total {
+        // Where only lines are shown, every tenth part of a long download is one.
+        if total >= LONG_DOWNLOAD && before * 10 / total < done * 10 / total {
             self.step.line(&format!(
                 "downloaded {} of {}",
                 human_bytes(done),

@@ -72,7 +72,8 @@ pub fn request(args: &Run) -> Result<cki_session::Run, SessionError> {
 
 pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
     let request = request(args)?;
-    let (machine, _) = prepare(context, args)?;
+    let (mut machine, _) = prepare(context, args)?;
+    machine.loud = context.global.verbose;
     let io = Io {
         stdin: Box::new(std::io::stdin()),
         stdout: Box::new(std::io::stdout()),

@@ -18,13 +18,7 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> 
     let step = context
         .progress
         .step("evaluating from a copy of the checkout elsewhere");
-    let elsewhere = tempfile::Builder::new()
-        .prefix("cki-build-verify-")
-        .tempdir()
-        .map_err(|source| Error::Io {
-            path: std::env::temp_dir(),
-            source,
-        })?;
+    let elsewhere = context.cache.scratch()?;
     let path_dependent = verify::path_dependent(
         nix,
         &context.checkout,

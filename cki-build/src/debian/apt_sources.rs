@@ -1,6 +1,7 @@
 //! Where the machine's apt gets its packages from (sources.list(5)).
 //!
-//! Only `http`, `https` and `file` URIs are used; `cdrom:` and `mirror+...:` entries are passed over, as are disabled ones.
+//! Only `http`, `https`, `file` and `mirror+file` URIs are used; `cdrom:` and other entries are passed over, as are disabled
+//! ones. `mirror+file` names a list of mirrors (apt-transport-mirror(1)); Debian's cloud images are configured so.
 
 use std::fs;
 use std::io;
@@ -84,13 +85,44 @@ pub fn read_directory(directory: &Path) -> Result<Vec<Source>, AptSourcesError> 
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(cause) => return Err(AptSourcesError::Read { file, cause }),
         };
-        sources.extend(if is_deb822 {
+        let found = if is_deb822 {
             parse_deb822(&text, &file)?
         } else {
             parse_one_line(&text, &file)?
-        });
+        };
+        for source in found {
+            match source.uri.strip_prefix(MIRROR_LIST) {
+                Some(list) => sources.extend(expand(&source, Path::new(list))?),
+                None => sources.push(source),
+            }
+        }
     }
     Ok(sources)
+}
+
+/// How the URI of a list of mirrors begins; the list's path follows.
+const MIRROR_LIST: &str = "mirror+file:";
+
+/// The sources that a list of mirrors stands for: one URI a line, perhaps followed by a tab and properties.
+fn expand(source: &Source, list: &Path) -> Result<Vec<Source>, AptSourcesError> {
+    let read = |cause| AptSourcesError::Read {
+        file: list.into(),
+        cause,
+    };
+    let text = fs::read_to_string(list).map_err(read)?;
+    let uris = text.lines().filter(|line| !line.starts_with('#'));
+    let uris = uris.filter_map(|line| line.split_whitespace().next());
+    let usable = uris.filter(|uri| has_usable_scheme(uri));
+    let with_uri = |uri: &str| Source {
+        uri: uri.trim_end_matches('/').into(),
+        ..source.clone()
+    };
+    Ok(usable.map(with_uri).collect())
+}
+
+fn has_usable_scheme(uri: &str) -> bool {
+    let schemes = ["http://", "https://", "file:"];
+    schemes.iter().any(|scheme| uri.starts_with(scheme))
 }
 
 fn source(
@@ -101,10 +133,7 @@ fn source(
     file: &Path,
 ) -> Option<Source> {
     let uri = uri.trim_end_matches('/');
-    if !["http://", "https://", "file:"]
-        .iter()
-        .any(|scheme| uri.starts_with(scheme))
-    {
+    if !has_usable_scheme(uri) && !uri.starts_with(MIRROR_LIST) {
         return None;
     }
     // Suites that end in a slash are flat archives without dists/: nothing of Debian's is there.
@@ -398,7 +427,7 @@ deb file:/srv/mirror bookworm-backports main
     }
 
     #[test]
-    fn a_directory_is_read_in_apts_order_and_other_files_are_left_alone() {
+    fn a_directory_is_read_in_apts_order_with_its_lists_of_mirrors() {
         let dir = tempfile::tempdir().unwrap();
         let parts = dir.path().join("sources.list.d");
         fs::create_dir(&parts).unwrap();
@@ -416,6 +445,26 @@ deb file:/srv/mirror bookworm-backports main
                 "http://third.example.org/debian"
             ]
         );
+        fs::write(
+            dir.path().join("mirrors"),
+            "# near\nhttp://near.example.org/debian/\tpriority:1\nftp://x\n",
+        )
+        .unwrap();
+        let list = format!(
+            "deb mirror+file:{}/mirrors bookworm main\n",
+            dir.path().display()
+        );
+        fs::write(dir.path().join("sources.list"), list).unwrap();
+        let found = read_directory(dir.path()).unwrap();
+        assert_eq!(
+            uris(&found, "bookworm")[0],
+            "http://near.example.org/debian"
+        );
+        fs::remove_file(dir.path().join("mirrors")).unwrap();
+        assert!(matches!(
+            read_directory(dir.path()),
+            Err(AptSourcesError::Read { .. })
+        ));
         assert!(
             read_directory(Path::new("/nonexistent"))
                 .unwrap()

@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens a connection; [`crate::inputs`] does that.
 
+pub mod apt_proxy;
 pub mod apt_sources;
 pub mod control;
 pub mod dependency;

@@ -69,7 +69,13 @@ impl Context {
         progress: Arc<dyn Progress>,
         cancel: Cancel,
     ) -> Result<Self, InputsError> {
-        let fetcher = Fetcher::new(cache.clone(), progress.clone(), cancel.clone(), policy)?;
+        let fetcher = Fetcher::new(
+            cache.clone(),
+            progress.clone(),
+            cancel.clone(),
+            policy,
+            mirrors.proxies(),
+        )?;
         Ok(Self {
             cache,
             mirrors,

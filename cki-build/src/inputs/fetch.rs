@@ -20,6 +20,7 @@ pub use error::FetchError;
 use super::cache::Cache;
 use super::progress::{Cancel, Progress};
 use super::transport::{Refusal, Transport};
+use crate::debian::apt_proxy::Proxies;
 use download::Job;
 
 /// A file to download.
@@ -98,14 +99,16 @@ impl Fetcher {
     /// A fetcher that writes to the real disk.
     ///
     /// # Errors
-    /// [`FetchError::Setup`] if the TLS library finds no certificates to trust.
+    /// [`FetchError::Setup`] if the TLS library cannot be set up, or a proxy's URL is none.
     pub fn new(
         cache: Cache,
         progress: Arc<dyn Progress>,
         cancel: Cancel,
         policy: Policy,
+        proxies: &Proxies,
     ) -> Result<Self, FetchError> {
-        let transport = Arc::new(Transport::new(policy.patience).map_err(FetchError::Setup)?);
+        let transport =
+            Arc::new(Transport::new(policy.patience, proxies).map_err(FetchError::Setup)?);
         Ok(Self {
             cache,
             transport,
@@ -244,7 +247,8 @@ impl Fetcher {
                         if !again {
                             break;
                         }
-                        self.progress.note(&format!("{name}: {last}; trying again"));
+                        self.progress
+                            .note(&format!("{}; trying again", last.in_short()));
                         self.cancel.sleep(pause)?;
                         pause *= 2;
                     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::fetch::FetchError;
+use crate::debian::apt_proxy::{self, Proxies};
 use crate::debian::apt_sources::{self, AptSourcesError, Source};
 use crate::debian::release::DEBIAN_KEYRING;
 
@@ -11,6 +12,7 @@ use crate::debian::release::DEBIAN_KEYRING;
 pub struct Mirrors {
     named: Option<String>,
     sources: Vec<Source>,
+    proxies: Proxies,
 }
 
 impl Mirrors {
@@ -22,6 +24,7 @@ impl Mirrors {
         Ok(Self {
             named: None,
             sources: apt_sources::read_directory(directory)?,
+            proxies: apt_proxy::configured(),
         })
     }
 
@@ -39,7 +42,14 @@ impl Mirrors {
         Ok(Self {
             named: Some(url.trim_end_matches('/').into()),
             sources: Vec::new(),
+            proxies: apt_proxy::configured(),
         })
+    }
+
+    /// The proxies that apt uses; a named mirror is reached in the same way.
+    #[must_use]
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     /// Base URLs for a component of a suite, best first.

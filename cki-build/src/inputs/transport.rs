@@ -1,12 +1,15 @@
 //! Opening a file on a mirror, from some offset on.
 
+use std::env;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::{NoProxy, Proxy, StatusCode};
+
+use crate::debian::apt_proxy::Proxies;
 
 /// A file's contents from `start` on.
 pub(super) struct Body {
@@ -34,14 +37,22 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// `patience` bounds connecting and each wait for more bytes, not the whole download.
-    pub fn new(patience: Duration) -> Result<Self, String> {
-        let client = Client::builder()
+    /// `patience` bounds connecting and each wait for more bytes, not the whole download. If there are no `proxies`, those of
+    /// the environment are used.
+    pub fn new(patience: Duration, proxies: &Proxies) -> Result<Self, String> {
+        let mut builder = Client::builder()
             .user_agent(concat!("cki-build/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(patience)
-            .timeout(patience)
-            .build()
-            .map_err(|e| describe(&e))?;
+            .timeout(patience);
+        let no_proxy =
+            not_through_a_proxy(env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).ok());
+        let http = proxies.http.as_ref().map(Proxy::http);
+        let https = proxies.https.as_ref().map(Proxy::https);
+        for proxy in [http, https].into_iter().flatten() {
+            let proxy = proxy.map_err(|e| describe(&e))?;
+            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&no_proxy)));
+        }
+        let client = builder.build().map_err(|e| describe(&e))?;
         Ok(Self { client })
     }
 
@@ -102,6 +113,12 @@ impl Transport {
     }
 }
 
+/// The hosts that are asked directly: this machine, and those that the environment names.
+fn not_through_a_proxy(named: Option<String>) -> String {
+    let own = "localhost,127.0.0.0/8,::1";
+    named.map_or_else(|| own.to_owned(), |more| format!("{own},{more}"))
+}
+
 fn open_file(path: &str, offset: u64) -> Result<Body, Refusal> {
     // file:/path, file:///path and file://localhost/path are the same (RFC 8089).
     let path = path
@@ -120,16 +137,12 @@ fn open_file(path: &str, offset: u64) -> Result<Body, Refusal> {
     })
 }
 
-/// The message of an error with those of its causes: reqwest's own says little more than "error sending request".
+/// The message of an error's first cause ("Connection refused"): what reqwest wraps around it ("error sending request for
+/// url ...: client error (Connect): tcp connect error") says nothing more.
 pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = next.source();
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
-    text
+    innermost.to_string()
 }

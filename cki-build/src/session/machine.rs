@@ -12,6 +12,11 @@ use crate::units::MemoryMib;
 /// Version of `boot.json` that we read.
 const BOOT_VERSION: u32 = 1;
 
+/// Where the devices are: bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and
+/// leaves them out of the MP table, so that Linux would wait for them at a PIC that nobody listens to.
+const BLOCK_BUS: &str = "virtio-mmio-bus.7";
+const SERIAL_BUS: &str = "virtio-mmio-bus.2";
+
 /// What `cki-host` gives to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostImage {
@@ -73,6 +78,8 @@ pub struct Machine {
     pub memory: MemoryMib,
     /// Its processors, at least 1.
     pub cpus: u32,
+    /// Have the kernel say on its console what it does, not only what goes wrong.
+    pub loud: bool,
     /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
     pub icount: bool,
     /// More arguments for QEMU.
@@ -139,6 +146,7 @@ impl Machine {
             app,
             memory,
             cpus,
+            loud: false,
             icount: false,
             extra: Vec::new(),
         }
@@ -173,7 +181,7 @@ impl Machine {
             .arg(&self.host.kernel)
             .arg("-initrd")
             .arg(&self.host.initrd)
-            .args(["-append", &self.host.cmdline])
+            .args(["-append", &self.cmdline()])
             .arg("-drive")
             .arg(format!(
                 "id=app,file={},format=raw,if=none,readonly=on",
@@ -182,11 +190,14 @@ impl Machine {
             .args([
                 "-device".to_owned(),
                 format!(
-                    "virtio-blk-device,drive=app,serial={}",
+                    "virtio-blk-device,bus={BLOCK_BUS},drive=app,serial={}",
                     cki_session::APP_SERIAL
                 ),
             ])
-            .args(["-device", "virtio-serial-device"]);
+            .args([
+                "-device".to_owned(),
+                format!("virtio-serial-device,bus={SERIAL_BUS}"),
+            ]);
         for channel in Channel::ALL {
             let (id, port) = channel.names();
             command = command.args([
@@ -210,6 +221,12 @@ impl Machine {
                 ),
             ])
             .args(self.extra.iter().cloned())
+    }
+
+    fn cmdline(&self) -> String {
+        let words = self.host.cmdline.split(' ');
+        let kept = words.filter(|word| !(self.loud && *word == "quiet"));
+        kept.collect::<Vec<_>>().join(" ")
     }
 
     const fn accelerator(&self) -> &'static str {
@@ -253,7 +270,8 @@ mod tests {
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
             -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
-            -device virtio-blk-device,drive=app,serial=cki-app -device virtio-serial-device \
+            -device virtio-blk-device,bus=virtio-mmio-bus.7,drive=app,serial=cki-app \
+            -device virtio-serial-device,bus=virtio-mmio-bus.2 \
             -chardev socket,id=control,fd=3 -device virtserialport,chardev=control,name=org.cki.control \
             -chardev socket,id=stdin,fd=4 -device virtserialport,chardev=stdin,name=org.cki.stdin \
             -chardev socket,id=stdout,fd=5 -device virtserialport,chardev=stdout,name=org.cki.stdout \
@@ -265,6 +283,17 @@ mod tests {
             .map(|word| word.replace("CMDLINE", "console=ttyS0 quiet"))
             .collect();
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_loud_machine_is_not_told_to_be_quiet() {
+        let words = Machine {
+            loud: true,
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"console=ttyS0".to_owned()), "{words:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use cki_build::debian::apt_proxy::Proxies;
 use cki_build::inputs::cache::Cache;
 use cki_build::inputs::fetch::{Download, Fetcher, Policy};
 use cki_build::inputs::{Cancel, Progress};
@@ -262,6 +263,7 @@ pub fn fetcher(dir: &Path) -> (Cache, Fetcher, Cancel) {
         Arc::new(Recorder::default()),
         cancel.clone(),
         policy(),
+        &Proxies::default(),
     )
     .unwrap();
     (cache, fetcher, cancel)

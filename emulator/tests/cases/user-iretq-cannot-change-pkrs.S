@@ -13,6 +13,11 @@ test_main:
 	user user_iretq2, PKRS_GUEST
 	CHECK(ev_vector, VEC_USER)
 	CHECK(ev_pkrs, PKRS_GUEST)
+# not from PKRS = 0 either: the INT behind it is still #DF
+	set_pkrs 0
+	user user_iretq2, 0
+	CHECK(ev_vector, VEC_DF)
+	CHECK(ev_cs, SEL_UCODE3)
 	ret
 
 	user_section

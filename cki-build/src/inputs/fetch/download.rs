@@ -119,7 +119,7 @@ impl<'a> Job<'a> {
             }
             self.fetcher
                 .progress
-                .note(&format!("{}; trying again", failure.error));
+                .note(&format!("{}; trying again", failure.error.in_short()));
             self.wait(pause)?;
             pause *= 2;
         }

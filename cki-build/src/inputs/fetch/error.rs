@@ -151,6 +151,30 @@ impl FetchError {
         }
     }
 
+    /// The error in a few words, for notes about retries: without what to do, as nothing has to be done yet.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            Self::Truncated {
+                name,
+                got,
+                size,
+                cause,
+                ..
+            } => {
+                format!(
+                    "{name}: {cause}, after {} of {}",
+                    megabytes(*got),
+                    megabytes(*size)
+                )
+            }
+            Self::Unavailable { name, cause, .. } => format!("{name}: {cause}"),
+            Self::WrongHash { name, .. } => {
+                format!("{name}: what was left of an earlier download was damaged")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Whether another mirror may do better.
     pub(crate) fn is_the_mirrors_fault(&self) -> bool {
         matches!(

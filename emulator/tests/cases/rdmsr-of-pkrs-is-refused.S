@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* RDMSR of PKRS and CKI_CTL raises #GP(0) in deprivileged mode. */
+/* RDMSR of PKRS raises #GP(0) in deprivileged mode. */
 #include "test.h"
 
 	.globl test_main

@@ -1,0 +1,177 @@
+//! `cki-build image`: the images are what they are said to be.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use cki_tests::{Output, cki, run_program, variable};
+
+/// Offset and value of the erofs superblock's magic (Linux, fs/erofs/erofs_fs.h).
+const EROFS_MAGIC: (usize, [u8; 4]) = (1024, 0xe0f5_e1e2_u32.to_le_bytes());
+
+fn image(words: &[&str], output: &Path) -> Output {
+    let words = ["image"].iter().chain(words).map(OsStr::new);
+    cki(words.chain([OsStr::new("-o"), output.as_os_str()]))
+}
+
+/// Reads until `text` has come.
+fn wait_for(text: &str, from: &mut impl Read) -> String {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&seen).contains(text) {
+        let n = from.read(&mut buffer).expect("the console can be read");
+        let so_far = String::from_utf8_lossy(&seen).into_owned();
+        assert!(n > 0, "the machine ended before {text:?} came:\n{so_far}");
+        seen.extend_from_slice(&buffer[..n]);
+    }
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+/// Ends the machine whatever becomes of the test.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It has ended by itself unless the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = dir.path().join("host.qcow2");
+    let output = image(&["cki-host"], &disk);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert_eq!(std::fs::read(&disk).expect("read")[..4], *b"QFI\xfb");
+
+    let qemu = variable("CKI_QEMU");
+    let mut child = Command::new("timeout")
+        .arg("100")
+        .arg(qemu.join("bin/qemu-system-x86_64"))
+        .arg("-L")
+        .arg(qemu.join("share/qemu"))
+        .args([
+            "-M",
+            "pc",
+            "-m",
+            "512M",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+        ])
+        .args(["-no-reboot", "-serial", "stdio", "-drive"])
+        .arg(format!("file={},format=qcow2,if=ide", disk.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the emulator is started");
+    let mut console = child.stdout.take().expect("piped");
+    let mut keyboard = child.stdin.take().expect("piped");
+    let mut machine = Ending(child);
+    wait_for("# ", &mut console);
+    keyboard
+        .write_all(b"echo answer-$((6*7)); uname -r\n")
+        .expect("typed");
+    wait_for("answer-42", &mut console);
+    let release = wait_for("# ", &mut console);
+    assert!(release.contains("cki"), "{release}");
+    keyboard.write_all(b"reboot -f\n").expect("typed");
+    let mut rest = Vec::new();
+    console
+        .read_to_end(&mut rest)
+        .expect("the console can be read");
+    let status = machine.0.wait().expect("it is waited for");
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&rest));
+}
+
+#[test]
+fn an_application_image_is_an_erofs_with_the_package_in_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("app.img");
+    let output = image(&["app", "--deb", "lua5.4", "--json"], &file);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let report: serde_json::Value = serde_json::from_str(output.text()).expect("JSON");
+    let bytes = std::fs::read(&file).expect("read");
+    assert_eq!(report["format"], "erofs");
+    assert_eq!(report["size"], bytes.len());
+    let (offset, magic) = EROFS_MAGIC;
+    assert_eq!(bytes[offset..offset + 4], magic);
+
+    // The image that `run` makes of the same packages is the same.
+    let source = report["source"].as_str().expect("a path");
+    assert!(std::fs::read(source).expect("read") == bytes);
+    let output = run_program(
+        variable("CKI_BUILD"),
+        [
+            "run",
+            "--deb",
+            "lua5.4",
+            "--",
+            "cat",
+            "/var/lib/dpkg/info/lua5.4.list",
+        ],
+        b"",
+    );
+    assert!(
+        output.text().contains("/usr/bin/lua5.4"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn nothing_but_a_file_is_overwritten() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = image(&["app", "--deb", "lua5.4"], dir.path());
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("is a directory"),
+        "{}",
+        output.stderr
+    );
+    let output = image(
+        &["app", "--deb", "lua5.4"],
+        &dir.path().join("no/such/app.img"),
+    );
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("there is no directory"),
+        "{}",
+        output.stderr
+    );
+    let output = image(&["cki-host"], Path::new("/dev/null"));
+    assert_eq!(output.status, 125);
+    assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 0);
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_no_half_image() {
+    // A file system of 1 MiB, in a mount namespace that ends with the command.
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = "mount -t tmpfs -o size=1M tmpfs \"$1\" && \"$2\" image app --deb lua5.4 -o \"$1/app.img\"; \
+        status=$?; ls -A \"$1\"; exit $status";
+    let output = run_program(
+        "unshare",
+        [
+            OsStr::new("--mount"),
+            OsStr::new("sh"),
+            OsStr::new("-c"),
+            OsStr::new(script),
+            OsStr::new("sh"),
+            dir.path().as_os_str(),
+            variable("CKI_BUILD").as_os_str(),
+        ],
+        b"",
+    );
+    assert_eq!(output.status, 125, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("the disk is full"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(output.text(), "", "something was left behind");
+}

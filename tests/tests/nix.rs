@@ -1,0 +1,243 @@
+//! The flake: what it needs, and what its outputs depend on.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use cki_build::checkout::Checkout;
+use cki_build::exec::Command;
+use cki_build::nix::{Nix, Target};
+use cki_build::progress::Progress;
+use cki_tests::{Output, checkout, cki, git, variable};
+
+/// Outputs with sources of every kind in them.
+const ATTRS: [&str; 4] = ["cki-host", "cki-qemu", "cki-build", "cki-host-disk"];
+
+fn targets(checkout: &Checkout) -> BTreeMap<String, Target> {
+    let attrs = ATTRS.map(str::to_owned);
+    Nix::current()
+        .targets(&checkout.flake_ref(), &attrs, Progress::quiet())
+        .expect("the flake can be evaluated")
+}
+
+/// The checkout as it is, as the only commit of a repository called `name`.
+fn committed(dir: &Path, name: &str) -> Checkout {
+    let to = dir.join(name);
+    std::fs::create_dir(&to).expect("created");
+    let copy = checkout().copy_to(&to).expect("copied");
+    git(&to, &["commit", "--quiet", "-m", "all"]);
+    copy
+}
+
+fn nix(args: &[&str]) -> Command {
+    Command::new("nix")
+        .args(args)
+        .env("NIX_CONFIG", Nix::current().config())
+}
+
+#[test]
+fn the_flake_shows_its_packages_without_fetching_nixpkgs() {
+    let flake = checkout().flake_ref();
+    // A proxy that is not there, so that any download fails.
+    let json = nix(&["flake", "show", "--json", &flake])
+        .env("https_proxy", "http://127.0.0.1:9")
+        .env("http_proxy", "http://127.0.0.1:9")
+        .read()
+        .expect("nix flake show works offline");
+    let shown: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let packages = &shown["packages"]["x86_64-linux"];
+    for attr in ATTRS
+        .iter()
+        .chain(&["cki-kernel", "cki-init", "cki-isa-tests", "qemu-stock"])
+    {
+        assert_eq!(packages[attr]["type"], "derivation", "{attr}");
+    }
+}
+
+#[test]
+fn missing_inputs_stop_the_build_with_the_sentence_that_says_what_to_run() {
+    // A store with nothing in it.
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = dir.path().join("store");
+    let installable = format!("{}#cki-isa-tests", checkout().flake_ref());
+    let output = nix(&["build", "--no-link", "--store"])
+        .arg(&store)
+        .arg(installable)
+        .output()
+        .expect("nix is started");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(message.contains("cki-build fetch"), "{message}");
+    // Stores are read-only.
+    Command::new("chmod")
+        .args(["-R", "u+w"])
+        .arg(&store)
+        .read()
+        .expect("the store can be made writable");
+}
+
+#[test]
+fn outputs_do_not_depend_on_where_the_checkout_is_nor_on_its_depth() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plain = committed(dir.path(), "plain");
+    let expected = targets(&plain);
+    assert_eq!(targets(&committed(dir.path(), "with a space")), expected);
+
+    git(
+        &plain.dir,
+        &["commit", "--quiet", "--allow-empty", "-m", "more history"],
+    );
+    let shallow = dir.path().join("shallow");
+    let url = format!("file://{}", plain.dir.display());
+    git(
+        dir.path(),
+        &["clone", "--quiet", "--depth", "1", &url, "shallow"],
+    );
+    let shallow = Checkout::find(Some(&shallow)).expect("a checkout");
+    assert!(
+        shallow
+            .state()
+            .expect("git works")
+            .expect("a repository")
+            .shallow
+    );
+    assert_eq!(targets(&shallow), expected);
+}
+
+#[test]
+fn a_dirty_checkout_is_built_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let checkout = committed(dir.path(), "dirty");
+    let before = targets(&checkout);
+    let source = checkout.dir.join("cki-build/src/main.rs");
+    let text = std::fs::read_to_string(&source).expect("read");
+    std::fs::write(&source, format!("{text}// changed\n")).expect("written");
+    let after = targets(&checkout);
+    assert_ne!(after["cki-build"], before["cki-build"]);
+    assert_eq!(
+        after["cki-host"], before["cki-host"],
+        "the tool is no part of the host image"
+    );
+    assert_eq!(after["cki-qemu"], before["cki-qemu"]);
+}
+
+#[test]
+fn a_file_that_git_does_not_know_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let checkout = committed(dir.path(), "untracked");
+    std::fs::write(checkout.dir.join("nix/new.nix"), "{ }").expect("written");
+    let flake = checkout.dir.join("flake.nix");
+    let text = std::fs::read_to_string(&flake).expect("read");
+    let text = text.replace(
+        "packages = debian.packages;",
+        "packages = debian.packages // import ./nix/new.nix;",
+    );
+    std::fs::write(&flake, text).expect("written");
+    let output = cki_on(&checkout.dir, &["build", "cki-init"]);
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("git add nix/new.nix"),
+        "{}",
+        output.stderr
+    );
+}
+
+/// Runs `cki-build` on `flake`, with a cache of its own, so that the roots of these results go with it.
+fn cki_on(flake: &Path, words: &[&str]) -> Output {
+    let cache = flake.with_file_name("cache");
+    let options = [
+        "--flake".as_ref(),
+        flake.as_os_str(),
+        "--cache".as_ref(),
+        cache.as_os_str(),
+    ];
+    cki(words.iter().map(OsStr::new).chain(options))
+}
+
+/// A flake of derivations that `sh` builds with `script` in the sandbox, named by attribute.
+fn flake_of(dir: &Path, scripts: &[(&str, &str)]) -> PathBuf {
+    let checkout = committed(dir, "flake");
+    let derivations: String = scripts
+        .iter()
+        .map(|(name, script)| format!("{name} = build \"{name}\" ''{script}'';\n"))
+        .collect();
+    let text = format!(
+        r#"{{
+  outputs = {{ self }}:
+    let
+      system = "x86_64-linux";
+      lock = builtins.fromJSON (builtins.readFile ./nix/debian/lock.json);
+      inputs = import ./nix/debian/inputs.nix {{ inherit lock system; }};
+      build = name: script: derivation {{
+        inherit name system;
+        builder = "${{inputs.seed}}/busybox";
+        args = [ "sh" "-c" "busybox=${{inputs.seed}}/busybox; ${{script}}" ];
+      }};
+    in {{ packages.${{system}} = {{ {derivations} }}; }};
+}}
+"#
+    );
+    std::fs::write(checkout.dir.join("flake.nix"), text).expect("written");
+    git(&checkout.dir, &["rm", "--quiet", "--cached", "flake.lock"]);
+    checkout.dir
+}
+
+#[test]
+fn verify_tells_equal_builds_from_different_ones_and_names_file_and_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flake = flake_of(
+        dir.path(),
+        &[
+            ("good", "$busybox mkdir $out; echo always > $out/file"),
+            (
+                "bad",
+                "$busybox mkdir -p $out/lib; echo always > $out/first; \
+                 { echo always; $busybox cat /proc/sys/kernel/random/uuid; } > $out/lib/second",
+            ),
+        ],
+    );
+    let verify = |attr: &str| cki_on(&flake, &["verify", attr]);
+    let good = verify("good");
+    assert_eq!(good.status, 0, "{}{}", good.text(), good.stderr);
+    assert!(
+        good.text().contains("1 of 1 derivations"),
+        "{}",
+        good.text()
+    );
+    let bad = verify("bad");
+    assert_eq!(bad.status, 1, "{}{}", bad.text(), bad.stderr);
+    // The two random numbers may begin alike, but hardly for long.
+    assert!(
+        bad.text().contains("lib/second differs from byte "),
+        "{}",
+        bad.text()
+    );
+}
+
+#[test]
+fn a_failed_build_ends_with_its_log_and_no_result() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flake = flake_of(dir.path(), &[("broken", "echo about to fail; exit 3")]);
+    let output = cki_on(&flake, &["build", "broken"]);
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("the build of broken failed"),
+        "{}",
+        output.stderr
+    );
+    assert!(output.stderr.contains("about to fail"), "{}", output.stderr);
+    assert_eq!(output.text(), "");
+}
+
+#[test]
+fn doctor_finds_this_machine_healthy() {
+    let output = cki([
+        "doctor",
+        "--json",
+        "--flake",
+        &variable("CKI_FLAKE").to_string_lossy(),
+    ]);
+    let report: serde_json::Value = serde_json::from_str(output.text()).expect("JSON");
+    assert_eq!(report["healthy"], true, "{}", output.text());
+    assert_eq!(output.status, 0);
+}
