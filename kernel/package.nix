@@ -18,6 +18,7 @@
     ./config/filesystems.config
     ./config/network.config
     ./config/host.config
+    ./config/guest.config
     ./config/lean.config
   ]
 }:
@@ -35,7 +36,11 @@ stdenv.mkDerivation {
   outputs = [ "out" "dev" ];
 
   ourSource = ./src;
+  # The interface between guest kernel and monitor, included as <cki/abi.h>.
+  abi = ../abi/include/cki;
   checkConfig = ./check-config.awk;
+  privilegedSites = ./privileged-sites.awk;
+  knownSites = ./privileged-sites.txt;
   inherit fragments;
 
   # All that the kernel would otherwise take from the machine and the moment of the build.
@@ -47,6 +52,7 @@ stdenv.mkDerivation {
 
   postPatch = ''
     find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
+    cp -r --no-preserve=mode $abi arch/x86/include/cki
     if command -v patchShebangs > /dev/null; then patchShebangs scripts tools; fi
   '';
 
@@ -62,6 +68,8 @@ stdenv.mkDerivation {
 
   buildPhase = ''
     make -s -j$NIX_BUILD_CORES vmlinux bzImage modules
+    objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux |
+      awk -v known=$knownSites -f $privilegedSites
   '';
 
   installPhase = ''

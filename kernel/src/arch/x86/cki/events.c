@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Events: the interrupts of a CKI guest. The host sets a bit in cki_vcpu_info,
+ * the monitor enters the handler when the guest's flag allows it.
+ */
+#include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/irqdomain.h>
+#include <linux/reboot.h>
+
+#include <asm/i8259.h>
+#include <asm/idtentry.h>
+#include <asm/irq_stack.h>
+#include <asm/hardirq.h>
+#include <asm/paravirt.h>
+#include <asm/x86_init.h>
+
+#include "guest.h"
+
+#define EVENTS	64
+
+static struct irq_domain *domain;
+
+DEFINE_IDTENTRY_SYSVEC(sysvec_cki_event)
+{
+	struct pt_regs *old_regs = set_irq_regs(regs);
+	u64 events;
+
+	while ((events = this_cpu_xchg(cki_vcpu_info.events, 0))) {
+		unsigned int event;
+
+		if (events & BIT_ULL(CKI_EVENT_TIMER))
+			cki_timer_event();
+		if (events & BIT_ULL(CKI_EVENT_SHUTDOWN))
+			orderly_poweroff(true);
+		events &= ~(BIT_ULL(CKI_EVENT_TIMER) | BIT_ULL(CKI_EVENT_SHUTDOWN));
+
+		while (events) {
+			event = __ffs64(events);
+			events &= events - 1;
+			if (domain)
+				generic_handle_domain_irq(domain, event);
+		}
+	}
+
+	set_irq_regs(old_regs);
+}
+
+/* An event is gone once its bit is taken; a device tells its reason itself. */
+static void no_op(struct irq_data *data)
+{
+}
+
+static struct irq_chip event_chip = {
+	.name		= "cki-event",
+	.irq_mask	= no_op,
+	.irq_unmask	= no_op,
+	.irq_ack	= no_op,
+};
+
+static int event_map(struct irq_domain *d, unsigned int irq,
+		     irq_hw_number_t event)
+{
+	irq_set_chip_and_handler(irq, &event_chip, handle_edge_irq);
+	return 0;
+}
+
+static const struct irq_domain_ops event_domain_ops = {
+	.map = event_map,
+};
+
+int cki_event_to_irq(unsigned int event)
+{
+	unsigned int irq;
+
+	if (!domain || event >= EVENTS)
+		return -EINVAL;
+	irq = irq_create_mapping(domain, event);
+	return irq ?: -ENOMEM;
+}
+
+void __init cki_init_irq(void)
+{
+	struct fwnode_handle *fwnode = irq_domain_alloc_named_fwnode("cki-event");
+
+	domain = irq_domain_create_linear(fwnode, EVENTS, &event_domain_ops,
+					  NULL);
+	if (!domain)
+		panic("cki: no interrupt domain");
+}
+
+/* Called with the flag 0; returns with it 1. */
+static void cki_safe_halt(void)
+{
+	cki_mmu_flush_batch();
+	cki_must_call(CKI_HC_IDLE, 0, 0);
+	raw_local_irq_enable();
+}
+
+/* HLT with interrupts off, at the end of a machine's life. */
+static void cki_halt(void)
+{
+	if (irqs_disabled())
+		cki_call(CKI_HC_SHUTDOWN, CKI_SHUTDOWN_POWEROFF, 0, 0, 0);
+	else
+		cki_safe_halt();
+}
+
+void __init cki_init_irq_ops(void)
+{
+	pv_ops.irq.save_fl = __PV_IS_CALLEE_SAVE(cki_save_fl);
+	pv_ops.irq.irq_disable = __PV_IS_CALLEE_SAVE(cki_irq_disable);
+	pv_ops.irq.irq_enable = __PV_IS_CALLEE_SAVE(cki_irq_enable);
+	pv_ops.irq.safe_halt = cki_safe_halt;
+	pv_ops.irq.halt = cki_halt;
+
+	legacy_pic = &null_legacy_pic;
+	x86_init.irqs.intr_init = cki_init_irq;
+	x86_init.irqs.intr_mode_select = x86_init_noop;
+	x86_init.irqs.intr_mode_init = x86_init_noop;
+}

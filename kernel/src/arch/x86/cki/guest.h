@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the files of a CKI guest share. The monitor's interface is <cki/abi.h>. */
+#ifndef ARCH_X86_CKI_GUEST_H
+#define ARCH_X86_CKI_GUEST_H
+
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+#include <asm/asm.h>
+#include <asm/cki.h>
+#include <asm/nospec-branch.h>
+#include <cki/abi.h>
+
+/* Read-only for the guest, at a fixed address from the start. */
+#define cki_start_info	((const struct cki_start_info *)CKI_START_INFO)
+
+DECLARE_PER_CPU(struct cki_vcpu_info, cki_vcpu_info);
+DECLARE_PER_CPU(unsigned long, cki_scratch);
+
+extern const unsigned long cki_call_gate;
+
+/*
+ * A KSM call or hypercall. Returns 0 or a negated CKI_E_*; *value gets the
+ * second result.
+ */
+static __always_inline long cki_call_value(u64 number, u64 a0, u64 a1, u64 a2,
+					   u64 a3, u64 *value)
+{
+	register u64 r8 asm("r8") = a2;
+	register u64 r9 asm("r9") = a3;
+	long status = number;
+
+	asm volatile(ANNOTATE_RETPOLINE_SAFE
+		     "call *%[gate]"
+		     : "+a" (status), "=d" (*value), "+D" (a0), "+S" (a1),
+		       "+r" (r8), "+r" (r9), ASM_CALL_CONSTRAINT
+		     : [gate] "m" (cki_call_gate)
+		     : "rcx", "r10", "r11", "memory", "cc");
+	return status;
+}
+
+static __always_inline long cki_call(u64 number, u64 a0, u64 a1, u64 a2, u64 a3)
+{
+	u64 value;
+
+	return cki_call_value(number, a0, a1, a2, a3, &value);
+}
+
+/* The monitor refused something the kernel cannot do without; does not return. */
+void cki_refused(u64 number, u64 a0, u64 a1, long status);
+
+/* As cki_call() with two arguments, for calls that must succeed. */
+static __always_inline void cki_must_call(u64 number, u64 a0, u64 a1)
+{
+	long status = cki_call(number, a0, a1, 0, 0);
+
+	if (unlikely(status))
+		cki_refused(number, a0, a1, status);
+}
+
+/* hpa of a per-CPU or static variable, or of direct-map memory. */
+static inline u64 cki_hpa(const void *address)
+{
+	return __pa(address);
+}
+
+/* pagetable.c */
+void cki_pagetable_init(void);
+/* True if entry is in a Pt frame, whose hpa is stored. */
+bool cki_pagetable_entry(const void *entry, u64 *hpa);
+/* Declares the frame as a table of this kind (CKI_TABLE_*), unless it is a table. */
+void cki_pagetable_declare(u64 hpa, unsigned int kind);
+void cki_pagetable_reserve(void);
+
+/* mmu.c */
+void cki_init_mmu_ops(void);
+void cki_init_boot_tables(void);
+void cki_mmu_batch_init(void);
+void cki_mmu_flush_batch(void);
+void cki_start_context_switch(struct task_struct *prev);
+void cki_end_context_switch(struct task_struct *next);
+
+/* start.c */
+void cki_start_kernel(void);
+
+/* cpu.c */
+void cki_init_cpu_ops(void);
+void cki_init_capabilities(void);
+void cki_set_vcpu_info(void);
+void cki_init_entry(void);
+void cki_early_exception(struct pt_regs *regs, int vector);
+
+/* events.c */
+void sysvec_cki_event(struct pt_regs *regs);
+void fred_sysvec_cki_event(struct pt_regs *regs);
+void cki_init_irq_ops(void);
+void cki_init_irq(void);
+/* Linux interrupt of an event bit; a negative error. */
+int cki_event_to_irq(unsigned int event);
+
+/* time.c */
+void cki_init_time_ops(void);
+void cki_timer_event(void);
+
+/* console.c */
+void cki_early_puts(const char *text);
+void cki_register_boot_console(void);
+
+/* reboot.c */
+void cki_init_machine_ops(void);
+
+/* entry.S */
+extern char cki_sysret_check[], cki_sysret[];
+void cki_entry_SYSCALL_64(void);
+void cki_asm_event_user(void);
+void cki_asm_event_kernel(void);
+void cki_asm_debug_user(void);
+void cki_asm_debug_kernel(void);
+void cki_asm_iret_refused(void);
+void cki_asm_early_3(void);
+void cki_asm_early_6(void);
+void cki_asm_early_13(void);
+void cki_asm_early_14(void);
+void cki_asm_exc_divide_error(void);
+void cki_asm_exc_int3(void);
+void cki_asm_exc_overflow(void);
+void cki_asm_exc_bounds(void);
+void cki_asm_exc_invalid_op(void);
+void cki_asm_exc_device_not_available(void);
+void cki_asm_exc_invalid_tss(void);
+void cki_asm_exc_segment_not_present(void);
+void cki_asm_exc_stack_segment(void);
+void cki_asm_exc_general_protection(void);
+void cki_asm_exc_page_fault(void);
+void cki_asm_exc_coprocessor_error(void);
+void cki_asm_exc_alignment_check(void);
+void cki_asm_exc_simd_coprocessor_error(void);
+void cki_asm_exc_control_protection(void);
+void cki_load_gs_index(unsigned int selector);
+unsigned long cki_save_fl(void);
+void cki_irq_disable(void);
+void cki_irq_enable(void);
+
+#endif
