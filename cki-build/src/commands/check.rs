@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 
 use super::{Context, Error, print, print_json};
 use crate::check::{self, Count, Counting, NEEDED, Suite};
@@ -11,6 +12,13 @@ use crate::exit::Status;
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     let dir = &context.checkout.dir;
     let filter = args.filter.as_deref();
+    // A copy of us: cargo may replace the file that we were started from while it builds the tests.
+    let scratch = context.cache.scratch()?;
+    let program = scratch.path().join("cki-build");
+    std::fs::copy("/proc/self/exe", &program).map_err(|source| Error::Io {
+        path: program.clone(),
+        source,
+    })?;
     let mut run = Runner {
         output: destination(context.global.json),
         results: Vec::new(),
@@ -31,7 +39,7 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     }
     run.suite(&check::unit_tests(dir, filter))?;
     // What the rest needs is built only now: a mistake that the quick tests find should not wait for it.
-    match environment(context) {
+    match environment(context, &program) {
         Ok(env) => {
             if wanted(FLAKE_CHECK, filter) {
                 run.suite(&Suite {
@@ -120,7 +128,7 @@ impl Runner {
 }
 
 /// What the machine tests are told: where each output is, and which `cki-build` to test.
-fn environment(context: &Context) -> Result<Vec<(OsString, OsString)>, Error> {
+fn environment(context: &Context, program: &Path) -> Result<Vec<(OsString, OsString)>, Error> {
     let attrs: Vec<_> = NEEDED.iter().map(|(attr, _)| *attr).collect();
     let outputs = context.outputs(&attrs)?;
     let mut env: Vec<(OsString, OsString)> = NEEDED
@@ -131,11 +139,7 @@ fn environment(context: &Context) -> Result<Vec<(OsString, OsString)>, Error> {
                 .map(|target| ((*variable).into(), target.out.clone().into()))
         })
         .collect();
-    let program = std::env::current_exe().map_err(|source| Error::Io {
-        path: "/proc/self/exe".into(),
-        source,
-    })?;
-    env.push(("CKI_BUILD".into(), program.into()));
+    env.push(("CKI_BUILD".into(), program.as_os_str().to_owned()));
     env.push(("CKI_FLAKE".into(), context.checkout.dir.clone().into()));
     env.push(("CKI_CACHE".into(), context.cache.dir().into()));
     Ok(env)
