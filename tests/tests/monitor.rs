@@ -192,10 +192,10 @@ fn cases(console: &str) -> BTreeMap<String, Result<(), String>> {
 
 fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
     let outcome = boot(&parts, "max,cki=on", true, "cki.pool=32M")?;
-    let cases = cases(&outcome.console);
+    let found = cases(&outcome.console);
     let mut trials: Vec<Trial> = Vec::new();
-    let count = cases.len();
-    for (name, outcome) in cases {
+    let count = found.len();
+    for (name, outcome) in found {
         trials.push(Trial::test(name, move || outcome.map_err(Failed::from)));
     }
     trials.push(Trial::test("the_machine_survives_all_cases", move || {

@@ -19,7 +19,10 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     let cases = cases::all();
-    let repeat: usize = std::env::var("repeat").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let repeat: usize = std::env::var("repeat")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1);
     for (name, case) in cases.iter().cycle().take(cases.len() * repeat) {
         if filter
             .as_ref()
