@@ -50,8 +50,8 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// an array of `struct cki_batch_entry` in one Data frame, 16-byte aligned. Copied once. Stops at
     /// the first refusal and returns its error; earlier updates stay.
     KSM_ENTRY_BATCH = 7;
-    /// (root): loads CR3. root = host-physical address of a declared L4 | PCID (0 to PCIDS_MAX - 1)
-    /// | ROOT_NO_FLUSH. Errors: E_ARGUMENT, E_RANGE, E_ROOT, E_LIMIT.
+    /// (root): loads CR3. root = host-physical address of a declared L4 | PCID (below
+    /// start_info.pcids; 0 always) | ROOT_NO_FLUSH (only with PCIDs). Errors: E_ARGUMENT, E_RANGE, E_ROOT, E_LIMIT.
     KSM_ROOT_LOAD = 8;
     /// (scope, pcid): invalidates cached translations. FLUSH_PCID: those of one PCID on this vCPU.
     /// FLUSH_ALL: all of this vCPU. FLUSH_EVERYWHERE: all of every vCPU (the host interrupts those
@@ -61,8 +61,8 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// frame. Neither range crosses a frame. In a sealed frame every combination of old and new
     /// bytes is checked. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
     KSM_TEXT_POKE = 10;
-    /// (hpa, frames): scans 1 to SEAL_MAX Exec frames and seals them: from now on they may be mapped
-    /// executable. Sealed frames are skipped. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
+    /// (hpa, frames) -> rdx = frames now sealed: scans 1 to SEAL_MAX Exec frames and seals them: from
+    /// now on they may be mapped executable. Sealed frames are skipped. Stops at the first refusal. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
     KSM_EXEC_SEAL = 11;
     /// (index, address): sets the address that an exception or pseudo-handler (HANDLER_*) enters, on
     /// this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19, 21 and 0x80; 3, 4
@@ -72,7 +72,7 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// 16. Errors: E_ARGUMENT, E_ADDRESS.
     KSM_STACK_SET = 13;
     /// (index, descriptor): sets TLS descriptor 0 to TLS_SLOTS - 1 of this vCPU: 0, or a present
-    /// data segment with DPL 3. The monitor sets its accessed bit. Errors: E_ARGUMENT.
+    /// data segment with DPL 3. The monitor sets its accessed bit (the CPU could not). Errors: E_ARGUMENT.
     KSM_TLS_SET = 14;
     /// (hpa): names this vCPU's `struct cki_vcpu_info`, in a Data frame, aligned to its size.
     /// Errors: E_ARGUMENT, E_RANGE, E_CLASS.

@@ -1,6 +1,6 @@
 //! Why a call was refused. Results carry them negated: rax = -error, 0 is success.
 //!
-//! A refusal changes nothing (except a batch, which keeps what it had applied before). The
+//! A refusal changes nothing (except that a batch or a seal keeps what it had done before it). The
 //! monitor records the last one in the vCPU's `struct cki_vcpu_switch` for the host to print.
 
 constants! { "Errors (results are negated)";
@@ -45,4 +45,6 @@ constants! { "Errors (results are negated)";
     E_STATE = 17;
     /// The host failed or denied the hypercall.
     E_HOST = 18;
+    /// The monitor found its own state inconsistent. The container is ended; no call sees this.
+    E_MONITOR = 19;
 }

@@ -24,7 +24,7 @@ constants! { "Limits";
     POKE_MAX = 0x1000;
     /// Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9).
     SEAL_MAX = 16;
-    /// PCIDs that a guest can name: 0 to PCIDS_MAX - 1, of each vCPU. The monitor adds the base
+    /// PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
     /// that the host gave it, so that no guest shares a tag with the host or another container.
     PCIDS_MAX = 8;
     /// Bytes of the command line, with its terminating zero.

@@ -71,12 +71,16 @@ structure! {
         class_count: u32,
         /// Entries used in `shared`.
         shared_count: u32,
-        /// First hardware PCID of this container; PCIDS_MAX consecutive ones are its own.
+        /// First hardware PCID of this container.
         pcid_base: u32,
         /// The L4 entry of slot 256: hpa of the monitor's L3 table, with P, RW, A set and U, NX clear.
         slot_entry: u64,
+        /// Consecutive hardware PCIDs that are its own, 0 to PCIDS_MAX. 0: CR4.PCIDE is 0.
+        pcids: u32,
         /// 0.
-        reserved: [u64; 3],
+        reserved: u32,
+        /// 0.
+        reserved2: [u64; 2],
         /// The container's memory, ascending, disjoint.
         segments: [Segment; 32],
         /// Frames that are not Data, ascending, disjoint.

@@ -74,8 +74,8 @@ structure! {
         tsc_khz: u64,
         /// virtio-mmio devices: HC_MMIO_* take 0 to device_count - 1.
         device_count: u32,
-        /// 0.
-        reserved: u32,
+        /// PCIDs that KSM_ROOT_LOAD accepts: 0 to pcids - 1. 0: only PCID 0, and no ROOT_NO_FLUSH.
+        pcids: u32,
         /// Size of the random seed that follows, 0 to 64 bytes.
         seed_size: u64,
         /// Random bytes from the host.

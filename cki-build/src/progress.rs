@@ -1,9 +1,13 @@
 //! Progress, on standard error only: a spinner on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Time between details where only lines are shown.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +85,7 @@ impl Progress {
         Step {
             style: self.style,
             bar,
+            said: Mutex::new(Instant::now()),
         }
     }
 }
@@ -90,6 +95,8 @@ impl Progress {
 pub struct Step {
     style: Style,
     bar: ProgressBar,
+    /// When the last detail was shown as a line.
+    said: Mutex<Instant>,
 }
 
 impl Step {
@@ -102,9 +109,16 @@ impl Step {
         }
     }
 
-    /// A detail that changes often: terminals only.
+    /// A detail that changes often: on a terminal each, elsewhere one now and then, as a sign of life.
     pub fn detail(&self, what: &str) {
         self.bar.set_message(what.to_owned());
+        if self.style == Style::Lines {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.elapsed() >= SIGN_OF_LIFE {
+                *said = Instant::now();
+                line(what);
+            }
+        }
     }
 
     /// A line where lines are shown; a terminal shows it as a detail already.

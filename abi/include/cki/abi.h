@@ -50,7 +50,7 @@
 /* Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9). */
 #define CKI_SEAL_MAX CKI_U64(16)
 /*
- * PCIDs that a guest can name: 0 to PCIDS_MAX - 1, of each vCPU. The monitor adds the base
+ * PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
  * that the host gave it, so that no guest shares a tag with the host or another container.
  */
 #define CKI_PCIDS_MAX CKI_U64(8)
@@ -277,6 +277,8 @@
 #define CKI_E_STATE CKI_U64(17)
 /* The host failed or denied the hypercall. */
 #define CKI_E_HOST CKI_U64(18)
+/* The monitor found its own state inconsistent. The container is ended; no call sees this. */
+#define CKI_E_MONITOR CKI_U64(19)
 
 /* ---- KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results in rax, rdx ---- */
 /* () -> rdx = ABI_VERSION. Never fails. */
@@ -322,8 +324,8 @@
  */
 #define CKI_KSM_ENTRY_BATCH CKI_U64(7)
 /*
- * (root): loads CR3. root = host-physical address of a declared L4 | PCID (0 to PCIDS_MAX - 1)
- * | ROOT_NO_FLUSH. Errors: E_ARGUMENT, E_RANGE, E_ROOT, E_LIMIT.
+ * (root): loads CR3. root = host-physical address of a declared L4 | PCID (below
+ * start_info.pcids; 0 always) | ROOT_NO_FLUSH (only with PCIDs). Errors: E_ARGUMENT, E_RANGE, E_ROOT, E_LIMIT.
  */
 #define CKI_KSM_ROOT_LOAD CKI_U64(8)
 /*
@@ -339,8 +341,8 @@
  */
 #define CKI_KSM_TEXT_POKE CKI_U64(10)
 /*
- * (hpa, frames): scans 1 to SEAL_MAX Exec frames and seals them: from now on they may be mapped
- * executable. Sealed frames are skipped. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
+ * (hpa, frames) -> rdx = frames now sealed: scans 1 to SEAL_MAX Exec frames and seals them: from
+ * now on they may be mapped executable. Sealed frames are skipped. Stops at the first refusal. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
  */
 #define CKI_KSM_EXEC_SEAL CKI_U64(11)
 /*
@@ -356,7 +358,7 @@
 #define CKI_KSM_STACK_SET CKI_U64(13)
 /*
  * (index, descriptor): sets TLS descriptor 0 to TLS_SLOTS - 1 of this vCPU: 0, or a present
- * data segment with DPL 3. The monitor sets its accessed bit. Errors: E_ARGUMENT.
+ * data segment with DPL 3. The monitor sets its accessed bit (the CPU could not). Errors: E_ARGUMENT.
  */
 #define CKI_KSM_TLS_SET CKI_U64(14)
 /*
@@ -570,7 +572,7 @@
 #define CKI_OFFSETOF_START_INFO_CLOCK_HPA 96
 #define CKI_OFFSETOF_START_INFO_TSC_KHZ 104
 #define CKI_OFFSETOF_START_INFO_DEVICE_COUNT 112
-#define CKI_OFFSETOF_START_INFO_RESERVED 116
+#define CKI_OFFSETOF_START_INFO_PCIDS 116
 #define CKI_OFFSETOF_START_INFO_SEED_SIZE 120
 #define CKI_OFFSETOF_START_INFO_SEED 128
 #define CKI_OFFSETOF_START_INFO_RESERVED2 192
@@ -630,7 +632,9 @@
 #define CKI_OFFSETOF_MONITOR_BOOT_SHARED_COUNT 24
 #define CKI_OFFSETOF_MONITOR_BOOT_PCID_BASE 28
 #define CKI_OFFSETOF_MONITOR_BOOT_SLOT_ENTRY 32
-#define CKI_OFFSETOF_MONITOR_BOOT_RESERVED 40
+#define CKI_OFFSETOF_MONITOR_BOOT_PCIDS 40
+#define CKI_OFFSETOF_MONITOR_BOOT_RESERVED 44
+#define CKI_OFFSETOF_MONITOR_BOOT_RESERVED2 48
 #define CKI_OFFSETOF_MONITOR_BOOT_SEGMENTS 64
 #define CKI_OFFSETOF_MONITOR_BOOT_CLASSES 576
 #define CKI_OFFSETOF_MONITOR_BOOT_SHARED 2112
@@ -728,8 +732,8 @@ struct cki_start_info {
 	__u64 tsc_khz;
 	/* virtio-mmio devices: HC_MMIO_* take 0 to device_count - 1. */
 	__u32 device_count;
-	/* 0. */
-	__u32 reserved;
+	/* PCIDs that KSM_ROOT_LOAD accepts: 0 to pcids - 1. 0: only PCID 0, and no ROOT_NO_FLUSH. */
+	__u32 pcids;
 	/* Size of the random seed that follows, 0 to 64 bytes. */
 	__u64 seed_size;
 	/* Random bytes from the host. */
@@ -763,7 +767,7 @@ _Static_assert(__builtin_offsetof(struct cki_start_info, direct_map) == 88, "cki
 _Static_assert(__builtin_offsetof(struct cki_start_info, clock_hpa) == 96, "cki_start_info.clock_hpa");
 _Static_assert(__builtin_offsetof(struct cki_start_info, tsc_khz) == 104, "cki_start_info.tsc_khz");
 _Static_assert(__builtin_offsetof(struct cki_start_info, device_count) == 112, "cki_start_info.device_count");
-_Static_assert(__builtin_offsetof(struct cki_start_info, reserved) == 116, "cki_start_info.reserved");
+_Static_assert(__builtin_offsetof(struct cki_start_info, pcids) == 116, "cki_start_info.pcids");
 _Static_assert(__builtin_offsetof(struct cki_start_info, seed_size) == 120, "cki_start_info.seed_size");
 _Static_assert(__builtin_offsetof(struct cki_start_info, seed) == 128, "cki_start_info.seed");
 _Static_assert(__builtin_offsetof(struct cki_start_info, reserved2) == 192, "cki_start_info.reserved2");
@@ -942,12 +946,16 @@ struct cki_monitor_boot {
 	__u32 class_count;
 	/* Entries used in `shared`. */
 	__u32 shared_count;
-	/* First hardware PCID of this container; PCIDS_MAX consecutive ones are its own. */
+	/* First hardware PCID of this container. */
 	__u32 pcid_base;
 	/* The L4 entry of slot 256: hpa of the monitor's L3 table, with P, RW, A set and U, NX clear. */
 	__u64 slot_entry;
+	/* Consecutive hardware PCIDs that are its own, 0 to PCIDS_MAX. 0: CR4.PCIDE is 0. */
+	__u32 pcids;
 	/* 0. */
-	__u64 reserved[3];
+	__u32 reserved;
+	/* 0. */
+	__u64 reserved2[2];
 	/* The container's memory, ascending, disjoint. */
 	struct cki_segment segments[32];
 	/* Frames that are not Data, ascending, disjoint. */
@@ -966,7 +974,9 @@ _Static_assert(__builtin_offsetof(struct cki_monitor_boot, class_count) == 20, "
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, shared_count) == 24, "cki_monitor_boot.shared_count");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcid_base) == 28, "cki_monitor_boot.pcid_base");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, slot_entry) == 32, "cki_monitor_boot.slot_entry");
-_Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved) == 40, "cki_monitor_boot.reserved");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcids) == 40, "cki_monitor_boot.pcids");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved) == 44, "cki_monitor_boot.reserved");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved2) == 48, "cki_monitor_boot.reserved2");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, segments) == 64, "cki_monitor_boot.segments");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, classes) == 576, "cki_monitor_boot.classes");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, shared) == 2112, "cki_monitor_boot.shared");

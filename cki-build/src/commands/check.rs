@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 
 use super::{Context, Error, print, print_json};
 use crate::check::{self, Count, Counting, NEEDED, Suite};
@@ -11,80 +12,123 @@ use crate::exit::Status;
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     let dir = &context.checkout.dir;
     let filter = args.filter.as_deref();
-    let mut output = destination(context.global.json);
-    let mut total = Count::default();
-    let mut results = Vec::new();
-    let mut suites = Vec::new();
+    // A copy of us: cargo may replace the file that we were started from while it builds the tests.
+    let scratch = context.cache.scratch()?;
+    let program = scratch.path().join("cki-build");
+    std::fs::copy("/proc/self/exe", &program).map_err(|source| Error::Io {
+        path: program.clone(),
+        source,
+    })?;
+    let mut run = Runner {
+        output: destination(context.global.json),
+        results: Vec::new(),
+    };
     for lint in check::lints(dir) {
         if !wanted(lint.name, filter) {
             continue;
         }
         let installed = check::cargo(dir).args([lint.name, "--version"]).output();
         if installed.is_ok_and(|output| output.status.success()) {
-            suites.push(lint);
+            run.suite(&lint)?;
         } else {
-            let note = format!(
+            run.say(&format!(
                 "skipped: {0} (not installed; rustup component add {0})\n",
                 lint.name.replace("fmt", "rustfmt")
-            );
-            say(&mut output, &note);
+            ));
         }
     }
-    suites.push(check::unit_tests(dir, filter));
-    if wanted("nix flake check", filter) {
-        suites.push(Suite {
-            name: "nix flake check",
-            command: context.nix.flake_check(&context.checkout.flake_ref()),
-            counting: Counting::One,
-        });
+    run.suite(&check::unit_tests(dir, filter))?;
+    // What the rest needs is built only now: a mistake that the quick tests find should not wait for it.
+    match environment(context, &program) {
+        Ok(env) => {
+            if wanted(FLAKE_CHECK, filter) {
+                run.suite(&Suite {
+                    name: FLAKE_CHECK,
+                    command: context.nix.flake_check(&context.checkout.flake_ref()),
+                    counting: Counting::One,
+                })?;
+            }
+            run.suite(&check::machine_tests(dir, filter, env))?;
+        }
+        Err(error) => run.failure("build of what the tests need", &error),
     }
-    suites.push(check::machine_tests(dir, filter, environment(context)?));
-    for suite in suites {
-        say(
-            &mut output,
-            &format!("\n== {}: {}\n", suite.name, suite.command),
-        );
-        let count = check::run(&suite, &mut *output)?;
+    run.close(context.global.json)
+}
+
+/// Name of `nix flake check` as a test.
+const FLAKE_CHECK: &str = "nix flake check";
+
+/// Runs suites and remembers how they ended.
+struct Runner {
+    output: Box<dyn Write>,
+    results: Vec<(&'static str, Count)>,
+}
+
+impl Runner {
+    fn suite(&mut self, suite: &Suite) -> Result<(), Error> {
+        self.say(&format!("\n== {}: {}\n", suite.name, suite.command));
+        let count = check::run(suite, &mut *self.output)?;
         if suite.counting == Counting::One {
             let verdict = if count.failed == 0 { "ok" } else { "FAILED" };
-            say(&mut output, &format!("test {} ... {verdict}\n", suite.name));
+            self.say(&format!("test {} ... {verdict}\n", suite.name));
         }
-        total += count;
-        results.push((suite.name, count));
+        self.results.push((suite.name, count));
+        Ok(())
     }
-    if context.global.json {
-        let suites: Vec<_> = results
-            .iter()
-            .map(|(name, count)| serde_json::json!({ "name": name, "count": count }))
-            .collect();
-        print_json(&serde_json::json!({
-            "passed": total.passed, "failed": total.failed, "ignored": total.ignored, "suites": suites,
-        }))?;
-    } else {
-        print("")?;
-        for (name, count) in &results {
-            if count.failed > 0 {
+
+    /// Something that is no test did not work, and tests could not be run for it.
+    fn failure(&mut self, name: &'static str, error: &Error) {
+        self.say(&format!("\ntest {name} ... FAILED\n{error}\n"));
+        let count = Count {
+            failed: 1,
+            ..Count::default()
+        };
+        self.results.push((name, count));
+    }
+
+    fn say(&mut self, text: &str) {
+        // The tests go on when nobody reads along.
+        let _ = self
+            .output
+            .write_all(text.as_bytes())
+            .and_then(|()| self.output.flush());
+    }
+
+    fn close(self, json: bool) -> Result<Status, Error> {
+        let mut total = Count::default();
+        for (_, count) in &self.results {
+            total += *count;
+        }
+        if json {
+            let suites: Vec<_> = self
+                .results
+                .iter()
+                .map(|(name, count)| serde_json::json!({ "name": name, "count": count }))
+                .collect();
+            print_json(&serde_json::json!({
+                "passed": total.passed, "failed": total.failed, "ignored": total.ignored, "suites": suites,
+            }))?;
+        } else {
+            print("")?;
+            for (name, count) in self.results.iter().filter(|(_, count)| count.failed > 0) {
                 print(&format!("FAILED: {name} ({} failed)", count.failed))?;
             }
+            if total.ignored > 0 {
+                print(&format!(
+                    "{} tests were left out (#[ignore])",
+                    total.ignored
+                ))?;
+            }
+            print(&format!("{} passed, {} failed", total.passed, total.failed))?;
         }
-        if total.ignored > 0 {
-            print(&format!(
-                "{} tests were left out (#[ignore])",
-                total.ignored
-            ))?;
-        }
-        print(&format!("{} passed, {} failed", total.passed, total.failed))?;
+        // No test at all is no success: the filter is wrong, or the tests are gone.
+        let passed = total.failed == 0 && total.passed > 0;
+        Ok(if passed { Status::OK } else { Status::NO })
     }
-    // No test at all is no success: the filter is wrong, or the tests are gone.
-    Ok(if total.failed == 0 && total.passed > 0 {
-        Status::OK
-    } else {
-        Status::NO
-    })
 }
 
 /// What the machine tests are told: where each output is, and which `cki-build` to test.
-fn environment(context: &Context) -> Result<Vec<(OsString, OsString)>, Error> {
+fn environment(context: &Context, program: &Path) -> Result<Vec<(OsString, OsString)>, Error> {
     let attrs: Vec<_> = NEEDED.iter().map(|(attr, _)| *attr).collect();
     let outputs = context.outputs(&attrs)?;
     let mut env: Vec<(OsString, OsString)> = NEEDED
@@ -95,11 +139,7 @@ fn environment(context: &Context) -> Result<Vec<(OsString, OsString)>, Error> {
                 .map(|target| ((*variable).into(), target.out.clone().into()))
         })
         .collect();
-    let program = std::env::current_exe().map_err(|source| Error::Io {
-        path: "/proc/self/exe".into(),
-        source,
-    })?;
-    env.push(("CKI_BUILD".into(), program.into()));
+    env.push(("CKI_BUILD".into(), program.as_os_str().to_owned()));
     env.push(("CKI_FLAKE".into(), context.checkout.dir.clone().into()));
     env.push(("CKI_CACHE".into(), context.cache.dir().into()));
     Ok(env)
@@ -116,11 +156,4 @@ fn destination(json: bool) -> Box<dyn Write> {
     } else {
         Box::new(std::io::stdout())
     }
-}
-
-fn say(output: &mut Box<dyn Write>, text: &str) {
-    // The tests go on when nobody reads along.
-    let _ = output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush());
 }

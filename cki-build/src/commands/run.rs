@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use super::{Context, Error, inputs};
 use crate::cli::{Run, Runtime};
 use crate::exit::Status;
-use crate::session::{self, HostImage, Interrupt, Io, Machine, Outcome, SessionError};
+use crate::session::{self, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
 
 /// Host name of the machine.
 const HOST_NAME: &str = "cki";
@@ -48,7 +48,8 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     };
     tracing::debug!(?preparation, "prepared");
     let host = HostImage::load(&outputs["cki-host"].out)?;
-    let machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
+    let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
+    machine.tsc_khz = Some(tsc::frequency_khz());
     Ok((machine, preparation))
 }
 

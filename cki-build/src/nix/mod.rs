@@ -48,7 +48,8 @@ impl Nix {
         progress: Progress,
     ) -> Result<(), NixError> {
         let names: Vec<_> = targets.keys().map(String::as_str).collect();
-        let step = progress.step(&format!("building {}", names.join(", ")));
+        // Most often there is nothing to build, which is no news.
+        let step = progress.short_step(&format!("building {}", names.join(", ")));
         let drvs: Vec<_> = targets
             .values()
             .map(|target| target.drv.as_path())
@@ -58,9 +59,10 @@ impl Nix {
                 step.part(&format!("building {name} ({}/{total})", done + 1));
             }
             Event::Line { name, line } => {
-                step.detail(line);
                 if verbose {
                     step.note(&format!("{name}> {line}"));
+                } else {
+                    step.detail(line);
                 }
             }
             Event::Fetching { name } => step.part(&format!("fetching {name}")),

@@ -80,6 +80,8 @@ pub struct Machine {
     pub cpus: u32,
     /// Have the kernel say on its console what it does, not only what goes wrong.
     pub loud: bool,
+    /// What to tell the kernel of its time stamp counter's frequency, in kHz. None leaves it to find out.
+    pub tsc_khz: Option<u64>,
     /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
     pub icount: bool,
     /// More arguments for QEMU.
@@ -147,6 +149,7 @@ impl Machine {
             memory,
             cpus,
             loud: false,
+            tsc_khz: None,
             icount: false,
             extra: Vec::new(),
         }
@@ -162,7 +165,11 @@ impl Machine {
             .args(["-cpu", "max"])
             .args(["-accel", self.accelerator()])
             .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
-            .args(["-smp".to_owned(), self.cpus.to_string()])
+            // One processor a socket: SeaBIOS puts only the first of each into the MP table.
+            .args([
+                "-smp".to_owned(),
+                format!("{0},sockets={0},cores=1,threads=1", self.cpus),
+            ])
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -226,7 +233,12 @@ impl Machine {
     fn cmdline(&self) -> String {
         let words = self.host.cmdline.split(' ');
         let kept = words.filter(|word| !(self.loud && *word == "quiet"));
-        kept.collect::<Vec<_>>().join(" ")
+        let mut cmdline = kept.collect::<Vec<_>>().join(" ");
+        // With counted instructions the counter does not run at the machine's rate.
+        if let (Some(khz), false) = (self.tsc_khz, self.icount) {
+            cmdline.push_str(&format!(" tsc_early_khz={khz}"));
+        }
+        cmdline
     }
 
     const fn accelerator(&self) -> &'static str {
@@ -266,7 +278,8 @@ mod tests {
     fn the_command_line_is_this() {
         let words = machine().command().argv();
         let expected = "/nix/store/q/bin/qemu-system-x86_64 \
-            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M -smp 2 \
+            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max -accel tcg,thread=multi -m 512M \
+            -smp 2,sockets=2,cores=1,threads=1 \
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
             -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
@@ -294,6 +307,17 @@ mod tests {
         .command()
         .argv();
         assert!(words.contains(&"console=ttyS0".to_owned()), "{words:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_told_how_fast_its_time_stamp_counter_runs() {
+        let words = Machine {
+            tsc_khz: Some(2_600_000),
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"console=ttyS0 quiet tsc_early_khz=2600000".to_owned()));
     }
 
     #[test]

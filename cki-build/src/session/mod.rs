@@ -9,6 +9,7 @@ pub mod driver;
 pub mod machine;
 mod ports;
 mod relay;
+pub mod tsc;
 
 pub use driver::{Ended, Interrupt, Io, Outcome, Timeline, run};
 pub use machine::{HostImage, Machine};

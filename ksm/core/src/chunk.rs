@@ -1,0 +1,73 @@
+//! What 512 consecutive frames have in common, so that a superpage is judged without 512 looks.
+//!
+//! A chunk's word: bits 2:0 the class of all its frames (0: mixed), bits 31:16 how many of them are
+//! sealed. Segments are made of whole chunks, so a chunk lies in one segment, and a 1 GiB leaf that
+//! fits a segment covers 512 whole chunks.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::frame::{Class, Frame, Word};
+use crate::refusal::Refusal;
+use crate::scan::Edges;
+
+const CLASS_MASK: u64 = 7;
+const SEALED_SHIFT: u32 = 16;
+/// log2 of a chunk's frames.
+pub(crate) const FRAMES_SHIFT: u32 = 9;
+
+/// The words of all chunks.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunks<'a>(&'a [AtomicU64]);
+
+impl<'a> Chunks<'a> {
+    pub(crate) const fn new(words: &'a [AtomicU64]) -> Self {
+        Chunks(words)
+    }
+
+    fn word(&self, frame: Frame) -> Result<&AtomicU64, Refusal> {
+        self.0
+            .get(frame.index() >> FRAMES_SHIFT)
+            .ok_or(Refusal::Monitor)
+    }
+
+    /// Sets up the chunk that begins at `frame`; `None` means mixed.
+    pub(crate) fn reset(&self, frame: Frame, class: Option<Class>) -> Result<(), Refusal> {
+        self.word(frame)?
+            .store(class.map_or(0, Class::to_abi), Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) fn count_sealed(&self, frame: Frame) -> Result<(), Refusal> {
+        self.word(frame)?
+            .fetch_add(1 << SEALED_SHIFT, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// What holds for all frames of `count` chunks (at least 1) from `frame` on, as the word of
+    /// one frame: their class, and whether they are sealed (without edges). `None` if they are of several
+    /// classes (I2, XSA-148).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Monitor`] if the storage is too short, which [`crate::Monitor::new`] excludes.
+    pub fn common(&self, frame: Frame, count: usize) -> Result<Option<Word>, Refusal> {
+        let first = frame.index() >> FRAMES_SHIFT;
+        let words = self.0.get(first..first + count).ok_or(Refusal::Monitor)?;
+        let mut common = None;
+        let mut sealed = true;
+        for word in words {
+            let word = word.load(Ordering::Acquire);
+            let Some(class) = Class::from_abi(word & CLASS_MASK) else {
+                return Ok(None);
+            };
+            if *common.get_or_insert(class) != class {
+                return Ok(None);
+            }
+            sealed &= word >> SEALED_SHIFT == 1 << FRAMES_SHIFT;
+        }
+        Ok(common.map(|class| match class {
+            Class::Exec if sealed => Word::sealed(Edges::default()),
+            class => Word::fresh(class),
+        }))
+    }
+}
