@@ -10,6 +10,8 @@
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xcr.h>
 #include <asm/fsgsbase.h>
 #include <asm/msr.h>
 #include <asm/paravirt.h>
@@ -318,7 +320,7 @@ static const unsigned int missing[] __initconst = {
 	X86_FEATURE_XSAVES, X86_FEATURE_SHSTK, X86_FEATURE_IBT,
 	/* IA32_TSC_AUX is the host's; LSL tells the vCPU's number. */
 	X86_FEATURE_RDTSCP, X86_FEATURE_RDPID,
-	X86_FEATURE_PKU, X86_FEATURE_OSPKE, X86_FEATURE_LA57,
+	X86_FEATURE_LA57, X86_FEATURE_XFD, X86_FEATURE_AMX_TILE,
 	X86_FEATURE_SVM, X86_FEATURE_VMX, X86_FEATURE_SGX,
 	X86_FEATURE_PERFCTR_CORE, X86_FEATURE_ARCH_PERFMON, X86_FEATURE_DS,
 	X86_FEATURE_DTES64, X86_FEATURE_CAT_L3, X86_FEATURE_RDT_A,
@@ -337,6 +339,16 @@ void __init cki_init_capabilities(void)
 
 	for (i = 0; i < ARRAY_SIZE(missing); i++)
 		setup_clear_cpu_cap(missing[i]);
+
+	/*
+	 * User mode can write PKRU if the host enabled it, so it must then be
+	 * switched between tasks. OSPKE and OSXSAVE tell what CR4 has.
+	 */
+	if (!boot_cpu_has(X86_FEATURE_OSPKE) || !boot_cpu_has(X86_FEATURE_OSXSAVE) ||
+	    !(xgetbv(XCR_XFEATURE_ENABLED_MASK) & XFEATURE_MASK_PKRU)) {
+		setup_clear_cpu_cap(X86_FEATURE_PKU);
+		setup_clear_cpu_cap(X86_FEATURE_OSPKE);
+	}
 
 	setup_force_cpu_cap(X86_FEATURE_TSC_RELIABLE);
 	setup_force_cpu_cap(X86_FEATURE_TSC_KNOWN_FREQ);
