@@ -8,18 +8,27 @@ use std::path::Path;
 use nix::sys::reboot::{RebootMode, reboot};
 
 /// Opens the kernel's I/O ports (`/dev/port`, CONFIG_DEVPORT). Must be called while the `/dev`
-/// that init mounted is visible; the handle works for ever after.
+/// that init mounted is visible; the handle works for ever after. `None` in a CKI container, whose
+/// kernel has no ports.
 ///
 /// # Errors
-/// When the device is not there.
-pub fn io_ports(dev: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).open(dev.join("port"))
+/// When the device is there and cannot be opened.
+pub fn io_ports(dev: &Path) -> std::io::Result<Option<File>> {
+    match OpenOptions::new().write(true).open(dev.join("port")) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Ends QEMU through its `isa-debug-exit` device with [`cki_session::exit::VALUE_ENDED`].
+/// Ends the machine: QEMU through its `isa-debug-exit` device, with
+/// [`cki_session::exit::VALUE_ENDED`]; a container, which has no ports, by switching it off.
 ///
-/// Returns only on a machine without that device, where the write goes nowhere.
-pub fn end_session(io_ports: &File) {
+/// Returns only on a machine with ports and without that device, where the write goes nowhere.
+pub fn end_session(io_ports: Option<&File>) {
+    let Some(io_ports) = io_ports else {
+        power_off()
+    };
     let port = u64::from(cki_session::exit::PORT);
     // A failure leaves the caller to restart the machine, which the host takes for a crash.
     if let Err(error) = io_ports.write_at(&[cki_session::exit::VALUE_ENDED], port) {

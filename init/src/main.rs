@@ -29,7 +29,7 @@ fn start() -> anyhow::Result<Infallible> {
         Mode::Session => {
             let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
             session::run()?;
-            machine::end_session(&io_ports);
+            machine::end_session(io_ports.as_ref());
             anyhow::bail!("the machine has no isa-debug-exit device")
         }
     }
