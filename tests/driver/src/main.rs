@@ -2,11 +2,15 @@
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not).
 
+// `address | rights` is how an entry reads.
+#![allow(clippy::precedence)]
+
 mod cases;
 mod device;
 mod guest;
 mod guests;
 mod machine;
+mod refusals;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
