@@ -21,6 +21,14 @@ fn a_program_of_a_debian_package_runs_on_our_kernel() {
 }
 
 #[test]
+fn maintainer_scripts_can_call_set_user_id_programs_which_keep_that_bit() {
+    // postgresql-common's makes its user with adduser, which calls chfn.
+    let script = "id -un postgres; stat -c %a /usr/bin/chfn";
+    let output = machine(&["--deb", "postgresql-common"], &["sh", "-c", script], b"");
+    assert_eq!(output.text(), "postgres\n4755\n", "{}", output.stderr);
+}
+
+#[test]
 fn the_exit_status_is_the_programs_own() {
     for status in [0, 7, 255] {
         let output = machine(&[], &["sh", "-c", &format!("exit {status}")], b"");
