@@ -13,9 +13,9 @@ use cki_session::Run;
 
 /// Says hello and waits for the request, as init does.
 const HELLO: &str = r#"
-echo '{"type":"hello","version":1,"kernel":"6.12-test"}' >&3
+echo '{"type":"hello","version":2,"kernel":"6.12-test"}' >&3
 read -r request <&3
-echo '{"type":"started","pid":2}' >&3
+echo '{"type":"started","pid":2,"isolation":"none"}' >&3
 "#;
 
 /// Ends the machine as init does.
@@ -109,6 +109,7 @@ impl Fake {
             env: vec![("K".into(), "V".into())],
             cwd: "/root".into(),
             hostname: "cki".into(),
+            container: None,
         };
         driver::run(&machine, run, self.timeout, io, interruptible, || {})
     }

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
-use cki_session::{APP_SERIAL, FailureKind, GuestMessage, HostMessage, Run, VERSION, port};
+use cki_session::{
+    APP_SERIAL, FailureKind, GuestMessage, HostMessage, Isolation, Run, VERSION, port,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -152,7 +154,10 @@ fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, Sessio
 
     let child = program::start(&request)?;
     let pid = process::id(&child);
-    control.send(&GuestMessage::Started { pid })?;
+    control.send(&GuestMessage::Started {
+        pid,
+        isolation: Isolation::None,
+    })?;
     let mut session = Session::new(child, streams)?;
     loop {
         for message in messages {

@@ -22,6 +22,7 @@ fn run(argv: &[&str], cwd: &Path) -> Run {
         env: vec![],
         cwd: cwd.display().to_string(),
         hostname: "cki".to_owned(),
+        container: None,
     }
 }
 

@@ -200,6 +200,7 @@ pub fn run(device: &Path, args: RunArgs) -> anyhow::Result<u8> {
             env: args.env.clone(),
             cwd: args.cwd.clone(),
             hostname: args.hostname.clone(),
+            container: None,
         }),
         timeout: args.timeout,
         start_limit: args.start_timeout,

@@ -240,6 +240,7 @@ fn failure_of(image: &[u8]) -> String {
         env: Vec::new(),
         cwd: "/".into(),
         hostname: "cki".into(),
+        container: None,
     };
     let io = Io {
         stdin: Box::new(std::io::empty()),

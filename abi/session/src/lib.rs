@@ -14,10 +14,12 @@
 //! and [`port::STDERR`], raw bytes. The guest sends its last message only after it has written all
 //! output to these ports, and then ends the machine with [`exit::VALUE_ENDED`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol, carried by [`GuestMessage::Hello`]. A host refuses any other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest line of the protocol in bytes, its `\n` included (1 MiB). Linux lets argv and the
 /// environment together be larger, but nobody types that, and a bound keeps a broken peer from
@@ -74,6 +76,21 @@ pub struct Run {
     pub cwd: String,
     /// Host name of the machine, 1 to 64 bytes (`HOST_NAME_MAX`).
     pub hostname: String,
+    /// The container to run it in; without one, it is a process of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+}
+
+/// A container that init starts in its machine, with the program in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// Memory of the container in MiB.
+    pub memory_mib: u64,
+    /// Words for the command line of its kernel.
+    pub cmdline: String,
+    /// Whether its kernel's console goes to standard error.
+    pub console: bool,
 }
 
 /// What the host says to the guest.
@@ -115,6 +132,25 @@ impl FailureKind {
     }
 }
 
+/// What keeps a program from the machine that runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Nothing: it is a process of that machine.
+    None,
+    /// A kernel of its own, deprivileged by PKS and the CKI extension.
+    Full,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "none (native)",
+            Self::Full => "full (cki)",
+        })
+    }
+}
+
 /// What the guest says to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
@@ -130,6 +166,9 @@ pub enum GuestMessage {
     Started {
         /// Its process id in the guest.
         pid: i32,
+        /// What keeps the program from the machine that runs it. Init in a container knows of
+        /// nothing and says so; its launcher puts the truth in.
+        isolation: Isolation,
     },
     /// The program ended by itself; a last message.
     Exited {

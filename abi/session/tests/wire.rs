@@ -1,8 +1,8 @@
 //! The bytes on the wire: an older init and a newer cki-build must agree on them.
 
 use cki_session::{
-    FailureKind, GuestMessage, HostMessage, LineBuffer, MAX_LINE, ProtocolError, Run, decode,
-    encode, exit, port,
+    Container, FailureKind, GuestMessage, HostMessage, Isolation, LineBuffer, MAX_LINE,
+    ProtocolError, Run, decode, encode, exit, port,
 };
 
 fn wire<M: serde::Serialize>(message: &M) -> String {
@@ -16,6 +16,7 @@ fn host_messages_have_the_documented_form_and_come_back_equal() {
         env: vec![("K".into(), "V=1".into())],
         cwd: "/root".into(),
         hostname: "cki".into(),
+        container: None,
     });
     let expected = concat!(
         r#"{"type":"run","argv":["lua5.4","-e","print(\"ü\\n\")\n"],"#,
@@ -38,14 +39,24 @@ fn guest_messages_have_the_documented_form_and_come_back_equal() {
     let cases = [
         (
             GuestMessage::Hello {
-                version: 1,
+                version: 2,
                 kernel: "6.12.95-cki".into(),
             },
-            r#"{"type":"hello","version":1,"kernel":"6.12.95-cki"}"#,
+            r#"{"type":"hello","version":2,"kernel":"6.12.95-cki"}"#,
         ),
         (
-            GuestMessage::Started { pid: 77 },
-            r#"{"type":"started","pid":77}"#,
+            GuestMessage::Started {
+                pid: 77,
+                isolation: Isolation::None,
+            },
+            r#"{"type":"started","pid":77,"isolation":"none"}"#,
+        ),
+        (
+            GuestMessage::Started {
+                pid: 2,
+                isolation: Isolation::Full,
+            },
+            r#"{"type":"started","pid":2,"isolation":"full"}"#,
         ),
         (
             GuestMessage::Exited { status: 7 },
@@ -73,6 +84,35 @@ fn guest_messages_have_the_documented_form_and_come_back_equal() {
 }
 
 #[test]
+fn a_container_is_asked_for_by_a_field_that_is_absent_otherwise() {
+    let text = concat!(
+        r#"{"type":"run","argv":["id"],"env":[],"cwd":"/","hostname":"h","#,
+        r#""container":{"memory_mib":256,"cmdline":"x=1","console":true}}"#,
+    );
+    let run = HostMessage::Run(Run {
+        argv: vec!["id".into()],
+        env: vec![],
+        cwd: "/".into(),
+        hostname: "h".into(),
+        container: Some(Container {
+            memory_mib: 256,
+            cmdline: "x=1".into(),
+            console: true,
+        }),
+    });
+    assert_eq!(wire(&run), format!("{text}\n"));
+    assert_eq!(decode::<HostMessage>(text.as_bytes()).unwrap(), run);
+    let odd = text.replace("\"console\"", "\"cpus\":2,\"console\"");
+    assert!(decode::<HostMessage>(odd.as_bytes()).is_err());
+}
+
+#[test]
+fn isolation_is_told_to_people_in_words() {
+    assert_eq!(Isolation::None.to_string(), "none (native)");
+    assert_eq!(Isolation::Full.to_string(), "full (cki)");
+}
+
+#[test]
 fn every_failure_kind_keeps_its_name_and_exit_status() {
     let cases = [
         (FailureKind::NotFound, "\"not-found\"\n", 127),
@@ -94,7 +134,11 @@ fn only_the_messages_that_end_a_session_are_last() {
         oom: true,
     };
     assert!(killed.is_last());
-    assert!(!GuestMessage::Started { pid: 2 }.is_last());
+    let started = GuestMessage::Started {
+        pid: 2,
+        isolation: Isolation::None,
+    };
+    assert!(!started.is_last());
 }
 
 #[test]
@@ -124,6 +168,7 @@ fn a_message_longer_than_the_limit_is_refused_on_both_sides() {
         env: vec![],
         cwd: "/".into(),
         hostname: "cki".into(),
+        container: None,
     });
     assert!(matches!(encode(&run), Err(ProtocolError::TooLong)));
 

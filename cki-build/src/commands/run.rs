@@ -68,6 +68,7 @@ pub fn request(args: &Run) -> Result<cki_session::Run, SessionError> {
         env: args.env.clone(),
         cwd: args.workdir.clone(),
         hostname: HOST_NAME.to_owned(),
+        container: None,
     })
 }
 

@@ -107,12 +107,16 @@ mod tests {
     fn a_line_that_is_no_message_is_a_breach() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         theirs
-            .write_all(b"{\"type\":\"started\",\"pid\":2}\nLinux version\n")
+            .write_all(b"{\"type\":\"started\",\"pid\":2,\"isolation\":\"none\"}\nLinux version\n")
             .expect("written");
         drop(theirs);
         let mut seen = Vec::new();
         let result = messages(ours, |message| seen.push(message));
-        assert_eq!(seen, [GuestMessage::Started { pid: 2 }]);
+        let started = GuestMessage::Started {
+            pid: 2,
+            isolation: cki_session::Isolation::None,
+        };
+        assert_eq!(seen, [started]);
         assert!(result.is_err());
     }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use cki_abi::hypercalls::arguments::{EVENT_DEVICE, SHUTDOWN_POWEROFF};
-use cki_session::{GuestMessage, HostMessage, LineBuffer, Run, VERSION, decode, encode};
+use cki_session::{GuestMessage, HostMessage, Isolation, LineBuffer, Run, VERSION, decode, encode};
 use nix::sys::signalfd::SignalFd;
 use virtio_bindings::virtio_mmio as reg;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -259,7 +259,10 @@ impl Guest {
         let HostMessage::Run(run) = self.hear() else {
             panic!("no run");
         };
-        self.say(&GuestMessage::Started { pid: 2 });
+        self.say(&GuestMessage::Started {
+            pid: 2,
+            isolation: Isolation::None,
+        });
         run.argv
     }
 }
@@ -284,6 +287,7 @@ fn plan() -> Plan {
             env: Vec::new(),
             cwd: "/".to_owned(),
             hostname: "cki".to_owned(),
+            container: None,
         }),
         timeout: None,
         start_limit: Duration::from_secs(20),

@@ -242,13 +242,14 @@ mod tests {
     fn messages_are_read_however_they_are_cut() {
         let (events, inbox) = events().unwrap();
         let mut port = ControlPort::new(events, Outgoing::default());
-        port.write(b"{\"type\":\"started\",").unwrap();
+        port.write(b"{\"type\":\"started\",\"isolation\":\"none\",")
+            .unwrap();
         assert!(inbox.receiver.try_recv().is_err());
         port.write(b"\"pid\":7}\n{\"type\":\"exited\",\"status\":3}\n")
             .unwrap();
         assert!(matches!(
             inbox.receiver.try_recv(),
-            Ok(Event::Message(GuestMessage::Started { pid: 7 }))
+            Ok(Event::Message(GuestMessage::Started { pid: 7, .. }))
         ));
         assert!(matches!(
             inbox.receiver.try_recv(),
