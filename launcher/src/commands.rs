@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use cki_launcher::device::error::describe_missing;
 use cki_launcher::device::system::System;
-use cki_launcher::device::uapi::{Info, MODE_CKI};
+use cki_launcher::device::uapi::{Info, MODE_CKI, Run as RunPage};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::run::console::GuestConsole;
@@ -164,6 +164,9 @@ pub fn run(device: &Path, args: RunArgs) -> anyhow::Result<u8> {
     let info = system.info()?;
     let memory = args.memory.next_multiple_of(CHUNK);
     let (container, vcpu) = system.create(memory, args.cpus)?;
+    let page = vcpu.page();
+    let monitor_pages = system.info()?.monitor_pages;
+    let size = memory;
     let memory = load(&container, &boot)?;
     drop(boot);
 
@@ -221,7 +224,23 @@ pub fn run(device: &Path, args: RunArgs) -> anyhow::Result<u8> {
     };
     let outcome = session.run(plan, confine, ready)?;
     explain(&outcome, &args);
+    if args.print_counts {
+        eprintln!("{}", counts(&page.snapshot(), size, monitor_pages));
+    }
     Ok(outcome.status())
+}
+
+/// What a container took. The monitor's pages are those of all containers; whoever measures runs one.
+fn counts(page: &RunPage, memory: u64, monitor_pages: u32) -> serde_json::Value {
+    serde_json::json!({
+        "memory_bytes": memory,
+        "monitor_bytes": u64::from(monitor_pages) << 12,
+        "monitor_calls": page.monitor_calls,
+        "monitor_returns": page.monitor_returns,
+        "hypercalls": page.exits_hypercall,
+        "interrupts": page.exits_interrupt,
+        "idle_ns": page.idle_ns,
+    })
 }
 
 /// Says what the status alone does not.

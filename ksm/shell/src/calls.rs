@@ -35,6 +35,7 @@ pub extern "C" fn call_entry(area: Area, number: u64, a: u64, b: u64, c: u64, d:
     if number >= HC_BASE {
         return hypercall(area, number, [a, b, c, d]);
     }
+    area.switch().calls += 1;
     let outcome = {
         let mut guard = MONITOR.lock();
         match guard.as_mut() {
@@ -159,6 +160,7 @@ const _: () = assert!(KSM_VCPU_INFO_SET < HC_BASE);
 /// GATE_IRET. IF = 0, on the call stack; `frame` has the general registers, its five upper words are
 /// filled in here.
 pub extern "C" fn iret_entry(area: Area, frame: &mut Frame, rsp: u64) {
+    area.switch().returns += 1;
     match requested(area).and_then(|request| Ok((iret::check(&request)?, request))) {
         Ok((to, request)) => {
             frame.rip = to.rip;
