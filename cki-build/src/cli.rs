@@ -49,8 +49,10 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a program from Debian packages in a machine of our own
+    /// Run a program from Debian packages in a container
     Run(Run),
+    /// Run SQLite in a container on real work, and say how isolated it was
+    Demo(Demo),
     /// Build outputs of the flake
     Build(Build),
     /// Download what the build needs and put it in the Nix store
@@ -83,8 +85,10 @@ pub enum Command {
 /// What the program runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Runtime {
-    /// An ordinary process of the machine's own kernel
+    /// A CKI container: a kernel of its own, deprivileged
     #[default]
+    Cki,
+    /// An ordinary process of the machine's own kernel: no isolation
     Native,
 }
 
@@ -97,10 +101,10 @@ pub struct Run {
     /// Debian package to install in the image, with its dependencies; may be repeated
     #[arg(long, value_name = "PKG")]
     pub deb: Vec<String>,
-    /// Memory of the machine, such as 512M or 2G
+    /// Memory of the container, or of the machine of a native program, such as 512M or 2G
     #[arg(short, long, value_name = "SIZE", default_value = "1G", value_parser = units::parse_memory)]
     pub memory: MemoryMib,
-    /// Number of processors of the machine
+    /// Number of processors; a container has one in this version
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
     /// End the program after this time (seconds, or 500ms, 2m, 1h) and exit with 124
@@ -115,6 +119,14 @@ pub struct Run {
     /// The program and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Rows of the table that SQLite works on
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    pub rows: u32,
 }
 
 /// `build`
@@ -276,6 +288,7 @@ mod tests {
         assert_eq!(run.command, ["lua5.4", "-e", "--json"]);
         assert_eq!(run.deb, ["lua5.4", "sqlite3"]);
         assert_eq!(run.memory.mib(), 2048);
+        assert_eq!(run.runtime, Runtime::Cki);
         assert!(!cli.global.json);
     }
 

@@ -30,6 +30,13 @@ impl MemoryMib {
         }
     }
 
+    /// This and `mib` MiB more, [`MemoryMib::MAX`] at most.
+    #[must_use]
+    pub const fn with(self, mib: u32) -> Self {
+        let sum = self.0.saturating_add(mib);
+        Self(if sum > Self::MAX { Self::MAX } else { sum })
+    }
+
     /// The amount in MiB.
     #[must_use]
     pub const fn mib(self) -> u32 {

@@ -90,6 +90,7 @@ impl Fake {
             kernel: "vmlinux".into(),
             initrd: "initrd".into(),
             cmdline: String::new(),
+            container_cmdline: String::new(),
         };
         let memory = MemoryMib::new(256).expect("allowed");
         let mut machine = Machine::new(Path::new("/"), host, self.path("app.img"), memory, 1);

@@ -30,6 +30,8 @@ let
     "pci=off"
     "cki.mode=session"
   ];
+  # The same holds for a container on that machine: the launcher adds what any container needs.
+  containerCmdline = [ "tsc=reliable" "mitigations=off" ];
 in
 stdenv.mkDerivation {
   pname = "cki-host";
@@ -43,14 +45,15 @@ stdenv.mkDerivation {
   makeInitrd = ./make-initrd.sh;
   etc = ./etc;
   boot = builtins.toJSON {
-    version = 1;
+    version = 2;
     kernel = "vmlinux";
     initrd = "initrd";
     cmdline = lib.concatStringsSep " " cmdline;
+    containerCmdline = lib.concatStringsSep " " containerCmdline;
   };
 
   buildPhase = ''
-    bash -eu -o pipefail $makeInitrd "$init/bin/cki-init" "$busyboxStatic" "$etc" "$kernel/lib/modules" initrd
+    bash -eu -o pipefail $makeInitrd initrd "$init/bin/cki-init" "$busyboxStatic" "$etc" "$kernel/lib/modules"
   '';
 
   installPhase = ''

@@ -5,6 +5,7 @@
 //! decided without being PID 1 is plain functions here, and tested on any machine.
 
 pub mod cmdline;
+pub mod container;
 pub mod control;
 pub mod image;
 pub mod machine;
@@ -15,5 +16,6 @@ pub mod ports;
 pub mod process;
 pub mod program;
 pub mod pump;
+pub mod runtime;
 pub mod session;
 pub mod shell;

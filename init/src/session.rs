@@ -9,12 +9,13 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use cki_session::{
-    APP_SERIAL, FailureKind, GuestMessage, HostMessage, Isolation, Run, VERSION, port,
+    APP_SERIAL, Container, FailureKind, GuestMessage, HostMessage, Isolation, Run, VERSION, port,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::container::{self, Launcher};
 use crate::control::{Control, ControlError};
 use crate::image::{self, ImageError};
 use crate::mounts::{self, MountError};
@@ -23,6 +24,7 @@ use crate::ports::{self, PortError};
 use crate::process;
 use crate::program::{self, ProgramError};
 use crate::pump::{Pump, non_blocking};
+use crate::runtime::{self, RuntimeError};
 
 /// How long the host may take to connect a stream after it sent `run`; it connects all of them
 /// before it starts the machine, so only the kernel's own message can be under way.
@@ -42,6 +44,9 @@ pub enum SessionError {
     /// A file system of the kernel in the image.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// What containers are run with.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// A port.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -131,17 +136,13 @@ impl Streams {
     }
 }
 
-/// Enters the image, starts the program and serves it to its end; the last message.
+/// Starts what the host names, and serves it to its end; the last message.
 fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, SessionError> {
     let disk = image::find_disk(Path::new("/sys"), Path::new("/dev"), APP_SERIAL)?;
-    image::enter(&disk)?;
-    mounts::mount_kernel_filesystems(Path::new("/"))?;
-
     let mut messages = control.wait_for_messages()?;
     let Some(HostMessage::Run(request)) = messages.pop_front() else {
         return Err(SessionError::OutOfOrder("another message before run"));
     };
-    set_names(&request)?;
 
     // Blocked before there is a child, so that no SIGCHLD is lost; programs start with none blocked.
     let mut mask = SigSet::empty();
@@ -152,13 +153,20 @@ fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, Sessio
         .map_err(io::Error::from)
         .map_err(SessionError::system("cannot make a signalfd"))?;
 
-    let child = program::start(&request)?;
-    let pid = process::id(&child);
-    control.send(&GuestMessage::Started {
-        pid,
-        isolation: Isolation::None,
-    })?;
-    let mut session = Session::new(child, streams)?;
+    let (child, launcher) = match &request.container {
+        None => (start_here(&request, &disk)?, None),
+        Some(wanted) => {
+            let (child, launcher) = start_container(&request, wanted, &disk)?;
+            (child, Some(launcher))
+        }
+    };
+    if launcher.is_none() {
+        control.send(&GuestMessage::Started {
+            pid: process::id(&child),
+            isolation: Isolation::None,
+        })?;
+    }
+    let mut session = Session::new(child, launcher, streams)?;
     loop {
         for message in messages {
             session.obey(message)?;
@@ -167,6 +175,9 @@ fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, Sessio
             return Ok(session.last_message());
         }
         let seen = session.wait(control.as_fd(), children.as_fd())?;
+        if let Some(started) = seen.started {
+            control.send(&started)?;
+        }
         if seen.children {
             while let Ok(Some(_)) = children.read_signal() {}
             session.reap();
@@ -177,6 +188,27 @@ fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, Sessio
             Default::default()
         };
     }
+}
+
+/// The program as a process of this machine, in its image.
+fn start_here(request: &Run, disk: &Path) -> Result<Child, SessionError> {
+    image::enter(disk)?;
+    mounts::mount_kernel_filesystems(Path::new("/"))?;
+    set_names(request)?;
+    Ok(program::start(request)?)
+}
+
+/// The launcher of a container with the program in it.
+fn start_container(
+    request: &Run,
+    wanted: &Container,
+    disk: &Path,
+) -> Result<(Child, Launcher), SessionError> {
+    mounts::mount_kernel_filesystems(Path::new("/"))?;
+    runtime::start(wanted.memory_mib)?;
+    container::start(request, wanted, disk).map_err(SessionError::system(
+        "cannot start the launcher of the container",
+    ))
 }
 
 /// The host name, in the kernel and in an image that has no `/etc/hosts` of its own.
@@ -201,6 +233,8 @@ fn set_names(request: &Run) -> Result<(), SessionError> {
 struct Seen {
     control: bool,
     children: bool,
+    /// The launcher's word that the program was started.
+    started: Option<GuestMessage>,
 }
 
 /// A started program.
@@ -210,10 +244,16 @@ struct Session {
     pumps: [Pump; 3],
     ended: Option<ExitStatus>,
     log: KernelLog,
+    /// What runs the program, unless it is a process of this machine.
+    launcher: Option<Launcher>,
 }
 
 impl Session {
-    fn new(mut child: Child, mut streams: Streams) -> Result<Self, SessionError> {
+    fn new(
+        mut child: Child,
+        launcher: Option<Launcher>,
+        mut streams: Streams,
+    ) -> Result<Self, SessionError> {
         let what = SessionError::system("cannot use the program's pipes");
         let pipe = |end: Option<OwnedFd>| {
             let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
@@ -238,6 +278,7 @@ impl Session {
             ],
             ended: None,
             log: streams.log,
+            launcher,
         })
     }
 
@@ -267,6 +308,9 @@ impl Session {
             PollFd::new(control, PollFlags::POLLIN),
             PollFd::new(children, PollFlags::POLLIN),
         ];
+        let launcher = self.launcher.as_ref().and_then(Launcher::channel);
+        let own = fds.len() + usize::from(launcher.is_some());
+        fds.extend(launcher.map(|channel| PollFd::new(channel, PollFlags::POLLIN)));
         let mut polled = Vec::with_capacity(self.pumps.len());
         for (index, pump) in self.pumps.iter().enumerate() {
             if let Some((fd, flags)) = pump.interest() {
@@ -282,14 +326,20 @@ impl Session {
             .iter()
             .map(|fd| fd.revents().unwrap_or(PollFlags::empty()))
             .collect();
-        for (index, &flags) in polled.into_iter().zip(&seen[2..]) {
+        for (index, &flags) in polled.into_iter().zip(&seen[own..]) {
             if !flags.is_empty() {
                 self.pumps[index].advance(flags);
             }
         }
+        let said = own > 2 && !seen[2].is_empty();
         Ok(Seen {
             control: !seen[0].is_empty(),
             children: !seen[1].is_empty(),
+            started: self
+                .launcher
+                .as_mut()
+                .filter(|_| said)
+                .and_then(Launcher::listen),
         })
     }
 
@@ -310,6 +360,9 @@ impl Session {
 
     fn last_message(mut self) -> GuestMessage {
         let status = self.ended.unwrap_or_default();
+        if let Some(launcher) = self.launcher {
+            return launcher.last_message(status);
+        }
         match status.signal() {
             Some(signal) => GuestMessage::Signaled {
                 signal,

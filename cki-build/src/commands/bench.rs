@@ -159,7 +159,7 @@ fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error>
         .arg(&context.checkout.dir)
         .arg("--cache")
         .arg(context.cache.dir())
-        .args(["run", "--"])
+        .args(["run", "--runtime", "native", "--"])
         .args(args.command.iter().cloned());
     let start = Instant::now();
     let mut output = command
@@ -201,7 +201,7 @@ fn execute(machine: &Machine, args: &Run) -> Result<(Ended, String), Error> {
         stderr: Box::new(io::stderr()),
         console: None,
     };
-    let ended = session::run(machine, request(args)?, None, io, |_| {}, || {})?;
+    let ended = session::run(machine, request(args, machine)?, None, io, |_| {}, || {})?;
     let status = ended.outcome.status();
     if status != Status::OK {
         return Err(Error::Bench(format!(

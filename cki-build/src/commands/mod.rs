@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod context;
+mod demo;
 mod docs;
 mod doctor;
 mod image;
@@ -54,6 +55,14 @@ pub enum Error {
     /// Nobody reads standard output any more.
     #[error("nobody reads the output")]
     BrokenPipe,
+    /// A container with more processors than this version gives one.
+    #[error(
+        "a container has one virtual processor in this version, not {0}; leave --cpus out, or add --runtime native, which isolates nothing"
+    )]
+    Cpus(u32),
+    /// The demonstration did not show what it should.
+    #[error("{0}")]
+    Demo(String),
     /// A measurement that makes no sense.
     #[error("{0}")]
     Bench(String),
@@ -78,6 +87,7 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
     let global = &cli.global;
     match &cli.command {
         Command::Run(args) => run::run(&Context::new(global)?, args),
+        Command::Demo(args) => demo::demo(&Context::new(global)?, args),
         Command::Build(args) => build::build(&Context::new(global)?, args),
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),
         Command::Lock(args) => inputs::lock(&Context::new(global)?, args),

@@ -1,7 +1,7 @@
 //! `cki-build run`
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use super::{Context, Error, inputs};
 use crate::cli::{Run, Runtime};
 use crate::exit::Status;
-use crate::session::{self, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
+use crate::session::{self, Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
 
 /// Host name of the machine.
 const HOST_NAME: &str = "cki";
@@ -27,16 +27,22 @@ pub struct Preparation {
     pub image: Duration,
 }
 
+/// What a machine needs for itself beside the memory of its container: its kernel, the launcher, the pages
+/// that it reads the container's kernel and image through.
+const HOST_MIB: u32 = 192;
+
 /// Builds whatever the machine needs.
 ///
 /// # Errors
 /// [`Error`].
 pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), Error> {
-    match args.runtime {
-        Runtime::Native => {}
-    }
+    let attrs: &[&str] = match args.runtime {
+        Runtime::Cki if args.cpus > 1 => return Err(Error::Cpus(args.cpus)),
+        Runtime::Cki => &["cki-host", "cki-qemu", "cki-runtime"],
+        Runtime::Native => &["cki-host", "cki-qemu"],
+    };
     let start = Instant::now();
-    let outputs = context.outputs(&["cki-host", "cki-qemu"])?;
+    let outputs = context.outputs(attrs)?;
     let built = Instant::now();
     let plan = inputs::plan(context, &args.deb)?;
     let planned = Instant::now();
@@ -50,37 +56,53 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     let host = HostImage::load(&outputs["cki-host"].out)?;
     let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
     machine.tsc_khz = Some(tsc::frequency_khz());
+    machine.loud = context.global.verbose;
+    if let Some(runtime) = outputs.get("cki-runtime") {
+        machine.runtime = Some(runtime.out.join("runtime.erofs"));
+        machine.memory = args.memory.with(HOST_MIB);
+    }
     Ok((machine, preparation))
 }
 
-/// The request for init.
+/// The request for init of `machine`.
 ///
 /// # Errors
 /// [`SessionError::Request`] when an argument is no UTF-8, which the protocol cannot carry.
-pub fn request(args: &Run) -> Result<cki_session::Run, SessionError> {
+pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, SessionError> {
     let text = |word: &OsString| {
         word.clone().into_string().map_err(|word| {
             SessionError::Request(format!("the argument {word:?} is not valid UTF-8"))
         })
+    };
+    let container = match args.runtime {
+        Runtime::Native => None,
+        Runtime::Cki => Some(cki_session::Container {
+            memory_mib: args.memory.mib().into(),
+            cmdline: machine.host.container_cmdline.clone(),
+            console: machine.loud,
+        }),
     };
     Ok(cki_session::Run {
         argv: args.command.iter().map(text).collect::<Result<_, _>>()?,
         env: args.env.clone(),
         cwd: args.workdir.clone(),
         hostname: HOST_NAME.to_owned(),
-        container: None,
+        container,
     })
 }
 
-pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
-    let request = request(args)?;
-    let (mut machine, _) = prepare(context, args)?;
-    machine.loud = context.global.verbose;
+/// Builds what is needed and runs the program with `stdin` as its input; signals to us end it.
+///
+/// # Errors
+/// [`Error`].
+pub fn execute(context: &Context, args: &Run, stdin: Box<dyn Read + Send>) -> Result<Ended, Error> {
+    let (machine, _) = prepare(context, args)?;
+    let request = request(args, &machine)?;
     let io = Io {
-        stdin: Box::new(std::io::stdin()),
+        stdin,
         stdout: Box::new(std::io::stdout()),
         stderr: Box::new(std::io::stderr()),
-        console: if context.global.verbose {
+        console: if machine.loud {
             Some(Box::new(std::io::stderr()))
         } else {
             None
@@ -97,20 +119,44 @@ pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
         started = ?since(times.started),
         first_byte = ?since(times.first_byte),
         end = ?(times.end - times.start),
+        isolation = ?ended.isolation,
         "session"
     );
-    // Nobody may be reading; the status says it too.
-    let say = |text: &str| {
-        let _ = writeln!(std::io::stderr(), "cki-build: {text}");
-    };
-    match &ended.outcome {
+    explain(&ended.outcome, args);
+    Ok(ended)
+}
+
+/// Says what the status alone does not.
+fn explain(outcome: &Outcome, args: &Run) {
+    match outcome {
         Outcome::NotRun { message, .. } => say(message),
         Outcome::Signaled { oom: true, .. } => say(&format!(
-            "the machine ran out of memory ({} MiB); give it more with --memory",
+            "the {} ran out of memory ({} MiB); give it more with --memory",
+            match args.runtime {
+                Runtime::Cki => "container",
+                Runtime::Native => "machine",
+            },
             args.memory.mib()
         )),
         Outcome::TimedOut => say("the time was over"),
         _ => {}
+    }
+}
+
+fn say(text: &str) {
+    // Nobody may be reading; the status says it too.
+    let _ = writeln!(std::io::stderr(), "cki-build: {text}");
+}
+
+pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
+    if args.runtime == Runtime::Native && !context.global.quiet {
+        say("isolation: none (native)");
+    }
+    let ended = execute(context, args, Box::new(std::io::stdin()))?;
+    if context.global.verbose && args.runtime == Runtime::Cki {
+        if let Some(isolation) = ended.isolation {
+            say(&format!("isolation: {isolation}"));
+        }
     }
     Ok(ended.outcome.status())
 }
@@ -134,10 +180,11 @@ fn forward_signals(interrupt: Interrupt) {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt as _;
+    use std::path::Path;
 
-    fn args(command: Vec<OsString>) -> Run {
+    fn args(runtime: Runtime, command: Vec<OsString>) -> Run {
         Run {
-            runtime: Runtime::Native,
+            runtime,
             deb: Vec::new(),
             memory: crate::units::MemoryMib::new(512).expect("allowed"),
             cpus: 1,
@@ -148,18 +195,43 @@ mod tests {
         }
     }
 
+    fn machine() -> Machine {
+        let host = HostImage {
+            kernel: "/h/vmlinux".into(),
+            initrd: "/h/initrd".into(),
+            cmdline: "quiet".into(),
+            container_cmdline: "tsc=reliable".into(),
+        };
+        let memory = crate::units::MemoryMib::new(704).expect("allowed");
+        Machine::new(Path::new("/q"), host, "/a.img".into(), memory, 1)
+    }
+
     #[test]
     fn the_request_says_what_the_command_line_said() {
-        let request =
-            request(&args(vec!["sh".into(), "-c".into(), "exit 7".into()])).expect("valid");
+        let command = vec!["sh".into(), "-c".into(), "exit 7".into()];
+        let request = request(&args(Runtime::Native, command), &machine()).expect("valid");
         assert_eq!(request.argv, ["sh", "-c", "exit 7"]);
         assert_eq!(request.env, [("A".to_owned(), "1".to_owned())]);
+        assert_eq!(request.container, None);
+    }
+
+    #[test]
+    fn a_container_gets_the_memory_that_was_asked_for() {
+        let request = request(&args(Runtime::Cki, vec!["true".into()]), &machine()).expect("valid");
+        assert_eq!(
+            request.container,
+            Some(cki_session::Container {
+                memory_mib: 512,
+                cmdline: "tsc=reliable".into(),
+                console: false,
+            })
+        );
     }
 
     #[test]
     fn an_argument_that_the_protocol_cannot_carry_is_refused() {
         let word = OsString::from_vec(vec![b'a', 0xff]);
-        let message = request(&args(vec![word]))
+        let message = request(&args(Runtime::Cki, vec![word]), &machine())
             .expect_err("not UTF-8")
             .to_string();
         assert!(message.contains("UTF-8"), "{message}");

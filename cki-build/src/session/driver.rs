@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_session::{FailureKind, GuestMessage, HostMessage, Run, encode, exit};
+use cki_session::{FailureKind, GuestMessage, HostMessage, Isolation, Run, encode, exit};
 use rustix::process::Signal;
 
 use super::SessionError;
@@ -106,6 +106,8 @@ pub struct Ended {
     pub times: Timeline,
     /// Kernel release of the machine, once init has said it.
     pub kernel: Option<String>,
+    /// What kept the program from the machine, once it was started.
+    pub isolation: Option<Isolation>,
 }
 
 #[derive(Debug)]
@@ -177,6 +179,7 @@ struct Session {
     deadline: Option<Instant>,
     times: Timeline,
     kernel: Option<String>,
+    isolation: Option<Isolation>,
 }
 
 impl Session {
@@ -247,6 +250,7 @@ impl Session {
                 end: start,
             },
             kernel: None,
+            isolation: None,
         })
     }
 
@@ -308,8 +312,9 @@ impl Session {
                         self.send(request);
                     }
                 }
-                Event::Message(GuestMessage::Started { .. }) => {
+                Event::Message(GuestMessage::Started { isolation, .. }) => {
                     let now = Instant::now();
+                    self.isolation = Some(isolation);
                     self.times.started = Some(now);
                     self.deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
                 }
@@ -428,6 +433,7 @@ impl Session {
             outcome,
             times: self.times,
             kernel: self.kernel.clone(),
+            isolation: self.isolation,
         }
     }
 

@@ -10,12 +10,13 @@ use crate::exec::Command;
 use crate::units::MemoryMib;
 
 /// Version of `boot.json` that we read.
-const BOOT_VERSION: u32 = 1;
+const BOOT_VERSION: u32 = 2;
 
 /// Where the devices are: bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and
 /// leaves them out of the MP table, so that Linux would wait for them at a PIC that nobody listens to.
 const BLOCK_BUS: &str = "virtio-mmio-bus.7";
 const SERIAL_BUS: &str = "virtio-mmio-bus.2";
+const RUNTIME_BUS: &str = "virtio-mmio-bus.1";
 
 /// What `cki-host` gives to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +27,23 @@ pub struct HostImage {
     pub initrd: PathBuf,
     /// Kernel command line.
     pub cmdline: String,
+    /// Words for the command line of a container's kernel.
+    pub container_cmdline: String,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Boot {
-    version: u32,
     kernel: PathBuf,
     initrd: PathBuf,
     cmdline: String,
+    container_cmdline: String,
+}
+
+/// The one field of `boot.json` that never changes its meaning.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 impl HostImage {
@@ -48,17 +58,19 @@ impl HostImage {
             message,
         };
         let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-        let boot: Boot = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        if boot.version != BOOT_VERSION {
+        let Version { version } =
+            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        if version != BOOT_VERSION {
             return Err(wrong(format!(
-                "version {} where version {BOOT_VERSION} is expected",
-                boot.version
+                "version {version} where version {BOOT_VERSION} is expected"
             )));
         }
+        let boot: Boot = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             kernel: dir.join(boot.kernel),
             initrd: dir.join(boot.initrd),
             cmdline: boot.cmdline,
+            container_cmdline: boot.container_cmdline,
         })
     }
 }
@@ -74,6 +86,9 @@ pub struct Machine {
     pub host: HostImage,
     /// Application image, a raw read-only disk.
     pub app: PathBuf,
+    /// Disk with launcher, module, monitor and guest kernel, a raw file: the machine has the CKI extension
+    /// then, and runs containers. Without it, it is a stock one.
+    pub runtime: Option<PathBuf>,
     /// Its memory.
     pub memory: MemoryMib,
     /// Its processors, at least 1.
@@ -146,6 +161,7 @@ impl Machine {
             firmware: Some(qemu.join("share/qemu")),
             host,
             app,
+            runtime: None,
             memory,
             cpus,
             loud: false,
@@ -162,7 +178,7 @@ impl Machine {
             // A microvm has no legacy devices to probe, which is most of what a PC's kernel does before
             // init. The RTC gives it the time; the PIT and PIC are needed to calibrate the TSC.
             .args(["-M", "microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on"])
-            .args(["-cpu", "max"])
+            .args(["-cpu", self.cpu()])
             .args(["-accel", self.accelerator()])
             .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
             // One processor a socket: SeaBIOS puts only the first of each into the MP table.
@@ -189,22 +205,14 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.host.initrd)
             .args(["-append", &self.cmdline()])
-            .arg("-drive")
-            .arg(format!(
-                "id=app,file={},format=raw,if=none,readonly=on",
-                option_value(&self.app)
-            ))
-            .args([
-                "-device".to_owned(),
-                format!(
-                    "virtio-blk-device,bus={BLOCK_BUS},drive=app,serial={}",
-                    cki_session::APP_SERIAL
-                ),
-            ])
-            .args([
-                "-device".to_owned(),
-                format!("virtio-serial-device,bus={SERIAL_BUS}"),
-            ]);
+            .args(disk("app", &self.app, BLOCK_BUS, cki_session::APP_SERIAL));
+        if let Some(runtime) = &self.runtime {
+            command = command.args(disk("runtime", runtime, RUNTIME_BUS, "cki-runtime"));
+        }
+        command = command.args([
+            "-device".to_owned(),
+            format!("virtio-serial-device,bus={SERIAL_BUS}"),
+        ]);
         for channel in Channel::ALL {
             let (id, port) = channel.names();
             command = command.args([
@@ -241,6 +249,13 @@ impl Machine {
         cmdline
     }
 
+    const fn cpu(&self) -> &'static str {
+        match self.runtime {
+            Some(_) => "max,cki=on",
+            None => "max",
+        }
+    }
+
     const fn accelerator(&self) -> &'static str {
         // Counting instructions needs one thread (QEMU, docs/devel/multi-thread-tcg).
         if self.icount {
@@ -249,6 +264,19 @@ impl Machine {
             "tcg,thread=multi"
         }
     }
+}
+
+/// Options for a read-only virtio disk.
+fn disk(id: &str, file: &Path, bus: &str, serial: &str) -> [String; 4] {
+    [
+        "-drive".to_owned(),
+        format!(
+            "id={id},file={},format=raw,if=none,readonly=on",
+            option_value(file)
+        ),
+        "-device".to_owned(),
+        format!("virtio-blk-device,bus={bus},drive={id},serial={serial}"),
+    ]
 }
 
 /// `path` as a value in QEMU's comma-separated options, where a comma is written twice.
@@ -267,6 +295,7 @@ mod tests {
                 kernel: "/nix/store/h/vmlinux".into(),
                 initrd: "/nix/store/h/initrd".into(),
                 cmdline: "console=ttyS0 quiet".into(),
+                container_cmdline: "quiet".into(),
             },
             "/a,b/app.img".into(),
             MemoryMib::new(512).expect("allowed"),
@@ -296,6 +325,29 @@ mod tests {
             .map(|word| word.replace("CMDLINE", "console=ttyS0 quiet"))
             .collect();
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_machine_for_containers_has_the_extension_and_the_runtime_disk() {
+        let words = Machine {
+            runtime: Some("/nix/store/r/runtime.erofs".into()),
+            ..machine()
+        }
+        .command()
+        .argv();
+        for pair in [
+            ["-cpu", "max,cki=on"],
+            [
+                "-drive",
+                "id=runtime,file=/nix/store/r/runtime.erofs,format=raw,if=none,readonly=on",
+            ],
+            [
+                "-device",
+                "virtio-blk-device,bus=virtio-mmio-bus.1,drive=runtime,serial=cki-runtime",
+            ],
+        ] {
+            assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
+        }
     }
 
     #[test]
@@ -339,11 +391,12 @@ mod tests {
     #[test]
     fn boot_json_is_read_relative_to_its_directory() {
         let dir = tempfile::tempdir().expect("a directory");
-        let boot = r#"{"version":1,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet"}"#;
+        let boot = r#"{"version":2,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt"}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
         let host = HostImage::load(dir.path()).expect("valid");
         assert_eq!(host.kernel, dir.path().join("vmlinux"));
         assert_eq!(host.cmdline, "quiet");
+        assert_eq!(host.container_cmdline, "nosmt");
     }
 
     #[test]
@@ -353,11 +406,11 @@ mod tests {
             .expect_err("missing")
             .to_string();
         assert!(message.contains("boot.json"), "{message}");
-        let boot = r#"{"version":2,"kernel":"k","initrd":"i","cmdline":""}"#;
+        let boot = r#"{"version":3}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
         let message = HostImage::load(dir.path())
-            .expect_err("version 2")
+            .expect_err("version 3")
             .to_string();
-        assert!(message.contains("version 2"), "{message}");
+        assert!(message.contains("version 3"), "{message}");
     }
 }

@@ -1,0 +1,128 @@
+//! `cki-build demo`
+
+use std::io::{self, Write as _};
+
+use cki_session::Isolation;
+
+use super::{Context, Error, print, run};
+use crate::cli::{Demo, Run, Runtime};
+use crate::exit::Status;
+use crate::session::{Outcome, driver::Ended};
+use crate::units::MemoryMib;
+
+/// What runs in the container; `sqlite3` reads [`work`].
+const SCRIPT: &str = "uname -a && exec sqlite3 -batch -bail /tmp/demo.db";
+
+pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
+    let program = Run {
+        runtime: Runtime::Cki,
+        deb: vec!["sqlite3".to_owned()],
+        memory: MemoryMib::DEFAULT,
+        cpus: 1,
+        timeout: None,
+        env: Vec::new(),
+        workdir: "/root".to_owned(),
+        command: ["sh", "-c", SCRIPT].map(Into::into).into(),
+    };
+    let sql = io::Cursor::new(work(args.rows));
+    let ended = run::execute(context, &program, Box::new(sql))?;
+    conclude(&ended)
+}
+
+/// The last line, and the status: 0 only if all of it happened in a container that was isolated.
+fn conclude(ended: &Ended) -> Result<Status, Error> {
+    match (&ended.outcome, ended.isolation) {
+        (Outcome::Exited(0), Some(isolation @ Isolation::Full)) => {
+            print(&format!("isolation: {isolation}"))?;
+            Ok(Status::OK)
+        }
+        (Outcome::Exited(0), isolation) => Err(Error::Demo(format!(
+            "the program was not isolated: {}",
+            isolation.map_or("it was never started".to_owned(), |how| how.to_string())
+        ))),
+        (outcome, _) => {
+            // A program of the container's that failed has said why.
+            let _ = writeln!(io::stderr(), "cki-build: the demonstration ended early");
+            Ok(match outcome.status() {
+                Status::OK => Status::FAILED,
+                status => status,
+            })
+        }
+    }
+}
+
+/// SQL over a table of `rows` orders: an index, joins, aggregates, changes in a transaction, and at the
+/// end SQLite's own check. The numbers are made by arithmetic, so the results are always the same.
+fn work(rows: u32) -> String {
+    format!(
+        "\
+.bail on
+.mode list
+.separator ' | '
+CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT NOT NULL, region INTEGER NOT NULL);
+CREATE TABLE purchase(id INTEGER PRIMARY KEY, customer INTEGER NOT NULL, cents INTEGER NOT NULL, note TEXT);
+BEGIN;
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+  INSERT INTO customer SELECT i, printf('customer-%04d', i), i % 7 FROM n;
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+  INSERT INTO purchase SELECT i, 1 + i * 7919 % 1000, i * 104729 % 100000, printf('%08x', i * 2654435761 % 4294967296) FROM n;
+COMMIT;
+CREATE INDEX purchase_customer ON purchase(customer, cents);
+SELECT 'rows', count(*), 'cents', sum(cents) FROM purchase;
+SELECT 'region ' || region, count(*), sum(cents), max(cents)
+  FROM purchase JOIN customer ON customer.id = purchase.customer GROUP BY region ORDER BY region;
+SELECT name, count(*), sum(cents)
+  FROM customer JOIN purchase ON purchase.customer = customer.id GROUP BY customer.id ORDER BY 3 DESC, 1 LIMIT 5;
+BEGIN;
+UPDATE purchase SET cents = cents + 1 WHERE customer % 10 = 3;
+DELETE FROM purchase WHERE customer % 10 = 4;
+COMMIT;
+SELECT 'rows', count(*), 'cents', sum(cents) FROM purchase;
+SELECT 'integrity_check: ' || integrity_check FROM pragma_integrity_check;
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::session::driver::Timeline;
+
+    fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
+        let now = Instant::now();
+        Ended {
+            outcome,
+            times: Timeline {
+                start: now,
+                hello: None,
+                started: None,
+                first_byte: None,
+                end: now,
+            },
+            kernel: None,
+            isolation,
+        }
+    }
+
+    #[test]
+    fn success_without_isolation_is_none() {
+        let full = ended(Outcome::Exited(0), Some(Isolation::Full));
+        assert_eq!(conclude(&full).expect("isolated"), Status::OK);
+        for isolation in [None, Some(Isolation::None)] {
+            assert!(conclude(&ended(Outcome::Exited(0), isolation)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_failure_of_the_program_is_one_of_the_demonstration() {
+        let failed = ended(Outcome::Exited(1), Some(Isolation::Full));
+        assert_eq!(conclude(&failed).expect("a status"), Status(1));
+    }
+
+    #[test]
+    fn the_work_has_as_many_rows_as_were_asked_for() {
+        assert!(work(100_000).contains("WHERE i < 100000)"));
+    }
+}

@@ -1,0 +1,54 @@
+# What a host needs to run containers, as one read-only disk: launcher, module, monitor, and the kernel
+# and initial file system that every container starts from.
+{ lib
+, stdenv
+, cki-init
+, cki-kernel
+, cki-kmod
+, cki-ksm
+, cki-launcher
+, cpio
+, erofs-utils
+}:
+
+stdenv.mkDerivation {
+  pname = "cki-runtime";
+  version = "0.1.0";
+  dontUnpack = true;
+  nativeBuildInputs = [ cpio erofs-utils ];
+
+  init = cki-init;
+  kernel = cki-kernel;
+  kmod = cki-kmod;
+  ksm = cki-ksm;
+  launcher = cki-launcher;
+  makeInitrd = ../host/make-initrd.sh;
+  # By this number init finds the disk; init/src/runtime.rs has it too.
+  uuid = "434b4900-0000-4000-8000-000000000001";
+
+  buildPhase = ''
+    mkdir -p disk/bin disk/lib/firmware disk/share
+    cp $launcher/bin/cki disk/bin/
+    cp -r $launcher/share/man $launcher/share/bash-completion disk/share/
+    cp $kmod/lib/modules/*/extra/cki.ko disk/lib/
+    cp -r $ksm/lib/firmware/cki disk/lib/firmware/
+    # Symbols are for gdb on the outside; a container's kernel looks nothing up in them.
+    objcopy --strip-all $kernel/vmlinux disk/lib/vmlinux
+    bash -eu -o pipefail $makeInitrd disk/lib/initrd $init/bin/cki-init
+    chmod -R u=rwX,go=rX disk
+    find disk -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+    mkfs.erofs --quiet --all-root -U $uuid runtime.erofs disk
+  '';
+
+  installPhase = ''
+    mkdir $out
+    cp runtime.erofs $out/
+  '';
+
+  dontFixup = true;
+
+  meta = {
+    description = "Disk with everything that a CKI host runs containers with";
+    license = lib.licenses.gpl2Only;
+  };
+}

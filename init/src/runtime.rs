@@ -1,0 +1,110 @@
+//! The runtime disk: launcher, module, monitor and guest kernel, from `images/runtime`.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::MsFlags;
+
+use crate::mounts::{MountError, mount_at};
+
+/// Where the disk is mounted.
+pub const DIRECTORY: &str = "/runtime";
+/// UUID of its file system; `images/runtime/package.nix` makes it with this one.
+const UUID: [u8; 16] = *b"CKI\0\0\0\x40\0\x80\0\0\0\0\0\0\x01";
+/// Start of the EROFS superblock and, in it, of the UUID (Linux, `fs/erofs/erofs_fs.h`).
+const SUPERBLOCK: u64 = 1024;
+const UUID_OFFSET: usize = 48;
+/// First field of the superblock.
+const MAGIC: [u8; 4] = 0xe0f5_e1e2_u32.to_le_bytes();
+
+/// Why this machine cannot run containers.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// No disk has [`UUID`].
+    #[error("the machine has no runtime disk, which containers are started from")]
+    NoDisk,
+    /// It cannot be mounted.
+    #[error("the runtime disk cannot be used: {0}")]
+    Mount(#[from] MountError),
+    /// The module was refused.
+    #[error("cannot load the module cki: {0}")]
+    Module(io::Error),
+}
+
+/// Mounts the runtime disk on [`DIRECTORY`] and loads the module with a pool of `pool_mib` MiB for
+/// containers. Early is better: the pool is made of whole free chunks of 2 MiB.
+///
+/// The module loads on a machine that cannot run containers, too; `/dev/cki` says why not.
+///
+/// # Errors
+/// [`RuntimeError`].
+pub fn start(pool_mib: u64) -> Result<(), RuntimeError> {
+    let disk = find(Path::new("/sys"), Path::new("/dev")).ok_or(RuntimeError::NoDisk)?;
+    let source = disk.display().to_string();
+    mount_at(
+        &source,
+        "erofs",
+        Path::new(DIRECTORY),
+        MsFlags::MS_RDONLY,
+        "",
+    )?;
+    let at = |file: &str| format!("{DIRECTORY}/lib/{file}");
+    let parameters = format!("pool={pool_mib}M monitor={}", at("firmware/cki/ksm"));
+    let module = File::open(at("cki.ko")).map_err(RuntimeError::Module)?;
+    // Neither number nor path has a NUL byte.
+    let parameters =
+        CString::new(parameters).map_err(|error| RuntimeError::Module(error.into()))?;
+    finit_module(module, &parameters, ModuleInitFlags::empty())
+        .map_err(|error| RuntimeError::Module(error.into()))
+}
+
+/// The block device with the file system [`UUID`]: a whole disk of a machine that `cki-build` starts, a
+/// partition of the disk image.
+fn find(sysfs: &Path, dev: &Path) -> Option<PathBuf> {
+    let devices = fs::read_dir(sysfs.join("class/block")).ok()?;
+    devices
+        .flatten()
+        .map(|device| dev.join(device.file_name()))
+        .find(|device| is_runtime(device))
+}
+
+fn is_runtime(device: &Path) -> bool {
+    let mut start = [0; UUID_OFFSET + UUID.len()];
+    let read = File::open(device).and_then(|file| file.read_exact_at(&mut start, SUPERBLOCK));
+    read.is_ok() && start.starts_with(&MAGIC) && start.ends_with(&UUID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(uuid: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        bytes[1024..1028].copy_from_slice(&MAGIC);
+        bytes[1072..1072 + uuid.len()].copy_from_slice(uuid);
+        bytes
+    }
+
+    #[test]
+    fn the_disk_is_found_by_the_number_of_its_file_system() {
+        let root = tempfile::tempdir().unwrap();
+        let (sysfs, dev) = (root.path().join("sys"), root.path().join("dev"));
+        fs::create_dir_all(&dev).unwrap();
+        for (name, content) in [
+            ("loop0", vec![]),
+            ("vda", disk(&[0; 16])),
+            ("vdb", vec![0; 4096]),
+            ("vdc2", disk(&UUID)),
+        ] {
+            fs::create_dir_all(sysfs.join("class/block").join(name)).unwrap();
+            fs::write(dev.join(name), content).unwrap();
+        }
+        assert_eq!(find(&sysfs, &dev), Some(dev.join("vdc2")));
+        fs::remove_file(dev.join("vdc2")).unwrap();
+        assert_eq!(find(&sysfs, &dev), None);
+    }
+}
