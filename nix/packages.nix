@@ -13,6 +13,7 @@
   cki-kmod = callPackage ../kmod/package.nix { };
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };
   cki-launcher = callPackage ../launcher/package.nix { };
+  cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };
   cki-runtime = callPackage ../images/runtime/package.nix { };
   cki-host = callPackage ../images/host/package.nix { };

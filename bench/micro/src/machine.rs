@@ -1,0 +1,124 @@
+//! What a PID 1 does besides: mounts, console, clocks, the end.
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
+use nix::sys::reboot::{RebootMode, reboot};
+
+use crate::counter::now;
+
+/// Mounts a file system.
+pub fn mount_at(source: &str, kind: &str, at: &str, flags: MsFlags) -> Result<()> {
+    fs::create_dir_all(at)?;
+    mount(Some(source), at, Some(kind), flags, None::<&str>).with_context(|| format!("mount {at}"))
+}
+
+/// Mounts what the kernel has and makes the console our standard streams.
+pub fn set_up() -> Result<()> {
+    mount_at("devtmpfs", "devtmpfs", "/dev", MsFlags::empty())?;
+    mount_at("proc", "proc", "/proc", MsFlags::empty())?;
+    let console = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/console")
+        .context("/dev/console")?;
+    for fd in 0..3 {
+        // SAFETY: the console is open; these three are free or the console already.
+        unsafe { libc::dup2(console.as_raw_fd(), fd) };
+    }
+    Ok(())
+}
+
+/// Loads a module.
+pub fn load_module(path: &Path, parameters: &str) -> Result<()> {
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    finit_module(file, &CString::new(parameters)?, ModuleInitFlags::empty())
+        .with_context(|| format!("load {}", path.display()))
+}
+
+/// Nanoseconds that the processor has been idle, as the kernel accounts them. The time stamp counter
+/// runs on meanwhile, and nothing is executed.
+pub fn idle() -> Result<u64> {
+    idle_in(&fs::read_to_string("/proc/timer_list")?).context("no idle time in /proc/timer_list")
+}
+
+/// The line `  .idle_sleeptime : 123 nsecs` of one processor.
+fn idle_in(list: &str) -> Option<u64> {
+    let line = list
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(".idle_sleeptime"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The value of the time stamp counter when the kernel's clock began: by the time that the kernel gives
+/// to a message.
+pub fn kernel_start() -> Result<u64> {
+    const MARK: &str = "cki-micro: now";
+    let mut log = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kmsg")
+        .context("/dev/kmsg")?;
+    // At a level that stays off the console.
+    writeln!(log, "<7>{MARK}")?;
+    let counter = now();
+    let mut record = [0; 8192];
+    loop {
+        // A read gives one record.
+        let length = std::io::Read::read(&mut log, &mut record)?;
+        let text = String::from_utf8_lossy(&record[..length]);
+        if text.contains(MARK) {
+            let time = microseconds_of(&text).context("a record without a time")?;
+            return Ok(counter.saturating_sub(time * 1000));
+        }
+    }
+}
+
+/// The time of a record such as `15,123,4567890,-;text`.
+fn microseconds_of(record: &str) -> Option<u64> {
+    record.split(',').nth(2)?.parse().ok()
+}
+
+/// Ends the emulator as init does: what came before is complete.
+pub fn end_machine() -> Result<()> {
+    let port = OpenOptions::new().write(true).open("/dev/port")?;
+    // What the console still has to print.
+    // SAFETY: the console is descriptor 1.
+    unsafe { libc::tcdrain(1) };
+    port.write_at(
+        &[cki_session::exit::VALUE_ENDED],
+        cki_session::exit::PORT.into(),
+    )?;
+    Ok(())
+}
+
+/// Switches a container off.
+pub fn power_off() -> Result<()> {
+    // SAFETY: the console is descriptor 1.
+    unsafe { libc::tcdrain(1) };
+    reboot(RebootMode::RB_POWER_OFF).map(|never| match never {})?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_tables_are_read() {
+        let list = "cpu: 0\n  .idle_entrytime  : 9 nsecs\n  .idle_sleeptime : 123456 nsecs\n";
+        assert_eq!(idle_in(list), Some(123_456));
+        assert_eq!(idle_in("cpu: 0\n"), None);
+        assert_eq!(
+            microseconds_of("15,123,4567890,-;cki-micro: now\n"),
+            Some(4_567_890)
+        );
+    }
+}
