@@ -17,11 +17,11 @@
 #define ENTRY_LEAF	(_PAGE_PRESENT | _PAGE_ACCESSED | _PAGE_DIRTY)
 
 /* Of all slots. */
-static atomic_t page_count = ATOMIC_INIT(0);
+static atomic_t slot_pages = ATOMIC_INIT(0);
 
 u32 cki_slot_pages(void)
 {
-	return atomic_read(&page_count);
+	return atomic_read(&slot_pages);
 }
 
 static void *new_page(struct cki_slot *slot)
@@ -30,7 +30,7 @@ static void *new_page(struct cki_slot *slot)
 
 	if (!page)
 		return NULL;
-	atomic_inc(&page_count);
+	atomic_inc(&slot_pages);
 	list_add(&page->lru, &slot->pages);
 	return page_address(page);
 }
@@ -91,7 +91,7 @@ void cki_slot_free(struct cki_slot *slot)
 		/* Copies of the guest's data may have passed through. */
 		clear_page(page_address(page));
 		__free_page(page);
-		atomic_dec(&page_count);
+		atomic_dec(&slot_pages);
 	}
 }
 
