@@ -90,6 +90,9 @@ pub enum Runtime {
     Cki,
     /// An ordinary process of the machine's own kernel: no isolation
     Native,
+    /// As native, on a machine with the CKI extension, /dev/cki and the command `cki`, which starts
+    /// containers of half of its memory
+    Host,
 }
 
 /// `run`

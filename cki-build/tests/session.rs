@@ -111,6 +111,7 @@ impl Fake {
             cwd: "/root".into(),
             hostname: "cki".into(),
             container: None,
+            pool_mib: None,
         };
         driver::run(&machine, run, self.timeout, io, interruptible, || {})
     }

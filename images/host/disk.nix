@@ -1,9 +1,10 @@
-# The host image as a disk that a PC boots: an MBR, one FAT partition with syslinux, the kernel and
-# the initial file system. It comes up with a shell on the screen and on the first serial port.
+# The host image as a disk that a PC boots: an MBR, a FAT partition with syslinux, the kernel and
+# the initial file system, and the runtime disk as a second one. It comes up with a shell on the screen and on the first serial port.
 { lib
 , stdenv
 , cki-host
 , cki-qemu
+, cki-runtime
 , dosfstools
 , mtools
 , syslinux
@@ -18,13 +19,14 @@ stdenv.mkDerivation {
 
   host = cki-host;
   qemu = cki-qemu;
+  runtime = cki-runtime;
   inherit syslinuxDir;
   makeDisk = ./make-disk.sh;
   bootMenu = ./syslinux.cfg;
 
   buildPhase = ''
     mbr=$(find "$syslinuxDir" -name mbr.bin)
-    bash -eu -o pipefail $makeDisk "$host" "$bootMenu" "$mbr" disk.raw
+    bash -eu -o pipefail $makeDisk "$host" "$runtime/runtime.erofs" "$bootMenu" "$mbr" disk.raw
     $qemu/bin/qemu-img convert -f raw -O qcow2 disk.raw cki-host.qcow2
   '';
 

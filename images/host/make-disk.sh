@@ -1,13 +1,16 @@
-# Makes a raw disk that a PC's BIOS boots: bash make-disk.sh HOST SYSLINUX_CFG MBR OUT
+# Makes a raw disk that a PC's BIOS boots: bash make-disk.sh HOST RUNTIME SYSLINUX_CFG MBR OUT
 #
 # Reproducible: the disk and volume numbers are constant, and so are the times of files. Nothing
 # here needs root or a loop device.
-host=$1 config=$2 mbr=$3 out=$4
+host=$1 runtime=$2 config=$3 mbr=$4 out=$5
 
-# One FAT partition from 1 MiB on, with room to spare for another kernel beside this one.
+# A FAT partition from 1 MiB on, with room to spare for another kernel beside this one, and behind it
+# what containers are started from.
 offset=$((1024 * 1024))
 used=$(($(stat -c %s "$host/bzImage") + $(stat -c %s "$host/initrd")))
 mib=$(((used * 2 / offset) + 40)) # FAT32 starts at 33 MiB
+second=$(((mib + 1) * offset))
+second_size=$((($(stat -c %s "$runtime") + offset - 1) / offset * offset))
 serial=434b4900
 
 # FAT times have no zone and begin in 1980; the BIOS never looks at them.
@@ -21,12 +24,13 @@ write() { # OFFSET ESCAPES
 	printf "$2" | dd of="$out" bs=1 seek="$1" conv=notrunc status=none
 }
 
-# The first sector: 440 bytes of program, the disk's number, one active partition of type 0C (FAT32,
-# LBA) without CHS addresses, and the signature.
-truncate -s "$(((mib + 1) * offset))" "$out"
+# The first sector: 440 bytes of program, the disk's number, an active partition of type 0C (FAT32,
+# LBA) and one of type 83 (Linux), both without CHS addresses, and the signature.
+truncate -s "$((second + second_size))" "$out"
 dd if="$mbr" of="$out" bs=440 count=1 conv=notrunc status=none
 write 440 "$(le32 0x$serial)"
 write 446 "\\x80\\xfe\\xff\\xff\\x0c\\xfe\\xff\\xff$(le32 $((offset / 512)))$(le32 $((mib * offset / 512)))"
+write 462 "\\x00\\xfe\\xff\\xff\\x83\\xfe\\xff\\xff$(le32 $((second / 512)))$(le32 $((second_size / 512)))"
 write 510 '\x55\xaa'
 
 truncate -s "${mib}M" partition
@@ -41,4 +45,5 @@ for file in bzImage initrd syslinux.cfg; do
 	mcopy -m -i partition "files/$file" "::/$file"
 done
 dd if=partition of="$out" bs="$offset" seek=1 conv=notrunc,sparse status=none
+dd if="$runtime" of="$out" bs="$offset" seek="$((mib + 1))" conv=notrunc,sparse status=none
 rm -r partition files mkfs.log

@@ -9,26 +9,49 @@ pub enum Mode {
     Shell,
 }
 
-/// The `cki.mode` parameter is none of the known ones.
+/// A parameter of ours that cannot be understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cki.mode={0} on the kernel command line is neither session nor shell")]
-pub struct UnknownMode(pub String);
+pub enum ParameterError {
+    /// None of the known modes.
+    #[error("cki.mode={0} on the kernel command line is neither session nor shell")]
+    Mode(String),
+    /// No number.
+    #[error("cki.pool={0} on the kernel command line is no number of MiB")]
+    Pool(String),
+}
 
-/// The mode that the kernel command line asks for; the last `cki.mode=` wins, as with kernel
-/// parameters.
+/// The value of `name=`; the last one wins, as with kernel parameters.
+fn value<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
+    cmdline
+        .split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        .next_back()
+}
+
+/// The mode that the kernel command line asks for.
 ///
 /// # Errors
-/// [`UnknownMode`] when it names a mode that does not exist.
-pub fn mode(cmdline: &str) -> Result<Mode, UnknownMode> {
-    let value = cmdline
-        .split_ascii_whitespace()
-        .filter_map(|word| word.strip_prefix("cki.mode="))
-        .next_back();
-    match value {
+/// [`ParameterError::Mode`] when it names a mode that does not exist.
+pub fn mode(cmdline: &str) -> Result<Mode, ParameterError> {
+    match value(cmdline, "cki.mode") {
         Some("session") => Ok(Mode::Session),
         Some("shell") | None => Ok(Mode::Shell),
-        Some(other) => Err(UnknownMode(other.to_owned())),
+        Some(other) => Err(ParameterError::Mode(other.to_owned())),
     }
+}
+
+/// Memory in MiB that a machine with a shell keeps for containers (`cki.pool=128`). A session's pool
+/// is as large as its container.
+///
+/// # Errors
+/// [`ParameterError::Pool`] when it is no number.
+pub fn pool_mib(cmdline: &str) -> Result<Option<u64>, ParameterError> {
+    value(cmdline, "cki.pool")
+        .map(|text| {
+            text.parse()
+                .map_err(|_| ParameterError::Pool(text.to_owned()))
+        })
+        .transpose()
 }
 
 #[cfg(test)]
@@ -52,7 +75,15 @@ mod tests {
     fn an_unknown_mode_is_refused() {
         assert_eq!(
             mode("cki.mode=sesion"),
-            Err(UnknownMode("sesion".to_owned()))
+            Err(ParameterError::Mode("sesion".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_pool_is_a_number_of_mebibytes() {
+        assert_eq!(pool_mib("quiet cki.pool=128"), Ok(Some(128)));
+        assert_eq!(pool_mib("quiet cki.poolside=128"), Ok(None));
+        let error = ParameterError::Pool("128M".to_owned());
+        assert_eq!(pool_mib("cki.pool=128M"), Err(error));
     }
 }

@@ -152,6 +152,7 @@ mod tests {
             cwd: "/usr".into(),
             hostname: "box".into(),
             container: None,
+            pool_mib: None,
         }
     }
 

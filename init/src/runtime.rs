@@ -3,13 +3,13 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::MsFlags;
 
-use crate::mounts::{MountError, mount_at};
+use crate::mounts::{MountError, make_directory, mount_at};
 
 /// Where the disk is mounted.
 pub const DIRECTORY: &str = "/runtime";
@@ -60,6 +60,19 @@ pub fn start(pool_mib: u64) -> Result<(), RuntimeError> {
         CString::new(parameters).map_err(|error| RuntimeError::Module(error.into()))?;
     finit_module(module, &parameters, ModuleInitFlags::empty())
         .map_err(|error| RuntimeError::Module(error.into()))
+}
+
+/// Puts the disk's commands where a shell looks for them.
+///
+/// # Errors
+/// Those of `symlink(2)`.
+pub fn offer_commands() -> io::Result<()> {
+    let place = Path::new("/usr/local/bin");
+    make_directory(place, 0o755)?;
+    for command in fs::read_dir(format!("{DIRECTORY}/bin"))?.flatten() {
+        symlink(command.path(), place.join(command.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The block device with the file system [`UUID`]: a whole disk of a machine that `cki-build` starts, a

@@ -194,6 +194,10 @@ fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, Sessio
 fn start_here(request: &Run, disk: &Path) -> Result<Child, SessionError> {
     image::enter(disk)?;
     mounts::mount_kernel_filesystems(Path::new("/"))?;
+    if let Some(pool_mib) = request.pool_mib {
+        runtime::start(pool_mib)?;
+        runtime::offer_commands().map_err(SessionError::system("cannot link the command cki"))?;
+    }
     set_names(request)?;
     Ok(program::start(request)?)
 }

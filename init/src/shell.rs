@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 
-use crate::{machine, mounts, process};
+use crate::{machine, mounts, process, runtime};
 
 /// A shell that ends sooner than this is broken; it is started again only after as long.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -27,12 +27,16 @@ pub fn terminals(active: &str) -> Vec<String> {
         .collect()
 }
 
-/// Keeps a shell on every console until the machine is switched off.
+/// Keeps a shell on every console until the machine is switched off. With a pool, containers can be
+/// started from there; why not, if not, is on the console, and the shells are there all the same.
 ///
 /// # Errors
 /// When there is no console, or no shell can be started at all.
-pub fn run() -> anyhow::Result<std::convert::Infallible> {
+pub fn run(pool_mib: Option<u64>) -> anyhow::Result<std::convert::Infallible> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
+    if let Some(Err(error)) = pool_mib.map(runtime::start) {
+        machine::report(&format!("no containers: {error}"));
+    }
     nix::unistd::sethostname("cki")?;
     let mut mask = SigSet::empty();
     // The signals of busybox's poweroff, halt and reboot, and of Ctrl-Alt-Del.
@@ -88,7 +92,7 @@ fn start(terminal: &str) -> io::Result<i32> {
     let child = Command::new("/bin/busybox")
         .args(["setsid", "-c", "/bin/sh", "-l"])
         .env_clear()
-        .env("PATH", "/sbin:/bin")
+        .env("PATH", "/sbin:/bin:/runtime/bin")
         .env("HOME", "/root")
         .env(
             "TERM",

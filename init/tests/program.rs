@@ -23,6 +23,7 @@ fn run(argv: &[&str], cwd: &Path) -> Run {
         cwd: cwd.display().to_string(),
         hostname: "cki".to_owned(),
         container: None,
+        pool_mib: None,
     }
 }
 

@@ -204,6 +204,7 @@ pub fn run(device: &Path, args: RunArgs) -> anyhow::Result<u8> {
             cwd: args.cwd.clone(),
             hostname: args.hostname.clone(),
             container: None,
+            pool_mib: None,
         }),
         timeout: args.timeout,
         start_limit: args.start_timeout,

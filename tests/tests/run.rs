@@ -241,6 +241,7 @@ fn failure_of(image: &[u8]) -> String {
         cwd: "/".into(),
         hostname: "cki".into(),
         container: None,
+        pool_mib: None,
     };
     let io = Io {
         stdin: Box::new(std::io::empty()),

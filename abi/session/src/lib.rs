@@ -79,6 +79,10 @@ pub struct Run {
     /// The container to run it in; without one, it is a process of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+    /// MiB that the machine keeps for containers of the program's own: it finds `/dev/cki` and the
+    /// command `cki` then. Not together with `container`, which has all of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_mib: Option<u64>,
 }
 
 /// A container that init starts in its machine, with the program in it.

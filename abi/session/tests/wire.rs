@@ -17,6 +17,7 @@ fn host_messages_have_the_documented_form_and_come_back_equal() {
         cwd: "/root".into(),
         hostname: "cki".into(),
         container: None,
+        pool_mib: None,
     });
     let expected = concat!(
         r#"{"type":"run","argv":["lua5.4","-e","print(\"ü\\n\")\n"],"#,
@@ -99,6 +100,7 @@ fn a_container_is_asked_for_by_a_field_that_is_absent_otherwise() {
             cmdline: "x=1".into(),
             console: true,
         }),
+        pool_mib: None,
     });
     assert_eq!(wire(&run), format!("{text}\n"));
     assert_eq!(decode::<HostMessage>(text.as_bytes()).unwrap(), run);
@@ -169,6 +171,7 @@ fn a_message_longer_than_the_limit_is_refused_on_both_sides() {
         cwd: "/".into(),
         hostname: "cki".into(),
         container: None,
+        pool_mib: None,
     });
     assert!(matches!(encode(&run), Err(ProtocolError::TooLong)));
 

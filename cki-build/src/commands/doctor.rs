@@ -4,7 +4,7 @@ use super::{Error, inputs, print, print_json};
 use crate::cache::Cache;
 use crate::checkout::Checkout;
 use crate::cli::Global;
-use crate::doctor::{Finding, checks, healthy};
+use crate::doctor::{Finding, checks, containers, healthy};
 use crate::exit::Status;
 use crate::nix::Nix;
 
@@ -20,7 +20,11 @@ pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
     findings.extend([checks::namespaces(), checks::git(), checks::keyring()]);
     findings.extend(inputs::examine(global, &cache, checkout.as_ref().ok()));
     findings.extend(checks::space(cache.dir()));
-    findings.extend([checks::kvm(), checks::checkout(&checkout)]);
+    findings.extend([
+        checks::kvm(),
+        containers::containers(),
+        checks::checkout(&checkout),
+    ]);
     report(global.json, &findings)?;
     Ok(if healthy(&findings) {
         Status::OK

@@ -38,7 +38,7 @@ const HOST_MIB: u32 = 192;
 pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), Error> {
     let attrs: &[&str] = match args.runtime {
         Runtime::Cki if args.cpus > 1 => return Err(Error::Cpus(args.cpus)),
-        Runtime::Cki => &["cki-host", "cki-qemu", "cki-runtime"],
+        Runtime::Cki | Runtime::Host => &["cki-host", "cki-qemu", "cki-runtime"],
         Runtime::Native => &["cki-host", "cki-qemu"],
     };
     let start = Instant::now();
@@ -59,6 +59,8 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     machine.loud = context.global.verbose;
     if let Some(runtime) = outputs.get("cki-runtime") {
         machine.runtime = Some(runtime.out.join("runtime.erofs"));
+    }
+    if args.runtime == Runtime::Cki {
         machine.memory = args.memory.with(HOST_MIB);
     }
     Ok((machine, preparation))
@@ -75,7 +77,7 @@ pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, Sessio
         })
     };
     let container = match args.runtime {
-        Runtime::Native => None,
+        Runtime::Native | Runtime::Host => None,
         Runtime::Cki => Some(cki_session::Container {
             memory_mib: args.memory.mib().into(),
             cmdline: machine.host.container_cmdline.clone(),
@@ -88,6 +90,7 @@ pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, Sessio
         cwd: args.workdir.clone(),
         hostname: HOST_NAME.to_owned(),
         container,
+        pool_mib: (args.runtime == Runtime::Host).then(|| u64::from(args.memory.mib()) / 2),
     })
 }
 
@@ -134,7 +137,7 @@ fn explain(outcome: &Outcome, args: &Run) {
             "the {} ran out of memory ({} MiB); give it more with --memory",
             match args.runtime {
                 Runtime::Cki => "container",
-                Runtime::Native => "machine",
+                Runtime::Native | Runtime::Host => "machine",
             },
             args.memory.mib()
         )),
@@ -149,7 +152,7 @@ fn say(text: &str) {
 }
 
 pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
-    if args.runtime == Runtime::Native && !context.global.quiet {
+    if args.runtime != Runtime::Cki && !context.global.quiet {
         say("isolation: none (native)");
     }
     let ended = execute(context, args, Box::new(std::io::stdin()))?;

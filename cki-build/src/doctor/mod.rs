@@ -1,6 +1,7 @@
 //! What this machine lacks, and how to get it.
 
 pub mod checks;
+pub mod containers;
 
 use serde::Serialize;
 

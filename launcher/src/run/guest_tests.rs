@@ -288,6 +288,7 @@ fn plan() -> Plan {
             cwd: "/".to_owned(),
             hostname: "cki".to_owned(),
             container: None,
+            pool_mib: None,
         }),
         timeout: None,
         start_limit: Duration::from_secs(20),
