@@ -113,8 +113,24 @@ struct Outcome {
     console: String,
 }
 
+/// Options of QEMU for a machine as fast as can be.
+const FAST: &[&str] = &["-accel", "tcg,thread=multi"];
+/// And for one that counts instructions.
+const COUNTING: &[&str] = &[
+    "-accel",
+    "tcg,thread=single",
+    "-icount",
+    "shift=0,sleep=off",
+];
+
 /// Boots the driver; without the monitor's file if `monitor` is false.
-fn boot(parts: &Parts, cpu: &str, monitor: bool, arguments: &str) -> Result<Outcome, String> {
+fn boot(
+    parts: &Parts,
+    cpu: &str,
+    speed: &[&str],
+    monitor: bool,
+    arguments: &str,
+) -> Result<Outcome, String> {
     let mut archive = Archive::default();
     for directory in ["dev", "proc", "lib", "lib/firmware", "lib/firmware/cki"] {
         archive.directory(directory);
@@ -134,7 +150,8 @@ fn boot(parts: &Parts, cpu: &str, monitor: bool, arguments: &str) -> Result<Outc
     );
     let mut child = Command::new(parts.qemu.join("bin/qemu-system-x86_64"))
         .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
-        .args(["-cpu", cpu, "-accel", "tcg,thread=multi", "-m", "256M"])
+        .args(["-cpu", cpu, "-m", "256M"])
+        .args(speed)
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -190,8 +207,43 @@ fn cases(console: &str) -> BTreeMap<String, Result<(), String>> {
         .collect()
 }
 
+/// `count NAME VALUE` by name.
+fn counts(console: &str) -> BTreeMap<&str, u64> {
+    console
+        .lines()
+        .filter_map(|line| line.trim_end().strip_prefix("count ")?.split_once(' '))
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect()
+}
+
+/// Instructions from gate to gate, on a machine that counts them. They are the same in every run.
+fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
+    let outcome = boot(parts, "max,cki=on", COUNTING, true, "cki.pool=32M bench")?;
+    let counts = counts(&outcome.console);
+    let mut wrong = Vec::new();
+    for (name, limit) in [
+        ("entry_set_user_page", 200),
+        ("entry_set_kernel_page", 200),
+        ("hypercall_event_send", 1200),
+    ] {
+        match counts.get(name) {
+            Some(&count) if count <= limit => println!("{name}: {count} instructions"),
+            count => wrong.push(format!("{name}: {count:?}, not {limit} at most")),
+        }
+    }
+    if outcome.status == Some(PASSED) && wrong.is_empty() {
+        return Ok(());
+    }
+    let console = &outcome.console;
+    Err(format!(
+        "status {:?}, {wrong:?}; the console:\n{console}",
+        outcome.status
+    )
+    .into())
+}
+
 fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
-    let outcome = boot(&parts, "max,cki=on", true, "cki.pool=32M")?;
+    let outcome = boot(&parts, "max,cki=on", FAST, true, "cki.pool=32M")?;
     let found = cases(&outcome.console);
     let mut trials: Vec<Trial> = Vec::new();
     let count = found.len();
@@ -243,6 +295,7 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
         let outcome = boot(
             &parts,
             cpu,
+            FAST,
             monitor,
             &format!("{arguments} case=the_device_reports"),
         )?;
@@ -259,6 +312,9 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             Err(format!("the module did not say \"{message}\":\n{}", outcome.console).into())
         }));
     }
+    trials.push(Trial::test("calls_are_short", move || {
+        calls_are_short(&parts)
+    }));
     Ok(trials)
 }
 

@@ -3,8 +3,8 @@
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
-use cki_abi::calls::{KSM_ENTRY_SET, KSM_VCPU_INFO_SET};
 use cki_abi::calls::arguments::ROOT_NO_FLUSH;
+use cki_abi::calls::{KSM_ENTRY_SET, KSM_VCPU_INFO_SET};
 use cki_abi::errors::E_MONITOR;
 use cki_abi::handlers::*;
 use cki_abi::hypercalls::HC_BASE;
