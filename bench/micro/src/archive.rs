@@ -51,7 +51,7 @@ mod tests {
     fn an_archive_begins_where_the_kernel_looks_for_it() {
         let mut initrd = b"other".to_vec();
         append_program(&mut initrd, "p", b"\x7fELF!");
-        assert_eq!(&initrd[..14], b"other\0\0\0070701");
+        assert_eq!(&initrd[..14], b"other\0\0\x00070701");
         // Header of 110 bytes and the name with its zero, padded to 112.
         assert_eq!(&initrd[8 + 110..8 + 112], b"p\0");
         assert_eq!(&initrd[8 + 112..8 + 120], b"\x7fELF!\0\0\0");

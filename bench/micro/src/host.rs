@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use cki_micro::{Counts, Line, PROGRAM, Place, Sample, archive, mode};
+use cki_micro::{Counts, Line, PROGRAM, Place, Sample, VARIABLE, archive, mode};
 use nix::mount::MsFlags;
 
 use crate::counter::now;
@@ -81,10 +81,8 @@ fn prepare(wanted: &Wanted) -> Result<()> {
 /// Runs a container to its end.
 fn container(wanted: &Wanted, work: &str, faults: Option<u32>) -> Result<()> {
     let mut cmdline = wanted.words.join(" ");
-    cmdline.push_str(&format!(" quiet rdinit=/{PROGRAM} -- {work}"));
-    if let Some(faults) = faults {
-        cmdline.push_str(&format!(" {faults}"));
-    }
+    let work = faults.map_or(work.to_owned(), |faults| format!("{work} {faults}"));
+    cmdline.push_str(&format!(" quiet rdinit=/{PROGRAM} {VARIABLE}=\"{work}\""));
     let mut command = Command::new(format!("{COPIES}/cki"));
     command
         .args(["run", "--console", "--print-counts"])
@@ -99,20 +97,19 @@ fn container(wanted: &Wanted, work: &str, faults: Option<u32>) -> Result<()> {
     let exec = now();
     let mut child = command.spawn().context("cannot start the launcher")?;
     let mut output = lines(&mut child)?;
-    let line = output.next().context("the container said nothing")?;
-    say(&Line::Start {
-        exec,
-        init: line
-            .parse()
-            .with_context(|| format!("the container said {line:?}"))?,
-        idle: machine::idle()? - idle,
-    })?;
+    // The kernel's first messages may come before.
+    let init = output.find_map(|line| line.parse().ok());
+    let idle = machine::idle()? - idle;
+    if let Some(init) = init {
+        say(&Line::Start { exec, init, idle })?;
+    }
     samples(Place::Container, &mut output)?;
 
     let mut said = String::new();
     let errors = child.stderr.take().context("no standard error")?;
     BufReader::new(errors).read_to_string(&mut said)?;
     let launcher_bytes = wait(&child).with_context(|| said.clone())?;
+    ensure!(init.is_some(), "the container's init said nothing: {said}");
     let counts: Counts = said
         .lines()
         .find_map(|line| serde_json::from_str(line).ok())
@@ -134,7 +131,7 @@ fn lines(child: &mut Child) -> Result<impl Iterator<Item = String> + use<>> {
 }
 
 fn samples(place: Place, lines: &mut impl Iterator<Item = String>) -> Result<()> {
-    for line in lines {
+    for line in lines.filter(|line| line.starts_with('{')) {
         let sample: Sample = serde_json::from_str(&line)
             .with_context(|| format!("{place:?}: the program said {line:?}"))?;
         say(&Line::Sample { place, sample })?;

@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 /// Name of the program in the initial file systems.
 pub const PROGRAM: &str = "cki-micro";
 
-/// Words behind `--` on a kernel's command line, which become the arguments of its PID 1.
+/// Word of a kernel's command line that tells PID 1 what to do: `cki_micro="MODE ARGUMENT ..."`. What
+/// follows `--` would be shorter, if the emulator did not append words of its own there.
+pub const VARIABLE: &str = "cki_micro";
+
+/// What it can do.
 pub mod mode {
-    /// PID 1 of the machine.
+    /// PID 1 of the machine; the container's memory in MiB and words for its kernel follow.
     pub const HOST: &str = "host";
     /// PID 1 of a container: runs [`WORK`].
     pub const GUEST: &str = "guest";

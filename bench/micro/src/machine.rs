@@ -49,12 +49,15 @@ pub fn idle() -> Result<u64> {
     idle_in(&fs::read_to_string("/proc/timer_list")?).context("no idle time in /proc/timer_list")
 }
 
-/// The line `  .idle_sleeptime : 123 nsecs` of one processor.
+/// The lines `  .idle_sleeptime : 123 nsecs` and `.iowait_sleeptime` of one processor, added.
 fn idle_in(list: &str) -> Option<u64> {
-    let line = list
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(".idle_sleeptime"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+    let value = |name: &str| -> Option<u64> {
+        let line = list
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    Some(value(".idle_sleeptime")? + value(".iowait_sleeptime")?)
 }
 
 /// The value of the time stamp counter when the kernel's clock began: by the time that the kernel gives
@@ -113,8 +116,8 @@ mod tests {
 
     #[test]
     fn the_kernels_tables_are_read() {
-        let list = "cpu: 0\n  .idle_entrytime  : 9 nsecs\n  .idle_sleeptime : 123456 nsecs\n";
-        assert_eq!(idle_in(list), Some(123_456));
+        let list = "cpu: 0\n  .idle_entrytime  : 9 nsecs\n  .idle_sleeptime : 123456 nsecs\n  .iowait_sleeptime: 1 nsecs\n";
+        assert_eq!(idle_in(list), Some(123_457));
         assert_eq!(idle_in("cpu: 0\n"), None);
         assert_eq!(
             microseconds_of("15,123,4567890,-;cki-micro: now\n"),

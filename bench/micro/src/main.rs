@@ -8,12 +8,16 @@ mod machine;
 mod work;
 
 use anyhow::{Result, bail};
-use cki_micro::{Line, mode};
+use cki_micro::{Line, VARIABLE, mode};
 
 fn main() -> Result<()> {
     let first = counter::now();
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // For PID 1, a variable: a word of the kernel's command line that it does not know itself.
+    let line = std::env::args()
+        .nth(1)
+        .or_else(|| std::env::var(VARIABLE).ok())
+        .unwrap_or_default();
+    let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
         [mode::WORK] => {
             for sample in work::all()? {
