@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use cki_micro::{Counts, Line, PROGRAM, Place, Sample, VARIABLE, archive, mode};
+use cki_micro::{
+    Counts, DRIVER, DRIVER_WORD, Line, PROGRAM, Place, Sample, VARIABLE, archive, mode,
+};
 use nix::mount::MsFlags;
 
 use crate::counter::now;
@@ -32,7 +34,6 @@ pub struct Wanted {
 pub fn run(first: u64, wanted: &Wanted) -> Result<()> {
     machine::set_up()?;
     say(&Line::Boot {
-        kernel: machine::kernel_start()?,
         init: first,
         idle: machine::idle()?,
     })?;
@@ -47,6 +48,7 @@ pub fn run(first: u64, wanted: &Wanted) -> Result<()> {
     ensure!(status.success(), "{status}");
 
     prepare(wanted)?;
+    gates()?;
     container(wanted, mode::GUEST, None)?;
     for faults in [0, FAULTS_MAX] {
         container(wanted, mode::FAULTS, Some(faults))?;
@@ -75,6 +77,25 @@ fn prepare(wanted: &Wanted) -> Result<()> {
     let mut initrd = fs::read(at("initrd"))?;
     archive::append_program(&mut initrd, PROGRAM, &fs::read("/proc/self/exe")?);
     fs::write(format!("{COPIES}/initrd"), initrd)?;
+    Ok(())
+}
+
+/// Has the driver count calls of its guests: lines `count NAME VALUE`.
+fn gates() -> Result<()> {
+    let output = Command::new(format!("/{DRIVER}"))
+        .arg(DRIVER_WORD)
+        .output()
+        .context("cannot start the driver")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "the driver: {text}");
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some("count"), Some(name), Some(count)) = (words.next(), words.next(), words.next())
+        {
+            let (name, count) = (name.to_owned(), count.parse()?);
+            say(&Line::Gate { name, count })?;
+        }
+    }
     Ok(())
 }
 

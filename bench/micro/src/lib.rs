@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 /// Name of the program in the initial file systems.
 pub const PROGRAM: &str = "cki-micro";
 
+/// Name of the driver of the monitor's tests in the machine's: its guests measure the gates.
+pub const DRIVER: &str = "cki-monitor-driver";
+/// The driver's word for that.
+pub const DRIVER_WORD: &str = "bench";
+
 /// Word of a kernel's command line that tells PID 1 what to do: `cki_micro="MODE ARGUMENT ..."`. What
 /// follows `--` would be shorter, if the emulator did not append words of its own there.
 pub const VARIABLE: &str = "cki_micro";
@@ -70,12 +75,17 @@ pub enum Place {
 pub enum Line {
     /// The machine's kernel has started PID 1.
     Boot {
-        /// When its clock began: what was before is the firmware's.
-        kernel: u64,
         /// First instruction of PID 1.
         init: u64,
         /// Nanoseconds of idleness until then.
         idle: u64,
+    },
+    /// A call of the monitor's or the module's, from the gate's first instruction to its return.
+    Gate {
+        /// Which, as the driver of the monitor's tests names it.
+        name: String,
+        /// Instructions.
+        count: u64,
     },
     /// A measurement.
     Sample {

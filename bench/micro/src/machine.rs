@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,8 +10,6 @@ use anyhow::{Context, Result};
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
-
-use crate::counter::now;
 
 /// Mounts a file system.
 pub fn mount_at(source: &str, kind: &str, at: &str, flags: MsFlags) -> Result<()> {
@@ -60,35 +57,6 @@ fn idle_in(list: &str) -> Option<u64> {
     Some(value(".idle_sleeptime")? + value(".iowait_sleeptime")?)
 }
 
-/// The value of the time stamp counter when the kernel's clock began: by the time that the kernel gives
-/// to a message.
-pub fn kernel_start() -> Result<u64> {
-    const MARK: &str = "cki-micro: now";
-    let mut log = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kmsg")
-        .context("/dev/kmsg")?;
-    // At a level that stays off the console.
-    writeln!(log, "<7>{MARK}")?;
-    let counter = now();
-    let mut record = [0; 8192];
-    loop {
-        // A read gives one record.
-        let length = std::io::Read::read(&mut log, &mut record)?;
-        let text = String::from_utf8_lossy(&record[..length]);
-        if text.contains(MARK) {
-            let time = microseconds_of(&text).context("a record without a time")?;
-            return Ok(counter.saturating_sub(time * 1000));
-        }
-    }
-}
-
-/// The time of a record such as `15,123,4567890,-;text`.
-fn microseconds_of(record: &str) -> Option<u64> {
-    record.split(',').nth(2)?.parse().ok()
-}
-
 /// Ends the emulator as init does: what came before is complete.
 pub fn end_machine() -> Result<()> {
     let port = OpenOptions::new().write(true).open("/dev/port")?;
@@ -119,9 +87,5 @@ mod tests {
         let list = "cpu: 0\n  .idle_entrytime  : 9 nsecs\n  .idle_sleeptime : 123456 nsecs\n  .iowait_sleeptime: 1 nsecs\n";
         assert_eq!(idle_in(list), Some(123_457));
         assert_eq!(idle_in("cpu: 0\n"), None);
-        assert_eq!(
-            microseconds_of("15,123,4567890,-;cki-micro: now\n"),
-            Some(4_567_890)
-        );
     }
 }
