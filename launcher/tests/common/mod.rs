@@ -81,3 +81,13 @@ pub fn kernel(abi: u64) -> Vec<u8> {
     bytes.extend(notes);
     bytes
 }
+
+/// Gives a [`kernel`] a segment of `size` bytes of text.
+pub fn grow(kernel: &mut Vec<u8>, size: u64) {
+    // p_filesz and p_memsz of the first program header; the contents are a hole at the end.
+    let notes = kernel.len();
+    for at in [64 + 32, 64 + 40] {
+        kernel[at..at + 8].copy_from_slice(&size.to_le_bytes());
+    }
+    kernel.resize(notes.max(0x1000 + size as usize), 0);
+}
