@@ -25,7 +25,7 @@ u64 cki_pool_size(void);
 u64 cki_pool_free(void);
 /* Takes size bytes, zeroed, as at most max segments in ascending order. Returns their number. */
 int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max);
-/* Zeroes them and gives them back. */
+/* Gives them back; they are zeroed before anybody else gets them. */
 void cki_pool_give(const struct cki_segment *segments, unsigned int count);
 
 /* ---- The monitor's image, as read from the host's file system ---- */

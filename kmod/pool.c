@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory for containers: chunks of 2 MiB, taken from the page allocator when the module is loaded,
- * soon after boot, and kept until it goes. A chunk holds nothing but zeroes while it is free, and
- * is zeroed again before it is delegated: no bug in one place may leak a container.
+ * soon after boot, and kept until it goes. A chunk is dirty from when it comes, be it from the host
+ * or from a container, until it has been zeroed: in the background while it is free, at once when it
+ * is to be delegated, and before it goes back to the host. So memory is zeroed once, and the end of a
+ * container does not wait for it.
  */
 #define pr_fmt(fmt) "cki: " fmt
 
@@ -14,6 +16,7 @@
 #include <linux/sched.h>
 #include <linux/sort.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -22,12 +25,40 @@
 struct chunk {
 	u64 hpa;
 	bool used;
+	bool dirty;
 };
 
 static struct chunk *chunks;
 static unsigned int chunk_count;
 static unsigned int chunks_used;
 static DEFINE_MUTEX(pool_lock);
+
+static void zero(struct chunk *chunk)
+{
+	u64 at;
+
+	if (!chunk->dirty)
+		return;
+	for (at = chunk->hpa; at < chunk->hpa + CKI_CHUNK_SIZE; at += PAGE_SIZE)
+		clear_page(__va(at));
+	chunk->dirty = false;
+	cond_resched();
+}
+
+/* One free chunk at a time, so that who wants the lock waits for no more than that. */
+static void zero_free_chunks(struct work_struct *work)
+{
+	unsigned int i;
+
+	for (i = 0; i < chunk_count; i++) {
+		mutex_lock(&pool_lock);
+		if (!chunks[i].used)
+			zero(&chunks[i]);
+		mutex_unlock(&pool_lock);
+	}
+}
+
+static DECLARE_WORK(zeroing, zero_free_chunks);
 
 static int by_address(const void *a, const void *b)
 {
@@ -44,11 +75,12 @@ int cki_pool_init(u64 size)
 	if (!chunks)
 		return -ENOMEM;
 	while (chunk_count < wanted) {
-		struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY |
-						__GFP_ZERO, CHUNK_ORDER);
+		struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY,
+					       CHUNK_ORDER);
 
 		if (!page)
 			break;
+		chunks[chunk_count].dirty = true;
 		chunks[chunk_count++].hpa = page_to_phys(page);
 		cond_resched();
 	}
@@ -56,13 +88,17 @@ int cki_pool_init(u64 size)
 	if (chunk_count < wanted)
 		pr_warn("pool=%lluM: only %lluM could be had\n", size >> 20,
 			cki_pool_size() >> 20);
+	queue_work(system_unbound_wq, &zeroing);
 	return 0;
 }
 
 void cki_pool_exit(void)
 {
-	while (chunk_count)
-		__free_pages(pfn_to_page(PHYS_PFN(chunks[--chunk_count].hpa)), CHUNK_ORDER);
+	cancel_work_sync(&zeroing);
+	while (chunk_count) {
+		zero(&chunks[--chunk_count]);
+		__free_pages(pfn_to_page(PHYS_PFN(chunks[chunk_count].hpa)), CHUNK_ORDER);
+	}
 	vfree(chunks);
 }
 
@@ -74,17 +110,6 @@ u64 cki_pool_size(void)
 u64 cki_pool_free(void)
 {
 	return (chunk_count - READ_ONCE(chunks_used)) * CKI_CHUNK_SIZE;
-}
-
-static void zero(u64 hpa, u64 size)
-{
-	u64 at;
-
-	for (at = hpa; at < hpa + size; at += PAGE_SIZE) {
-		clear_page(__va(at));
-		if (!(at & (CKI_CHUNK_SIZE - 1)))
-			cond_resched();
-	}
 }
 
 /* The longest run of free neighbours: its first index, and its length. */
@@ -110,15 +135,29 @@ static unsigned int longest_run(unsigned int *length)
 	return best;
 }
 
+static bool is_in(const struct chunk *chunk, const struct cki_segment *segment)
+{
+	return chunk->hpa - segment->base < segment->size;
+}
+
 static void mark(const struct cki_segment *segment, bool used)
 {
 	unsigned int i;
 
 	for (i = 0; i < chunk_count; i++)
-		if (chunks[i].hpa - segment->base < segment->size)
+		if (is_in(&chunks[i], segment))
 			chunks[i].used = used;
 	chunks_used += used ? segment->size / CKI_CHUNK_SIZE :
 		       -(unsigned int)(segment->size / CKI_CHUNK_SIZE);
+}
+
+static void zero_segment(const struct cki_segment *segment)
+{
+	unsigned int i;
+
+	for (i = 0; i < chunk_count; i++)
+		if (is_in(&chunks[i], segment))
+			zero(&chunks[i]);
 }
 
 static int segments_by_address(const void *a, const void *b)
@@ -151,19 +190,22 @@ int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
 	if (left)
 		return -ENOSPC;
 	sort(segments, count, sizeof(*segments), segments_by_address, NULL);
+	/* Nobody else touches chunks that are in use. */
 	for (i = 0; i < count; i++)
-		zero(segments[i].base, segments[i].size);
+		zero_segment(&segments[i]);
 	return count;
 }
 
 void cki_pool_give(const struct cki_segment *segments, unsigned int count)
 {
-	unsigned int i;
+	unsigned int i, j;
 
-	for (i = 0; i < count; i++)
-		zero(segments[i].base, segments[i].size);
 	mutex_lock(&pool_lock);
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		for (j = 0; j < chunk_count; j++)
+			chunks[j].dirty |= is_in(&chunks[j], &segments[i]);
 		mark(&segments[i], false);
+	}
 	mutex_unlock(&pool_lock);
+	queue_work(system_unbound_wq, &zeroing);
 }

@@ -7,22 +7,27 @@ let
   qemu = debianLock.sources.qemu;
 
   callPackage = final.lib.callPackageWith (final // final.ckiPackages // {
+    stdenv = import ./nixpkgs/stdenv.nix { inherit (final) stdenv; };
+    rustPlatform = import ./nixpkgs/rust.nix { inherit (final) lib rustPlatform glibc; };
     rustSource = import ./rust-source.nix;
     # nixpkgs' programs run where their libraries are.
     static = false;
     # kernel.org's 6.12; the patch queue applies to it and to Debian's alike.
-    linux-source = final.linux_6_12.src;
+    linux-source = final.linuxKernel.kernels.linux_6_12.src;
     qemu-source = final.fetchurl {
       name = qemu.store;
       url = "mirror://debian/${qemu.path}";
       inherit (qemu) sha256;
     };
-    firmwareDir = "${final.seabios-qemu or final.seabios}/share/seabios";
+    # nixpkgs' seabios is one build for one machine; its QEMU brings them all.
+    firmwareDir = "${final.qemu_kvm}/share/qemu";
     syslinuxDir = "${final.syslinux}/share/syslinux";
     # The source of rustc's own library, for targets that nobody has compiled it for.
     rust-src = null;
     rustLibrary = final.rustPlatform.rustLibSrc;
     busyboxStatic = "${final.pkgsStatic.busybox}/bin/busybox";
+    # As a build input it would come before coreutils, whose options our scripts use.
+    busybox = null;
   });
 in
 {

@@ -93,6 +93,10 @@ pub struct RunArgs {
     /// Print the isolation that the machine provides on standard error once the container is up
     #[arg(long)]
     pub print_isolation: bool,
+    /// Write JSON messages about the program to this inherited descriptor: that it was started, and how
+    /// it ended or why it could not be run, which is then not said on standard error
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..))]
+    pub json_status_fd: Option<i32>,
     /// Connect the guest kernel's console to standard input and output instead of running a program
     #[arg(long, conflicts_with_all = ["argv", "env"])]
     pub console: bool,
@@ -207,6 +211,8 @@ mod tests {
             "cki run --kernel k --root r --timeout 0 -- ls",
             "cki run --kernel k --root r --timeout -1 -- ls",
             "cki run --kernel k --root r --env =x -- ls",
+            "cki run --kernel k --root r --json-status-fd 2 -- ls",
+            "cki run --kernel k --root r --json-status-fd x -- ls",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -13,7 +13,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Run(args) => commands::run(&cli.device, *args),
+        Command::Run(args) => commands::run(&cli.device, &args),
         Command::Info { json } => commands::info(&cli.device, json),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { out } => commands::man(&out),

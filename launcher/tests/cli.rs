@@ -1,41 +1,12 @@
 //! The binary, as far as it goes on a machine without `/dev/cki`: bad input has a message and a status.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-fn cki(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cki"))
-        .args(arguments)
-        .output()
-        .expect("it runs")
-}
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-fn refused(arguments: &[&str], status: i32, parts: &[&str]) {
-    let output = cki(arguments);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(status), "{text}");
-    assert!(output.stdout.is_empty());
-    for part in parts {
-        assert!(text.contains(part), "{part:?} in {text:?}");
-    }
-    assert!(!text.contains("panicked"), "{text}");
-}
-
-fn file(directory: &Path, name: &str, contents: &[u8]) -> String {
-    let path = directory.join(name);
-    let mut file = std::fs::File::create(&path).expect("created");
-    file.write_all(contents).expect("written");
-    path.to_str().expect("UTF-8").to_owned()
-}
-
-fn erofs() -> Vec<u8> {
-    let mut image = vec![0; 8192];
-    image[1024..1028].copy_from_slice(&0xe0f5_e1e2u32.to_le_bytes());
-    image[1036] = 12;
-    image[1060] = 2;
-    image
-}
+use common::{cki, erofs, file, refused};
 
 #[test]
 fn an_absent_device_is_named() {
@@ -44,6 +15,33 @@ fn an_absent_device_is_named() {
         125,
         &["/dev/no-such does not exist", "module cki"],
     );
+}
+
+#[test]
+fn a_device_of_somebody_else_is_told_with_who_may_open_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let device = file(directory.path(), "cki", b"");
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("allowed");
+    };
+    mode(device.as_ref(), 0o060);
+    let copy = directory.path().join("launcher");
+    std::fs::copy(env!("CARGO_BIN_EXE_cki"), &copy).expect("copied");
+    // Root may open anything: as root, be somebody else.
+    let mut command = Command::new(&copy);
+    mode(directory.path(), 0o755);
+    if std::fs::metadata(&device).expect("there").uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    let output = command
+        .args(["--device", &device, "info"])
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{text}");
+    for part in ["may not be opened by user", "only user", "members of group"] {
+        assert!(text.contains(part), "{part:?} in {text:?}");
+    }
 }
 
 #[test]

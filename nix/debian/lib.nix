@@ -44,5 +44,4 @@ rec {
     else makeOverridable f given;
 
   licenses = genAttrs [ "gpl2Only" "gpl2Plus" "lgpl21Plus" "mit" "asl20" ] (name: { shortName = name; });
-  platforms.x86_64-linux = "x86_64-linux";
 }

@@ -5,18 +5,37 @@ use std::path::PathBuf;
 
 use cki_abi::version::ABI_VERSION;
 
-use super::uapi::{UAPI_VERSION, missing};
+use super::uapi::{SEGMENTS_MAX, UAPI_VERSION, missing};
 use crate::names;
 
 /// A call of the host module failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// There is no device file.
-    #[error("{0} does not exist: this machine is no CKI host, or the module cki is not loaded")]
+    #[error(
+        "{0} does not exist: load the module cki (modprobe cki), which says in the kernel log what the machine lacks"
+    )]
     Absent(PathBuf),
-    /// The device file may not be opened.
-    #[error("{0} may not be opened: only root and its group may run containers")]
-    NotPermitted(PathBuf),
+    /// The device file may not be opened by us.
+    #[error("{path} may not be opened by user {user}: only {} may", describe_access(.access))]
+    NotPermitted {
+        /// Which file.
+        path: PathBuf,
+        /// Who we are.
+        user: u32,
+        /// Who may.
+        access: Access,
+    },
+    /// Its mode would let us open the device file, and yet we may not.
+    #[error(
+        "{path} may not be opened, although its owner and mode allow it: {source} (a device control group, a file system mounted nodev or a security module forbids it)"
+    )]
+    Forbidden {
+        /// Which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Something else is there.
     #[error("{path} is not the device of CKI: {source}")]
     Foreign {
@@ -51,7 +70,7 @@ pub enum DeviceError {
     },
     /// The pool is too small.
     #[error(
-        "the container needs {} MiB, but of the host's pool of {} MiB only {} MiB are free; cki.pool= on the host's command line sets its size",
+        "the container needs {} MiB, but of the host's pool of {} MiB only {} MiB are free: give it less (--memory), end another container, or give the host a larger pool (cki.pool= on its command line)",
         .wanted >> 20, .size >> 20, .free >> 20
     )]
     Pool {
@@ -62,6 +81,12 @@ pub enum DeviceError {
         /// Bytes free.
         free: u64,
     },
+    /// The pool is large enough, but in too many pieces.
+    #[error(
+        "the {} MiB that the container needs are free in the host's pool, but in more than {SEGMENTS_MAX} pieces: give it less (--memory), end other containers, or load the module cki earlier",
+        .0 >> 20
+    )]
+    Pieces(u64),
     /// The monitor refused what the launcher loaded.
     #[error("the monitor refused the guest kernel: {}", describe_refusal(*.operation, *.error, *.index))]
     Refused {
@@ -94,6 +119,29 @@ pub enum DeviceError {
     },
 }
 
+/// Who may open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Its owner.
+    pub user: u32,
+    /// Its group.
+    pub group: u32,
+    /// Its permissions.
+    pub mode: u32,
+}
+
+fn describe_access(access: &Access) -> String {
+    let name = |id: u32| match id {
+        0 => "0 (root)".to_owned(),
+        id => id.to_string(),
+    };
+    let mut text = format!("user {}", name(access.user));
+    if access.mode & 0o060 == 0o060 {
+        text += &format!(" and members of group {}", name(access.group));
+    }
+    text
+}
+
 /// The reasons in a set of `CKI_MISSING_*`, as one sentence.
 #[must_use]
 pub fn describe_missing(bits: u32) -> String {
@@ -102,22 +150,25 @@ pub fn describe_missing(bits: u32) -> String {
             missing::PKS,
             "the CPU has no protection keys for supervisor pages (PKS)",
         ),
-        (missing::EXTENSION, "the CPU has no CKI extension"),
+        (
+            missing::EXTENSION,
+            "the CPU has no CKI extension, as that of the emulator cki-build makes has",
+        ),
         (
             missing::CPU,
             "the CPU lacks one of NX, SMEP, SMAP, PCID, FSGSBASE and an invariant TSC",
         ),
         (
             missing::MONITOR,
-            "the monitor (firmware file cki/ksm) is absent or of another version",
+            "the monitor (file /lib/firmware/cki/ksm) is absent or of another version: install it from the module's build",
         ),
         (
             missing::POOL,
-            "the host has no memory pool (cki.pool= on its command line)",
+            "the host has no memory pool: set its size with cki.pool=512M, or the like, on the host's command line",
         ),
         (
             missing::KERNEL,
-            "the host kernel has a feature in the way, such as page table isolation",
+            "the host kernel runs with 5-level paging, FRED, memory encryption or under Xen: boot it without (no5lvl, fred=off, mem_encrypt=off)",
         ),
     ];
     let known = REASONS.iter().fold(0, |all, (bit, _)| all | bit);
@@ -156,6 +207,52 @@ mod tests {
         let text = describe_missing(missing::PKS | missing::POOL);
         assert!(text.contains("PKS") && text.contains("cki.pool="), "{text}");
         assert!(!text.contains("extension"), "{text}");
+    }
+
+    #[test]
+    fn who_may_run_containers_is_named() {
+        let denied = |group, mode| {
+            let access = Access {
+                user: 0,
+                group,
+                mode,
+            };
+            DeviceError::NotPermitted {
+                path: "/dev/cki".into(),
+                user: 1000,
+                access,
+            }
+            .to_string()
+        };
+        let text = denied(0, 0o600);
+        assert!(
+            text.ends_with("by user 1000: only user 0 (root) may"),
+            "{text}"
+        );
+        let text = denied(108, 0o660);
+        assert!(text.ends_with("and members of group 108 may"), "{text}");
+    }
+
+    #[test]
+    fn too_small_a_pool_is_told_with_sizes_and_the_parameter() {
+        let text = DeviceError::Pool {
+            wanted: 256 << 20,
+            size: 512 << 20,
+            free: 100 << 20,
+        }
+        .to_string();
+        for part in ["256 MiB", "512 MiB", "100 MiB", "--memory", "cki.pool="] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn versions_that_differ_are_both_named() {
+        let module = DeviceError::UapiVersion(77).to_string();
+        let monitor = DeviceError::AbiVersion(78).to_string();
+        assert!(module.contains("77") && module.contains(&UAPI_VERSION.to_string()));
+        assert!(monitor.contains("78") && monitor.contains(&ABI_VERSION.to_string()));
+        assert!(module.contains("one build") && monitor.contains("one build"));
     }
 
     #[test]

@@ -5,15 +5,17 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{FromRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use cki_abi::start_info::Segment;
 use cki_abi::version::ABI_VERSION;
+use nix::unistd::geteuid;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory};
 use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_val};
 
+use super::error::Access;
 use super::uapi::{
     Create, Event, Info, MODE_CKI, MODE_NONE, RUN_SIZE, Run, SEGMENTS_MAX, Start, UAPI_VERSION,
 };
@@ -66,6 +68,26 @@ pub struct System {
     file: File,
 }
 
+/// Why the device may not be opened: its owner and mode, or something else.
+fn denied(path: &Path, source: io::Error) -> DeviceError {
+    let user = geteuid().as_raw();
+    let path = path.to_owned();
+    match std::fs::metadata(&path) {
+        Ok(file) if user != 0 && source.raw_os_error() == Some(libc::EACCES) => {
+            DeviceError::NotPermitted {
+                path,
+                user,
+                access: Access {
+                    user: file.uid(),
+                    group: file.gid(),
+                    mode: file.mode() & 0o777,
+                },
+            }
+        }
+        _ => DeviceError::Forbidden { path, source },
+    }
+}
+
 /// What an ioctl returned, as a result.
 fn check(call: &'static str, result: i32) -> Result<i32, DeviceError> {
     if result >= 0 {
@@ -87,8 +109,8 @@ impl System {
     /// Opens the device and makes sure that it speaks this launcher's interface.
     ///
     /// # Errors
-    /// [`DeviceError::Absent`], [`DeviceError::NotPermitted`], [`DeviceError::Foreign`],
-    /// [`DeviceError::UapiVersion`].
+    /// [`DeviceError::Absent`], [`DeviceError::NotPermitted`], [`DeviceError::Forbidden`],
+    /// [`DeviceError::Foreign`], [`DeviceError::UapiVersion`].
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
         let file = OpenOptions::new()
             .read(true)
@@ -99,7 +121,7 @@ impl System {
                 Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => {
                     DeviceError::Absent(path.to_owned())
                 }
-                Some(libc::EACCES | libc::EPERM) => DeviceError::NotPermitted(path.to_owned()),
+                Some(libc::EACCES | libc::EPERM) => denied(path, source),
                 _ => DeviceError::Foreign {
                     path: path.to_owned(),
                     source,
@@ -135,8 +157,8 @@ impl System {
     ///
     /// # Errors
     /// [`DeviceError::NoMode`], [`DeviceError::UnknownMode`], [`DeviceError::AbiVersion`],
-    /// [`DeviceError::Vcpus`], [`DeviceError::Pool`], [`DeviceError::Segments`] or
-    /// [`DeviceError::Call`].
+    /// [`DeviceError::Vcpus`], [`DeviceError::Pool`], [`DeviceError::Pieces`],
+    /// [`DeviceError::Segments`] or [`DeviceError::Call`].
     pub fn create(
         &self,
         memory: u64,
@@ -154,11 +176,8 @@ impl System {
         let result = unsafe { ioctl_with_mut_ref(&self.file, CKI_CREATE_CONTAINER(), &mut create) };
         let fd = check("CKI_CREATE_CONTAINER", result).map_err(|error| {
             if is_errno(&error, libc::ENOSPC) {
-                DeviceError::Pool {
-                    wanted: memory,
-                    size: info.pool_size,
-                    free: info.pool_free,
-                }
+                // Somebody else may have taken of it since.
+                no_room(&self.info().unwrap_or(info), memory)
             } else if is_errno(&error, libc::EPROTO) {
                 DeviceError::AbiVersion(info.abi_version)
             } else if is_errno(&error, libc::ENODEV) {
@@ -199,13 +218,21 @@ fn check_info(info: &Info, memory: u64, vcpus: u32) -> Result<(), DeviceError> {
         });
     }
     if memory > info.pool_free {
-        return Err(DeviceError::Pool {
-            wanted: memory,
-            size: info.pool_size,
-            free: info.pool_free,
-        });
+        return Err(no_room(info, memory));
     }
     Ok(())
+}
+
+/// Why the pool has no room for a container of `memory` bytes.
+fn no_room(info: &Info, memory: u64) -> DeviceError {
+    if memory <= info.pool_free {
+        return DeviceError::Pieces(memory);
+    }
+    DeviceError::Pool {
+        wanted: memory,
+        size: info.pool_size,
+        free: info.pool_free,
+    }
 }
 
 fn segments(create: &Create) -> Result<Vec<Segment>, DeviceError> {
@@ -420,6 +447,8 @@ mod tests {
             refused(|info| info.pool_free -= 1),
             DeviceError::Pool { .. }
         ));
+        // What the module refuses although enough is free.
+        assert!(matches!(no_room(&INFO, 256 << 20), DeviceError::Pieces(_)));
     }
 
     #[test]

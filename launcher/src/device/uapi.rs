@@ -3,6 +3,7 @@
 //! The constants below the structures hold every offset that the header implies; `tests/uapi.rs`
 //! has a C compiler print the same offsets from the header itself.
 
+use cki_session::Isolation;
 use vm_memory::ByteValued;
 
 /// `CKI_UAPI_VERSION`: version of the header that these structures are of.
@@ -76,6 +77,17 @@ pub struct Info {
     pub containers: u32,
     /// Pages of 4 KiB that their monitors take.
     pub monitor_pages: u32,
+}
+
+impl Info {
+    /// What a container would keep its program from.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        match self.mode {
+            MODE_CKI => Isolation::Full,
+            _ => Isolation::None,
+        }
+    }
 }
 
 /// `struct cki_uapi_segment`.

@@ -13,10 +13,12 @@ const MAGIC: u32 = 0xe0f5_e1e2;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Too short or without the magic number.
-    #[error("no EROFS image")]
+    #[error("no EROFS image, as cki-build image app makes")]
     Foreign,
     /// Shorter than the file system in it.
-    #[error("truncated: the file system in it has {expected} bytes, the file has {actual}")]
+    #[error(
+        "truncated: the file system in it has {expected} bytes, the file has {actual}; copy or make it again"
+    )]
     Truncated {
         /// Bytes of the file system.
         expected: u64,

@@ -30,7 +30,7 @@ const OWNER: &[u8] = b"CKI";
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KernelError {
     /// No ELF file for x86-64.
-    #[error("no 64-bit x86 ELF executable: {0}")]
+    #[error("no 64-bit x86 ELF executable, as the vmlinux of a kernel build is: {0}")]
     NotElf(String),
     /// It says more than it holds.
     #[error("truncated: {0} lies beyond the end of the file")]
@@ -47,7 +47,9 @@ pub enum KernelError {
     #[error("no kernel for CKI containers: the note {0} is missing")]
     MissingNote(&'static str),
     /// For another ABI.
-    #[error("the kernel was built for ABI version {0}, this launcher has version {ABI_VERSION}")]
+    #[error(
+        "the kernel was built for ABI version {0}, this launcher has version {ABI_VERSION}; install both from one build"
+    )]
     Version(u64),
 }
 

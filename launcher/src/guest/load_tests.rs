@@ -4,11 +4,13 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use cki_abi::calls::arguments::TABLE_L4;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vm_memory::GuestMemoryBackend;
 
 use super::*;
 use crate::device::fake::FakeContainer;
 use crate::guest::kernel::tests::{DIRECT_MAP, Elf, PHYSICAL, VIRTUAL};
+use crate::testing::{child, role};
 
 const MIB: u64 = 1 << 20;
 const BASE: u64 = 0x400 * MIB;
@@ -161,4 +163,40 @@ fn the_longest_command_line_ends_with_a_zero() {
     load(&container, &boot).unwrap();
     let log = container.log.lock().unwrap();
     assert_eq!(log.starts[0].info.command_line[2046..], [b'x', 0]);
+}
+
+/// A line of /proc/self/status, in bytes.
+fn of_ourselves(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    words[1].parse::<u64>().unwrap() << 10
+}
+
+#[test]
+fn loading_large_files_takes_no_memory_of_our_own() {
+    const NAME: &str = "guest::load::tests::loading_large_files_takes_no_memory_of_our_own";
+    if role(NAME).is_none() {
+        let output = child(NAME, "load").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    let mut elf = Elf::linux_like();
+    elf.segments[2].3 = vec![9; 40 << 20];
+    elf.segments[2].4 = 40 << 20;
+    let boot = Boot {
+        kernel: input(&elf.bytes()),
+        initrd: Some(input(&vec![1; 8 << 20])),
+        ..boot()
+    };
+    drop(elf);
+    let container = FakeContainer::new(&[(BASE, 128 * MIB)]);
+    // An allocation of more fails, however short its life: the limit counts private memory.
+    let (data, anonymous) = (of_ourselves("VmData"), of_ourselves("RssAnon"));
+    let (_, hard) = getrlimit(Resource::RLIMIT_DATA).unwrap();
+    setrlimit(Resource::RLIMIT_DATA, data + MIB, hard).unwrap();
+    load(&container, &boot).unwrap();
+    let more = of_ourselves("RssAnon").saturating_sub(anonymous);
+    assert!(more <= MIB, "{more} bytes");
+    assert_eq!(container.log.lock().unwrap().starts.len(), 1);
 }

@@ -6,8 +6,9 @@ use std::io::Write;
 
 /// Bytes kept of what the kernel printed.
 const KEPT: usize = 64 << 10;
-/// Lines of it that a report shows.
+/// Lines of it that a report shows, and bytes: a kernel may print one line without an end.
 const SHOWN: usize = 25;
+const SHOWN_BYTES: usize = 4096;
 /// Bytes of input that wait for the guest at most.
 const INPUT_MAX: usize = 4096;
 
@@ -64,7 +65,9 @@ impl GuestConsole {
     /// The last lines, as text.
     #[must_use]
     pub fn text(&mut self) -> String {
-        let text = String::from_utf8_lossy(self.tail.make_contiguous()).replace('\r', "");
+        let kept = self.tail.make_contiguous();
+        let shown = &kept[kept.len().saturating_sub(SHOWN_BYTES)..];
+        let text = String::from_utf8_lossy(shown).replace('\r', "");
         let lines: Vec<_> = text
             .lines()
             .filter(|line| !line.trim().is_empty())
@@ -92,6 +95,8 @@ mod tests {
         let text: String = (0..100).map(|n| format!("{n}\n")).collect();
         console.write(text.as_bytes());
         assert!(console.text().starts_with("75\n"));
+        console.write(&vec![b'x'; 3 * SHOWN_BYTES]);
+        assert_eq!(console.text().len(), SHOWN_BYTES);
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! [`machine::Machine`], whose devices are behind one lock that nobody holds while waiting.
 
 pub mod console;
-#[cfg(test)]
-mod guest_tests;
+mod driver;
 pub mod machine;
 pub mod outcome;
 pub mod report;
 pub mod seccomp;
 pub mod session;
 pub mod streams;
+#[cfg(test)]
+mod tests;
 pub mod vcpu;

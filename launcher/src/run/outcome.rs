@@ -1,6 +1,8 @@
-//! How a run ended, and the status that tells it.
+//! How a run ended, and the status and the message that tell it.
 
 use std::io;
+
+use cki_session::{FailureKind, GuestMessage};
 
 /// How the program, or the container, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +20,18 @@ pub enum Outcome {
     NotRun {
         /// Init's sentence.
         message: String,
-        /// 126 or 127.
-        status: u8,
+        /// Init's reason.
+        kind: FailureKind,
     },
     /// Its time was over.
     TimedOut,
-    /// We got this signal.
-    Interrupted(i32),
+    /// We got a signal, and passed it on.
+    Interrupted {
+        /// Linux signal number.
+        signal: i32,
+        /// How the program ended then; `None` if its container had to be ended.
+        program: Option<GuestMessage>,
+    },
     /// Nobody reads its standard output any more.
     BrokenPipe,
 }
@@ -38,10 +45,35 @@ impl Outcome {
     pub fn status(&self) -> u8 {
         let signaled = |signal: i32| (128 + (signal & 0x7f)) as u8;
         match self {
-            Self::Exited(status) | Self::NotRun { status, .. } => *status,
-            Self::Signaled { signal, .. } | Self::Interrupted(signal) => signaled(*signal),
+            Self::Exited(status) => *status,
+            Self::NotRun { kind, .. } => kind.exit_status(),
+            Self::Signaled { signal, .. } | Self::Interrupted { signal, .. } => signaled(*signal),
             Self::TimedOut => 124,
             Self::BrokenPipe => signaled(libc::SIGPIPE),
+        }
+    }
+
+    /// The same for whoever started us (`--json-status-fd`): a last message.
+    #[must_use]
+    pub fn message(&self) -> GuestMessage {
+        let signaled = |signal, oom| GuestMessage::Signaled { signal, oom };
+        match self {
+            Self::Exited(status) => GuestMessage::Exited {
+                status: i32::from(*status),
+            },
+            Self::Signaled { signal, oom } => signaled(*signal, *oom),
+            Self::NotRun { message, kind } => GuestMessage::Failed {
+                message: message.clone(),
+                kind: *kind,
+            },
+            Self::TimedOut => GuestMessage::Failed {
+                message: "the program's time is over (--timeout)".to_owned(),
+                kind: FailureKind::Internal,
+            },
+            Self::Interrupted { signal, program } => {
+                program.clone().unwrap_or(signaled(*signal, false))
+            }
+            Self::BrokenPipe => signaled(libc::SIGPIPE, false),
         }
     }
 }
@@ -60,10 +92,13 @@ pub enum SessionError {
         console: String,
     },
     /// It hangs.
-    #[error("the container did not start the program within {seconds} s{}", with_console(.console))]
+    #[error(
+        "the container did not start the program within {seconds} s (--start-timeout){}",
+        with_console(.console)
+    )]
     Hangs {
         /// The limit.
-        seconds: u64,
+        seconds: f64,
         /// Last lines of its console.
         console: String,
     },
@@ -72,6 +107,8 @@ pub enum SessionError {
     Init {
         /// Its sentence.
         message: String,
+        /// Its reason.
+        kind: FailureKind,
         /// Last lines of its console; empty if they would not help.
         console: String,
     },
@@ -92,6 +129,17 @@ pub enum SessionError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl SessionError {
+    /// What sort of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Init { kind, .. } => *kind,
+            _ => FailureKind::Internal,
+        }
+    }
 }
 
 fn with_console(console: &str) -> String {
@@ -117,8 +165,45 @@ mod tests {
             .status(),
             137
         );
-        assert_eq!(Outcome::Interrupted(2).status(), 130);
+        let interrupted = Outcome::Interrupted {
+            signal: 2,
+            program: Some(GuestMessage::Exited { status: 0 }),
+        };
+        assert_eq!(interrupted.status(), 130);
+        let not_run = |kind| Outcome::NotRun {
+            message: String::new(),
+            kind,
+        };
+        assert_eq!(not_run(FailureKind::NotFound).status(), 127);
+        assert_eq!(not_run(FailureKind::NotExecutable).status(), 126);
         assert_eq!(Outcome::TimedOut.status(), 124);
         assert_eq!(Outcome::BrokenPipe.status(), 141);
+    }
+
+    #[test]
+    fn every_outcome_has_a_last_message() {
+        let interrupted = |program| Outcome::Interrupted {
+            signal: 15,
+            program,
+        };
+        let signaled = |signal, oom| GuestMessage::Signaled { signal, oom };
+        let exited = GuestMessage::Exited { status: 3 };
+        let cases = [
+            (Outcome::Exited(3), exited.clone()),
+            (
+                Outcome::Signaled {
+                    signal: 9,
+                    oom: true,
+                },
+                signaled(9, true),
+            ),
+            (interrupted(Some(exited.clone())), exited),
+            (interrupted(None), signaled(15, false)),
+            (Outcome::BrokenPipe, signaled(13, false)),
+        ];
+        for (outcome, message) in cases {
+            assert_eq!(outcome.message(), message);
+        }
+        assert!(Outcome::TimedOut.message().is_last());
     }
 }

@@ -32,6 +32,7 @@ pub fn describe(end: &End) -> String {
             format!("came back for reason {reason}, which this launcher does not know")
         }
         End::Failed(error) => format!("cannot go on: {error}"),
+        End::Panicked => "cannot go on: the launcher failed, as said above".to_owned(),
     }
 }
 

@@ -25,10 +25,19 @@ pub enum End {
     Unknown(u32),
     /// The module failed.
     Failed(DeviceError),
+    /// We failed: the thread panicked.
+    Panicked,
+}
+
+/// [`serve`], and an end even if it panics: without one, the main thread would wait for ever.
+pub fn run(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
+    // Nothing of the two is used after a panic but to end the container.
+    let serve = std::panic::AssertUnwindSafe(|| serve(vcpu, machine));
+    std::panic::catch_unwind(serve).unwrap_or(End::Panicked)
 }
 
 /// Runs the guest until it ends, serving its exits.
-pub fn run(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
+fn serve(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
     loop {
         let exit = match vcpu.run() {
             Ok(exit) => exit,

@@ -1,0 +1,87 @@
+//! A descriptor that whoever started us has left open for us.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{FromRawFd, RawFd};
+
+/// Why a number names no descriptor that we can write to.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritedError {
+    /// Nothing is open there.
+    #[error("descriptor {0} is not open: whoever starts cki has to open it, as in {0}>FILE")]
+    Closed(RawFd),
+    /// It is open, but not for writing.
+    #[error("descriptor {0} is open for reading only")]
+    ReadOnly(RawFd),
+    /// No descriptor is left, or the like.
+    #[error("descriptor {number} cannot be used: {source}")]
+    System {
+        /// Which.
+        number: RawFd,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A file of our own for the inherited descriptor `number`, which must be open for writing. Neither of
+/// the two is passed on to programs that we execute.
+///
+/// # Errors
+/// [`InheritedError`].
+pub fn writable(number: RawFd) -> Result<File, InheritedError> {
+    // SAFETY: F_GETFL has no argument and reads no memory of ours; any number may be asked about.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
+    if flags < 0 {
+        return Err(InheritedError::Closed(number));
+    }
+    if flags & libc::O_ACCMODE == libc::O_RDONLY {
+        return Err(InheritedError::ReadOnly(number));
+    }
+    let failed = || InheritedError::System {
+        number,
+        source: io::Error::last_os_error(),
+    };
+    // SAFETY: the argument is a number; a flag of a descriptor that nobody else here uses is changed.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(failed());
+    }
+    // A duplicate, because only that is certain to be nobody else's.
+    // SAFETY: the argument is the least number wanted.
+    let own = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    if own < 0 {
+        return Err(failed());
+    }
+    // SAFETY: the call has just made the descriptor; nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(own) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek, Write};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reaches_the_inherited_file() {
+        let mut file = tempfile::tempfile().unwrap();
+        writable(file.as_raw_fd())
+            .unwrap()
+            .write_all(b"line\n")
+            .unwrap();
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "line\n");
+    }
+
+    #[test]
+    fn descriptors_that_are_closed_or_for_reading_are_refused() {
+        // No process may have as many open.
+        let error = writable(RawFd::MAX).unwrap_err();
+        assert!(error.to_string().contains("not open"), "{error}");
+        let input = File::open("/dev/null").unwrap();
+        let error = writable(input.as_raw_fd()).unwrap_err();
+        assert!(matches!(error, InheritedError::ReadOnly(_)), "{error}");
+    }
+}

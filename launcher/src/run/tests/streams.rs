@@ -1,0 +1,153 @@
+//! The program's standard streams, as whoever started us sees them.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use cki_abi::hypercalls::arguments::EVENT_DEVICE;
+use cki_session::GuestMessage;
+
+use super::{Io, Outcome, pipe, plan, rest, run, session, session_on};
+
+#[test]
+fn a_programs_output_and_status_come_out() {
+    let (session, ends) = session(|guest| {
+        let argv = guest.start();
+        guest.send(9, argv[1].as_bytes());
+        guest.send(11, b"a warning\n");
+        guest.say(&GuestMessage::Exited { status: 7 });
+    });
+    assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(7));
+    assert_eq!(rest(ends.stdout), "hello");
+    assert_eq!(rest(ends.stderr), "a warning\n");
+    let log = ends.log.lock().unwrap();
+    assert!(log.killed, "the container is gone");
+    assert!(log.raised.contains(&(0, EVENT_DEVICE as u32)));
+}
+
+#[test]
+fn standard_input_reaches_the_program_and_ends() {
+    let (session, mut ends) = session(|guest| {
+        guest.start();
+        let mut text = Vec::new();
+        while !text.ends_with(b"end") {
+            text.extend(guest.receive(6));
+        }
+        guest.wait_closed(2);
+        guest.send(9, &text);
+        guest.say(&GuestMessage::Exited { status: 0 });
+    });
+    let mut stdin = ends.stdin.take().unwrap();
+    let writer = thread::spawn(move || {
+        stdin.write_all(b"to the ").unwrap();
+        thread::sleep(Duration::from_millis(30));
+        stdin.write_all(b"end").unwrap();
+    });
+    assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
+    writer.join().unwrap();
+    assert_eq!(rest(ends.stdout), "to the end");
+}
+
+#[test]
+fn a_slow_reader_gets_all_output() {
+    const ROUNDS: usize = 64;
+    let (session, ends) = session(|guest| {
+        guest.start();
+        for round in 0..ROUNDS {
+            guest.send(9, &vec![round as u8; 0x4000]);
+        }
+        guest.say(&GuestMessage::Exited { status: 0 });
+    });
+    let mut stdout = ends.stdout;
+    let reader = thread::spawn(move || {
+        let (mut all, mut bytes) = (Vec::<u8>::new(), [0; 1500]);
+        while let Ok(count @ 1..) = stdout.read(&mut bytes) {
+            all.extend(&bytes[..count]);
+            if all.len() % 7 == 0 {
+                thread::sleep(Duration::from_micros(300));
+            }
+        }
+        all
+    });
+    assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
+    let all = reader.join().unwrap();
+    assert_eq!(all.len(), ROUNDS * 0x4000);
+    assert!(
+        all.chunks(0x4000)
+            .enumerate()
+            .all(|(round, chunk)| { chunk.iter().all(|&byte| byte == round as u8) })
+    );
+}
+
+#[test]
+fn nobody_reading_the_output_ends_the_run() {
+    let (session, ends) = session(|guest| {
+        guest.start();
+        loop {
+            guest.send(9, &[b'y'; 0x4000]);
+        }
+    });
+    drop(ends.stdout);
+    assert_eq!(run(plan(), session).unwrap(), Outcome::BrokenPipe);
+    assert!(ends.log.lock().unwrap().killed);
+}
+
+#[test]
+fn standard_input_that_is_closed_is_at_its_end() {
+    // What the standard library opens in place of a closed descriptor, and a pipe without a writer.
+    let (without_writer, writer) = pipe();
+    drop(writer);
+    for stdin in [File::open("/dev/null").unwrap(), without_writer] {
+        let ((stdout, stdout_there), (_stderr, stderr_there)) = (pipe(), pipe());
+        let io = Io {
+            stdin,
+            stdout: stdout_there,
+            stderr: stderr_there,
+        };
+        let (session, _) = session_on(io, |guest| {
+            guest.start();
+            guest.wait_closed(2);
+            guest.send(9, b"the end");
+            guest.say(&GuestMessage::Exited { status: 0 });
+        });
+        assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
+        assert_eq!(rest(stdout), "the end");
+    }
+}
+
+#[test]
+fn nobody_reading_standard_error_is_the_programs_business() {
+    let (session, ends) = session(|guest| {
+        guest.start();
+        guest.send(11, b"a warning\n");
+        guest.send(9, b"a result\n");
+        guest.say(&GuestMessage::Exited { status: 3 });
+    });
+    drop(ends.stderr);
+    assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(3));
+    assert_eq!(rest(ends.stdout), "a result\n");
+}
+
+#[test]
+fn all_output_is_out_before_the_last_message_even_if_the_guest_did_not_wait_for_it() {
+    const SIZE: usize = 0x4000;
+    const BUFFERS: usize = 8;
+    let (said, is_said) = mpsc::channel();
+    // Twice what a pipe holds, in buffers that the guest does not wait for.
+    let (session, ends) = session(move |guest| {
+        guest.start();
+        for _ in 0..BUFFERS {
+            guest.offer(9, Some(&[b'x'; SIZE]));
+        }
+        guest.say(&GuestMessage::Exited { status: 0 });
+        said.send(()).unwrap();
+    });
+    let reader = thread::spawn(move || {
+        is_said.recv().unwrap();
+        rest(ends.stdout).len()
+    });
+    assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
+    assert_eq!(reader.join().unwrap(), SIZE * BUFFERS);
+}

@@ -1,0 +1,201 @@
+//! The binary with a host module that is preloaded (`module.c`): how a container ends that cannot be
+//! made, or whose guest never gets as far as init. Each is one message, and what the launcher needs.
+
+mod common;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use cki_abi::version::ABI_VERSION;
+use cki_session::{FailureKind, GuestMessage, decode};
+use common::{erofs, file, kernel};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The module, built once.
+fn module() -> &'static Path {
+    static MODULE: OnceLock<PathBuf> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("module.so");
+        let output = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
+            .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+            .arg(&library)
+            .arg("-I")
+            .arg(here.join("../abi/include"))
+            .arg("-idirafter")
+            .arg(here.join("../kmod/include/uapi"))
+            .arg(here.join("tests/module.c"))
+            .output()
+            .expect("a C compiler, which rustc needs too");
+        assert!(output.status.success(), "{output:?}");
+        library
+    })
+}
+
+/// A launcher that was started, with its messages in a file.
+struct Launcher {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    directory: tempfile::TempDir,
+}
+
+impl Launcher {
+    fn start(settings: &[(&str, &str)], options: &[&str], kernel: &[u8]) -> Launcher {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path();
+        let (kernel, image) = (file(at, "kernel", kernel), file(at, "image", &erofs()));
+        let script = format!("exec \"$@\" 3>{}", at.join("status").display());
+        let mut child = Command::new("sh")
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_cki")])
+            .args(["--device", &image, "run", "--json-status-fd", "3"])
+            .args(["--memory", "128M", "--kernel", &kernel, "--root", &image])
+            .args(options)
+            .args(["--", "true"])
+            .env("LD_PRELOAD", module())
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        Launcher {
+            child,
+            stderr,
+            directory,
+        }
+    }
+
+    /// Waits until the guest runs.
+    fn wait_running(&mut self) {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).expect("text");
+        assert_eq!(line, "running\n");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is there");
+    }
+
+    /// How it ended, what it said on standard error since, and its messages.
+    fn end(mut self) -> (std::process::ExitStatus, String, Vec<GuestMessage>) {
+        let mut text = String::new();
+        self.stderr.read_to_string(&mut text).expect("text");
+        let status = self.child.wait().expect("it ends");
+        let said = std::fs::read_to_string(self.directory.path().join("status")).expect("written");
+        let lines = said.lines().map(|line| decode(line.as_bytes()));
+        let messages = lines.collect::<Result<_, _>>().expect("messages");
+        (status, text, messages)
+    }
+}
+
+/// Expects one message, of a failure, with these parts; and nothing on standard error.
+fn fails(launcher: Launcher, parts: &[&str]) {
+    let (status, text, messages) = launcher.end();
+    assert_eq!(text.replace("running\n", ""), "");
+    assert_eq!(status.code(), Some(125));
+    let [GuestMessage::Failed { message, kind }] = &messages[..] else {
+        panic!("{messages:?}");
+    };
+    assert_eq!(*kind, FailureKind::Internal);
+    for part in parts {
+        assert!(message.contains(part), "{part:?} in {message:?}");
+    }
+}
+
+#[test]
+fn a_container_that_cannot_be_made_is_one_message_with_the_reason() {
+    let cases: [(&str, &str, &[&str]); 7] = [
+        (
+            "CKI_FAKE_VERSION",
+            "9",
+            &["interface version 9", "from one build"],
+        ),
+        ("CKI_FAKE_ABI", "9", &["ABI version 9", "from one build"]),
+        ("CKI_FAKE_MISSING", "1", &["protection keys", "(PKS)"]),
+        ("CKI_FAKE_MISSING", "2", &["no CKI extension"]),
+        (
+            "CKI_FAKE_FREE",
+            "0x4000000",
+            &["128 MiB", "only 64 MiB", "cki.pool="],
+        ),
+        ("CKI_FAKE_PIECES", "1", &["more than 32 pieces"]),
+        ("CKI_FAKE_REFUSE", "1", &["text range 0", "E_GADGET"]),
+    ];
+    for (name, value, parts) in cases {
+        let launcher = Launcher::start(&[(name, value)], &[], &kernel(ABI_VERSION));
+        fails(launcher, parts);
+    }
+}
+
+#[test]
+fn a_guest_that_dies_or_hangs_before_init_is_one_message_with_what_it_printed() {
+    let before = "before its init was up";
+    let cases: [(&str, &[&str]); 3] = [
+        ("6", &["kernel panicked", before, "not syncing: test"]),
+        ("7", &["no handler", "#PF", before]),
+        ("0", &["within 0.2 s", "--start-timeout"]),
+    ];
+    for (exit, parts) in cases {
+        let options = ["--start-timeout", "0.2"];
+        let limit = if exit == "0" { &options[..] } else { &[] };
+        let launcher = Launcher::start(&[("CKI_FAKE_EXIT", exit)], limit, &kernel(ABI_VERSION));
+        fails(launcher, parts);
+    }
+}
+
+#[test]
+fn a_signal_before_the_program_runs_is_the_last_message() {
+    let mut launcher = Launcher::start(&[], &[], &kernel(ABI_VERSION));
+    launcher.wait_running();
+    launcher.signal(Signal::SIGTERM);
+    let (status, text, messages) = launcher.end();
+    assert_eq!((status.code(), &text[..]), (Some(143), ""));
+    let signaled = GuestMessage::Signaled {
+        signal: 15,
+        oom: false,
+    };
+    assert_eq!(messages, [signaled]);
+}
+
+#[test]
+fn a_killed_launcher_says_nothing() {
+    let mut launcher = Launcher::start(&[], &[], &kernel(ABI_VERSION));
+    launcher.wait_running();
+    launcher.signal(Signal::SIGKILL);
+    let (status, text, messages) = launcher.end();
+    assert_eq!(status.signal(), Some(9));
+    assert!(
+        text.is_empty() && messages.is_empty(),
+        "{text} {messages:?}"
+    );
+}
+
+#[test]
+fn a_running_launcher_needs_at_most_8_mib_beyond_the_guests_memory() {
+    let mut large = kernel(ABI_VERSION);
+    common::grow(&mut large, 40 << 20);
+    let mut launcher = Launcher::start(&[], &[], &large);
+    launcher.wait_running();
+    let path = format!("/proc/{}/status", launcher.child.id());
+    let text = std::fs::read_to_string(path).expect("it runs");
+    let mut sizes: HashMap<&str, u64> = HashMap::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        if let [name, size, "kB"] = words[..] {
+            sizes.insert(name, size.parse().expect("a number"));
+        }
+    }
+    // The fake's guest memory is what is shared; the module's would not be counted at all.
+    let (anonymous, all) = (sizes["RssAnon:"], sizes["VmRSS:"] - sizes["RssShmem:"]);
+    println!("{anonymous} KiB of its own, {all} KiB with code");
+    assert!(anonymous <= 2 << 10, "{anonymous} KiB");
+    assert!(all <= 8 << 10, "{all} KiB");
+    launcher.signal(Signal::SIGKILL);
+    launcher.end();
+}

@@ -1,0 +1,70 @@
+//! `overlays.default` against a stand-in for nixpkgs (`tests/nixpkgs-stub`): no network, nothing built.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
+
+use cki_build::exec::Command;
+use cki_build::nix::Nix;
+use cki_tests::checkout;
+
+/// Evaluates `attribute` of the stub in the checkout at `dir`.
+fn evaluate(dir: &Path, attribute: &str) -> Output {
+    Command::new("nix-instantiate")
+        .args(["--eval", "--strict", "--json", "--attr", attribute])
+        .arg(dir.join("tests/nixpkgs-stub"))
+        .env("NIX_CONFIG", Nix::current().config())
+        .output()
+        .expect("nix-instantiate is started")
+}
+
+/// What nix/packages.nix lists.
+fn packages(dir: &Path) -> Vec<String> {
+    let output = evaluate(dir, "listed");
+    let listed: BTreeMap<String, String> =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", error(&output)));
+    listed.into_keys().collect()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The error of `cki-ksm` after a change to its package file.
+fn error_after(from: &str, to: &str) -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    let copy = checkout().copy_to(dir.path()).expect("copied").dir;
+    let file = copy.join("ksm/package.nix");
+    let text = std::fs::read_to_string(&file).expect("read");
+    assert!(text.contains(from), "{from:?} is in the package file");
+    std::fs::write(&file, text.replacen(from, to, 1)).expect("written");
+    let output = evaluate(&copy, "ckiPackages.cki-ksm.drvPath");
+    assert!(!output.status.success(), "it evaluates");
+    error(&output)
+}
+
+#[test]
+fn every_package_evaluates_with_nixpkgs_names() {
+    let dir = checkout().dir;
+    let packages = packages(&dir);
+    assert!(packages.iter().any(|name| name == "cki-kernel"));
+    let errors: Vec<String> = packages
+        .iter()
+        .map(|name| (name, evaluate(&dir, &format!("ckiPackages.{name}.drvPath"))))
+        .filter(|(_, output)| !output.status.success())
+        .map(|(name, output)| format!("{name}: {}", error(&output)))
+        .collect();
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
+#[test]
+fn an_argument_that_nixpkgs_does_not_have_is_named() {
+    let message = error_after("{ lib\n", "{ lib\n, no-such-tool\n");
+    assert!(message.contains("asks for no-such-tool"), "{message}");
+}
+
+#[test]
+fn a_function_that_lib_does_not_have_is_an_error() {
+    let message = error_after("lib.licenses.gpl2Only", "lib.noSuchFunction");
+    assert!(message.contains("noSuchFunction"), "{message}");
+}
