@@ -9,6 +9,8 @@ use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
 
+use crate::attack::step;
+
 core::arch::global_asm!(
     include_str!("guests.s"),
     GATE_CALL = const GATE_CALL,
@@ -31,6 +33,18 @@ core::arch::global_asm!(
     IRET = const offset_of!(VcpuInfo, iret),
     EVENT = const offset_of!(VcpuInfo, event),
     DEBUG = const offset_of!(VcpuInfo, debug),
+    STEP_CALL = const step::CALL,
+    STEP_LOAD = const step::LOAD,
+    STEP_STORE = const step::STORE,
+    STEP_INVALIDATE = const step::INVALIDATE,
+    STEP_GO = const step::GO,
+    STEP_IRET = const step::IRET,
+    STEP_FLAGS = const step::FLAGS,
+    STEP_OUT = const step::OUT,
+    STEP_CLI = const step::CLI,
+    STEP_WRMSR = const step::WRMSR,
+    STEP_CR3 = const step::CR3,
+    STEP_UD2 = const step::UD2,
 );
 
 macro_rules! guests {
@@ -91,4 +105,5 @@ guests! {
     int_32 guest_int_32 guest_int_32_end,
     wbinvd guest_wbinvd guest_wbinvd_end,
     sysexit guest_sysexit guest_sysexit_end,
+    attack guest_attack guest_attack_end,
 }

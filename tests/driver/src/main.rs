@@ -5,6 +5,9 @@
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
 
+mod alarm;
+mod attack;
+mod attacks;
 mod cases;
 mod device;
 mod guest;

@@ -1,0 +1,525 @@
+//! The attacks, at least one on each invariant (docs/threat-model.md), in the order of tests/mutants.
+//!
+//! Where memory is the aim, the script reads and overwrites a page of the host's. Where it is a right,
+//! the guest gets to PKRS = 0, reads the monitor's memory and takes PKRS back by WRMSR, which only the
+//! monitor may execute.
+
+use cki_abi::calls::arguments::*;
+use cki_abi::calls::*;
+use cki_abi::errors::*;
+use cki_abi::isa::{MSR_IA32_PKRS, WRPKRS};
+use cki_abi::keys::PKRS_GUEST;
+use cki_abi::layout::{BOOT_INFO, IMAGE_BASE};
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
+
+use crate::attack::{
+    Attack, CMOS_INDEX, CMOS_MARK, Gain, MARK, Plan, Refusal, Setting, Step, step,
+};
+use crate::cases::{GATE_MISUSED, GENERAL_PROTECTION, NO_HANDLER, wrpkrs_of_the_gates};
+use crate::guest::{BASE, DATA, EXECUTE, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of};
+
+const INVALID_OPCODE: u64 = 6;
+
+/// P, W, A, D: a link in a kernel table.
+const LINK: u64 = 0x63;
+/// U.
+const USER: u64 = 4;
+/// PS.
+const SUPERPAGE: u64 = 0x80;
+/// Bytes that an L2 entry covers.
+const CHUNK: u64 = 0x20_0000;
+/// Where the driver plants code and tables: pages of Data, the last two sealed frames of text.
+const CODE: u64 = DATA + 0x3000;
+const FAKES: u64 = DATA + 0x4000;
+const TEXT_5: u64 = 0x5000;
+const TEXT_6: u64 = 0x6000;
+/// `struct cki_vcpu_info`, where the guests have it.
+const INFO: u64 = 0x11_0000;
+
+/// xor eax, eax; WRPKRS; ret: from here on everything is allowed.
+const TAKE_OVER: [u8; 7] = [0x31, 0xc0, WRPKRS[0], WRPKRS[1], WRPKRS[2], WRPKRS[3], 0xc3];
+
+impl Setting {
+    /// The n-th of the container's page-table frames; 0 to 3 are the boot tables, L4 to L1.
+    fn table(self, n: u64) -> u64 {
+        self.hpa + TABLES + (n << 12)
+    }
+
+    fn unmapped_entry(self) -> u64 {
+        entry_of(self.hpa, UNMAPPED)
+    }
+
+    fn victim_page(self) -> u64 {
+        self.victim | WRITE
+    }
+}
+
+fn call(number: u64, arguments: [u64; 4]) -> Step {
+    let [a, b, c, d] = arguments;
+    [step::CALL, number, a, b, c, d]
+}
+
+fn set(entry: u64, value: u64) -> Step {
+    call(KSM_ENTRY_SET, [entry, value, 0, 0])
+}
+
+fn declare(table: u64, kind: u64) -> Step {
+    call(KSM_TABLE_DECLARE, [table, kind, 0, 0])
+}
+
+fn store(address: u64, value: u64) -> Step {
+    [step::STORE, address, value, 0, 0, 0]
+}
+
+fn load(address: u64) -> Step {
+    [step::LOAD, address, 0, 0, 0, 0]
+}
+
+fn go(address: u64, eax: u64) -> Step {
+    [step::GO, address, eax, 0, 0, 0]
+}
+
+fn iret(rip: u64, cs: u64, rflags: u64, ss: u64) -> Step {
+    [step::IRET, rip, cs, rflags, ss, 0]
+}
+
+fn out(port: u64, byte: u8) -> Step {
+    [step::OUT, port, u64::from(byte), 0, 0, 0]
+}
+
+fn single(number: u64) -> Step {
+    [number, 0, 0, 0, 0, 0]
+}
+
+fn set_info(s: Setting) -> Step {
+    call(KSM_VCPU_INFO_SET, [s.hpa + INFO, 0, 0, 0])
+}
+
+/// Reads and overwrites the host's page, mapped at `address`.
+fn rob_the_host(address: u64) -> [Step; 3] {
+    [load(address), store(address, MARK), single(step::END)]
+}
+
+/// At PKRS = 0: reads the monitor's memory, and back to the guest's rights.
+fn rob_the_monitor() -> [Step; 3] {
+    let pkrs = [step::WRMSR, MSR_IA32_PKRS, PKRS_GUEST, 0, 0, 0];
+    [load(BOOT_INFO), pkrs, single(step::END)]
+}
+
+fn script(steps: &[&[Step]]) -> Plan {
+    planted(vec![], steps)
+}
+
+fn planted(plants: Vec<(u64, Vec<u8>)>, steps: &[&[Step]]) -> Plan {
+    Plan {
+        plants,
+        script: steps.concat(),
+    }
+}
+
+fn words(offset: u64, words: &[u64]) -> (u64, Vec<u8>) {
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+    (offset, bytes.collect())
+}
+
+/// All of them.
+pub fn all() -> Vec<Attack> {
+    let attack = |name, refusal, gain, plan| Attack {
+        name,
+        plan,
+        refusal,
+        gain,
+    };
+    use Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
+    use Refusal::{Error, Fault, HostGoesOn};
+    vec![
+        attack("host_frame", Error(E_RANGE), HostMemory, host_frame),
+        attack(
+            "writable_page_table",
+            Error(E_CLASS),
+            HostMemory,
+            writable_page_table,
+        ),
+        attack(
+            "superpage_of_several_classes",
+            Error(E_CLASS),
+            HostMemory,
+            superpage,
+        ),
+        attack(
+            "poke_into_a_page_table",
+            Error(E_CLASS),
+            HostMemory,
+            poke_into_a_table,
+        ),
+        attack(
+            "executable_data",
+            Error(E_EXECUTE),
+            MonitorMemory,
+            executable_data,
+        ),
+        attack(
+            "user_leaf_without_user_bit",
+            Error(E_EXECUTE),
+            MonitorMemory,
+            user_leaf,
+        ),
+        attack("link_at_a_wrong_level", Error(E_TYPE), HostMemory, link),
+        attack(
+            "release_of_a_linked_table",
+            Error(E_BUSY),
+            HostMemory,
+            release,
+        ),
+        attack("slot_256", Error(E_ROOT), MonitorMemory, slot_256),
+        attack("root_in_data", Error(E_ROOT), MonitorMemory, root_in_data),
+        attack(
+            "wrpkrs_in_text",
+            Error(E_GADGET),
+            MonitorMemory,
+            wrpkrs_in_text,
+        ),
+        attack(
+            "wrpkrs_across_frames",
+            Error(E_GADGET),
+            MonitorMemory,
+            wrpkrs_across_frames,
+        ),
+        attack("wrpkrs_poked", Error(E_GADGET), MonitorMemory, wrpkrs_poked),
+        attack(
+            "jump_into_a_gate",
+            Fault(GATE_MISUSED),
+            MonitorMemory,
+            jump_into_a_gate,
+        ),
+        attack(
+            "iret_with_interrupts_off",
+            Fault(NO_HANDLER),
+            InterruptsOff,
+            iret_with_interrupts_off,
+        ),
+        attack(
+            "iret_with_io_privilege",
+            Fault(NO_HANDLER),
+            Device,
+            iret_with_io_privilege,
+        ),
+        attack(
+            "iret_with_rights_of_its_own",
+            Fault(NO_HANDLER),
+            MonitorMemory,
+            iret_with_rights,
+        ),
+        attack(
+            "endless_loop_with_interrupts_off",
+            HostGoesOn,
+            Cpu,
+            endless_loop,
+        ),
+        attack(
+            "privileged_instructions",
+            Fault(GENERAL_PROTECTION),
+            Device,
+            privileged_instructions,
+        ),
+    ]
+}
+
+fn host_frame(s: Setting) -> Plan {
+    script(&[
+        &[set(s.unmapped_entry(), s.victim_page())],
+        &rob_the_host(BASE + UNMAPPED),
+    ])
+}
+
+/// The L1 that maps everything, by a name that can be written: any page is a store away.
+fn writable_page_table(s: Setting) -> Plan {
+    let entry = entry_of(s.hpa, CODE) - s.table(3);
+    script(&[
+        &[
+            set(s.unmapped_entry(), s.table(3) | WRITE),
+            store(BASE + UNMAPPED + entry, s.victim_page()),
+            [step::INVALIDATE, BASE + CODE, 0, 0, 0, 0],
+        ],
+        &rob_the_host(BASE + CODE),
+    ])
+}
+
+/// The same by way of a superpage over all of the first chunk.
+fn superpage(s: Setting) -> Plan {
+    let entry = s.unmapped_entry() - s.hpa;
+    script(&[
+        &[
+            set(s.table(2) + 8, s.hpa | WRITE | SUPERPAGE),
+            store(BASE + CHUNK + entry, s.victim_page()),
+        ],
+        &rob_the_host(BASE + UNMAPPED),
+    ])
+}
+
+/// The same by the monitor's hand.
+fn poke_into_a_table(s: Setting) -> Plan {
+    planted(
+        vec![words(CODE, &[s.victim_page()])],
+        &[
+            &[call(
+                KSM_TEXT_POKE,
+                [s.unmapped_entry(), s.hpa + CODE, 8, 0],
+            )],
+            &rob_the_host(BASE + UNMAPPED),
+        ],
+    )
+}
+
+fn executable_data(s: Setting) -> Plan {
+    planted(
+        vec![(CODE, TAKE_OVER.to_vec())],
+        &[
+            &[
+                set(s.unmapped_entry(), s.hpa + CODE | EXECUTE),
+                go(BASE + UNMAPPED, 0),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+/// Data at address 0x1000, below user tables, as a supervisor page.
+fn user_leaf(s: Setting) -> Plan {
+    let [l3, l2, l1] = [4, 5, 6].map(|n| s.table(n));
+    planted(
+        vec![(CODE, TAKE_OVER.to_vec())],
+        &[
+            &[
+                declare(l1, TABLE_L1 | TABLE_USER),
+                declare(l2, TABLE_L2 | TABLE_USER),
+                declare(l3, TABLE_L3 | TABLE_USER),
+                set(l2, l1 | LINK | USER),
+                set(l3, l2 | LINK | USER),
+                set(s.table(0), l3 | LINK | USER),
+                set(l1 + 8, s.hpa + CODE | EXECUTE),
+                go(0x1000, 0),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+/// The boot L1 in the place of an L3: its leaves are links to L2 tables now, which are Data.
+fn link(s: Setting) -> Plan {
+    let address = 0xffff << 48 | 300 << 39 | FAKES >> 12 << 30;
+    planted(
+        vec![
+            words(FAKES, &[s.hpa + FAKES + 0x1000 | LINK]),
+            words(FAKES + 0x1000, &[s.victim_page()]),
+        ],
+        &[
+            &[set(s.table(0) + 300 * 8, s.table(3) | LINK)],
+            &rob_the_host(address),
+        ],
+    )
+}
+
+/// An L1 that is released while it is linked, and becomes an L2: what it links as an L2 to another L1,
+/// the CPU takes for a page to write.
+fn release(s: Setting) -> Plan {
+    let [first, second] = [4, 5].map(|n| s.table(n));
+    script(&[
+        &[
+            declare(first, TABLE_L1),
+            declare(second, TABLE_L1),
+            set(s.table(2) + 8, first | LINK),
+            set(s.table(2) + 16, second | LINK),
+            call(KSM_TABLE_RELEASE, [first, 0, 0, 0]),
+            call(KSM_FLUSH, [FLUSH_EVERYWHERE, 0, 0, 0]),
+            declare(first, TABLE_L2),
+            set(first, second | LINK),
+            store(BASE + CHUNK, s.victim_page()),
+        ],
+        &rob_the_host(BASE + 2 * CHUNK),
+    ])
+}
+
+/// A page of the guest's text for wherever the monitor's text is: when the monitor has loaded CR3, its
+/// next instruction is one of these, at PKRS = 0. They come to where the call would have returned to.
+fn instead_of_the_monitor() -> (u64, Vec<u8>) {
+    // xor eax, eax; mov rsp, where CALL left the return address; ret
+    let mut code = vec![0x31, 0xc0, 0x48, 0xbc];
+    code.extend((BASE + 0x18_0000 - 8).to_le_bytes());
+    code.push(0xc3);
+    let mut page = vec![0x90; 4096 - code.len()];
+    page.extend(code);
+    (TEXT_6, page)
+}
+
+/// Tables at `l4` (an L4, L3, L2, L1 in a row) for which slot 256 is text of the guest's: all four kept when
+/// declared, so Data or Pt alike.
+fn false_tables(s: Setting, offset: u64, slot_256: bool) -> Vec<(u64, Vec<u8>)> {
+    let table = |n: u64| s.hpa + offset + (n << 12);
+    let mut l4 = [0; 512];
+    l4[511] = s.table(1) | LINK;
+    if slot_256 {
+        l4[256] = table(1) | LINK;
+    }
+    let at = |n: u64| offset + (n << 12);
+    vec![
+        instead_of_the_monitor(),
+        words(at(0), &l4),
+        words(at(1), &[table(2) | LINK]),
+        words(at(2) + (IMAGE_BASE >> 21 & 511) * 8, &[table(3) | LINK]),
+        words(at(3), &[s.hpa + TEXT_6 | EXECUTE; 512]),
+    ]
+}
+
+/// At PKRS = 0, in an address space without monitor: back into one with.
+fn back_to_the_boot_tables(s: Setting) -> Step {
+    [step::CR3, s.table(0), 0, 0, 0, 0]
+}
+
+fn slot_256(s: Setting) -> Plan {
+    let kept = |n: u64, kind: u64| declare(s.table(n), kind | TABLE_KEEP);
+    planted(
+        false_tables(s, TABLES + 0x4000, false),
+        &[
+            &[
+                kept(7, TABLE_L1),
+                kept(6, TABLE_L2),
+                kept(5, TABLE_L3),
+                kept(4, TABLE_L4),
+                set(s.table(4) + 256 * 8, s.table(5) | LINK),
+                call(KSM_ROOT_LOAD, [s.table(4), 0, 0, 0]),
+                back_to_the_boot_tables(s),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+fn root_in_data(s: Setting) -> Plan {
+    planted(
+        false_tables(s, FAKES, true),
+        &[
+            &[
+                call(KSM_ROOT_LOAD, [s.hpa + FAKES, 0, 0, 0]),
+                back_to_the_boot_tables(s),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+fn seal_and_map(s: Setting) -> [Step; 2] {
+    [
+        call(KSM_EXEC_SEAL, [s.hpa + UNSEALED, 1, 0, 0]),
+        set(entry_of(s.hpa, UNSEALED), s.hpa + UNSEALED | EXECUTE),
+    ]
+}
+
+fn wrpkrs_in_text(s: Setting) -> Plan {
+    planted(
+        vec![(UNSEALED, TAKE_OVER.to_vec())],
+        &[
+            &seal_and_map(s),
+            &[
+                [step::INVALIDATE, BASE + UNSEALED, 0, 0, 0, 0],
+                go(BASE + UNSEALED, 0),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+/// Half of it ends a frame that is sealed from the start, half begins the next.
+fn wrpkrs_across_frames(s: Setting) -> Plan {
+    let (first, second) = TAKE_OVER.split_at(4);
+    let start = UNSEALED - first.len() as u64;
+    planted(
+        vec![(start, first.to_vec()), (UNSEALED, second.to_vec())],
+        &[
+            &seal_and_map(s),
+            &[
+                [step::INVALIDATE, BASE + UNSEALED, 0, 0, 0, 0],
+                go(BASE + start, 0),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+fn wrpkrs_poked(s: Setting) -> Plan {
+    let length = TAKE_OVER.len() as u64;
+    planted(
+        vec![(CODE, TAKE_OVER.to_vec())],
+        &[
+            &[
+                call(KSM_TEXT_POKE, [s.hpa + TEXT_6, s.hpa + CODE, length, 0]),
+                go(BASE + TEXT_6, 0),
+            ],
+            &rob_the_monitor(),
+        ],
+    )
+}
+
+/// To the WRPKRS that ends GATE_CALL, with the monitor's rights instead of the guest's in eax.
+fn jump_into_a_gate(_: Setting) -> Plan {
+    let found = wrpkrs_of_the_gates().expect("the monitor's image");
+    script(&[&[go(found[1], 0)], &rob_the_monitor()])
+}
+
+fn iret_with_interrupts_off(s: Setting) -> Plan {
+    script(&[&[
+        set_info(s),
+        iret(0, SEL_KERNEL_CS, 0x2, SEL_KERNEL_DS),
+        single(step::FLAGS),
+        single(step::END),
+    ]])
+}
+
+/// To a user program that has IOPL = 3. It programs the CMOS and ends the container by an exception.
+fn iret_with_io_privilege(s: Setting) -> Plan {
+    let out = |port: u8, byte: u8| [0xb0, byte, 0xe6, port];
+    let mut code = [out(0x70, CMOS_INDEX), out(0x71, CMOS_MARK)].concat();
+    code.extend([0x0f, 0x0b]);
+    planted(
+        vec![(TEXT_5, code)],
+        &[&[
+            set_info(s),
+            set(s.table(0) + 511 * 8, s.table(1) | LINK | USER),
+            set(s.table(1) + 510 * 8, s.table(2) | LINK | USER),
+            set(s.table(2), s.table(3) | LINK | USER),
+            set(entry_of(s.hpa, TEXT_5), s.hpa + TEXT_5 | EXECUTE | USER),
+            iret(BASE + TEXT_5, SEL_USER_CS, 0x3202, SEL_USER_DS),
+        ]],
+    )
+}
+
+/// PKRS = 8000_0000H closes nothing but key 15 to writes.
+fn iret_with_rights(s: Setting) -> Plan {
+    script(&[&[
+        set_info(s),
+        iret(0, SEL_KERNEL_CS | 1 << 63, 0x202, SEL_KERNEL_DS),
+        load(BOOT_INFO),
+        single(step::END),
+    ]])
+}
+
+/// In the handler of an exception, which an interrupt gate would have entered with IF = 0.
+fn endless_loop(_: Setting) -> Plan {
+    planted(
+        vec![(TEXT_5, vec![0xeb, 0xfe])],
+        &[&[
+            call(KSM_HANDLER_SET, [INVALID_OPCODE, BASE + TEXT_5, 0, 0]),
+            single(step::UD2),
+        ]],
+    )
+}
+
+/// Without the extension there is no WRPKRS and so no call either: UD2 ends the container.
+fn privileged_instructions(_: Setting) -> Plan {
+    script(&[&[
+        single(step::CLI),
+        out(0x70, CMOS_INDEX),
+        out(0x71, CMOS_MARK),
+        single(step::UD2),
+    ]])
+}
