@@ -13,39 +13,8 @@ use cki_abi::version::MONITOR_BOOT_MAGIC;
 use crate::alarm::Alarm;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
+use crate::script::{CMOS_INDEX, CMOS_MARK, MARK, Plan, Setting};
 
-/// Numbers of the steps that the guest `attack` knows, with their operands.
-pub mod step {
-    /// The end: shut down with 0.
-    pub const END: u64 = 0;
-    /// A call of the monitor's: number, four arguments.
-    pub const CALL: u64 = 1;
-    /// Remembers the word at an address.
-    pub const LOAD: u64 = 2;
-    /// Stores a word: address, value.
-    pub const STORE: u64 = 3;
-    /// INVLPG: address.
-    pub const INVALIDATE: u64 = 4;
-    /// CALL: address, eax.
-    pub const GO: u64 = 5;
-    /// GATE_IRET: RIP (0: the next step), CS, RFLAGS, SS; RSP stays.
-    pub const IRET: u64 = 6;
-    /// Remembers RFLAGS.
-    pub const FLAGS: u64 = 7;
-    /// OUT: port, byte.
-    pub const OUT: u64 = 8;
-    /// CLI.
-    pub const CLI: u64 = 9;
-    /// WRMSR: number, value.
-    pub const WRMSR: u64 = 10;
-    /// MOV to CR3: value.
-    pub const CR3: u64 = 11;
-    /// UD2.
-    pub const UD2: u64 = 12;
-}
-
-/// Words of a step.
-pub type Step = [u64; 6];
 /// Where the script is in the container's memory.
 const SCRIPT: u64 = DATA + 0x2000;
 /// The last value that the guest remembered.
@@ -53,32 +22,8 @@ const SEEN: usize = DATA as usize + 16;
 
 /// What host memory holds before the attack.
 const SECRET: u64 = 0x7365_6372_6574_2e2e;
-/// What a successful attack leaves there.
-pub const MARK: u64 = 0x6d61_726b_6564_2e2e;
-/// Byte of the CMOS that nobody uses, and what an attack on a device leaves there.
-pub const CMOS_INDEX: u8 = 0x60;
-/// See [`CMOS_INDEX`].
-pub const CMOS_MARK: u8 = 0xa5;
 /// RFLAGS.IF.
 const INTERRUPT_FLAG: u64 = 1 << 9;
-
-/// What an attack works with.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// The container's memory.
-    pub hpa: u64,
-    /// A page of this process's, that is of the host's.
-    pub victim: u64,
-}
-
-/// What is done to the container: bytes at offsets of its memory, before it starts, and the script.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// Offset and bytes.
-    pub plants: Vec<(u64, Vec<u8>)>,
-    /// Steps.
-    pub script: Vec<Step>,
-}
 
 /// How the monitor stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

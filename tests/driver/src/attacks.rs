@@ -7,25 +7,18 @@
 use cki_abi::calls::arguments::*;
 use cki_abi::calls::*;
 use cki_abi::errors::*;
-use cki_abi::isa::{MSR_IA32_PKRS, WRPKRS};
-use cki_abi::keys::PKRS_GUEST;
+use cki_abi::isa::WRPKRS;
 use cki_abi::layout::{BOOT_INFO, IMAGE_BASE};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
 
-use crate::attack::{
-    Attack, CMOS_INDEX, CMOS_MARK, Gain, MARK, Plan, Refusal, Setting, Step, step,
-};
+use crate::attack::Attack;
+use crate::attack::Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
+use crate::attack::Refusal::{Error, Fault, HostGoesOn};
 use crate::cases::{GATE_MISUSED, GENERAL_PROTECTION, NO_HANDLER, wrpkrs_of_the_gates};
 use crate::guest::{BASE, DATA, EXECUTE, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of};
+use crate::script::*;
 
 const INVALID_OPCODE: u64 = 6;
-
-/// P, W, A, D: a link in a kernel table.
-const LINK: u64 = 0x63;
-/// U.
-const USER: u64 = 4;
-/// PS.
-const SUPERPAGE: u64 = 0x80;
 /// Bytes that an L2 entry covers.
 const CHUNK: u64 = 0x20_0000;
 /// Where the driver plants code and tables: pages of Data, the last two sealed frames of text.
@@ -33,196 +26,44 @@ const CODE: u64 = DATA + 0x3000;
 const FAKES: u64 = DATA + 0x4000;
 const TEXT_5: u64 = 0x5000;
 const TEXT_6: u64 = 0x6000;
-/// `struct cki_vcpu_info`, where the guests have it.
-const INFO: u64 = 0x11_0000;
 
 /// xor eax, eax; WRPKRS; ret: from here on everything is allowed.
 const TAKE_OVER: [u8; 7] = [0x31, 0xc0, WRPKRS[0], WRPKRS[1], WRPKRS[2], WRPKRS[3], 0xc3];
 
-impl Setting {
-    /// The n-th of the container's page-table frames; 0 to 3 are the boot tables, L4 to L1.
-    fn table(self, n: u64) -> u64 {
-        self.hpa + TABLES + (n << 12)
-    }
-
-    fn unmapped_entry(self) -> u64 {
-        entry_of(self.hpa, UNMAPPED)
-    }
-
-    fn victim_page(self) -> u64 {
-        self.victim | WRITE
-    }
-}
-
-fn call(number: u64, arguments: [u64; 4]) -> Step {
-    let [a, b, c, d] = arguments;
-    [step::CALL, number, a, b, c, d]
-}
-
-fn set(entry: u64, value: u64) -> Step {
-    call(KSM_ENTRY_SET, [entry, value, 0, 0])
-}
-
-fn declare(table: u64, kind: u64) -> Step {
-    call(KSM_TABLE_DECLARE, [table, kind, 0, 0])
-}
-
-fn store(address: u64, value: u64) -> Step {
-    [step::STORE, address, value, 0, 0, 0]
-}
-
-fn load(address: u64) -> Step {
-    [step::LOAD, address, 0, 0, 0, 0]
-}
-
-fn go(address: u64, eax: u64) -> Step {
-    [step::GO, address, eax, 0, 0, 0]
-}
-
-fn iret(rip: u64, cs: u64, rflags: u64, ss: u64) -> Step {
-    [step::IRET, rip, cs, rflags, ss, 0]
-}
-
-fn out(port: u64, byte: u8) -> Step {
-    [step::OUT, port, u64::from(byte), 0, 0, 0]
-}
-
-fn single(number: u64) -> Step {
-    [number, 0, 0, 0, 0, 0]
-}
-
-fn set_info(s: Setting) -> Step {
-    call(KSM_VCPU_INFO_SET, [s.hpa + INFO, 0, 0, 0])
-}
-
-/// Reads and overwrites the host's page, mapped at `address`.
-fn rob_the_host(address: u64) -> [Step; 3] {
-    [load(address), store(address, MARK), single(step::END)]
-}
-
-/// At PKRS = 0: reads the monitor's memory, and back to the guest's rights.
-fn rob_the_monitor() -> [Step; 3] {
-    let pkrs = [step::WRMSR, MSR_IA32_PKRS, PKRS_GUEST, 0, 0, 0];
-    [load(BOOT_INFO), pkrs, single(step::END)]
-}
-
-fn script(steps: &[&[Step]]) -> Plan {
-    planted(vec![], steps)
-}
-
-fn planted(plants: Vec<(u64, Vec<u8>)>, steps: &[&[Step]]) -> Plan {
-    Plan {
-        plants,
-        script: steps.concat(),
-    }
-}
-
-fn words(offset: u64, words: &[u64]) -> (u64, Vec<u8>) {
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-    (offset, bytes.collect())
-}
-
-/// All of them.
-pub fn all() -> Vec<Attack> {
-    let attack = |name, refusal, gain, plan| Attack {
-        name,
-        plan,
-        refusal,
-        gain,
+macro_rules! attacks {
+    ($($name:ident: $refusal:expr, else $gain:expr;)+) => {
+        /// All of them.
+        pub fn all() -> Vec<Attack> {
+            vec![$(Attack {
+                name: stringify!($name),
+                plan: $name,
+                refusal: $refusal,
+                gain: $gain,
+            }),+]
+        }
     };
-    use Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
-    use Refusal::{Error, Fault, HostGoesOn};
-    vec![
-        attack("host_frame", Error(E_RANGE), HostMemory, host_frame),
-        attack(
-            "writable_page_table",
-            Error(E_CLASS),
-            HostMemory,
-            writable_page_table,
-        ),
-        attack(
-            "superpage_of_several_classes",
-            Error(E_CLASS),
-            HostMemory,
-            superpage,
-        ),
-        attack(
-            "poke_into_a_page_table",
-            Error(E_CLASS),
-            HostMemory,
-            poke_into_a_table,
-        ),
-        attack(
-            "executable_data",
-            Error(E_EXECUTE),
-            MonitorMemory,
-            executable_data,
-        ),
-        attack(
-            "user_leaf_without_user_bit",
-            Error(E_EXECUTE),
-            MonitorMemory,
-            user_leaf,
-        ),
-        attack("link_at_a_wrong_level", Error(E_TYPE), HostMemory, link),
-        attack(
-            "release_of_a_linked_table",
-            Error(E_BUSY),
-            HostMemory,
-            release,
-        ),
-        attack("slot_256", Error(E_ROOT), MonitorMemory, slot_256),
-        attack("root_in_data", Error(E_ROOT), MonitorMemory, root_in_data),
-        attack(
-            "wrpkrs_in_text",
-            Error(E_GADGET),
-            MonitorMemory,
-            wrpkrs_in_text,
-        ),
-        attack(
-            "wrpkrs_across_frames",
-            Error(E_GADGET),
-            MonitorMemory,
-            wrpkrs_across_frames,
-        ),
-        attack("wrpkrs_poked", Error(E_GADGET), MonitorMemory, wrpkrs_poked),
-        attack(
-            "jump_into_a_gate",
-            Fault(GATE_MISUSED),
-            MonitorMemory,
-            jump_into_a_gate,
-        ),
-        attack(
-            "iret_with_interrupts_off",
-            Fault(NO_HANDLER),
-            InterruptsOff,
-            iret_with_interrupts_off,
-        ),
-        attack(
-            "iret_with_io_privilege",
-            Fault(NO_HANDLER),
-            Device,
-            iret_with_io_privilege,
-        ),
-        attack(
-            "iret_with_rights_of_its_own",
-            Fault(NO_HANDLER),
-            MonitorMemory,
-            iret_with_rights,
-        ),
-        attack(
-            "endless_loop_with_interrupts_off",
-            HostGoesOn,
-            Cpu,
-            endless_loop,
-        ),
-        attack(
-            "privileged_instructions",
-            Fault(GENERAL_PROTECTION),
-            Device,
-            privileged_instructions,
-        ),
-    ]
+}
+
+attacks! {
+    host_frame: Error(E_RANGE), else HostMemory;
+    writable_page_table: Error(E_CLASS), else HostMemory;
+    superpage_of_several_classes: Error(E_CLASS), else HostMemory;
+    poke_into_a_page_table: Error(E_CLASS), else HostMemory;
+    executable_data: Error(E_EXECUTE), else MonitorMemory;
+    user_leaf_without_user_bit: Error(E_EXECUTE), else MonitorMemory;
+    link_at_a_wrong_level: Error(E_TYPE), else HostMemory;
+    release_of_a_linked_table: Error(E_BUSY), else HostMemory;
+    slot_256: Error(E_ROOT), else MonitorMemory;
+    root_in_data: Error(E_ROOT), else MonitorMemory;
+    wrpkrs_in_text: Error(E_GADGET), else MonitorMemory;
+    wrpkrs_across_frames: Error(E_GADGET), else MonitorMemory;
+    wrpkrs_poked: Error(E_GADGET), else MonitorMemory;
+    jump_into_a_gate: Fault(GATE_MISUSED), else MonitorMemory;
+    iret_with_interrupts_off: Fault(NO_HANDLER), else InterruptsOff;
+    iret_with_io_privilege: Fault(NO_HANDLER), else Device;
+    iret_with_rights_of_its_own: Fault(NO_HANDLER), else MonitorMemory;
+    endless_loop_with_interrupts_off: HostGoesOn, else Cpu;
+    privileged_instructions: Fault(GENERAL_PROTECTION), else Device;
 }
 
 fn host_frame(s: Setting) -> Plan {
@@ -239,14 +80,14 @@ fn writable_page_table(s: Setting) -> Plan {
         &[
             set(s.unmapped_entry(), s.table(3) | WRITE),
             store(BASE + UNMAPPED + entry, s.victim_page()),
-            [step::INVALIDATE, BASE + CODE, 0, 0, 0, 0],
+            invalidate(BASE + CODE),
         ],
         &rob_the_host(BASE + CODE),
     ])
 }
 
 /// The same by way of a superpage over all of the first chunk.
-fn superpage(s: Setting) -> Plan {
+fn superpage_of_several_classes(s: Setting) -> Plan {
     let entry = s.unmapped_entry() - s.hpa;
     script(&[
         &[
@@ -258,7 +99,7 @@ fn superpage(s: Setting) -> Plan {
 }
 
 /// The same by the monitor's hand.
-fn poke_into_a_table(s: Setting) -> Plan {
+fn poke_into_a_page_table(s: Setting) -> Plan {
     planted(
         vec![words(CODE, &[s.victim_page()])],
         &[
@@ -285,7 +126,7 @@ fn executable_data(s: Setting) -> Plan {
 }
 
 /// Data at address 0x1000, below user tables, as a supervisor page.
-fn user_leaf(s: Setting) -> Plan {
+fn user_leaf_without_user_bit(s: Setting) -> Plan {
     let [l3, l2, l1] = [4, 5, 6].map(|n| s.table(n));
     planted(
         vec![(CODE, TAKE_OVER.to_vec())],
@@ -306,7 +147,7 @@ fn user_leaf(s: Setting) -> Plan {
 }
 
 /// The boot L1 in the place of an L3: its leaves are links to L2 tables now, which are Data.
-fn link(s: Setting) -> Plan {
+fn link_at_a_wrong_level(s: Setting) -> Plan {
     let address = 0xffff << 48 | 300 << 39 | FAKES >> 12 << 30;
     planted(
         vec![
@@ -322,7 +163,7 @@ fn link(s: Setting) -> Plan {
 
 /// An L1 that is released while it is linked, and becomes an L2: what it links as an L2 to another L1,
 /// the CPU takes for a page to write.
-fn release(s: Setting) -> Plan {
+fn release_of_a_linked_table(s: Setting) -> Plan {
     let [first, second] = [4, 5].map(|n| s.table(n));
     script(&[
         &[
@@ -420,10 +261,7 @@ fn wrpkrs_in_text(s: Setting) -> Plan {
         vec![(UNSEALED, TAKE_OVER.to_vec())],
         &[
             &seal_and_map(s),
-            &[
-                [step::INVALIDATE, BASE + UNSEALED, 0, 0, 0, 0],
-                go(BASE + UNSEALED, 0),
-            ],
+            &[invalidate(BASE + UNSEALED), go(BASE + UNSEALED, 0)],
             &rob_the_monitor(),
         ],
     )
@@ -437,10 +275,7 @@ fn wrpkrs_across_frames(s: Setting) -> Plan {
         vec![(start, first.to_vec()), (UNSEALED, second.to_vec())],
         &[
             &seal_and_map(s),
-            &[
-                [step::INVALIDATE, BASE + UNSEALED, 0, 0, 0, 0],
-                go(BASE + start, 0),
-            ],
+            &[invalidate(BASE + UNSEALED), go(BASE + start, 0)],
             &rob_the_monitor(),
         ],
     )
@@ -494,7 +329,7 @@ fn iret_with_io_privilege(s: Setting) -> Plan {
 }
 
 /// PKRS = 8000_0000H closes nothing but key 15 to writes.
-fn iret_with_rights(s: Setting) -> Plan {
+fn iret_with_rights_of_its_own(s: Setting) -> Plan {
     script(&[&[
         set_info(s),
         iret(0, SEL_KERNEL_CS | 1 << 63, 0x202, SEL_KERNEL_DS),
@@ -504,7 +339,7 @@ fn iret_with_rights(s: Setting) -> Plan {
 }
 
 /// In the handler of an exception, which an interrupt gate would have entered with IF = 0.
-fn endless_loop(_: Setting) -> Plan {
+fn endless_loop_with_interrupts_off(_: Setting) -> Plan {
     planted(
         vec![(TEXT_5, vec![0xeb, 0xfe])],
         &[&[

@@ -1,4 +1,4 @@
-//! The guests of `guests.s`, by name.
+//! The guests of `guests.s` and `attack.s`, by name.
 
 use cki_abi::calls::*;
 use cki_abi::handlers::*;
@@ -9,10 +9,11 @@ use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
 
-use crate::attack::step;
+use crate::script::step;
 
 core::arch::global_asm!(
     include_str!("guests.s"),
+    include_str!("attack.s"),
     GATE_CALL = const GATE_CALL,
     GATE_IRET = const GATE_IRET,
     HC_SHUTDOWN = const HC_SHUTDOWN,
@@ -57,7 +58,7 @@ macro_rules! guests {
         pub fn text(name: &str) -> Option<&'static [u8]> {
             match name {
                 $( stringify!($name) => {
-                    // SAFETY: both are labels of guests.s in this order, in read-only data.
+                    // SAFETY: both are labels of these files in this order, in read-only data.
                     let text = unsafe {
                         let start = &raw const $start;
                         core::slice::from_raw_parts(start, (&raw const $end).offset_from(start) as usize)

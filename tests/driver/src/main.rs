@@ -14,6 +14,7 @@ mod guest;
 mod guests;
 mod machine;
 mod refusals;
+mod script;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
