@@ -10,7 +10,8 @@ guest attack
 	prelude
 	mov	rbp, SCRIPT
 	jmp	2f
-1:	mov	rbx, DATA		# a step may come back with any registers
+1:	mov	rsp, STACK		# a step may come back with any registers
+	mov	rbx, DATA
 	mov	rbp, [rbx + 24]
 	add	rbp, 48
 2:	mov	[rbx + 24], rbp
@@ -71,6 +72,14 @@ guest attack
 	mov	[r14 + {IRET} + 32], rax
 	movabs	rcx, {GATE_IRET}
 	jmp	rcx
+8:	on	{STEP_TRAP}
+	set_handler {HANDLER_DEBUG_KERNEL}, 1b
+	mov	rcx, [rbp + 8]
+	pushfq
+	or	qword ptr [rsp], 0x100
+	popfq
+	mov	rsp, rcx		# and behind it #DB
+	ud2
 8:	on	{STEP_FLAGS}
 	pushfq
 	pop	rax

@@ -4,12 +4,16 @@
 //! the guest gets to PKRS = 0, reads the monitor's memory and takes PKRS back by WRMSR, which only the
 //! monitor may execute.
 
+use core::mem::offset_of;
+
 use cki_abi::calls::arguments::*;
 use cki_abi::calls::*;
 use cki_abi::errors::*;
+use cki_abi::handlers::HANDLER_SYSCALL;
 use cki_abi::isa::WRPKRS;
 use cki_abi::layout::{BOOT_INFO, IMAGE_BASE};
-use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
+use cki_abi::vcpu::{EventFrame, VcpuInfo};
 
 use crate::attack::Attack;
 use crate::attack::Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
@@ -49,6 +53,7 @@ attacks! {
     writable_page_table: Error(E_CLASS), else HostMemory;
     superpage_of_several_classes: Error(E_CLASS), else HostMemory;
     poke_into_a_page_table: Error(E_CLASS), else HostMemory;
+    vcpu_info_in_a_page_table: Error(E_CLASS), else HostMemory;
     executable_data: Error(E_EXECUTE), else MonitorMemory;
     user_leaf_without_user_bit: Error(E_EXECUTE), else MonitorMemory;
     link_at_a_wrong_level: Error(E_TYPE), else HostMemory;
@@ -63,6 +68,7 @@ attacks! {
     iret_with_io_privilege: Fault(NO_HANDLER), else Device;
     iret_with_rights_of_its_own: Fault(NO_HANDLER), else MonitorMemory;
     endless_loop_with_interrupts_off: HostGoesOn, else Cpu;
+    system_call_with_interrupts_off: HostGoesOn, else Cpu;
     privileged_instructions: Fault(GENERAL_PROTECTION), else Device;
 }
 
@@ -110,6 +116,20 @@ fn poke_into_a_page_table(s: Setting) -> Plan {
             &rob_the_host(BASE + UNMAPPED),
         ],
     )
+}
+
+/// The same by way of what the monitor stores for the guest: RSP of a #DB is a page-table entry.
+fn vcpu_info_in_a_page_table(s: Setting) -> Plan {
+    let stored = offset_of!(VcpuInfo, debug) + offset_of!(EventFrame, rsp);
+    script(&[
+        &[
+            declare(s.table(4), TABLE_L1),
+            set(s.table(2) + 8, s.table(4) | LINK),
+            call(KSM_VCPU_INFO_SET, [s.table(4), 0, 0, 0]),
+            [step::TRAP, s.victim_page(), 0, 0, 0, 0],
+        ],
+        &rob_the_host(BASE + CHUNK + (stored as u64 / 8 << 12)),
+    ])
 }
 
 fn executable_data(s: Setting) -> Plan {
@@ -315,17 +335,7 @@ fn iret_with_io_privilege(s: Setting) -> Plan {
     let out = |port: u8, byte: u8| [0xb0, byte, 0xe6, port];
     let mut code = [out(0x70, CMOS_INDEX), out(0x71, CMOS_MARK)].concat();
     code.extend([0x0f, 0x0b]);
-    planted(
-        vec![(TEXT_5, code)],
-        &[&[
-            set_info(s),
-            set(s.table(0) + 511 * 8, s.table(1) | LINK | USER),
-            set(s.table(1) + 510 * 8, s.table(2) | LINK | USER),
-            set(s.table(2), s.table(3) | LINK | USER),
-            set(entry_of(s.hpa, TEXT_5), s.hpa + TEXT_5 | EXECUTE | USER),
-            iret(BASE + TEXT_5, SEL_USER_CS, 0x3202, SEL_USER_DS),
-        ]],
-    )
+    planted(vec![(TEXT_5, code)], &[&enter_user(s, TEXT_5, 0x3202)])
 }
 
 /// PKRS = 8000_0000H closes nothing but key 15 to writes.
@@ -338,14 +348,31 @@ fn iret_with_rights_of_its_own(s: Setting) -> Plan {
     ]])
 }
 
+/// jmp to itself.
+const LOOP: [u8; 2] = [0xeb, 0xfe];
+
 /// In the handler of an exception, which an interrupt gate would have entered with IF = 0.
 fn endless_loop_with_interrupts_off(_: Setting) -> Plan {
     planted(
-        vec![(TEXT_5, vec![0xeb, 0xfe])],
+        vec![(TEXT_5, LOOP.to_vec())],
         &[&[
             call(KSM_HANDLER_SET, [INVALID_OPCODE, BASE + TEXT_5, 0, 0]),
             single(step::UD2),
         ]],
+    )
+}
+
+/// The same in the handler of SYSCALL.
+fn system_call_with_interrupts_off(s: Setting) -> Plan {
+    planted(
+        vec![(TEXT_5, vec![0x0f, 0x05]), (TEXT_6, LOOP.to_vec())],
+        &[
+            &[call(
+                KSM_HANDLER_SET,
+                [HANDLER_SYSCALL, BASE + TEXT_6, 0, 0],
+            )],
+            &enter_user(s, TEXT_5, 0x202),
+        ],
     )
 }
 

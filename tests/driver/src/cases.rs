@@ -211,7 +211,7 @@ pub fn all() -> Vec<(String, Case)> {
             &format!("attack_refused_{}", attack.name),
             Box::new(move || {
                 // The lines that tell the test how it went, whichever monitor this is.
-                println!("attack {} begins", attack.name);
+                println!("attack {} begins: {:?}", attack.name, attack.gain);
                 let outcome = attack.run()?;
                 println!("attack {} {outcome}", attack.name);
                 ensure!(matches!(outcome, Outcome::Refused(_)), "{outcome}");

@@ -46,6 +46,7 @@ core::arch::global_asm!(
     STEP_WRMSR = const step::WRMSR,
     STEP_CR3 = const step::CR3,
     STEP_UD2 = const step::UD2,
+    STEP_TRAP = const step::TRAP,
 );
 
 macro_rules! guests {

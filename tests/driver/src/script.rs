@@ -4,8 +4,9 @@ use cki_abi::calls::*;
 use cki_abi::isa::MSR_IA32_PKRS;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::BOOT_INFO;
+use cki_abi::selectors::{SEL_USER_CS, SEL_USER_DS};
 
-use crate::guest::{TABLES, UNMAPPED, WRITE, entry_of};
+use crate::guest::{BASE, EXECUTE, TABLES, UNMAPPED, WRITE, entry_of};
 
 /// Numbers of the steps that the guest `attack` knows, with their operands.
 pub mod step {
@@ -35,6 +36,9 @@ pub mod step {
     pub const CR3: u64 = 11;
     /// UD2.
     pub const UD2: u64 = 12;
+    /// A single-step trap that leads to the next step: RSP, as the monitor stores it in the guest's
+    /// `struct cki_vcpu_info`.
+    pub const TRAP: u64 = 13;
 }
 
 /// Words of a step.
@@ -148,6 +152,19 @@ pub fn rob_the_host(address: u64) -> [Step; 3] {
 pub fn rob_the_monitor() -> [Step; 3] {
     let pkrs = [step::WRMSR, MSR_IA32_PKRS, PKRS_GUEST, 0, 0, 0];
     [load(BOOT_INFO), pkrs, single(step::END)]
+}
+
+/// Opens the page of text at `offset` to user mode, and goes there.
+pub fn enter_user(s: Setting, offset: u64, rflags: u64) -> [Step; 6] {
+    let user = LINK | USER;
+    [
+        set_info(s),
+        set(s.table(0) + 511 * 8, s.table(1) | user),
+        set(s.table(1) + 510 * 8, s.table(2) | user),
+        set(s.table(2), s.table(3) | user),
+        set(entry_of(s.hpa, offset), s.hpa + offset | EXECUTE | USER),
+        iret(BASE + offset, SEL_USER_CS, rflags, SEL_USER_DS),
+    ]
 }
 
 /// A plan without plants.
