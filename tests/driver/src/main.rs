@@ -5,12 +5,16 @@
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
 
+mod alarm;
+mod attack;
+mod attacks;
 mod cases;
 mod device;
 mod guest;
 mod guests;
 mod machine;
 mod refusals;
+mod script;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
