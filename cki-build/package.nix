@@ -1,7 +1,7 @@
 # The tool itself, with its manual pages and completions.
 { lib, rustPlatform, rustSource }:
 
-let workspace = rustSource [ "cki-build" "abi/session" ]; in
+let workspace = rustSource [ "cki-build" "abi/session" "bench/micro" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-build";
   version = "0.1.0";

@@ -54,6 +54,8 @@ int cki_slot_alloc(struct cki_slot *slot, u64 va, u64 size, unsigned int rights,
 /* Maps a chunk of container memory. */
 int cki_slot_map_chunk(struct cki_slot *slot, u64 va, u64 hpa, unsigned int rights);
 u64 cki_slot_entry(const struct cki_slot *slot);
+/* How many pages all slots together have. */
+u32 cki_slot_pages(void);
 int cki_image_map(struct cki_slot *slot);
 
 /* ---- Containers ---- */

@@ -45,6 +45,7 @@ static void get_info(struct cki_info *info)
 	info->pool_free = cki_pool_free();
 	info->tsc_khz = cki_world_tsc_khz();
 	info->containers = cki_container_count();
+	info->monitor_pages = cki_slot_pages();
 }
 
 static long system_ioctl(struct file *file, unsigned int command, unsigned long argument)

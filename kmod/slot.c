@@ -16,12 +16,21 @@
 #define ENTRY_LINK	(_PAGE_PRESENT | _PAGE_RW | _PAGE_ACCESSED)
 #define ENTRY_LEAF	(_PAGE_PRESENT | _PAGE_ACCESSED | _PAGE_DIRTY)
 
+/* Of all slots. */
+static atomic_t slot_pages = ATOMIC_INIT(0);
+
+u32 cki_slot_pages(void)
+{
+	return atomic_read(&slot_pages);
+}
+
 static void *new_page(struct cki_slot *slot)
 {
 	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 
 	if (!page)
 		return NULL;
+	atomic_inc(&slot_pages);
 	list_add(&page->lru, &slot->pages);
 	return page_address(page);
 }
@@ -82,6 +91,7 @@ void cki_slot_free(struct cki_slot *slot)
 		/* Copies of the guest's data may have passed through. */
 		clear_page(page_address(page));
 		__free_page(page);
+		atomic_dec(&slot_pages);
 	}
 }
 

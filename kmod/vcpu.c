@@ -183,6 +183,8 @@ static long vcpu_ioctl(struct file *file, unsigned int command, unsigned long ar
 		result = -ENOEXEC;
 	else
 		result = run(vcpu);
+	vcpu->run->monitor_calls = vcpu->sw->calls;
+	vcpu->run->monitor_returns = vcpu->sw->returns;
 	mutex_unlock(&vcpu->mutex);
 	return result;
 }

@@ -14,6 +14,7 @@
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };
   cki-ksm-mutants = callPackage ../tests/mutants/package.nix { };
   cki-launcher = callPackage ../launcher/package.nix { };
+  cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };
   cki-runtime = callPackage ../images/runtime/package.nix { };
   cki-host = callPackage ../images/host/package.nix { };

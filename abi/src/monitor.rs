@@ -125,7 +125,11 @@ structure! {
         refusal: Refusal,
         /// The module's own: what it saves of the host across a run. Not looked at by the monitor.
         host: [u64; 64],
+        /// Calls of GATE_CALL, without hypercalls.
+        calls: u64,
+        /// Returns by GATE_IRET.
+        returns: u64,
         /// 0.
-        padding: [u8; 3392],
+        padding: [u8; 3376],
     }
 }

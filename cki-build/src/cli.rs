@@ -67,7 +67,7 @@ pub enum Command {
     Doctor,
     /// Run all tests
     Check(Check),
-    /// Measure the build or the start of a machine
+    /// Measure the build, the start of a machine, or what containers cost
     Bench(Bench),
     /// Write a completion script for a shell to standard output
     Completions {
@@ -222,6 +222,8 @@ pub enum BenchKind {
         #[arg(value_name = "ATTR", default_values = ["cki-init", "cki-kernel", "cki-qemu", "cki-host", "cki-build"])]
         attrs: Vec<String>,
     },
+    /// How many instructions containers cost, side by side with the same work without one
+    Micro,
     /// How long a warm `run` takes until the program's first byte, by phase
     Boot {
         /// Number of runs

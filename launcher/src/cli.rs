@@ -100,6 +100,10 @@ pub struct RunArgs {
     /// Connect the guest kernel's console to standard input and output instead of running a program
     #[arg(long, conflicts_with_all = ["argv", "env"])]
     pub console: bool,
+    /// Print what the container took on standard error when it has ended, as one JSON object; for
+    /// measurements
+    #[arg(long, hide = true)]
+    pub print_counts: bool,
     /// Do not restrict the launcher's own system calls; for debugging the launcher
     #[arg(long, hide = true)]
     pub no_seccomp: bool,

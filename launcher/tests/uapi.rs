@@ -35,7 +35,8 @@ fn rows() -> Vec<Row> {
         "pool_size" = pool_size,
         "pool_free" = pool_free,
         "tsc_khz" = tsc_khz,
-        "containers" = containers
+        "containers" = containers,
+        "monitor_pages" = monitor_pages
     );
     structure!(
         rows,
@@ -105,7 +106,9 @@ fn rows() -> Vec<Row> {
         "exits_hypercall" = exits_hypercall,
         "exits_interrupt" = exits_interrupt,
         "exits_other" = exits_other,
-        "idle_ns" = idle_ns
+        "idle_ns" = idle_ns,
+        "monitor_calls" = monitor_calls,
+        "monitor_returns" = monitor_returns
     );
     // What `Exit::of` reads by index.
     for (part, word) in [

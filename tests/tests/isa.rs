@@ -2,7 +2,7 @@
 //!
 //! Every image has to pass on `cki-qemu`. On `qemu-stock` it has to start and then not pass, which
 //! shows that it tests the extension and not something that any processor does. One more image
-//! measures what a pair of PKRS writes costs on both.
+//! measures what a pair of PKRS writes costs on both, and one what `-icount` counts.
 //!
 //! The machines and images come from the environment, which `cki-build check` sets: `CKI_QEMU` and
 //! `CKI_QEMU_STOCK` (outputs of those names) and `CKI_ISA_TESTS`.
@@ -36,6 +36,7 @@ const READY: &str = "READY\n";
 const COST_RATIO: u64 = 20;
 
 /// The three directories that the trials work with.
+#[derive(Clone)]
 struct Setup {
     qemu: PathBuf,
     stock: PathBuf,
@@ -135,12 +136,13 @@ fn arguments(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Vec<OsStri
     arguments
 }
 
-/// Runs `image` to its end, or to [`TIMEOUT`].
-fn run(qemu: &Path, cpu: &str, image: &Path) -> Result<Outcome, Failed> {
+/// Runs `image` to its end, or to [`TIMEOUT`], with some more arguments.
+fn run(qemu: &Path, cpu: &str, image: &Path, more: &[&str]) -> Result<Outcome, Failed> {
     let directory = tempfile::tempdir()?;
     let monitor = directory.path().join("monitor");
     let mut child = Command::new(qemu.join("bin/qemu-system-x86_64"))
         .args(arguments(qemu, cpu, image, &monitor))
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -213,7 +215,7 @@ fn inject_machine_check(monitor: &Path) -> Result<(), Failed> {
 
 /// The image passes with the extension.
 fn passes(qemu: &Path, image: &Path) -> Result<(), Failed> {
-    let outcome = run(qemu, "max,cki=on", image)?;
+    let outcome = run(qemu, "max,cki=on", image, &[])?;
     match outcome.status {
         Some(PASSED) => Ok(()),
         _ => Err(outcome.describe().into()),
@@ -222,7 +224,7 @@ fn passes(qemu: &Path, image: &Path) -> Result<(), Failed> {
 
 /// The image starts on a stock processor, and does not pass.
 fn fails(stock: &Path, image: &Path) -> Result<(), Failed> {
-    let outcome = run(stock, "max", image)?;
+    let outcome = run(stock, "max", image, &[])?;
     if !outcome.output.contains(BANNER) {
         return Err(format!("the image did not start: {}", outcome.describe()).into());
     }
@@ -244,8 +246,8 @@ fn ticks(outcome: &Outcome, label: &str) -> Result<u64, Failed> {
 
 /// A pair of WRPKRS costs at most a twentieth of a pair of WRMSR on stock QEMU.
 fn wrpkrs_is_cheap(setup: &Setup, image: &Path) -> Result<(), Failed> {
-    let stock = run(&setup.stock, "max", image)?;
-    let with = run(&setup.qemu, "max,cki=on", image)?;
+    let stock = run(&setup.stock, "max", image, &[])?;
+    let with = run(&setup.qemu, "max,cki=on", image, &[])?;
     let slow = ticks(&stock, "ticks of 1000 wrmsr pairs")?;
     let fast = ticks(&with, "ticks of 1000 wrpkrs pairs")?.max(1);
     println!(
@@ -258,7 +260,49 @@ fn wrpkrs_is_cheap(setup: &Setup, image: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// One trial for each image and machine, and one for the cost.
+/// Repeated string instructions, and how many instructions each counts beside what the image calls
+/// "nothing". Those with ports count each of the 16 iterations and the look at RCX = 0 behind them.
+const REPEATED: [(&str, u64); 8] = [
+    ("stosb", 1),
+    ("movsq", 1),
+    ("lodsb", 1),
+    ("cmpsb", 1),
+    // With the instruction that clears AL.
+    ("scasb", 2),
+    // 200,000 iterations: interrupts are looked for every 65,536.
+    ("long", 4),
+    ("none", 1),
+    // With the instruction that loads DX.
+    ("insb", 1 + 16 + 1),
+];
+
+/// With `-icount`, a repeated string instruction counts once, and not at all where it faults.
+fn repeated_strings_count_once(setup: &Setup, image: &Path) -> Result<(), Failed> {
+    let count = |qemu: &Path, cpu: &str| {
+        let outcome = run(qemu, cpu, image, &["-icount", "shift=0,sleep=off"])?;
+        let nothing = ticks(&outcome, "nothing")?;
+        Ok::<_, Failed>(move |label: &str| Ok::<_, Failed>(ticks(&outcome, label)? - nothing))
+    };
+    let ours = count(&setup.qemu, "max,cki=on")?;
+    for (label, expected) in REPEATED {
+        let counted = ours(label)?;
+        if counted != expected {
+            return Err(format!("{label} counts {counted}, not {expected}").into());
+        }
+    }
+    let (at_once, late) = (ours("faulting_at_once")?, ours("faulting_late")?);
+    if at_once != late {
+        return Err(format!("a fault at once counts {at_once}, a late one {late}").into());
+    }
+    // What the patch is for; when this fails, it may have become unnecessary.
+    let stock = count(&setup.stock, "max")?("stosb")?;
+    if stock < 4096 {
+        return Err(format!("stock QEMU counts {stock} for 4,096 iterations").into());
+    }
+    Ok(())
+}
+
+/// One trial for each image and machine, and one for each benchmark.
 fn trials() -> Result<Vec<Trial>, String> {
     let setup = Setup::from_environment()?;
     let mut trials = Vec::new();
@@ -274,9 +318,15 @@ fn trials() -> Result<Vec<Trial>, String> {
         }));
     }
     let image = setup.images.join("bench/pkrs-pair-cost.elf");
+    let copy = setup.clone();
     trials.push(Trial::test("cost::pkrs-pair-is-cheap", move || {
-        wrpkrs_is_cheap(&setup, &image)
+        wrpkrs_is_cheap(&copy, &image)
     }));
+    let image = setup.images.join("bench/rep-string-count.elf");
+    trials.push(Trial::test(
+        "count::repeated-strings-count-once",
+        move || repeated_strings_count_once(&setup, &image),
+    ));
     Ok(trials)
 }
 

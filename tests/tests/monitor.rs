@@ -123,10 +123,21 @@ struct Outcome {
     console: String,
 }
 
+/// Options of QEMU for a machine as fast as can be.
+const FAST: &[&str] = &["-accel", "tcg,thread=multi"];
+/// And for one that counts instructions.
+const COUNTING: &[&str] = &[
+    "-accel",
+    "tcg,thread=single",
+    "-icount",
+    "shift=0,sleep=off",
+];
+
 /// Boots the driver with the file `monitor`, if any.
 fn boot(
     parts: &Parts,
     cpu: &str,
+    speed: &[&str],
     monitor: Option<&Path>,
     arguments: &str,
 ) -> Result<Outcome, String> {
@@ -149,7 +160,8 @@ fn boot(
     );
     let mut child = Command::new(parts.qemu.join("bin/qemu-system-x86_64"))
         .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
-        .args(["-cpu", cpu, "-accel", "tcg,thread=multi", "-m", "256M"])
+        .args(["-cpu", cpu, "-m", "256M"])
+        .args(speed)
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -218,6 +230,47 @@ fn cases(console: &str) -> BTreeMap<String, Result<(), String>> {
         .collect()
 }
 
+/// `count NAME VALUE` by name.
+fn counts(console: &str) -> BTreeMap<&str, u64> {
+    console
+        .lines()
+        .filter_map(|line| line.trim_end().strip_prefix("count ")?.split_once(' '))
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect()
+}
+
+/// Instructions from gate to gate, on a machine that counts them. They are the same in every run.
+fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
+    let outcome = boot(
+        parts,
+        "max,cki=on",
+        COUNTING,
+        Some(&parts.monitor),
+        "cki.pool=32M bench",
+    )?;
+    let counts = counts(&outcome.console);
+    let mut wrong = Vec::new();
+    for (name, limit) in [
+        ("entry_set_user_page", 200),
+        ("entry_set_kernel_page", 200),
+        ("hypercall_event_send", 1200),
+    ] {
+        match counts.get(name) {
+            Some(&count) if count <= limit => println!("{name}: {count} instructions"),
+            count => wrong.push(format!("{name}: {count:?}, not {limit} at most")),
+        }
+    }
+    if outcome.status == Some(PASSED) && wrong.is_empty() {
+        return Ok(());
+    }
+    let console = &outcome.console;
+    Err(format!(
+        "status {:?}, {wrong:?}; the console:\n{console}",
+        outcome.status
+    )
+    .into())
+}
+
 /// Whether the attack reached its aim in this machine.
 fn succeeded(attack: &str, outcome: &Outcome) -> Result<(), String> {
     let lines = || {
@@ -266,7 +319,7 @@ fn mutants(parts: &Arc<Parts>, whole: &Outcome) -> Result<Vec<Trial>, String> {
             move || {
                 let arguments = format!("cki.pool=32M case={PREFIX}{attack}");
                 let mutant = parts.mutants.join(&attack);
-                let outcome = boot(&parts, "max,cki=on", Some(&mutant), &arguments)?;
+                let outcome = boot(&parts, "max,cki=on", FAST, Some(&mutant), &arguments)?;
                 Ok(succeeded(&attack, &outcome)?)
             },
         ));
@@ -296,7 +349,13 @@ fn mutants(parts: &Arc<Parts>, whole: &Outcome) -> Result<Vec<Trial>, String> {
 
 fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
     let parts = Arc::new(parts);
-    let outcome = boot(&parts, "max,cki=on", Some(&parts.monitor), "cki.pool=32M")?;
+    let outcome = boot(
+        &parts,
+        "max,cki=on",
+        FAST,
+        Some(&parts.monitor),
+        "cki.pool=32M",
+    )?;
     let mut trials = mutants(&parts, &outcome)?;
     let found = cases(&outcome.console);
     let count = found.len();
@@ -347,6 +406,7 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
         let outcome = boot(
             &parts,
             cpu,
+            FAST,
             monitor.then_some(parts.monitor.as_path()),
             &format!("{arguments} case=the_device_reports"),
         )?;
@@ -363,6 +423,9 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             Err(format!("the module did not say \"{message}\":\n{}", outcome.console).into())
         }));
     }
+    trials.push(Trial::test("calls_are_short", move || {
+        calls_are_short(&parts)
+    }));
     Ok(trials)
 }
 

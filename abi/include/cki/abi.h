@@ -657,7 +657,9 @@
 #define CKI_OFFSETOF_VCPU_SWITCH_ATTENTION 120
 #define CKI_OFFSETOF_VCPU_SWITCH_REFUSAL 128
 #define CKI_OFFSETOF_VCPU_SWITCH_HOST 192
-#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 704
+#define CKI_OFFSETOF_VCPU_SWITCH_CALLS 704
+#define CKI_OFFSETOF_VCPU_SWITCH_RETURNS 712
+#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 720
 
 #ifndef __ASSEMBLER__
 
@@ -1020,8 +1022,12 @@ struct cki_vcpu_switch {
 	struct cki_refusal refusal;
 	/* The module's own: what it saves of the host across a run. Not looked at by the monitor. */
 	__u64 host[64];
+	/* Calls of GATE_CALL, without hypercalls. */
+	__u64 calls;
+	/* Returns by GATE_IRET. */
+	__u64 returns;
 	/* 0. */
-	__u8 padding[3392];
+	__u8 padding[3376];
 };
 _Static_assert(sizeof(struct cki_vcpu_switch) == 4096, "cki_vcpu_switch");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, operation) == 0, "cki_vcpu_switch.operation");
@@ -1034,7 +1040,9 @@ _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, vcpu_info_hpa) == 112,
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, attention) == 120, "cki_vcpu_switch.attention");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, refusal) == 128, "cki_vcpu_switch.refusal");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, host) == 192, "cki_vcpu_switch.host");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 704, "cki_vcpu_switch.padding");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, calls) == 704, "cki_vcpu_switch.calls");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, returns) == 712, "cki_vcpu_switch.returns");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 720, "cki_vcpu_switch.padding");
 
 #endif /* !__ASSEMBLER__ */
 

@@ -1,5 +1,8 @@
 //! `cki-build bench`
 
+mod limits;
+mod micro;
+
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +26,7 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
+        BenchKind::Micro => micro::micro(context),
     }
 }
 

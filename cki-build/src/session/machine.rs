@@ -171,9 +171,9 @@ impl Machine {
         }
     }
 
-    /// QEMU's command line. The channels must be at the descriptors of [`Channel::fd`].
+    /// QEMU's command line without devices: processors, memory, what it boots.
     #[must_use]
-    pub fn command(&self) -> Command {
+    pub fn board(&self) -> Command {
         let mut command = Command::new(&self.qemu)
             // A microvm has no legacy devices to probe, which is most of what a PC's kernel does before
             // init. The RTC gives it the time; the PIT and PIC are needed to calibrate the TSC.
@@ -199,16 +199,42 @@ impl Machine {
         if let Some(firmware) = &self.firmware {
             command = command.arg("-L").arg(firmware);
         }
-        command = command
+        command
             .arg("-kernel")
             .arg(&self.host.kernel)
             .arg("-initrd")
             .arg(&self.host.initrd)
             .args(["-append", &self.cmdline()])
-            .args(disk("app", &self.app, BLOCK_BUS, cki_session::APP_SERIAL));
-        if let Some(runtime) = &self.runtime {
-            command = command.args(disk("runtime", runtime, RUNTIME_BUS, "cki-runtime"));
-        }
+    }
+
+    /// Options for the runtime disk, if the machine has one.
+    #[must_use]
+    pub fn runtime_disk(&self) -> Vec<String> {
+        let runtime = self.runtime.as_deref();
+        runtime.map_or(Vec::new(), |file| {
+            disk("runtime", file, RUNTIME_BUS, "cki-runtime").into()
+        })
+    }
+
+    /// Options for the device by which the guest ends the machine.
+    #[must_use]
+    pub fn exit_device() -> [String; 2] {
+        [
+            "-device".to_owned(),
+            format!(
+                "isa-debug-exit,iobase={:#x},iosize=0x4",
+                cki_session::exit::PORT
+            ),
+        ]
+    }
+
+    /// QEMU's command line. The channels must be at the descriptors of [`Channel::fd`].
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = self
+            .board()
+            .args(disk("app", &self.app, BLOCK_BUS, cki_session::APP_SERIAL))
+            .args(self.runtime_disk());
         command = command.args([
             "-device".to_owned(),
             format!("virtio-serial-device,bus={SERIAL_BUS}"),
@@ -228,13 +254,7 @@ impl Machine {
             };
         }
         command
-            .args([
-                "-device".to_owned(),
-                format!(
-                    "isa-debug-exit,iobase={:#x},iosize=0x4",
-                    cki_session::exit::PORT
-                ),
-            ])
+            .args(Self::exit_device())
             .args(self.extra.iter().cloned())
     }
 

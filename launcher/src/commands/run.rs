@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use cki_launcher::device::system::System;
+use cki_launcher::device::uapi::Run as RunPage;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::run::console::GuestConsole;
@@ -193,6 +194,8 @@ fn session(device: &Path, args: &RunArgs, status: &mut Status) -> anyhow::Result
     let system = System::open(device)?;
     let isolation = system.info()?.isolation();
     let (container, vcpu) = system.create(memory, args.cpus)?;
+    let (size, page) = (memory, vcpu.page());
+    let monitor_pages = system.info()?.monitor_pages;
     let memory = load(&container, &boot)?;
     drop(boot);
 
@@ -228,5 +231,22 @@ fn session(device: &Path, args: &RunArgs, status: &mut Status) -> anyhow::Result
     };
     let print = args.print_isolation || args.verbose;
     let mut teller = Teller::new(status, isolation, print);
-    Ok(session.run(plan(args), confine, &mut teller)?)
+    let outcome = session.run(plan(args), confine, &mut teller)?;
+    if args.print_counts {
+        eprintln!("{}", counts(&page.snapshot(), size, monitor_pages));
+    }
+    Ok(outcome)
+}
+
+/// What a container took. The monitor's pages are those of all containers; whoever measures runs one.
+fn counts(page: &RunPage, memory: u64, monitor_pages: u32) -> serde_json::Value {
+    serde_json::json!({
+        "memory_bytes": memory,
+        "monitor_bytes": u64::from(monitor_pages) << 12,
+        "monitor_calls": page.monitor_calls,
+        "monitor_returns": page.monitor_returns,
+        "hypercalls": page.exits_hypercall,
+        "interrupts": page.exits_interrupt,
+        "idle_ns": page.idle_ns,
+    })
 }

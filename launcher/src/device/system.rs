@@ -288,7 +288,10 @@ impl SystemContainer {
                 )
                 .map_err(|error| DeviceError::Map(error.to_string()))
             })?;
-        Ok(SystemVcpu { file, page })
+        Ok(SystemVcpu {
+            file,
+            page: RunPage(Arc::new(page)),
+        })
     }
 }
 
@@ -348,17 +351,27 @@ impl Container for SystemContainer {
 #[derive(Debug)]
 pub struct SystemVcpu {
     file: File,
-    page: MmapRegion,
+    page: RunPage,
+}
+
+/// A vCPU's run page, which outlives the vCPU.
+#[derive(Clone, Debug)]
+pub struct RunPage(Arc<MmapRegion>);
+
+impl RunPage {
+    /// What it holds now. Of use when the vCPU's thread is not in `CKI_RUN`, where the module writes it.
+    #[must_use]
+    pub fn snapshot(&self) -> Run {
+        // The page is as large as RUN_SIZE, which a Run fits.
+        self.0.as_volatile_slice().read_obj(0).unwrap_or_default()
+    }
 }
 
 impl SystemVcpu {
-    fn snapshot(&self) -> Run {
-        // The page is as large as RUN_SIZE, which a Run fits; the module writes it only while this
-        // thread is in CKI_RUN.
-        self.page
-            .as_volatile_slice()
-            .read_obj(0)
-            .unwrap_or_default()
+    /// The run page.
+    #[must_use]
+    pub fn page(&self) -> RunPage {
+        self.page.clone()
     }
 }
 
@@ -368,14 +381,14 @@ impl Vcpu for SystemVcpu {
         // both reached through volatile accesses only.
         let result = unsafe { ioctl_with_val(&self.file, CKI_RUN(), 0) };
         match check("CKI_RUN", result) {
-            Ok(_) => Ok(Exit::of(&self.snapshot())),
+            Ok(_) => Ok(Exit::of(&self.page.snapshot())),
             Err(DeviceError::Interrupted) => Ok(Exit::Interrupted),
             Err(error) => Err(error),
         }
     }
 
     fn complete(&mut self, status: i64, value: u64) {
-        let page = self.page.as_volatile_slice();
+        let page = self.page.0.as_volatile_slice();
         // Both offsets are inside the page.
         let _ = page.write_obj(status, std::mem::offset_of!(Run, status));
         let _ = page.write_obj(value, std::mem::offset_of!(Run, value));
@@ -395,7 +408,7 @@ mod tests {
         pool_free: 256 << 20,
         tsc_khz: 0,
         containers: 0,
-        reserved: 0,
+        monitor_pages: 0,
     };
 
     #[test]

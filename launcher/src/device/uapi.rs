@@ -75,8 +75,8 @@ pub struct Info {
     pub tsc_khz: u64,
     /// Containers now.
     pub containers: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Pages of 4 KiB that their monitors take.
+    pub monitor_pages: u32,
 }
 
 impl Info {
@@ -224,6 +224,10 @@ pub struct Run {
     pub exits_other: u64,
     /// Nanoseconds spent idle.
     pub idle_ns: u64,
+    /// Calls of the monitor's, `KSM_*`.
+    pub monitor_calls: u64,
+    /// Returns by the monitor's gate.
+    pub monitor_returns: u64,
 }
 
 impl Default for Run {
@@ -246,7 +250,7 @@ macro_rules! layout {
 }
 
 layout!(Info, 48, mode @ 0, missing @ 4, abi_version @ 8, vcpus_max @ 12, pool_size @ 16,
-    pool_free @ 24, tsc_khz @ 32, containers @ 40, reserved @ 44);
+    pool_free @ 24, tsc_khz @ 32, containers @ 40, monitor_pages @ 44);
 layout!(UapiSegment, 16, hpa @ 0, size @ 8);
 layout!(Create, 536, memory_size @ 0, vcpus @ 8, flags @ 12, abi_version @ 16,
     segment_count @ 20, segments @ 24);
@@ -257,6 +261,6 @@ layout!(Start, 80, start_info @ 0, classes @ 8, seals @ 16, tables @ 24, class_c
     seal_count @ 36, table_count @ 40, flags @ 44, root_hpa @ 48, entry @ 56, refusal_op @ 64,
     refusal_error @ 68, refusal_index @ 72, reserved @ 76);
 layout!(Event, 8, vcpu @ 0, event @ 4);
-layout!(Run, 608, immediate_exit @ 0, reserved @ 1, exit_reason @ 4, status @ 8, value @ 16,
+layout!(Run, 624, immediate_exit @ 0, reserved @ 1, exit_reason @ 4, status @ 8, value @ 16,
     reserved2 @ 24, payload @ 64, exits_hypercall @ 576, exits_interrupt @ 584, exits_other @ 592,
-    idle_ns @ 600);
+    idle_ns @ 600, monitor_calls @ 608, monitor_returns @ 616);

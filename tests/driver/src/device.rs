@@ -29,7 +29,7 @@ pub struct Info {
     pub pool_free: u64,
     pub tsc_khz: u64,
     pub containers: u32,
-    reserved: u32,
+    pub monitor_pages: u32,
 }
 
 /// `struct cki_create`.
@@ -121,6 +121,8 @@ pub struct Run {
     pub exits_interrupt: u64,
     pub exits_other: u64,
     pub idle_ns: u64,
+    pub monitor_calls: u64,
+    pub monitor_returns: u64,
 }
 
 fn ioctl(fd: &impl AsRawFd, request: u64, argument: u64) -> io::Result<i32> {

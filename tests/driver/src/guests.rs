@@ -1,4 +1,4 @@
-//! The guests of `guests.s` and `attack.s`, by name.
+//! The guests of the assembler files, by name.
 
 use cki_abi::calls::*;
 use cki_abi::handlers::*;
@@ -14,6 +14,7 @@ use crate::script::step;
 core::arch::global_asm!(
     include_str!("guests.s"),
     include_str!("attack.s"),
+    include_str!("counts.s"),
     GATE_CALL = const GATE_CALL,
     GATE_IRET = const GATE_IRET,
     HC_SHUTDOWN = const HC_SHUTDOWN,
@@ -59,7 +60,7 @@ macro_rules! guests {
         pub fn text(name: &str) -> Option<&'static [u8]> {
             match name {
                 $( stringify!($name) => {
-                    // SAFETY: both are labels of these files in this order, in read-only data.
+                    // SAFETY: both are labels of the assembler files in this order, in read-only data.
                     let text = unsafe {
                         let start = &raw const $start;
                         core::slice::from_raw_parts(start, (&raw const $end).offset_from(start) as usize)
@@ -108,4 +109,8 @@ guests! {
     wbinvd guest_wbinvd guest_wbinvd_end,
     sysexit guest_sysexit guest_sysexit_end,
     attack guest_attack guest_attack_end,
+    count_call guest_count_call guest_count_call_end,
+    count_return guest_count_return guest_count_return_end,
+    count_iret guest_count_iret guest_count_iret_end,
+    count_straight guest_count_straight guest_count_straight_end,
 }

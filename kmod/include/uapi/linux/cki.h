@@ -50,7 +50,8 @@
  * @pool_free:   bytes that no container has
  * @tsc_khz:     frequency of the time-stamp counter
  * @containers:  number of containers now
- * @reserved:    0
+ * @monitor_pages: pages of 4 KiB that their monitors take, with page tables
+ *               and frame words; outside of the pool
  */
 struct cki_info {
 	__u32 mode;
@@ -61,7 +62,7 @@ struct cki_info {
 	__u64 pool_free;
 	__u64 tsc_khz;
 	__u32 containers;
-	__u32 reserved;
+	__u32 monitor_pages;
 };
 
 /* A range of the container's memory; as in the start info of the guest. */
@@ -254,6 +255,9 @@ struct cki_run {
 	__u64 exits_interrupt;
 	__u64 exits_other;
 	__u64 idle_ns;
+	/* Calls of the monitor's gates: KSM_*, and returns by GATE_IRET; since the start. */
+	__u64 monitor_calls;
+	__u64 monitor_returns;
 };
 
 #define CKI_IOC	0xCB

@@ -1,0 +1,36 @@
+//! PID 1 of a container.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use cki_micro::mode;
+
+use crate::machine;
+use crate::work::Region;
+
+/// Pages of the region for [`mode::FAULTS`].
+pub const FAULTS_MAX: u32 = 16_384;
+
+/// Prints the counter's value at its first instruction, then what the program in a process of its own
+/// measures, as on the machine itself.
+pub fn work(first: u64) -> Result<()> {
+    machine::set_up()?;
+    println!("{first}");
+    let status = Command::new("/proc/self/exe")
+        .arg(mode::WORK)
+        .status()
+        .context("cannot start a process")?;
+    ensure!(status.success(), "{status}");
+    machine::power_off()
+}
+
+/// Touches `faults` pages whose tables are there already, and ends without giving anything back.
+pub fn faults(first: u64, faults: u32) -> Result<()> {
+    machine::set_up()?;
+    println!("{first}");
+    let region = Region::new(FAULTS_MAX)?;
+    region.touch(FAULTS_MAX);
+    region.forget();
+    region.touch(faults);
+    machine::power_off()
+}
