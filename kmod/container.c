@@ -110,17 +110,38 @@ void cki_container_put(struct cki_container *container)
  * Frames are mapped by number, without references: nothing of the host's can hold on to a page
  * of a container's (get_user_pages refuses), so what is given back is really free.
  */
+static vm_fault_t insert(struct vm_fault *vmf, unsigned long address)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct cki_container *container = vma->vm_file->private_data;
+	u64 page = vma->vm_pgoff + ((address - vma->vm_start) >> PAGE_SHIFT);
+	u64 hpa = hpa_at(container, page << PAGE_SHIFT);
+
+	if (!hpa || cki_class_of(container, hpa) != CKI_CLASS_DATA)
+		return VM_FAULT_SIGBUS;
+	return vmf_insert_pfn(vma, address, hpa >> PAGE_SHIFT);
+}
+
+/*
+ * A launcher that touches a page loads a file into it and its neighbours, or serves a queue that
+ * wanders: the whole chunk of the mapping comes at once.
+ */
 static vm_fault_t container_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct cki_container *container = vma->vm_file->private_data;
-	vm_fault_t result = VM_FAULT_SIGBUS;
-	u64 hpa;
+	unsigned long start = max(ALIGN_DOWN(vmf->address, CKI_CHUNK_SIZE), vma->vm_start);
+	unsigned long end = min(ALIGN_DOWN(vmf->address, CKI_CHUNK_SIZE) + CKI_CHUNK_SIZE,
+				vma->vm_end);
+	unsigned long address;
+	vm_fault_t result;
 
 	down_read(&container->classes_lock);
-	hpa = hpa_at(container, (u64)vmf->pgoff << PAGE_SHIFT);
-	if (hpa && cki_class_of(container, hpa) == CKI_CLASS_DATA)
-		result = vmf_insert_pfn(vma, vmf->address, hpa >> PAGE_SHIFT);
+	result = insert(vmf, vmf->address & PAGE_MASK);
+	/* Neighbours that are not to be had are nobody's error. */
+	if (result == VM_FAULT_NOPAGE)
+		for (address = start; address < end; address += PAGE_SIZE)
+			insert(vmf, address);
 	up_read(&container->classes_lock);
 	return result;
 }

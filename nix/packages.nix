@@ -12,6 +12,7 @@
   cki-ksm = callPackage ../ksm/package.nix { };
   cki-kmod = callPackage ../kmod/package.nix { };
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };
+  cki-ksm-mutants = callPackage ../tests/mutants/package.nix { };
   cki-launcher = callPackage ../launcher/package.nix { };
   cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };

@@ -1,18 +1,19 @@
 //! Monitor and host module, without a guest kernel: bare-metal guests of a few instructions, started
 //! through /dev/cki by `tests/driver`, which is PID 1 of an emulated machine.
 //!
-//! One machine runs all of the driver's cases; each is a trial here. Two more machines show that the
-//! module refuses where something is missing, and says what.
+//! One machine runs all of the driver's cases; each is a trial here. A machine for each monitor that lacks
+//! a check (`tests/mutants`) shows that the attack which the check stops succeeds there. A few more show that
+//! the module refuses where something is missing, and says what.
 //!
 //! The parts come from the environment, which `cki-build check` sets: `CKI_QEMU`, `CKI_KERNEL`,
-//! `CKI_KSM`, `CKI_KMOD` and `CKI_MONITOR_DRIVER` (outputs of those names).
+//! `CKI_KSM`, `CKI_KSM_MUTANTS`, `CKI_KMOD` and `CKI_MONITOR_DRIVER` (outputs of those names).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -22,11 +23,18 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const PASSED: i32 = 33;
 /// As many cases have to have run, or the driver did not do its work.
 const CASES_AT_LEAST: usize = 90;
+/// As many attacks there have to be: one on each invariant at the least.
+const ATTACKS_AT_LEAST: usize = 15;
+/// How an attack begins whose success is that the machine says nothing any more.
+const SILENCER: &str = " begins: Cpu";
+/// For so long after that: with all checks, the host goes on after 0.3 s.
+const SILENCE: Duration = Duration::from_secs(6);
 
 struct Parts {
     qemu: PathBuf,
     kernel: PathBuf,
     monitor: PathBuf,
+    mutants: PathBuf,
     module: PathBuf,
     driver: PathBuf,
 }
@@ -42,6 +50,7 @@ impl Parts {
             qemu: get("CKI_QEMU")?,
             kernel: get("CKI_KERNEL")?.join("vmlinux"),
             monitor: get("CKI_KSM")?.join("lib/firmware/cki/ksm"),
+            mutants: get("CKI_KSM_MUTANTS")?,
             module: find(&get("CKI_KMOD")?, "cki.ko")?,
             driver: get("CKI_MONITOR_DRIVER")?.join("bin/cki-monitor-driver"),
         })
@@ -109,6 +118,7 @@ impl Archive {
 
 /// What a machine left behind.
 struct Outcome {
+    /// None if it had to be killed.
     status: Option<i32>,
     console: String,
 }
@@ -123,12 +133,12 @@ const COUNTING: &[&str] = &[
     "shift=0,sleep=off",
 ];
 
-/// Boots the driver; without the monitor's file if `monitor` is false.
+/// Boots the driver with the file `monitor`, if any.
 fn boot(
     parts: &Parts,
     cpu: &str,
     speed: &[&str],
-    monitor: bool,
+    monitor: Option<&Path>,
     arguments: &str,
 ) -> Result<Outcome, String> {
     let mut archive = Archive::default();
@@ -137,8 +147,8 @@ fn boot(
     }
     archive.file("init", &parts.driver)?;
     archive.file("cki.ko", &parts.module)?;
-    if monitor {
-        archive.file("lib/firmware/cki/ksm", &parts.monitor)?;
+    if let Some(monitor) = monitor {
+        archive.file("lib/firmware/cki/ksm", monitor)?;
     }
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let initrd = directory.path().join("initrd");
@@ -175,19 +185,32 @@ fn boot(
     let mut output = child.stdout.take().ok_or("no standard output")?;
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = std::io::Read::read_to_end(&mut output, &mut bytes);
-        let _ = sender.send(bytes);
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = std::io::Read::read(&mut output, &mut bytes) {
+            let _ = sender.send(bytes[..length].to_vec());
+        }
     });
-    let in_time = receiver.recv_timeout(TIMEOUT);
-    if in_time.is_err() {
+    let mut deadline = Instant::now() + TIMEOUT;
+    let alone = arguments.contains("case=");
+    let mut console = String::new();
+    let in_time = loop {
+        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(bytes) => console.push_str(&String::from_utf8_lossy(&bytes)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break true,
+            Err(mpsc::RecvTimeoutError::Timeout) => break false,
+        }
+        // Only where nothing comes behind it: the machine of all cases runs such in the middle.
+        if alone && console.contains(SILENCER) {
+            deadline = deadline.min(Instant::now() + SILENCE);
+        }
+    };
+    if !in_time {
         let _ = child.kill();
     }
     let status = child.wait().map_err(|error| error.to_string())?;
-    let bytes = in_time.or_else(|_| receiver.recv()).unwrap_or_default();
     Ok(Outcome {
-        status: status.code(),
-        console: String::from_utf8_lossy(&bytes).into_owned(),
+        status: status.code().filter(|_| in_time),
+        console,
     })
 }
 
@@ -218,7 +241,13 @@ fn counts(console: &str) -> BTreeMap<&str, u64> {
 
 /// Instructions from gate to gate, on a machine that counts them. They are the same in every run.
 fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
-    let outcome = boot(parts, "max,cki=on", COUNTING, true, "cki.pool=32M bench")?;
+    let outcome = boot(
+        parts,
+        "max,cki=on",
+        COUNTING,
+        Some(&parts.monitor),
+        "cki.pool=32M bench",
+    )?;
     let counts = counts(&outcome.console);
     let mut wrong = Vec::new();
     for (name, limit) in [
@@ -242,10 +271,93 @@ fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
     .into())
 }
 
+/// Whether the attack reached its aim in this machine.
+fn succeeded(attack: &str, outcome: &Outcome) -> Result<(), String> {
+    let lines = || {
+        outcome.console.lines().filter_map(|line| {
+            let line = line.trim_end().strip_prefix("attack ")?;
+            line.strip_prefix(attack)
+                .filter(|rest| rest.starts_with(' '))
+        })
+    };
+    let end = lines().find(|rest| !rest.starts_with(" begins"));
+    let silent = lines().any(|rest| rest == SILENCER);
+    match end {
+        Some(end) if end.starts_with(" succeeded") => Ok(()),
+        None if silent && outcome.status.is_none() => Ok(()),
+        _ => Err(format!(
+            "the attack did not succeed:{}; status {:?}, the console:\n{}",
+            end.unwrap_or(" no word of it"),
+            outcome.status,
+            tail(&outcome.console)
+        )),
+    }
+}
+
+fn tail(console: &str) -> &str {
+    let from = console.len().saturating_sub(4096);
+    console.get(from..).unwrap_or(console)
+}
+
+/// Each attack where its check is missing, and that this means something.
+fn mutants(parts: &Arc<Parts>, whole: &Outcome) -> Result<Vec<Trial>, String> {
+    const PREFIX: &str = "attack_refused_";
+    let attacks: BTreeSet<String> = cases(&whole.console)
+        .into_keys()
+        .filter_map(|name| name.strip_prefix(PREFIX).map(str::to_owned))
+        .collect();
+    let images: BTreeSet<String> = fs::read_dir(&parts.mutants)
+        .map_err(|error| format!("{}: {error}", parts.mutants.display()))?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let mut trials = Vec::new();
+    for name in &images {
+        let (parts, attack) = (Arc::clone(parts), name.clone());
+        trials.push(Trial::test(
+            format!("attack_succeeds_without_its_check_{name}"),
+            move || {
+                let arguments = format!("cki.pool=32M case={PREFIX}{attack}");
+                let mutant = parts.mutants.join(&attack);
+                let outcome = boot(&parts, "max,cki=on", FAST, Some(&mutant), &arguments)?;
+                Ok(succeeded(&attack, &outcome)?)
+            },
+        ));
+    }
+    let wrong: Vec<_> = attacks
+        .iter()
+        .filter(|attack| succeeded(attack, whole).is_ok())
+        .cloned()
+        .collect();
+    trials.push(Trial::test(
+        "no_attack_succeeds_with_all_checks",
+        move || {
+            if wrong.is_empty() {
+                return Ok(());
+            }
+            Err(format!("{wrong:?} would pass for successes").into())
+        },
+    ));
+    trials.push(Trial::test("every_attack_has_its_mutant", move || {
+        if attacks == images && attacks.len() >= ATTACKS_AT_LEAST {
+            return Ok(());
+        }
+        Err(format!("attacks: {attacks:?}, mutants: {images:?}").into())
+    }));
+    Ok(trials)
+}
+
 fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
-    let outcome = boot(&parts, "max,cki=on", FAST, true, "cki.pool=32M")?;
+    let parts = Arc::new(parts);
+    let outcome = boot(
+        &parts,
+        "max,cki=on",
+        FAST,
+        Some(&parts.monitor),
+        "cki.pool=32M",
+    )?;
+    let mut trials = mutants(&parts, &outcome)?;
     let found = cases(&outcome.console);
-    let mut trials: Vec<Trial> = Vec::new();
     let count = found.len();
     for (name, outcome) in found {
         trials.push(Trial::test(name, move || outcome.map_err(Failed::from)));
@@ -254,11 +366,10 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
         if outcome.status == Some(PASSED) && count >= CASES_AT_LEAST {
             return Ok(());
         }
-        let from = outcome.console.len().saturating_sub(4096);
-        let tail = outcome.console.get(from..).unwrap_or(&outcome.console);
         Err(format!(
-            "status {:?}, {count} cases; the console:\n{tail}",
-            outcome.status
+            "status {:?}, {count} cases; the console:\n{}",
+            outcome.status,
+            tail(&outcome.console)
         )
         .into())
     }));
@@ -296,7 +407,7 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             &parts,
             cpu,
             FAST,
-            monitor,
+            monitor.then_some(parts.monitor.as_path()),
             &format!("{arguments} case=the_device_reports"),
         )?;
         trials.push(Trial::test(name, move || {

@@ -12,7 +12,7 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 9] = [
+pub const NEEDED: [(&str, &str); 10] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -20,6 +20,7 @@ pub const NEEDED: [(&str, &str); 9] = [
     ("cki-host-disk", "CKI_HOST_DISK"),
     ("cki-kernel", "CKI_KERNEL"),
     ("cki-ksm", "CKI_KSM"),
+    ("cki-ksm-mutants", "CKI_KSM_MUTANTS"),
     ("cki-kmod", "CKI_KMOD"),
     ("cki-monitor-driver", "CKI_MONITOR_DRIVER"),
 ];

@@ -8,6 +8,9 @@ use cki_abi::errors::*;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::*;
 
+use crate::alarm::Alarm;
+use crate::attack::Outcome;
+use crate::attacks;
 use crate::device::{Create, System};
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
@@ -15,8 +18,10 @@ use crate::refusals::{refused_calls, refused_entries, refused_frames};
 /// One case.
 pub type Case = Box<dyn Fn() -> Result<()>>;
 
-const GATE_MISUSED: u64 = 0x100;
-const GENERAL_PROTECTION: u64 = 13;
+/// Vectors of the monitor's own (ksm/shell/src/fault.rs).
+pub const GATE_MISUSED: u64 = 0x100;
+pub const NO_HANDLER: u64 = 0x101;
+pub const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 /// Page-fault error code (Intel SDM Vol. 3A 4.7).
 const FAULT_PRESENT: u64 = 1;
@@ -201,6 +206,19 @@ pub fn all() -> Vec<(String, Case)> {
         );
     }
 
+    for attack in attacks::all() {
+        add(
+            &format!("attack_refused_{}", attack.name),
+            Box::new(move || {
+                // The lines that tell the test how it went, whichever monitor this is.
+                println!("attack {} begins: {:?}", attack.name, attack.gain);
+                let outcome = attack.run()?;
+                println!("attack {} {outcome}", attack.name);
+                ensure!(matches!(outcome, Outcome::Refused(_)), "{outcome}");
+                Ok(())
+            }),
+        );
+    }
     add(
         "jumps_to_every_wrpkrs_of_the_gates_are_caught",
         Box::new(|| gates("jump_to")),
@@ -376,45 +394,6 @@ fn registers() -> Result<()> {
     Ok(())
 }
 
-extern "C" fn ignore(_signal: i32) {}
-
-/// Interrupts this thread's system calls again and again (the first time may come before CKI_RUN),
-/// as long as it lives.
-struct Alarm;
-
-impl Alarm {
-    fn every(milliseconds: i64) -> Self {
-        let handler = ignore as extern "C" fn(i32);
-        // SAFETY: a handler that does nothing, without SA_RESTART.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = handler as usize;
-            libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
-        }
-        Self::set(milliseconds);
-        Alarm
-    }
-
-    fn set(milliseconds: i64) {
-        let value = libc::timeval {
-            tv_sec: 0,
-            tv_usec: milliseconds * 1000,
-        };
-        let timer = libc::itimerval {
-            it_interval: value,
-            it_value: value,
-        };
-        // SAFETY: a plain structure.
-        unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        Self::set(0);
-    }
-}
-
 fn loops() -> Result<()> {
     let guest = Guest::start(&system()?, "loop_forever", prepare(|_| vec![]))?;
     let start = Instant::now();
@@ -466,8 +445,8 @@ fn killed() -> Result<()> {
     ends("shutdown", &[START_INFO], End::Code(42))
 }
 
-/// Jumps to every WRPKRS of the monitor's with values that a gate does not use there, and the good ones.
-fn gates(guest: &str) -> Result<()> {
+/// Where WRPKRS stands in the monitor's gates.
+pub fn wrpkrs_of_the_gates() -> Result<Vec<u64>> {
     let image = std::fs::read("/lib/firmware/cki/ksm").context("the monitor")?;
     // The gates are the first page of the first segment.
     let offset = u64::from_le_bytes(image[64 + 8..64 + 16].try_into()?) as usize;
@@ -478,6 +457,12 @@ fn gates(guest: &str) -> Result<()> {
         .map(|(at, _)| IMAGE_BASE + at as u64)
         .collect();
     ensure!(found.len() == 4, "WRPKRS at {found:x?}");
+    Ok(found)
+}
+
+/// Jumps to every WRPKRS of the monitor's with values that a gate does not use there, and the good ones.
+fn gates(guest: &str) -> Result<()> {
+    let found = wrpkrs_of_the_gates()?;
     for address in found {
         for value in [0, 1, 4, PKRS_GUEST, 0xffff_ffff] {
             let running = Guest::start(&system()?, guest, prepare(|_| vec![address, value]))?;

@@ -1,4 +1,4 @@
-//! The guests of `guests.s` and `counts.s`, by name.
+//! The guests of the assembler files, by name.
 
 use cki_abi::calls::*;
 use cki_abi::handlers::*;
@@ -9,8 +9,11 @@ use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
 
+use crate::script::step;
+
 core::arch::global_asm!(
     include_str!("guests.s"),
+    include_str!("attack.s"),
     include_str!("counts.s"),
     GATE_CALL = const GATE_CALL,
     GATE_IRET = const GATE_IRET,
@@ -32,6 +35,19 @@ core::arch::global_asm!(
     IRET = const offset_of!(VcpuInfo, iret),
     EVENT = const offset_of!(VcpuInfo, event),
     DEBUG = const offset_of!(VcpuInfo, debug),
+    STEP_CALL = const step::CALL,
+    STEP_LOAD = const step::LOAD,
+    STEP_STORE = const step::STORE,
+    STEP_INVALIDATE = const step::INVALIDATE,
+    STEP_GO = const step::GO,
+    STEP_IRET = const step::IRET,
+    STEP_FLAGS = const step::FLAGS,
+    STEP_OUT = const step::OUT,
+    STEP_CLI = const step::CLI,
+    STEP_WRMSR = const step::WRMSR,
+    STEP_CR3 = const step::CR3,
+    STEP_UD2 = const step::UD2,
+    STEP_TRAP = const step::TRAP,
 );
 
 macro_rules! guests {
@@ -92,6 +108,7 @@ guests! {
     int_32 guest_int_32 guest_int_32_end,
     wbinvd guest_wbinvd guest_wbinvd_end,
     sysexit guest_sysexit guest_sysexit_end,
+    attack guest_attack guest_attack_end,
     count_call guest_count_call guest_count_call_end,
     count_return guest_count_return guest_count_return_end,
     count_iret guest_count_iret guest_count_iret_end,

@@ -8,6 +8,7 @@
 .set INFO, TEXT + 0x110000		# struct cki_vcpu_info
 .set STACK, TEXT + 0x180000
 .set INFO_OFFSET, 0x110000
+.set SCRIPT, TEXT + 0x102000
 
 .macro guest name
 	.p2align 4

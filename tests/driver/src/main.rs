@@ -6,6 +6,9 @@
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
 
+mod alarm;
+mod attack;
+mod attacks;
 mod cases;
 mod counts;
 mod device;
@@ -13,6 +16,7 @@ mod guest;
 mod guests;
 mod machine;
 mod refusals;
+mod script;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

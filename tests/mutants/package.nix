@@ -1,0 +1,36 @@
+# Monitors that each lack one check: a patch of this directory each, $out/<name of the patch> the image. For
+# the tests that show what such a check is worth (docs/kmod.md, Tests); nothing else has any use for them.
+{ lib
+, stdenv
+, rustc
+, rust-src
+, rustLibrary
+, rustSource
+}:
+
+stdenv.mkDerivation {
+  pname = "cki-ksm-mutants";
+  version = "0.1.0";
+  inherit (rustSource [ "ksm" "abi" "tests/mutants" ]) src;
+  nativeBuildInputs = [ rustc rust-src ];
+
+  # The monitor itself first: what no patch touches is compiled once, and no mutant may equal it.
+  buildPhase = ''
+    make -C ksm O=/build/ksm RUST_SRC=${rustLibrary}
+    printf '%s\n' tests/mutants/*.patch |
+      xargs -P $NIX_BUILD_CORES -I{} sh tests/mutants/build.sh {} /build/ksm /build/mutants ${rustLibrary}
+  '';
+
+  installPhase = ''
+    mkdir -p $out
+    cp /build/mutants/images/* $out/
+  '';
+
+  # nixpkgs only: nothing here is for the machine that builds it.
+  dontFixup = true;
+
+  meta = {
+    description = "Monitors of CKI containers that each lack one check, for its tests";
+    license = lib.licenses.gpl2Only;
+  };
+}
