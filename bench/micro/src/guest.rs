@@ -1,14 +1,11 @@
 //! PID 1 of a container.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
-use cki_micro::mode;
 
 use crate::machine;
-use crate::work::Region;
+use crate::work::{self, Region};
 
-/// Pages of the region for [`mode::FAULTS`].
+/// Pages of the region for [`cki_micro::mode::FAULTS`].
 pub const FAULTS_MAX: u32 = 16_384;
 
 /// Prints the counter's value at its first instruction, then what the program in a process of its own
@@ -16,10 +13,7 @@ pub const FAULTS_MAX: u32 = 16_384;
 pub fn work(first: u64) -> Result<()> {
     machine::set_up()?;
     println!("{first}");
-    let status = Command::new("/proc/self/exe")
-        .arg(mode::WORK)
-        .status()
-        .context("cannot start a process")?;
+    let status = work::command().status().context("cannot start a process")?;
     ensure!(status.success(), "{status}");
     machine::power_off()
 }

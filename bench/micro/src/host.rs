@@ -13,7 +13,7 @@ use nix::mount::MsFlags;
 
 use crate::counter::now;
 use crate::guest::FAULTS_MAX;
-use crate::machine;
+use crate::{machine, work};
 
 /// The only disk: launcher, module, monitor, guest kernel.
 const DISK: &str = "/dev/vda";
@@ -38,8 +38,7 @@ pub fn run(first: u64, wanted: &Wanted) -> Result<()> {
         idle: machine::idle()?,
     })?;
 
-    let mut child = Command::new("/proc/self/exe")
-        .arg(mode::WORK)
+    let mut child = work::command()
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start a process")?;
