@@ -4,7 +4,7 @@
 //! beside the gate is taken off by the same guest calling a RET.
 
 use anyhow::{Context, Result, ensure};
-use cki_abi::calls::arguments::{TABLE_L1, TABLE_USER};
+use cki_abi::calls::arguments::{FLUSH_PCID, TABLE_L1, TABLE_USER};
 use cki_abi::calls::*;
 use cki_abi::hypercalls::arguments::EVENT_IPI;
 use cki_abi::hypercalls::*;
@@ -25,12 +25,16 @@ const CALL: u64 = 2;
 /// U.
 const USER: u64 = 4;
 
-/// Number and two arguments.
-type Call = [u64; 3];
-const NO_CALL: Call = [0; 3];
+/// Number and three arguments.
+type Call = [u64; 4];
+const NO_CALL: Call = [0; 4];
 
 /// Before all rounds, in each, after each; from the hpa of the container's memory.
 type Calls = fn(u64) -> [Call; 3];
+
+fn only(call: Call) -> [Call; 3] {
+    [NO_CALL, call, NO_CALL]
+}
 
 /// An entry of a table that the guest declares itself.
 fn entry_of_user_table(hpa: u64) -> u64 {
@@ -38,49 +42,61 @@ fn entry_of_user_table(hpa: u64) -> u64 {
 }
 
 fn declare_user_table(hpa: u64) -> Call {
-    [
-        KSM_TABLE_DECLARE,
-        hpa + TABLES + 0x5000,
-        TABLE_L1 | TABLE_USER,
-    ]
+    let kind = TABLE_L1 | TABLE_USER;
+    [KSM_TABLE_DECLARE, hpa + TABLES + 0x5000, kind, 0]
+}
+
+fn set(entry: u64, value: u64) -> Call {
+    [KSM_ENTRY_SET, entry, value, 0]
+}
+
+fn user_page(hpa: u64) -> u64 {
+    hpa + DATA | WRITE | USER
 }
 
 /// What is counted, by name.
-const COUNTED: [(&str, Calls); 8] = [
-    ("call_version", |_| [NO_CALL, [KSM_VERSION, 0, 0], NO_CALL]),
+const COUNTED: [(&str, Calls); 11] = [
+    ("call_version", |_| only([KSM_VERSION, 0, 0, 0])),
     ("entry_set_kernel_page", |hpa| {
         let entry = entry_of(hpa, UNMAPPED);
-        [
-            NO_CALL,
-            [KSM_ENTRY_SET, entry, hpa + DATA | WRITE],
-            [KSM_ENTRY_SET, entry, 0],
-        ]
+        [NO_CALL, set(entry, hpa + DATA | WRITE), set(entry, 0)]
     }),
     ("entry_set_user_page", |hpa| {
         let entry = entry_of_user_table(hpa);
         [
             declare_user_table(hpa),
-            [KSM_ENTRY_SET, entry, hpa + DATA | WRITE | USER],
-            [KSM_ENTRY_SET, entry, 0],
+            set(entry, user_page(hpa)),
+            set(entry, 0),
         ]
     }),
     ("entry_set_to_nothing", |hpa| {
         let entry = entry_of_user_table(hpa);
         [
             declare_user_table(hpa),
-            [KSM_ENTRY_SET, entry, 0],
-            [KSM_ENTRY_SET, entry, hpa + DATA | WRITE | USER],
+            set(entry, 0),
+            set(entry, user_page(hpa)),
         ]
     }),
-    ("flush_pcid", |_| [NO_CALL, [KSM_FLUSH, 0, 0], NO_CALL]),
+    ("entry_exchange_user_page", |hpa| {
+        let entry = entry_of_user_table(hpa);
+        [
+            declare_user_table(hpa),
+            [KSM_ENTRY_EXCHANGE, entry, user_page(hpa), 0],
+            NO_CALL,
+        ]
+    }),
+    ("root_load", |hpa| only([KSM_ROOT_LOAD, hpa + TABLES, 0, 0])),
+    ("flush_pcid", |_| only([KSM_FLUSH, FLUSH_PCID, 0, 0])),
+    ("text_poke_5_bytes", |hpa| {
+        // Behind the guest's own instructions, in a sealed frame.
+        only([KSM_TEXT_POKE, hpa + 0x2100, hpa + DATA + 0x2000, 5])
+    }),
     ("hypercall_event_send", |_| {
         // To no vCPU: the module looks at the arguments and answers.
-        [NO_CALL, [HC_EVENT_SEND, 0, EVENT_IPI], NO_CALL]
+        only([HC_EVENT_SEND, 0, EVENT_IPI, 0])
     }),
-    ("hypercall_timer_set", |_| {
-        [NO_CALL, [HC_TIMER_SET, 0, 0], NO_CALL]
-    }),
-    ("hypercall_yield", |_| [NO_CALL, [HC_YIELD, 0, 0], NO_CALL]),
+    ("hypercall_timer_set", |_| only([HC_TIMER_SET, 0, 0, 0])),
+    ("hypercall_yield", |_| only([HC_YIELD, 0, 0, 0])),
 ];
 
 /// Runs a guest of counts.s; what it counted, ascending.
@@ -112,7 +128,7 @@ fn median(sorted: &[u64]) -> u64 {
 
 /// Prints `count NAME VALUE` lines.
 pub fn print() -> Result<()> {
-    let nothing = |_| [NO_CALL, [KSM_VERSION, 0, 0], NO_CALL];
+    let nothing = |_| only([KSM_VERSION, 0, 0, 0]);
     let empty = run("count_return", nothing)?[0];
     let straight = run("count_straight", nothing)?[0];
     println!("count overhead {empty}");

@@ -27,9 +27,10 @@
 .macro load_call at
 	mov	rdi, [rbx + \at + 8]
 	mov	rsi, [rbx + \at + 16]
+	mov	r8, [rbx + \at + 24]
 .endm
 
-# A call (number, rdi, rsi) at [rbx + \at], if the number is not 0; it has to succeed.
+# A call (number, rdi, rsi, r8) at [rbx + \at], if the number is not 0; it has to succeed.
 .macro call_at at
 	cmp	qword ptr [rbx + \at], 0
 	je	8f
@@ -41,8 +42,8 @@
 8:
 .endm
 
-# Calls of \target: as call_at, [rbx + 16] once before all, [rbx + 40] counted in each round, and
-# [rbx + 64] after each.
+# Calls of \target: as call_at, [rbx + 16] once before all, [rbx + 48] counted in each round, and
+# [rbx + 80] after each.
 .macro count_calls target:vararg
 	prelude
 	mov	rbp, [rbx + 8]
@@ -50,15 +51,15 @@
 	movabs	r15, {GATE_CALL}
 	call_at	16
 1:	\target
-	load_call 40
+	load_call 48
 	count_from_here
-	mov	eax, [rbx + 40]
+	mov	eax, [rbx + 48]
 	call	r15
 	count_to_here
 	movabs	r15, {GATE_CALL}
 	test	r14, r14
-	fail_unless jz, 40
-	call_at	64
+	fail_unless jz, 48
+	call_at	80
 	dec	rbp
 	jnz	1b
 	shutdown 0
