@@ -52,7 +52,7 @@ fn the_demonstration_works_in_a_container_and_says_how_isolated_it_was() {
     assert_eq!(output.status, 0, "{}", output.stderr);
     let lines: Vec<_> = output.text().lines().collect();
     assert!(lines[0].starts_with("Linux cki 6.12"), "{}", lines[0]);
-    assert_eq!(lines[1], "rows | 20000 | cents | 999990000");
+    assert_eq!(lines[1], "rows | 20000 | cents | 1000090000");
     assert_eq!(
         lines[lines.len() - 2..],
         ["integrity_check: ok", "isolation: full (cki)"]
