@@ -96,6 +96,21 @@ pub fn machine(options: &[&str], command: &[&str], stdin: &[u8]) -> Output {
     run_program(variable("CKI_BUILD"), words, stdin)
 }
 
+/// What a program can run on.
+pub const RUNTIMES: [&str; 2] = ["native", "cki"];
+
+/// Runs `command` on `runtime` with `options` and no input; without the line on standard error that says
+/// of a native program that it is not isolated.
+#[must_use]
+pub fn run_on(runtime: &str, options: &[&str], command: &[&str], stdin: &[u8]) -> Output {
+    let options: Vec<_> = ["--quiet", "--runtime", runtime]
+        .iter()
+        .chain(options)
+        .copied()
+        .collect();
+    machine(&options, command, stdin)
+}
+
 /// A `cki-build run` that is under way, with its emulator.
 #[derive(Debug)]
 pub struct Running {
@@ -105,15 +120,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts `script` in a machine. Temporary files go to a directory of its own.
+    /// Starts `script` in a machine or in a container on one. Temporary files go to a directory of its own.
     ///
     /// # Panics
     /// When that does not work.
     #[must_use]
-    pub fn start(script: &str) -> Self {
+    pub fn start(runtime: &str, script: &str) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(variable("CKI_BUILD"))
-            .args(["run", "--", "sh", "-c", script])
+            .args(["--quiet", "run", "--runtime", runtime])
+            .args(["--", "sh", "-c", script])
             .env("TMPDIR", temporary.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,6 +1,6 @@
 //! Programs in containers do what they do natively, byte for byte.
 
-use cki_tests::{Output, machine};
+use cki_tests::{Output, run_on};
 
 /// Packages of the programs below, in one image.
 const PACKAGES: [&str; 10] = [
@@ -17,13 +17,7 @@ const PACKAGES: [&str; 10] = [
 ];
 
 fn run(runtime: &str, options: &[&str], command: &[&str], stdin: &[u8]) -> Output {
-    let options: Vec<_> = ["--quiet", "--runtime", runtime]
-        .iter()
-        .chain(&PACKAGES)
-        .chain(options)
-        .copied()
-        .collect();
-    machine(&options, command, stdin)
+    run_on(runtime, &[&PACKAGES, options].concat(), command, stdin)
 }
 
 /// Runs `command` natively and in a container; both have to succeed with the same output, which is

@@ -4,20 +4,27 @@ use std::time::{Duration, Instant};
 
 use cki_build::session::{self, HostImage, Io, Machine};
 use cki_build::units::MemoryMib;
-use cki_tests::{Running, cki, machine, variable};
+use cki_tests::{RUNTIMES, Running, cki, machine, run_on, variable};
 use rustix::process::Signal;
 
 #[test]
 fn a_program_of_a_debian_package_runs_on_our_kernel() {
-    let output = machine(&["--deb", "lua5.4"], &["lua5.4", "-e", "print(6*7)"], b"");
-    assert_eq!(
-        (output.text(), output.status),
-        ("42\n", 0),
-        "{}",
-        output.stderr
-    );
-    let output = machine(&[], &["uname", "-r"], b"");
-    assert!(output.text().contains("cki"), "{}", output.text());
+    for runtime in RUNTIMES {
+        let output = run_on(
+            runtime,
+            &["--deb", "lua5.4"],
+            &["lua5.4", "-e", "print(6*7)"],
+            b"",
+        );
+        assert_eq!(
+            (output.text(), output.status),
+            ("42\n", 0),
+            "{}",
+            output.stderr
+        );
+        let output = run_on(runtime, &[], &["uname", "-r"], b"");
+        assert!(output.text().contains("cki"), "{}", output.text());
+    }
 }
 
 #[test]
@@ -29,88 +36,153 @@ fn maintainer_scripts_can_call_set_user_id_programs_which_keep_that_bit() {
 }
 
 #[test]
+fn a_native_program_is_said_to_be_without_isolation() {
+    let output = machine(&["--runtime", "native"], &["true"], b"");
+    assert_eq!(output.status, 0);
+    assert!(
+        output.stderr.contains("isolation: none (native)"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn the_demonstration_works_in_a_container_and_says_how_isolated_it_was() {
+    let output = cki(["--quiet", "demo", "--rows", "20000"]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let lines: Vec<_> = output.text().lines().collect();
+    assert!(lines[0].starts_with("Linux cki 6.12"), "{}", lines[0]);
+    assert_eq!(lines[1], "rows | 20000 | cents | 1000090000");
+    assert_eq!(
+        lines[lines.len() - 2..],
+        ["integrity_check: ok", "isolation: full (cki)"]
+    );
+}
+
+#[test]
+fn a_container_with_two_processors_is_refused() {
+    let output = run_on("cki", &["--cpus", "2"], &["true"], b"");
+    assert_eq!(output.status, 125);
+    assert!(output.stderr.contains("one virtual processor"));
+}
+
+#[test]
 fn the_exit_status_is_the_programs_own() {
-    for status in [0, 7, 255] {
-        let output = machine(&[], &["sh", "-c", &format!("exit {status}")], b"");
-        assert_eq!(output.status, status, "{}", output.stderr);
-        assert_eq!(output.stderr, "", "a program that ends is no news");
+    for runtime in RUNTIMES {
+        for status in [0, 7, 255] {
+            let output = run_on(runtime, &[], &["sh", "-c", &format!("exit {status}")], b"");
+            assert_eq!(output.status, status, "{}", output.stderr);
+            assert_eq!(output.stderr, "", "a program that ends is no news");
+        }
     }
 }
 
 #[test]
 fn death_by_signal_n_gives_128_plus_n() {
-    for signal in [9, 15] {
-        let output = machine(&[], &["sh", "-c", &format!("kill -{signal} $$")], b"");
-        assert_eq!(output.status, 128 + signal, "{}", output.stderr);
+    for runtime in RUNTIMES {
+        for signal in [9, 15] {
+            let output = run_on(
+                runtime,
+                &[],
+                &["sh", "-c", &format!("kill -{signal} $$")],
+                b"",
+            );
+            assert_eq!(output.status, 128 + signal, "{}", output.stderr);
+        }
     }
 }
 
 #[test]
 fn a_program_that_is_not_there_gives_127_and_one_that_is_none_126() {
-    let output = machine(&[], &["no-such-program"], b"");
-    assert_eq!(output.status, 127);
-    assert!(
-        output.stderr.contains("no-such-program"),
-        "{}",
-        output.stderr
-    );
-    let output = machine(&[], &["/etc/passwd"], b"");
-    assert_eq!(output.status, 126);
+    for runtime in RUNTIMES {
+        let output = run_on(runtime, &[], &["no-such-program"], b"");
+        assert_eq!(output.status, 127);
+        assert!(
+            output.stderr.contains("no-such-program"),
+            "{}",
+            output.stderr
+        );
+        let output = run_on(runtime, &[], &["/etc/passwd"], b"");
+        assert_eq!(output.status, 126);
+    }
 }
 
 #[test]
 fn ten_megabytes_go_through_unchanged_both_ways() {
-    // Every byte value, and no period that a buffer's size could hide a mistake in.
-    let input: Vec<u8> = (0_u64..1_250_000)
-        .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .collect();
-    let output = machine(&[], &["cat"], &input);
-    assert_eq!(output.status, 0, "{}", output.stderr);
-    assert_eq!(output.stdout.len(), input.len());
-    assert!(output.stdout == input, "the bytes differ");
+    for runtime in RUNTIMES {
+        // Every byte value, and no period that a buffer's size could hide a mistake in.
+        let input: Vec<u8> = (0_u64..1_250_000)
+            .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+            .collect();
+        let output = run_on(runtime, &[], &["cat"], &input);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert_eq!(output.stdout.len(), input.len());
+        assert!(output.stdout == input, "the bytes differ");
+    }
 }
 
 #[test]
 fn the_end_of_input_reaches_the_program() {
-    let output = machine(&[], &["wc", "-c"], b"");
-    assert_eq!(output.text().trim(), "0");
-    let output = machine(&[], &["sh", "-c", "read a; read b; echo $b $a"], b"x\ny\n");
-    assert_eq!(output.text(), "y x\n");
+    for runtime in RUNTIMES {
+        let output = run_on(runtime, &[], &["wc", "-c"], b"");
+        assert_eq!(output.text().trim(), "0");
+        let output = run_on(
+            runtime,
+            &[],
+            &["sh", "-c", "read a; read b; echo $b $a"],
+            b"x\ny\n",
+        );
+        assert_eq!(output.text(), "y x\n");
+    }
 }
 
 #[test]
 fn standard_output_and_error_are_kept_apart() {
-    let output = machine(&[], &["sh", "-c", "echo out; echo err >&2; echo out"], b"");
-    assert_eq!(
-        (output.text(), output.stderr.as_str()),
-        ("out\nout\n", "err\n")
-    );
+    for runtime in RUNTIMES {
+        let output = run_on(
+            runtime,
+            &[],
+            &["sh", "-c", "echo out; echo err >&2; echo out"],
+            b"",
+        );
+        assert_eq!(
+            (output.text(), output.stderr.as_str()),
+            ("out\nout\n", "err\n")
+        );
+    }
 }
 
 #[test]
 fn environment_and_directory_are_what_was_asked_for() {
-    let output = machine(
-        &["--env", "A=1 2", "--env", "B=", "--workdir", "/usr"],
-        &["sh", "-c", "echo \"$A|${B-unset}|$PWD\""],
-        b"",
-    );
-    assert_eq!(output.text(), "1 2||/usr\n", "{}", output.stderr);
+    for runtime in RUNTIMES {
+        let output = run_on(
+            runtime,
+            &["--env", "A=1 2", "--env", "B=", "--workdir", "/usr"],
+            &["sh", "-c", "echo \"$A|${B-unset}|$PWD\""],
+            b"",
+        );
+        assert_eq!(output.text(), "1 2||/usr\n", "{}", output.stderr);
+    }
 }
 
 #[test]
 fn when_the_time_is_over_the_program_is_ended_with_124() {
-    let start = Instant::now();
-    let output = machine(&["--timeout", "1"], &["sleep", "1000"], b"");
-    assert_eq!(output.status, 124, "{}", output.stderr);
-    assert!(output.stderr.contains("time was over"), "{}", output.stderr);
-    assert!(start.elapsed() < Duration::from_secs(60));
+    for runtime in RUNTIMES {
+        let start = Instant::now();
+        let output = run_on(runtime, &["--timeout", "1"], &["sleep", "1000"], b"");
+        assert_eq!(output.status, 124, "{}", output.stderr);
+        assert!(output.stderr.contains("time was over"), "{}", output.stderr);
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
 }
 
 #[test]
 fn a_program_that_ignores_the_end_of_its_time_is_ended_too() {
-    let script = "trap '' TERM; while :; do sleep 1; done";
-    let output = machine(&["--timeout", "1"], &["sh", "-c", script], b"");
-    assert_eq!(output.status, 124, "{}", output.stderr);
+    for runtime in RUNTIMES {
+        let script = "trap '' TERM; while :; do sleep 1; done";
+        let output = run_on(runtime, &["--timeout", "1"], &["sh", "-c", script], b"");
+        assert_eq!(output.status, 124, "{}", output.stderr);
+    }
 }
 
 #[test]
@@ -145,67 +217,81 @@ fn the_processors_are_as_many_as_were_asked_for() {
 
 #[test]
 fn ctrl_c_ends_the_emulator_and_leaves_nothing() {
-    let mut running = Running::start("echo ready; sleep 1000");
-    assert_eq!(running.line(), "ready\n");
-    let emulator = running.emulator();
-    assert_eq!(running.end_by(Signal::INT).code(), Some(130));
-    assert!(
-        emulator.ends_within(Duration::ZERO),
-        "the emulator outlives cki-build"
-    );
-    assert_eq!(running.left_over(), [""; 0]);
+    for runtime in RUNTIMES {
+        let mut running = Running::start(runtime, "echo ready; sleep 1000");
+        assert_eq!(running.line(), "ready\n");
+        let emulator = running.emulator();
+        assert_eq!(running.end_by(Signal::INT).code(), Some(130));
+        assert!(
+            emulator.ends_within(Duration::ZERO),
+            "the emulator outlives cki-build"
+        );
+        assert_eq!(running.left_over(), [""; 0]);
+    }
 }
 
 #[test]
 fn sigkill_leaves_nothing_either() {
-    let mut running = Running::start("echo ready; sleep 1000");
-    assert_eq!(running.line(), "ready\n");
-    let emulator = running.emulator();
-    assert_eq!(running.end_by(Signal::KILL).code(), None);
-    assert!(
-        emulator.ends_within(Duration::from_secs(20)),
-        "the emulator outlives cki-build"
-    );
-    assert_eq!(running.left_over(), [""; 0]);
+    for runtime in RUNTIMES {
+        let mut running = Running::start(runtime, "echo ready; sleep 1000");
+        assert_eq!(running.line(), "ready\n");
+        let emulator = running.emulator();
+        assert_eq!(running.end_by(Signal::KILL).code(), None);
+        assert!(
+            emulator.ends_within(Duration::from_secs(20)),
+            "the emulator outlives cki-build"
+        );
+        assert_eq!(running.left_over(), [""; 0]);
+    }
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
-    let mut running = Running::start("while :; do echo y; done");
-    assert_eq!(running.line(), "y\n");
-    let emulator = running.emulator();
-    let (status, stderr) = running.close_output();
-    assert_eq!((status.code(), stderr.as_str()), (Some(141), ""));
-    assert!(emulator.ends_within(Duration::ZERO));
+    for runtime in RUNTIMES {
+        let mut running = Running::start(runtime, "while :; do echo y; done");
+        assert_eq!(running.line(), "y\n");
+        let emulator = running.emulator();
+        let (status, stderr) = running.close_output();
+        assert_eq!((status.code(), stderr.as_str()), (Some(141), ""));
+        assert!(emulator.ends_within(Duration::ZERO));
+    }
 }
 
 #[test]
 fn two_machines_run_at_once() {
-    let mut first = Running::start("echo first; sleep 1000");
+    let mut first = Running::start("cki", "echo first; sleep 1000");
     assert_eq!(first.line(), "first\n");
-    let second = machine(&[], &["echo", "second"], b"");
+    let second = run_on("cki", &[], &["echo", "second"], b"");
     assert_eq!(second.text(), "second\n", "{}", second.stderr);
     assert_eq!(first.end_by(Signal::TERM).code(), Some(143));
 }
 
 #[test]
 fn a_warm_run_gives_its_first_byte_within_ten_seconds() {
-    let warm = machine(&[], &["true"], b"");
-    assert_eq!(warm.status, 0, "{}", warm.stderr);
-    let start = Instant::now();
-    let mut running = Running::start("echo ready; sleep 1000");
-    assert_eq!(running.line(), "ready\n");
-    let elapsed = start.elapsed();
-    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
-    running.end_by(Signal::TERM);
+    for runtime in RUNTIMES {
+        let warm = run_on(runtime, &[], &["true"], b"");
+        assert_eq!(warm.status, 0, "{}", warm.stderr);
+        let start = Instant::now();
+        let mut running = Running::start(runtime, "echo ready; sleep 1000");
+        assert_eq!(running.line(), "ready\n");
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+        running.end_by(Signal::TERM);
+    }
 }
 
 #[test]
 fn the_kernel_console_is_shown_on_request_and_on_standard_error_only() {
-    let script = "echo '<1>shown' > /dev/kmsg; echo out";
-    let output = machine(&["--verbose"], &["sh", "-c", script], b"");
-    assert_eq!(output.text(), "out\n");
-    assert!(output.stderr.contains("shown"), "{}", output.stderr);
+    for runtime in RUNTIMES {
+        let script = "echo '<1>shown' > /dev/kmsg; echo out";
+        let output = machine(
+            &["--runtime", runtime, "--verbose"],
+            &["sh", "-c", script],
+            b"",
+        );
+        assert_eq!(output.text(), "out\n");
+        assert!(output.stderr.contains("shown"), "{}", output.stderr);
+    }
 }
 
 #[test]

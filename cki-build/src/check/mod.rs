@@ -12,13 +12,14 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 10] = [
+pub const NEEDED: [(&str, &str); 11] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
     ("cki-host", "CKI_HOST"),
     ("cki-host-disk", "CKI_HOST_DISK"),
     ("cki-kernel", "CKI_KERNEL"),
+    ("cki-runtime", "CKI_RUNTIME"),
     ("cki-ksm", "CKI_KSM"),
     ("cki-ksm-mutants", "CKI_KSM_MUTANTS"),
     ("cki-kmod", "CKI_KMOD"),

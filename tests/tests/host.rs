@@ -1,0 +1,203 @@
+//! The host of containers, from inside: what the launcher and the module say and do when something is
+//! not as it should be.
+
+use std::path::Path;
+
+use cki_build::session::{self, HostImage, Io, Machine};
+use cki_build::units::MemoryMib;
+use cki_tests::{Output, machine, variable};
+
+/// What all containers here are started with. The application image is the first disk.
+const FUNCTIONS: &str = r#"
+files='--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd'
+words=mitigations=off
+run() { cki run $files --root /dev/vda --memory 192M --cmdline "$words" "$@"; }
+value() { cki info --json | grep -o "\"$1\":[0-9]*"; }
+await() { until [ "$(value containers)" = "\"containers\":$1" ]; do sleep 0.1; done; }
+"#;
+
+/// Runs a shell script on the host.
+fn host(script: &str) -> Output {
+    let script = format!("{FUNCTIONS}{script}");
+    machine(
+        &["--quiet", "--runtime", "host", "--memory", "640M"],
+        &["sh", "-c", &script],
+        b"",
+    )
+}
+
+/// The script's container has to fail with `status` and a message that contains all `words`.
+fn refused(script: &str, status: i32, words: &[&str]) {
+    let output = host(script);
+    assert_eq!(output.status, status, "{script}: {}", output.stderr);
+    assert_eq!(output.text(), "", "{script}");
+    for word in words {
+        assert!(
+            output.stderr.contains(word),
+            "{script}: no {word:?} in {}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn a_killed_launcher_leaves_nothing_and_a_new_container_starts() {
+    let output = host(
+        "value pool_free_bytes; run -- sleep 1000 & pid=$!
+        await 1; kill -KILL $pid; wait $pid 2> /dev/null; echo $?
+        await 0; value pool_free_bytes; run -- echo again",
+    );
+    let lines: Vec<_> = output.text().lines().collect();
+    assert_eq!(lines.len(), 4, "{}{}", output.text(), output.stderr);
+    assert_eq!(lines[0], lines[2], "memory is missing");
+    assert_eq!((lines[1], lines[3]), ("137", "again"));
+}
+
+#[test]
+fn two_containers_are_apart() {
+    let output = host(
+        "start() { cki run $files --root /dev/vda --memory 128M -- sh -c \"echo $1 > /tmp/x; sleep 3; cat /tmp/x\"; }
+        start one > a & start two > b & await 2; wait; tail -n 1 a b",
+    );
+    assert_eq!(
+        output.text(),
+        "==> a <==\none\n\n==> b <==\ntwo\n",
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn an_image_that_is_none_or_cut_off_is_refused() {
+    let prepare = "head -c 100000 /dev/vda > /tmp/part; head -c 100000 /dev/zero > /tmp/none; ";
+    let run = |file| format!("{prepare}cki run $files --root {file} -- true");
+    refused(&run("/tmp/part"), 125, &["/tmp/part", "truncated"]);
+    refused(&run("/tmp/none"), 125, &["/tmp/none", "EROFS"]);
+    refused(&run("/tmp/missing"), 125, &["/tmp/missing", "No such file"]);
+}
+
+#[test]
+fn a_kernel_that_is_none_is_refused() {
+    refused(
+        "cki run --kernel /runtime/lib/initrd --root /dev/vda -- true",
+        125,
+        &["/runtime/lib/initrd", "ELF"],
+    );
+    refused(
+        "head -c 3000000 /runtime/lib/vmlinux > /tmp/v; cki run --kernel /tmp/v --root /dev/vda -- true",
+        125,
+        &["/tmp/v"],
+    );
+}
+
+#[test]
+fn programs_that_cannot_be_run_give_127_and_126() {
+    refused("run -- no-such-program", 127, &["no-such-program"]);
+    refused("run -- /etc/passwd", 126, &["/etc/passwd"]);
+}
+
+#[test]
+fn more_memory_than_the_pool_has_is_refused_with_both_sizes() {
+    refused(
+        "run --memory 512M -- true",
+        125,
+        &["512 MiB", "320 MiB", "pool"],
+    );
+}
+
+#[test]
+fn a_missing_or_forbidden_device_is_named_with_the_remedy() {
+    refused("rm /dev/cki; run -- true", 125, &["/dev/cki", "module"]);
+    refused(
+        "chmod 644 /dev/vda; setpriv --reuid 65534 cki run $files --root /dev/vda -- true",
+        125,
+        &["/dev/cki", "65534"],
+    );
+}
+
+#[test]
+fn a_guest_kernel_that_panics_is_a_failure_with_its_last_words() {
+    refused(
+        "words=rdinit=/missing; run -- true",
+        125,
+        &["its kernel panicked", "Unable to mount root fs"],
+    );
+}
+
+#[test]
+fn a_program_that_loops_leaves_the_host_responsive() {
+    let output = host(
+        "run -- sh -c 'while :; do :; done' & pid=$!
+        await 1; sleep 1; echo responsive; kill $pid; wait $pid; echo $?",
+    );
+    assert_eq!(output.text(), "responsive\n143\n", "{}", output.stderr);
+}
+
+#[test]
+fn the_mode_is_named_inside_the_host() {
+    let output = machine(
+        &["--quiet", "--runtime", "host"],
+        &[
+            "sh",
+            "-c",
+            "cat > d && chmod +x d && ./d --cache /tmp/c doctor; echo $?",
+        ],
+        &std::fs::read(variable("CKI_BUILD")).expect("the program is there"),
+    );
+    assert!(
+        output
+            .text()
+            .contains("mode cki, isolation full (cki): the CPU has PKS and the CKI extension"),
+        "{}{}",
+        output.text(),
+        output.stderr
+    );
+}
+
+/// Asks for a container on a machine with another CPU; gives why there was none.
+fn failure_on(cpu: &str, app: &Path) -> String {
+    let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
+    let memory = MemoryMib::new(512).expect("allowed");
+    let mut machine = Machine::new(&variable("CKI_QEMU"), host, app.to_owned(), memory, 1);
+    machine.runtime = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
+    machine.extra = vec!["-cpu".to_owned(), cpu.to_owned()];
+    let run = cki_session::Run {
+        argv: vec!["true".into()],
+        env: Vec::new(),
+        cwd: "/".into(),
+        hostname: "cki".into(),
+        container: Some(cki_session::Container {
+            memory_mib: 256,
+            cmdline: String::new(),
+            console: false,
+        }),
+        pool_mib: None,
+    };
+    let io = Io {
+        stdin: Box::new(std::io::empty()),
+        stdout: Box::new(std::io::sink()),
+        stderr: Box::new(std::io::sink()),
+        console: None,
+    };
+    session::run(&machine, run, None, io, |_| {}, || {})
+        .expect_err("no container can run there")
+        .to_string()
+}
+
+#[test]
+fn a_cpu_that_lacks_something_runs_no_containers_and_is_told_what() {
+    // The launcher looks at the image first, so there has to be one.
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = dir.path().join("app.img");
+    let output = cki_tests::cki(
+        ["image", "app", "--deb", "lua5.4", "-o"]
+            .iter()
+            .map(std::ffi::OsStr::new)
+            .chain([app.as_os_str()]),
+    );
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let message = failure_on("max,cki=off", &app);
+    assert!(message.contains("CKI extension"), "{message}");
+    let message = failure_on("max,cki=on,pks=off", &app);
+    assert!(message.contains("PKS"), "{message}");
+}
