@@ -99,7 +99,7 @@ fn programs_that_cannot_be_run_give_127_and_126() {
 #[test]
 fn more_memory_than_the_pool_has_is_refused_with_both_sizes() {
     refused(
-        "run --memory 512M -- true",
+        "cki run $files --root /dev/vda --memory 512M -- true",
         125,
         &["512 MiB", "320 MiB", "pool"],
     );
