@@ -106,6 +106,8 @@ pub fn namespace_command() -> Command {
         "--mount",
         "--pid",
         "--fork",
+        // Refused where a container has masked parts of /proc; Nix's sandbox mounts one too.
+        "--mount-proc",
         "true",
     ])
 }
@@ -338,6 +340,7 @@ mod tests {
                 "--mount",
                 "--pid",
                 "--fork",
+                "--mount-proc",
                 "true"
             ]
         );
