@@ -16,7 +16,7 @@
 //! | I3 Execute | [`rules`], [`pinned`] |
 //! | I4 Types | [`table`], [`update`], [`frame`], [`flush`] |
 //! | I5 Root | [`root`], [`update`] |
-//! | I6 No gadget | [`exec`], [`scan`] |
+//! | I6 No gadget | [`exec`], `poke`, [`scan`] |
 //! | I7 Gates | the shell |
 //! | I8 Frames | [`iret`] |
 //! | I9 Interrupts | [`descriptor`], [`iret`]; the bounds of every loop here |
@@ -49,6 +49,7 @@ pub mod iret;
 pub mod memory;
 mod monitor;
 pub mod pinned;
+mod poke;
 pub mod refusal;
 pub mod root;
 pub mod rules;

@@ -6,6 +6,8 @@
 //! other 4 - k. (Before and after slot 256 nothing of a guest's is executable at CPL 0: slot 255
 //! is user space, and the end of slot 256 is never mapped.)
 
+use core::ops::Range;
+
 use cki_abi::isa::WRPKRS;
 use cki_abi::limits::FRAME_SIZE;
 
@@ -98,30 +100,60 @@ impl EdgeCounts {
     }
 }
 
+/// Byte `at` of words.
+pub(crate) fn byte_of(words: impl Fn(usize) -> u64, at: usize) -> u8 {
+    (words(at / 8) >> (at % 8 * 8)) as u8
+}
+
+/// Whether a change of these bytes of a page can change its [`Edges`].
+pub(crate) fn touches_edges(range: &Range<usize>) -> bool {
+    range.start < LENGTH - 1 || range.end > BYTES - (LENGTH - 1)
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Not 0 if a byte of the word is the last of the sequence: the classic test for a zero byte, of the
+/// difference. Above the lowest such byte the bits may be wrong.
+const fn last_bytes(word: u64) -> u64 {
+    let difference = word ^ (LOW * WRPKRS[LENGTH - 1] as u64);
+    difference.wrapping_sub(LOW) & !difference & HIGH
+}
+
+/// Whether a sequence could end in this word of a page. For most words it cannot.
+pub(crate) const fn may_end_in(word: u64) -> bool {
+    last_bytes(word) != 0
+}
+
+/// Words of a page that are looked at together.
+const GROUP: usize = 8;
+
 /// Whether a page, given as its words, contains the sequence in whole.
 #[must_use]
 pub fn page_contains(word: impl Fn(usize) -> u64) -> bool {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const LAST: u64 = LOW * WRPKRS[LENGTH - 1] as u64;
+    let mut previous = 0;
+    for first in (0..WORDS).step_by(GROUP) {
+        let words: [u64; GROUP] = core::array::from_fn(|i| word(first + i));
+        let ends = words.iter().fold(0, |ends, word| ends | last_bytes(*word));
+        if ends != 0 && group_contains(previous, &words) {
+            return true;
+        }
+        previous = words[GROUP - 1];
+    }
+    false
+}
+
+/// Whether a sequence ends in one of the words, which follow `previous`.
+#[cold]
+fn group_contains(mut previous: u64, words: &[u64; GROUP]) -> bool {
     // Not as an immediate operand: the monitor's own text, which guests can jump into, would hold
     // the sequence. (The build of the monitor counts.)
     let pattern = !core::hint::black_box(!u32::from_le_bytes(WRPKRS));
-    let mut previous = 0;
-    for index in 0..WORDS {
-        let current = word(index);
-        // A sequence that ends in this word has its last byte here. Most words have no such byte:
-        // the classic test for a zero byte in the difference tells.
-        let difference = current ^ LAST;
-        if difference.wrapping_sub(LOW) & !difference & HIGH != 0 {
-            let window = u128::from(current) << 24 | u128::from(previous) >> 40;
-            if (0..8).any(|at| (window >> (8 * at)) as u32 == pattern) {
-                return true;
-            }
-        }
+    words.iter().any(|&current| {
+        let window = u128::from(current) << 24 | u128::from(previous) >> 40;
         previous = current;
-    }
-    false
+        may_end_in(current) && (0..8).any(|at| (window >> (8 * at)) as u32 == pattern)
+    })
 }
 
 /// Whether the sequence could be read at one of the starts `from..to` of a page; `may` as in

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 const FRAMES: u64 = 3;
 
 /// A piece `WRPKRS[from..to]` where a whole sequence that begins at `start` would have it, some bytes
-/// of it replaced, so that a poke can undo some bytes and add others. Starts
+/// of it replaced, so that a poke can undo some bytes and add others. Some lie across two words. Starts
 /// just before the end of a frame put the rest into the head of any frame.
 #[derive(Clone, Debug)]
 struct Piece {
@@ -51,7 +51,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let start = prop::sample::select(vec![0, 0x104, PAGE - 4, PAGE - 3, PAGE - 2, PAGE - 1]);
+    let start = prop::sample::select(vec![0, 0x104, 0x205, 0x306, 0x407, PAGE - 4, PAGE - 3, PAGE - 2, PAGE - 1]);
     let piece = (
         0..FRAMES,
         start,
