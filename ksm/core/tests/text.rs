@@ -51,7 +51,17 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let start = prop::sample::select(vec![0, 0x104, 0x205, 0x306, 0x407, PAGE - 4, PAGE - 3, PAGE - 2, PAGE - 1]);
+    let start = prop::sample::select(vec![
+        0,
+        0x104,
+        0x205,
+        0x306,
+        0x407,
+        PAGE - 4,
+        PAGE - 3,
+        PAGE - 2,
+        PAGE - 1,
+    ]);
     let piece = (
         0..FRAMES,
         start,
