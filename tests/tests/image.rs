@@ -56,6 +56,8 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
         .args([
             "-M",
             "pc",
+            "-cpu",
+            "max,cki=on",
             "-m",
             "512M",
             "-nodefaults",
@@ -64,7 +66,7 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
             "none",
         ])
         .args(["-no-reboot", "-serial", "stdio", "-drive"])
-        .arg(format!("file={},format=qcow2,if=ide", disk.display()))
+        .arg(format!("file={},format=qcow2,if=virtio", disk.display()))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -79,6 +81,11 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
     wait_for("answer-42", &mut console);
     let release = wait_for("# ", &mut console);
     assert!(release.contains("cki"), "{release}");
+    // Its second partition has what containers are started from.
+    keyboard.write_all(b"cki info\n").expect("typed");
+    wait_for("isolation: full (cki)", &mut console);
+    wait_for("memory pool: 128 MiB", &mut console);
+    wait_for("# ", &mut console);
     keyboard.write_all(b"reboot -f\n").expect("typed");
     let mut rest = Vec::new();
     console
