@@ -15,17 +15,32 @@ fn image(words: &[&str], output: &Path) -> Output {
     cki(words.chain([OsStr::new("-o"), output.as_os_str()]))
 }
 
-/// Reads until `text` has come.
-fn wait_for(text: &str, from: &mut impl Read) -> String {
-    let mut seen = Vec::new();
-    let mut buffer = [0; 4096];
-    while !String::from_utf8_lossy(&seen).contains(text) {
-        let n = from.read(&mut buffer).expect("the console can be read");
-        let so_far = String::from_utf8_lossy(&seen).into_owned();
-        assert!(n > 0, "the machine ended before {text:?} came:\n{so_far}");
-        seen.extend_from_slice(&buffer[..n]);
+/// What a machine prints, in the order in which it does.
+struct Console<R> {
+    from: R,
+    /// Read, but not asked for yet.
+    ahead: Vec<u8>,
+}
+
+impl<R: Read> Console<R> {
+    /// Waits for `text`; returns what came up to its end.
+    fn wait_for(&mut self, text: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(at) = self
+                .ahead
+                .windows(text.len())
+                .position(|window| window == text.as_bytes())
+            {
+                let seen = self.ahead.drain(..at + text.len()).collect();
+                return String::from_utf8(seen).expect("the console is text");
+            }
+            let n = self.from.read(&mut buffer).expect("it can be read");
+            let so_far = String::from_utf8_lossy(&self.ahead);
+            assert!(n > 0, "the machine ended before {text:?} came:\n{so_far}");
+            self.ahead.extend_from_slice(&buffer[..n]);
+        }
     }
-    String::from_utf8_lossy(&seen).into_owned()
 }
 
 /// Ends the machine whatever becomes of the test.
@@ -71,24 +86,28 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the emulator is started");
-    let mut console = child.stdout.take().expect("piped");
+    let mut console = Console {
+        from: child.stdout.take().expect("piped"),
+        ahead: Vec::new(),
+    };
     let mut keyboard = child.stdin.take().expect("piped");
     let mut machine = Ending(child);
-    wait_for("# ", &mut console);
+    console.wait_for("# ");
     keyboard
         .write_all(b"echo answer-$((6*7)); uname -r\n")
         .expect("typed");
-    wait_for("answer-42", &mut console);
-    let release = wait_for("# ", &mut console);
+    console.wait_for("answer-42");
+    let release = console.wait_for("# ");
     assert!(release.contains("cki"), "{release}");
     // Its second partition has what containers are started from.
     keyboard.write_all(b"cki info\n").expect("typed");
-    wait_for("isolation: full (cki)", &mut console);
-    wait_for("memory pool: 128 MiB", &mut console);
-    wait_for("# ", &mut console);
+    console.wait_for("isolation: full (cki)");
+    console.wait_for("memory pool: 128 MiB");
+    console.wait_for("# ");
     keyboard.write_all(b"reboot -f\n").expect("typed");
     let mut rest = Vec::new();
     console
+        .from
         .read_to_end(&mut rest)
         .expect("the console can be read");
     let status = machine.0.wait().expect("it is waited for");

@@ -29,8 +29,11 @@ const BANNER: &str = "cki-isa-test: ";
 /// The machine of an image: a chipset with SMM for those whose name begins like this.
 const SMM_PREFIX: &str = "smi-";
 
-/// Printed by an image that waits for a machine check.
+/// Printed by an image that wants a machine check, once it spins in deprivileged mode.
 const READY: &str = "READY\n";
+
+/// How QEMU's monitor shows that it does.
+const SPINNING: &str = "R15=5350494e4e494e47";
 
 /// A pair of WRPKRS has to be this many times cheaper than a pair of WRMSR on stock QEMU.
 const COST_RATIO: u64 = 20;
@@ -167,8 +170,12 @@ fn run(qemu: &Path, cpu: &str, image: &Path, more: &[&str]) -> Result<Outcome, F
             }
         }
         if !injected && output.contains(READY) {
-            inject_machine_check(&monitor)?;
             injected = true;
+            if let Err(error) = inject_machine_check(&monitor, deadline) {
+                // What the image says about it follows.
+                let reason = error.message().unwrap_or_default();
+                output.push_str(&format!("(no machine check: {reason})\n"));
+            }
         }
     }
     Ok(Outcome {
@@ -199,18 +206,39 @@ fn read_output(child: &mut Child) -> Receiver<String> {
     receiver
 }
 
-/// Sends an uncorrected machine check to the first CPU: bank 1, status VAL, UC, EN and PCC.
-fn inject_machine_check(monitor: &Path) -> Result<(), Failed> {
+/// Sends an uncorrected machine check to the first CPU (bank 1, status VAL, UC, EN and PCC) as soon as
+/// that is where the image wants it.
+fn inject_machine_check(monitor: &Path, deadline: Instant) -> Result<(), Failed> {
     let mut stream = UnixStream::connect(monitor)?;
-    stream.write_all(b"mce 0 1 0xb200000000000000 0x4 0 0\n")?;
-    // The monitor stops listening to a peer that has gone, so wait until it has echoed the line.
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut echo = Vec::new();
-    let mut byte = [0];
-    while !echo.ends_with(b"0 0\r\n") && stream.read(&mut byte)? == 1 {
-        echo.push(byte[0]);
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    answer(&mut stream)?;
+    loop {
+        stream.write_all(b"info registers\n")?;
+        if answer(&mut stream)?.contains(SPINNING) {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err("the image does not get to where it wants a machine check".into());
+        }
     }
+    stream.write_all(b"mce 0 1 0xb200000000000000 0x4 0 0\n")?;
+    // The monitor stops listening to a peer that has gone. The image may end QEMU before it answers.
+    let _ = answer(&mut stream);
     Ok(())
+}
+
+/// What QEMU's monitor prints until it is ready for a command.
+fn answer(stream: &mut UnixStream) -> Result<String, Failed> {
+    const PROMPT: &[u8] = b"(qemu) ";
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(PROMPT) {
+        if stream.read(&mut byte)? == 0 {
+            return Err("the machine has ended".into());
+        }
+        text.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The image passes with the extension.

@@ -254,6 +254,7 @@ fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
         ("entry_set_user_page", 200),
         ("entry_set_kernel_page", 200),
         ("hypercall_event_send", 1200),
+        ("text_poke_5_bytes", 450),
     ] {
         match counts.get(name) {
             Some(&count) if count <= limit => println!("{name}: {count} instructions"),

@@ -12,7 +12,7 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 11] = [
+pub const NEEDED: [(&str, &str); 12] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -24,6 +24,7 @@ pub const NEEDED: [(&str, &str); 11] = [
     ("cki-ksm-mutants", "CKI_KSM_MUTANTS"),
     ("cki-kmod", "CKI_KMOD"),
     ("cki-monitor-driver", "CKI_MONITOR_DRIVER"),
+    ("cki-micro", "CKI_MICRO"),
 ];
 
 /// How the tests of a suite are counted.

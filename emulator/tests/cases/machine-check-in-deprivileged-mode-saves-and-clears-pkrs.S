@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A machine check in deprivileged mode saves and clears PKRS, also through a
- * gate that is not marked. The harness injects it when it reads READY.
+ * gate that is not marked. After READY the harness waits for r15 to say that the
+ * guest spins, and injects it then.
  */
 #include "test.h"
 
@@ -19,8 +20,10 @@ test_main:
 	ret
 
 spin:
+	movabsq $0x5350494e4e494e47, %r15	/* SPINNING */
+1:
 	pause
-	jmp spin
+	jmp 1b
 
 	.data
 ready: .asciz "READY\n"
