@@ -22,6 +22,9 @@ use crate::units::MemoryMib;
 /// Line of the kernel's log with which it starts init.
 const INIT_LINE: &str = "Run /init as init process";
 
+/// What `bench boot` measures, and its name on the command line.
+const RUNTIMES: [(Runtime, &str); 2] = [(Runtime::Native, "native"), (Runtime::Cki, "cki")];
+
 pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
@@ -82,6 +85,8 @@ fn build(context: &Context, attrs: &[String]) -> Result<Status, Error> {
 /// One warm run, times in milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct BootTime {
+    /// What the program ran on.
+    runtime: &'static str,
     /// From starting another `cki-build run` to its first byte of output.
     enter_to_first_byte: f64,
     /// Parts of the preparation: evaluating and building, all of which is remembered.
@@ -99,17 +104,19 @@ struct BootTime {
 }
 
 fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
-    let args = program(&["echo", "first byte"]);
-    // What is built here is not built in what is measured.
-    prepare(context, &args)?;
     let mut times = Vec::new();
-    for _ in 0..runs {
-        let enter = enter_to_first_byte(context, &args)?;
-        let (machine, preparation) = prepare(context, &args)?;
-        let (ended, _) = execute(&machine, &args)?;
-        times.push(phases(enter, preparation, &ended)?);
+    for (runtime, name) in RUNTIMES {
+        let args = program(runtime, &["echo", "first byte"]);
+        // What is built here is not built in what is measured.
+        prepare(context, &args)?;
+        for _ in 0..runs {
+            let enter = enter_to_first_byte(context, name, &args)?;
+            let (machine, preparation) = prepare(context, &args)?;
+            let (ended, _) = execute(&machine, &args)?;
+            times.push(phases(name, enter, preparation, &ended)?);
+        }
     }
-    let (machine, _) = prepare(context, &args)?;
+    let (machine, _) = prepare(context, &program(Runtime::Native, &["true"]))?;
     let virtual_ns = virtual_time_to_init(machine)?;
     if context.global.json {
         print_json(&serde_json::json!({
@@ -121,7 +128,8 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
     } else {
         for t in &times {
             print(&format!(
-                "Enter to first byte {:.0} ms; prepare {:.0}, boot to init {:.0}, program started {:.0}, first byte {:.0}, end {:.0} ms",
+                "{:6}: Enter to first byte {:.0} ms; prepare {:.0}, boot to init {:.0}, program started {:.0}, first byte {:.0}, end {:.0} ms",
+                t.runtime,
                 t.enter_to_first_byte,
                 t.outputs + t.plan + t.image,
                 t.boot,
@@ -138,9 +146,9 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
     Ok(Status::OK)
 }
 
-fn program(words: &[&str]) -> Run {
+fn program(runtime: Runtime, words: &[&str]) -> Run {
     Run {
-        runtime: Runtime::Native,
+        runtime,
         deb: Vec::new(),
         memory: MemoryMib::DEFAULT,
         cpus: 1,
@@ -152,7 +160,7 @@ fn program(words: &[&str]) -> Run {
 }
 
 /// Time from starting `cki-build run` to the first byte of its standard output.
-fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error> {
+fn enter_to_first_byte(context: &Context, runtime: &str, args: &Run) -> Result<Duration, Error> {
     let failed = |source| Error::Io {
         path: "/proc/self/exe".into(),
         source,
@@ -163,7 +171,7 @@ fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error>
         .arg(&context.checkout.dir)
         .arg("--cache")
         .arg(context.cache.dir())
-        .args(["run", "--runtime", "native", "--"])
+        .args(["run", "--runtime", runtime, "--"])
         .args(args.command.iter().cloned());
     let start = Instant::now();
     let mut output = command
@@ -217,7 +225,12 @@ fn execute(machine: &Machine, args: &Run) -> Result<(Ended, String), Error> {
     Ok((ended, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn phases(enter: Duration, preparation: Preparation, ended: &Ended) -> Result<BootTime, Error> {
+fn phases(
+    runtime: &'static str,
+    enter: Duration,
+    preparation: Preparation,
+    ended: &Ended,
+) -> Result<BootTime, Error> {
     let times = ended.times;
     let (Some(hello), Some(started), Some(first_byte)) =
         (times.hello, times.started, times.first_byte)
@@ -228,6 +241,7 @@ fn phases(enter: Duration, preparation: Preparation, ended: &Ended) -> Result<Bo
     };
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     Ok(BootTime {
+        runtime,
         enter_to_first_byte: ms(enter),
         outputs: ms(preparation.outputs),
         plan: ms(preparation.plan),
@@ -246,7 +260,7 @@ fn virtual_time_to_init(machine: Machine) -> Result<u64, Error> {
         cpus: 1,
         ..machine
     };
-    let (_, log) = execute(&machine, &program(&["dmesg"]))?;
+    let (_, log) = execute(&machine, &program(Runtime::Native, &["dmesg"]))?;
     init_time(&log)
         .ok_or_else(|| Error::Bench(format!("the kernel's log has no line {INIT_LINE:?}")))
 }
