@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// Seconds after which a command that should have ended long ago is ended.
-const LIMIT: &str = "100";
+const LIMIT: &str = "300";
 
 /// The value of a variable that `cki-build check` sets.
 ///

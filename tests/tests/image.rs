@@ -64,7 +64,7 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
 
     let qemu = variable("CKI_QEMU");
     let mut child = Command::new("timeout")
-        .arg("100")
+        .arg("300")
         .arg(qemu.join("bin/qemu-system-x86_64"))
         .arg("-L")
         .arg(qemu.join("share/qemu"))
