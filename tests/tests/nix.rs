@@ -14,7 +14,11 @@ use cki_tests::{Output, checkout, cki, git, variable};
 const ATTRS: [&str; 4] = ["cki-host", "cki-qemu", "cki-build", "cki-host-disk"];
 
 fn targets(checkout: &Checkout) -> BTreeMap<String, Target> {
-    let attrs = ATTRS.map(str::to_owned);
+    targets_of(checkout, &ATTRS)
+}
+
+fn targets_of(checkout: &Checkout, attrs: &[&str]) -> BTreeMap<String, Target> {
+    let attrs: Vec<_> = attrs.iter().map(|attr| (*attr).to_owned()).collect();
     Nix::current()
         .targets(&checkout.flake_ref(), &attrs, Progress::quiet())
         .expect("the flake can be evaluated")
@@ -119,6 +123,45 @@ fn a_dirty_checkout_is_built_as_it_is() {
         "the tool is no part of the host image"
     );
     assert_eq!(after["cki-qemu"], before["cki-qemu"]);
+}
+
+#[test]
+fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
+    const REBUILT: [&str; 5] = [
+        "cki-kernel",
+        "cki-kmod",
+        "cki-runtime",
+        "cki-host",
+        "cki-host-disk",
+    ];
+    const KEPT: [&str; 10] = [
+        "cki-qemu",
+        "qemu-stock",
+        "cki-isa-tests",
+        "cki-ksm",
+        "cki-ksm-mutants",
+        "cki-monitor-driver",
+        "cki-launcher",
+        "cki-micro",
+        "cki-init",
+        "cki-build",
+    ];
+    let attrs = [&REBUILT[..], &KEPT].concat();
+    let dir = tempfile::tempdir().expect("a directory");
+    let checkout = committed(dir.path(), "configured");
+    let before = targets_of(&checkout, &attrs);
+    let fragment = checkout.dir.join("kernel/config/base.config");
+    let text = std::fs::read_to_string(&fragment).expect("read");
+    std::fs::write(&fragment, format!("{text}CONFIG_SYSVIPC=y\n")).expect("written");
+    let after = targets_of(&checkout, &attrs);
+    for attr in attrs {
+        assert_eq!(
+            before[attr] == after[attr],
+            KEPT.contains(&attr),
+            "{attr} depends on the kernel, or not: {:?}",
+            after[attr]
+        );
+    }
 }
 
 #[test]
