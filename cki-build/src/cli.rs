@@ -174,7 +174,8 @@ pub enum ImageKind {
     ///
     /// It comes up with a root shell on the screen and on the first serial port. Give it to the machine as a
     /// virtio disk, and the machine CKI's processor, or there is no `cki run` in it:
-    /// qemu-system-x86_64 -cpu max,cki=on -m 1G -drive file=FILE,if=virtio (the emulator of `nix build .#cki-qemu`)
+    /// qemu-system-x86_64 -cpu max,cki=on -m 1G -nic none -drive file=FILE,if=virtio (the emulator of
+    /// `nix build .#cki-qemu`)
     CkiHost {
         /// File to write
         #[arg(short, long, value_name = "FILE")]

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum as _;
 use rustix::process::Signal;
 use serde::Serialize;
 
@@ -22,8 +23,8 @@ use crate::units::MemoryMib;
 /// Line of the kernel's log with which it starts init.
 const INIT_LINE: &str = "Run /init as init process";
 
-/// What `bench boot` measures, and its name on the command line.
-const RUNTIMES: [(Runtime, &str); 2] = [(Runtime::Native, "native"), (Runtime::Cki, "cki")];
+/// What `bench boot` measures.
+const RUNTIMES: [Runtime; 2] = [Runtime::Native, Runtime::Cki];
 
 pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
@@ -83,10 +84,10 @@ fn build(context: &Context, attrs: &[String]) -> Result<Status, Error> {
 }
 
 /// One warm run, times in milliseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct BootTime {
     /// What the program ran on.
-    runtime: &'static str,
+    runtime: String,
     /// From starting another `cki-build run` to its first byte of output.
     enter_to_first_byte: f64,
     /// Parts of the preparation: evaluating and building, all of which is remembered.
@@ -105,15 +106,15 @@ struct BootTime {
 
 fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
     let mut times = Vec::new();
-    for (runtime, name) in RUNTIMES {
+    for runtime in RUNTIMES {
         let args = program(runtime, &["echo", "first byte"]);
         // What is built here is not built in what is measured.
         prepare(context, &args)?;
         for _ in 0..runs {
-            let enter = enter_to_first_byte(context, name, &args)?;
+            let enter = enter_to_first_byte(context, &args)?;
             let (machine, preparation) = prepare(context, &args)?;
             let (ended, _) = execute(&machine, &args)?;
-            times.push(phases(name, enter, preparation, &ended)?);
+            times.push(phases(runtime, enter, preparation, &ended)?);
         }
     }
     let (machine, _) = prepare(context, &program(Runtime::Native, &["true"]))?;
@@ -159,8 +160,15 @@ fn program(runtime: Runtime, words: &[&str]) -> Run {
     }
 }
 
+/// What a runtime is called on the command line.
+fn name(runtime: Runtime) -> String {
+    runtime
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
 /// Time from starting `cki-build run` to the first byte of its standard output.
-fn enter_to_first_byte(context: &Context, runtime: &str, args: &Run) -> Result<Duration, Error> {
+fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error> {
     let failed = |source| Error::Io {
         path: "/proc/self/exe".into(),
         source,
@@ -171,7 +179,7 @@ fn enter_to_first_byte(context: &Context, runtime: &str, args: &Run) -> Result<D
         .arg(&context.checkout.dir)
         .arg("--cache")
         .arg(context.cache.dir())
-        .args(["run", "--runtime", runtime, "--"])
+        .args(["run", "--runtime", &name(args.runtime), "--"])
         .args(args.command.iter().cloned());
     let start = Instant::now();
     let mut output = command
@@ -226,7 +234,7 @@ fn execute(machine: &Machine, args: &Run) -> Result<(Ended, String), Error> {
 }
 
 fn phases(
-    runtime: &'static str,
+    runtime: Runtime,
     enter: Duration,
     preparation: Preparation,
     ended: &Ended,
@@ -241,7 +249,7 @@ fn phases(
     };
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     Ok(BootTime {
-        runtime,
+        runtime: name(runtime),
         enter_to_first_byte: ms(enter),
         outputs: ms(preparation.outputs),
         plan: ms(preparation.plan),

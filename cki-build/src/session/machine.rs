@@ -270,8 +270,8 @@ impl Machine {
     }
 
     /// The processor. The emulator does a repeated string instruction byte by byte or word by word, so
-    /// kernels are told that bytes are not fast, and clear a page in 512 steps instead of 4,096: most
-    /// of a container's start was that. Where instructions are counted they count once,
+    /// kernels are told that bytes are not fast, and clear a page with 512 stores instead of 4,096: half
+    /// of the start of a container of 1 GiB was that. Where instructions are counted they count once,
     /// as they are on processors.
     fn cpu(&self) -> String {
         let extension = self.runtime.as_ref().map_or("", |_| ",cki=on");
