@@ -39,7 +39,8 @@ impl EntryCode {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Address`] for one that is not canonical or in slot 256, [`Refusal::Argument`] unless
+    /// [`Refusal::Address`] for one that is not canonical or in slot 256, or a range that spans the
+    /// slot: what is decided for entry code must never be decided for the monitor's. [`Refusal::Argument`] unless
     /// start <= check <= sysret < end (or all are 0: no entry code).
     pub fn new(start: u64, end: u64, check: u64, sysret: u64) -> Result<Self, Refusal> {
         let code = EntryCode {
@@ -53,6 +54,9 @@ impl EntryCode {
         }
         for address in [start, end, check, sysret] {
             entry_address(address)?;
+        }
+        if start < SLOT_END && end > SLOT_BASE {
+            return Err(Refusal::Address);
         }
         if start <= check && check <= sysret && sysret < end {
             Ok(code)

@@ -389,3 +389,18 @@ fn entry_code_is_an_ordered_range_outside_of_the_monitor() {
     assert_eq!(EntryCode::new(SLOT_BASE, k, k, k), Err(Refusal::Address));
     assert_eq!(EntryCode::new(1 << 47, k, k, k), Err(Refusal::Address));
 }
+
+#[test]
+fn entry_code_may_not_span_the_monitors_slot() {
+    let low = USER_RIP;
+    let high = SLOT_END;
+    for (check, sysret) in [(low, low), (low, high), (high, high)] {
+        assert_eq!(
+            EntryCode::new(low, high + 8, check, sysret),
+            Err(Refusal::Address),
+            "{check:#x} {sysret:#x}"
+        );
+    }
+    assert!(EntryCode::new(low, low + 8, low, low).is_ok());
+    assert!(EntryCode::new(high, high + 8, high, high).is_ok());
+}
