@@ -3,6 +3,7 @@
  * Events: the interrupts of a CKI guest. The host sets a bit in cki_vcpu_info,
  * the monitor enters the handler when the guest's flag allows it.
  */
+#include <linux/atomic.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
@@ -21,12 +22,21 @@
 
 static struct irq_domain *domain;
 
+/*
+ * Takes what is pending. The host sets bits from any CPU at any time: only a
+ * locked instruction loses none of them, which this_cpu_xchg() is not.
+ */
+static u64 take_events(void)
+{
+	return xchg(this_cpu_ptr(&cki_vcpu_info.events), 0);
+}
+
 DEFINE_IDTENTRY_SYSVEC(sysvec_cki_event)
 {
 	struct pt_regs *old_regs = set_irq_regs(regs);
 	u64 events;
 
-	while ((events = this_cpu_xchg(cki_vcpu_info.events, 0))) {
+	while ((events = take_events())) {
 		unsigned int event;
 
 		if (events & BIT_ULL(CKI_EVENT_TIMER))
