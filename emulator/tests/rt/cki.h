@@ -59,6 +59,9 @@
 #define VEC_USER_PRIV		0x81		/* privileged gate, DPL 3 */
 #define NO_EVENT		0xffff
 
+/* What rt_self sends: a vector, or this. */
+#define SEND_NMI		0x400
+
 #define PF_P			0x01
 #define PF_W			0x02
 #define PF_U			0x04

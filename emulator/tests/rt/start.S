@@ -154,7 +154,7 @@ rt_entry64:
 	call	rt_puts
 	movb	$0x10, %al
 	outb	%al, $0xf4
-1:	hlt
+1:	pause
 	jmp	1b
 
 rt_no_cki:
@@ -163,7 +163,7 @@ rt_no_cki:
 	call	rt_puts
 	movb	$0x11, %al
 	outb	%al, $0xf4
-1:	hlt
+1:	pause
 	jmp	1b
 
 	/* A benchmark still has something to measure here. */
@@ -242,8 +242,8 @@ before_each:
 	ret
 
 	/*
-	 * Send vector eax to this processor: pending until IF is set.  NMI when
-	 * bits 10:8 say so (0x400).
+	 * Send vector eax to this processor: pending until IF is set, and while
+	 * events are held.  NMI when bits 10:8 say so (SEND_NMI).
 	 */
 	.globl	rt_self
 rt_self:
@@ -351,7 +351,7 @@ rt_fail:
 	call	rt_puts
 	movb	$0x11, %al
 	outb	%al, $0xf4
-1:	hlt
+1:	pause
 	jmp	1b
 
 	.globl	rt_puts

@@ -191,6 +191,20 @@
 	catch	iretq_to \rip, SEL_KCODE, \rflags, $guest_stack_top, SEL_KDATA, \pkrs
 	.endm
 
+	/* Make an event pending for this processor: a vector, or SEND_NMI. Clobbers EAX. */
+	.macro raise what
+	movl	$\what, %eax
+	call	rt_self
+	.endm
+
+	/* Long enough for anything that is pending to arrive; clobbers ECX. */
+	.macro wait_a_while
+	movl	$1000, %ecx
+.Lwait\@:
+	pause
+	loop	.Lwait\@
+	.endm
+
 	.macro user_section
 	.section .user, "ax", @progbits
 	.endm
