@@ -8,18 +8,15 @@
 	.globl test_main
 test_main:
 	cki_on
+	raise SEND_NMI
 	movq $first, ev_hook
-	catch call raise
+	guest spin, PKRS_GUEST, 2
 	CHECK(ev_vector, VEC_NMI)
 	CHECK(ev_count, 2)
 	CHECK(ev_pkrs, 0)
 	CHECK(ev_cs, 0xffffffec00000008)
 	CHECK(ev_frame, (ist1_top-40))
 	ret
-
-raise:
-	movl $0x400, %eax
-	call rt_self
 
 spin:
 	pause
@@ -28,11 +25,11 @@ spin:
 # in the handler of the first NMI: another one has to wait
 first:
 	CHECK(ev_vector, VEC_NMI)
-	CHECK(ev_cs, SEL_KCODE)
-	movl $0x400, %eax
-	call rt_self
-	movl $1000, %ecx
-1: pause
-	loop 1b
+	CHECK(ev_cs, 0xffffffec00000008)
+	movq $guest_stack_top, %rsp
+	raise SEND_NMI
+	set_pkrs PKRS_GUEST
+	wait_a_while
 	CHECK(ev_count, 1)
+	set_pkrs 0
 	iretq_to spin, SEL_KCODE, 2, $guest_stack_top, SEL_KDATA, PKRS_GUEST

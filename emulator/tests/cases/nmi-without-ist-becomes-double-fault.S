@@ -6,14 +6,11 @@
 test_main:
 	gate VEC_NMI, GATE_PRIV
 	cki_on
-	catch call raise
+	raise SEND_NMI
+	guest spin, PKRS_GUEST
 	CHECK(ev_vector, VEC_DF)
 	CHECK(ev_pkrs, 0)
 	ret
-
-raise:
-	movl $0x400, %eax
-	call rt_self
 
 spin:
 	pause
