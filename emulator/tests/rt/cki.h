@@ -6,7 +6,8 @@
 #define CKI_TESTS_CKI_H
 
 #define CPUID_CKI		0x434b4900	/* EAX: last leaf; EBX, ECX, EDX: "CkiSecureISA" */
-#define CPUID_CKI_FEATURES	0x434b4901	/* EAX bit 0: CKI; EBX: number of CKI_CTL */
+#define CPUID_CKI_FEATURES	0x434b4901	/* EAX bit 0: CKI; EBX: number of CKI_CTL; ECX: version */
+#define CKI_VERSION		2
 #define MSR_CKI_CTL		0x434b4900
 #define CKI_CTL_EN		1
 

@@ -144,6 +144,8 @@ rt_entry64:
 	jz	rt_no_cki
 	cmpl	$MSR_CKI_CTL, %ebx
 	jne	rt_no_cki
+	cmpl	$CKI_VERSION, %ecx
+	jne	rt_no_cki
 
 	call	test_main
 	cmpl	$0, rt_cki
