@@ -147,7 +147,6 @@ u32 cki_world_tsc_khz(void);
 int cki_world_run(struct cki_vcpu *vcpu);
 
 /* switch.S */
-asmlinkage void cki_switch(u64 area, u64 bridge_cr3);
 asmlinkage void cki_call_interrupt_handler(unsigned long handler);
 
 #endif /* CKI_INTERNAL_H */

@@ -103,9 +103,7 @@ out:
 static void set_boot_info(struct cki_container *container)
 {
 	struct cki_monitor_boot *boot = container->boot;
-	struct desc_ptr idt;
 
-	store_idt(&idt);
 	boot->magic = CKI_MONITOR_BOOT_MAGIC;
 	boot->abi_version = CKI_ABI_VERSION;
 	boot->vcpus = container->vcpu_count;
@@ -115,8 +113,6 @@ static void set_boot_info(struct cki_container *container)
 	boot->pcid_base = container->pcid_base;
 	boot->pcids = container->pcid_base ? CKI_PCIDS_MAX : 0;
 	boot->slot_entry = cki_slot_entry(&container->slot);
-	boot->host_nmi = gate_offset((gate_desc *)idt.address + X86_TRAP_NMI);
-	boot->host_machine_check = gate_offset((gate_desc *)idt.address + X86_TRAP_MC);
 	memcpy(boot->segments, container->segments, sizeof(boot->segments));
 	memcpy(boot->classes, container->classes, sizeof(boot->classes));
 	boot->shared[0].base = __pa(container->clock);

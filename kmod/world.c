@@ -2,11 +2,8 @@
 /*
  * World switch: the host's side. The monitor loads its own GDT, IDT, TR, system-call MSRs and
  * segment state when it is entered; everything that it does not put back is saved and restored
- * here. In between, interrupts are off for the host; the container runs with them on, in the
- * monitor's IDT, and leaves at the first one.
- *
- * Not handled: hardware that writes through the host's virtual addresses on its own account (PEBS
- * and BTS buffers). perf must not use them on CPUs that run containers.
+ * here and in switch.S. In between, interrupts are off for the host; the container runs with them
+ * on, in the monitor's IDT, and leaves at the first one.
  */
 #define pr_fmt(fmt) "cki: " fmt
 
@@ -27,17 +24,21 @@
 #include <asm/tsc.h>
 
 #include "internal.h"
+#include "switch.h"
 
 #ifndef X86_CR4_PKS
 #define X86_CR4_PKS	BIT_ULL(24)
 #endif
 
-/* cki-ksm-core, pinned.rs: the monitor refuses to work with others. */
+/*
+ * What the container runs with, whatever the host has; cki-ksm-core, pinned.rs, refuses anything
+ * else. PGE stays as the host has it: with the extension on there are no global translations.
+ */
 #define CR4_SET		(X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | \
 			 X86_CR4_FSGSBASE | X86_CR4_OSXSAVE | X86_CR4_SMEP | X86_CR4_SMAP | \
 			 X86_CR4_PKS)
-#define CR4_CLEAR	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_PGE | X86_CR4_PCE | \
-			 X86_CR4_CET)
+#define CR4_KEPT	(X86_CR4_DE | X86_CR4_PSE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCIDE | \
+			 X86_CR4_PKE)
 
 /* Linux uses 1 to 6, and those from 2048 on. */
 #define BRIDGE_PCID	7
@@ -73,7 +74,9 @@ static bool has_extension(void)
 	if (eax < CKI_CPUID_FEATURES_LEAF || ebx != 0x53696b43 || ecx != 0x72756365 ||
 	    edx != 0x41534965)
 		return false;
-	return cpuid_eax(CKI_CPUID_FEATURES_LEAF) & CKI_CPUID_FEATURES_EAX_CKI;
+	cpuid(CKI_CPUID_FEATURES_LEAF, &eax, &ebx, &ecx, &edx);
+	/* Version 1 did not hold events back: no monitor is safe on it. */
+	return (eax & CKI_CPUID_FEATURES_EAX_CKI) && ecx >= CKI_ISA_VERSION;
 }
 
 u32 cki_world_missing(void)
@@ -169,63 +172,70 @@ static void save_fpu(void *area)
 	asm volatile("xsave64 (%0)" :: "r"(area), "a"(-1), "d"(-1) : "memory");
 }
 
+/*
+ * CR4 for the container. A CPU that last ran another vCPU, or a vCPU that has been elsewhere
+ * meanwhile, may have translations under the container's PCIDs that are no longer right: a change of
+ * PGE drops those of all PCIDs. Without PCIDs each load of CR3 does.
+ */
+static void load_cr4(struct cki_vcpu *vcpu, unsigned int cpu, unsigned long cr4)
+{
+	unsigned long guest = (cr4 & CR4_KEPT) | CR4_SET;
+
+	if (cki_world_has_pcids() &&
+	    (__this_cpu_read(last_tag) != vcpu->tag || vcpu->cpu != cpu)) {
+		write_cr4(guest ^ X86_CR4_PGE);
+		write_cr4(guest);
+	} else if (guest != cr4) {
+		write_cr4(guest);
+	}
+	__this_cpu_write(last_tag, vcpu->tag);
+	vcpu->cpu = cpu;
+}
+
 /* Interrupts are off. */
 static void enter(struct cki_vcpu *vcpu)
 {
 	unsigned int cpu = smp_processor_id();
-	unsigned long cr3 = __read_cr3(), cr4 = native_read_cr4();
-	unsigned long guest_cr4 = (cr4 | CR4_SET) & ~CR4_CLEAR;
-	unsigned long dr7 = local_db_save();
-	unsigned long bridge = __pa(vcpu->container->slot.bridge);
-	u64 fs_base = rdfsbase(), kernel_gs_base, tsc_aux = 0;
+	unsigned long cr4 = native_read_cr4();
+	unsigned long dr6, dr7 = local_db_save();
+	u64 fs_base = rdfsbase(), tsc_aux = 0;
+	struct desc_struct *gdt = get_current_gdt_rw();
+	struct cki_host_state host = {
+		.area = vcpu->area,
+		.bridge = __pa(vcpu->container->slot.bridge),
+		.cr3 = __read_cr3(),
+		.msrs = { host_msrs.star, host_msrs.lstar, host_msrs.cstar, host_msrs.fmask },
+		.gdt_writable = { .size = GDT_SIZE - 1, .address = (unsigned long)gdt },
+	};
 	u16 ds, es, fs, gs;
-	struct desc_ptr gdt, idt;
 
 	savesegment(ds, ds);
 	savesegment(es, es);
 	savesegment(fs, fs);
 	savesegment(gs, gs);
-	native_store_gdt(&gdt);
-	store_idt(&idt);
-	rdmsrl(MSR_KERNEL_GS_BASE, kernel_gs_base);
+	native_store_gdt(&host.gdt);
+	store_idt(&host.idt);
+	store_ldt(host.ldt);
+	rdmsrl(MSR_KERNEL_GS_BASE, host.msrs[4]);
+	get_debugreg(dr6, 6);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP)) {
 		rdmsrl(MSR_TSC_AUX, tsc_aux);
 		wrmsrl(MSR_TSC_AUX, vcpu->number);
 	}
 	if (host_msrs.xss)
 		wrmsrl(MSR_IA32_XSS, 0);
+	if (cki_world_has_pcids()) {
+		host.bridge |= BRIDGE_PCID;
+		host.cr3 |= X86_CR3_PCID_NOFLUSH;
+	}
+	/* LTR takes a TSS that is not busy. Nobody looks at the bit while TR is loaded. */
+	((tss_desc *)&gdt[GDT_ENTRY_TSS])->type = DESC_TSS;
+	load_cr4(vcpu, cpu, cr4);
 
-	if (cki_world_has_pcids())
-		bridge |= BRIDGE_PCID;
-	/*
-	 * The first write turns off PGE, and with that drops the host's global translations: they
-	 * would match in the container as well. It drops everything else, too; where the host runs
-	 * without PGE, that is only needed when this CPU last ran another vCPU, or this one has
-	 * been elsewhere meanwhile.
-	 */
-	if (!(cr4 & X86_CR4_PGE) &&
-	    (__this_cpu_read(last_tag) != vcpu->tag || vcpu->cpu != cpu))
-		write_cr4(guest_cr4 | X86_CR4_PGE);
-	write_cr4(guest_cr4);
-	__this_cpu_write(last_tag, vcpu->tag);
-	vcpu->cpu = cpu;
-	wrmsrl(CKI_MSR_IA32_PKRS, CKI_PKRS_MONITOR);
+	cki_switch(&host);
 
-	cki_switch(vcpu->area, bridge);
-
-	/* In this order: see cki_switch. */
-	native_load_gdt(&gdt);
-	force_reload_TR();
-	native_load_idt(&idt);
-	if (cki_world_has_pcids())
-		cr3 |= X86_CR3_PCID_NOFLUSH;
-	native_write_cr3(cr3);
-	write_cr4(cr4);
-
-	wrmsrl(MSR_STAR, host_msrs.star);
-	wrmsrl(MSR_LSTAR, host_msrs.lstar);
-	wrmsrl(MSR_CSTAR, host_msrs.cstar);
-	wrmsrl(MSR_SYSCALL_MASK, host_msrs.fmask);
+	if (native_read_cr4() != cr4)
+		write_cr4(cr4);
 	if (host_msrs.xss)
 		wrmsrl(MSR_IA32_XSS, host_msrs.xss);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
@@ -236,10 +246,12 @@ static void enter(struct cki_vcpu *vcpu)
 		loadsegment(es, es);
 	if (fs)
 		loadsegment(fs, fs);
-	if (gs)
+	if (gs) {
 		load_gs_index(gs);
+		wrmsrl(MSR_KERNEL_GS_BASE, host.msrs[4]);
+	}
 	wrfsbase(fs_base);
-	wrmsrl(MSR_KERNEL_GS_BASE, kernel_gs_base);
+	set_debugreg(dr6, 6);
 	local_db_restore(dr7);
 }
 
@@ -254,22 +266,14 @@ static void call_interrupt(u8 vector)
 /* Has the host handle what made the container leave, with interrupts still off. */
 static void handle_event(struct cki_vcpu *vcpu, bool run)
 {
-	unsigned long attention = 0;
-
-	if (READ_ONCE(vcpu->sw->attention)) {
-		attention = xchg(&vcpu->sw->attention, 0);
-		if (attention & CKI_ATTENTION_EVENTS)
-			WRITE_ONCE(vcpu->sw->attention, CKI_ATTENTION_EVENTS);
-	}
 	if (run && vcpu->sw->exit == CKI_EXIT_INTERRUPT) {
 		vcpu->run->exits_interrupt++;
 		call_interrupt(vcpu->sw->exit_arguments[0]);
 	}
 	/* INT leaves NMIs blocked until the handler's IRET, as the NMI itself did. */
-	if ((attention & CKI_ATTENTION_NMI) || (run && vcpu->sw->exit == CKI_EXIT_NMI))
+	if (run && vcpu->sw->exit == CKI_EXIT_NMI)
 		asm volatile("int $2" ::: "memory");
-	if ((attention & CKI_ATTENTION_MACHINE_CHECK) ||
-	    (run && vcpu->sw->exit == CKI_EXIT_MACHINE_CHECK))
+	if (run && vcpu->sw->exit == CKI_EXIT_MACHINE_CHECK)
 		asm volatile("int $18" ::: "memory");
 }
 

@@ -77,15 +77,19 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// (hpa): names this vCPU's `struct cki_vcpu_info`, in a Data frame, aligned to its size.
     /// Errors: E_ARGUMENT, E_RANGE, E_CLASS.
     KSM_VCPU_INFO_SET = 15;
-    /// (start, end, check, sysret): the guest's entry code, as virtual addresses: events are never
-    /// delivered while RIP is in [start, end) at CPL 0. check is an instruction that looks for
-    /// pending events, sysret the SYSRET that follows it: an event that arrives between them
-    /// restarts at check; one that arrives at sysret is delivered as if user mode had been reached.
-    /// Nothing between check and sysret but the comparison, its branch and SWAPGS. All 0: none.
-    /// Errors: E_ARGUMENT, E_ADDRESS.
+    /// (start, end): the guest's entry code, as virtual addresses, on this vCPU: events are never
+    /// delivered while RIP is in [start, end) at CPL 0. All 0: none. Errors: E_ARGUMENT, E_ADDRESS (also
+    /// if slot 256 lies in the range).
     KSM_ENTRY_CODE_SET = 16;
+    /// (index, check, return, undo): a return to user mode in the entry code that needs no call, on this
+    /// vCPU; index is below RETURNS_MAX. check is an instruction that looks for pending events, return the
+    /// SYSRET or IRETQ that follows it. Between them stand that look, its branch and SWAPGS, nothing
+    /// else. An event that finds RIP in [check, return) has the guest go on at check; one that finds it
+    /// at return, at undo, where the guest takes its SWAPGS back and goes to check. All 0: none.
+    /// Errors: E_ARGUMENT (also if check > return), E_ADDRESS.
+    KSM_RETURN_SET = 17;
     /// Number of KSM calls.
-    KSM_CALLS = 17;
+    KSM_CALLS = 18;
 }
 
 /// The constants that calls take as arguments.

@@ -7,9 +7,12 @@ constants! { "The CPU extension" ;
     CPUID_FEATURES_LEAF = 0x434b_4901;
     /// In EAX of the feature leaf: the extension is present.
     CPUID_FEATURES_EAX_CKI = 1;
+    /// The version of `docs/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
+    /// monitor runs on.
+    ISA_VERSION = 2;
     /// Control MSR; readable and writable at PKRS = 0 only.
     MSR_CTL = 0x434b_4900;
-    /// In the control MSR: deprivileged mode and privileged gates are on.
+    /// In the control MSR: deprivileged mode and privileged gates are on, and events are held at PKRS = 0.
     MSR_CTL_EN = 1;
     /// IA32_PKRS (Intel SDM Vol. 4): the supervisor protection-key rights, as WRMSR writes them.
     MSR_IA32_PKRS = 0x6e1;

@@ -24,6 +24,8 @@ constants! { "Limits";
     POKE_MAX = 0x1000;
     /// Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9).
     SEAL_MAX = 16;
+    /// Returns to user mode that KSM_RETURN_SET can name: one by SYSRET, one by IRETQ.
+    RETURNS_MAX = 2;
     /// PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
     /// that the host gave it, so that no guest shares a tag with the host or another container.
     PCIDS_MAX = 8;

@@ -28,7 +28,7 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     EXIT_INTERRUPT = 2;
     /// Exit: NMI.
     EXIT_NMI = 3;
-    /// Exit: machine check.
+    /// Exit: machine check. If it struck the monitor itself (`exit_arguments`[1] is 1), the container is dead.
     EXIT_MACHINE_CHECK = 4;
     /// Exit: the guest cannot go on: an exception without a handler, #DF. Vector, error code,
     /// RIP, CR2, RSP in `exit_arguments`.
@@ -38,12 +38,6 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     EXIT_MONITOR_FAULT = 6;
     /// Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN.
     EXIT_FLUSH = 7;
-    /// Attention: an NMI arrived while the monitor could not leave.
-    ATTENTION_NMI = 1;
-    /// Attention: a machine check did.
-    ATTENTION_MACHINE_CHECK = 2;
-    /// Attention: the monitor's own: look at the guest's events before returning.
-    ATTENTION_EVENTS = 4;
 }
 
 structure! {
@@ -85,11 +79,8 @@ structure! {
         pcids: u32,
         /// 0.
         reserved: u32,
-        /// Address of the host's NMI handler, and
-        host_nmi: u64,
-        /// of its #MC handler: where the monitor's own go on when they find themselves on a stack
-        /// of the host's, in the moment between the loads of TR and IDTR.
-        host_machine_check: u64,
+        /// 0.
+        reserved2: [u64; 2],
         /// The container's memory, ascending, disjoint.
         segments: [Segment; 32],
         /// Frames that are not Data, ascending, disjoint.
@@ -118,9 +109,8 @@ structure! {
         exit_arguments: [u64; 6],
         /// hpa of the vCPU's `struct cki_vcpu_info`; 0 before KSM_VCPU_INFO_SET.
         vcpu_info_hpa: u64,
-        /// ATTENTION_*. The module takes NMI and machine check from it with XCHG after every return,
-        /// when the host's IDT is back in place.
-        attention: u64,
+        /// 0.
+        reserved: u64,
         /// Last refusal.
         refusal: Refusal,
         /// The module's own: what it saves of the host across a run. Not looked at by the monitor.

@@ -17,7 +17,7 @@
  * Version of everything in this header. Module, monitor, launcher and guest refuse to work
  * with a part that states another.
  */
-#define CKI_ABI_VERSION CKI_U64(1)
+#define CKI_ABI_VERSION CKI_U64(2)
 /* First eight bytes of `struct cki_start_info`: "CKISTART" in memory order. */
 #define CKI_START_INFO_MAGIC CKI_U64(0x5452415453494b43)
 /* First eight bytes of `struct cki_monitor_boot`: "CKIKSMBT" in memory order. */
@@ -49,6 +49,8 @@
 #define CKI_POKE_MAX CKI_U64(0x1000)
 /* Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9). */
 #define CKI_SEAL_MAX CKI_U64(16)
+/* Returns to user mode that KSM_RETURN_SET can name: one by SYSRET, one by IRETQ. */
+#define CKI_RETURNS_MAX CKI_U64(2)
 /*
  * PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
  * that the host gave it, so that no guest shares a tag with the host or another container.
@@ -66,9 +68,14 @@
 #define CKI_CPUID_FEATURES_LEAF CKI_U64(0x434b4901)
 /* In EAX of the feature leaf: the extension is present. */
 #define CKI_CPUID_FEATURES_EAX_CKI CKI_U64(1)
+/*
+ * The version of `docs/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
+ * monitor runs on.
+ */
+#define CKI_ISA_VERSION CKI_U64(2)
 /* Control MSR; readable and writable at PKRS = 0 only. */
 #define CKI_MSR_CTL CKI_U64(0x434b4900)
-/* In the control MSR: deprivileged mode and privileged gates are on. */
+/* In the control MSR: deprivileged mode and privileged gates are on, and events are held at PKRS = 0. */
 #define CKI_MSR_CTL_EN CKI_U64(1)
 /* IA32_PKRS (Intel SDM Vol. 4): the supervisor protection-key rights, as WRMSR writes them. */
 #define CKI_MSR_IA32_PKRS CKI_U64(0x6e1)
@@ -367,16 +374,22 @@
  */
 #define CKI_KSM_VCPU_INFO_SET CKI_U64(15)
 /*
- * (start, end, check, sysret): the guest's entry code, as virtual addresses: events are never
- * delivered while RIP is in [start, end) at CPL 0. check is an instruction that looks for
- * pending events, sysret the SYSRET that follows it: an event that arrives between them
- * restarts at check; one that arrives at sysret is delivered as if user mode had been reached.
- * Nothing between check and sysret but the comparison, its branch and SWAPGS. All 0: none.
- * Errors: E_ARGUMENT, E_ADDRESS.
+ * (start, end): the guest's entry code, as virtual addresses, on this vCPU: events are never
+ * delivered while RIP is in [start, end) at CPL 0. All 0: none. Errors: E_ARGUMENT, E_ADDRESS (also
+ * if slot 256 lies in the range).
  */
 #define CKI_KSM_ENTRY_CODE_SET CKI_U64(16)
+/*
+ * (index, check, return, undo): a return to user mode in the entry code that needs no call, on this
+ * vCPU; index is below RETURNS_MAX. check is an instruction that looks for pending events, return the
+ * SYSRET or IRETQ that follows it. Between them stand that look, its branch and SWAPGS, nothing
+ * else. An event that finds RIP in [check, return) has the guest go on at check; one that finds it
+ * at return, at undo, where the guest takes its SWAPGS back and goes to check. All 0: none.
+ * Errors: E_ARGUMENT (also if check > return), E_ADDRESS.
+ */
+#define CKI_KSM_RETURN_SET CKI_U64(17)
 /* Number of KSM calls. */
-#define CKI_KSM_CALLS CKI_U64(17)
+#define CKI_KSM_CALLS CKI_U64(18)
 
 /* ---- Arguments of KSM calls ---- */
 /* KSM_TABLE_DECLARE: page table, entries map 4 KiB. */
@@ -530,7 +543,7 @@
 #define CKI_EXIT_INTERRUPT CKI_U64(2)
 /* Exit: NMI. */
 #define CKI_EXIT_NMI CKI_U64(3)
-/* Exit: machine check. */
+/* Exit: machine check. If it struck the monitor itself (`exit_arguments`1] is 1), the container is dead. */
 #define CKI_EXIT_MACHINE_CHECK CKI_U64(4)
 /*
  * Exit: the guest cannot go on: an exception without a handler, #DF. Vector, error code,
@@ -544,12 +557,6 @@
 #define CKI_EXIT_MONITOR_FAULT CKI_U64(6)
 /* Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN. */
 #define CKI_EXIT_FLUSH CKI_U64(7)
-/* Attention: an NMI arrived while the monitor could not leave. */
-#define CKI_ATTENTION_NMI CKI_U64(1)
-/* Attention: a machine check did. */
-#define CKI_ATTENTION_MACHINE_CHECK CKI_U64(2)
-/* Attention: the monitor's own: look at the guest's events before returning. */
-#define CKI_ATTENTION_EVENTS CKI_U64(4)
 
 /* ---- Sizes of the structures and offsets of their members ---- */
 #define CKI_SIZEOF_SEGMENT 16
@@ -640,8 +647,7 @@
 #define CKI_OFFSETOF_MONITOR_BOOT_SLOT_ENTRY 32
 #define CKI_OFFSETOF_MONITOR_BOOT_PCIDS 40
 #define CKI_OFFSETOF_MONITOR_BOOT_RESERVED 44
-#define CKI_OFFSETOF_MONITOR_BOOT_HOST_NMI 48
-#define CKI_OFFSETOF_MONITOR_BOOT_HOST_MACHINE_CHECK 56
+#define CKI_OFFSETOF_MONITOR_BOOT_RESERVED2 48
 #define CKI_OFFSETOF_MONITOR_BOOT_SEGMENTS 64
 #define CKI_OFFSETOF_MONITOR_BOOT_CLASSES 576
 #define CKI_OFFSETOF_MONITOR_BOOT_SHARED 2112
@@ -654,7 +660,7 @@
 #define CKI_OFFSETOF_VCPU_SWITCH_EXIT 56
 #define CKI_OFFSETOF_VCPU_SWITCH_EXIT_ARGUMENTS 64
 #define CKI_OFFSETOF_VCPU_SWITCH_VCPU_INFO_HPA 112
-#define CKI_OFFSETOF_VCPU_SWITCH_ATTENTION 120
+#define CKI_OFFSETOF_VCPU_SWITCH_RESERVED 120
 #define CKI_OFFSETOF_VCPU_SWITCH_REFUSAL 128
 #define CKI_OFFSETOF_VCPU_SWITCH_HOST 192
 #define CKI_OFFSETOF_VCPU_SWITCH_CALLS 704
@@ -963,13 +969,8 @@ struct cki_monitor_boot {
 	__u32 pcids;
 	/* 0. */
 	__u32 reserved;
-	/* Address of the host's NMI handler, and */
-	__u64 host_nmi;
-	/*
-	 * of its #MC handler: where the monitor's own go on when they find themselves on a stack
-	 * of the host's, in the moment between the loads of TR and IDTR.
-	 */
-	__u64 host_machine_check;
+	/* 0. */
+	__u64 reserved2[2];
 	/* The container's memory, ascending, disjoint. */
 	struct cki_segment segments[32];
 	/* Frames that are not Data, ascending, disjoint. */
@@ -990,8 +991,7 @@ _Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcid_base) == 28, "ck
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, slot_entry) == 32, "cki_monitor_boot.slot_entry");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, pcids) == 40, "cki_monitor_boot.pcids");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved) == 44, "cki_monitor_boot.reserved");
-_Static_assert(__builtin_offsetof(struct cki_monitor_boot, host_nmi) == 48, "cki_monitor_boot.host_nmi");
-_Static_assert(__builtin_offsetof(struct cki_monitor_boot, host_machine_check) == 56, "cki_monitor_boot.host_machine_check");
+_Static_assert(__builtin_offsetof(struct cki_monitor_boot, reserved2) == 48, "cki_monitor_boot.reserved2");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, segments) == 64, "cki_monitor_boot.segments");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, classes) == 576, "cki_monitor_boot.classes");
 _Static_assert(__builtin_offsetof(struct cki_monitor_boot, shared) == 2112, "cki_monitor_boot.shared");
@@ -1013,11 +1013,8 @@ struct cki_vcpu_switch {
 	__u64 exit_arguments[6];
 	/* hpa of the vCPU's `struct cki_vcpu_info`; 0 before KSM_VCPU_INFO_SET. */
 	__u64 vcpu_info_hpa;
-	/*
-	 * ATTENTION_*. The module takes NMI and machine check from it with XCHG after every return,
-	 * when the host's IDT is back in place.
-	 */
-	__u64 attention;
+	/* 0. */
+	__u64 reserved;
 	/* Last refusal. */
 	struct cki_refusal refusal;
 	/* The module's own: what it saves of the host across a run. Not looked at by the monitor. */
@@ -1037,7 +1034,7 @@ _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, value) == 48, "cki_vcp
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit) == 56, "cki_vcpu_switch.exit");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit_arguments) == 64, "cki_vcpu_switch.exit_arguments");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, vcpu_info_hpa) == 112, "cki_vcpu_switch.vcpu_info_hpa");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, attention) == 120, "cki_vcpu_switch.attention");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, reserved) == 120, "cki_vcpu_switch.reserved");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, refusal) == 128, "cki_vcpu_switch.refusal");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, host) == 192, "cki_vcpu_switch.host");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, calls) == 704, "cki_vcpu_switch.calls");

@@ -3,11 +3,11 @@
 use cki_abi::calls::arguments::{FLUSH_ALL, FLUSH_EVERYWHERE, FLUSH_PCID, TABLE_KEEP};
 use cki_abi::calls::*;
 use cki_abi::handlers::{HANDLER_END, HANDLER_EVENT_USER};
-use cki_abi::limits::FRAME_SIZE;
+use cki_abi::limits::{FRAME_SIZE, RETURNS_MAX};
 use cki_abi::version::ABI_VERSION;
 
 use crate::descriptor;
-use crate::event::{EntryCode, entry_address};
+use crate::event::{self, ReturnWindow, entry_address};
 use crate::frame::{Class, Frame, Kind};
 use crate::memory::{PhysMem, Scratch};
 use crate::monitor::Monitor;
@@ -57,8 +57,20 @@ pub enum Action {
         /// Byte offset in it; the structure ends in the same frame.
         offset: usize,
     },
-    /// Remember the guest's entry code.
-    SetEntryCode(EntryCode),
+    /// Remember where the guest's entry code is.
+    SetEntryCode {
+        /// First address.
+        start: u64,
+        /// First address behind it.
+        end: u64,
+    },
+    /// Remember a return to user mode in it.
+    SetReturn {
+        /// Below [`RETURNS_MAX`](cki_abi::limits::RETURNS_MAX).
+        index: usize,
+        /// The return.
+        window: ReturnWindow,
+    },
 }
 
 /// A refused call.
@@ -141,7 +153,15 @@ impl<M: PhysMem> Monitor<'_, M> {
                 Action::SetDescriptor { slot, descriptor }
             }
             KSM_VCPU_INFO_SET => self.vcpu_info(a)?,
-            KSM_ENTRY_CODE_SET => Action::SetEntryCode(EntryCode::new(a, b, c, d)?),
+            KSM_ENTRY_CODE_SET => {
+                let (start, end) = event::entry_range(a, b)?;
+                Action::SetEntryCode { start, end }
+            }
+            KSM_RETURN_SET if a < RETURNS_MAX => Action::SetReturn {
+                index: a as usize,
+                window: ReturnWindow::new(b, c, d)?,
+            },
+            KSM_RETURN_SET => return Err(Refusal::Argument.into()),
             _ => return Err(Refusal::Call.into()),
         };
         Ok(action)

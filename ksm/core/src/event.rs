@@ -6,17 +6,66 @@
 //! entered at its own rights, at an address that it chose.
 
 use cki_abi::layout::{SLOT_BASE, SLOT_END};
+use cki_abi::limits::RETURNS_MAX;
 
-use crate::iret::{ReturnFrame, is_canonical, sysret_target};
+use crate::iret::is_canonical;
 use crate::refusal::Refusal;
 
-/// Where the guest's entry code is (KSM_ENTRY_CODE_SET).
+/// A return to user mode without a call (KSM_RETURN_SET): SYSRET, or IRETQ to CPL 3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReturnWindow {
+    check: u64,
+    leave: u64,
+    undo: u64,
+}
+
+impl ReturnWindow {
+    /// Takes over what the guest states: where it looks for events, where it returns, and where it takes
+    /// its SWAPGS back.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Address`] for an address that is not canonical or in slot 256, [`Refusal::Argument`]
+    /// unless check <= leave (or all are 0: no such return).
+    pub fn new(check: u64, leave: u64, undo: u64) -> Result<Self, Refusal> {
+        let window = ReturnWindow { check, leave, undo };
+        if window == ReturnWindow::default() {
+            return Ok(window);
+        }
+        for address in [check, leave, undo] {
+            entry_address(address)?;
+        }
+        if check <= leave {
+            Ok(window)
+        } else {
+            Err(Refusal::Argument)
+        }
+    }
+
+    /// Where a guest that was interrupted at `rip` with an event pending goes on, if `rip` is in here.
+    #[must_use]
+    fn restart(&self, rip: u64) -> Option<u64> {
+        if self.leave == 0 {
+            None
+        } else if rip == self.leave {
+            Some(self.undo)
+        } else if (self.check..self.leave).contains(&rip) {
+            Some(self.check)
+        } else {
+            None
+        }
+    }
+}
+
+/// The guest's entry code (KSM_ENTRY_CODE_SET, KSM_RETURN_SET). All 0, as at first: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EntryCode {
-    start: u64,
-    end: u64,
-    check: u64,
-    sysret: u64,
+    /// First address, from [`entry_range`].
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// The returns to user mode in it.
+    pub returns: [ReturnWindow; RETURNS_MAX as usize],
 }
 
 /// What the monitor does about a pending event after an interruption.
@@ -26,49 +75,16 @@ pub enum Delivery {
     User,
     /// Enter the guest's handler for events at CPL 0.
     Kernel,
-    /// Enter the handler for user mode, as if SYSRET had been executed; this is where to.
-    AfterSysret(ReturnFrame),
-    /// Resume at this address, where the guest looks for pending events itself.
+    /// Resume at this address, from which the guest comes to look for pending events itself.
     Restart(u64),
     /// Resume. The event stays pending, and the guest looks when it sets its flag.
     Hold,
 }
 
 impl EntryCode {
-    /// Takes over what the guest states.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Address`] for one that is not canonical or in slot 256, or a range that spans the
-    /// slot: what is decided for entry code must never be decided for the monitor's. [`Refusal::Argument`] unless
-    /// start <= check <= sysret < end (or all are 0: no entry code).
-    pub fn new(start: u64, end: u64, check: u64, sysret: u64) -> Result<Self, Refusal> {
-        let code = EntryCode {
-            start,
-            end,
-            check,
-            sysret,
-        };
-        if code == EntryCode::default() {
-            return Ok(code);
-        }
-        for address in [start, end, check, sysret] {
-            entry_address(address)?;
-        }
-        if start < SLOT_END && end > SLOT_BASE {
-            return Err(Refusal::Address);
-        }
-        if start <= check && check <= sysret && sysret < end {
-            Ok(code)
-        } else {
-            Err(Refusal::Argument)
-        }
-    }
-
     /// Decides for a vCPU interrupted at `rip`: at CPL 3 if `user`, with the guest's flag `flag`.
-    /// `sysret` is (rcx, r11, rsp).
     #[must_use]
-    pub fn decide(&self, user: bool, rip: u64, flag: bool, sysret: (u64, u64, u64)) -> Delivery {
+    pub fn decide(&self, user: bool, rip: u64, flag: bool) -> Delivery {
         if user {
             return Delivery::User;
         }
@@ -81,14 +97,32 @@ impl EntryCode {
                 Delivery::Hold
             };
         }
-        if rip == self.sysret {
-            let (rcx, r11, rsp) = sysret;
-            return sysret_target(rcx, r11, rsp).map_or(Delivery::Hold, Delivery::AfterSysret);
-        }
-        if (self.check..self.sysret).contains(&rip) {
-            return Delivery::Restart(self.check);
-        }
-        Delivery::Hold
+        self.returns
+            .iter()
+            .find_map(|window| window.restart(rip))
+            .map_or(Delivery::Hold, Delivery::Restart)
+    }
+}
+
+/// The range of the guest's entry code.
+///
+/// # Errors
+///
+/// [`Refusal::Address`] for an end that is not canonical or in slot 256, or a range that contains it;
+/// [`Refusal::Argument`] unless start < end (or both are 0: no entry code).
+pub fn entry_range(start: u64, end: u64) -> Result<(u64, u64), Refusal> {
+    if (start, end) == (0, 0) {
+        return Ok((0, 0));
+    }
+    for address in [start, end] {
+        entry_address(address)?;
+    }
+    if start >= end {
+        Err(Refusal::Argument)
+    } else if start < SLOT_END && end > SLOT_BASE {
+        Err(Refusal::Address)
+    } else {
+        Ok((start, end))
     }
 }
 

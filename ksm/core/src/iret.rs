@@ -80,20 +80,3 @@ pub fn check(frame: &IretFrame) -> Result<ReturnFrame, Refusal> {
         ss: frame.ss,
     })
 }
-
-/// The user-mode state that a SYSRETQ about to execute would reach: RIP from rcx, RFLAGS from r11 as
-/// SYSRET takes them with the extension on (IF = 1, IOPL = 0, no RF, VM, NT).
-///
-/// # Errors
-///
-/// [`Refusal::Frame`] if rcx is not canonical: SYSRET itself then faults, in the guest.
-pub fn sysret_target(rcx: u64, r11: u64, rsp: u64) -> Result<ReturnFrame, Refusal> {
-    check(&IretFrame {
-        rip: rcx,
-        cs: SEL_USER_CS,
-        rflags: r11 & (FLAGS_FREE & !FLAG_RESUME) | FLAG_INTERRUPT | FLAG_FIXED,
-        rsp,
-        ss: SEL_USER_DS,
-        ..IretFrame::default()
-    })
-}

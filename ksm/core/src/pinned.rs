@@ -15,7 +15,7 @@ pub const CR4_SET: u64 =
 /// CR4: VME, PVI, PGE, LA57, VMXE, SMXE, CET. PGE is off so that
 /// nothing of the host's matches in the container, nor the other way; CET because a shadow stack
 /// makes read-only dirty pages writable.
-pub const CR4_CLEAR: u64 = 1 | 1 << 1 | 1 << 7 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 23;
+pub const CR4_CLEAR: u64 = 1 | 1 << 1 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 23;
 /// CR4: PCIDE, set exactly if the container has PCIDs.
 pub const CR4_PCIDE: u64 = 1 << 17;
 /// EFER: SCE, LME, LMA, NXE.

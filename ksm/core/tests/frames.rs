@@ -1,13 +1,13 @@
 //! I8 Frames and I9 Interrupts: what the monitor returns to, and what it puts into GDT and IDT.
 
 use cki_abi::keys::PKRS_GUEST;
-use cki_abi::layout::{DIRECT_MAP, GATE_CALL, IST_COUNT, SLOT_BASE, SLOT_END};
+use cki_abi::layout::{DIRECT_MAP, GATE_CALL, GATE_IRET, IST_COUNT, SLOT_BASE, SLOT_END};
 use cki_abi::selectors::*;
 use cki_abi::vcpu::IretFrame;
 use cki_ksm_core::Refusal;
 use cki_ksm_core::descriptor::{self, Owner};
-use cki_ksm_core::event::{Delivery, EntryCode, entry_address};
-use cki_ksm_core::iret::{FLAG_INTERRUPT, check, sysret_target};
+use cki_ksm_core::event::{Delivery, EntryCode, ReturnWindow, entry_address, entry_range};
+use cki_ksm_core::iret::{FLAG_INTERRUPT, check};
 
 const KERNEL_RIP: u64 = 0xffff_ffff_8100_0000;
 const USER_RIP: u64 = 0x0000_5555_5555_5000;
@@ -129,20 +129,6 @@ fn i8_rip_is_canonical() {
         !at(0x1_0000_0000, SEL_USER32_CS, SEL_USER_DS),
         "beyond the segment's limit"
     );
-}
-
-#[test]
-fn i8_what_sysret_would_reach_is_a_checked_frame() {
-    let target = sysret_target(USER_RIP, u64::MAX, 0x7000).expect("canonical");
-    assert_eq!(target.cs_and_pkrs, SEL_USER_CS | PKRS_GUEST << 32);
-    assert_eq!(
-        target.rflags & (3 << 12 | 1 << 14 | 1 << 16 | 1 << 17),
-        0,
-        "IOPL, NT, RF, VM"
-    );
-    assert_ne!(target.rflags & FLAG_INTERRUPT, 0);
-    assert_eq!(sysret_target(USER_RIP, 0, 0).map(|f| f.rflags), Ok(FLAGS));
-    assert_eq!(sysret_target(1 << 47, FLAGS, 0), Err(Refusal::Frame));
 }
 
 /// Type, DPL, IST, privileged bit of a gate.
@@ -312,95 +298,99 @@ fn i7_ring_0_has_one_code_segment_and_nothing_has_a_call_gate() {
     }
 }
 
+const CHECK: u64 = KERNEL_RIP + 0x100;
+const RETURN: u64 = KERNEL_RIP + 0x120;
+const UNDO: u64 = KERNEL_RIP + 0x140;
+
 fn entry_code() -> EntryCode {
-    EntryCode::new(
-        KERNEL_RIP,
-        KERNEL_RIP + 0x1000,
-        KERNEL_RIP + 0x100,
-        KERNEL_RIP + 0x120,
-    )
-    .expect("ordered addresses")
+    let (start, end) = entry_range(KERNEL_RIP, KERNEL_RIP + 0x1000).expect("an ordered range");
+    let sysret = ReturnWindow::new(CHECK, RETURN, UNDO).expect("ordered addresses");
+    let iret = ReturnWindow::new(CHECK + 0x200, RETURN + 0x200, UNDO + 0x200).expect("the same");
+    EntryCode {
+        start,
+        end,
+        returns: [sysret, iret],
+    }
 }
 
 #[test]
 fn events_are_delivered_to_user_mode_and_to_a_kernel_that_allows_them() {
     let code = entry_code();
-    let none = (0, 0, 0);
-    assert_eq!(code.decide(true, USER_RIP, false, none), Delivery::User);
+    assert_eq!(code.decide(true, USER_RIP, false), Delivery::User);
     assert_eq!(
-        code.decide(true, KERNEL_RIP, false, none),
+        code.decide(true, KERNEL_RIP, false),
         Delivery::User,
         "CPL 3 anywhere"
     );
     let outside = KERNEL_RIP + 0x1000;
-    assert_eq!(code.decide(false, outside, true, none), Delivery::Kernel);
-    assert_eq!(code.decide(false, outside, false, none), Delivery::Hold);
-    assert_eq!(code.decide(false, KERNEL_RIP, true, none), Delivery::Hold);
-    assert_eq!(code.decide(false, GATE_CALL, true, none), Delivery::Hold);
+    assert_eq!(code.decide(false, outside, true), Delivery::Kernel);
+    assert_eq!(code.decide(false, outside, false), Delivery::Hold);
+    assert_eq!(code.decide(false, KERNEL_RIP, true), Delivery::Hold);
+    assert_eq!(code.decide(false, GATE_CALL, true), Delivery::Hold);
 }
 
 #[test]
-fn no_event_is_lost_between_the_last_look_and_sysret() {
+fn no_event_is_lost_between_the_last_look_and_the_return_to_user_mode() {
     let code = entry_code();
-    let check = KERNEL_RIP + 0x100;
-    let registers = (USER_RIP, 0x246, 0x7ff0);
-    assert_eq!(
-        code.decide(false, check, false, registers),
-        Delivery::Restart(check)
-    );
-    assert_eq!(
-        code.decide(false, check + 0x1f, false, registers),
-        Delivery::Restart(check)
-    );
-    let Delivery::AfterSysret(target) = code.decide(false, check + 0x20, false, registers) else {
-        panic!("SYSRET counts as executed");
+    for window in [0, 0x200] {
+        for rip in CHECK..RETURN {
+            assert_eq!(
+                code.decide(false, rip + window, false),
+                Delivery::Restart(CHECK + window)
+            );
+        }
+        assert_eq!(
+            code.decide(false, RETURN + window, false),
+            Delivery::Restart(UNDO + window),
+            "SWAPGS has been executed"
+        );
+        for rip in [CHECK - 1, RETURN + 1, UNDO] {
+            assert_eq!(code.decide(false, rip + window, false), Delivery::Hold);
+        }
+    }
+}
+
+#[test]
+fn a_vcpu_without_returns_of_its_own_restarts_nothing() {
+    let code = EntryCode {
+        returns: Default::default(),
+        ..entry_code()
     };
-    assert_eq!(
-        (target.rip, target.rsp, target.ss),
-        (USER_RIP, 0x7ff0, SEL_USER_DS)
-    );
-    assert_eq!(
-        code.decide(false, check + 0x21, false, registers),
-        Delivery::Hold
-    );
-    let bad = (1 << 47, 0x246, 0);
-    assert_eq!(
-        code.decide(false, check + 0x20, false, bad),
-        Delivery::Hold,
-        "SYSRET will fault"
-    );
+    assert_eq!(code.decide(false, CHECK, false), Delivery::Hold);
+    assert_eq!(EntryCode::default().decide(false, 0, false), Delivery::Hold);
 }
 
 #[test]
 fn entry_code_is_an_ordered_range_outside_of_the_monitor() {
     let k = KERNEL_RIP;
-    assert_eq!(EntryCode::new(0, 0, 0, 0), Ok(EntryCode::default()));
-    for [start, end, check, sysret] in [
-        [k + 9, k, k, k],
-        [k, k + 9, k - 1, k],
-        [k, k + 9, k + 2, k + 1],
-        [k, k + 9, k, k + 9],
+    assert_eq!(entry_range(0, 0), Ok((0, 0)));
+    assert_eq!(entry_range(k, k), Err(Refusal::Argument));
+    assert_eq!(entry_range(k + 1, k), Err(Refusal::Argument));
+    for [start, end] in [
+        [SLOT_BASE, k],
+        [k, 1 << 47],
+        [0x1000, k],
+        [SLOT_BASE - 1, SLOT_BASE],
     ] {
-        assert_eq!(
-            EntryCode::new(start, end, check, sysret),
-            Err(Refusal::Argument)
-        );
+        assert_eq!(entry_range(start, end), Err(Refusal::Address));
     }
-    assert_eq!(EntryCode::new(SLOT_BASE, k, k, k), Err(Refusal::Address));
-    assert_eq!(EntryCode::new(1 << 47, k, k, k), Err(Refusal::Address));
+}
+
+#[test]
+fn a_return_window_is_ordered_and_outside_of_the_monitor() {
+    let k = KERNEL_RIP;
+    assert_eq!(ReturnWindow::new(0, 0, 0), Ok(ReturnWindow::default()));
+    assert_eq!(ReturnWindow::new(k + 1, k, k), Err(Refusal::Argument));
+    for [check, leave, undo] in [[SLOT_BASE, k, k], [k, 1 << 47, k], [k, k, GATE_IRET]] {
+        assert_eq!(ReturnWindow::new(check, leave, undo), Err(Refusal::Address));
+    }
 }
 
 #[test]
 fn entry_code_may_not_span_the_monitors_slot() {
-    let low = USER_RIP;
-    let high = SLOT_END;
-    for (check, sysret) in [(low, low), (low, high), (high, high)] {
-        assert_eq!(
-            EntryCode::new(low, high + 8, check, sysret),
-            Err(Refusal::Address),
-            "{check:#x} {sysret:#x}"
-        );
-    }
-    assert!(EntryCode::new(low, low + 8, low, low).is_ok());
-    assert!(EntryCode::new(high, high + 8, high, high).is_ok());
+    let (low, high) = (USER_RIP, SLOT_END);
+    assert_eq!(entry_range(low, high + 8), Err(Refusal::Address));
+    assert_eq!(entry_range(low, high), Err(Refusal::Address));
+    assert!(entry_range(low, low + 8).is_ok());
+    assert!(entry_range(high, high + 8).is_ok());
 }

@@ -1,7 +1,5 @@
 //! A vCPU's area in slot 256, and what the monitor keeps in it.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use cki_abi::handlers::{HANDLER_END, HANDLER_EVENT_USER};
 use cki_abi::layout::{
     VCPU_BASE, VCPU_GDT, VCPU_IDT, VCPU_SCRATCH, VCPU_STATE, VCPU_STRIDE, VCPU_SWITCH, VCPU_TSS,
@@ -74,6 +72,8 @@ pub struct TablePointer {
 pub struct State {
     /// 1 when GDT, IDT and TSS are set up.
     pub ready: u64,
+    /// 1 when a call has to return by a frame, because the guest has an event to take.
+    pub slow_return: u64,
     /// Stack pointer of the suspended monitor; 0 if nothing is suspended.
     pub resume_rsp: u64,
     /// Stack pointer of the module; on it, where to return to.
@@ -136,23 +136,10 @@ impl Area {
         unsafe { &mut *((self.0 + VCPU_STATE) as *mut State) }
     }
 
-    /// What module and monitor hand each other. The module does not touch it while the monitor
-    /// runs, but for nothing: `attention` is accessed through [`Area::attention`].
+    /// What module and monitor hand each other. The module does not touch it while the monitor runs.
     pub fn switch(self) -> &'static mut VcpuSwitch {
         // SAFETY: as for state(); VcpuSwitch is plain integers.
         unsafe { &mut *((self.0 + VCPU_SWITCH) as *mut VcpuSwitch) }
-    }
-
-    /// Bits ATTENTION_*, which an NMI may set between any two instructions.
-    pub fn attention(self) -> &'static AtomicU64 {
-        let offset = core::mem::offset_of!(VcpuSwitch, attention) as u64;
-        // SAFETY: an aligned u64 in a page that stays mapped as long as the monitor.
-        unsafe { AtomicU64::from_ptr((self.0 + VCPU_SWITCH + offset) as *mut u64) }
-    }
-
-    /// Sets bits of `attention`.
-    pub fn attend(self, bits: u64) {
-        self.attention().fetch_or(bits, Ordering::Relaxed);
     }
 
     /// Where batches and pokes are copied to.

@@ -10,7 +10,7 @@ use cki_abi::handlers::*;
 use cki_abi::hypercalls::HC_BASE;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::limits::FRAME_SIZE;
-use cki_abi::monitor::{ATTENTION_EVENTS, EXIT_GUEST_FAULT, EXIT_HYPERCALL, EXIT_MONITOR_FAULT};
+use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_HYPERCALL, EXIT_MONITOR_FAULT};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::vcpu::{IretFrame, VcpuInfo};
 use cki_ksm_core::call::Refused;
@@ -30,7 +30,7 @@ pub struct Outcome {
     value: u64,
 }
 
-/// A KSM call or hypercall. IF = 0, on the call stack.
+/// A KSM call or hypercall, on the call stack.
 pub extern "C" fn call_entry(area: Area, number: u64, a: u64, b: u64, c: u64, d: u64) -> Outcome {
     if number == KSM_ENTRY_SET {
         return entry_set(area, a, b);
@@ -100,7 +100,7 @@ fn hypercall(area: Area, number: u64, [a, b, c, d]: [u64; 4]) -> Outcome {
     gates::leave(area);
     if events::pending(area) {
         // Not delivered here: the return takes the way of interrupted code then.
-        area.attend(ATTENTION_EVENTS);
+        area.state().slow_return = 1;
     }
     let switch = area.switch();
     Outcome {
@@ -175,14 +175,20 @@ fn act(
             state.info = Some((frame, offset));
             area.switch().vcpu_info_hpa = first_argument;
         }
-        Action::SetEntryCode(code) => state.entry_code = code,
+        Action::SetEntryCode { start, end } => {
+            (state.entry_code.start, state.entry_code.end) = (start, end);
+        }
+        Action::SetReturn { index, window } => {
+            let slot = state.entry_code.returns.get_mut(index);
+            *slot.ok_or(Refusal::Monitor)? = window;
+        }
     }
     Ok(0)
 }
 
 const _: () = assert!(KSM_VCPU_INFO_SET < HC_BASE);
 
-/// GATE_IRET. IF = 0, on the call stack; `frame` has the general registers, its five upper words are
+/// GATE_IRET, on the call stack; `frame` has the general registers, its five upper words are
 /// filled in here.
 pub extern "C" fn iret_entry(area: Area, frame: &mut Frame, rsp: u64) {
     area.switch().returns += 1;

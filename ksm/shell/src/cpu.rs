@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use cki_abi::isa::{MSR_CTL, MSR_CTL_EN};
 use cki_abi::layout::{VCPU_BASE, VCPU_STRIDE};
 use cki_abi::selectors::SEL_VCPU_NUMBER;
 use cki_ksm_core::pinned;
@@ -26,7 +27,7 @@ pub fn write_msr(number: u32, value: u64) {
 
 fn read_msr(number: u32) -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: reading EFER changes nothing.
+    // SAFETY: reading EFER and CKI_CTL changes nothing.
     unsafe {
         asm!("rdmsr", in("ecx") number, out("eax") low, out("edx") high,
              options(nostack, nomem, preserves_flags));
@@ -53,9 +54,10 @@ pub fn has_pcids() -> bool {
     cr4() & pinned::CR4_PCIDE != 0
 }
 
-/// The control registers are as the rules assume.
+/// The control registers are as the rules assume, and the extension is on.
 pub fn check_pinned() -> bool {
     pinned::check(cr0(), cr4(), read_msr(IA32_EFER), has_pcids()).is_ok()
+        && read_msr(MSR_CTL as u32) == MSR_CTL_EN
 }
 
 /// Loads CR3.
@@ -67,9 +69,9 @@ pub fn load_cr3(value: u64) {
 /// Invalidates all translations of all PCIDs: a change of CR4.PGE does (Intel SDM Vol. 3A 4.10.4.1).
 pub fn flush_everything() {
     let value = cr4();
-    // SAFETY: CR4 ends as it began; no mapping of a container's is global.
+    // SAFETY: CR4 ends as it began. Global translations do not exist while the extension is on.
     unsafe {
-        asm!("mov cr4, {}", in(reg) value | CR4_PGE, options(nostack, preserves_flags));
+        asm!("mov cr4, {}", in(reg) value ^ CR4_PGE, options(nostack, preserves_flags));
         asm!("mov cr4, {}", in(reg) value, options(nostack, preserves_flags));
     }
 }

@@ -12,7 +12,7 @@ use cki_ksm_core::Refusal;
 use cki_ksm_core::event::Delivery;
 use cki_ksm_core::iret::FLAG_TRAP;
 
-use crate::area::{Area, Frame, ORIGIN_CALL};
+use crate::area::{Area, Frame};
 use crate::memory::info_atomic;
 use crate::{cpu, fault, gates};
 
@@ -23,15 +23,17 @@ const FIRST_INTERRUPT: u64 = 32;
 /// RFLAGS of a handler that the monitor enters: IF and the bit that is always 1.
 const HANDLER_FLAGS: u64 = 0x202;
 
-/// A privileged event. IF = 0, on its IST.
+/// A privileged event, on its IST. Interrupts, NMI and #MC are held back while the monitor runs, so they
+/// have interrupted the guest; a #MC that an instruction of the monitor's raised is the exception.
 pub extern "C" fn event_entry(area: Area, frame: &mut Frame) {
     match frame.vector {
+        _ if frame.pkrs() == 0 => in_monitor(area, frame),
         FIRST_INTERRUPT..=255 if is_interrupt(frame.vector) => exit(area, frame, EXIT_INTERRUPT),
-        NMI => unmaskable(area, frame, EXIT_NMI, ATTENTION_NMI),
-        MACHINE_CHECK => unmaskable(area, frame, EXIT_MACHINE_CHECK, ATTENTION_MACHINE_CHECK),
-        DEBUG if !is_misused(frame) => debug(area, frame),
-        _ if !is_misused(frame) => fault::fault(area, frame),
-        _ => {}
+        NMI => exit(area, frame, EXIT_NMI),
+        MACHINE_CHECK => exit(area, frame, EXIT_MACHINE_CHECK),
+        _ if is_misused(frame) => {}
+        DEBUG => debug(area, frame),
+        _ => fault::fault(area, frame),
     }
     // Only now: the host has to get its interrupt, or its APIC delivers no other.
     if is_misused(frame) {
@@ -44,6 +46,19 @@ pub extern "C" fn event_entry(area: Area, frame: &mut Frame) {
             frame.pkrs(),
         ];
         fault::end(area, EXIT_GUEST_FAULT, arguments);
+    }
+}
+
+/// An event at PKRS = 0: the trap of a gate that was entered with TF set, or the end of the container.
+fn in_monitor(area: Area, frame: &mut Frame) {
+    match frame.vector {
+        DEBUG => {
+            cpu::take_dr6();
+            frame.rflags &= !FLAG_TRAP;
+        }
+        // What the monitor was doing is lost, and with it the container. The host has its machine check.
+        MACHINE_CHECK => fault::end(area, EXIT_MACHINE_CHECK, [MACHINE_CHECK, 1, 0, 0, 0, 0]),
+        _ => fault::fault(area, frame),
     }
 }
 
@@ -62,45 +77,22 @@ fn is_interrupt(vector: u64) -> bool {
 fn exit(area: Area, frame: &mut Frame, reason: u64) {
     let switch = area.switch();
     switch.exit = reason;
-    switch.exit_arguments = [frame.vector, frame.rip, 0, 0, 0, 0];
+    switch.exit_arguments = [frame.vector, 0, 0, 0, 0, 0];
     gates::leave(area);
-    if frame.pkrs() == PKRS_GUEST {
+    if !is_misused(frame) {
         deliver(area, frame);
     }
 }
 
-/// NMI and #MC: IF = 0 does not keep them away, so they may have struck the monitor anywhere.
-fn unmaskable(area: Area, frame: &mut Frame, reason: u64, attention: u64) {
-    if frame.pkrs() != 0 || gates::in_window(frame.rip) {
-        exit(area, frame, reason);
-    } else {
-        area.attend(attention);
-    }
+/// A call returns to a guest that has an event to take.
+pub extern "C" fn slow_return_entry(area: Area, frame: &mut Frame) {
+    area.state().slow_return = 0;
+    deliver(area, frame);
 }
 
-/// Something came up that the return to the guest has to wait for.
-pub extern "C" fn attention_entry(area: Area, frame: &mut Frame) {
-    let bits = area.attention().swap(0, Ordering::AcqRel);
-    if bits & ATTENTION_NMI != 0 {
-        exit(area, frame, EXIT_NMI);
-    }
-    if bits & ATTENTION_MACHINE_CHECK != 0 {
-        exit(area, frame, EXIT_MACHINE_CHECK);
-    }
-    if bits & ATTENTION_EVENTS != 0 {
-        debug_assert!(frame.vector == ORIGIN_CALL);
-        deliver(area, frame);
-    }
-}
-
-/// #DB. DR7 is 0 and INT1 is refused, so it is TF: in the guest, or in a gate that was entered with
-/// it.
+/// #DB in the guest. DR7 is 0 and INT1 is refused, so it is TF.
 fn debug(area: Area, frame: &mut Frame) {
     let dr6 = cpu::take_dr6();
-    if frame.pkrs() != PKRS_GUEST {
-        frame.rflags &= !FLAG_TRAP;
-        return;
-    }
     let index = if frame.is_user() {
         HANDLER_DEBUG_USER
     } else {
@@ -124,8 +116,12 @@ pub fn pending(area: Area) -> bool {
         && word(offset_of!(VcpuInfo, interrupt_flag)) & 0xff != 0
 }
 
-/// Delivers pending events to the guest that `frame` returns to, if it takes them there.
+/// Delivers pending events to the guest that `frame` returns to, if it takes them there. A frame that returns
+/// to anything but the guest would become one with its address and the monitor's rights: it ends the container.
 pub fn deliver(area: Area, frame: &mut Frame) {
+    if frame.pkrs() != PKRS_GUEST {
+        fault::fault(area, frame);
+    }
     let Ok(events) = info_word(area, offset_of!(VcpuInfo, events)) else {
         return;
     };
@@ -134,28 +130,15 @@ pub fn deliver(area: Area, frame: &mut Frame) {
     }
     let flag = info_word(area, offset_of!(VcpuInfo, interrupt_flag))
         .is_ok_and(|word| word.load(Ordering::Acquire) & 0xff != 0);
-    // The end of GATE_CALL is the guest's call as it returns, not entry code.
-    let rip = if gates::in_call_tail(frame.rip) {
+    // GATE_CALL at the guest's PKRS is the guest's call, not entry code.
+    let rip = if gates::in_gate_call(frame.rip) {
         0
     } else {
         frame.rip
     };
-    let sysret = (frame.rcx, frame.r11, frame.rsp);
-    match area
-        .state()
-        .entry_code
-        .decide(frame.is_user(), rip, flag, sysret)
-    {
+    match area.state().entry_code.decide(frame.is_user(), rip, flag) {
         Delivery::User => enter_event(area, frame, HANDLER_EVENT_USER),
         Delivery::Kernel => enter_event(area, frame, HANDLER_EVENT_KERNEL),
-        Delivery::AfterSysret(to) => {
-            frame.rip = to.rip;
-            frame.cs_and_pkrs = to.cs_and_pkrs;
-            frame.rflags = to.rflags;
-            frame.rsp = to.rsp;
-            frame.ss = to.ss;
-            enter_event(area, frame, HANDLER_EVENT_USER);
-        }
         Delivery::Restart(rip) => frame.rip = rip,
         Delivery::Hold => {}
     }

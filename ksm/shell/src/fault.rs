@@ -43,6 +43,10 @@ pub const NO_HANDLER: u64 = 0x101;
 const PANIC: u64 = 0x102;
 /// `vector` of an EXIT_MONITOR_FAULT: the bookkeeping contradicts itself.
 pub const INCONSISTENT: u64 = 0x103;
+/// `vector` of an EXIT_MONITOR_FAULT: the monitor was entered on a CPU whose control registers are not as it
+/// needs them.
+pub const NOT_PINNED: u64 = 0x104;
+
 /// A WRPKRS was reached by a jump.
 pub extern "C" fn bad_gate_entry(area: Area, rsp: u64) -> ! {
     end(

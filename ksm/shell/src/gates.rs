@@ -2,13 +2,12 @@
 
 use core::mem::offset_of;
 
-use cki_abi::isa::{MSR_CTL, MSR_CTL_EN};
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{
-    BOOT_INFO, GATE_CALL, GATE_IRET, IST_DEBUG, MONITOR_ENTRY, VCPU_BASE, VCPU_GDT,
-    VCPU_IST_STRIDE, VCPU_IST_TOP, VCPU_STACK_TOP, VCPU_STATE, VCPU_STRIDE, VCPU_SWITCH,
+    GATE_CALL, GATE_IRET, IST_DEBUG, MONITOR_ENTRY, VCPU_BASE, VCPU_GDT, VCPU_IST_STRIDE,
+    VCPU_IST_TOP, VCPU_STACK_TOP, VCPU_STATE, VCPU_STRIDE, VCPU_SWITCH,
 };
-use cki_abi::monitor::{MonitorBoot, OP_RUN, VcpuSwitch};
+use cki_abi::monitor::{OP_RUN, VcpuSwitch};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_TSS, SEL_VCPU_NUMBER};
 
 use crate::area::{Area, Frame, ORIGIN_CALL, ORIGIN_IRET, State};
@@ -35,15 +34,12 @@ core::arch::global_asm!(
     IRET_OFFSET = const GATE_IRET - GATE_CALL,
     ENTRY_OFFSET = const MONITOR_ENTRY - GATE_CALL,
     PKRS_GUEST = const PKRS_GUEST,
-    MSR_CTL = const MSR_CTL,
-    MSR_CTL_EN = const MSR_CTL_EN,
     MSR_STAR = const cpu::IA32_STAR,
     OP_RUN = const OP_RUN,
     ORIGIN_IRET = const ORIGIN_IRET,
     ORIGIN_CALL = const ORIGIN_CALL,
     OPERATION = const VCPU_SWITCH + offset_of!(VcpuSwitch, operation) as u64,
-    ATTENTION = const VCPU_SWITCH + offset_of!(VcpuSwitch, attention) as u64,
-    READY = const state!(ready),
+    SLOW_RETURN = const state!(slow_return),
     RESUME_RSP = const state!(resume_rsp),
     HOST_RSP = const state!(host_rsp),
     BRIDGE = const state!(bridge),
@@ -57,31 +53,21 @@ core::arch::global_asm!(
     GDTR = const state!(gdtr),
     IDTR = const state!(idtr),
     CALL_RIP = const state!(call_rip),
-    HOST_NMI = sym HOST_NMI,
-    HOST_MACHINE_CHECK = sym HOST_MACHINE_CHECK,
     call_entry = sym calls::call_entry,
     iret_entry = sym calls::iret_entry,
     event_entry = sym events::event_entry,
-    attention_entry = sym events::attention_entry,
+    slow_return_entry = sym events::slow_return_entry,
     operation_entry = sym operations::operation_entry,
-    tables_entry = sym operations::tables_entry,
+    check_entry = sym operations::check_entry,
     bad_gate_entry = sym fault::bad_gate_entry,
 );
 
 unsafe extern "C" {
-    /// The two words of the boot structure, placed there by the linker script.
-    static HOST_NMI: u64;
-    static HOST_MACHINE_CHECK: u64;
-
     fn world_exit(area: Area);
 
     static event_stubs: u8;
-    static window_call_start: u8;
-    static window_call_end: u8;
-    static window_frame_start: u8;
-    static window_frame_end: u8;
-    static call_tail_start: u8;
-    static call_tail_end: u8;
+    static gate_call: u8;
+    static gate_iret: u8;
     static frame_return: u8;
 }
 
@@ -109,30 +95,13 @@ pub fn frame_return_address() -> u64 {
     address(unsafe { &frame_return })
 }
 
-/// Whether an NMI at `rip` (PKRS = 0) may leave for the host: behind the last look at `attention`.
-pub fn in_window(rip: u64) -> bool {
+/// Whether `rip` is in GATE_CALL. At the guest's PKRS this is its beginning or its end: register moves, CALL's and
+/// RET's accesses to the guest's stack. GATE_IRET can resume them, so an event may be delivered there.
+pub fn in_gate_call(rip: u64) -> bool {
     // SAFETY: only their addresses are taken.
-    let (call, frame) = unsafe {
-        (
-            address(&window_call_start)..address(&window_call_end),
-            address(&window_frame_start)..address(&window_frame_end),
-        )
-    };
-    call.contains(&rip) || frame.contains(&rip)
+    let gate = unsafe { address(&gate_call)..address(&gate_iret) };
+    gate.contains(&rip)
 }
-
-/// Whether `rip` is in the end of GATE_CALL that runs at the guest's PKRS: register moves and RET, which
-/// can be resumed by GATE_IRET, so that an event may be delivered there.
-pub fn in_call_tail(rip: u64) -> bool {
-    // SAFETY: only their addresses are taken.
-    let tail = unsafe { address(&call_tail_start)..address(&call_tail_end) };
-    tail.contains(&rip)
-}
-
-// As link.ld has them.
-const _: () = assert!(BOOT_INFO == 0xffff_8000_0060_0000);
-const _: () = assert!(offset_of!(MonitorBoot, host_nmi) == 48);
-const _: () = assert!(offset_of!(MonitorBoot, host_machine_check) == 56);
 
 const _: () = assert!(
     size_of::<Frame>() % 16 == 0,

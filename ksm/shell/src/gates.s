@@ -5,6 +5,10 @@
 # execute, stands between a WRPKRS and the comparison of what it was given. The instruction fetch
 # rights of key 1 let a guest jump to any byte of this text; deprivileged mode makes privileged
 # instructions fault there, and WRPKRS stands nowhere but here (the build counts).
+#
+# At PKRS = 0 the CPU holds interrupts, NMIs and machine checks back (docs/isa.md): what runs here at
+# PKRS = 0 is interrupted by nothing but a #DB right behind a WRPKRS. RFLAGS.IF is 1 in the guest and
+# stays 1 in the gates; it is 0 only next to the host.
 
 .macro wrpkrs
 	.byte 0x0f, 0x38, 0x6b, 0xda
@@ -17,6 +21,12 @@
 	shl	rcx, {VCPU_SHIFT}
 	movabs	rax, {VCPU_BASE}
 	add	rcx, rax
+.endm
+
+# DF, AC, NT, TF := 0, IF := 1.
+.macro clean_flags
+	push	0x202
+	popfq
 .endm
 
 # The 15 general registers of struct Frame.
@@ -68,15 +78,11 @@ gate_call:
 	wrpkrs
 	test	eax, eax
 	jnz	gate_bad
-	# PKRS = 0. An interrupt up to here is handled like one in the guest, and returns to here.
-	# TF, if set, has raised #DB behind WRPKRS; its handler has cleared it.
-	cli
-	cld
+	# PKRS = 0. TF, if set, has raised #DB behind WRPKRS; its handler has cleared it.
 	mov	r11, rsp
 	find_area
 	lea	rsp, [rcx + {STACK_TOP}]
-	push	2			# DF, AC, NT, TF := 0
-	popfq
+	clean_flags
 	push	r11
 	push	rcx
 	mov	[rcx + {CALL_RIP}], rdx
@@ -86,11 +92,8 @@ gate_call:
 	mov	esi, r10d
 	call	{call_entry}		# (area, number, a, b, c, d) -> rax, rdx
 	pop	rcx
-	# An NMI from here on leaves for the host by itself: there is nothing that it could break.
-	.globl	window_call_start
-window_call_start:
-	cmp	qword ptr [rcx + {ATTENTION}], 0
-	jne	call_attention
+	cmp	qword ptr [rcx + {SLOW_RETURN}], 0
+	jne	call_by_frame
 	pop	rsp
 	mov	r11, rax
 	xor	ecx, ecx
@@ -100,22 +103,15 @@ window_call_start:
 	xor	r9d, r9d
 	xor	r10d, r10d
 	mov	eax, {PKRS_GUEST}
-	sti				# takes effect behind the next instruction
 	wrpkrs
+	# Guest's PKRS, or what a jump to this WRPKRS gave it. What was held back arrives here.
 	cmp	eax, {PKRS_GUEST}
 	jne	gate_bad
-	# Guest's PKRS.
-	.globl	window_call_end
-window_call_end:
-	.globl	call_tail_start
-call_tail_start:
 	mov	rax, r11
 	xor	r11d, r11d
 	.globl	call_return
 call_return:
 	ret				# at the guest's rights
-	.globl	call_tail_end
-call_tail_end:
 
 	.org	gate_call + {IRET_OFFSET}, 0xcc
 
@@ -127,13 +123,10 @@ gate_iret:
 	wrpkrs
 	test	eax, eax
 	jnz	gate_bad
-	cli
-	cld
 	mov	rdx, rsp
 	find_area
 	lea	rsp, [rcx + {STACK_TOP}]
-	push	2
-	popfq
+	clean_flags
 	sub	rsp, 5 * 8		# what IRETQ pops; iret_entry fills it in
 	push	0
 	push	{ORIGIN_IRET}
@@ -147,29 +140,23 @@ gate_iret:
 
 # ---- MONITOR_ENTRY ------------------------------------------------------------------------------
 # From the module: CALL with rdi = area, rsi = what to load into CR3 when leaving. PKRS = 0, IF = 0,
-# bridge page tables, GDT, IDT and TR of the host's, extension off.
+# the extension on (so events are held), bridge page tables, GDT, IDT and TR of the host's.
 	.globl	monitor_entry
 monitor_entry:
 	mov	[rdi + {HOST_RSP}], rsp
 	mov	[rdi + {BRIDGE}], rsi
-	cmp	qword ptr [rdi + {READY}], 0
-	jne	1f
 	mov	rbx, rdi
-	lea	rsp, [rdi + {STACK_TOP}]
-	call	{tables_entry}		# (area): GDT, IDT, TSS
+	call	{check_entry}		# (area) -> 0, or 1: not to be entered, the host is told why
 	mov	rdi, rbx
-1:	lgdt	[rdi + {GDTR}]
-	# IDT before TR: see event_host.
+	test	eax, eax
+	jnz	leave_monitor
+	lgdt	[rdi + {GDTR}]
 	lidt	[rdi + {IDTR}]
 	and	byte ptr [rdi + {TSS_TYPE}], 0xfd
 	mov	eax, {SEL_TSS}
 	ltr	ax
 	xor	eax, eax
 	lldt	ax
-	mov	ecx, {MSR_CTL}
-	xor	edx, edx
-	mov	eax, {MSR_CTL_EN}
-	wrmsr
 	cmp	qword ptr [rdi + {OPERATION}], {OP_RUN}
 	jne	operation
 	mov	rsp, [rdi + {RESUME_RSP}]
@@ -208,6 +195,7 @@ monitor_entry:
 	pop	r12
 	pop	rbp
 	pop	rbx
+	sti				# for a return by WRPKRS; events are held until then
 	ret
 
 	.set	sel_ds, 0
@@ -227,8 +215,7 @@ operation:
 	jmp	leave_monitor
 
 # ---- To the host --------------------------------------------------------------------------------
-# extern "C" fn world_exit(area): returns at the next OP_RUN. PKRS = 0, IF = 0, on a stack of the
-# area's.
+# extern "C" fn world_exit(area): returns at the next OP_RUN. PKRS = 0, on a stack of the area's.
 	.globl	world_exit
 world_exit:
 	push	rbx
@@ -250,40 +237,25 @@ world_exit:
 	mov	[rdi + {KERNEL_GS_BASE}], rax
 	mov	rax, cr2
 	mov	[rdi + {CR2}], rax
+	# The module finds the extension on and our tables in place, and ends the holding of events when
+	# everything is the host's again (kmod/switch.S).
 leave_monitor:
+	cli
 	mov	rax, [rdi + {BRIDGE}]
 	mov	cr3, rax
-	mov	ecx, {MSR_CTL}
-	xor	eax, eax
-	xor	edx, edx
-	wrmsr
 	mov	rsp, [rdi + {HOST_RSP}]
 	ret
 
 # ---- Back to the guest through a frame ----------------------------------------------------------
-# PKRS = 0, IF = 0, rsp = Frame on a stack of the area's.
+# PKRS = 0, rsp = Frame on a stack of the area's. IRETQ changes PKRS and RFLAGS together.
 	.globl	frame_return
 frame_return:
-	mov	rdi, rsp
-	and	rdi, {VCPU_MASK}
-	# An NMI from here on leaves for the host by itself, and comes back here.
-	.globl	window_frame_start
-window_frame_start:
-	cmp	qword ptr [rdi + {ATTENTION}], 0
-	jne	frame_attention
 	pop_registers
 	add	rsp, 16
 	iretq
-	.globl	window_frame_end
-window_frame_end:
 
-frame_attention:
-	mov	rsi, rsp
-	call	{attention_entry}	# (area, frame)
-	jmp	frame_return
-
-# A call's return by a frame instead, as if RET had been interrupted.
-call_attention:
+# A call's return by a frame instead, as if RET had been interrupted: the guest has an event to take.
+call_by_frame:
 	pop	r11			# guest's RSP
 	push	{SEL_KERNEL_DS}
 	push	r11
@@ -304,6 +276,10 @@ call_attention:
 	xor	r10d, r10d
 	xor	r11d, r11d
 	push_registers
+	mov	rdi, rsp
+	and	rdi, {VCPU_MASK}
+	mov	rsi, rsp
+	call	{slow_return_entry}	# (area, frame)
 	jmp	frame_return
 
 # ---- A WRPKRS of a gate was reached by a jump ---------------------------------------------------
@@ -312,13 +288,10 @@ gate_bad:
 	wrpkrs
 	test	eax, eax
 	jnz	gate_bad
-	cli
-	cld
 	mov	rsi, rsp
 	find_area
 	lea	rsp, [rcx + {STACK_TOP}]
-	push	2
-	popfq
+	clean_flags
 	mov	rdi, rcx
 	call	{bad_gate_entry}	# (area, RSP), does not return
 	ud2
@@ -337,21 +310,6 @@ event_common:
 	call	{event_entry}		# (area, frame)
 	jmp	frame_return
 
-# Where NMI and #MC find themselves on a stack of the host's: TR is the host's already (or still),
-# IDTR ours. Registers and stack are as the CPU left them, so the host's own handler can go on.
-.macro event_host vector, target
-	push	rax
-	mov	rax, rsp
-	sar	rax, 39
-	cmp	rax, -256		# slot 256, as a signed number
-	pop	rax
-	je	4f
-	jmp	qword ptr [rip + \target]
-4:	push	0
-	push	\vector
-	jmp	event_common
-.endm
-
 # One entry of 16 bytes a vector.
 	.globl	event_stubs
 	.p2align 4
@@ -359,21 +317,10 @@ event_stubs:
 	.set	vector, 0
 	.rept	256
 	.p2align 4
-	.if	vector == 2
-	jmp	event_nmi
-	.elseif	vector == 18
-	jmp	event_machine_check
-	.else
 	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
 	push	0
 	.endif
 	push	vector
 	jmp	event_common
-	.endif
 	.set	vector, vector + 1
 	.endr
-
-event_nmi:
-	event_host 2, {HOST_NMI}
-event_machine_check:
-	event_host 18, {HOST_MACHINE_CHECK}

@@ -8,14 +8,13 @@
 //!
 //! # Stacks
 //!
-//! Of each vCPU's area (`cki_abi::layout`): calls and GATE_IRET run on the call stack with IF = 0, so
-//! one is enough; each privileged event has its IST. None of them is entered while it is in use:
-//! interrupts are off in the monitor but for the first instructions of a gate, which use no stack;
-//! #DB cannot arise outside of gates (TF is cleared, DR7 is 0); a fault of the monitor's own is #DF
-//! (its gates are privileged, those of the guest are not), and ends the container.
+//! Of each vCPU's area (`cki_abi::layout`): calls and GATE_IRET run on the call stack, each privileged
+//! event on its IST. None of them is entered while it is in use: the CPU holds interrupts, NMI and machine checks
+//! back at PKRS = 0 (`docs/isa.md`); #DB cannot arise outside of gates (TF is cleared, DR7 is 0); a fault of
+//! the monitor's own is #DF (its gates are privileged, those of the guest are not), and ends the container.
 //!
-//! An NMI inside the monitor cannot leave for the host, because of the lock: it sets a bit of
-//! `attention`, which every way out looks at. In the windows behind that look it leaves by itself.
+//! So nothing interrupts the monitor, and the way out needs no last look: what was held arrives behind it, at
+//! the guest's first instruction.
 //!
 //! # Unsafe
 //!

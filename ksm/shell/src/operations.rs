@@ -19,10 +19,25 @@ use cki_ksm_core::{Config, Kind, Monitor, Refusal};
 use crate::area::{Area, Frame, TablePointer};
 use crate::memory::DirectMap;
 use crate::state::{MONITOR, boot, storage};
-use crate::{cpu, gates};
+use crate::{cpu, fault, gates};
 
-/// Sets up GDT, IDT and TSS. On the first entry of a vCPU, with the host's still loaded.
-pub extern "C" fn tables_entry(area: Area) {
+/// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
+/// finds EXIT_MONITOR_FAULT. On the host's stack, with the host's tables; sets up the vCPU's own the first time.
+pub extern "C" fn check_entry(area: Area) -> u64 {
+    if !cpu::check_pinned() {
+        let switch = area.switch();
+        switch.exit = EXIT_MONITOR_FAULT;
+        switch.exit_arguments = [fault::NOT_PINNED, 0, 0, 0, 0, 0];
+        return 1;
+    }
+    if area.state().ready == 0 {
+        set_up_tables(area);
+    }
+    0
+}
+
+/// Sets up GDT, IDT and TSS.
+fn set_up_tables(area: Area) {
     *area.gdt() = descriptor::gdt(area.vcpu() as u64);
     for (vector, gate) in area.idt().iter_mut().enumerate() {
         *gate = default_gate(vector as u64);
@@ -66,11 +81,7 @@ const _: () = assert!(IST_DOUBLE_FAULT != 0);
 /// Carries out the operation in the vCPU's switch page.
 pub extern "C" fn operation_entry(area: Area) {
     let (operation, arguments) = (area.switch().operation, area.switch().arguments);
-    let outcome = if cpu::check_pinned() {
-        operate(area, operation, arguments)
-    } else {
-        Err((E_STATE, 0))
-    };
+    let outcome = operate(area, operation, arguments);
     let switch = area.switch();
     switch.exit = EXIT_DONE;
     (switch.status, switch.value) = match outcome {
