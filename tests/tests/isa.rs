@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -29,7 +29,10 @@ const BANNER: &str = "cki-isa-test: ";
 /// The machine of an image: a chipset with SMM for those whose name begins like this.
 const SMM_PREFIX: &str = "smi-";
 
-/// Printed by an image that wants a machine check, once it spins in deprivileged mode.
+/// Images whose name begins like this are migrated to another QEMU before they get their machine check.
+const MIGRATION_PREFIX: &str = "migration-";
+
+/// Printed by an image that wants a machine check, which it then waits for in a loop.
 const READY: &str = "READY\n";
 
 /// How QEMU's monitor shows that it does.
@@ -101,7 +104,7 @@ impl Outcome {
 }
 
 /// The QEMU command that runs `image`: no devices but a serial port and the exit port, and a
-/// monitor on `monitor`.
+/// monitor that connects to `monitor`.
 fn arguments(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Vec<OsString> {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let machine = if name.starts_with(SMM_PREFIX) {
@@ -134,15 +137,46 @@ fn arguments(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Vec<OsStri
     arguments.extend(["-kernel".into(), image.as_os_str().to_owned()]);
     let mut channel = OsString::from("unix:");
     channel.push(monitor);
-    channel.push(",server=on,wait=off");
     arguments.extend(["-monitor".into(), channel]);
     arguments
 }
 
-/// Runs `image` to its end, or to [`TIMEOUT`], with some more arguments.
+/// Runs `image` to its end, or to [`TIMEOUT`], with some more arguments, and with the machine check
+/// that it asks for.
 fn run(qemu: &Path, cpu: &str, image: &Path, more: &[&str]) -> Result<Outcome, Failed> {
+    run_until(qemu, cpu, image, more, READY, &inject_machine_check)
+}
+
+/// Runs `image` until it asks for a machine check, goes on in another QEMU and injects it there. The
+/// outcome is the second one's.
+fn run_migrated(qemu: &Path, cpu: &str, image: &Path) -> Result<Outcome, Failed> {
+    let directory = tempfile::tempdir()?;
+    let state = format!("file:{}", directory.path().join("state").display());
+    let first = run_until(qemu, cpu, image, &[], READY, &|monitor, deadline| {
+        migrate(monitor, &state, deadline)
+    })?;
+    if first.status != Some(0) {
+        return Err(format!("not migrated: {}", first.describe()).into());
+    }
+    let more = ["-incoming", &state];
+    run_until(qemu, cpu, image, &more, "", &inject_machine_check)
+}
+
+/// What is done by QEMU's monitor, until some time.
+type Action<'a> = &'a dyn Fn(&mut UnixStream, Instant) -> Result<(), Failed>;
+
+/// Runs `image` to its end, or to [`TIMEOUT`]; once its output contains `cue`, does `action`.
+fn run_until(
+    qemu: &Path,
+    cpu: &str,
+    image: &Path,
+    more: &[&str],
+    cue: &str,
+    action: Action,
+) -> Result<Outcome, Failed> {
     let directory = tempfile::tempdir()?;
     let monitor = directory.path().join("monitor");
+    let connection = accept_one(UnixListener::bind(&monitor)?);
     let mut child = Command::new(qemu.join("bin/qemu-system-x86_64"))
         .args(arguments(qemu, cpu, image, &monitor))
         .args(more)
@@ -153,8 +187,21 @@ fn run(qemu: &Path, cpu: &str, image: &Path, more: &[&str]) -> Result<Outcome, F
     let chunks = read_output(&mut child);
     let deadline = Instant::now() + TIMEOUT;
     let mut output = String::new();
-    let mut injected = false;
+    let mut done = false;
     loop {
+        if !done && output.contains(cue) {
+            done = true;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let result = match connection.recv_timeout(left) {
+                Ok(mut stream) => action(&mut stream, deadline),
+                Err(error) => Err(format!("QEMU's monitor: {error}").into()),
+            };
+            if let Err(error) = result {
+                // What the image says about it follows.
+                let reason = error.message().unwrap_or_default();
+                output.push_str(&format!("(no machine check: {reason})\n"));
+            }
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         match chunks.recv_timeout(left) {
             Ok(chunk) => output.push_str(&chunk),
@@ -169,19 +216,23 @@ fn run(qemu: &Path, cpu: &str, image: &Path, more: &[&str]) -> Result<Outcome, F
                 });
             }
         }
-        if !injected && output.contains(READY) {
-            injected = true;
-            if let Err(error) = inject_machine_check(&monitor, deadline) {
-                // What the image says about it follows.
-                let reason = error.message().unwrap_or_default();
-                output.push_str(&format!("(no machine check: {reason})\n"));
-            }
-        }
     }
     Ok(Outcome {
         status: child.wait()?.code(),
         output,
     })
+}
+
+/// The first connection to `listener`, when there is one.
+fn accept_one(listener: UnixListener) -> Receiver<UnixStream> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        if let Ok((stream, _)) = listener.accept() {
+            // Nobody waits for it where no image asks for anything.
+            let _ = sender.send(stream);
+        }
+    });
+    receiver
 }
 
 /// Both output pipes of `child` as one channel, which closes when both have ended.
@@ -208,23 +259,43 @@ fn read_output(child: &mut Child) -> Receiver<String> {
 
 /// Sends an uncorrected machine check to the first CPU (bank 1, status VAL, UC, EN and PCC) as soon as
 /// that is where the image wants it.
-fn inject_machine_check(monitor: &Path, deadline: Instant) -> Result<(), Failed> {
-    let mut stream = UnixStream::connect(monitor)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    answer(&mut stream)?;
+fn inject_machine_check(monitor: &mut UnixStream, deadline: Instant) -> Result<(), Failed> {
+    wait_for(monitor, "info registers\n", SPINNING, deadline)?;
+    monitor.write_all(b"mce 0 1 0xb200000000000000 0x4 0 0\n")?;
+    // The monitor stops listening to a peer that has gone. The image may end QEMU before it answers.
+    let _ = answer(monitor);
+    Ok(())
+}
+
+/// Writes the machine's state to `to` as soon as the image waits for its machine check, and ends QEMU.
+fn migrate(monitor: &mut UnixStream, to: &str, deadline: Instant) -> Result<(), Failed> {
+    wait_for(monitor, "info registers\n", SPINNING, deadline)?;
+    monitor.write_all(format!("migrate {to}\n").as_bytes())?;
+    wait_for(monitor, "info migrate\n", "status: completed", deadline)?;
+    monitor.write_all(b"quit\n")?;
+    let _ = answer(monitor);
+    Ok(())
+}
+
+/// Waits for the answer to what was sent before (the greeting, if nothing was); then repeats `command`
+/// until the answer contains `text`.
+fn wait_for(
+    monitor: &mut UnixStream,
+    command: &str,
+    text: &str,
+    deadline: Instant,
+) -> Result<(), Failed> {
+    monitor.set_read_timeout(Some(Duration::from_secs(30)))?;
+    answer(monitor)?;
     loop {
-        stream.write_all(b"info registers\n")?;
-        if answer(&mut stream)?.contains(SPINNING) {
-            break;
+        monitor.write_all(command.as_bytes())?;
+        if answer(monitor)?.contains(text) {
+            return Ok(());
         }
         if Instant::now() > deadline {
-            return Err("the image does not get to where it wants a machine check".into());
+            return Err(format!("no `{text}` in time").into());
         }
     }
-    stream.write_all(b"mce 0 1 0xb200000000000000 0x4 0 0\n")?;
-    // The monitor stops listening to a peer that has gone. The image may end QEMU before it answers.
-    let _ = answer(&mut stream);
-    Ok(())
 }
 
 /// What QEMU's monitor prints until it is ready for a command.
@@ -243,7 +314,12 @@ fn answer(stream: &mut UnixStream) -> Result<String, Failed> {
 
 /// The image passes with the extension.
 fn passes(qemu: &Path, image: &Path) -> Result<(), Failed> {
-    let outcome = run(qemu, "max,cki=on", image, &[])?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let outcome = if name.starts_with(MIGRATION_PREFIX) {
+        run_migrated(qemu, "max,cki=on", image)?
+    } else {
+        run(qemu, "max,cki=on", image, &[])?
+    };
     match outcome.status {
         Some(PASSED) => Ok(()),
         _ => Err(outcome.describe().into()),
