@@ -29,6 +29,9 @@ const BANNER: &str = "cki-isa-test: ";
 /// The machine of an image: a chipset with SMM for those whose name begins like this.
 const SMM_PREFIX: &str = "smi-";
 
+/// Images whose name begins like this have a second CPU.
+const SECOND_CPU_PREFIX: &str = "init-";
+
 /// Images whose name begins like this are migrated to another QEMU before they get their machine check.
 const MIGRATION_PREFIX: &str = "migration-";
 
@@ -133,6 +136,9 @@ fn arguments(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Vec<OsStri
     ]
     .map(OsString::from)
     .to_vec();
+    if name.starts_with(SECOND_CPU_PREFIX) {
+        arguments.extend(["-smp".into(), "2".into()]);
+    }
     arguments.extend(["-L".into(), qemu.join("share/qemu").into_os_string()]);
     arguments.extend(["-kernel".into(), image.as_os_str().to_owned()]);
     let mut channel = OsString::from("unix:");
