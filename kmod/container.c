@@ -6,6 +6,7 @@
 #include <linux/idr.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -14,6 +15,8 @@
 /* PCIDs of containers: from 16 on, below the half that page table isolation uses. */
 #define PCID_FIRST	16
 #define PCID_GROUPS	((2048 - PCID_FIRST) / CKI_PCIDS_MAX)
+/* Bytes of struct cki_create in version 2 of the interface, the first with sizes. */
+#define CKI_CREATE_SIZE_LEAST	544
 
 static atomic_t containers = ATOMIC_INIT(0);
 static DEFINE_IDA(pcid_groups);
@@ -67,12 +70,17 @@ static u64 hpa_at(const struct cki_container *container, u64 offset)
 	return 0;
 }
 
+bool cki_container_change(struct cki_container *container, enum cki_state from, enum cki_state to)
+{
+	return cmpxchg(&container->state, from, to) == from;
+}
+
 void cki_container_kill(struct cki_container *container)
 {
 	u32 i;
 
-	WRITE_ONCE(container->state, CKI_DEAD);
-	smp_mb();	/* before the vCPUs look: cki_world_run */
+	/* Whatever it was. A full barrier, as cki_vcpu_kick wants. */
+	xchg(&container->state, CKI_DEAD);
 	for (i = 0; i < container->vcpu_count; i++) {
 		struct cki_vcpu *vcpu = READ_ONCE(container->vcpus[i]);
 
@@ -169,6 +177,7 @@ static long container_ioctl(struct file *file, unsigned int command, unsigned lo
 	struct cki_container *container = file->private_data;
 	void __user *user = (void __user *)argument;
 	struct cki_event event;
+	struct cki_vcpu *vcpu;
 	long result;
 
 	switch (command) {
@@ -176,21 +185,21 @@ static long container_ioctl(struct file *file, unsigned int command, unsigned lo
 		if (argument > U32_MAX)
 			return -EINVAL;
 		mutex_lock(&container->lock);
-		result = container->state == CKI_NEW ? cki_vcpu_create(container, argument) :
-						       -EBUSY;
+		result = READ_ONCE(container->state) == CKI_NEW ?
+				 cki_vcpu_create(container, argument) : -EBUSY;
 		mutex_unlock(&container->lock);
 		return result;
 	case CKI_START:
-		mutex_lock(&container->lock);
-		result = cki_container_start(container, file, user);
-		mutex_unlock(&container->lock);
-		return result;
+		return cki_container_start(container, file, user);
 	case CKI_RAISE_EVENT:
 		if (copy_from_user(&event, user, sizeof(event)))
 			return -EFAULT;
-		if (event.vcpu >= container->vcpu_count || !READ_ONCE(container->vcpus[event.vcpu]))
+		if (event.vcpu >= container->vcpu_count)
 			return -ENOENT;
-		return cki_vcpu_raise(container->vcpus[event.vcpu], event.event);
+		event.vcpu = array_index_nospec(event.vcpu, CKI_VCPUS_SUPPORTED);
+		/* Pairs with the release in cki_vcpu_create. */
+		vcpu = smp_load_acquire(&container->vcpus[event.vcpu]);
+		return vcpu ? cki_vcpu_raise(vcpu, event.event) : -ENOENT;
 	case CKI_KILL:
 		if (argument)
 			return -EINVAL;
@@ -210,6 +219,7 @@ static int container_release(struct inode *inode, struct file *file)
 static const struct file_operations container_fops = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = container_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = container_mmap,
 	.release = container_release,
 	.llseek = noop_llseek,
@@ -293,15 +303,18 @@ int cki_container_create(void __user *argument)
 	struct cki_container *container;
 	struct cki_create create;
 	struct file *file;
-	int fd;
+	int error, fd;
 
 	BUILD_BUG_ON(sizeof(struct cki_uapi_segment) != sizeof(struct cki_segment));
 	BUILD_BUG_ON(CKI_UAPI_SEGMENTS_MAX != CKI_SEGMENTS_MAX);
-	if (copy_from_user(&create, argument, sizeof(create)))
-		return -EFAULT;
+	BUILD_BUG_ON(sizeof(struct cki_create) < CKI_CREATE_SIZE_LEAST);
+	error = cki_read_sized(&create, sizeof(create), CKI_CREATE_SIZE_LEAST, argument);
+	if (error)
+		return error;
 	if (create.abi_version != CKI_ABI_VERSION)
 		return -EPROTO;
-	if (create.flags || !create.vcpus || create.vcpus > CKI_VCPUS_SUPPORTED ||
+	if (create.flags || create.reserved ||
+	    !create.vcpus || create.vcpus > CKI_VCPUS_SUPPORTED ||
 	    !create.memory_size || create.memory_size & (CKI_CHUNK_SIZE - 1) ||
 	    create.memory_size > CKI_FRAMES_MAX * CKI_FRAME_SIZE)
 		return -EINVAL;
@@ -324,7 +337,7 @@ int cki_container_create(void __user *argument)
 		cki_container_put(container);
 		return PTR_ERR(file);
 	}
-	if (copy_to_user(argument, &create, sizeof(create))) {
+	if (cki_write_sized(argument, &create, sizeof(create), create.size)) {
 		put_unused_fd(fd);
 		fput(file);
 		return -EFAULT;

@@ -9,6 +9,7 @@
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include <cki/abi.h>
@@ -23,10 +24,15 @@ int cki_pool_init(u64 size);
 void cki_pool_exit(void);
 u64 cki_pool_size(void);
 u64 cki_pool_free(void);
-/* Takes size bytes, zeroed, as at most max segments in ascending order. Returns their number. */
+/*
+ * Takes size bytes, zeroed, as at most max segments in ascending order, if possible of this CPU's
+ * NUMA node. Returns their number.
+ */
 int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max);
 /* Gives them back; they are zeroed before anybody else gets them. */
 void cki_pool_give(const struct cki_segment *segments, unsigned int count);
+/* Memory with an error: the chunk is given to nobody any more, neither container nor host. */
+void cki_pool_retire(u64 hpa);
 
 /* ---- The monitor's image, as read from the host's file system ---- */
 
@@ -60,15 +66,28 @@ int cki_image_map(struct cki_slot *slot);
 
 /* ---- Containers ---- */
 
+/*
+ * Every change is one atomic step, cki_container_change or cki_container_kill, so that of two that
+ * happen at once none is lost. What a call does in a state, and where that leads:
+ *
+ *             CREATE_VCPU   START                    RUN        KILL, or the guest ends
+ *   NEW       a vCPU        -> STARTING              ENOEXEC    -> DEAD
+ *   STARTING  EBUSY         done: -> RUNNING,        ENOEXEC    -> DEAD
+ *                           failed: -> DEAD;
+ *                           a second one: EBUSY
+ *   RUNNING   EBUSY         EBUSY                    runs       -> DEAD
+ *   DEAD      EBUSY         ESHUTDOWN                ESHUTDOWN  stays
+ */
 enum cki_state {
 	CKI_NEW,	/* being filled in by the launcher */
+	CKI_STARTING,	/* CKI_START is on its way: classes are fixed, the monitor takes over */
 	CKI_RUNNING,
 	CKI_DEAD,
 };
 
 struct cki_container {
 	struct kref kref;
-	struct mutex lock;		/* creation of vCPUs, start */
+	struct mutex lock;		/* creation of vCPUs against the end of NEW */
 	struct rw_semaphore classes_lock; /* faults against the change of classes */
 	enum cki_state state;
 	u64 memory_size;
@@ -89,6 +108,8 @@ struct cki_container {
 
 int cki_container_create(void __user *argument);
 int cki_container_start(struct cki_container *container, struct file *file, void __user *argument);
+/* Goes from one state to another, unless it is in a third. */
+bool cki_container_change(struct cki_container *container, enum cki_state from, enum cki_state to);
 void cki_container_get(struct cki_container *container);
 void cki_container_put(struct cki_container *container);
 void cki_container_kill(struct cki_container *container);
@@ -112,9 +133,13 @@ struct cki_vcpu {
 	struct hrtimer timer;
 	void *fpu;			/* XSAVE area */
 	void *fpu_allocation;
-	bool in_guest;
-	int cpu;
-	bool started;
+	u64 host_xfd;
+	u32 host_pkru;
+	int running_on;			/* CPU that is in the container, or -1: see cki_vcpu_kick */
+	int cpu;			/* that was in it last */
+	bool started;			/* under the mutex */
+	bool memory_error;		/* a machine check was the container's */
+	u64 memory_error_hpa;
 	bool completing;		/* run->status and value answer a hypercall */
 	u64 tag;			/* of this vCPU, never of another */
 };
@@ -124,8 +149,12 @@ void cki_vcpu_free(struct cki_vcpu *vcpu);
 int cki_vcpu_raise(struct cki_vcpu *vcpu, u32 event);
 void cki_vcpu_kick(struct cki_vcpu *vcpu);
 bool cki_vcpu_has_events(struct cki_vcpu *vcpu);
-/* Runs an operation of the monitor's. -EPERM if it refused: sw->status. -EIO if it failed. */
+/*
+ * Runs an operation of the monitor's. -EPERM if it refused: sw->status. -EIO if it failed.
+ * -ESHUTDOWN if the container has been killed.
+ */
 int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, u64 d);
+int cki_vcpu_run(struct cki_vcpu *vcpu);
 void cki_vcpu_report(struct cki_vcpu *vcpu, const char *what);
 /* Handles EXIT_HYPERCALL. 1: run->exit_reason is set, 0: run on, or an error. */
 int cki_hypercall(struct cki_vcpu *vcpu);
@@ -137,7 +166,6 @@ void cki_timer_init(struct cki_vcpu *vcpu);
 u32 cki_world_missing(void);
 int cki_world_init(void);
 bool cki_world_has_pcids(void);
-unsigned int cki_world_fpu_size(void);
 u32 cki_world_tsc_khz(void);
 /*
  * Enters the monitor with sw->operation and returns when it leaves: the host's state is back,
@@ -145,6 +173,27 @@ u32 cki_world_tsc_khz(void);
  * something has to be done before, and nothing was entered.
  */
 int cki_world_run(struct cki_vcpu *vcpu);
+
+/* ---- FPU: inside of kernel_fpu_begin and _end, interrupts off ---- */
+
+void cki_fpu_setup(void);
+int cki_fpu_alloc(struct cki_vcpu *vcpu);
+void cki_fpu_free(struct cki_vcpu *vcpu);
+void cki_fpu_load(struct cki_vcpu *vcpu);
+void cki_fpu_save(struct cki_vcpu *vcpu);
+
+/* ---- What ended the stay in the container is the host's: interrupts off ---- */
+
+void cki_host_event(struct cki_vcpu *vcpu);
+
+/* ---- Structures that begin with their size ---- */
+
+#define CKI_SIZE_MAX	PAGE_SIZE
+
+/* Reads one that is least bytes long in the oldest version; its size stays what the caller said. */
+int cki_read_sized(void *to, size_t size, size_t least, const void __user *from);
+/* Writes back as much of it as the caller has room for, given bytes; sets the rest to 0. */
+int cki_write_sized(void __user *to, const void *from, size_t size, size_t given);
 
 /* switch.S */
 asmlinkage void cki_call_interrupt_handler(unsigned long handler);

@@ -23,6 +23,9 @@ static char *monitor = "/lib/firmware/cki/ksm";
 module_param(monitor, charp, 0444);
 MODULE_PARM_DESC(monitor, "file with the monitor's image");
 
+/* Bytes of struct cki_info in version 2 of the interface, the first with sizes. */
+#define CKI_INFO_SIZE_LEAST	56
+
 static u32 missing;
 
 static const char *const reasons[] = {
@@ -34,9 +37,34 @@ static const char *const reasons[] = {
 	"the kernel runs with 5-level paging, FRED, memory encryption or under Xen",
 };
 
+int cki_read_sized(void *to, size_t size, size_t least, const void __user *from)
+{
+	u32 given;
+	int error;
+
+	if (get_user(given, (const u32 __user *)from))
+		return -EFAULT;
+	if (given < least)
+		return -EINVAL;
+	if (given > CKI_SIZE_MAX)
+		return -E2BIG;
+	error = copy_struct_from_user(to, size, from, given);
+	/* Not what it has become meanwhile. */
+	*(u32 *)to = given;
+	return error;
+}
+
+int cki_write_sized(void __user *to, const void *from, size_t size, size_t given)
+{
+	if (copy_to_user(to, from, min(size, given)))
+		return -EFAULT;
+	return given > size && clear_user(to + size, given - size) ? -EFAULT : 0;
+}
+
 static void get_info(struct cki_info *info)
 {
 	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
 	info->mode = missing ? CKI_MODE_NONE : CKI_MODE_CKI;
 	info->missing = missing;
 	info->abi_version = CKI_ABI_VERSION;
@@ -48,16 +76,30 @@ static void get_info(struct cki_info *info)
 	info->monitor_pages = cki_slot_pages();
 }
 
-static long system_ioctl(struct file *file, unsigned int command, unsigned long argument)
+/* Of what the caller has, only the size counts. */
+static int give_info(void __user *argument)
 {
 	struct cki_info info;
+	u32 given;
 
+	BUILD_BUG_ON(sizeof(info) < CKI_INFO_SIZE_LEAST);
+	if (get_user(given, (const u32 __user *)argument))
+		return -EFAULT;
+	if (given < CKI_INFO_SIZE_LEAST)
+		return -EINVAL;
+	if (given > CKI_SIZE_MAX)
+		return -E2BIG;
+	get_info(&info);
+	return cki_write_sized(argument, &info, sizeof(info), given);
+}
+
+static long system_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
 	switch (command) {
 	case CKI_GET_VERSION:
 		return argument ? -EINVAL : CKI_UAPI_VERSION;
 	case CKI_GET_INFO:
-		get_info(&info);
-		return copy_to_user((void __user *)argument, &info, sizeof(info)) ? -EFAULT : 0;
+		return give_info((void __user *)argument);
 	case CKI_CREATE_CONTAINER:
 		if (missing)
 			return -ENODEV;
@@ -70,6 +112,7 @@ static long system_ioctl(struct file *file, unsigned int command, unsigned long 
 static const struct file_operations system_fops = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = system_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory for containers: chunks of 2 MiB, taken from the page allocator when the module is loaded,
- * soon after boot, and kept until it goes. A chunk is dirty from when it comes, be it from the host
- * or from a container, until it has been zeroed: in the background while it is free, at once when it
- * is to be delegated, and before it goes back to the host. So memory is zeroed once, and the end of a
- * container does not wait for it.
+ * soon after boot, and kept until it goes. It is charged to no memory cgroup: what would charge
+ * pages that exist already is not exported. A chunk is dirty from when it comes, be it from the
+ * host or from a container, until it has been zeroed: in the background while it is free, at once
+ * when it is to be delegated, and before it goes back to the host. So memory is zeroed once, and
+ * the end of a container does not wait for it.
  */
 #define pr_fmt(fmt) "cki: " fmt
 
@@ -13,8 +14,10 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/numa.h>
 #include <linux/sched.h>
 #include <linux/sort.h>
+#include <linux/topology.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
@@ -24,8 +27,10 @@
 
 struct chunk {
 	u64 hpa;
+	int node;
 	bool used;
 	bool dirty;
+	bool bad;	/* stays used for ever */
 };
 
 static struct chunk *chunks;
@@ -81,6 +86,7 @@ int cki_pool_init(u64 size)
 		if (!page)
 			break;
 		chunks[chunk_count].dirty = true;
+		chunks[chunk_count].node = page_to_nid(page);
 		chunks[chunk_count++].hpa = page_to_phys(page);
 		cond_resched();
 	}
@@ -96,8 +102,12 @@ void cki_pool_exit(void)
 {
 	cancel_work_sync(&zeroing);
 	while (chunk_count) {
-		zero(&chunks[--chunk_count]);
-		__free_pages(pfn_to_page(PHYS_PFN(chunks[chunk_count].hpa)), CHUNK_ORDER);
+		struct chunk *chunk = &chunks[--chunk_count];
+
+		if (chunk->bad)
+			continue;
+		zero(chunk);
+		__free_pages(pfn_to_page(PHYS_PFN(chunk->hpa)), CHUNK_ORDER);
 	}
 	vfree(chunks);
 }
@@ -112,14 +122,14 @@ u64 cki_pool_free(void)
 	return (chunk_count - READ_ONCE(chunks_used)) * CKI_CHUNK_SIZE;
 }
 
-/* The longest run of free neighbours: its first index, and its length. */
-static unsigned int longest_run(unsigned int *length)
+/* The longest run of free neighbours on a node, or on any: its first index, and its length. */
+static unsigned int longest_run(int node, unsigned int *length)
 {
 	unsigned int i, start = 0, best = 0, run = 0;
 
 	*length = 0;
 	for (i = 0; i < chunk_count; i++) {
-		if (chunks[i].used) {
+		if (chunks[i].used || (node != NUMA_NO_NODE && chunks[i].node != node)) {
 			run = 0;
 			continue;
 		}
@@ -144,11 +154,12 @@ static void mark(const struct cki_segment *segment, bool used)
 {
 	unsigned int i;
 
-	for (i = 0; i < chunk_count; i++)
-		if (is_in(&chunks[i], segment))
-			chunks[i].used = used;
-	chunks_used += used ? segment->size / CKI_CHUNK_SIZE :
-		       -(unsigned int)(segment->size / CKI_CHUNK_SIZE);
+	for (i = 0; i < chunk_count; i++) {
+		if (!is_in(&chunks[i], segment) || chunks[i].bad)
+			continue;
+		chunks[i].used = used;
+		chunks_used += used ? 1 : -1;
+	}
 }
 
 static void zero_segment(const struct cki_segment *segment)
@@ -167,25 +178,47 @@ static int segments_by_address(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
+/* Takes runs of a node until nothing is left of what is wanted, of the node, or of max. */
+static unsigned int take_of(int node, unsigned int *left, struct cki_segment *segments,
+			    unsigned int count, unsigned int max)
 {
-	unsigned int left = size / CKI_CHUNK_SIZE, count = 0, i;
-
-	mutex_lock(&pool_lock);
-	while (left && count < max) {
-		unsigned int length, first = longest_run(&length);
+	while (*left && count < max) {
+		unsigned int length, first = longest_run(node, &length);
 
 		if (!length)
 			break;
-		length = min(length, left);
+		length = min(length, *left);
 		segments[count].base = chunks[first].hpa;
 		segments[count].size = length * CKI_CHUNK_SIZE;
 		mark(&segments[count++], true);
-		left -= length;
+		*left -= length;
+	}
+	return count;
+}
+
+static void take_back(const struct cki_segment *segments, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		mark(&segments[i], false);
+}
+
+int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
+{
+	unsigned int wanted = size / CKI_CHUNK_SIZE, left = wanted, count, i;
+
+	mutex_lock(&pool_lock);
+	count = take_of(numa_node_id(), &left, segments, 0, max);
+	count = take_of(NUMA_NO_NODE, &left, segments, count, max);
+	if (left) {
+		/* The pieces of one node were too many: longer ones lie elsewhere. */
+		take_back(segments, count);
+		left = wanted;
+		count = take_of(NUMA_NO_NODE, &left, segments, 0, max);
 	}
 	if (left)
-		for (i = 0; i < count; i++)
-			mark(&segments[i], false);
+		take_back(segments, count);
 	mutex_unlock(&pool_lock);
 	if (left)
 		return -ENOSPC;
@@ -208,4 +241,23 @@ void cki_pool_give(const struct cki_segment *segments, unsigned int count)
 	}
 	mutex_unlock(&pool_lock);
 	queue_work(system_unbound_wq, &zeroing);
+}
+
+void cki_pool_retire(u64 hpa)
+{
+	unsigned int i;
+
+	mutex_lock(&pool_lock);
+	for (i = 0; i < chunk_count; i++) {
+		struct chunk *chunk = &chunks[i];
+
+		if (hpa - chunk->hpa >= CKI_CHUNK_SIZE || chunk->bad)
+			continue;
+		pr_warn("memory error at %llx: 2 MiB of the pool are not used any more\n", hpa);
+		if (!chunk->used)
+			chunks_used++;
+		chunk->used = true;
+		chunk->bad = true;
+	}
+	mutex_unlock(&pool_lock);
 }

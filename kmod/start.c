@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* CKI_START: classes are fixed, the monitor takes over. */
+#include <linux/cleanup.h>
 #include <linux/fs.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -15,39 +16,113 @@
 #include "internal.h"
 
 #define TABLES_MAX	65536
-#define LISTS_MAX	64
+#define SEALS_MAX	64
+/* Bytes of struct cki_start in version 2 of the interface, the first with sizes. */
+#define CKI_START_SIZE_LEAST	88
 /* Frames that one entry of the monitor seals: bounds the time with interrupts off. */
 #define SEAL_AT_ONCE	16
 
-static int copy_classes(struct cki_container *container, const struct cki_start *start)
+/* All that the caller has said, read before anything is done and before any lock is taken. */
+struct request {
+	struct cki_start start;
+	struct cki_start_info *info;
+	struct cki_uapi_class *classes;
+	struct cki_seal *seals;
+	struct cki_boot_table *tables;
+};
+
+static void free_request(struct request *request)
 {
-	const struct cki_uapi_class __user *user = u64_to_user_ptr(start->classes);
+	kfree_sensitive(request->info);
+	kvfree(request->classes);
+	kvfree(request->seals);
+	kvfree(request->tables);
+}
+
+static bool classes_valid(const struct cki_container *container, const struct request *request)
+{
 	u64 end = 0;
 	u32 i;
 
-	if (start->class_count > CKI_CLASS_RANGES_MAX)
-		return -EINVAL;
-	for (i = 0; i < start->class_count; i++) {
-		struct cki_uapi_class range;
-		s64 offset;
+	for (i = 0; i < request->start.class_count; i++) {
+		const struct cki_uapi_class *range = &request->classes[i];
+		s64 offset = cki_offset_of(container, range->hpa);
 
-		if (copy_from_user(&range, &user[i], sizeof(range)))
-			return -EFAULT;
-		offset = cki_offset_of(container, range.hpa);
-		if (range.reserved || range.class_ < CKI_CLASS_PT || range.class_ > CKI_CLASS_RO ||
-		    !range.size || (range.hpa | range.size) & (CKI_FRAME_SIZE - 1) ||
-		    range.hpa < end || range.hpa + range.size < range.hpa || offset < 0 ||
-		    cki_offset_of(container, range.hpa + range.size - 1) !=
-			    offset + (s64)range.size - 1)
-			return -EINVAL;
-		end = range.hpa + range.size;
-		container->classes[i].base = range.hpa;
-		container->classes[i].size = range.size;
-		container->classes[i].class = range.class_;
+		if (range->reserved || range->class_ < CKI_CLASS_PT ||
+		    range->class_ > CKI_CLASS_RO || !range->size ||
+		    (range->hpa | range->size) & (CKI_FRAME_SIZE - 1) || range->hpa < end ||
+		    range->hpa + range->size < range->hpa || offset < 0 ||
+		    cki_offset_of(container, range->hpa + range->size - 1) !=
+			    offset + (s64)range->size - 1)
+			return false;
+		end = range->hpa + range->size;
+	}
+	return true;
+}
+
+static bool valid(const struct cki_container *container, const struct request *request)
+{
+	const struct cki_start *start = &request->start;
+	const struct cki_start_info *info = request->info;
+	u32 i;
+
+	for (i = 0; i < start->seal_count; i++)
+		if (request->seals[i].frames > CKI_FRAMES_MAX)
+			return false;
+	for (i = 0; i < start->table_count; i++)
+		if (request->tables[i].reserved)
+			return false;
+	return info->device_count <= CKI_DEVICES_MAX && info->seed_size <= sizeof(info->seed) &&
+	       classes_valid(container, request);
+}
+
+/* What it has read is to be freed in any case. */
+static int read_request(const struct cki_container *container, struct request *request,
+			const void __user *argument)
+{
+	struct cki_start *start = &request->start;
+	int error = cki_read_sized(start, sizeof(*start), CKI_START_SIZE_LEAST, argument);
+
+	if (error)
+		return error;
+	if (start->flags || start->reserved || start->refusal_op || start->refusal_error ||
+	    start->refusal_index || start->reserved2 || start->class_count > CKI_CLASS_RANGES_MAX ||
+	    start->seal_count > SEALS_MAX || start->table_count > TABLES_MAX)
+		return -EINVAL;
+	request->info = memdup_user(u64_to_user_ptr(start->start_info), sizeof(*request->info));
+	if (IS_ERR(request->info))
+		return PTR_ERR(no_free_ptr(request->info));
+	request->classes = vmemdup_array_user(u64_to_user_ptr(start->classes), start->class_count,
+					      sizeof(*request->classes));
+	if (IS_ERR(request->classes))
+		return PTR_ERR(no_free_ptr(request->classes));
+	request->seals = vmemdup_array_user(u64_to_user_ptr(start->seals), start->seal_count,
+					    sizeof(*request->seals));
+	if (IS_ERR(request->seals))
+		return PTR_ERR(no_free_ptr(request->seals));
+	request->tables = vmemdup_array_user(u64_to_user_ptr(start->tables), start->table_count,
+					     sizeof(*request->tables));
+	if (IS_ERR(request->tables))
+		return PTR_ERR(no_free_ptr(request->tables));
+	return valid(container, request) ? 0 : -EINVAL;
+}
+
+/* What is not Data is out of the launcher's reach before the monitor looks at it. */
+static void fix_classes(struct cki_container *container, struct file *file,
+			const struct request *request)
+{
+	u32 i;
+
+	down_write(&container->classes_lock);
+	for (i = 0; i < request->start.class_count; i++) {
+		container->classes[i].base = request->classes[i].hpa;
+		container->classes[i].size = request->classes[i].size;
+		container->classes[i].class = request->classes[i].class_;
 		container->classes[i].reserved = 0;
 	}
-	container->class_count = start->class_count;
-	return 0;
+	container->class_count = request->start.class_count;
+	up_write(&container->classes_lock);
+	unmap_mapping_range(file->f_mapping, 0, 0, 1);
 }
 
 static void set_clock(struct cki_container *container)
@@ -64,14 +139,10 @@ static void set_clock(struct cki_container *container)
 	container->started_ns = ktime_get_ns();
 }
 
-static int set_start_info(struct cki_container *container, const struct cki_start *start)
+static void set_start_info(struct cki_container *container, const struct request *request)
 {
-	struct cki_start_info *info;
-	int error = 0;
+	struct cki_start_info *info = request->info;
 
-	info = memdup_user(u64_to_user_ptr(start->start_info), sizeof(*info));
-	if (IS_ERR(info))
-		return PTR_ERR(info);
 	info->magic = CKI_START_INFO_MAGIC;
 	info->abi_version = CKI_ABI_VERSION;
 	info->vcpus = container->vcpu_count;
@@ -79,15 +150,11 @@ static int set_start_info(struct cki_container *container, const struct cki_star
 	info->class_count = container->class_count;
 	memcpy(info->segments, container->segments, sizeof(info->segments));
 	memcpy(info->classes, container->classes, sizeof(info->classes));
-	info->boot_root_hpa = start->root_hpa;
+	info->boot_root_hpa = request->start.root_hpa;
 	info->clock_hpa = __pa(container->clock);
 	info->tsc_khz = cki_world_tsc_khz();
 	info->pcids = container->pcid_base ? CKI_PCIDS_MAX : 0;
 	info->command_line[sizeof(info->command_line) - 1] = 0;
-	if (info->device_count > CKI_DEVICES_MAX || info->seed_size > sizeof(info->seed)) {
-		error = -EINVAL;
-		goto out;
-	}
 	if (!info->seed_size) {
 		get_random_bytes(info->seed, sizeof(info->seed));
 		info->seed_size = sizeof(info->seed);
@@ -95,9 +162,6 @@ static int set_start_info(struct cki_container *container, const struct cki_star
 	container->device_count = info->device_count;
 	memcpy(container->start_info[0], info, PAGE_SIZE);
 	memcpy(container->start_info[1], (void *)info + PAGE_SIZE, PAGE_SIZE);
-out:
-	kfree_sensitive(info);
-	return error;
 }
 
 static void set_boot_info(struct cki_container *container)
@@ -130,50 +194,40 @@ static int refused(struct cki_start *start, struct cki_vcpu *vcpu, int error, u6
 	return error;
 }
 
-static int seal(struct cki_vcpu *vcpu, struct cki_start *start)
+static int seal(struct cki_vcpu *vcpu, struct request *request)
 {
-	const struct cki_seal __user *user = u64_to_user_ptr(start->seals);
 	u32 i;
 
-	for (i = 0; i < start->seal_count; i++) {
-		struct cki_seal range;
+	for (i = 0; i < request->start.seal_count; i++) {
+		const struct cki_seal *range = &request->seals[i];
 		u64 done;
 
-		if (copy_from_user(&range, &user[i], sizeof(range)))
-			return -EFAULT;
-		if (range.frames > CKI_FRAMES_MAX)
-			return -EINVAL;
-		for (done = 0; done < range.frames; done += SEAL_AT_ONCE) {
-			u64 frames = min_t(u64, SEAL_AT_ONCE, range.frames - done);
+		for (done = 0; done < range->frames; done += SEAL_AT_ONCE) {
+			u64 frames = min_t(u64, SEAL_AT_ONCE, range->frames - done);
 			int error = cki_vcpu_operate(vcpu, CKI_OP_SEAL,
-						     range.hpa + done * CKI_FRAME_SIZE, frames,
+						     range->hpa + done * CKI_FRAME_SIZE, frames,
 						     0, 0);
 
 			if (error)
-				return refused(start, vcpu, error, CKI_OP_SEAL, i);
+				return refused(&request->start, vcpu, error, CKI_OP_SEAL, i);
 			if (signal_pending(current))
 				return -EINTR;
+			cond_resched();
 		}
 	}
 	return 0;
 }
 
-static int adopt(struct cki_vcpu *vcpu, struct cki_start *start)
+static int adopt(struct cki_vcpu *vcpu, struct request *request)
 {
-	const struct cki_boot_table __user *user = u64_to_user_ptr(start->tables);
 	u32 i;
 
-	for (i = 0; i < start->table_count; i++) {
-		struct cki_boot_table table;
-		int error;
+	for (i = 0; i < request->start.table_count; i++) {
+		const struct cki_boot_table *table = &request->tables[i];
+		int error = cki_vcpu_operate(vcpu, CKI_OP_ADOPT, table->hpa, table->kind, 0, 0);
 
-		if (copy_from_user(&table, &user[i], sizeof(table)))
-			return -EFAULT;
-		if (table.reserved)
-			return -EINVAL;
-		error = cki_vcpu_operate(vcpu, CKI_OP_ADOPT, table.hpa, table.kind, 0, 0);
 		if (error)
-			return refused(start, vcpu, error, CKI_OP_ADOPT, i);
+			return refused(&request->start, vcpu, error, CKI_OP_ADOPT, i);
 		if (signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -181,60 +235,77 @@ static int adopt(struct cki_vcpu *vcpu, struct cki_start *start)
 	return 0;
 }
 
-static int hand_over(struct cki_vcpu *vcpu, struct cki_start *start)
+static int hand_over(struct cki_vcpu *vcpu, struct request *request)
 {
+	struct cki_start *start = &request->start;
 	int error = cki_vcpu_operate(vcpu, CKI_OP_INIT, 0, 0, 0, 0);
 
 	if (error)
 		return refused(start, vcpu, error, CKI_OP_INIT, 0);
-	error = seal(vcpu, start);
+	error = seal(vcpu, request);
 	if (error)
 		return error;
-	error = adopt(vcpu, start);
+	error = adopt(vcpu, request);
 	if (error)
 		return error;
 	error = cki_vcpu_operate(vcpu, CKI_OP_START, start->root_hpa, start->entry, 0,
 				 CKI_START_INFO);
-	return error ? refused(start, vcpu, error, CKI_OP_START, 0) : 0;
+	if (error)
+		return refused(start, vcpu, error, CKI_OP_START, 0);
+	vcpu->started = true;
+	return 0;
+}
+
+/* From NEW to STARTING, which only one caller does; the vCPU is there then, and stays. */
+static int begin(struct cki_container *container)
+{
+	int error = 0;
+
+	mutex_lock(&container->lock);
+	if (READ_ONCE(container->state) == CKI_NEW && !container->vcpus[0])
+		error = -ENOENT;
+	else if (!cki_container_change(container, CKI_NEW, CKI_STARTING))
+		error = READ_ONCE(container->state) == CKI_DEAD ? -ESHUTDOWN : -EBUSY;
+	mutex_unlock(&container->lock);
+	return error;
+}
+
+static int start(struct cki_container *container, struct file *file, struct request *request,
+		 void __user *argument)
+{
+	struct cki_vcpu *vcpu = container->vcpus[0];
+	int error;
+
+	fix_classes(container, file, request);
+	set_start_info(container, request);
+	set_clock(container);
+	set_boot_info(container);
+	mutex_lock(&vcpu->mutex);
+	error = hand_over(vcpu, request);
+	mutex_unlock(&vcpu->mutex);
+	if (!error && !cki_container_change(container, CKI_STARTING, CKI_RUNNING))
+		error = -ESHUTDOWN;
+	if (error)
+		cki_container_kill(container);
+	if (error == -EPERM && cki_write_sized(argument, &request->start, sizeof(request->start),
+					       request->start.size))
+		error = -EFAULT;
+	return error;
 }
 
 int cki_container_start(struct cki_container *container, struct file *file, void __user *argument)
 {
-	struct cki_vcpu *vcpu = container->vcpus[0];
-	struct cki_start start;
-	int error;
+	struct request request = {};
+	int error = 0;
 
-	if (copy_from_user(&start, argument, sizeof(start)))
-		return -EFAULT;
-	if (container->state != CKI_NEW)
-		return -EBUSY;
-	if (!vcpu)
-		return -ENOENT;
-	if (start.flags || start.refusal_op || start.refusal_error || start.refusal_index ||
-	    start.reserved || start.seal_count > LISTS_MAX || start.table_count > TABLES_MAX)
-		return -EINVAL;
-
-	/* What is not Data is out of the launcher's reach before the monitor looks at it. */
-	down_write(&container->classes_lock);
-	error = copy_classes(container, &start);
-	up_write(&container->classes_lock);
-	unmap_mapping_range(file->f_mapping, 0, 0, 1);
+	BUILD_BUG_ON(sizeof(struct cki_start) < CKI_START_SIZE_LEAST);
+	/* A hint: begin() decides. But who is late shall hear that, whatever he says. */
+	if (READ_ONCE(container->state) == CKI_NEW)
+		error = read_request(container, &request, argument);
 	if (!error)
-		error = set_start_info(container, &start);
-	if (!error) {
-		set_clock(container);
-		set_boot_info(container);
-		mutex_lock(&vcpu->mutex);
-		error = hand_over(vcpu, &start);
-		mutex_unlock(&vcpu->mutex);
-	}
-	if (error) {
-		cki_container_kill(container);
-		if (error == -EPERM && copy_to_user(argument, &start, sizeof(start)))
-			error = -EFAULT;
-		return error;
-	}
-	WRITE_ONCE(vcpu->started, true);
-	WRITE_ONCE(container->state, CKI_RUNNING);
-	return 0;
+		error = begin(container);
+	if (!error)
+		error = start(container, file, &request, argument);
+	free_request(&request);
+	return error;
 }

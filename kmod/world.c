@@ -7,17 +7,20 @@
  */
 #define pr_fmt(fmt) "cki: " fmt
 
+#include <linux/context_tracking.h>
 #include <linux/cpufeature.h>
+#include <linux/ftrace.h>
 #include <linux/irqflags.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
+#include <linux/vtime.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
 #include <asm/fsgsbase.h>
 #include <asm/gsseg.h>
 #include <asm/msr.h>
-#include <asm/pkru.h>
 #include <asm/processor.h>
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
@@ -48,7 +51,6 @@ struct host_msrs {
 };
 
 static struct host_msrs host_msrs;
-static unsigned int fpu_size;
 static u32 guest_tsc_khz;
 static DEFINE_PER_CPU(u64, last_tag);
 
@@ -96,6 +98,14 @@ u32 cki_world_missing(void)
 			missing |= CKI_MISSING_CPU;
 		}
 	}
+	/*
+	 * Containers get the host's TSC as it is, without an offset. One that the kernel could not
+	 * calibrate is unstable to it, too; that one is measured.
+	 */
+	if (tsc_khz && check_tsc_unstable()) {
+		pr_warn("the kernel found the TSC unstable\n");
+		missing |= CKI_MISSING_CPU;
+	}
 	if (pgtable_l5_enabled() || cpu_feature_enabled(X86_FEATURE_FRED) ||
 	    cpu_feature_enabled(X86_FEATURE_XENPV) || sme_me_mask)
 		missing |= CKI_MISSING_KERNEL;
@@ -132,18 +142,14 @@ u32 cki_world_tsc_khz(void)
 
 int cki_world_init(void)
 {
-	unsigned int eax, ebx, ecx, edx;
-
 	measure_tsc();
-
+	cki_fpu_setup();
 	rdmsrl(MSR_STAR, host_msrs.star);
 	rdmsrl(MSR_LSTAR, host_msrs.lstar);
 	rdmsrl(MSR_CSTAR, host_msrs.cstar);
 	rdmsrl(MSR_SYSCALL_MASK, host_msrs.fmask);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		rdmsrl(MSR_IA32_XSS, host_msrs.xss);
-	cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx);
-	fpu_size = ebx;
 	return 0;
 }
 
@@ -152,24 +158,30 @@ bool cki_world_has_pcids(void)
 	return cpu_feature_enabled(X86_FEATURE_PCID);
 }
 
-unsigned int cki_world_fpu_size(void)
-{
-	return fpu_size;
-}
-
 static void write_cr4(unsigned long value)
 {
 	asm volatile("mov %0, %%cr4" :: "r"(value) : "memory");
 }
 
-static void load_fpu(const void *area)
+/*
+ * As KVM does (guest_state_enter_irqoff of linux/kvm_host.h, which is there with KVM only): to
+ * lockdep interrupts are on in the container, to RCU it is what user mode is.
+ */
+static __always_inline void guest_state_enter(void)
 {
-	asm volatile("xrstor64 (%0)" :: "r"(area), "a"(-1), "d"(-1) : "memory");
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
+	if (!context_tracking_guest_enter())
+		rcu_virt_note_context_switch();
+	lockdep_hardirqs_on(CALLER_ADDR0);
 }
 
-static void save_fpu(void *area)
+static __always_inline void guest_state_exit(void)
 {
-	asm volatile("xsave64 (%0)" :: "r"(area), "a"(-1), "d"(-1) : "memory");
+	lockdep_hardirqs_off(CALLER_ADDR0);
+	if (!context_tracking_guest_exit())
+		rcu_virt_note_context_switch();
+	trace_hardirqs_off_finish();
 }
 
 /*
@@ -232,7 +244,9 @@ static void enter(struct cki_vcpu *vcpu)
 	((tss_desc *)&gdt[GDT_ENTRY_TSS])->type = DESC_TSS;
 	load_cr4(vcpu, cpu, cr4);
 
+	guest_state_enter();
 	cki_switch(&host);
+	guest_state_exit();
 
 	if (native_read_cr4() != cr4)
 		write_cr4(cr4);
@@ -255,60 +269,43 @@ static void enter(struct cki_vcpu *vcpu)
 	local_db_restore(dr7);
 }
 
-static void call_interrupt(u8 vector)
-{
-	struct desc_ptr idt;
-
-	store_idt(&idt);
-	cki_call_interrupt_handler(gate_offset((gate_desc *)idt.address + vector));
-}
-
-/* Has the host handle what made the container leave, with interrupts still off. */
-static void handle_event(struct cki_vcpu *vcpu, bool run)
-{
-	if (run && vcpu->sw->exit == CKI_EXIT_INTERRUPT) {
-		vcpu->run->exits_interrupt++;
-		call_interrupt(vcpu->sw->exit_arguments[0]);
-	}
-	/* INT leaves NMIs blocked until the handler's IRET, as the NMI itself did. */
-	if (run && vcpu->sw->exit == CKI_EXIT_NMI)
-		asm volatile("int $2" ::: "memory");
-	if (run && vcpu->sw->exit == CKI_EXIT_MACHINE_CHECK)
-		asm volatile("int $18" ::: "memory");
-}
-
 static bool has_other_work(struct cki_vcpu *vcpu)
 {
-	return need_resched() || signal_pending(current) ||
+	return need_resched() || signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME) ||
 	       READ_ONCE(vcpu->run->immediate_exit) ||
 	       READ_ONCE(vcpu->container->state) == CKI_DEAD;
 }
 
+/*
+ * One section of kernel_fpu_begin to _end and of interrupts off holds it all: what is loaded of
+ * the container's is saved again before anybody else can use the FPU or this thread can move.
+ */
 int cki_world_run(struct cki_vcpu *vcpu)
 {
-	bool run = vcpu->sw->operation == CKI_OP_RUN;
-	u32 pkru = 0;
-
 	kernel_fpu_begin();
 	local_irq_disable();
-	/* From here on, who has something for this vCPU interrupts it. */
-	smp_store_mb(vcpu->in_guest, true);
-	if (run && has_other_work(vcpu)) {
-		vcpu->in_guest = false;
+	/*
+	 * From here on, who has something for this vCPU interrupts this CPU (cki_vcpu_kick), and as
+	 * interrupts are off until the container runs, the container takes it and leaves. The
+	 * barrier is between this store and the loads below: what the other side stored before it
+	 * looked at running_on and saw -1, they see.
+	 */
+	smp_store_mb(vcpu->running_on, smp_processor_id());
+	if (vcpu->sw->operation == CKI_OP_RUN && has_other_work(vcpu)) {
+		WRITE_ONCE(vcpu->running_on, -1);
 		local_irq_enable();
 		kernel_fpu_end();
 		return -EAGAIN;
 	}
-	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
-		pkru = rdpkru();
-	load_fpu(vcpu->fpu);
+	/* From here to the end of what the host handles, its time is the container's. */
+	vtime_account_guest_enter();
+	cki_fpu_load(vcpu);
 	enter(vcpu);
-	save_fpu(vcpu->fpu);
-	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
-		wrpkru(pkru);
-	vcpu->in_guest = false;
+	cki_fpu_save(vcpu);
+	WRITE_ONCE(vcpu->running_on, -1);
 	kernel_fpu_end();
-	handle_event(vcpu, run);
+	cki_host_event(vcpu);
+	vtime_account_guest_exit();
 	local_irq_enable();
 	return 0;
 }

@@ -28,6 +28,7 @@ fn rows() -> Vec<Row> {
         rows,
         "cki_info",
         Info,
+        "size" = size,
         "mode" = mode,
         "missing" = missing,
         "abi_version" = abi_version,
@@ -49,6 +50,7 @@ fn rows() -> Vec<Row> {
         rows,
         "cki_create",
         Create,
+        "size" = size,
         "memory_size" = memory_size,
         "vcpus" = vcpus,
         "flags" = flags,
@@ -76,6 +78,7 @@ fn rows() -> Vec<Row> {
         rows,
         "cki_start",
         Start,
+        "size" = size,
         "start_info" = start_info,
         "classes" = classes,
         "seals" = seals,
@@ -157,6 +160,7 @@ fn rows() -> Vec<Row> {
         ("CKI_RUN_PANIC", uapi::exit::PANIC.into()),
         ("CKI_RUN_GUEST_FAULT", uapi::exit::GUEST_FAULT.into()),
         ("CKI_RUN_MONITOR_FAULT", uapi::exit::MONITOR_FAULT.into()),
+        ("CKI_RUN_MACHINE_CHECK", uapi::exit::MACHINE_CHECK.into()),
     ];
     rows.extend(constants.map(|(name, value)| (name.to_owned(), value)));
     let ioctls = [

@@ -85,6 +85,8 @@ pub enum Exit {
     GuestFault(Fault),
     /// The monitor ended the container.
     MonitorFault(Fault),
+    /// The container's memory broke, or its CPU did.
+    MachineCheck(Fault),
     /// A reason that this launcher does not know.
     Unknown(u32),
 }
@@ -125,6 +127,7 @@ impl Exit {
             },
             exit::GUEST_FAULT => Exit::GuestFault(Fault::of(p)),
             exit::MONITOR_FAULT => Exit::MonitorFault(Fault::of(p)),
+            exit::MACHINE_CHECK => Exit::MachineCheck(Fault::of(p)),
             other => Exit::Unknown(other),
         }
     }

@@ -26,15 +26,15 @@ const IOC: u32 = 0xcb;
 
 /// The numbers of the calls. A module of its own, because the macros make public functions.
 mod number {
-    use vmm_sys_util::{ioctl_io_nr, ioctl_ior_nr, ioctl_iow_nr, ioctl_iowr_nr};
+    use vmm_sys_util::{ioctl_io_nr, ioctl_iow_nr};
 
-    use super::{Create, Event, IOC, Info, Start};
+    use super::{Event, IOC};
 
     ioctl_io_nr!(CKI_GET_VERSION, IOC, 0x00);
-    ioctl_ior_nr!(CKI_GET_INFO, IOC, 0x01, Info);
-    ioctl_iowr_nr!(CKI_CREATE_CONTAINER, IOC, 0x02, Create);
+    ioctl_io_nr!(CKI_GET_INFO, IOC, 0x01);
+    ioctl_io_nr!(CKI_CREATE_CONTAINER, IOC, 0x02);
     ioctl_io_nr!(CKI_CREATE_VCPU, IOC, 0x20);
-    ioctl_iowr_nr!(CKI_START, IOC, 0x21, Start);
+    ioctl_io_nr!(CKI_START, IOC, 0x21);
     ioctl_iow_nr!(CKI_RAISE_EVENT, IOC, 0x22, Event);
     ioctl_io_nr!(CKI_KILL, IOC, 0x23);
     ioctl_io_nr!(CKI_RUN, IOC, 0x40);
@@ -147,7 +147,8 @@ impl System {
     /// [`DeviceError::Call`].
     pub fn info(&self) -> Result<Info, DeviceError> {
         let mut info = Info::default();
-        // SAFETY: the call writes a `struct cki_info`, which `Info` is, byte for byte.
+        // SAFETY: the call writes a `struct cki_info`, which `Info` is, byte for byte, and no more of it than
+        // its size says.
         let result = unsafe { ioctl_with_mut_ref(&self.file, CKI_GET_INFO(), &mut info) };
         check("CKI_GET_INFO", result)?;
         Ok(info)
@@ -172,7 +173,7 @@ impl System {
             abi_version: ABI_VERSION as u32,
             ..Create::default()
         };
-        // SAFETY: the call reads and writes a `struct cki_create`, which `Create` is.
+        // SAFETY: the call reads and writes a `struct cki_create`, which `Create` is, of the size that it says.
         let result = unsafe { ioctl_with_mut_ref(&self.file, CKI_CREATE_CONTAINER(), &mut create) };
         let fd = check("CKI_CREATE_CONTAINER", result).map_err(|error| {
             if is_errno(&error, libc::ENOSPC) {
@@ -400,6 +401,7 @@ mod tests {
     use super::*;
 
     const INFO: Info = Info {
+        size: size_of::<Info>() as u32,
         mode: MODE_CKI,
         missing: 0,
         abi_version: ABI_VERSION as u32,
@@ -409,6 +411,7 @@ mod tests {
         tsc_khz: 0,
         containers: 0,
         monitor_pages: 0,
+        reserved: 0,
     };
 
     #[test]

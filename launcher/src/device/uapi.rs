@@ -7,7 +7,7 @@ use cki_session::Isolation;
 use vm_memory::ByteValued;
 
 /// `CKI_UAPI_VERSION`: version of the header that these structures are of.
-pub const UAPI_VERSION: i32 = 1;
+pub const UAPI_VERSION: i32 = 2;
 /// `CKI_MODE_NONE`: no container can run.
 pub const MODE_NONE: u32 = 0;
 /// `CKI_MODE_CKI`: PKS and the CKI extension.
@@ -53,12 +53,16 @@ pub mod exit {
     pub const GUEST_FAULT: u32 = 7;
     /// The monitor ended the container.
     pub const MONITOR_FAULT: u32 = 8;
+    /// Its memory or CPU broke.
+    pub const MACHINE_CHECK: u32 = 9;
 }
 
 /// `struct cki_info`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info {
+    /// In: bytes of this structure. Out: of the module's.
+    pub size: u32,
     /// `CKI_MODE_*`.
     pub mode: u32,
     /// `CKI_MISSING_*`.
@@ -67,16 +71,36 @@ pub struct Info {
     pub abi_version: u32,
     /// vCPUs that a container can have.
     pub vcpus_max: u32,
+    /// Containers now.
+    pub containers: u32,
     /// Bytes of the pool.
     pub pool_size: u64,
     /// Bytes of it that no container has.
     pub pool_free: u64,
     /// Frequency of the time-stamp counter, kHz.
     pub tsc_khz: u64,
-    /// Containers now.
-    pub containers: u32,
     /// Pages of 4 KiB that their monitors take.
     pub monitor_pages: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+impl Default for Info {
+    fn default() -> Self {
+        Info {
+            size: size_of::<Self>() as u32,
+            mode: MODE_NONE,
+            missing: 0,
+            abi_version: 0,
+            vcpus_max: 0,
+            containers: 0,
+            pool_size: 0,
+            pool_free: 0,
+            tsc_khz: 0,
+            monitor_pages: 0,
+            reserved: 0,
+        }
+    }
 }
 
 impl Info {
@@ -102,20 +126,39 @@ pub struct UapiSegment {
 
 /// `struct cki_create`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Create {
+    /// In: bytes of this structure.
+    pub size: u32,
+    /// In: 0.
+    pub flags: u32,
     /// In: bytes, a multiple of 2 MiB, not 0.
     pub memory_size: u64,
     /// In: 1 to [`Info::vcpus_max`].
     pub vcpus: u32,
-    /// In: 0.
-    pub flags: u32,
     /// In: the ABI that the launcher was built for.
     pub abi_version: u32,
     /// Out: entries used in `segments`.
     pub segment_count: u32,
+    /// In: 0.
+    pub reserved: u32,
     /// Out: the memory, ascending.
     pub segments: [UapiSegment; SEGMENTS_MAX],
+}
+
+impl Default for Create {
+    fn default() -> Self {
+        Create {
+            size: size_of::<Self>() as u32,
+            flags: 0,
+            memory_size: 0,
+            vcpus: 0,
+            abi_version: 0,
+            segment_count: 0,
+            reserved: 0,
+            segments: [UapiSegment::default(); SEGMENTS_MAX],
+        }
+    }
 }
 
 /// `struct cki_uapi_class`.
@@ -156,8 +199,12 @@ pub struct Seal {
 
 /// `struct cki_start`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
+    /// Bytes of this structure.
+    pub size: u32,
+    /// 0.
+    pub flags: u32,
     /// Pointer to the start info.
     pub start_info: u64,
     /// Pointer to [`UapiClass`]es.
@@ -173,7 +220,7 @@ pub struct Start {
     /// Entries, at most 65536.
     pub table_count: u32,
     /// 0.
-    pub flags: u32,
+    pub reserved: u32,
     /// The boot root.
     pub root_hpa: u64,
     /// Virtual address of the first instruction.
@@ -185,7 +232,30 @@ pub struct Start {
     /// Out, with EPERM: index in seals or tables.
     pub refusal_index: u32,
     /// 0.
-    pub reserved: u32,
+    pub reserved2: u32,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Start {
+            size: size_of::<Self>() as u32,
+            flags: 0,
+            start_info: 0,
+            classes: 0,
+            seals: 0,
+            tables: 0,
+            class_count: 0,
+            seal_count: 0,
+            table_count: 0,
+            reserved: 0,
+            root_hpa: 0,
+            entry: 0,
+            refusal_op: 0,
+            refusal_error: 0,
+            refusal_index: 0,
+            reserved2: 0,
+        }
+    }
 }
 
 /// `struct cki_event`.
@@ -249,17 +319,18 @@ macro_rules! layout {
     };
 }
 
-layout!(Info, 48, mode @ 0, missing @ 4, abi_version @ 8, vcpus_max @ 12, pool_size @ 16,
-    pool_free @ 24, tsc_khz @ 32, containers @ 40, monitor_pages @ 44);
+layout!(Info, 56, size @ 0, mode @ 4, missing @ 8, abi_version @ 12, vcpus_max @ 16,
+    containers @ 20, pool_size @ 24, pool_free @ 32, tsc_khz @ 40, monitor_pages @ 48,
+    reserved @ 52);
 layout!(UapiSegment, 16, hpa @ 0, size @ 8);
-layout!(Create, 536, memory_size @ 0, vcpus @ 8, flags @ 12, abi_version @ 16,
-    segment_count @ 20, segments @ 24);
+layout!(Create, 544, size @ 0, flags @ 4, memory_size @ 8, vcpus @ 16, abi_version @ 20,
+    segment_count @ 24, reserved @ 28, segments @ 32);
 layout!(UapiClass, 24, hpa @ 0, size @ 8, class @ 16, reserved @ 20);
 layout!(BootTable, 16, hpa @ 0, kind @ 8, reserved @ 12);
 layout!(Seal, 16, hpa @ 0, frames @ 8);
-layout!(Start, 80, start_info @ 0, classes @ 8, seals @ 16, tables @ 24, class_count @ 32,
-    seal_count @ 36, table_count @ 40, flags @ 44, root_hpa @ 48, entry @ 56, refusal_op @ 64,
-    refusal_error @ 68, refusal_index @ 72, reserved @ 76);
+layout!(Start, 88, size @ 0, flags @ 4, start_info @ 8, classes @ 16, seals @ 24, tables @ 32,
+    class_count @ 40, seal_count @ 44, table_count @ 48, reserved @ 52, root_hpa @ 56, entry @ 64,
+    refusal_op @ 72, refusal_error @ 76, refusal_index @ 80, reserved2 @ 84);
 layout!(Event, 8, vcpu @ 0, event @ 4);
 layout!(Run, 624, immediate_exit @ 0, reserved @ 1, exit_reason @ 4, status @ 8, value @ 16,
     reserved2 @ 24, payload @ 64, exits_hypercall @ 576, exits_interrupt @ 584, exits_other @ 592,

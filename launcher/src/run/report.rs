@@ -28,6 +28,10 @@ pub fn describe(end: &End) -> String {
             "was ended by the monitor, which found itself inconsistent: {}",
             describe_fault(fault)
         ),
+        End::MachineCheck(fault) => format!(
+            "was ended by an error of the machine's memory or CPU (machine check, address {:#x})",
+            fault.cr2
+        ),
         End::Unknown(reason) => {
             format!("came back for reason {reason}, which this launcher does not know")
         }

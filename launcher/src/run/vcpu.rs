@@ -21,6 +21,8 @@ pub enum End {
     GuestFault(Fault),
     /// The monitor ended the container.
     MonitorFault(Fault),
+    /// The container's memory broke, or its CPU did.
+    MachineCheck(Fault),
     /// The module said something that this launcher does not know.
     Unknown(u32),
     /// The module failed.
@@ -68,6 +70,7 @@ fn serve(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
             }
             Exit::GuestFault(fault) => return End::GuestFault(fault),
             Exit::MonitorFault(fault) => return End::MonitorFault(fault),
+            Exit::MachineCheck(fault) => return End::MachineCheck(fault),
             Exit::Unknown(reason) => return End::Unknown(reason),
         };
         match result {

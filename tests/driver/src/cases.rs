@@ -307,7 +307,7 @@ fn faults(
 
 fn device() -> Result<()> {
     let system = system()?;
-    ensure!(system.version()? == 1, "CKI_GET_VERSION");
+    ensure!(system.version()? == 2, "CKI_GET_VERSION");
     let info = system.info()?;
     ensure!(info.mode == 1 && info.missing == 0, "{info:?}");
     ensure!(

@@ -11,36 +11,42 @@ const fn ioc(direction: u64, number: u64, size: usize) -> u64 {
 }
 
 const GET_VERSION: u64 = ioc(0, 0x00, 0);
-const GET_INFO: u64 = ioc(2, 0x01, size_of::<Info>());
-const CREATE_CONTAINER: u64 = ioc(3, 0x02, size_of::<Create>());
+const GET_INFO: u64 = ioc(0, 0x01, 0);
+const CREATE_CONTAINER: u64 = ioc(0, 0x02, 0);
 const CREATE_VCPU: u64 = ioc(0, 0x20, 0);
-const START: u64 = ioc(3, 0x21, size_of::<Start>());
+const START: u64 = ioc(0, 0x21, 0);
+const RAISE_EVENT: u64 = ioc(1, 0x22, size_of::<[u32; 2]>());
+const KILL: u64 = ioc(0, 0x23, 0);
 const RUN: u64 = ioc(0, 0x40, 0);
 
 /// `struct cki_info`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Info {
+    pub size: u32,
     pub mode: u32,
     pub missing: u32,
     pub abi_version: u32,
     pub vcpus_max: u32,
+    pub containers: u32,
     pub pool_size: u64,
     pub pool_free: u64,
     pub tsc_khz: u64,
-    pub containers: u32,
     pub monitor_pages: u32,
+    reserved: u32,
 }
 
 /// `struct cki_create`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Create {
+    pub size: u32,
+    pub flags: u32,
     pub memory_size: u64,
     pub vcpus: u32,
-    pub flags: u32,
     pub abi_version: u32,
     pub segment_count: u32,
+    pub reserved: u32,
     pub segments: [[u64; 2]; 32],
 }
 
@@ -48,11 +54,13 @@ impl Create {
     /// A container of one vCPU.
     pub fn new(memory_size: u64) -> Self {
         Create {
+            size: size_of::<Self>() as u32,
+            flags: 0,
             memory_size,
             vcpus: 1,
-            flags: 0,
             abi_version: ABI_VERSION as u32,
             segment_count: 0,
+            reserved: 0,
             segments: [[0; 2]; 32],
         }
     }
@@ -87,9 +95,11 @@ pub struct Seal {
 }
 
 /// `struct cki_start`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Start {
+    pub size: u32,
+    pub flags: u32,
     pub start_info: u64,
     pub classes: u64,
     pub seals: u64,
@@ -97,13 +107,36 @@ pub struct Start {
     pub class_count: u32,
     pub seal_count: u32,
     pub table_count: u32,
-    pub flags: u32,
+    reserved: u32,
     pub root_hpa: u64,
     pub entry: u64,
     pub refusal_op: u32,
     pub refusal_error: u32,
     pub refusal_index: u32,
-    reserved: u32,
+    reserved2: u32,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Start {
+            size: size_of::<Self>() as u32,
+            flags: 0,
+            start_info: 0,
+            classes: 0,
+            seals: 0,
+            tables: 0,
+            class_count: 0,
+            seal_count: 0,
+            table_count: 0,
+            reserved: 0,
+            root_hpa: 0,
+            entry: 0,
+            refusal_op: 0,
+            refusal_error: 0,
+            refusal_index: 0,
+            reserved2: 0,
+        }
+    }
 }
 
 /// `struct cki_run`, the union as words.
@@ -126,8 +159,8 @@ pub struct Run {
 }
 
 fn ioctl(fd: &impl AsRawFd, request: u64, argument: u64) -> io::Result<i32> {
-    // SAFETY: every request of this file takes no argument, a number, or a pointer to a live structure of the
-    // size in its number, which the callers below pass.
+    // SAFETY: every request of this file takes no argument, a number, or a pointer to a live structure, which
+    // the callers below pass; those that may grow say their size.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument) };
     if result < 0 {
         Err(io::Error::last_os_error())
@@ -157,7 +190,10 @@ impl System {
 
     /// CKI_GET_INFO.
     pub fn info(&self) -> io::Result<Info> {
-        let mut info = Info::default();
+        let mut info = Info {
+            size: size_of::<Info>() as u32,
+            ..Info::default()
+        };
         ioctl(&self.0, GET_INFO, &raw mut info as u64)?;
         Ok(info)
     }
@@ -261,6 +297,17 @@ impl Container {
         })
     }
 
+    /// CKI_RAISE_EVENT.
+    pub fn raise(&self, vcpu: u32, event: u32) -> io::Result<()> {
+        let argument = [vcpu, event];
+        ioctl(&self.fd, RAISE_EVENT, &raw const argument as u64).map(|_| ())
+    }
+
+    /// CKI_KILL.
+    pub fn kill(&self) -> io::Result<()> {
+        ioctl(&self.fd, KILL, 0).map(|_| ())
+    }
+
     /// CKI_START.
     pub fn start(&self, start: &mut Start) -> io::Result<()> {
         ioctl(&self.fd, START, &raw mut *start as u64).map(|_| ())
@@ -275,10 +322,15 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// CKI_RUN.
+    /// CKI_RUN, until there is something to do.
     pub fn run(&self) -> io::Result<Run> {
-        ioctl(&self.fd, RUN, 0)?;
-        Ok(self.page())
+        loop {
+            ioctl(&self.fd, RUN, 0)?;
+            let page = self.page();
+            if page.exit_reason != 0 {
+                return Ok(page);
+            }
+        }
     }
 
     /// The run page.

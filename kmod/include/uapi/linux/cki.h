@@ -18,6 +18,12 @@
  *
  * Common errors of all calls: ENOTTY (no such call on this descriptor),
  * EFAULT (bad pointer), EINVAL (a reserved field or unknown flag is not 0).
+ *
+ * A structure that begins with its size may grow at its end. The caller says
+ * how long its own is; fields that it does not have count as 0. Errors: EINVAL
+ * (shorter than in version 2 of this header), E2BIG (longer than the module
+ * knows, and something there is not 0). The layouts are the same for 32-bit
+ * programs.
  */
 #ifndef _UAPI_LINUX_CKI_H
 #define _UAPI_LINUX_CKI_H
@@ -26,7 +32,7 @@
 #include <linux/types.h>
 
 /* Version of this header; CKI_GET_VERSION returns the module's. */
-#define CKI_UAPI_VERSION	1
+#define CKI_UAPI_VERSION	2
 
 /* What a machine provides, cki_info.mode. */
 #define CKI_MODE_NONE		0	/* no container can run: see missing */
@@ -35,34 +41,38 @@
 /* Why it is CKI_MODE_NONE, bits of cki_info.missing. */
 #define CKI_MISSING_PKS		(1U << 0) /* CPUID 7.0:ECX[31], protection keys for supervisor pages */
 #define CKI_MISSING_EXTENSION	(1U << 1) /* CPUID 434b4901H:EAX[0], the CKI extension */
-#define CKI_MISSING_CPU		(1U << 2) /* NX, SMEP, SMAP, PCID, FSGSBASE or an invariant TSC */
-#define CKI_MISSING_MONITOR	(1U << 3) /* firmware file cki/ksm absent or of another version */
+#define CKI_MISSING_CPU		(1U << 2) /* NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, TSC, or that is unstable */
+#define CKI_MISSING_MONITOR	(1U << 3) /* no monitor, or not the one that the module was built with */
 #define CKI_MISSING_POOL	(1U << 4) /* no memory pool: cki.pool= on the host's command line */
-#define CKI_MISSING_KERNEL	(1U << 5) /* host kernel feature in the way, e.g. page table isolation */
+#define CKI_MISSING_KERNEL	(1U << 5) /* 5-level paging, FRED, memory encryption, or under Xen */
 
 /**
  * struct cki_info - CKI_GET_INFO
+ * @size:        in: of the caller's structure, out: of the module's
  * @mode:        CKI_MODE_*
  * @missing:     CKI_MISSING_*, 0 unless @mode is CKI_MODE_NONE
  * @abi_version: CKI_ABI_VERSION of module and monitor
  * @vcpus_max:   vCPUs that a container can have
- * @pool_size:   bytes of the pool, used or not
- * @pool_free:   bytes that no container has
- * @tsc_khz:     frequency of the time-stamp counter
  * @containers:  number of containers now
+ * @pool_size:   bytes of the pool, used or not
+ * @pool_free:   bytes that a new container can have
+ * @tsc_khz:     frequency of the time-stamp counter
  * @monitor_pages: pages of 4 KiB that their monitors take, with page tables
  *               and frame words; outside of the pool
+ * @reserved:    out: 0
  */
 struct cki_info {
+	__u32 size;
 	__u32 mode;
 	__u32 missing;
 	__u32 abi_version;
 	__u32 vcpus_max;
+	__u32 containers;
 	__u64 pool_size;
 	__u64 pool_free;
 	__u64 tsc_khz;
-	__u32 containers;
 	__u32 monitor_pages;
+	__u32 reserved;
 };
 
 /* A range of the container's memory; as in the start info of the guest. */
@@ -75,11 +85,13 @@ struct cki_uapi_segment {
 
 /**
  * struct cki_create - CKI_CREATE_CONTAINER
+ * @size:          in: of this structure
+ * @flags:         in: 0
  * @memory_size:   in: bytes, a multiple of 2 MiB, not 0
  * @vcpus:         in: 1 to cki_info.vcpus_max
- * @flags:         in: 0
  * @abi_version:   in: CKI_ABI_VERSION that the launcher was built for
  * @segment_count: out: entries used in @segments
+ * @reserved:      in: 0
  * @segments:      out: the memory, ascending by hpa. mmap offsets run through
  *                 the segments in this order, without gaps.
  *
@@ -89,11 +101,13 @@ struct cki_uapi_segment {
  * only in more than CKI_UAPI_SEGMENTS_MAX pieces), ENOMEM, EMFILE.
  */
 struct cki_create {
+	__u32 size;
+	__u32 flags;
 	__u64 memory_size;
 	__u32 vcpus;
-	__u32 flags;
 	__u32 abi_version;
 	__u32 segment_count;
+	__u32 reserved;
 	struct cki_uapi_segment segments[CKI_UAPI_SEGMENTS_MAX];
 };
 
@@ -120,6 +134,8 @@ struct cki_seal {
 
 /**
  * struct cki_start - CKI_START
+ * @size:        of this structure
+ * @flags:       0
  * @start_info:  pointer to a struct cki_start_info of the ABI (8192 bytes).
  *               The module sets magic, abi_version, vcpus, segments, classes,
  *               their counts, clock_hpa, tsc_khz and boot_root_hpa itself and
@@ -131,25 +147,30 @@ struct cki_seal {
  * @class_count: entries, at most 64
  * @seal_count:  entries, at most 64
  * @table_count: entries, at most 65536
- * @flags:       0
+ * @reserved:    0
  * @root_hpa:    boot root, one of the tables of kind TABLE_L4
  * @entry:       virtual address of the first instruction
  *
  * After it, memory of the classes Pt, Exec and Ro can no longer be reached
  * through mmap: existing mappings of it are removed, access raises SIGBUS.
- * Once per container; after a failure the container is dead and can only be
- * closed.
+ * Everything is read before anything is done, so the lists may lie in the
+ * container's own memory.
  *
- * Errors: EINVAL, EBUSY (was called before), ENOENT (vCPU 0 was not created),
- * EINTR (a signal), EIO (the monitor failed), EPERM (the monitor refused a table or a sealing;
- * @refusal says what and why).
+ * Errors after which nothing has happened, and the call may be made again:
+ * EFAULT, EINVAL, E2BIG, ENOMEM, ENOENT (vCPU 0 was not created). EBUSY: was
+ * called before. Errors after which the container is dead and can only be
+ * closed: EINTR (a signal), EIO (the monitor failed), EPERM (the monitor
+ * refused a table or a sealing; @refusal_op and the others say what and why),
+ * ESHUTDOWN (CKI_KILL).
  *
  * @refusal_op:    out, with EPERM: OP_INIT, OP_SEAL, OP_ADOPT or OP_START
  * @refusal_error: out, with EPERM: E_* of the ABI
  * @refusal_index: out, with EPERM: index in @seals or @tables
- * @reserved:      0
+ * @reserved2:     0
  */
 struct cki_start {
+	__u32 size;
+	__u32 flags;
 	__u64 start_info;
 	__u64 classes;
 	__u64 seals;
@@ -157,13 +178,13 @@ struct cki_start {
 	__u32 class_count;
 	__u32 seal_count;
 	__u32 table_count;
-	__u32 flags;
+	__u32 reserved;
 	__u64 root_hpa;
 	__u64 entry;
 	__u32 refusal_op;
 	__u32 refusal_error;
 	__u32 refusal_index;
-	__u32 reserved;
+	__u32 reserved2;
 };
 
 /**
@@ -181,7 +202,7 @@ struct cki_event {
 };
 
 /* Exit reasons, cki_run.exit_reason. */
-#define CKI_RUN_INTR		0 /* signal, immediate_exit or nothing else: run again */
+#define CKI_RUN_INTR		0 /* signal, immediate_exit, or work on the way to user mode: run again */
 #define CKI_RUN_CONSOLE_WRITE	1 /* console: the bytes are at console.hpa */
 #define CKI_RUN_CONSOLE_READ	2 /* console: put up to length bytes at console.hpa */
 #define CKI_RUN_MMIO_READ	3 /* mmio */
@@ -190,6 +211,7 @@ struct cki_event {
 #define CKI_RUN_PANIC		6 /* console: last words; the container has ended */
 #define CKI_RUN_GUEST_FAULT	7 /* fault: the guest cannot go on; the container has ended */
 #define CKI_RUN_MONITOR_FAULT	8 /* fault: the monitor ended the container */
+#define CKI_RUN_MACHINE_CHECK	9 /* fault: its memory or CPU broke; the container has ended */
 
 /**
  * struct cki_run - at offset 0 of the vCPU descriptor's mapping, 4096 bytes
@@ -231,9 +253,12 @@ struct cki_run {
 			__u64 reason;
 			__u64 code;
 		} shutdown;
-		/* 7, 8: vector, error code, RIP, CR2, RSP; the last call that
-		 * the monitor refused: how many were, number, arguments,
-		 * error (positive), return address
+		/* 7, 8, 9: vector, error code, RIP, CR2, RSP; the last call
+		 * that the monitor refused: how many were, number, arguments,
+		 * error (positive), return address. 9: vector is 18, cr2 the
+		 * physical address that the machine reported, 0 if none.
+		 * The host sends SIGBUS, too, as to any program whose memory
+		 * breaks.
 		 */
 		struct {
 			__u64 vector;
@@ -265,16 +290,17 @@ struct cki_run {
 /* System. Returns CKI_UAPI_VERSION of the module. Argument 0. */
 #define CKI_GET_VERSION		_IO(CKI_IOC, 0x00)
 /* System. */
-#define CKI_GET_INFO		_IOR(CKI_IOC, 0x01, struct cki_info)
+#define CKI_GET_INFO		_IO(CKI_IOC, 0x01) /* struct cki_info * */
 /* System. */
-#define CKI_CREATE_CONTAINER	_IOWR(CKI_IOC, 0x02, struct cki_create)
+#define CKI_CREATE_CONTAINER	_IO(CKI_IOC, 0x02) /* struct cki_create * */
 
 /* Container. Argument: number, 0 to vcpus - 1. Returns a vCPU descriptor
- * (O_CLOEXEC). Errors: EINVAL, EEXIST, ENOMEM, EMFILE.
+ * (O_CLOEXEC). Errors: EINVAL, EEXIST, EBUSY (after CKI_START or CKI_KILL),
+ * ENOMEM, EMFILE.
  */
 #define CKI_CREATE_VCPU		_IO(CKI_IOC, 0x20)
 /* Container. */
-#define CKI_START		_IOWR(CKI_IOC, 0x21, struct cki_start)
+#define CKI_START		_IO(CKI_IOC, 0x21) /* struct cki_start * */
 /* Container. */
 #define CKI_RAISE_EVENT		_IOW(CKI_IOC, 0x22, struct cki_event)
 /* Container. Ends it: every CKI_RUN, now or later, fails with ESHUTDOWN. */
@@ -282,7 +308,7 @@ struct cki_run {
 
 /* vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with
  * exit_reason set. Errors: EINTR (signal or immediate_exit), EBUSY (another
- * thread runs it), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was
+ * thread runs or starts it), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was
  * not called, or the vCPU has not been started).
  */
 #define CKI_RUN			_IO(CKI_IOC, 0x40)

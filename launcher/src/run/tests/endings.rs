@@ -111,9 +111,10 @@ fn a_panic_is_reported_with_the_console() {
 
 #[test]
 fn every_bad_end_is_told() {
-    let ends: [(Exit, &str); 4] = [
+    let ends: [(Exit, &str); 5] = [
         (Exit::GuestFault(Fault::default()), "no handler"),
         (Exit::MonitorFault(Fault::default()), "the monitor"),
+        (Exit::MachineCheck(Fault::default()), "machine check"),
         (Exit::Unknown(42), "reason 42"),
         (
             Exit::Shutdown {
