@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The monitor's image: a static ELF file that the host's administrator installed. It is read once,
- * when the module is loaded, with the file system of the init process; no launcher has a say in it.
+ * The monitor's image: a static ELF file, read once, when the module is loaded, with the file system
+ * of the init process. It will run in ring 0, so it has to be the one that the module was built
+ * with: who vouches for the module, by a signature or by whatever else the host demands of modules,
+ * vouches for the monitor.
  */
 #define pr_fmt(fmt) "cki: " fmt
 
 #include <linux/elf.h>
 #include <linux/kernel_read_file.h>
+#include <linux/panic.h>
+#include <linux/security.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
+#include <crypto/sha2.h>
 
 #include "internal.h"
+#include "monitors.h"
+
+static const u8 built_with[SHA256_DIGEST_SIZE] = CKI_MONITOR_SHA256;
 
 static void *image;
 static size_t image_size;
@@ -51,6 +59,43 @@ static bool well_formed(void)
 	return true;
 }
 
+#ifdef CKI_TEST_MONITORS
+static const u8 test_monitors[][SHA256_DIGEST_SIZE] = { CKI_TEST_MONITORS };
+
+/*
+ * A build for tests also takes monitors that lack a check. It says so, marks the kernel, and does
+ * not where the host lets nobody into its kernel.
+ */
+static bool is_test_monitor(const u8 *digest)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(test_monitors); i++) {
+		if (memcmp(digest, test_monitors[i], SHA256_DIGEST_SIZE))
+			continue;
+		if (security_locked_down(LOCKDOWN_MODULE_SIGNATURE))
+			return false;
+		pr_warn("this monitor lacks a check: its containers are not isolated\n");
+		add_taint(TAINT_TEST, LOCKDEP_STILL_OK);
+		return true;
+	}
+	return false;
+}
+#else
+static bool is_test_monitor(const u8 *digest)
+{
+	return false;
+}
+#endif
+
+static bool trusted(void)
+{
+	u8 digest[SHA256_DIGEST_SIZE];
+
+	sha256(image, image_size, digest);
+	return !memcmp(digest, built_with, sizeof(digest)) || is_test_monitor(digest);
+}
+
 int cki_image_load(const char *path)
 {
 	ssize_t size = kernel_read_file_from_path_initns(path, 0, &image, CKI_IMAGE_SIZE, NULL,
@@ -62,6 +107,11 @@ int cki_image_load(const char *path)
 		return size;
 	}
 	image_size = size;
+	if (!trusted()) {
+		pr_err("%s: not the monitor that this module was built with\n", path);
+		cki_image_unload();
+		return -EKEYREJECTED;
+	}
 	if (!well_formed()) {
 		pr_err("%s: not a monitor for this module\n", path);
 		cki_image_unload();

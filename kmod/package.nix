@@ -1,15 +1,18 @@
-# The host module, for exactly the kernel that it is built against.
+# The host module, for exactly the kernel that it is built against, and for exactly the monitor.
 { lib
 , stdenv
 , cki-kernel
+, cki-ksm
 , elfutils
 , kmod
 , perl
 , rustSource
+  # A directory of monitors that it takes as well: for the tests that show what a check is worth, nothing else.
+, testMonitors ? null
 }:
 
 stdenv.mkDerivation {
-  pname = "cki-kmod";
+  pname = if testMonitors == null then "cki-kmod" else "cki-kmod-tests";
   version = "0.1.0";
   inherit (rustSource [ "kmod" "abi/include" ]) src;
   nativeBuildInputs = [ elfutils kmod perl ];
@@ -20,7 +23,10 @@ stdenv.mkDerivation {
   KBUILD_BUILD_USER = "cki";
   KBUILD_BUILD_HOST = "cki";
 
+  monitors = [ "${cki-ksm}/lib/firmware/cki/ksm" ] ++ lib.optional (testMonitors != null) "${testMonitors}/*";
+
   buildPhase = ''
+    sh kmod/hash-monitors.sh $monitors > kmod/monitors.h
     make -C $kernel M=$PWD/kmod -j$NIX_BUILD_CORES modules
   '';
 

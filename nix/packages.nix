@@ -2,7 +2,7 @@
 # (nix/debian) or nixpkgs' (overlays.default).
 { callPackage }:
 
-{
+rec {
   cki-qemu = callPackage ../emulator/package.nix { };
   # The same QEMU without our patches: what the extension's tests and
   # measurements are compared with.
@@ -13,6 +13,7 @@
   cki-kmod = callPackage ../kmod/package.nix { };
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };
   cki-ksm-mutants = callPackage ../tests/mutants/package.nix { };
+  cki-kmod-tests = callPackage ../kmod/package.nix { testMonitors = cki-ksm-mutants; };
   cki-launcher = callPackage ../launcher/package.nix { };
   cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };

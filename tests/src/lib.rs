@@ -3,6 +3,8 @@
 //! They are told where the outputs of the flake are by variables that `cki-build check` sets; a test
 //! whose variable is missing fails and says so.
 
+pub mod bare;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};

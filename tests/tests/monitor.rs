@@ -6,21 +6,18 @@
 //! the module refuses where something is missing, and says what.
 //!
 //! The parts come from the environment, which `cki-build check` sets: `CKI_QEMU`, `CKI_KERNEL`,
-//! `CKI_KSM`, `CKI_KSM_MUTANTS`, `CKI_KMOD` and `CKI_MONITOR_DRIVER` (outputs of those names).
+//! `CKI_KSM`, `CKI_KSM_MUTANTS`, `CKI_KMOD`, `CKI_KMOD_TESTS` and `CKI_MONITOR_DRIVER` (outputs of those names).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use cki_tests::bare::{self, COUNTING, Machine, Outcome, PASSED, Parts, output};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// All cases take a quarter of a minute on an idle machine.
-const TIMEOUT: Duration = Duration::from_secs(300);
-/// Exit status of QEMU when the driver ends the machine with 0x10.
-const PASSED: i32 = 33;
 /// As many cases have to have run, or the driver did not do its work.
 const CASES_AT_LEAST: usize = 90;
 /// As many attacks there have to be: one on each invariant at the least.
@@ -29,206 +26,6 @@ const ATTACKS_AT_LEAST: usize = 15;
 const SILENCER: &str = " begins: Cpu";
 /// For so long after that: with all checks, the host goes on after 0.3 s.
 const SILENCE: Duration = Duration::from_secs(6);
-
-struct Parts {
-    qemu: PathBuf,
-    kernel: PathBuf,
-    monitor: PathBuf,
-    mutants: PathBuf,
-    module: PathBuf,
-    driver: PathBuf,
-}
-
-impl Parts {
-    fn from_environment() -> Result<Self, String> {
-        let get = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .ok_or_else(|| format!("{name} is not set: run the tests with `cki-build check`"))
-        };
-        Ok(Parts {
-            qemu: get("CKI_QEMU")?,
-            kernel: get("CKI_KERNEL")?.join("vmlinux"),
-            monitor: get("CKI_KSM")?.join("lib/firmware/cki/ksm"),
-            mutants: get("CKI_KSM_MUTANTS")?,
-            module: find(&get("CKI_KMOD")?, "cki.ko")?,
-            driver: get("CKI_MONITOR_DRIVER")?.join("bin/cki-monitor-driver"),
-        })
-    }
-}
-
-fn find(directory: &Path, name: &str) -> Result<PathBuf, String> {
-    let entries =
-        fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            if let Ok(found) = find(&path, name) {
-                return Ok(found);
-            }
-        } else if entry.file_name() == name {
-            return Ok(path);
-        }
-    }
-    Err(format!("no {name} in {}", directory.display()))
-}
-
-/// An initial file system in cpio's "newc" format (Documentation/driver-api/early-userspace).
-#[derive(Default)]
-struct Archive(Vec<u8>);
-
-impl Archive {
-    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
-        let inode = self.0.len();
-        let header = format!(
-            "070701{inode:08x}{mode:08x}{0:08x}{0:08x}{1:08x}{0:08x}{size:08x}{0:08x}{0:08x}{0:08x}{0:08x}{length:08x}{0:08x}",
-            0,
-            1,
-            size = content.len(),
-            length = name.len() + 1,
-        );
-        self.0.extend(header.bytes());
-        self.0.extend(name.bytes());
-        self.0.push(0);
-        self.pad();
-        self.0.extend(content);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-    }
-
-    fn directory(&mut self, name: &str) {
-        self.add(name, 0o040_755, &[]);
-    }
-
-    fn file(&mut self, name: &str, path: &Path) -> Result<(), String> {
-        let content =
-            fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        self.add(name, 0o100_755, &content);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.add("TRAILER!!!", 0, &[]);
-        self.0
-    }
-}
-
-/// What a machine left behind.
-struct Outcome {
-    /// None if it had to be killed.
-    status: Option<i32>,
-    console: String,
-}
-
-/// Options of QEMU for a machine as fast as can be.
-const FAST: &[&str] = &["-accel", "tcg,thread=multi"];
-/// And for one that counts instructions.
-const COUNTING: &[&str] = &[
-    "-accel",
-    "tcg,thread=single",
-    "-icount",
-    "shift=0,sleep=off",
-];
-
-/// Boots the driver with the file `monitor`, if any.
-fn boot(
-    parts: &Parts,
-    cpu: &str,
-    speed: &[&str],
-    monitor: Option<&Path>,
-    arguments: &str,
-) -> Result<Outcome, String> {
-    let mut archive = Archive::default();
-    for directory in ["dev", "proc", "lib", "lib/firmware", "lib/firmware/cki"] {
-        archive.directory(directory);
-    }
-    archive.file("init", &parts.driver)?;
-    archive.file("cki.ko", &parts.module)?;
-    if let Some(monitor) = monitor {
-        archive.file("lib/firmware/cki/ksm", monitor)?;
-    }
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let initrd = directory.path().join("initrd");
-    fs::write(&initrd, archive.finish()).map_err(|error| error.to_string())?;
-
-    let command_line = format!(
-        "console=ttyS0 loglevel=6 panic=-1 reboot=t tsc=reliable no_timer_check \
-         lapic_timer_hz=1000000000 mitigations=off acpi=off pci=off {arguments}"
-    );
-    let mut child = Command::new(parts.qemu.join("bin/qemu-system-x86_64"))
-        .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
-        .args(["-cpu", cpu, "-m", "256M"])
-        .args(speed)
-        .args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .arg("-L")
-        .arg(parts.qemu.join("share/qemu"))
-        .arg("-kernel")
-        .arg(&parts.kernel)
-        .arg("-initrd")
-        .arg(&initrd)
-        .args(["-append", &command_line, "-serial", "stdio"])
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start the emulator: {error}"))?;
-
-    let mut output = child.stdout.take().ok_or("no standard output")?;
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok(length @ 1..) = std::io::Read::read(&mut output, &mut bytes) {
-            let _ = sender.send(bytes[..length].to_vec());
-        }
-    });
-    let mut deadline = Instant::now() + TIMEOUT;
-    let alone = arguments.contains("case=");
-    let mut console = String::new();
-    let in_time = loop {
-        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(bytes) => console.push_str(&String::from_utf8_lossy(&bytes)),
-            Err(mpsc::RecvTimeoutError::Disconnected) => break true,
-            Err(mpsc::RecvTimeoutError::Timeout) => break false,
-        }
-        // Only where nothing comes behind it: the machine of all cases runs such in the middle.
-        if alone && console.contains(SILENCER) {
-            deadline = deadline.min(Instant::now() + SILENCE);
-        }
-    };
-    if !in_time {
-        let _ = child.kill();
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    Ok(Outcome {
-        status: status.code().filter(|_| in_time),
-        console,
-    })
-}
-
-/// `case NAME ok` and `case NAME FAILED: why` by name.
-fn cases(console: &str) -> BTreeMap<String, Result<(), String>> {
-    console
-        .lines()
-        .filter_map(|line| line.trim_end().strip_prefix("case ")?.split_once(' '))
-        .map(|(name, rest)| {
-            let outcome = if rest == "ok" {
-                Ok(())
-            } else {
-                Err(rest.to_owned())
-            };
-            (name.to_owned(), outcome)
-        })
-        .collect()
-}
 
 /// `count NAME VALUE` by name.
 fn counts(console: &str) -> BTreeMap<&str, u64> {
@@ -241,13 +38,9 @@ fn counts(console: &str) -> BTreeMap<&str, u64> {
 
 /// Instructions from gate to gate, on a machine that counts them. They are the same in every run.
 fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
-    let outcome = boot(
-        parts,
-        "max,cki=on",
-        COUNTING,
-        Some(&parts.monitor),
-        "cki.pool=32M bench",
-    )?;
+    let outcome = Machine::new(parts, "cki.pool=32M bench")
+        .speed(COUNTING)
+        .run()?;
     let counts = counts(&outcome.console);
     let mut wrong = Vec::new();
     for (name, limit) in [
@@ -290,41 +83,45 @@ fn succeeded(attack: &str, outcome: &Outcome) -> Result<(), String> {
             "the attack did not succeed:{}; status {:?}, the console:\n{}",
             end.unwrap_or(" no word of it"),
             outcome.status,
-            tail(&outcome.console)
+            outcome.tail()
         )),
     }
-}
-
-fn tail(console: &str) -> &str {
-    let from = console.len().saturating_sub(4096);
-    console.get(from..).unwrap_or(console)
 }
 
 /// Each attack where its check is missing, and that this means something.
 fn mutants(parts: &Arc<Parts>, whole: &Outcome) -> Result<Vec<Trial>, String> {
     const PREFIX: &str = "attack_refused_";
-    let attacks: BTreeSet<String> = cases(&whole.console)
+    let directory = output("CKI_KSM_MUTANTS")?;
+    let module = bare::module(&output("CKI_KMOD_TESTS")?)?;
+    let attacks: BTreeSet<String> = whole
+        .cases()
         .into_keys()
         .filter_map(|name| name.strip_prefix(PREFIX).map(str::to_owned))
         .collect();
-    let images: BTreeSet<String> = fs::read_dir(&parts.mutants)
-        .map_err(|error| format!("{}: {error}", parts.mutants.display()))?
+    let images: BTreeSet<String> = fs::read_dir(&directory)
+        .map_err(|error| format!("{}: {error}", directory.display()))?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let mut trials = Vec::new();
     for name in &images {
         let (parts, attack) = (Arc::clone(parts), name.clone());
+        let (mutant, module) = (directory.join(name), module.clone());
         trials.push(Trial::test(
             format!("attack_succeeds_without_its_check_{name}"),
             move || {
                 let arguments = format!("cki.pool=32M case={PREFIX}{attack}");
-                let mutant = parts.mutants.join(&attack);
-                let outcome = boot(&parts, "max,cki=on", FAST, Some(&mutant), &arguments)?;
+                let outcome = Machine::new(&parts, &arguments)
+                    .module(&module)
+                    .monitor(Some(&mutant))
+                    // Not in the machine of all cases, which goes on behind it.
+                    .silent_after(SILENCER, SILENCE)
+                    .run()?;
                 Ok(succeeded(&attack, &outcome)?)
             },
         ));
     }
+    trials.extend(foreign_monitors(parts, &directory, &images));
     let wrong: Vec<_> = attacks
         .iter()
         .filter(|attack| succeeded(attack, whole).is_ok())
@@ -348,17 +145,45 @@ fn mutants(parts: &Arc<Parts>, whole: &Outcome) -> Result<Vec<Trial>, String> {
     Ok(trials)
 }
 
+/// The module of a host takes the monitor that it was built with and no other: not one that lacks a check,
+/// and not its own with a bit changed.
+fn foreign_monitors(parts: &Arc<Parts>, mutants: &Path, names: &BTreeSet<String>) -> Vec<Trial> {
+    let mutant = names.first().map(|name| mutants.join(name));
+    let one = Arc::clone(parts);
+    let refused = |parts: &Parts, monitor: &Path| -> Result<(), Failed> {
+        let arguments = "cki.pool=32M case=the_device_reports";
+        let machine = Machine::new(parts, arguments).monitor(Some(monitor));
+        let outcome = machine.run()?;
+        let said = outcome
+            .console
+            .contains("not the monitor that this module was built with");
+        let ran = outcome.cases().values().any(Result::is_ok);
+        if said && !ran {
+            return Ok(());
+        }
+        Err(format!("it was not refused:\n{}", outcome.tail()).into())
+    };
+    let parts = Arc::clone(parts);
+    vec![
+        Trial::test("a_monitor_that_lacks_a_check_is_refused", move || {
+            refused(&one, &mutant.ok_or("there are no mutants")?)
+        }),
+        Trial::test("a_monitor_with_a_bit_changed_is_refused", move || {
+            let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+            let changed = directory.path().join("ksm");
+            let mut image = fs::read(&parts.monitor).map_err(|error| error.to_string())?;
+            *image.last_mut().ok_or("the monitor is empty")? ^= 1;
+            fs::write(&changed, image).map_err(|error| error.to_string())?;
+            refused(&parts, &changed)
+        }),
+    ]
+}
+
 fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
     let parts = Arc::new(parts);
-    let outcome = boot(
-        &parts,
-        "max,cki=on",
-        FAST,
-        Some(&parts.monitor),
-        "cki.pool=32M",
-    )?;
+    let outcome = Machine::new(&parts, "cki.pool=32M").run()?;
     let mut trials = mutants(&parts, &outcome)?;
-    let found = cases(&outcome.console);
+    let found = outcome.cases();
     let count = found.len();
     for (name, outcome) in found {
         trials.push(Trial::test(name, move || outcome.map_err(Failed::from)));
@@ -370,7 +195,7 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
         Err(format!(
             "status {:?}, {count} cases; the console:\n{}",
             outcome.status,
-            tail(&outcome.console)
+            outcome.tail()
         )
         .into())
     }));
@@ -404,18 +229,17 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             "there is no memory pool",
         ),
     ] {
-        let outcome = boot(
-            &parts,
-            cpu,
-            FAST,
-            monitor.then_some(parts.monitor.as_path()),
-            &format!("{arguments} case=the_device_reports"),
-        )?;
+        let arguments = format!("{arguments} case=the_device_reports");
+        let outcome = Machine::new(&parts, &arguments)
+            .cpu(cpu)
+            .monitor(monitor.then_some(parts.monitor.as_path()))
+            .run()?;
         trials.push(Trial::test(name, move || {
             let refused = outcome
                 .console
                 .contains(&format!("cki: no containers: {message}"));
-            let failed = cases(&outcome.console)
+            let failed = outcome
+                .cases()
                 .get("the_device_reports_full_isolation")
                 .is_some_and(Result::is_err);
             if refused && failed {

@@ -127,9 +127,10 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 5] = [
+    const REBUILT: [&str; 6] = [
         "cki-kernel",
         "cki-kmod",
+        "cki-kmod-tests",
         "cki-runtime",
         "cki-host",
         "cki-host-disk",

@@ -12,7 +12,7 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 12] = [
+pub const NEEDED: [(&str, &str); 13] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -23,6 +23,7 @@ pub const NEEDED: [(&str, &str); 12] = [
     ("cki-ksm", "CKI_KSM"),
     ("cki-ksm-mutants", "CKI_KSM_MUTANTS"),
     ("cki-kmod", "CKI_KMOD"),
+    ("cki-kmod-tests", "CKI_KMOD_TESTS"),
     ("cki-monitor-driver", "CKI_MONITOR_DRIVER"),
     ("cki-micro", "CKI_MICRO"),
 ];

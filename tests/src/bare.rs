@@ -1,0 +1,347 @@
+//! Machines without a guest kernel: `tests/driver` is PID 1 and runs bare-metal guests through /dev/cki.
+//!
+//! The parts come from the environment, which `cki-build check` sets: `CKI_QEMU`, `CKI_KERNEL`, `CKI_KSM`,
+//! `CKI_KMOD` and `CKI_MONITOR_DRIVER` (outputs of those names).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Exit status of QEMU when the driver ends the machine with 0x10.
+pub const PASSED: i32 = 33;
+/// No machine takes longer, on the slowest computer.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// Options of QEMU for a machine as fast as can be.
+pub const FAST: &[&str] = &["-accel", "tcg,thread=multi"];
+/// And for one that counts instructions.
+pub const COUNTING: &[&str] = &[
+    "-accel",
+    "tcg,thread=single",
+    "-icount",
+    "shift=0,sleep=off",
+];
+
+/// What every machine is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Our emulator's directory.
+    pub qemu: PathBuf,
+    /// The kernel's image.
+    pub kernel: PathBuf,
+    /// The monitor's image.
+    pub monitor: PathBuf,
+    /// The module.
+    pub module: PathBuf,
+    /// PID 1.
+    pub driver: PathBuf,
+}
+
+/// What `cki-build check` says of an output.
+///
+/// # Errors
+/// When it says nothing.
+pub fn output(name: &str) -> Result<PathBuf, String> {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .ok_or_else(|| format!("{name} is not set: run the tests with `cki-build check`"))
+}
+
+/// A module in an output of the flake.
+///
+/// # Errors
+/// When there is none.
+pub fn module(directory: &Path) -> Result<PathBuf, String> {
+    find(directory, "cki.ko")
+}
+
+fn find(directory: &Path, name: &str) -> Result<PathBuf, String> {
+    let entries =
+        fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if let Ok(found) = find(&path, name) {
+                return Ok(found);
+            }
+        } else if entry.file_name() == name {
+            return Ok(path);
+        }
+    }
+    Err(format!("no {name} in {}", directory.display()))
+}
+
+impl Parts {
+    /// As the environment has them.
+    ///
+    /// # Errors
+    /// When a variable is missing, or an output is not what it should be.
+    pub fn from_environment() -> Result<Self, String> {
+        Ok(Parts {
+            qemu: output("CKI_QEMU")?,
+            kernel: output("CKI_KERNEL")?.join("vmlinux"),
+            monitor: output("CKI_KSM")?.join("lib/firmware/cki/ksm"),
+            module: module(&output("CKI_KMOD")?)?,
+            driver: output("CKI_MONITOR_DRIVER")?.join("bin/cki-monitor-driver"),
+        })
+    }
+}
+
+/// An initial file system in cpio's "newc" format (Documentation/driver-api/early-userspace).
+#[derive(Default)]
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
+        let inode = self.0.len();
+        let header = format!(
+            "070701{inode:08x}{mode:08x}{0:08x}{0:08x}{1:08x}{0:08x}{size:08x}{0:08x}{0:08x}{0:08x}{0:08x}{length:08x}{0:08x}",
+            0,
+            1,
+            size = content.len(),
+            length = name.len() + 1,
+        );
+        self.0.extend(header.bytes());
+        self.0.extend(name.bytes());
+        self.0.push(0);
+        self.pad();
+        self.0.extend(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    fn directory(&mut self, name: &str) {
+        self.add(name, 0o040_755, &[]);
+    }
+
+    fn file(&mut self, name: &str, path: &Path) -> Result<(), String> {
+        let content =
+            fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        self.add(name, 0o100_755, &content);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.add("TRAILER!!!", 0, &[]);
+        self.0
+    }
+}
+
+/// What a machine left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// None if it had to be killed.
+    pub status: Option<i32>,
+    /// All that it said.
+    pub console: String,
+}
+
+impl Outcome {
+    /// The end of what it said.
+    #[must_use]
+    pub fn tail(&self) -> &str {
+        let from = self.console.len().saturating_sub(4096);
+        self.console.get(from..).unwrap_or(&self.console)
+    }
+
+    /// `case NAME ok` and `case NAME FAILED: why` by name.
+    #[must_use]
+    pub fn cases(&self) -> BTreeMap<String, Result<(), String>> {
+        self.console
+            .lines()
+            .filter_map(|line| line.trim_end().strip_prefix("case ")?.split_once(' '))
+            .map(|(name, rest)| {
+                let outcome = if rest == "ok" {
+                    Ok(())
+                } else {
+                    Err(rest.to_owned())
+                };
+                (name.to_owned(), outcome)
+            })
+            .collect()
+    }
+}
+
+/// A machine that is to run.
+#[derive(Clone, Debug)]
+pub struct Machine<'a> {
+    parts: &'a Parts,
+    cpu: &'a str,
+    cpus: u32,
+    speed: &'a [&'a str],
+    module: &'a Path,
+    monitor: Option<&'a Path>,
+    arguments: String,
+    silence: Option<(&'a str, Duration)>,
+    command: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Machine<'a> {
+    /// With the extension, one CPU, and `arguments` on the kernel's command line.
+    #[must_use]
+    pub fn new(parts: &'a Parts, arguments: &str) -> Self {
+        Machine {
+            parts,
+            cpu: "max,cki=on",
+            cpus: 1,
+            speed: FAST,
+            module: &parts.module,
+            monitor: Some(&parts.monitor),
+            arguments: arguments.to_owned(),
+            silence: None,
+            command: None,
+        }
+    }
+
+    /// With another CPU.
+    #[must_use]
+    pub fn cpu(mut self, cpu: &'a str) -> Self {
+        self.cpu = cpu;
+        self
+    }
+
+    /// With more of them.
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// `FAST` or `COUNTING`.
+    #[must_use]
+    pub fn speed(mut self, speed: &'a [&'a str]) -> Self {
+        self.speed = speed;
+        self
+    }
+
+    /// With another module.
+    #[must_use]
+    pub fn module(mut self, module: &'a Path) -> Self {
+        self.module = module;
+        self
+    }
+
+    /// With another monitor, or none.
+    #[must_use]
+    pub fn monitor(mut self, monitor: Option<&'a Path>) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    /// Ends it so long after it has said `words`, if it has not by itself.
+    #[must_use]
+    pub fn silent_after(mut self, words: &'a str, time: Duration) -> Self {
+        self.silence = Some((words, time));
+        self
+    }
+
+    /// Gives the emulator's monitor a command when the machine has said `words`.
+    #[must_use]
+    pub fn command_at(mut self, words: &'a str, command: &'a str) -> Self {
+        self.command = Some((words, command));
+        self
+    }
+
+    fn initial_file_system(&self) -> Result<Vec<u8>, String> {
+        let mut archive = Archive::default();
+        for directory in [
+            "dev",
+            "proc",
+            "sys",
+            "lib",
+            "lib/firmware",
+            "lib/firmware/cki",
+        ] {
+            archive.directory(directory);
+        }
+        archive.file("init", &self.parts.driver)?;
+        archive.file("cki.ko", self.module)?;
+        if let Some(monitor) = self.monitor {
+            archive.file("lib/firmware/cki/ksm", monitor)?;
+        }
+        Ok(archive.finish())
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self) -> Result<Outcome, String> {
+        let words = |error: std::io::Error| error.to_string();
+        let directory = tempfile::tempdir().map_err(words)?;
+        let initrd = directory.path().join("initrd");
+        fs::write(&initrd, self.initial_file_system()?).map_err(words)?;
+        let command_line = format!(
+            "console=ttyS0 loglevel=6 panic=-1 reboot=t tsc=reliable no_timer_check \
+             lapic_timer_hz=1000000000 mitigations=off acpi=off pci=off {}",
+            self.arguments
+        );
+        let mut child = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"))
+            .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
+            .args(["-cpu", self.cpu, "-m", "256M"])
+            .args(["-smp", &self.cpus.to_string()])
+            .args(self.speed)
+            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-display", "none"])
+            .arg("-L")
+            .arg(self.parts.qemu.join("share/qemu"))
+            .arg("-kernel")
+            .arg(&self.parts.kernel)
+            .arg("-initrd")
+            .arg(&initrd)
+            .args(["-append", &command_line, "-serial", "stdio"])
+            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"])
+            .args(["-monitor", "unix:monitor,server=on,wait=off"])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start the emulator: {error}"))?;
+
+        let mut output = child.stdout.take().ok_or("no standard output")?;
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut bytes) {
+                let _ = sender.send(bytes[..length].to_vec());
+            }
+        });
+        let mut deadline = Instant::now() + TIMEOUT;
+        let mut console = String::new();
+        let mut command = self.command;
+        let mut connection = None;
+        let in_time = loop {
+            match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => console.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break true,
+                Err(mpsc::RecvTimeoutError::Timeout) => break false,
+            }
+            if let Some((_, time)) = self.silence.filter(|(words, _)| console.contains(*words)) {
+                deadline = deadline.min(Instant::now() + time);
+            }
+            if let Some((_, text)) = command.take_if(|(words, _)| console.contains(*words)) {
+                // Held open: a command of a closed connection may be dropped.
+                let mut stream =
+                    UnixStream::connect(directory.path().join("monitor")).map_err(words)?;
+                writeln!(stream, "{text}").map_err(words)?;
+                connection = Some(stream);
+            }
+        };
+        drop(connection);
+        if !in_time {
+            let _ = child.kill();
+        }
+        let status = child.wait().map_err(words)?;
+        Ok(Outcome {
+            status: status.code().filter(|_| in_time),
+            console,
+        })
+    }
+}
