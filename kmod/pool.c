@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/numa.h>
+#include <linux/page-flags.h>
 #include <linux/sched.h>
 #include <linux/sort.h>
 #include <linux/topology.h>
@@ -38,16 +39,33 @@ static unsigned int chunk_count;
 static unsigned int chunks_used;
 static DEFINE_MUTEX(pool_lock);
 
-static void zero(struct chunk *chunk)
+/* False if there is memory in it that the host has found to be broken. */
+static bool zero(struct chunk *chunk)
 {
 	u64 at;
 
 	if (!chunk->dirty)
-		return;
-	for (at = chunk->hpa; at < chunk->hpa + CKI_CHUNK_SIZE; at += PAGE_SIZE)
+		return true;
+	for (at = chunk->hpa; at < chunk->hpa + CKI_CHUNK_SIZE; at += PAGE_SIZE) {
+		if (PageHWPoison(pfn_to_page(PHYS_PFN(at))))
+			return false;
 		clear_page(__va(at));
+	}
 	chunk->dirty = false;
 	cond_resched();
+	return true;
+}
+
+/* With the lock held. */
+static void retire(struct chunk *chunk)
+{
+	if (chunk->bad)
+		return;
+	pr_warn("memory error: the pool does not use its 2 MiB at %llx any more\n", chunk->hpa);
+	if (!chunk->used)
+		chunks_used++;
+	chunk->used = true;
+	chunk->bad = true;
 }
 
 /* One free chunk at a time, so that who wants the lock waits for no more than that. */
@@ -57,8 +75,8 @@ static void zero_free_chunks(struct work_struct *work)
 
 	for (i = 0; i < chunk_count; i++) {
 		mutex_lock(&pool_lock);
-		if (!chunks[i].used)
-			zero(&chunks[i]);
+		if (!chunks[i].used && !zero(&chunks[i]))
+			retire(&chunks[i]);
 		mutex_unlock(&pool_lock);
 	}
 }
@@ -104,9 +122,8 @@ void cki_pool_exit(void)
 	while (chunk_count) {
 		struct chunk *chunk = &chunks[--chunk_count];
 
-		if (chunk->bad)
+		if (chunk->bad || !zero(chunk))
 			continue;
-		zero(chunk);
 		__free_pages(pfn_to_page(PHYS_PFN(chunk->hpa)), CHUNK_ORDER);
 	}
 	vfree(chunks);
@@ -162,13 +179,21 @@ static void mark(const struct cki_segment *segment, bool used)
 	}
 }
 
-static void zero_segment(const struct cki_segment *segment)
+/* Nobody else touches chunks that are in use. */
+static bool zero_segment(const struct cki_segment *segment)
 {
+	bool good = true;
 	unsigned int i;
 
-	for (i = 0; i < chunk_count; i++)
-		if (is_in(&chunks[i], segment))
-			zero(&chunks[i]);
+	for (i = 0; i < chunk_count; i++) {
+		if (!is_in(&chunks[i], segment) || zero(&chunks[i]))
+			continue;
+		mutex_lock(&pool_lock);
+		retire(&chunks[i]);
+		mutex_unlock(&pool_lock);
+		good = false;
+	}
+	return good;
 }
 
 static int segments_by_address(const void *a, const void *b)
@@ -206,8 +231,11 @@ static void take_back(const struct cki_segment *segments, unsigned int count)
 
 int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
 {
-	unsigned int wanted = size / CKI_CHUNK_SIZE, left = wanted, count, i;
+	unsigned int wanted = size / CKI_CHUNK_SIZE, left, count, i;
+	bool good = true;
 
+again:
+	left = wanted;
 	mutex_lock(&pool_lock);
 	count = take_of(numa_node_id(), &left, segments, 0, max);
 	count = take_of(NUMA_NO_NODE, &left, segments, count, max);
@@ -223,10 +251,14 @@ int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
 	if (left)
 		return -ENOSPC;
 	sort(segments, count, sizeof(*segments), segments_by_address, NULL);
-	/* Nobody else touches chunks that are in use. */
 	for (i = 0; i < count; i++)
-		zero_segment(&segments[i]);
-	return count;
+		good &= zero_segment(&segments[i]);
+	if (good)
+		return count;
+	/* Each time with at least one chunk less. */
+	cki_pool_give(segments, count);
+	good = true;
+	goto again;
 }
 
 void cki_pool_give(const struct cki_segment *segments, unsigned int count)
@@ -248,16 +280,8 @@ void cki_pool_retire(u64 hpa)
 	unsigned int i;
 
 	mutex_lock(&pool_lock);
-	for (i = 0; i < chunk_count; i++) {
-		struct chunk *chunk = &chunks[i];
-
-		if (hpa - chunk->hpa >= CKI_CHUNK_SIZE || chunk->bad)
-			continue;
-		pr_warn("memory error at %llx: 2 MiB of the pool are not used any more\n", hpa);
-		if (!chunk->used)
-			chunks_used++;
-		chunk->used = true;
-		chunk->bad = true;
-	}
+	for (i = 0; i < chunk_count; i++)
+		if (hpa - chunks[i].hpa < CKI_CHUNK_SIZE)
+			retire(&chunks[i]);
 	mutex_unlock(&pool_lock);
 }

@@ -134,6 +134,13 @@ impl Archive {
     }
 }
 
+/// What follows `words` on a line that has ended.
+fn rest_of_line(console: &str, words: &str) -> Option<String> {
+    let (_, rest) = console.split_once(words)?;
+    let (line, _) = rest.split_once('\n')?;
+    Some(line.trim_end().to_owned())
+}
+
 /// What a machine left behind.
 #[derive(Debug)]
 pub struct Outcome {
@@ -242,7 +249,8 @@ impl<'a> Machine<'a> {
         self
     }
 
-    /// Gives the emulator's monitor a command when the machine has said `words`.
+    /// Gives the emulator's monitor a command when the machine has said `words` and the rest of a line, which
+    /// takes the place of `{}`.
     #[must_use]
     pub fn command_at(mut self, words: &'a str, command: &'a str) -> Self {
         self.command = Some((words, command));
@@ -326,11 +334,14 @@ impl<'a> Machine<'a> {
             if let Some((_, time)) = self.silence.filter(|(words, _)| console.contains(*words)) {
                 deadline = deadline.min(Instant::now() + time);
             }
-            if let Some((_, text)) = command.take_if(|(words, _)| console.contains(*words)) {
+            let said =
+                command.and_then(|(words, text)| Some((rest_of_line(&console, words)?, text)));
+            if let Some((rest, text)) = said {
+                command = None;
                 // Held open: a command of a closed connection may be dropped.
                 let mut stream =
                     UnixStream::connect(directory.path().join("monitor")).map_err(words)?;
-                writeln!(stream, "{text}").map_err(words)?;
+                writeln!(stream, "{}", text.replace("{}", &rest)).map_err(words)?;
                 connection = Some(stream);
             }
         };

@@ -29,6 +29,12 @@ pub fn variable(name: &str) -> PathBuf {
     }
 }
 
+/// Whether the long forms of tests are wanted (`cki-build check --all`).
+#[must_use]
+pub fn long() -> bool {
+    std::env::var_os("CKI_LONG").is_some()
+}
+
 /// What a command gave.
 #[derive(Debug)]
 pub struct Output {

@@ -23,8 +23,8 @@ impl Alarm {
 
     fn set(milliseconds: i64) {
         let value = libc::timeval {
-            tv_sec: 0,
-            tv_usec: milliseconds * 1000,
+            tv_sec: milliseconds / 1000,
+            tv_usec: milliseconds % 1000 * 1000,
         };
         let timer = libc::itimerval {
             it_interval: value,

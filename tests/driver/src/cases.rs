@@ -13,6 +13,7 @@ use crate::attack::Outcome;
 use crate::attacks;
 use crate::device::{Create, System};
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
+use crate::module;
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
 
 /// One case.
@@ -51,6 +52,9 @@ pub fn all() -> Vec<(String, Case)> {
         "a_hundred_containers_leave_no_memory_behind",
         Box::new(hundred),
     );
+    for (name, case) in module::all() {
+        add(name, case);
+    }
     add("registers_survive_interrupts", Box::new(registers));
     add(
         "a_guest_that_loops_leaves_the_host_responsive",

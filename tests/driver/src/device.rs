@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use cki_abi::version::ABI_VERSION;
 
@@ -188,6 +188,23 @@ impl System {
         ioctl(&self.0, GET_VERSION, 0)
     }
 
+    /// CKI_GET_INFO into memory of `size` bytes, filled with ones behind that; all of the memory.
+    pub fn info_of_size(&self, size: u32) -> io::Result<[u32; 64]> {
+        let mut memory = [u32::MAX; 64];
+        memory[0] = size;
+        ioctl(&self.0, GET_INFO, &raw mut memory as u64)?;
+        Ok(memory)
+    }
+
+    /// CKI_CREATE_CONTAINER with memory that begins with its own size, in bytes; the descriptor is closed.
+    pub fn create_of_size(&self, memory: &mut [u32]) -> io::Result<()> {
+        assert!(memory[0] as usize <= size_of_val(memory));
+        let fd = ioctl(&self.0, CREATE_CONTAINER, memory.as_mut_ptr() as u64)?;
+        // SAFETY: the call returned a new descriptor.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        Ok(())
+    }
+
     /// CKI_GET_INFO.
     pub fn info(&self) -> io::Result<Info> {
         let mut info = Info {
@@ -212,7 +229,7 @@ impl System {
 
 /// A shared mapping of a descriptor.
 #[derive(Debug)]
-struct Mapping {
+pub struct Mapping {
     address: *mut u8,
     size: usize,
 }
@@ -238,6 +255,12 @@ impl Mapping {
             size,
         })
     }
+
+    /// Where this process sees an offset.
+    pub fn address(&self, offset: usize) -> u64 {
+        assert!(offset < self.size);
+        self.address as u64 + offset as u64
+    }
 }
 
 impl Drop for Mapping {
@@ -246,6 +269,11 @@ impl Drop for Mapping {
         unsafe { libc::munmap(self.address.cast(), self.size) };
     }
 }
+
+// SAFETY: the address of shared memory, which is only read and written byte for byte.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
 
 /// A container descriptor and its memory.
 #[derive(Debug)]
@@ -266,6 +294,25 @@ impl Container {
                 bytes.len(),
             );
         }
+    }
+
+    /// The memory once more, no page of it there yet.
+    pub fn map_again(&self) -> io::Result<Mapping> {
+        Mapping::new(&self.fd, self.memory.size)
+    }
+
+    /// Has the kernel copy a byte of the memory to a file: an error, not a signal, if it is out of reach.
+    pub fn copy_to(&self, file: &impl AsRawFd, offset: usize) -> io::Result<()> {
+        assert!(offset < self.memory.size);
+        // SAFETY: inside of the mapping, which only the kernel reads here.
+        let result = unsafe {
+            let byte = self.memory.address.add(offset);
+            libc::write(file.as_raw_fd(), byte.cast(), 1)
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
     }
 
     /// Stores a word.
@@ -314,6 +361,12 @@ impl Container {
     }
 }
 
+impl AsFd for Container {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// A vCPU descriptor and its run page.
 #[derive(Debug)]
 pub struct Vcpu {
@@ -322,11 +375,16 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
+    /// CKI_RUN, once: exit reason 0 is to run again.
+    pub fn run_once(&self) -> io::Result<Run> {
+        ioctl(&self.fd, RUN, 0)?;
+        Ok(self.page())
+    }
+
     /// CKI_RUN, until there is something to do.
     pub fn run(&self) -> io::Result<Run> {
         loop {
-            ioctl(&self.fd, RUN, 0)?;
-            let page = self.page();
+            let page = self.run_once()?;
             if page.exit_reason != 0 {
                 return Ok(page);
             }

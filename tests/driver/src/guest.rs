@@ -41,6 +41,18 @@ pub struct Guest {
     pub vcpu: Vcpu,
 }
 
+/// A container that is filled in, and what CKI_START gets.
+#[derive(Debug)]
+pub struct Prepared {
+    pub container: Container,
+    pub vcpu: Vcpu,
+    pub hpa: u64,
+    pub classes: Vec<Class>,
+    pub seals: Vec<Seal>,
+    pub tables: Vec<BootTable>,
+    pub info: Box<StartInfo>,
+}
+
 /// How a guest ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
@@ -61,6 +73,67 @@ pub enum End {
     },
 }
 
+impl Prepared {
+    /// The guest `name` in `memory` bytes.
+    pub fn new(system: &System, name: &str, memory: u64) -> Result<Self> {
+        let text = guests::text(name).with_context(|| format!("no guest {name}"))?;
+        let mut create = Create::new(memory);
+        let container = system.create(&mut create).context("CKI_CREATE_CONTAINER")?;
+        if create.segment_count != 1 {
+            bail!("the pool is in pieces: {} segments", create.segment_count);
+        }
+        let hpa = create.segments[0][0];
+        container.write(TEXT as usize, text);
+        container.write_word(DATA as usize, hpa);
+        boot_tables(&container, hpa);
+        let vcpu = container.vcpu(0).context("CKI_CREATE_VCPU")?;
+        let class = |offset, frames: u64, class: u64| Class {
+            hpa: hpa + offset,
+            size: frames << 12,
+            class: class as u32,
+            reserved: 0,
+        };
+        let table = |(n, kind): (u64, u64)| BootTable {
+            hpa: hpa + TABLES + (n << 12),
+            kind: kind as u32,
+            reserved: 0,
+        };
+        Ok(Prepared {
+            container,
+            vcpu,
+            hpa,
+            classes: vec![
+                class(TEXT, TEXT_FRAMES, CLASS_EXEC),
+                class(TABLES, TABLE_FRAMES, CLASS_PT),
+                class(CONSTANTS, 1, CLASS_RO),
+            ],
+            seals: vec![Seal {
+                hpa: hpa + TEXT,
+                frames: TEXT_FRAMES - 1,
+            }],
+            tables: [(3, TABLE_L1), (2, TABLE_L2), (1, TABLE_L3), (0, TABLE_L4)]
+                .map(table)
+                .to_vec(),
+            info: Box::default(),
+        })
+    }
+
+    /// What CKI_START gets, with pointers into this: it stays as it is while that is used.
+    pub fn request(&self) -> Start {
+        let mut start = Start::default();
+        start.start_info = &raw const *self.info as u64;
+        start.classes = self.classes.as_ptr() as u64;
+        start.class_count = self.classes.len() as u32;
+        start.seals = self.seals.as_ptr() as u64;
+        start.seal_count = self.seals.len() as u32;
+        start.tables = self.tables.as_ptr() as u64;
+        start.table_count = self.tables.len() as u32;
+        start.root_hpa = self.hpa + TABLES;
+        start.entry = BASE;
+        start
+    }
+}
+
 impl Guest {
     /// Loads the guest `name`; `prepare` gets the container and its hpa to write parameters.
     pub fn start(
@@ -78,68 +151,19 @@ impl Guest {
         prepare: impl FnOnce(&Container, u64),
         change: impl FnOnce(&mut Start, u64),
     ) -> Result<Self> {
-        let text = guests::text(name).with_context(|| format!("no guest {name}"))?;
-        let mut create = Create::new(MEMORY);
-        let container = system.create(&mut create).context("CKI_CREATE_CONTAINER")?;
-        if create.segment_count != 1 {
-            bail!("the pool is in pieces: {} segments", create.segment_count);
-        }
-        let hpa = create.segments[0][0];
-        container.write(TEXT as usize, text);
-        container.write_word(DATA as usize, hpa);
-        boot_tables(&container, hpa);
-        prepare(&container, hpa);
-        let vcpu = container.vcpu(0).context("CKI_CREATE_VCPU")?;
-        let mut start = Start::default();
-        let info = Box::new(StartInfo::default());
-        let classes = [
-            Class {
-                hpa: hpa + TEXT,
-                size: TEXT_FRAMES << 12,
-                class: CLASS_EXEC as u32,
-                reserved: 0,
-            },
-            Class {
-                hpa: hpa + TABLES,
-                size: TABLE_FRAMES << 12,
-                class: CLASS_PT as u32,
-                reserved: 0,
-            },
-            Class {
-                hpa: hpa + CONSTANTS,
-                size: 0x1000,
-                class: CLASS_RO as u32,
-                reserved: 0,
-            },
-        ];
-        let seals = [Seal {
-            hpa: hpa + TEXT,
-            frames: TEXT_FRAMES - 1,
-        }];
-        let tables =
-            [(3, TABLE_L1), (2, TABLE_L2), (1, TABLE_L3), (0, TABLE_L4)].map(|(n, kind)| {
-                BootTable {
-                    hpa: hpa + TABLES + (n << 12),
-                    kind: kind as u32,
-                    reserved: 0,
-                }
-            });
-        start.start_info = &raw const *info as u64;
-        start.classes = classes.as_ptr() as u64;
-        start.class_count = classes.len() as u32;
-        start.seals = seals.as_ptr() as u64;
-        start.seal_count = seals.len() as u32;
-        start.tables = tables.as_ptr() as u64;
-        start.table_count = tables.len() as u32;
-        start.root_hpa = hpa + TABLES;
-        start.entry = BASE;
-        change(&mut start, hpa);
-        container.start(&mut start).with_context(|| {
+        let prepared = Prepared::new(system, name, MEMORY)?;
+        prepare(&prepared.container, prepared.hpa);
+        let mut start = prepared.request();
+        change(&mut start, prepared.hpa);
+        prepared.container.start(&mut start).with_context(|| {
             format!(
                 "CKI_START (operation {}, error {}, index {})",
                 start.refusal_op, start.refusal_error, start.refusal_index
             )
         })?;
+        let Prepared {
+            container, vcpu, ..
+        } = prepared;
         Ok(Guest { container, vcpu })
     }
 

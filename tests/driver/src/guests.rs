@@ -89,6 +89,7 @@ guests! {
     bad_iret guest_bad_iret guest_bad_iret_end,
     own_exception guest_own_exception guest_own_exception_end,
     timer guest_timer guest_timer_end,
+    events guest_events guest_events_end,
     cli guest_cli guest_cli_end,
     sti guest_sti guest_sti_end,
     hlt guest_hlt guest_hlt_end,

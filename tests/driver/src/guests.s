@@ -392,6 +392,39 @@ guest timer
 	jmp	rcx
 end_guest timer
 
+# Counts events in [rbx + 48], and in [rbx + 56], which is 1 from the start, deliveries without one. Computes for
+# a while, then sleeps until the next.
+guest events
+	prelude
+	set_info
+	set_handler {HANDLER_EVENT_KERNEL}, 5f
+	mov	r14, INFO
+	inc	qword ptr [rbx + 56]
+	# The handler does not return: it begins anew, with an empty stack.
+1:	mov	rsp, STACK
+	mov	byte ptr [r14], 1
+	cmp	qword ptr [r14 + 8], 0
+	jne	4f
+	mov	ecx, 2000
+2:	pause
+	dec	ecx
+	jnz	2b
+	mov	byte ptr [r14], 0
+	cmp	qword ptr [r14 + 8], 0
+	jne	5f
+	call_monitor {HC_IDLE}
+	jmp	1b
+4:	mov	byte ptr [r14], 0
+5:	xor	eax, eax
+	xchg	rax, [r14 + 8]
+	test	rax, rax
+	jz	6f
+	inc	qword ptr [rbx + 48]
+	jmp	1b
+6:	inc	qword ptr [rbx + 56]
+	jmp	1b
+end_guest events
+
 # Instructions that deprivileged mode refuses: one each, #GP without a handler.
 .macro forbidden name, instruction:vararg
 guest \name

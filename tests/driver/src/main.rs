@@ -1,7 +1,8 @@
 //! PID 1 of a machine that tests monitor and module: loads the module, runs bare-metal guests through
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
-//! instead.
+//! instead; with `races` it runs the cases that want two CPUs, with `memory_error` those that want machine
+//! checks.
 
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
@@ -15,6 +16,10 @@ mod device;
 mod guest;
 mod guests;
 mod machine;
+mod memory_error;
+mod module;
+mod moved;
+mod races;
 mod refusals;
 mod script;
 
@@ -39,7 +44,20 @@ fn main() {
     // `case=WORD` (and `repeat=N`) on the kernel's command line becomes an environment variable of PID 1.
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
-    let cases = cases::all();
+    let given = |word| std::env::args().any(|argument| argument == word);
+    // Those that want two CPUs and take their time, or an emulator that does something.
+    let special = match (given("races"), given("memory_error")) {
+        (true, _) => races::all().into_iter().chain(moved::all()).collect(),
+        (_, true) => memory_error::all(),
+        _ => Vec::new(),
+    };
+    let mut cases: Vec<_> = special
+        .into_iter()
+        .map(|(name, case)| (name.to_owned(), case))
+        .collect();
+    if cases.is_empty() {
+        cases = cases::all();
+    }
     let repeat: usize = std::env::var("repeat")
         .ok()
         .and_then(|n| n.parse().ok())

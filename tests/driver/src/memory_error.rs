@@ -1,0 +1,95 @@
+//! A machine check while a container runs: the emulator injects it when this asks for it. The words are those
+//! that `tests/tests/module.rs` waits for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::alarm::Alarm;
+use crate::cases::Case;
+use crate::device::System;
+use crate::guest::{DATA, End, Guest};
+
+/// `CKI_RUN_MACHINE_CHECK`.
+const MACHINE_CHECK: u32 = 9;
+const CHUNK: u64 = 2 << 20;
+
+static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(_signal: i32) {
+    SIGNALS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Those of the machine that gets an error which somebody has to do something about, and of the one whose error
+/// nobody has.
+pub fn all() -> Vec<(&'static str, Case)> {
+    vec![
+        (
+            "a_memory_error_in_a_container_ends_that_alone",
+            Box::new(ended),
+        ),
+        (
+            "a_memory_error_of_nobodys_harms_no_container",
+            Box::new(unharmed),
+        ),
+    ]
+}
+
+fn ended() -> Result<()> {
+    let system = System::open().context("/dev/cki")?;
+    let before = system.info()?;
+    let handler = count as extern "C" fn(i32);
+    // SAFETY: a handler that only counts.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as usize;
+        libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
+    }
+    let mut hpa = 0;
+    let guest = Guest::start(&system, "loop_forever", |_, memory| hpa = memory + DATA)?;
+    println!("memory error wanted at {hpa:#x}");
+    let run = guest.vcpu.run().context("CKI_RUN")?;
+    ensure!(
+        run.exit_reason == MACHINE_CHECK && run.words[0] == 18 && run.words[3] == hpa,
+        "exit {}, {:x?}",
+        run.exit_reason,
+        &run.words[..4]
+    );
+    ensure!(
+        SIGNALS.load(Ordering::Relaxed) == 1,
+        "the host has not told the thread by SIGBUS"
+    );
+    let again = guest.vcpu.run().expect_err("a dead container does not run");
+    ensure!(again.raw_os_error() == Some(libc::ESHUTDOWN), "{again}");
+    drop(guest);
+    let info = system.info()?;
+    ensure!(
+        info.containers == 0 && info.pool_free == before.pool_free - CHUNK,
+        "the broken memory is still in use: {info:?}"
+    );
+    // The host goes on, and the next container has other memory.
+    let next = Guest::start(&system, "shutdown", |_, memory| {
+        assert!(hpa < memory || hpa >= memory + CHUNK);
+    })?;
+    ensure!(matches!(next.end()?.0, End::Code(_)));
+    Ok(())
+}
+
+fn unharmed() -> Result<()> {
+    let system = System::open().context("/dev/cki")?;
+    let guest = Guest::start(&system, "loop_forever", |_, memory| {
+        println!("memory error wanted at {:#x}", memory + DATA);
+    })?;
+    let _alarm = Alarm::every(2000);
+    let start = Instant::now();
+    let error = guest.vcpu.run().expect_err("an endless loop ended");
+    ensure!(error.raw_os_error() == Some(libc::EINTR), "{error}");
+    ensure!(
+        start.elapsed() > Duration::from_millis(500),
+        "the signal came before the error"
+    );
+    let exits = guest.vcpu.page().exits_other;
+    ensure!(exits == 1, "{exits} machine checks in the container");
+    Ok(())
+}

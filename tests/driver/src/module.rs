@@ -1,0 +1,213 @@
+//! Cases of the module's own: its interface, and what it owes the host.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use cki_abi::class::CLASS_EXEC;
+
+use crate::alarm::Alarm;
+use crate::cases::Case;
+use crate::device::{Class, Create, Info, Seal, System};
+use crate::guest::{End, Guest, MEMORY, Prepared, TEXT};
+
+/// All of them, by name.
+pub fn all() -> Vec<(&'static str, Case)> {
+    vec![
+        (
+            "structures_may_be_longer_than_the_modules_and_not_shorter",
+            Box::new(sizes),
+        ),
+        (
+            "a_class_list_in_the_containers_own_memory_is_read",
+            Box::new(own_memory),
+        ),
+        ("a_failed_request_starts_nothing", Box::new(not_started)),
+        ("a_kill_during_the_start_is_not_forgotten", Box::new(killed)),
+        ("time_in_a_container_is_guest_time", Box::new(time)),
+        (
+            "work_on_the_way_to_user_mode_ends_a_run",
+            Box::new(user_mode_work),
+        ),
+    ]
+}
+
+fn system() -> Result<System> {
+    System::open().context("/dev/cki")
+}
+
+fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+fn sizes() -> Result<()> {
+    let system = system()?;
+    let words = size_of::<Info>() / 4;
+    let info = system.info_of_size(4 * words as u32)?;
+    ensure!(info[0] as usize == 4 * words, "{info:?}");
+    ensure!(info[words] == u32::MAX, "behind the structure: {info:?}");
+    let info = system.info_of_size(4 * words as u32 + 8)?;
+    ensure!(info[0] as usize == 4 * words, "{info:?}");
+    ensure!(info[words..words + 3] == [0, 0, u32::MAX], "{info:?}");
+    let of_size = |size| errno(system.info_of_size(size));
+    ensure!(of_size(4 * words as u32 - 4) == Some(libc::EINVAL));
+    ensure!(of_size(0) == Some(libc::EINVAL));
+    ensure!(of_size(0x1_0000) == Some(libc::E2BIG));
+
+    let create = Create::new(MEMORY);
+    let words = size_of::<Create>() / 4;
+    let mut memory = vec![0u32; words + 2];
+    let of_size = |memory: &mut Vec<u32>, size: usize, behind: u32| {
+        // SAFETY: a structure of words, without gaps.
+        let whole = unsafe { std::slice::from_raw_parts((&raw const create).cast(), words) };
+        memory[..words].copy_from_slice(whole);
+        memory[words + 1] = behind;
+        memory[0] = size as u32;
+        errno(system.create_of_size(memory))
+    };
+    ensure!(of_size(&mut memory, 4 * words, 1).is_none());
+    ensure!(of_size(&mut memory, 4 * words + 8, 0).is_none());
+    ensure!(of_size(&mut memory, 4 * words + 8, 1) == Some(libc::E2BIG));
+    ensure!(of_size(&mut memory, 4 * words - 4, 0) == Some(libc::EINVAL));
+    Ok(())
+}
+
+/// The list is read from a page that is not there yet, so that the read itself goes to the module.
+fn own_memory() -> Result<()> {
+    let prepared = Prepared::new(&system()?, "shutdown", MEMORY)?;
+    let place = 0x20_0000;
+    for (index, class) in prepared.classes.iter().enumerate() {
+        let at = place + index * size_of::<Class>();
+        prepared.container.write_word(at, class.hpa);
+        prepared.container.write_word(at + 8, class.size);
+        prepared.container.write_word(at + 16, class.class.into());
+    }
+    let other = prepared.container.map_again()?;
+    let mut start = prepared.request();
+    start.classes = other.address(place);
+    prepared.container.start(&mut start).context("CKI_START")?;
+    let guest = Guest {
+        container: prepared.container,
+        vcpu: prepared.vcpu,
+    };
+    let (end, _) = guest.end()?;
+    ensure!(matches!(end, End::Code(_)), "{end:x?}");
+    Ok(())
+}
+
+fn not_started() -> Result<()> {
+    let prepared = Prepared::new(&system()?, "shutdown", MEMORY)?;
+    let start = |change: &dyn Fn(&mut crate::device::Start)| {
+        let mut start = prepared.request();
+        change(&mut start);
+        errno(prepared.container.start(&mut start))
+    };
+    ensure!(start(&|start| start.classes = 8) == Some(libc::EFAULT));
+    ensure!(start(&|start| start.tables = 8) == Some(libc::EFAULT));
+    ensure!(start(&|start| start.table_count = 65_537) == Some(libc::EINVAL));
+    ensure!(start(&|start| start.flags = 1) == Some(libc::EINVAL));
+    ensure!(errno(prepared.vcpu.run()) == Some(libc::ENOEXEC));
+    ensure!(start(&|_| ()).is_none(), "it does not start any more");
+    ensure!(start(&|_| ()) == Some(libc::EBUSY));
+    prepared.container.kill()?;
+    ensure!(start(&|_| ()) == Some(libc::ESHUTDOWN));
+    ensure!(errno(prepared.vcpu.run()) == Some(libc::ESHUTDOWN));
+    Ok(())
+}
+
+/// A start that takes long, and a kill at every millisecond of it. Whichever comes first, nothing runs
+/// afterwards.
+fn killed() -> Result<()> {
+    const LARGE: u64 = 8 << 20;
+    let system = system()?;
+    let (mut before, mut during) = (0, 0);
+    for delay in 0..60 {
+        let mut prepared = Prepared::new(&system, "loop_forever", LARGE)?;
+        prepared.classes.push(Class {
+            hpa: prepared.hpa + (4 << 20),
+            size: 4 << 20,
+            class: CLASS_EXEC as u32,
+            reserved: 0,
+        });
+        prepared.seals.push(Seal {
+            hpa: prepared.hpa + (4 << 20),
+            frames: 1024,
+        });
+        ensure!(prepared.classes[0].hpa == prepared.hpa + TEXT);
+        let mut start = prepared.request();
+        let container = &prepared.container;
+        let result = thread::scope(|scope| {
+            let starter = scope.spawn(move || container.start(&mut start));
+            thread::sleep(Duration::from_millis(delay));
+            container.kill()?;
+            starter.join().expect("it does not panic")
+        });
+        match errno(result) {
+            None => before += 1,
+            Some(libc::ESHUTDOWN) => during += 1,
+            other => bail!("CKI_START ended with {other:?}"),
+        }
+        let _alarm = Alarm::every(300);
+        let run = errno(prepared.vcpu.run());
+        ensure!(
+            run == Some(libc::ESHUTDOWN),
+            "it ran after a kill {delay} ms into the start: {run:?}"
+        );
+    }
+    ensure!(
+        during > 0,
+        "no kill struck during a start ({before} behind)"
+    );
+    Ok(())
+}
+
+fn time() -> Result<()> {
+    let guest = Guest::start(&system()?, "loop_forever", |_, _| {})?;
+    let (user, kernel) = usage();
+    let _alarm = Alarm::every(1000);
+    let error = guest.vcpu.run().expect_err("an endless loop ended");
+    ensure!(error.raw_os_error() == Some(libc::EINTR), "{error}");
+    let (user, kernel) = (usage().0 - user, usage().1 - kernel);
+    // Entries and exits are the host's; a tick that finds them is one of a few.
+    ensure!(
+        user > 4 * kernel && user > Duration::from_millis(300),
+        "{user:?} in user mode, {kernel:?} in the kernel"
+    );
+    Ok(())
+}
+
+/// User and system time of this thread.
+fn usage() -> (Duration, Duration) {
+    // SAFETY: a plain structure that the call fills in.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage
+    };
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    (time(usage.ru_utime), time(usage.ru_stime))
+}
+
+/// The C library has registered this thread for restartable sequences: when another thread had its CPU, the
+/// kernel has something to do for it on its way to user mode (TIF_NOTIFY_RESUME), and no signal says so.
+fn user_mode_work() -> Result<()> {
+    let guest = Guest::start(&system()?, "loop_forever", |_, _| {})?;
+    let ended = AtomicBool::new(false);
+    let start = Instant::now();
+    let result = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+        });
+        let _alarm = Alarm::every(5000);
+        let result = guest.vcpu.run_once();
+        ended.store(true, Ordering::Relaxed);
+        result
+    });
+    let run = result.context("nothing but a signal ended it")?;
+    ensure!(run.exit_reason == 0, "exit {}", run.exit_reason);
+    ensure!(start.elapsed() < Duration::from_secs(4));
+    Ok(())
+}

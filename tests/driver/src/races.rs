@@ -1,0 +1,213 @@
+//! Calls of eight threads on one container at once, again and again: whatever the order, nothing is left
+//! behind, nobody waits for ever, and the kernel has nothing to complain of.
+
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cases::Case;
+use crate::device::{Create, System};
+use crate::guest::{DATA, MEMORY, Prepared};
+
+/// As long in `check`; `seconds=N` on the kernel's command line for the long form.
+const SECONDS: u64 = 10;
+/// A round that takes longer hangs.
+const ROUND: Duration = Duration::from_secs(20);
+/// What a thread does.
+const THREADS: usize = 8;
+
+/// All of them, by name.
+pub fn all() -> Vec<(&'static str, Case)> {
+    vec![(
+        "calls_of_eight_threads_at_once_leave_nothing_behind",
+        Box::new(races),
+    )]
+}
+
+/// Numbers that are the same in every run (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn pause(&mut self) {
+        thread::sleep(Duration::from_micros(self.below(3000)));
+    }
+}
+
+fn races() -> Result<()> {
+    let seconds = std::env::var("seconds")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(SECONDS);
+    let system = System::open().context("/dev/cki")?;
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let counts = Arc::new(Counts::default());
+    let mut rounds = 0;
+    while Instant::now() < end {
+        round(&system, rounds, &counts)?;
+        rounds += 1;
+    }
+    let info = system.info()?;
+    ensure!(
+        info.containers == 0 && info.pool_free == info.pool_size && info.monitor_pages == 0,
+        "left behind after {rounds} rounds: {info:?}"
+    );
+    println!("races: {rounds} rounds, {counts:?}");
+    ensure!(
+        counts.started.load(Ordering::Relaxed) > 0 && counts.shut.load(Ordering::Relaxed) > 0,
+        "nothing raced: {counts:?}"
+    );
+    complaints()
+}
+
+/// How often something happened that has to happen now and then, or the test shows nothing.
+#[derive(Debug, Default)]
+struct Counts {
+    started: AtomicU64,
+    shut: AtomicU64,
+    exits: AtomicU64,
+    raised: AtomicU64,
+}
+
+fn round(system: &System, number: u64, counts: &Arc<Counts>) -> Result<()> {
+    const GUESTS: [&str; 4] = ["loop_forever", "thousand", "timer", "shutdown"];
+    let prepared = Prepared::new(system, GUESTS[number as usize % GUESTS.len()], MEMORY)?;
+    prepared.container.write_word(DATA as usize + 8, 1000);
+    let prepared = Arc::new(prepared);
+    let barrier = Arc::new(Barrier::new(THREADS));
+    let deadline = Instant::now() + ROUND;
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (prepared, barrier) = (Arc::clone(&prepared), Arc::clone(&barrier));
+            let counts = Arc::clone(counts);
+            thread::spawn(move || {
+                let seed = (number * THREADS as u64 + thread as u64) * 2 + 1;
+                let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                barrier.wait();
+                random.pause();
+                act(thread, &prepared, &mut random, &counts);
+            })
+        })
+        .collect();
+    // The descriptors and mappings go with the last thread, whichever that is.
+    drop(prepared);
+    for thread in threads {
+        while !thread.is_finished() {
+            ensure!(Instant::now() < deadline, "round {number} hangs");
+            thread::sleep(Duration::from_micros(200));
+        }
+        if thread.join().is_err() {
+            bail!("a thread panicked");
+        }
+    }
+    Ok(())
+}
+
+fn act(thread: usize, prepared: &Prepared, random: &mut Random, counts: &Counts) {
+    let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+    match thread {
+        0 => {
+            if prepared.container.start(&mut prepared.request()).is_ok() {
+                count(&counts.started);
+            }
+        }
+        // Behind all others, most of the time: every guest is ended.
+        1 => {
+            for _ in 0..random.below(5) {
+                random.pause();
+            }
+            let _ = prepared.container.kill();
+        }
+        // Two that run it, of which one is told that it is busy.
+        2 | 3 => loop {
+            match prepared.vcpu.run_once() {
+                Ok(run) => {
+                    count(&counts.exits);
+                    prepared.vcpu.answer(0, run.words[1]);
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::ESHUTDOWN) => {
+                        count(&counts.shut);
+                        break;
+                    }
+                    _ => thread::yield_now(),
+                },
+            }
+        },
+        4 | 5 => {
+            for event in 0..random.below(2000) {
+                if prepared.container.raise(0, event as u32 % 64).is_ok() {
+                    count(&counts.raised);
+                }
+            }
+        }
+        // The memory, while its classes are being fixed: by the kernel, whom a missing page does not end.
+        6 => {
+            let Ok((_read, write)) = std::io::pipe() else {
+                return;
+            };
+            for _ in 0..random.below(50) {
+                let at = random.below(MEMORY / 4096) as usize * 4096;
+                let _ = prepared.container.copy_to(&write, at);
+            }
+        }
+        // Descriptors that come and go, and calls that are refused.
+        _ => {
+            for _ in 0..random.below(8) {
+                let Ok(system) = System::open() else { return };
+                let _ = system.info();
+                let _ = prepared.container.vcpu(0);
+                let _ = prepared.container.as_fd().try_clone_to_owned();
+                let _ = system.create(&mut Create::new(MEMORY));
+            }
+        }
+    }
+}
+
+/// Whether the kernel has said anything that it says of mistakes.
+pub fn complaints() -> Result<()> {
+    const WORDS: [&str; 10] = [
+        "WARNING:",
+        "BUG:",
+        "Oops",
+        "Call Trace",
+        "stall",
+        "blocked for more than",
+        "general protection",
+        "KASAN",
+        "UBSAN",
+        "soft lockup",
+    ];
+    let mut log = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg")
+        .context("/dev/kmsg")?;
+    let mut record = [0; 8192];
+    loop {
+        match log.read(&mut record) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&record[..length]);
+                let found = WORDS.iter().find(|word| text.contains(**word));
+                ensure!(found.is_none(), "the kernel says: {text}");
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            // Records that were overwritten before they were read.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            Err(error) => return Err(error).context("/dev/kmsg"),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What takes a machine of its own to show of the module: calls that race on two CPUs, a vCPU that is moved
+//! while events come, memory that breaks.
+
+use cki_tests::bare::{Machine, Outcome, PASSED, Parts};
+use cki_tests::long;
+
+fn parts() -> Parts {
+    Parts::from_environment().unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[track_caller]
+fn assert_passed(outcome: &Outcome, case: &str) {
+    let cases = outcome.cases();
+    assert_eq!(
+        cases.get(case),
+        Some(&Ok(())),
+        "status {:?}; the console:\n{}",
+        outcome.status,
+        outcome.tail()
+    );
+    assert_eq!(cases.len(), 1, "{cases:?}");
+    assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
+}
+
+/// Runs one of the driver's cases for two CPUs.
+fn race(case: &str, arguments: &str) {
+    let parts = parts();
+    let arguments = format!("cki.pool=64M races case={case} {arguments}");
+    let outcome = Machine::new(&parts, &arguments).cpus(2).run();
+    assert_passed(&outcome.expect("it is started"), case);
+}
+
+#[test]
+fn calls_of_eight_threads_at_once_leave_nothing_behind() {
+    let seconds = if long() { 60 } else { 10 };
+    race(
+        "calls_of_eight_threads_at_once_leave_nothing_behind",
+        &format!("seconds={seconds}"),
+    );
+}
+
+#[test]
+fn every_event_reaches_a_vcpu_that_is_moved_all_the_time() {
+    let raises = if long() { 1_000_000 } else { 100_000 };
+    race(
+        "every_event_reaches_a_vcpu_that_is_moved_all_the_time",
+        &format!("raises={raises}"),
+    );
+}
+
+/// A machine check of bank 4 with a status of Intel's (SDM Vol. 3B, 16.9): the address is in the container's
+/// memory, both instruction pointers of MCG_STATUS are valid.
+fn memory_error(case: &str, status: &str) -> Outcome {
+    let parts = parts();
+    let command = format!("mce 0 4 {status} 0x7 {{}} 0x8c");
+    let outcome = Machine::new(&parts, &format!("cki.pool=32M memory_error case={case}"))
+        .cpu("max,cki=on,vendor=GenuineIntel")
+        .command_at("memory error wanted at ", &command)
+        .run()
+        .expect("it is started");
+    assert_passed(&outcome, case);
+    outcome
+}
+
+#[test]
+fn a_memory_error_in_a_container_ends_that_alone() {
+    // Uncorrected, signalled, action required: a load of data.
+    let case = "a_memory_error_in_a_container_ends_that_alone";
+    let outcome = memory_error(case, "0xbd80000000000134");
+    assert!(outcome.console.contains("cki: init[1]: machine check: "));
+}
+
+#[test]
+fn a_memory_error_of_nobodys_harms_no_container() {
+    // Uncorrected, signalled, action optional: found by the memory's scrubbing.
+    let case = "a_memory_error_of_nobodys_harms_no_container";
+    memory_error(case, "0xbd000000000000c0");
+}
