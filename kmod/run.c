@@ -85,15 +85,17 @@ static int fault_exit(struct cki_vcpu *vcpu, u32 reason, const char *what)
 	return 1;
 }
 
-/* Most machine checks are told to every CPU and concern one. */
+/*
+ * Most machine checks are told to every CPU and concern one. The host said whether this one was the
+ * container's; one that struck the monitor at its work has ended it in any case.
+ */
 static int machine_check_exit(struct cki_vcpu *vcpu)
 {
 	struct cki_vcpu_switch *sw = vcpu->sw;
 
-	if (!vcpu->memory_error)
+	if (!vcpu->memory_error && !sw->exit_arguments[1])
 		return 0;
 	sw->exit_arguments[0] = X86_TRAP_MC;
-	sw->exit_arguments[1] = 0;
 	sw->exit_arguments[3] = vcpu->memory_error_hpa;
 	cki_pool_retire(vcpu->memory_error_hpa);
 	return fault_exit(vcpu, CKI_RUN_MACHINE_CHECK, "machine check");
