@@ -6,6 +6,8 @@ CONFIG_Q35=y
 CONFIG_MICROVM=y
 # isa-debug-exit, through which init and the bare-metal tests end the machine
 CONFIG_ISA_DEBUG=y
+# events in front of a chosen instruction, for tests (-device cki-probe)
+CONFIG_CKI_PROBE=y
 CONFIG_VIRTIO_MMIO=y
 CONFIG_VIRTIO_PCI=y
 CONFIG_VIRTIO_BLK=y
