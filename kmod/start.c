@@ -19,8 +19,6 @@
 #define SEALS_MAX	64
 /* Bytes of struct cki_start in version 2 of the interface, the first with sizes. */
 #define CKI_START_SIZE_LEAST	88
-/* Frames that one entry of the monitor seals: bounds the time with interrupts off. */
-#define SEAL_AT_ONCE	16
 
 /* All that the caller has said, read before anything is done and before any lock is taken. */
 struct request {
@@ -202,8 +200,9 @@ static int seal(struct cki_vcpu *vcpu, struct request *request)
 		const struct cki_seal *range = &request->seals[i];
 		u64 done;
 
-		for (done = 0; done < range->frames; done += SEAL_AT_ONCE) {
-			u64 frames = min_t(u64, SEAL_AT_ONCE, range->frames - done);
+		/* The monitor says how many it could seal in the time that it may take. */
+		for (done = 0; done < range->frames; done += vcpu->sw->value) {
+			u64 frames = min_t(u64, CKI_SEAL_MAX, range->frames - done);
 			int error = cki_vcpu_operate(vcpu, CKI_OP_SEAL,
 						     range->hpa + done * CKI_FRAME_SIZE, frames,
 						     0, 0);
@@ -238,10 +237,17 @@ static int adopt(struct cki_vcpu *vcpu, struct request *request)
 static int hand_over(struct cki_vcpu *vcpu, struct request *request)
 {
 	struct cki_start *start = &request->start;
-	int error = cki_vcpu_operate(vcpu, CKI_OP_INIT, 0, 0, 0, 0);
+	int error;
 
-	if (error)
-		return refused(start, vcpu, error, CKI_OP_INIT, 0);
+	/* Some frames at a time: with many, it takes long. */
+	do {
+		error = cki_vcpu_operate(vcpu, CKI_OP_INIT, 0, 0, 0, 0);
+		if (error)
+			return refused(start, vcpu, error, CKI_OP_INIT, 0);
+		if (signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	} while (vcpu->sw->value);
 	error = seal(vcpu, request);
 	if (error)
 		return error;

@@ -25,14 +25,12 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// () -> rdx = ABI_VERSION. Never fails.
     KSM_VERSION = 0;
     /// (table_hpa, kind): makes a Pt frame a page table. kind is TABLE_L1..TABLE_L4, with TABLE_USER
-    /// for tables below slots 0 to 255 (not for L4). The frame is cleared, unless TABLE_KEEP asks to
-    /// keep its contents, which are then checked like 512 updates. An L4 gets the monitor's slot 256.
-    /// Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE, and with
-    /// TABLE_KEEP those of KSM_ENTRY_SET.
+    /// for tables below slots 0 to 255 (not for L4). The frame is cleared. An L4 gets the monitor's
+    /// slot 256. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE.
     KSM_TABLE_DECLARE = 1;
     /// (table_hpa): ends the frame's life as a table; its entries no longer count as links. The
-    /// contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked
-    /// or loaded).
+    /// contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked or
+    /// loaded, or more than RELEASE_LINKS_MAX of its entries refer to tables: clear some first).
     KSM_TABLE_RELEASE = 2;
     /// (entry_hpa, value): stores a table entry. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_EXECUTE,
     /// E_TYPE, E_ROOT, E_BITS, E_KEY, E_LIMIT.
@@ -62,7 +60,9 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// bytes is checked. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
     KSM_TEXT_POKE = 10;
     /// (hpa, frames) -> rdx = frames now sealed: scans 1 to SEAL_MAX Exec frames and seals them: from
-    /// now on they may be mapped executable. Sealed frames are skipped. Stops at the first refusal. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
+    /// now on they may be mapped executable. Sealed frames are skipped. Stops at the first refusal, and,
+    /// with success, after at least one frame when the call has taken long enough: call again for
+    /// the rest. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
     KSM_EXEC_SEAL = 11;
     /// (index, address): sets the address that an exception or pseudo-handler (HANDLER_*) enters, on
     /// this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19, 21 and 0x80; 3, 4
@@ -99,15 +99,13 @@ pub mod arguments {
         TABLE_L1 = 1;
         /// KSM_TABLE_DECLARE: page directory, entries map 2 MiB or link L1.
         TABLE_L2 = 2;
-        /// KSM_TABLE_DECLARE: page-directory-pointer table, entries map 1 GiB or link L2.
+        /// KSM_TABLE_DECLARE: page-directory-pointer table, entries link L2 (1 GiB pages are refused).
         TABLE_L3 = 3;
         /// KSM_TABLE_DECLARE: PML4, a root.
         TABLE_L4 = 4;
         /// KSM_TABLE_DECLARE: the table serves slots 0 to 255; all its entries have U = 1. Without:
         /// slots 257 to 511.
         TABLE_USER = 0x10;
-        /// KSM_TABLE_DECLARE: keep and check the contents instead of clearing them.
-        TABLE_KEEP = 0x20;
         /// KSM_ENTRY_CLEAR: bits that may be cleared: RW, A, D and the software bits 9 to 11 and 52
         /// to 58. Clearing any of them never adds a right.
         ENTRY_CLEARABLE = 0x07f0_0000_0000_0e62;

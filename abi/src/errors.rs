@@ -24,12 +24,12 @@ constants! { "Errors (results are negated)";
     E_GADGET = 8;
     /// I8: the iret frame or the saved state is not one the guest may return to.
     E_FRAME = 9;
-    /// The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, ignored bits 59 to 62
-    /// of a table entry, or low address bits of a superpage.
+    /// The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, PS at level 3, ignored
+    /// bits 59 to 62 of a table entry, or low address bits of a superpage.
     E_BITS = 10;
     /// The entry's protection key is not 0 on a supervisor page.
     E_KEY = 11;
-    /// I4: the table is still linked or loaded.
+    /// I4: the table is still linked or loaded, or has too many links itself.
     E_BUSY = 12;
     /// I4: the frame was a table of another kind, and some vCPU has not flushed since. Call
     /// KSM_FLUSH with FLUSH_EVERYWHERE and try again.

@@ -19,13 +19,15 @@ constants! { "Limits";
     VCPUS_MAX = 64;
     /// Updates in one KSM_ENTRY_BATCH at most. The list is 16 bytes an update, lies in one frame
     /// and is copied once, before any of it is looked at.
-    BATCH_MAX = 128;
+    BATCH_MAX = 32;
     /// Bytes in one KSM_TEXT_POKE at most.
-    POKE_MAX = 0x1000;
-    /// Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9).
+    POKE_MAX = 512;
+    /// Frames that one KSM_EXEC_SEAL may name.
     SEAL_MAX = 16;
     /// Returns to user mode that KSM_RETURN_SET can name: one by SYSRET, one by IRETQ.
     RETURNS_MAX = 2;
+    /// Entries of a table that may still refer to tables when it is released.
+    RELEASE_LINKS_MAX = 128;
     /// PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
     /// that the host gave it, so that no guest shares a tag with the host or another container.
     PCIDS_MAX = 8;

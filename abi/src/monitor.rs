@@ -6,12 +6,15 @@
 use crate::start_info::{ClassRange, Segment};
 
 constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch";
-    /// Operation: check BOOT_INFO and set up the frame table. Once, on vCPU 0, before any other.
+    /// Operation -> value = frames left: check BOOT_INFO and set up some of the frame table. On vCPU 0,
+    /// before any other, again and again until nothing is left.
     OP_INIT = 1;
-    /// Operation (hpa, frames): as KSM_EXEC_SEAL, for the image that was loaded.
+    /// Operation (hpa, frames) -> value = frames now sealed: as KSM_EXEC_SEAL, for the image that was
+    /// loaded.
     OP_SEAL = 2;
-    /// Operation (hpa, kind): as KSM_TABLE_DECLARE with TABLE_KEEP, for a boot page table; tables
-    /// linked by others come first.
+    /// Operation (hpa, kind): as KSM_TABLE_DECLARE for a boot page table, but its contents stay and are
+    /// checked like 512 updates. Tables linked by others come first. Errors: also those of
+    /// KSM_ENTRY_SET.
     OP_ADOPT = 3;
     /// Operation (root, rip, rsp, rdi): makes the vCPU ready to start there at CPL 0.
     OP_START = 4;

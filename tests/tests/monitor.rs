@@ -36,6 +36,9 @@ fn counts(console: &str) -> BTreeMap<&str, u64> {
         .collect()
 }
 
+/// What any call may take (I9).
+const LONGEST: u64 = 20_000;
+
 /// Instructions from gate to gate, on a machine that counts them. They are the same in every run.
 fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
     let outcome = Machine::new(parts, "cki.pool=32M bench")
@@ -48,6 +51,11 @@ fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
         ("entry_set_kernel_page", 200),
         ("hypercall_event_send", 1200),
         ("text_poke_5_bytes", 450),
+        ("longest_table_declare", LONGEST),
+        ("longest_table_release", LONGEST),
+        ("longest_entry_batch", LONGEST),
+        ("longest_exec_seal", LONGEST),
+        ("longest_text_poke", LONGEST),
     ] {
         match counts.get(name) {
             Some(&count) if count <= limit => println!("{name}: {count} instructions"),

@@ -44,13 +44,15 @@
  * Updates in one KSM_ENTRY_BATCH at most. The list is 16 bytes an update, lies in one frame
  * and is copied once, before any of it is looked at.
  */
-#define CKI_BATCH_MAX CKI_U64(128)
+#define CKI_BATCH_MAX CKI_U64(32)
 /* Bytes in one KSM_TEXT_POKE at most. */
-#define CKI_POKE_MAX CKI_U64(0x1000)
-/* Frames in one KSM_EXEC_SEAL at most; bounds the time of the call (invariant I9). */
+#define CKI_POKE_MAX CKI_U64(512)
+/* Frames that one KSM_EXEC_SEAL may name. */
 #define CKI_SEAL_MAX CKI_U64(16)
 /* Returns to user mode that KSM_RETURN_SET can name: one by SYSRET, one by IRETQ. */
 #define CKI_RETURNS_MAX CKI_U64(2)
+/* Entries of a table that may still refer to tables when it is released. */
+#define CKI_RELEASE_LINKS_MAX CKI_U64(128)
 /*
  * PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
  * that the host gave it, so that no guest shares a tag with the host or another container.
@@ -258,13 +260,13 @@
 /* I8: the iret frame or the saved state is not one the guest may return to. */
 #define CKI_E_FRAME CKI_U64(9)
 /*
- * The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, ignored bits 59 to 62
- * of a table entry, or low address bits of a superpage.
+ * The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, PS at level 3, ignored
+ * bits 59 to 62 of a table entry, or low address bits of a superpage.
  */
 #define CKI_E_BITS CKI_U64(10)
 /* The entry's protection key is not 0 on a supervisor page. */
 #define CKI_E_KEY CKI_U64(11)
-/* I4: the table is still linked or loaded. */
+/* I4: the table is still linked or loaded, or has too many links itself. */
 #define CKI_E_BUSY CKI_U64(12)
 /*
  * I4: the frame was a table of another kind, and some vCPU has not flushed since. Call
@@ -292,16 +294,14 @@
 #define CKI_KSM_VERSION CKI_U64(0)
 /*
  * (table_hpa, kind): makes a Pt frame a page table. kind is TABLE_L1..TABLE_L4, with TABLE_USER
- * for tables below slots 0 to 255 (not for L4). The frame is cleared, unless TABLE_KEEP asks to
- * keep its contents, which are then checked like 512 updates. An L4 gets the monitor's slot 256.
- * Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE, and with
- * TABLE_KEEP those of KSM_ENTRY_SET.
+ * for tables below slots 0 to 255 (not for L4). The frame is cleared. An L4 gets the monitor's
+ * slot 256. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE.
  */
 #define CKI_KSM_TABLE_DECLARE CKI_U64(1)
 /*
  * (table_hpa): ends the frame's life as a table; its entries no longer count as links. The
- * contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked
- * or loaded).
+ * contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked or
+ * loaded, or more than RELEASE_LINKS_MAX of its entries refer to tables: clear some first).
  */
 #define CKI_KSM_TABLE_RELEASE CKI_U64(2)
 /*
@@ -349,7 +349,9 @@
 #define CKI_KSM_TEXT_POKE CKI_U64(10)
 /*
  * (hpa, frames) -> rdx = frames now sealed: scans 1 to SEAL_MAX Exec frames and seals them: from
- * now on they may be mapped executable. Sealed frames are skipped. Stops at the first refusal. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
+ * now on they may be mapped executable. Sealed frames are skipped. Stops at the first refusal, and,
+ * with success, after at least one frame when the call has taken long enough: call again for
+ * the rest. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
  */
 #define CKI_KSM_EXEC_SEAL CKI_U64(11)
 /*
@@ -396,7 +398,7 @@
 #define CKI_TABLE_L1 CKI_U64(1)
 /* KSM_TABLE_DECLARE: page directory, entries map 2 MiB or link L1. */
 #define CKI_TABLE_L2 CKI_U64(2)
-/* KSM_TABLE_DECLARE: page-directory-pointer table, entries map 1 GiB or link L2. */
+/* KSM_TABLE_DECLARE: page-directory-pointer table, entries link L2 (1 GiB pages are refused). */
 #define CKI_TABLE_L3 CKI_U64(3)
 /* KSM_TABLE_DECLARE: PML4, a root. */
 #define CKI_TABLE_L4 CKI_U64(4)
@@ -405,8 +407,6 @@
  * slots 257 to 511.
  */
 #define CKI_TABLE_USER CKI_U64(16)
-/* KSM_TABLE_DECLARE: keep and check the contents instead of clearing them. */
-#define CKI_TABLE_KEEP CKI_U64(32)
 /*
  * KSM_ENTRY_CLEAR: bits that may be cleared: RW, A, D and the software bits 9 to 11 and 52
  * to 58. Clearing any of them never adds a right.
@@ -517,13 +517,20 @@
 #define CKI_NOTE_DIRECT_MAP CKI_U64(6)
 
 /* ---- Module and monitor: operations and exits in struct cki_vcpu_switch ---- */
-/* Operation: check BOOT_INFO and set up the frame table. Once, on vCPU 0, before any other. */
+/*
+ * Operation -> value = frames left: check BOOT_INFO and set up some of the frame table. On vCPU 0,
+ * before any other, again and again until nothing is left.
+ */
 #define CKI_OP_INIT CKI_U64(1)
-/* Operation (hpa, frames): as KSM_EXEC_SEAL, for the image that was loaded. */
+/*
+ * Operation (hpa, frames) -> value = frames now sealed: as KSM_EXEC_SEAL, for the image that was
+ * loaded.
+ */
 #define CKI_OP_SEAL CKI_U64(2)
 /*
- * Operation (hpa, kind): as KSM_TABLE_DECLARE with TABLE_KEEP, for a boot page table; tables
- * linked by others come first.
+ * Operation (hpa, kind): as KSM_TABLE_DECLARE for a boot page table, but its contents stay and are
+ * checked like 512 updates. Tables linked by others come first. Errors: also those of
+ * KSM_ENTRY_SET.
  */
 #define CKI_OP_ADOPT CKI_U64(3)
 /* Operation (root, rip, rsp, rdi): makes the vCPU ready to start there at CPL 0. */

@@ -1,6 +1,6 @@
 //! From a call's number and registers to a rule, and back.
 
-use cki_abi::calls::arguments::{FLUSH_ALL, FLUSH_EVERYWHERE, FLUSH_PCID, TABLE_KEEP};
+use cki_abi::calls::arguments::{FLUSH_ALL, FLUSH_EVERYWHERE, FLUSH_PCID};
 use cki_abi::calls::*;
 use cki_abi::handlers::{HANDLER_END, HANDLER_EVENT_USER};
 use cki_abi::limits::{FRAME_SIZE, RETURNS_MAX};
@@ -106,17 +106,9 @@ impl<M: PhysMem> Monitor<'_, M> {
         let action = match number {
             KSM_VERSION => Action::Done(ABI_VERSION),
             KSM_TABLE_DECLARE => {
-                let kind = Kind::from_abi(b & !TABLE_KEEP).ok_or(Refusal::Argument)?;
-                let keep = b & TABLE_KEEP != 0;
-                self.declare(
-                    a,
-                    kind,
-                    if keep {
-                        Contents::Keep
-                    } else {
-                        Contents::Clear
-                    },
-                )?;
+                // Keeping the contents, 512 judgements, is for the host at the start (OP_ADOPT).
+                let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
+                self.declare(a, kind, Contents::Clear)?;
                 Action::Done(0)
             }
             KSM_TABLE_RELEASE => {

@@ -1,8 +1,7 @@
 //! What 512 consecutive frames have in common, so that a superpage is judged without 512 looks.
 //!
 //! A chunk's word: bits 2:0 the class of all its frames (0: mixed), bits 31:16 how many of them are
-//! sealed. Segments are made of whole chunks, so a chunk lies in one segment, and a 1 GiB leaf that
-//! fits a segment covers 512 whole chunks.
+//! sealed. Segments are made of whole chunks, so a chunk lies in one segment.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,29 +42,17 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    /// What holds for all frames of `count` chunks (at least 1) from `frame` on, as the word of
-    /// one frame: their class, and whether they are sealed (without edges). `None` if they are of several
-    /// classes (I2, XSA-148).
+    /// What holds for all frames of the chunk that `frame` lies in, as the word of one frame: their
+    /// class, and whether they are sealed (without edges). `None` if they are of several classes (I2,
+    /// XSA-148).
     ///
     /// # Errors
     ///
     /// [`Refusal::Monitor`] if the storage is too short, which [`crate::Monitor::new`] excludes.
-    pub fn common(&self, frame: Frame, count: usize) -> Result<Option<Word>, Refusal> {
-        let first = frame.index() >> FRAMES_SHIFT;
-        let words = self.0.get(first..first + count).ok_or(Refusal::Monitor)?;
-        let mut common = None;
-        let mut sealed = true;
-        for word in words {
-            let word = word.load(Ordering::Acquire);
-            let Some(class) = Class::from_abi(word & CLASS_MASK) else {
-                return Ok(None);
-            };
-            if *common.get_or_insert(class) != class {
-                return Ok(None);
-            }
-            sealed &= word >> SEALED_SHIFT == 1 << FRAMES_SHIFT;
-        }
-        Ok(common.map(|class| match class {
+    pub fn common(&self, frame: Frame) -> Result<Option<Word>, Refusal> {
+        let word = self.word(frame)?.load(Ordering::Acquire);
+        let sealed = word >> SEALED_SHIFT == 1 << FRAMES_SHIFT;
+        Ok(Class::from_abi(word & CLASS_MASK).map(|class| match class {
             Class::Exec if sealed => Word::sealed(Edges::default()),
             class => Word::fresh(class),
         }))

@@ -14,13 +14,13 @@ pub const CACHE_DISABLE: u64 = 1 << 4;
 pub const ACCESSED: u64 = 1 << 5;
 /// D: set by the CPU when a leaf is written through.
 pub const DIRTY: u64 = 1 << 6;
-/// PS at levels 2 and 3: the entry is a leaf. Reserved at level 4.
+/// PS at level 2: the entry is a leaf. Reserved at level 4, refused at level 3.
 pub const PAGE_SIZE: u64 = 1 << 7;
 /// PAT at level 1, where PS is at the others.
 pub const PAT_L1: u64 = 1 << 7;
 /// G: survives CR3 loads, and matches every PCID.
 pub const GLOBAL: u64 = 1 << 8;
-/// PAT of a superpage.
+/// PAT of a 2 MiB page.
 pub const PAT_LARGE: u64 = 1 << 12;
 /// Protection key of a leaf, bits 59 to 62; ignored (and kept 0) in other entries.
 pub const KEY: u64 = 0xf << 59;
@@ -29,14 +29,9 @@ pub const NO_EXECUTE: u64 = 1 << 63;
 /// Host-physical address, bits 12 to 51. What exceeds the CPU's MAXPHYADDR lies in no segment.
 pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// Whether a present entry at `level` (1 to 4) refers to a table rather than mapping memory.
+/// Whether a present entry at `level` (1 to 4) is judged as a reference to a table rather than a
+/// mapping of memory. At levels 3 and 4 every one is: PS is refused there.
 #[must_use]
 pub const fn is_link(level: u8, value: u64) -> bool {
-    value & PRESENT != 0 && (level == 4 || (level != 1 && value & PAGE_SIZE == 0))
-}
-
-/// Bytes that a leaf at `level` (1 to 3) maps: 4 KiB, 2 MiB, 1 GiB.
-#[must_use]
-pub const fn leaf_size(level: u8) -> u64 {
-    1 << (12 + 9 * (level as u64 - 1))
+    value & PRESENT != 0 && (level > 2 || (level == 2 && value & PAGE_SIZE == 0))
 }

@@ -103,7 +103,7 @@ impl Kind {
         }
     }
 
-    /// The kind that an argument of KSM_TABLE_DECLARE names (without TABLE_KEEP).
+    /// The kind that an argument of KSM_TABLE_DECLARE names.
     #[must_use]
     pub const fn from_abi(argument: u64) -> Option<Self> {
         let level = argument & !TABLE_USER;

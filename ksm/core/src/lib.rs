@@ -61,5 +61,5 @@ pub mod update;
 pub use call::Action;
 pub use frame::{Class, Frame, Kind};
 pub use memory::{PhysMem, Scratch};
-pub use monitor::{Config, Monitor, Storage};
+pub use monitor::{Config, Monitor, Setup, Storage};
 pub use refusal::Refusal;

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::AtomicU64;
 
-use cki_abi::limits::{FRAME_SIZE, PCIDS_MAX, VCPUS_MAX};
+use cki_abi::limits::{CHUNK_FRAMES, CLASS_RANGES_MAX, FRAME_SIZE, PCIDS_MAX, VCPUS_MAX};
 use cki_abi::start_info::{ClassRange, Segment};
 
 use crate::chunk::{Chunks, FRAMES_SHIFT};
@@ -58,9 +58,21 @@ pub struct Monitor<'a, M> {
     pub(crate) slot_entry: u64,
 }
 
-impl<'a, M: PhysMem> Monitor<'a, M> {
-    /// A monitor for memory that has just been delegated: no table is declared, no frame sealed,
-    /// no vCPU runs.
+/// A monitor that is being made: a word for each frame takes longer than a call may last (I9), so it is
+/// made step by step.
+#[derive(Debug)]
+pub struct Setup<'a, M> {
+    monitor: Monitor<'a, M>,
+    classes: Classes,
+    /// First frame that has no word yet.
+    next: u32,
+}
+
+/// Chunks of which a step makes the words.
+const CHUNKS_AT_ONCE: u32 = 4;
+
+impl<'a, M: PhysMem> Setup<'a, M> {
+    /// Checks a configuration.
     ///
     /// # Errors
     ///
@@ -69,8 +81,6 @@ impl<'a, M: PhysMem> Monitor<'a, M> {
     pub fn new(memory: M, config: &Config<'_>, storage: Storage<'a>) -> Result<Self, Refusal> {
         let segments = Segments::new(config.segments)?;
         let shared = Shared::new(config.shared, &segments)?;
-        let frames = Frames::new(storage.frames);
-        let chunks = Chunks::new(storage.chunks);
         let count = segments.frames() as usize;
         if storage.frames.len() < count || storage.chunks.len() < count >> FRAMES_SHIFT {
             return Err(Refusal::Argument);
@@ -89,27 +99,68 @@ impl<'a, M: PhysMem> Monitor<'a, M> {
         {
             return Err(Refusal::Argument);
         }
-        for number in 0..segments.frames() {
-            frames.reset(Frame::new(number), Class::Data)?;
-        }
-        assign_classes(&segments, &frames, config.classes)?;
-        for chunk in 0..segments.frames() >> FRAMES_SHIFT {
-            let first = Frame::new(chunk << FRAMES_SHIFT);
-            chunks.reset(first, common_class(&frames, first)?)?;
-        }
-        Ok(Monitor {
+        let classes = Classes::new(config.classes, &segments)?;
+        let monitor = Monitor {
             memory,
             segments,
             shared,
-            frames,
-            chunks,
+            frames: Frames::new(storage.frames),
+            chunks: Chunks::new(storage.chunks),
             epochs: Epochs::new(config.vcpus as usize),
             edges: EdgeCounts::default(),
             roots: [None; VCPUS_MAX as usize],
             pcid_base: u64::from(config.pcid_base),
             pcids,
             slot_entry: config.slot_entry,
+        };
+        Ok(Setup {
+            monitor,
+            classes,
+            next: 0,
         })
+    }
+
+    /// Makes the words of some more frames; how many are left.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Monitor`] if the storage is too short, which [`Setup::new`] excludes.
+    pub fn step(&mut self) -> Result<u64, Refusal> {
+        let frames = self.monitor.segments.frames();
+        let end = (self.next + (CHUNKS_AT_ONCE << FRAMES_SHIFT)).min(frames);
+        while self.next < end {
+            let first = Frame::new(self.next);
+            let common = self.classes.set(first, &self.monitor.frames)?;
+            self.monitor.chunks.reset(first, common)?;
+            self.next += CHUNK_FRAMES as u32;
+        }
+        Ok(u64::from(frames - end))
+    }
+
+    /// The monitor, when every frame has its word.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::State`] before that.
+    pub fn finish(self) -> Result<Monitor<'a, M>, Refusal> {
+        if self.next < self.monitor.segments.frames() {
+            return Err(Refusal::State);
+        }
+        Ok(self.monitor)
+    }
+}
+
+impl<'a, M: PhysMem> Monitor<'a, M> {
+    /// A monitor for memory that has just been delegated: no table is declared, no frame sealed,
+    /// no vCPU runs. All steps of [`Setup`] at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Setup::new`].
+    pub fn new(memory: M, config: &Config<'_>, storage: Storage<'a>) -> Result<Self, Refusal> {
+        let mut setup = Setup::new(memory, config, storage)?;
+        while setup.step()? != 0 {}
+        setup.finish()
     }
 
     /// The words of the frames, for inspection.
@@ -125,39 +176,66 @@ impl<'a, M: PhysMem> Monitor<'a, M> {
     }
 }
 
-fn assign_classes(
-    segments: &Segments,
-    frames: &Frames<'_>,
-    ranges: &[ClassRange],
-) -> Result<(), Refusal> {
-    let mut end = 0;
-    for range in ranges {
-        let class = Class::from_abi(u64::from(range.class)).ok_or(Refusal::Argument)?;
-        if class == Class::Data
-            || range.size == 0
-            || (range.base | range.size) % FRAME_SIZE != 0
-            || range.base < end
-        {
-            return Err(Refusal::Argument);
-        }
-        let first = segments
-            .find_span(range.base, range.size)
-            .ok_or(Refusal::Argument)?;
-        for offset in 0..(range.size / FRAME_SIZE) as u32 {
-            frames.reset(first.plus(offset), class)?;
-        }
-        end = range.base + range.size;
-    }
-    Ok(())
+/// Which frames are not Data.
+#[derive(Debug)]
+struct Classes {
+    /// First frame, number of frames, class; ascending and disjoint.
+    ranges: [(u32, u32, Class); CLASS_RANGES_MAX as usize],
+    count: usize,
 }
 
-/// The class of all frames of the chunk that begins at `first`; `None` if they differ.
-fn common_class(frames: &Frames<'_>, first: Frame) -> Result<Option<Class>, Refusal> {
-    let class = frames.word(first)?.class();
-    for offset in 1..1 << FRAMES_SHIFT {
-        if frames.word(first.plus(offset))?.class() != class {
-            return Ok(None);
+impl Classes {
+    fn new(list: &[ClassRange], segments: &Segments) -> Result<Self, Refusal> {
+        let mut ranges = [(0, 0, Class::Data); CLASS_RANGES_MAX as usize];
+        if list.len() > ranges.len() {
+            return Err(Refusal::Argument);
         }
+        let mut end = 0;
+        for (place, range) in ranges.iter_mut().zip(list) {
+            let class = Class::from_abi(u64::from(range.class)).ok_or(Refusal::Argument)?;
+            if class == Class::Data
+                || range.size == 0
+                || (range.base | range.size) % FRAME_SIZE != 0
+                || range.base < end
+            {
+                return Err(Refusal::Argument);
+            }
+            let first = segments
+                .find_span(range.base, range.size)
+                .ok_or(Refusal::Argument)?;
+            *place = (
+                first.index() as u32,
+                (range.size / FRAME_SIZE) as u32,
+                class,
+            );
+            end = range.base + range.size;
+        }
+        Ok(Classes {
+            ranges,
+            count: list.len(),
+        })
     }
-    Ok(class)
+
+    /// Sets up the words of the chunk that begins at `first`; its frames' class, if they have one.
+    fn set(&self, first: Frame, frames: &Frames<'_>) -> Result<Option<Class>, Refusal> {
+        let mut from = first.index() as u32;
+        let end = from + CHUNK_FRAMES as u32;
+        let (mut of_first, mut mixed) = (None, false);
+        let mut reset = |range: core::ops::Range<u32>, class| {
+            mixed |= !range.is_empty() && *of_first.get_or_insert(class) != class;
+            range
+                .map(Frame::new)
+                .try_for_each(|frame| frames.reset(frame, class))
+        };
+        for &(start, count, class) in self.ranges.iter().take(self.count) {
+            let (start, until) = (start.max(from), (start + count).min(end));
+            if start < until {
+                reset(from..start, Class::Data)?;
+                reset(start..until, class)?;
+                from = until;
+            }
+        }
+        reset(from..end, Class::Data)?;
+        Ok(if mixed { None } else { of_first })
+    }
 }

@@ -11,7 +11,7 @@ use crate::frame::{Class, Frame, Word};
 use crate::memory::{PhysMem, Scratch, WORDS};
 use crate::monitor::Monitor;
 use crate::refusal::Refusal;
-use crate::scan::{Edges, byte_of, may_end_in, range_may_spell, touches_edges};
+use crate::scan::{Edges, byte_of, may_end_in, may_spell, touches_edges};
 
 /// Bytes of a word.
 const BYTES: usize = 8;
@@ -118,9 +118,11 @@ impl<M: PhysMem> Monitor<'_, M> {
         let after = |at, byte| byte_of(new, at) == byte;
         // A sequence with a changed byte ends in the range or up to three bytes behind it.
         let last = (range.end + 3).div_ceil(BYTES).min(WORDS);
-        let possible = (range.start / BYTES..last)
+        let words = range.start / BYTES..last;
+        let possible = words
+            .clone()
             .any(|index| may_end_in(old(index)) || may_end_in(new(index)));
-        if possible && range_may_spell(range.start.saturating_sub(3), range.end, during) {
+        if possible && may_spell(words, old, new) {
             return Err(Refusal::Gadget);
         }
         if !touches_edges(range) {

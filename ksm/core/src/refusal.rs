@@ -57,7 +57,7 @@ refusals! {
     Bits = E_BITS: "reserved or forbidden bits in the entry";
     /// A protection key on a supervisor page.
     Key = E_KEY: "protection key on a supervisor page";
-    /// I4: linked or loaded.
+    /// I4: linked or loaded, or with too many links of its own to give up in one call.
     Busy = E_BUSY: "the table is in use (I4)";
     /// I4: some vCPU may still have it cached as something else.
     Stale = E_STALE: "not every vCPU has flushed since the release (I4)";

@@ -4,10 +4,11 @@
 //! there is no shorter way for "only flags change" (XSA-182), because which flags matter
 //! depends on all the others.
 
-use crate::chunk::FRAMES_SHIFT;
+use cki_abi::limits::CHUNK_SIZE;
+
 use crate::entry::{
     ADDRESS, CACHE_DISABLE, GLOBAL, KEY, NO_EXECUTE, PAGE_SIZE, PAT_L1, PAT_LARGE, PRESENT, USER,
-    WRITABLE, WRITE_THROUGH, is_link, leaf_size,
+    WRITABLE, WRITE_THROUGH, is_link,
 };
 use crate::frame::{Frame, Kind, Word};
 use crate::memory::PhysMem;
@@ -50,15 +51,16 @@ impl<M: PhysMem> Monitor<'_, M> {
         if level == 1 {
             self.judge_page(kind.is_user(), value)?;
         } else {
-            self.judge_superpage(level, kind.is_user(), value)?;
+            self.judge_superpage(kind.is_user(), value)?;
         }
         Ok(Meaning::Leaf)
     }
 
     /// I4, and the user bit of I3.
     fn judge_link(&self, child: Kind, value: u64) -> Result<Frame, Refusal> {
-        // PS is reserved at level 4; at the others it would be no link. The CPU ignores bits 59 to
-        // 62 here: kept 0, so that a later meaning of theirs is not the guest's to choose.
+        // PS is reserved at level 4. At level 3 it would map 1 GiB, which took 512 looks to judge: that
+        // is more than a call's share (I9), and 2 MiB pages serve as well. The CPU ignores bits 59 to 62
+        // here: kept 0, so that a later meaning of theirs is not the guest's to choose.
         if value & (NEVER | PAGE_SIZE | KEY) != 0 {
             return Err(Refusal::Bits);
         }
@@ -82,18 +84,17 @@ impl<M: PhysMem> Monitor<'_, M> {
         }
     }
 
-    /// I1, I2, I3 for an entry that maps 2 MiB or 1 GiB.
-    fn judge_superpage(&self, level: u8, user: bool, value: u64) -> Result<(), Refusal> {
-        let size = leaf_size(level);
+    /// I1, I2, I3 for an entry that maps 2 MiB.
+    fn judge_superpage(&self, user: bool, value: u64) -> Result<(), Refusal> {
         // The address bits below a superpage's size are reserved, but for PAT.
-        judge_bits(user, NEVER | PAT_LARGE | (size - 1) & ADDRESS, value)?;
+        let forbidden = NEVER | PAT_LARGE | (CHUNK_SIZE - 1) & ADDRESS;
+        judge_bits(user, forbidden, value)?;
         // XSA-148: all frames of the superpage, not the first one only.
         let frame = self
             .segments
-            .find_span(value & ADDRESS, size)
+            .find_span(value & ADDRESS, CHUNK_SIZE)
             .ok_or(Refusal::Range)?;
-        let chunks = 1 << (u32::from(level - 2) * FRAMES_SHIFT);
-        let word = self.chunks.common(frame, chunks)?.ok_or(Refusal::Class)?;
+        let word = self.chunks.common(frame)?.ok_or(Refusal::Class)?;
         judge_rights(user, value, word)
     }
 

@@ -14,10 +14,14 @@ struct Range {
     first: u32,
 }
 
+const _: () = assert!(SEGMENTS_MAX == 32, "find_span() takes five steps");
+
 /// The segments of a container, ascending and disjoint.
 #[derive(Debug)]
 pub struct Segments {
     ranges: [Range; SEGMENTS_MAX as usize],
+    /// Their bases again, close together; behind the last, what is above every address.
+    bases: [u64; SEGMENTS_MAX as usize],
     count: usize,
     frames: u32,
 }
@@ -35,9 +39,10 @@ impl Segments {
             return Err(Refusal::Argument);
         }
         let mut ranges = [Range::default(); SEGMENTS_MAX as usize];
+        let mut bases = [u64::MAX; SEGMENTS_MAX as usize];
         let mut frames = 0;
         let mut end = 0;
-        for (range, segment) in ranges.iter_mut().zip(list) {
+        for ((range, base), segment) in ranges.iter_mut().zip(&mut bases).zip(list) {
             let next = segment
                 .base
                 .checked_add(segment.size)
@@ -53,6 +58,7 @@ impl Segments {
             if size > FRAMES_MAX - u64::from(frames) {
                 return Err(Refusal::Limit);
             }
+            *base = segment.base;
             *range = Range {
                 base: segment.base,
                 size: segment.size,
@@ -63,6 +69,7 @@ impl Segments {
         }
         Ok(Segments {
             ranges,
+            bases,
             count: list.len(),
             frames,
         })
@@ -92,14 +99,20 @@ impl Segments {
     #[must_use]
     #[inline(never)]
     pub fn find_span(&self, hpa: u64, size: u64) -> Option<Frame> {
-        for range in self.ranges.iter().take(self.count) {
-            let offset = hpa.wrapping_sub(range.base);
-            if offset < range.size {
-                let fits = range.size - offset >= size;
-                return fits.then(|| Frame::new(range.first + (offset / FRAME_SIZE) as u32));
+        // The last range that does not begin above the address, by halving: a call's bound has to bear
+        // 32 segments (I9).
+        let mut at = 0;
+        for step in [16, 8, 4, 2, 1] {
+            if self.bases[at + step] <= hpa {
+                at += step;
             }
         }
-        None
+        let range = &self.ranges[at];
+        let offset = hpa.wrapping_sub(range.base);
+        if offset >= range.size || range.size - offset < size {
+            return None;
+        }
+        Some(Frame::new(range.first + (offset / FRAME_SIZE) as u32))
     }
 
     /// The host-physical address of a frame of these segments.

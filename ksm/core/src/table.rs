@@ -1,6 +1,6 @@
 //! Frames become page tables, and cease to be (I4).
 
-use cki_abi::limits::FRAME_SIZE;
+use cki_abi::limits::{FRAME_SIZE, RELEASE_LINKS_MAX};
 
 use crate::entry::{ADDRESS, is_link};
 use crate::frame::{Class, Frame, Kind, Word};
@@ -15,7 +15,7 @@ use crate::update::SLOT;
 pub enum Contents {
     /// All are cleared.
     Clear,
-    /// They stay, each judged like an update.
+    /// They stay, each judged like an update: 512 at once, which no guest may ask for (I9).
     Keep,
 }
 
@@ -92,11 +92,12 @@ impl<M: PhysMem> Monitor<'_, M> {
     /// # Errors
     ///
     /// [`Refusal::Argument`] or [`Refusal::Range`] for the frame, [`Refusal::Type`] if it is no
-    /// table, [`Refusal::Busy`] while an entry or a vCPU refers to it.
+    /// table, [`Refusal::Busy`] while an entry or a vCPU refers to it, or more than
+    /// `RELEASE_LINKS_MAX` of its entries refer to tables (I9).
     pub fn release(&mut self, table_hpa: u64) -> Result<(), Refusal> {
         let (frame, word) = self.table_frame(table_hpa)?;
         let kind = word.kind().ok_or(Refusal::Type)?;
-        if word.references() != 0 {
+        if word.references() != 0 || word.links() > RELEASE_LINKS_MAX {
             return Err(Refusal::Busy);
         }
         self.drop_links(frame, kind, word.links() as u32)?;

@@ -63,14 +63,9 @@ fn the_version_is_the_abis() {
 #[test]
 fn tables_are_declared_by_kind_and_flags() {
     let mut world = World::small(1);
-    for (i, kind) in [
-        TABLE_L1,
-        TABLE_L2 | TABLE_USER,
-        TABLE_L4,
-        TABLE_L3 | TABLE_KEEP,
-    ]
-    .into_iter()
-    .enumerate()
+    for (i, kind) in [TABLE_L1, TABLE_L2 | TABLE_USER, TABLE_L4, TABLE_L3]
+        .into_iter()
+        .enumerate()
     {
         let table = PT + i as u64 * PAGE;
         assert_eq!(
@@ -84,6 +79,7 @@ fn tables_are_declared_by_kind_and_flags() {
         5,
         8,
         TABLE_L4 | TABLE_USER,
+        TABLE_L1 | 0x20,
         TABLE_L1 | 0x40,
         TABLE_L1 | 1 << 32,
         u64::MAX,

@@ -3,6 +3,7 @@
 mod common;
 
 use cki_abi::isa::WRPKRS;
+use cki_abi::limits::POKE_MAX;
 use cki_ksm_core::Refusal;
 use common::*;
 
@@ -232,15 +233,40 @@ fn i6_pokes_write_exactly_their_bytes() {
 }
 
 #[test]
-fn i6_a_whole_frame_can_be_poked() {
+fn i6_a_whole_frame_can_be_poked_in_parts() {
     let mut world = world();
     world.seal(EXEC, 1).expect("seal");
     world.memory.set_bytes(world.frame(DATA), 0, &[0x5a; 4096]);
-    assert_eq!(
-        world.monitor.poke(EXEC, DATA, 4096, &mut world.scratch),
-        Ok(())
-    );
+    for at in (0..PAGE).step_by(POKE_MAX as usize) {
+        let outcome = world
+            .monitor
+            .poke(EXEC + at, DATA + at, POKE_MAX, &mut world.scratch);
+        assert_eq!(outcome, Ok(()));
+    }
     assert_eq!(world.memory.bytes(world.frame(EXEC)), [0x5a; 4096]);
+}
+
+/// Each call looks at as much as it may, and the calls together at everything: the sequence is found in
+/// the last frame of many, whether the frames before are easy to look at or not.
+#[test]
+fn i6_a_seal_that_stops_early_has_looked_at_all_that_it_sealed() {
+    for filler in [0x90, WRPKRS[3]] {
+        let mut world = world();
+        for frame in 0..16 {
+            load(&world, EXEC + frame * PAGE, &[filler; 4096]);
+        }
+        load(&world, EXEC + 16 * PAGE - 4, &WRPKRS);
+        let mut done = 0;
+        let outcome = loop {
+            let (sealed, outcome) = world.monitor.seal(EXEC + done * PAGE, 16 - done);
+            done += sealed;
+            if outcome.is_err() {
+                break outcome;
+            }
+            assert!(sealed > 0 && sealed < 16, "{sealed} at once");
+        };
+        assert_eq!((done, outcome), (15, Err(Refusal::Gadget)));
+    }
 }
 
 #[test]
@@ -262,7 +288,7 @@ fn pokes_go_from_own_memory_to_text_within_a_frame() {
         Err(Refusal::Argument),
         "crosses the source frame"
     );
-    for length in [0, 4097, u64::MAX] {
+    for length in [0, POKE_MAX + 1, 4096, u64::MAX] {
         assert_eq!(poke(EXEC, DATA, length), Err(Refusal::Argument));
     }
     assert_eq!(

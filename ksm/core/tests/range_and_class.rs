@@ -2,6 +2,7 @@
 
 mod common;
 
+use cki_abi::start_info::Segment;
 use cki_ksm_core::Refusal;
 use common::*;
 
@@ -26,8 +27,24 @@ fn own_memory_can_be_mapped() {
     assert_eq!(world.set(l1, 0, DATA | P | W | NX), Ok(()));
     assert_eq!(world.set(user, 0, DATA | P | W | U), Ok(()));
     assert_eq!(world.set(l2, 0, DATA | P | W | PS | NX), Ok(()));
-    assert_eq!(world.set(l3, 0, HIGH | P | W | PS | NX), Ok(()));
+    assert_eq!(world.set(l3, 0, l2 | P | W | U), Ok(()));
     assert_eq!(world.entry(l1, 0), DATA | P | W | NX);
+}
+
+#[test]
+fn pages_of_1_gib_are_refused_whatever_they_map() {
+    let (mut world, [_, l2, l3, _]) = tables();
+    for value in [HIGH | P | W | PS | NX, HIGH | P | PS | NX, l2 | P | W | PS] {
+        assert_eq!(world.set(l3, 0, value), Err(Refusal::Bits), "{value:#x}");
+        assert_eq!(
+            world.monitor.exchange_entry(l3, value),
+            Err(Refusal::Bits),
+            "{value:#x}"
+        );
+    }
+    let frame = world.frame(PT + 9 * PAGE);
+    world.memory.poke(frame, 7, HIGH | P | PS | NX);
+    assert_eq!(world.adopt(PT + 9 * PAGE, 3, false), Err(Refusal::Bits));
 }
 
 #[test]
@@ -58,7 +75,11 @@ fn i1_host_memory_cannot_be_mapped() {
         Err(Refusal::Range)
     );
     assert_eq!(
-        world.set(l3, 0, (HIGH + 2 * GIB) | P | PS | NX),
+        world.set(l2, 0, (HIGH + 2 * GIB) | P | PS | NX),
+        Err(Refusal::Range)
+    );
+    assert_eq!(
+        world.set(l3, 0, (HIGH + 2 * GIB) | P | W),
         Err(Refusal::Range)
     );
     assert_eq!(world.entry(l1, 0), 0, "a refusal stores nothing");
@@ -78,10 +99,38 @@ fn i1_address_bits_above_the_machines_memory_are_not_ignored() {
 
 #[test]
 fn i1_a_superpage_must_lie_in_the_segment_with_its_last_byte() {
-    let (mut world, [_, _, l3, _]) = tables();
-    // LOW starts at a 1 GiB boundary and is only 10 MiB long.
-    assert_eq!(world.set(l3, 0, LOW | P | PS | NX), Err(Refusal::Range));
-    assert_eq!(world.set(l3, 0, (HIGH + GIB) | P | PS | NX), Ok(()));
+    let (mut world, [_, l2, ..]) = tables();
+    // The last chunk of each segment, and the one behind it.
+    for end in [LOW + 5 * MIB2, HIGH + 2 * GIB] {
+        assert_eq!(world.set(l2, 0, (end - MIB2) | P | PS | NX), Ok(()));
+        assert_eq!(world.set(l2, 0, end | P | PS | NX), Err(Refusal::Range));
+    }
+}
+
+#[test]
+fn every_address_is_found_in_its_segment_however_many_there_are() {
+    for count in [1, 2, 3, 31, 32] {
+        let segment = |i: u64| Segment {
+            base: LOW + 3 * i * MIB2,
+            size: MIB2,
+        };
+        let list: Vec<_> = (0..count).map(segment).collect();
+        let world = World::with(&list, &[], 1);
+        for (i, segment) in list.iter().enumerate() {
+            let end = segment.base + MIB2;
+            let first = i * 512;
+            let found = |hpa| world.monitor.segments().find(hpa).map(|f| f.index());
+            assert_eq!(found(segment.base), Some(first));
+            assert_eq!(found(end - 1), Some(first + 511));
+            assert_eq!(found(segment.base - 1), None);
+            assert_eq!(found(end), None);
+            let span = |hpa, size| world.monitor.segments().find_span(hpa, size).is_some();
+            assert!(span(segment.base, MIB2) && span(end - PAGE, PAGE));
+            assert!(!span(segment.base, MIB2 + 1) && !span(end - PAGE, PAGE + 1));
+        }
+        assert_eq!(world.monitor.segments().find(0), None);
+        assert_eq!(world.monitor.segments().find(u64::MAX), None);
+    }
 }
 
 #[test]
@@ -206,24 +255,15 @@ fn memory_types_and_global_are_refused_at_every_level() {
         Err(Refusal::Bits),
         "PAT at level 2"
     );
-    assert_eq!(
-        world.set(l3, 0, HIGH | P | PS | NX | 1 << 12),
-        Err(Refusal::Bits)
-    );
+    assert_eq!(world.set(l3, 0, l2 | P | 1 << 8), Err(Refusal::Bits));
 }
 
 #[test]
 fn reserved_address_bits_of_superpages_are_refused() {
-    let (mut world, [_, l2, l3, _]) = tables();
+    let (mut world, [_, l2, ..]) = tables();
     for bit in 13..21 {
         assert_eq!(
             world.set(l2, 0, DATA | 1 << bit | P | PS | NX),
-            Err(Refusal::Bits)
-        );
-    }
-    for bit in 13..30 {
-        assert_eq!(
-            world.set(l3, 0, HIGH | 1 << bit | P | PS | NX),
             Err(Refusal::Bits)
         );
     }

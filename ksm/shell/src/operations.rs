@@ -1,24 +1,22 @@
 //! What the host module asks of the monitor.
 
-use cki_abi::calls::arguments::TABLE_KEEP;
 use cki_abi::calls::{KSM_EXEC_SEAL, KSM_TABLE_DECLARE};
 use cki_abi::errors::{E_ARGUMENT, E_CALL, E_STATE};
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{
     IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP, VCPU_STACK_TOP,
 };
-use cki_abi::limits::SEAL_MAX;
 use cki_abi::monitor::*;
 use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_KERNEL_DS, STAR_HIGH, SYSCALL_MASK};
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
 use cki_ksm_core::descriptor::{self, Owner};
 use cki_ksm_core::event::{EntryCode, entry_address};
 use cki_ksm_core::table::Contents;
-use cki_ksm_core::{Config, Kind, Monitor, Refusal};
+use cki_ksm_core::{Config, Kind, Monitor, Refusal, Setup};
 
 use crate::area::{Area, Frame, TablePointer};
 use crate::memory::DirectMap;
-use crate::state::{MONITOR, boot, storage};
+use crate::state::{MONITOR, SETUP, boot, storage};
 use crate::{cpu, fault, gates};
 
 /// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
@@ -85,40 +83,32 @@ pub extern "C" fn operation_entry(area: Area) {
     let switch = area.switch();
     switch.exit = EXIT_DONE;
     (switch.status, switch.value) = match outcome {
-        Ok(()) => (0, 0),
+        Ok(value) => (0, value),
         Err((error, value)) => (error.wrapping_neg(), value),
     };
 }
 
-fn operate(area: Area, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<(), (u64, u64)> {
+/// The second result; with an error, if it is refused.
+fn operate(area: Area, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u64, (u64, u64)> {
     match operation {
         OP_INIT => init().map_err(|error| (error, 0)),
         OP_SEAL => with_monitor(area, KSM_EXEC_SEAL, [a, b, 0, 0], |monitor| {
-            // As many calls as it takes: the bound of one is for guests.
-            let mut done = 0;
-            while done < b {
-                let frames = (b - done).min(SEAL_MAX);
-                monitor.seal(a + done * 4096, frames).1?;
-                done += frames;
-            }
-            Ok(())
+            let (sealed, outcome) = monitor.seal(a, b);
+            outcome.map(|()| sealed)
         }),
-        OP_ADOPT => with_monitor(
-            area,
-            KSM_TABLE_DECLARE,
-            [a, b | TABLE_KEEP, 0, 0],
-            |monitor| {
-                let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
-                monitor.declare(a, kind, Contents::Keep)
-            },
-        ),
-        OP_START => start(area, a, b, c, d).map_err(|error| (error, 0)),
+        OP_ADOPT => with_monitor(area, KSM_TABLE_DECLARE, [a, b, 0, 0], |monitor| {
+            let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
+            monitor.declare(a, kind, Contents::Keep).map(|()| 0)
+        }),
+        OP_START => start(area, a, b, c, d)
+            .map(|()| 0)
+            .map_err(|error| (error, 0)),
         OP_FLUSHED => with_monitor(area, 0, [0; 4], |monitor| {
             let flush = monitor.begin_flush();
             // The module says so before it enters, so the flush is finished. That of this entry
             // covers what the bridge has cached of the slot.
             cpu::flush_everything();
-            monitor.finish_flush(area.vcpu(), flush)
+            monitor.finish_flush(area.vcpu(), flush).map(|()| 0)
         }),
         OP_RUN => Err((E_STATE, 0)),
         _ => Err((E_CALL, 0)),
@@ -129,8 +119,8 @@ fn with_monitor(
     area: Area,
     call: u64,
     arguments: [u64; 4],
-    action: impl FnOnce(&mut Monitor<'static, DirectMap>) -> Result<(), Refusal>,
-) -> Result<(), (u64, u64)> {
+    action: impl FnOnce(&mut Monitor<'static, DirectMap>) -> Result<u64, Refusal>,
+) -> Result<u64, (u64, u64)> {
     let mut guard = MONITOR.lock();
     let monitor = guard.as_mut().ok_or((E_STATE, 0))?;
     action(monitor).map_err(|refusal| {
@@ -149,7 +139,25 @@ pub fn record(area: Area, call: u64, arguments: [u64; 4], refusal: Refusal, rip:
     record.rip = rip;
 }
 
-fn init() -> Result<(), u64> {
+/// A step of making the monitor; how many frames are left for others. Not inlined: it needs much of the
+/// stack, and the other operations little.
+#[inline(never)]
+fn init() -> Result<u64, u64> {
+    let mut guard = SETUP.lock();
+    let setup = match guard.as_mut() {
+        Some(setup) => setup,
+        None => guard.insert(new_monitor()?),
+    };
+    let left = setup.step().map_err(Refusal::code)?;
+    if left == 0 {
+        if let Some(setup) = guard.take() {
+            *MONITOR.lock() = Some(setup.finish().map_err(Refusal::code)?);
+        }
+    }
+    Ok(left)
+}
+
+fn new_monitor() -> Result<Setup<'static, DirectMap>, u64> {
     let boot = boot();
     if boot.magic != MONITOR_BOOT_MAGIC || u64::from(boot.abi_version) != ABI_VERSION {
         return Err(E_ARGUMENT);
@@ -179,12 +187,10 @@ fn init() -> Result<(), u64> {
     let bytes = segments
         .iter()
         .fold(0u64, |sum, segment| sum.saturating_add(segment.size));
-    let mut guard = MONITOR.lock();
-    if guard.is_some() {
+    if MONITOR.lock().is_some() {
         return Err(E_STATE);
     }
-    *guard = Some(Monitor::new(DirectMap, &config, storage(bytes)?).map_err(Refusal::code)?);
-    Ok(())
+    Setup::new(DirectMap, &config, storage(bytes)?).map_err(Refusal::code)
 }
 
 /// Prepares the first frame, as if the guest had been interrupted in front of its first instruction.

@@ -6,13 +6,16 @@ use cki_abi::errors::E_STATE;
 use cki_abi::layout::{BOOT_INFO, CHUNK_TABLE, FRAME_TABLE};
 use cki_abi::limits::{CHUNK_SIZE, FRAME_SIZE, FRAMES_MAX};
 use cki_abi::monitor::MonitorBoot;
-use cki_ksm_core::{Monitor, Storage};
+use cki_ksm_core::{Monitor, Setup, Storage};
 
 use crate::lock::Lock;
 use crate::memory::DirectMap;
 
 /// The rules with this container's state; none before OP_INIT.
 pub static MONITOR: Lock<Option<Monitor<'static, DirectMap>>> = Lock::new(None);
+
+/// The monitor as long as OP_INIT makes it.
+pub static SETUP: Lock<Option<Setup<'static, DirectMap>>> = Lock::new(None);
 
 /// What the module wrote for OP_INIT.
 pub fn boot() -> &'static MonitorBoot {

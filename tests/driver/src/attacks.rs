@@ -12,6 +12,7 @@ use cki_abi::errors::*;
 use cki_abi::handlers::HANDLER_SYSCALL;
 use cki_abi::isa::WRPKRS;
 use cki_abi::layout::{BOOT_INFO, IMAGE_BASE};
+use cki_abi::limits::BATCH_MAX;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::vcpu::{EventFrame, VcpuInfo};
 
@@ -19,7 +20,7 @@ use crate::attack::Attack;
 use crate::attack::Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
 use crate::attack::Refusal::{Error, Fault, HostGoesOn};
 use crate::cases::{GATE_MISUSED, GENERAL_PROTECTION, NO_HANDLER, wrpkrs_of_the_gates};
-use crate::guest::{BASE, DATA, EXECUTE, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of};
+use crate::guest::{BASE, DATA, EXECUTE, UNMAPPED, UNSEALED, WRITE, entry_of};
 use crate::script::*;
 
 const INVALID_OPCODE: u64 = 6;
@@ -213,16 +214,13 @@ fn instead_of_the_monitor() -> (u64, Vec<u8>) {
     (TEXT_6, page)
 }
 
-/// Tables at `l4` (an L4, L3, L2, L1 in a row) for which slot 256 is text of the guest's: all four kept when
-/// declared, so Data or Pt alike.
-fn false_tables(s: Setting, offset: u64, slot_256: bool) -> Vec<(u64, Vec<u8>)> {
-    let table = |n: u64| s.hpa + offset + (n << 12);
+/// Tables in Data (an L4, L3, L2, L1 in a row) for which slot 256 is text of the guest's.
+fn false_tables(s: Setting) -> Vec<(u64, Vec<u8>)> {
+    let table = |n: u64| s.hpa + FAKES + (n << 12);
     let mut l4 = [0; 512];
     l4[511] = s.table(1) | LINK;
-    if slot_256 {
-        l4[256] = table(1) | LINK;
-    }
-    let at = |n: u64| offset + (n << 12);
+    l4[256] = table(1) | LINK;
+    let at = |n: u64| FAKES + (n << 12);
     vec![
         instead_of_the_monitor(),
         words(at(0), &l4),
@@ -238,17 +236,25 @@ fn back_to_the_boot_tables(s: Setting) -> Step {
 }
 
 fn slot_256(s: Setting) -> Plan {
-    let kept = |n: u64, kind: u64| declare(s.table(n), kind | TABLE_KEEP);
+    let [l4, l3, l2, l1] = [4, 5, 6, 7].map(|n| s.table(n));
+    // As many pages as one call maps, and more than the monitor's text has.
+    let updates: Vec<u64> = (0..BATCH_MAX)
+        .flat_map(|page| [l1 + 8 * page, s.hpa + TEXT_6 | EXECUTE])
+        .collect();
     planted(
-        false_tables(s, TABLES + 0x4000, false),
+        vec![instead_of_the_monitor(), words(FAKES, &updates)],
         &[
             &[
-                kept(7, TABLE_L1),
-                kept(6, TABLE_L2),
-                kept(5, TABLE_L3),
-                kept(4, TABLE_L4),
-                set(s.table(4) + 256 * 8, s.table(5) | LINK),
-                call(KSM_ROOT_LOAD, [s.table(4), 0, 0, 0]),
+                declare(l1, TABLE_L1),
+                declare(l2, TABLE_L2),
+                declare(l3, TABLE_L3),
+                declare(l4, TABLE_L4),
+                call(KSM_ENTRY_BATCH, [s.hpa + FAKES, BATCH_MAX, 0, 0]),
+                set(l2 + (IMAGE_BASE >> 21 & 511) * 8, l1 | LINK),
+                set(l3, l2 | LINK),
+                set(l4 + 511 * 8, s.table(1) | LINK),
+                set(l4 + 256 * 8, l3 | LINK),
+                call(KSM_ROOT_LOAD, [l4, 0, 0, 0]),
                 back_to_the_boot_tables(s),
             ],
             &rob_the_monitor(),
@@ -258,7 +264,7 @@ fn slot_256(s: Setting) -> Plan {
 
 fn root_in_data(s: Setting) -> Plan {
     planted(
-        false_tables(s, FAKES, true),
+        false_tables(s),
         &[
             &[
                 call(KSM_ROOT_LOAD, [s.hpa + FAKES, 0, 0, 0]),

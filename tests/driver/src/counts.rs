@@ -4,13 +4,16 @@
 //! beside the gate is taken off by the same guest calling a RET.
 
 use anyhow::{Context, Result, ensure};
-use cki_abi::calls::arguments::{FLUSH_PCID, TABLE_L1, TABLE_USER};
+use cki_abi::calls::arguments::*;
 use cki_abi::calls::*;
 use cki_abi::hypercalls::arguments::EVENT_IPI;
 use cki_abi::hypercalls::*;
+use cki_abi::isa::WRPKRS;
+use cki_abi::limits::{BATCH_MAX, POKE_MAX, RELEASE_LINKS_MAX};
 
 use crate::device::System;
-use crate::guest::{DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
+use crate::guest::{DATA, End, Guest, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of};
+use crate::script::LINK;
 
 /// A page of results, at most.
 const ROUNDS: u64 = 300;
@@ -122,6 +125,117 @@ fn run(guest: &str, calls: Calls) -> Result<Vec<u64>> {
     Ok(counts)
 }
 
+/// What is planted, and calls of which the last is counted.
+type Longest = (Vec<(u64, Vec<u8>)>, Vec<Call>);
+/// From the hpa of the container's memory.
+type MakeLongest = fn(u64) -> Longest;
+
+/// How often each is counted.
+const TIMES: usize = 5;
+/// Where `count_list` has its calls, and a poke its source.
+const LIST: u64 = DATA + 0x4000;
+const SOURCE: u64 = DATA + 0x3000;
+/// Lists of KSM_ENTRY_BATCH, a frame each.
+const BATCHES: u64 = DATA + 0x8000;
+
+/// Links all of them to one table, in batches.
+fn links(hpa: u64, entries: &[u64], value: u64, first_list: u64) -> Longest {
+    let batch = BATCH_MAX as usize;
+    let lists = entries.chunks(batch).zip(first_list..);
+    lists
+        .map(|(entries, n)| {
+            let list = BATCHES + (n << 12);
+            let words = entries.iter().flat_map(|entry| [*entry, value]);
+            let bytes = words.flat_map(u64::to_le_bytes).collect();
+            let call = [KSM_ENTRY_BATCH, hpa + list, entries.len() as u64, 0];
+            ((list, bytes), call)
+        })
+        .unzip()
+}
+
+/// The longest calls that there are, by kind: as much as the call may name, all of it as costly as
+/// can be.
+const LONGEST: [(&str, MakeLongest); 5] = [
+    ("longest_table_declare", |hpa| {
+        let table = hpa + TABLES + 0x4000;
+        let calls = vec![
+            [KSM_TABLE_DECLARE, table, TABLE_L1, 0],
+            [KSM_TABLE_RELEASE, table, 0, 0],
+            [KSM_FLUSH, FLUSH_EVERYWHERE, 0, 0],
+            [KSM_TABLE_DECLARE, table, TABLE_L4, 0],
+        ];
+        (vec![], calls)
+    }),
+    ("longest_table_release", |hpa| {
+        let [l1, l2] = [4, 5].map(|n| hpa + TABLES + (n << 12));
+        let entries: Vec<_> = (512 - RELEASE_LINKS_MAX..512).map(|i| l2 + 8 * i).collect();
+        let (plants, fill) = links(hpa, &entries, l1 | LINK, 0);
+        let mut calls = vec![
+            [KSM_TABLE_DECLARE, l1, TABLE_L1, 0],
+            [KSM_TABLE_DECLARE, l2, TABLE_L2, 0],
+        ];
+        calls.extend(fill);
+        calls.push([KSM_TABLE_RELEASE, l2, 0, 0]);
+        (plants, calls)
+    }),
+    ("longest_entry_batch", |hpa| {
+        // Links that take the place of links.
+        let [first, second, l2] = [4, 5, 6].map(|n| hpa + TABLES + (n << 12));
+        let entries: Vec<_> = (0..BATCH_MAX).map(|i| l2 + 8 * i).collect();
+        let (mut plants, fill) = links(hpa, &entries, first | LINK, 0);
+        let (more, replace) = links(hpa, &entries, second | LINK, 1);
+        plants.extend(more);
+        let mut calls = vec![
+            [KSM_TABLE_DECLARE, first, TABLE_L1, 0],
+            [KSM_TABLE_DECLARE, second, TABLE_L1, 0],
+            [KSM_TABLE_DECLARE, l2, TABLE_L2, 0],
+        ];
+        calls.extend(fill);
+        calls.extend(replace);
+        (plants, calls)
+    }),
+    ("longest_exec_seal", |hpa| {
+        // Each byte could be the sequence's last.
+        let text = (UNSEALED, vec![WRPKRS[3]; 4096]);
+        (vec![text], vec![[KSM_EXEC_SEAL, hpa + UNSEALED, 1, 0]])
+    }),
+    ("longest_text_poke", |hpa| {
+        let source = (SOURCE, vec![WRPKRS[3]; 4096]);
+        // Up to the frame's end, whose edge is looked at, too.
+        let target = hpa + UNSEALED - POKE_MAX;
+        let poke = [KSM_TEXT_POKE, target, hpa + SOURCE + 3, POKE_MAX];
+        (vec![source], vec![poke])
+    }),
+];
+
+/// Runs `count_list`; what its last call took.
+fn run_list(longest: MakeLongest) -> Result<u64> {
+    let system = System::open().context("/dev/cki")?;
+    let guest = Guest::start(&system, "count_list", |container, hpa| {
+        let (plants, calls) = longest(hpa);
+        for (offset, bytes) in plants {
+            container.write(offset as usize, &bytes);
+        }
+        let last = calls.len() - 1;
+        let mut words: Vec<u64> = Vec::new();
+        for (index, call) in calls.iter().enumerate() {
+            words.extend(call);
+            words.push(u64::from(index == last));
+        }
+        words.push(u64::MAX);
+        for (index, word) in words.into_iter().enumerate() {
+            container.write_word(LIST as usize + 8 * index, word);
+        }
+    })?;
+    let (end, page) = guest.end()?;
+    ensure!(
+        end == End::Code(0),
+        "ended with {end:x?} ({:x?})",
+        &page.words[..14]
+    );
+    Ok(guest.container.read_word(RESULTS as usize))
+}
+
 fn median(sorted: &[u64]) -> u64 {
     sorted[sorted.len() / 2]
 }
@@ -144,6 +258,15 @@ pub fn print() -> Result<()> {
     };
     for (name, calls) in COUNTED {
         report(name, &run("count_call", calls).context(name)?, RETURN);
+    }
+    for (name, longest) in LONGEST {
+        let mut counts = Vec::new();
+        for _ in 0..TIMES {
+            counts.push(run_list(longest).context(name)?);
+        }
+        // Each is a single call, and an interrupt that waited for its end may be in the count.
+        let count = counts.into_iter().min().unwrap_or(u64::MAX);
+        println!("count {name} {}", count + RETURN - empty);
     }
     // JMP in the place of MOV, CALL, MOV, RET.
     report("iret", &run("count_iret", nothing)?, CALL + RETURN - 1);

@@ -4,6 +4,7 @@
 # [rbx + 8] rounds; the count of each goes to a word behind RESULTS.
 
 .set RESULTS, DATA + 0x1000
+.set LIST, DATA + 0x4000
 
 # r12 := TSC. Three instructions behind RDTSC.
 .macro count_from_here
@@ -112,3 +113,29 @@ guest count_iret
 	jnz	1b
 	shutdown 0
 end_guest count_iret
+
+# The calls at LIST, five words each: number, rdi, rsi, r8, and whether it is counted; up to a number of
+# -1. Each has to succeed.
+guest count_list
+	prelude
+	mov	rbp, LIST
+	mov	r13, RESULTS
+	movabs	r15, {GATE_CALL}
+1:	cmp	qword ptr [rbp], -1
+	je	3f
+	mov	rdi, [rbp + 8]
+	mov	rsi, [rbp + 16]
+	mov	r8, [rbp + 24]
+	count_from_here
+	mov	eax, [rbp]
+	call	r15
+	count_to_here
+	test	r14, r14
+	fail_unless jz, [rbp]
+	cmp	qword ptr [rbp + 32], 0
+	jne	2f
+	sub	r13, 8
+2:	add	rbp, 40
+	jmp	1b
+3:	shutdown 0
+end_guest count_list

@@ -114,4 +114,5 @@ guests! {
     count_return guest_count_return guest_count_return_end,
     count_iret guest_count_iret guest_count_iret_end,
     count_straight guest_count_straight guest_count_straight_end,
+    count_list guest_count_list guest_count_list_end,
 }

@@ -287,8 +287,18 @@ impl World {
         self.memory.word(self.frame(table), index as usize)
     }
 
+    /// In as many calls as it takes.
     pub fn seal(&mut self, hpa: u64, count: u64) -> Result<(), Refusal> {
-        self.monitor.seal(hpa, count).1
+        let mut done = 0;
+        loop {
+            let (sealed, outcome) = self.monitor.seal(hpa + done * PAGE, count - done);
+            outcome?;
+            assert_ne!(sealed, 0, "a call seals at least one frame");
+            done += sealed;
+            if done == count {
+                return Ok(());
+            }
+        }
     }
 
     pub fn flush(&mut self, vcpu: usize) {

@@ -35,8 +35,8 @@ bool cki_text_poke(void *addr, const void *src, size_t len)
 
 	raw_spin_lock_irqsave(&source_lock, flags);
 	while (len) {
-		size_t part = min_t(size_t, len,
-				    PAGE_SIZE - offset_in_page(address));
+		size_t part = min3(len, (size_t)CKI_POKE_MAX,
+				   (size_t)(PAGE_SIZE - offset_in_page(address)));
 		long status;
 
 		memcpy(source, src, part);
