@@ -140,6 +140,66 @@ fn a_hundred_megabytes_have_the_same_sum() {
     assert!(output.ends_with("100000000\n"), "{output}");
 }
 
+/// Asks /dev/mem for what is no memory of the container's, in each way that there is, and then for what is.
+const MAP_FOREIGN: &str = r#"
+import ctypes, errno, mmap, os, signal
+
+memory = os.open("/dev/mem", os.O_RDWR)
+libc = ctypes.CDLL(None, use_errno=True)
+
+def attempt(what, action):
+    try:
+        action()
+        print(what, "done")
+    except OSError as error:
+        print(what, errno.errorcode[error.errno])
+
+def read_in_child(flags, protection):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            mapping = mmap.mmap(memory, 4096, flags, protection, offset=0)
+            mapping[:8]
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+for flags in mmap.MAP_SHARED, mmap.MAP_PRIVATE:
+    for protection in mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE, 0:
+        assert read_in_child(flags, protection) == errno.EINVAL, (flags, protection)
+for offset in 0xa0000, 0xfee00000, 0xfed00000, 1 << 36, (1 << 45) - 4096:
+    attempt(f"map {offset:#x}", lambda: mmap.mmap(memory, 4096, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset))
+attempt("read", lambda: os.pread(memory, 8, 0))
+attempt("write", lambda: os.pwrite(memory, b"12345678", 0))
+ranges = [line.split() for line in open("/proc/iomem") if "System RAM" in line]
+for own in [int(words[0].split("-")[0], 16) for words in ranges]:
+    assert own, "the container's memory is nowhere"
+    try:
+        mmap.mmap(memory, 4096, mmap.MAP_SHARED, mmap.PROT_READ, offset=own)
+        print("own memory is mapped")
+    except OSError as error:
+        # EINVAL if the kernel's text or page tables are there.
+        assert error.errno in (errno.EPERM, errno.EINVAL), error
+attempt("read own", lambda: os.pread(memory, 8, own))
+open("/tmp/module.ko", "wb").write(open("/proc/self/exe", "rb").read())
+module = os.open("/tmp/module.ko", os.O_RDONLY)
+assert libc.syscall(313, module, b"", 0) == -1
+print("module", errno.errorcode[ctypes.get_errno()])
+"#;
+
+#[test]
+fn mapping_what_is_not_the_containers_gives_errors() {
+    let output = run("cki", &[], &["python3", "-c", MAP_FOREIGN], b"");
+    assert_eq!(output.status, 0, "{}{}", output.text(), output.stderr);
+    assert_eq!(
+        output.text(),
+        "map 0xa0000 EINVAL\nmap 0xfee00000 EINVAL\nmap 0xfed00000 EINVAL\n\
+         map 0x1000000000 EINVAL\nmap 0x1ffffffff000 EINVAL\nread EFAULT\nwrite EFAULT\n\
+         read own EPERM\nmodule ENOEXEC\n"
+    );
+}
+
 #[test]
 fn a_container_out_of_memory_says_so() {
     let script = "x = []\nwhile True: x.append(b'x' * (1 << 20))";

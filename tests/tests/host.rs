@@ -127,6 +127,21 @@ fn a_guest_kernel_that_panics_is_a_failure_with_its_last_words() {
 }
 
 #[test]
+fn a_guest_kernel_maps_nothing_that_is_not_its_own() {
+    let output = host(
+        "cki run $files --root /dev/vda --memory 192M --verbose --cmdline \"$words cki_selftest\" -- echo alive 2> log
+        echo $?; grep -o 'cki: self-test.*' log",
+    );
+    let lines: Vec<_> = output.text().lines().collect();
+    assert_eq!(lines.len(), 3, "{}{}", output.text(), output.stderr);
+    assert_eq!(lines[..2], ["alive", "0"]);
+    let words: Vec<_> = lines[2].split(' ').collect();
+    let checks: u32 = words[2].parse().expect("a number of checks");
+    assert!(checks >= 40, "{}", lines[2]);
+    assert_eq!(words[3..], ["checks,", "0", "failed"]);
+}
+
+#[test]
 fn a_program_that_loops_leaves_the_host_responsive() {
     let output = host(
         "launch -- sh -c 'echo looping; while :; do :; done' > out & pid=$!

@@ -68,9 +68,22 @@ static inline u64 cki_hpa(const void *address)
 void cki_pagetable_init(void);
 /* True if entry is in a Pt frame, whose hpa is stored. */
 bool cki_pagetable_entry(const void *entry, u64 *hpa);
+/* What the frame of a table was declared as: CKI_TABLE_*, or CKI_KIND_BOOT. */
+unsigned int cki_pagetable_kind(u64 hpa);
 /* Declares the frame as a table of this kind (CKI_TABLE_*), unless it is a table. */
 void cki_pagetable_declare(u64 hpa, unsigned int kind);
 void cki_pagetable_reserve(void);
+
+/* A boot table of the loader's, of any level: declared, never freed. */
+#define CKI_KIND_BOOT	0x80
+
+/* refused.c */
+/*
+ * The monitor refused value for a table entry. Returns what the entry held before
+ * it was made good; does not return for what is not a leaf.
+ */
+u64 cki_entry_refused(u64 hpa, u64 value, long status);
+void cki_set_fixmap(unsigned int index, phys_addr_t phys, pgprot_t flags);
 
 /* mmu.c */
 void cki_init_mmu_ops(void);

@@ -34,25 +34,28 @@ static DEFINE_PER_CPU(unsigned long, root);
 
 void cki_mmu_flush_batch(void)
 {
-	unsigned int count;
+	struct cki_batch_entry *entry;
+	unsigned int first = 0, count;
 	unsigned long flags;
 	long status;
 	u64 applied;
 
 	local_irq_save(flags);
 	count = this_cpu_read(batch_count);
-	if (count) {
+	if (count)
 		this_cpu_write(batch_count, 0);
+	while (first < count) {
 		status = cki_call_value(CKI_KSM_ENTRY_BATCH,
-					this_cpu_read(batch_hpa), count, 0, 0,
-					&applied);
-		if (unlikely(status)) {
-			struct cki_batch_entry *entry;
+					this_cpu_read(batch_hpa) +
+						first * sizeof(*entry),
+					count - first, 0, 0, &applied);
+		if (likely(!status))
+			break;
 
-			entry = &this_cpu_ptr(&batch)->entries[applied];
-			cki_refused(CKI_KSM_ENTRY_SET, entry->entry_hpa,
-				    entry->value, status);
-		}
+		/* The call ends at the first refusal; the rest is another's. */
+		first += applied;
+		entry = &this_cpu_ptr(&batch)->entries[first++];
+		cki_entry_refused(entry->entry_hpa, entry->value, status);
 	}
 	local_irq_restore(flags);
 }
@@ -81,6 +84,7 @@ static bool add_to_batch(u64 hpa, u64 value)
 
 static void set_entry(void *entry, u64 value, unsigned int kind)
 {
+	long status;
 	u64 hpa;
 
 	if (!cki_pagetable_entry(entry, &hpa)) {
@@ -93,8 +97,12 @@ static void set_entry(void *entry, u64 value, unsigned int kind)
 
 	/* Tables that boot code fills before it links them are the kernel's. */
 	cki_pagetable_declare(hpa, kind);
-	if (!add_to_batch(hpa, value))
-		cki_must_call(CKI_KSM_ENTRY_SET, hpa, value);
+	if (add_to_batch(hpa, value))
+		return;
+
+	status = cki_call(CKI_KSM_ENTRY_SET, hpa, value, 0, 0);
+	if (unlikely(status))
+		cki_entry_refused(hpa, value, status);
 }
 
 static void cki_set_pte(pte_t *ptep, pte_t pte)
@@ -137,7 +145,7 @@ unsigned long cki_entry_exchange(void *entry, unsigned long value)
 	cki_mmu_flush_batch();
 	status = cki_call_value(CKI_KSM_ENTRY_EXCHANGE, hpa, value, 0, 0, &old);
 	if (unlikely(status))
-		cki_refused(CKI_KSM_ENTRY_EXCHANGE, hpa, value, status);
+		return cki_entry_refused(hpa, value, status);
 	return old;
 }
 
@@ -154,8 +162,11 @@ bool cki_entry_try_cmpxchg(void *entry, unsigned long *old, unsigned long value)
 				0, &found);
 	if (likely(!status))
 		return true;
-	if (status != -(long)CKI_E_CHANGED)
-		cki_refused(CKI_KSM_ENTRY_COMPARE_EXCHANGE, hpa, value, status);
+	if (status != -(long)CKI_E_CHANGED) {
+		/* Tried again it would be refused again. */
+		cki_entry_refused(hpa, value, status);
+		return true;
+	}
 	*old = READ_ONCE(*(unsigned long *)entry);
 	return false;
 }
@@ -294,6 +305,7 @@ void __init cki_init_mmu_ops(void)
 	pv_ops.mmu.set_pmd = cki_set_pmd;
 	pv_ops.mmu.set_pud = cki_set_pud;
 	pv_ops.mmu.set_p4d = cki_set_p4d;
+	pv_ops.mmu.set_fixmap = cki_set_fixmap;
 	pv_ops.mmu.lazy_mode.enter = cki_lazy_enter;
 	pv_ops.mmu.lazy_mode.leave = cki_lazy_leave;
 	pv_ops.mmu.lazy_mode.flush = cki_lazy_flush;

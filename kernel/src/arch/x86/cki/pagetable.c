@@ -22,9 +22,6 @@ extern char __cki_pt_start[], __cki_pt_end[];
 /* 512 MiB of tables; they map 256 GiB, all that a container can have, in 4 KiB pages. */
 #define PT_FRAMES_MAX	131072
 
-/* A boot table of the loader's: declared, never freed. */
-#define KIND_BOOT	0x80
-
 struct pt_range {
 	u64 base;
 	u64 size;
@@ -59,6 +56,11 @@ static u8 *kind_of(u64 hpa)
 	struct pt_range *range = range_of(hpa);
 
 	return &kinds[range->first + ((hpa - range->base) >> PAGE_SHIFT)];
+}
+
+unsigned int cki_pagetable_kind(u64 hpa)
+{
+	return *kind_of(hpa & PAGE_MASK);
 }
 
 bool cki_pagetable_entry(const void *entry, u64 *hpa)
@@ -158,7 +160,7 @@ bool cki_pagetable_page_free(struct page *page)
 		return false;
 
 	declared = kind_of(hpa);
-	if (WARN_ON_ONCE(*declared & KIND_BOOT))
+	if (WARN_ON_ONCE(*declared & CKI_KIND_BOOT))
 		return true;
 
 	if (*declared) {
@@ -234,5 +236,5 @@ void __init cki_pagetable_init(void)
 	}
 
 	for (hpa = boot_start; hpa < boot_end; hpa += PAGE_SIZE)
-		*kind_of(hpa) = KIND_BOOT;
+		*kind_of(hpa) = CKI_KIND_BOOT;
 }

@@ -43,6 +43,15 @@ void *cki_pagetable_alloc(void);
 /* Returns true if the page is such a page; the caller frees all others. */
 bool cki_pagetable_page_free(struct page *page);
 
+/* Whether the whole range may be mapped writable: memory of the container's of class Data. */
+bool cki_may_map_range(phys_addr_t start, size_t size);
+
+/* As that, in a guest; a host maps what it likes. */
+static __always_inline bool cki_may_map(phys_addr_t start, size_t size)
+{
+	return !cki_guest() || cki_may_map_range(start, size);
+}
+
 /* Page-aligned ends of the kernel's text, of init text, and its start. */
 extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
 
@@ -87,6 +96,11 @@ static inline void *cki_pagetable_alloc(void)
 static inline bool cki_pagetable_page_free(struct page *page)
 {
 	return false;
+}
+
+static inline bool cki_may_map(phys_addr_t start, size_t size)
+{
+	return true;
 }
 
 static inline bool cki_text_poke(void *addr, const void *src, size_t len)
