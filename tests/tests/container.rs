@@ -117,6 +117,17 @@ fn signals_and_timers_arrive() {
 }
 
 #[test]
+fn returns_that_fault_step_or_change_mode_do_what_they_do_natively() {
+    let output = same(
+        &["sh", "-c", COMPILE_AND_RUN],
+        include_bytes!("../programs/returns.c"),
+    );
+    assert!(output.contains("code as stack: signal 11, code 128, trap 13, error 0x30\n"));
+    assert!(output.contains("32-bit code ran 1000 times\n"));
+    assert!(output.ends_with("all returned\n"), "{output}");
+}
+
+#[test]
 fn git_keeps_two_hundred_files() {
     let script = "
 set -e

@@ -79,6 +79,18 @@ static void cki_write_idt_entry(gate_desc *dt, int entry,
 		set_handler(entry, handlers[entry]);
 }
 
+static void __init set_return(unsigned int index, const char *check,
+			      const char *instruction, const char *undo)
+{
+	long status = cki_call(CKI_KSM_RETURN_SET, index, (unsigned long)check,
+			       (unsigned long)instruction,
+			       (unsigned long)undo);
+
+	if (status)
+		cki_refused(CKI_KSM_RETURN_SET, index, (unsigned long)check,
+			    status);
+}
+
 /* Handlers that work from the first instruction, and what the monitor itself delivers. */
 void __init cki_init_entry(void)
 {
@@ -93,12 +105,10 @@ void __init cki_init_entry(void)
 	set_handler(CKI_HANDLER_DEBUG_KERNEL, cki_asm_debug_kernel);
 	set_handler(CKI_HANDLER_IRET_REFUSED, cki_asm_iret_refused);
 
-	if (cki_call(CKI_KSM_ENTRY_CODE_SET, (unsigned long)__entry_text_start,
-		     (unsigned long)__entry_text_end,
-		     (unsigned long)cki_sysret_check,
-		     (unsigned long)cki_sysret))
-		cki_refused(CKI_KSM_ENTRY_CODE_SET,
-			    (unsigned long)__entry_text_start, 0, 0);
+	cki_must_call(CKI_KSM_ENTRY_CODE_SET, (unsigned long)__entry_text_start,
+		      (unsigned long)__entry_text_end);
+	set_return(0, cki_sysret_check, cki_sysret, cki_sysret_undo);
+	set_return(1, cki_iret_check, cki_iret, cki_iret_undo);
 }
 
 asmlinkage __visible void __init cki_early_exception(struct pt_regs *regs,

@@ -10,8 +10,12 @@
  *    finds "interrupts off"; an entry from the kernel notes the byte in
  *    pt_regs->flags and clears it. The monitor delivers no event while RIP is
  *    in .entry.text, so none of this races.
- *  - IRET faults. Returns other than SYSRET leave the frame in cki_vcpu_info and
- *    jump to the monitor's gate, which also delivers what became pending.
+ *  - Returns to user mode are SYSRET and IRETQ, as on hardware. Since no flag can
+ *    keep events away between the last look at them and the return, the monitor
+ *    resumes at that look (KSM_RETURN_SET). What is pending there is handled as if
+ *    it had come in user mode.
+ *  - IRET to CPL 0 faults. These returns leave the frame in cki_vcpu_info and jump
+ *    to the monitor's gate, which also delivers what became pending.
  *  - #DB and events come from the monitor: the frame is in cki_vcpu_info, and
  *    all registers are still those of the interrupted code.
  *
@@ -77,7 +81,10 @@ SYM_CODE_START_LOCAL(cki_error_entry)
 	jmp	sync_regs
 
 .Lfrom_kernel:
-	/* The one instruction that may fault with the user's GS base. */
+	/* Two instructions may fault with the user's GS base. */
+	leaq	cki_iret(%rip), %rcx
+	cmpq	%rcx, RIP+8(%rsp)
+	je	.Lbad_iret
 	leaq	.Lgs_change(%rip), %rcx
 	cmpq	%rcx, RIP+8(%rsp)
 	jne	.Lkernel_gs
@@ -86,6 +93,18 @@ SYM_CODE_START_LOCAL(cki_error_entry)
 	VIRTUAL_IF_SAVE off=8
 	leaq	8(%rsp), %rax
 	RET
+
+	/*
+	 * A frame that IRETQ does not take (selectors and RIP are a debugger's or a
+	 * signal handler's to choose) is a fault of the program: as if it had
+	 * struck right after the return. The guest's flag is 0 already.
+	 */
+.Lbad_iret:
+	swapgs
+	leaq	8(%rsp), %rdi
+	call	fixup_bad_iret
+	movq	%rax, %rdi
+	jmp	sync_regs
 SYM_CODE_END(cki_error_entry)
 
 .macro cki_idtentry vector cfunc has_error_code:req
@@ -188,16 +207,7 @@ SYM_CODE_START_LOCAL(cki_error_return)
 	/* Events stay away until the gate has left this code. */
 	btl	$X86_EFLAGS_IF_BIT, 2*8(%rsp)
 	setc	INFO(INTERRUPT_FLAG)
-	jmp	.Lfill_frame
 
-SYM_INNER_LABEL(cki_restore_regs_and_return_to_usermode, SYM_L_GLOBAL)
-	UNWIND_HINT_REGS
-	POP_REGS
-	addq	$8, %rsp	/* orig_ax */
-	UNWIND_HINT_IRET_REGS
-
-SYM_INNER_LABEL(cki_iret, SYM_L_LOCAL)
-.Lfill_frame:
 	movq	%rax, IRET(RAX)
 	movq	%rcx, IRET(RCX)
 	movq	%rdx, IRET(RDX)
@@ -214,41 +224,56 @@ SYM_INNER_LABEL(cki_iret, SYM_L_LOCAL)
 	movl	4*8(%rsp), %eax
 	movq	%rax, IRET(SS)
 
-	/* The frame stays on the stack: cki_asm_iret_refused looks at it. */
+	/* The frame stays on the stack, for a report by cki_asm_iret_refused. */
 	movabsq	$CKI_GATE_IRET, %rax
-	testb	$3, %cl
-	jz	.Ljump_to_gate
-	swapgs
-.Ljump_to_gate:
 	ANNOTATE_RETPOLINE_SAFE
 	jmp	*%rax
 SYM_CODE_END(cki_error_return)
 
-/*
- * The gate refused the frame. If it was for user mode (selectors that a debugger
- * or a signal frame put there), that is a #GP of the program; otherwise a bug.
- * RSP still points to the frame, GS base is the target's.
- */
+/* The gate refused a frame of the kernel's own. */
 SYM_CODE_START(cki_asm_iret_refused)
 	UNWIND_HINT_IRET_ENTRY
 	ENDBR
-	cld
-	testb	$3, 1*8(%rsp)
-	jnz	.Lrefused_for_user
 	ud2
-.Lrefused_for_user:
+SYM_CODE_END(cki_asm_iret_refused)
+
+SYM_CODE_START(cki_restore_regs_and_return_to_usermode)
+	UNWIND_HINT_REGS
+	ANNOTATE_NOENDBR
+	POP_REGS
+	addq	$8, %rsp	/* orig_ax */
+	UNWIND_HINT_IRET_REGS
+
+	/*
+	 * An event that comes from the comparison on makes the monitor resume at
+	 * the comparison, one that comes at IRETQ, at the label behind it. Nothing
+	 * else may come between (KSM_RETURN_SET). The processor forces IF, IOPL
+	 * and NT; a fault is cki_error_entry's.
+	 */
+SYM_INNER_LABEL(cki_iret_check, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	cmpq	$0, INFO(EVENTS)
+	jne	.Levents_before_iret
 	swapgs
-	movq	IRET(RAX), %rax
-	movq	IRET(RCX), %rcx
-	movq	IRET(RDX), %rdx
+SYM_INNER_LABEL(cki_iret, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	iretq
+SYM_INNER_LABEL(cki_iret_undo, SYM_L_GLOBAL)
+	UNWIND_HINT_IRET_REGS
+	ANNOTATE_NOENDBR
+	swapgs
+	jmp	cki_iret_check
+
+	/* Their interrupted state is what IRETQ would have reached. */
+SYM_INNER_LABEL(cki_events_before_return, SYM_L_LOCAL)
+.Levents_before_iret:
 	pushq	$-1
 	PUSH_AND_CLEAR_REGS
 	ENCODE_FRAME_POINTER
 	movq	%rsp, %rdi
-	xorl	%esi, %esi
-	call	exc_general_protection
+	call	sysvec_cki_event
 	jmp	cki_restore_regs_and_return_to_usermode
-SYM_CODE_END(cki_asm_iret_refused)
+SYM_CODE_END(cki_restore_regs_and_return_to_usermode)
 
 /* SYSCALL from 64-bit code; see entry_SYSCALL_64 for the registers. */
 SYM_CODE_START(cki_entry_SYSCALL_64)
@@ -278,22 +303,23 @@ SYM_CODE_START(cki_entry_SYSCALL_64)
 	movq	RSP-ORIG_RAX(%rsp), %rsp
 	UNWIND_HINT_END_OF_STACK
 
-	/*
-	 * From the comparison to SYSRET an event makes the monitor restart at the
-	 * comparison; nothing else may come between (KSM_ENTRY_CODE_SET).
-	 */
+	/* As before IRETQ. */
 SYM_INNER_LABEL(cki_sysret_check, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	cmpq	$0, INFO(EVENTS)
-	jne	.Levent_before_sysret
+	jne	.Levents_before_sysret
 	swapgs
 SYM_INNER_LABEL(cki_sysret, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	sysretq
 	int3
+SYM_INNER_LABEL(cki_sysret_undo, SYM_L_GLOBAL)
+	UNWIND_HINT_END_OF_STACK
+	ANNOTATE_NOENDBR
+	swapgs
+	jmp	cki_sysret_check
 
-	/* The gate takes the event with user mode as interrupted state. */
-.Levent_before_sysret:
+.Levents_before_sysret:
 	movq	%rsp, PER_CPU_VAR(cpu_tss_rw + TSS_sp2)
 	movq	PER_CPU_VAR(pcpu_hot + X86_top_of_stack), %rsp
 	pushq	$__USER_DS
@@ -302,7 +328,7 @@ SYM_INNER_LABEL(cki_sysret, SYM_L_GLOBAL)
 	pushq	$__USER_CS
 	pushq	%rcx
 	UNWIND_HINT_IRET_REGS
-	jmp	cki_iret
+	jmp	cki_events_before_return
 SYM_CODE_END(cki_entry_SYSCALL_64)
 
 /*

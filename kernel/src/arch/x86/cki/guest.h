@@ -123,7 +123,8 @@ void cki_register_boot_console(void);
 void cki_init_machine_ops(void);
 
 /* entry.S */
-extern char cki_sysret_check[], cki_sysret[];
+extern char cki_sysret_check[], cki_sysret[], cki_sysret_undo[];
+extern char cki_iret_check[], cki_iret[], cki_iret_undo[];
 void cki_entry_SYSCALL_64(void);
 void cki_asm_event_user(void);
 void cki_asm_event_kernel(void);
