@@ -117,46 +117,65 @@ fn links_have_no_key() {
     }
 }
 
+/// Outcomes of [`pinned::check`] with each bit flipped that is not free.
+fn flipped(register: &str, free: u64, check: impl Fn(u64) -> Result<(), Refusal>) {
+    for bit in 0..64 {
+        let expected = if free >> bit & 1 != 0 {
+            Ok(())
+        } else {
+            Err(Refusal::Monitor)
+        };
+        assert_eq!(check(1 << bit), expected, "{register} bit {bit}");
+    }
+}
+
 #[test]
-fn i3_the_cpu_must_have_every_pinned_control_bit() {
-    let cr0 = pinned::CR0_SET;
-    let cr4 = pinned::CR4_SET;
-    let efer = pinned::EFER_SET;
-    assert_eq!(pinned::check(cr0, cr4, efer, false), Ok(()));
-    assert_eq!(
-        pinned::check(cr0, cr4 | pinned::CR4_PCIDE, efer, true),
-        Ok(())
-    );
-    let wp = 1 << 16;
-    assert_eq!(
-        pinned::check(cr0 & !wp, cr4, efer, false),
-        Err(Refusal::Monitor),
-        "CR0.WP"
-    );
-    for (bit, name) in [(20, "SMEP"), (21, "SMAP"), (24, "PKS"), (11, "UMIP")] {
-        let without = cr4 & !(1 << bit);
+fn i3_the_cpu_must_have_every_pinned_control_bit_and_no_other() {
+    let (cr0, cr4, efer) = (pinned::CR0, pinned::CR4, pinned::EFER);
+    for pcids in [false, true] {
+        let cr4 = cr4 | if pcids { pinned::CR4_PCIDE } else { 0 };
+        assert_eq!(pinned::check(cr0, cr4, efer, pcids), Ok(()));
         assert_eq!(
-            pinned::check(cr0, without, efer, false),
+            pinned::check(cr0, cr4, efer, !pcids),
             Err(Refusal::Monitor),
-            "{name}"
+            "PCIDE"
         );
+        flipped("CR0", 0, |bit| pinned::check(cr0 ^ bit, cr4, efer, pcids));
+        flipped("CR4", pinned::CR4_FREE, |bit| {
+            pinned::check(cr0, cr4 ^ bit, efer, pcids)
+        });
+        flipped("EFER", pinned::EFER_FREE, |bit| {
+            pinned::check(cr0, cr4, efer ^ bit, pcids)
+        });
     }
-    for (bit, name) in [(12, "LA57"), (13, "VMXE"), (23, "CET")] {
-        let with = cr4 | 1 << bit;
-        assert_eq!(
-            pinned::check(cr0, with, efer, false),
-            Err(Refusal::Monitor),
-            "{name}"
-        );
+}
+
+/// The bits by name, so that the constants themselves are looked at twice.
+#[test]
+fn i3_the_pinned_bits_are_the_architectures() {
+    const WP: u64 = 1 << 16;
+    assert_eq!(pinned::CR0 & WP, WP);
+    for (bit, name) in [(11, "UMIP"), (20, "SMEP"), (21, "SMAP"), (24, "PKS")] {
+        assert_eq!(pinned::CR4 >> bit & 1, 1, "{name}");
     }
-    assert_eq!(
-        pinned::check(cr0, cr4, efer & !(1 << 11), false),
-        Err(Refusal::Monitor),
-        "NXE"
-    );
-    assert_eq!(
-        pinned::check(cr0, cr4, efer, true),
-        Err(Refusal::Monitor),
-        "PCIDE"
-    );
+    for (bit, name) in [
+        (2, "TSD"),
+        (8, "PCE"),
+        (12, "LA57"),
+        (13, "VMXE"),
+        (14, "SMXE"),
+        (19, "KL"),
+        (23, "CET"),
+        (25, "UINTR"),
+        (27, "LASS"),
+        (28, "LAM_SUP"),
+        (32, "FRED"),
+    ] {
+        assert_eq!((pinned::CR4 | pinned::CR4_FREE) >> bit & 1, 0, "{name}");
+    }
+    for (bit, name) in [(3, "DE"), (6, "MCE"), (7, "PGE"), (22, "PKE")] {
+        assert_eq!(pinned::CR4_FREE >> bit & 1, 1, "{name}");
+    }
+    assert_eq!(pinned::EFER >> 11 & 1, 1, "NXE");
+    assert_eq!((pinned::EFER | pinned::EFER_FREE) >> 12 & 1, 0, "EFER.SVME");
 }

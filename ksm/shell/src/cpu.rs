@@ -8,6 +8,7 @@ use cki_abi::selectors::SEL_VCPU_NUMBER;
 use cki_ksm_core::pinned;
 
 use crate::area::Area;
+use crate::state::boot;
 
 const IA32_EFER: u32 = 0xc000_0080;
 /// First of STAR, LSTAR, CSTAR and FMASK.
@@ -56,7 +57,9 @@ pub fn has_pcids() -> bool {
 
 /// The control registers are as the rules assume, and the extension is on.
 pub fn check_pinned() -> bool {
-    pinned::check(cr0(), cr4(), read_msr(IA32_EFER), has_pcids()).is_ok()
+    // As the container was set up, whatever CR4 says.
+    let pcids = boot().pcids != 0;
+    pinned::check(cr0(), cr4(), read_msr(IA32_EFER), pcids).is_ok()
         && read_msr(MSR_CTL as u32) == MSR_CTL_EN
 }
 
