@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 /// Exit status of QEMU when the driver ends the machine with 0x10.
 pub const PASSED: i32 = 33;
 /// No machine takes longer, on the slowest computer.
@@ -132,6 +134,19 @@ impl Archive {
         self.add("TRAILER!!!", 0, &[]);
         self.0
     }
+}
+
+/// Gives the emulator a command of its monitor for people, through the one for programs, which echoes nothing.
+fn give(socket: &Path, command: &str) -> std::io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket)?;
+    let arguments = json!({ "command-line": command });
+    for request in [
+        json!({ "execute": "qmp_capabilities" }),
+        json!({ "execute": "human-monitor-command", "arguments": arguments }),
+    ] {
+        writeln!(stream, "{request}")?;
+    }
+    Ok(stream)
 }
 
 /// What follows `words` on a line that has ended.
@@ -294,7 +309,8 @@ impl<'a> Machine<'a> {
         let mut child = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"))
             .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
             .args(["-cpu", self.cpu, "-m", "256M"])
-            .args(["-smp", &self.cpus.to_string()])
+            // Firmware lists one CPU a package for kernels that do not ask ACPI.
+            .args(["-smp", &format!("{0},sockets={0}", self.cpus)])
             .args(self.speed)
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none"])
@@ -306,7 +322,7 @@ impl<'a> Machine<'a> {
             .arg(&initrd)
             .args(["-append", &command_line, "-serial", "stdio"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"])
-            .args(["-monitor", "unix:monitor,server=on,wait=off"])
+            .args(["-qmp", "unix:monitor,server=on,wait=off"])
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -338,11 +354,9 @@ impl<'a> Machine<'a> {
                 command.and_then(|(words, text)| Some((rest_of_line(&console, words)?, text)));
             if let Some((rest, text)) = said {
                 command = None;
+                let socket = directory.path().join("monitor");
                 // Held open: a command of a closed connection may be dropped.
-                let mut stream =
-                    UnixStream::connect(directory.path().join("monitor")).map_err(words)?;
-                writeln!(stream, "{}", text.replace("{}", &rest)).map_err(words)?;
-                connection = Some(stream);
+                connection = Some(give(&socket, &text.replace("{}", &rest)).map_err(words)?);
             }
         };
         drop(connection);

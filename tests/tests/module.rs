@@ -48,16 +48,24 @@ fn every_event_reaches_a_vcpu_that_is_moved_all_the_time() {
     );
 }
 
-/// A machine check of bank 4 with a status of Intel's (SDM Vol. 3B, 16.9): the address is in the container's
-/// memory, both instruction pointers of MCG_STATUS are valid.
+/// A machine check of CPU 1, where the container runs, with a status of Intel's (SDM Vol. 3B, 16.9) in bank 4: the
+/// address is in the container's memory, both instruction pointers of MCG_STATUS are valid. The other CPU is told of
+/// it, too, as Intel's are.
 fn memory_error(case: &str, status: &str) -> Outcome {
     let parts = parts();
-    let command = format!("mce 0 4 {status} 0x7 {{}} 0x8c");
-    let outcome = Machine::new(&parts, &format!("cki.pool=32M memory_error case={case}"))
-        .cpu("max,cki=on,vendor=GenuineIntel")
-        .command_at("memory error wanted at ", &command)
-        .run()
-        .expect("it is started");
+    let command = format!("mce -b 1 4 {status} 0x7 {{}} 0x8c");
+    let machine = Machine::new(&parts, &format!("cki.pool=32M memory_error case={case}"))
+        .cpu("max,cki=on,vendor=GenuineIntel,family=6,model=143")
+        .cpus(2)
+        .command_at("memory error wanted at ", &command);
+    // One in some hundred strikes that CPU while it handles its timer's interrupt: an error of the host's then.
+    let struck_the_host = |outcome: &Outcome| outcome.console.contains("Error]: RIP 10:");
+    let mut outcome = machine.run().expect("it is started");
+    for _ in 0..2 {
+        if struck_the_host(&outcome) {
+            outcome = machine.run().expect("it is started");
+        }
+    }
     assert_passed(&outcome, case);
     outcome
 }

@@ -2,14 +2,16 @@
 //! that `tests/tests/module.rs` waits for.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::alarm::Alarm;
 use crate::cases::Case;
-use crate::device::System;
+use crate::device::{Run, System};
 use crate::guest::{DATA, End, Guest};
+use crate::moved::{own_id, pin};
 
 /// `CKI_RUN_MACHINE_CHECK`.
 const MACHINE_CHECK: u32 = 9;
@@ -36,6 +38,21 @@ pub fn all() -> Vec<(&'static str, Case)> {
     ]
 }
 
+/// Runs a guest that loops on CPU 1, and asks for the error from CPU 0 when it does.
+fn run(guest: &Guest, hpa: u64) -> Result<std::io::Result<Run>> {
+    pin(own_id(), 1)?;
+    Ok(thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(own_id(), 0).expect("there are two CPUs");
+            while guest.container.read_word(DATA as usize + 16) != 1 {
+                thread::yield_now();
+            }
+            println!("memory error wanted at {hpa:#x}");
+        });
+        guest.vcpu.run()
+    }))
+}
+
 fn ended() -> Result<()> {
     let system = System::open().context("/dev/cki")?;
     let before = system.info()?;
@@ -48,8 +65,7 @@ fn ended() -> Result<()> {
     }
     let mut hpa = 0;
     let guest = Guest::start(&system, "loop_forever", |_, memory| hpa = memory + DATA)?;
-    println!("memory error wanted at {hpa:#x}");
-    let run = guest.vcpu.run().context("CKI_RUN")?;
+    let run = run(&guest, hpa)?.context("CKI_RUN")?;
     ensure!(
         run.exit_reason == MACHINE_CHECK && run.words[0] == 18 && run.words[3] == hpa,
         "exit {}, {:x?}",
@@ -78,12 +94,11 @@ fn ended() -> Result<()> {
 
 fn unharmed() -> Result<()> {
     let system = System::open().context("/dev/cki")?;
-    let guest = Guest::start(&system, "loop_forever", |_, memory| {
-        println!("memory error wanted at {:#x}", memory + DATA);
-    })?;
+    let mut hpa = 0;
+    let guest = Guest::start(&system, "loop_forever", |_, memory| hpa = memory + DATA)?;
     let _alarm = Alarm::every(2000);
     let start = Instant::now();
-    let error = guest.vcpu.run().expect_err("an endless loop ended");
+    let error = run(&guest, hpa)?.expect_err("an endless loop ended");
     ensure!(error.raw_os_error() == Some(libc::EINTR), "{error}");
     ensure!(
         start.elapsed() > Duration::from_millis(500),

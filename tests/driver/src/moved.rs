@@ -32,7 +32,7 @@ pub fn all() -> Vec<(&'static str, Case)> {
 }
 
 /// Lets `thread` run on one CPU only.
-fn pin(thread: libc::pid_t, cpu: usize) -> Result<()> {
+pub fn pin(thread: libc::pid_t, cpu: usize) -> Result<()> {
     // SAFETY: a plain structure that lives across the call.
     let result = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -47,7 +47,8 @@ fn pin(thread: libc::pid_t, cpu: usize) -> Result<()> {
     Ok(())
 }
 
-fn own_id() -> libc::pid_t {
+/// The calling thread, for `pin`.
+pub fn own_id() -> libc::pid_t {
     // SAFETY: a call without arguments that cannot fail.
     unsafe { libc::gettid() }
 }
