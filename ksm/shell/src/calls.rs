@@ -19,7 +19,7 @@ use cki_ksm_core::{Action, Monitor, Refusal, iret};
 use crate::area::{Area, Frame};
 use crate::memory::DirectMap;
 use crate::operations::{default_gate, record};
-use crate::state::MONITOR;
+use crate::state::rules;
 use crate::{cpu, events, fault, gates};
 
 /// rax and rdx of a call's return.
@@ -44,10 +44,9 @@ pub extern "C" fn call_entry(area: Area, number: u64, a: u64, b: u64, c: u64, d:
 /// What every page fault does, without the way through all that a call can be.
 fn entry_set(area: Area, entry: u64, value: u64) -> Outcome {
     area.switch().calls += 1;
-    let outcome = match MONITOR.lock().as_mut() {
-        Some(monitor) => monitor.set_entry(entry, value),
-        None => Err(Refusal::State),
-    };
+    let outcome = rules(area)
+        .monitor()
+        .and_then(|monitor| monitor.set_entry(entry, value));
     match outcome {
         Ok(()) => Outcome {
             status: 0,
@@ -61,14 +60,11 @@ fn entry_set(area: Area, entry: u64, value: u64) -> Outcome {
 #[inline(never)]
 extern "C" fn any_call(area: Area, number: u64, a: u64, b: u64, c: u64, d: u64) -> Outcome {
     area.switch().calls += 1;
-    let outcome = {
-        let mut guard = MONITOR.lock();
-        match guard.as_mut() {
-            Some(monitor) => monitor
-                .call(area.vcpu(), number, [a, b, c, d], area.scratch())
-                .and_then(|action| act(area, monitor, action, a).map_err(Refused::from)),
-            None => Err(Refusal::State.into()),
-        }
+    let outcome = match rules(area).monitor() {
+        Ok(monitor) => monitor
+            .call(area.vcpu(), number, [a, b, c, d], area.scratch())
+            .and_then(|action| act(area, monitor, action, a).map_err(Refused::from)),
+        Err(refusal) => Err(refusal.into()),
     };
     match outcome {
         Ok(value) => Outcome { status: 0, value },

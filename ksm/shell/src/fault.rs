@@ -3,11 +3,12 @@
 use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT};
 
 use crate::area::{Area, Frame};
-use crate::cpu;
-use crate::gates;
+use crate::{cpu, gates, state};
 
-/// Leaves for the host with `exit`, and again whenever it comes back.
+/// Leaves for the host with `exit`, and again whenever it comes back. The container's other vCPUs end at
+/// their next call at the latest: this one may have left its rules half changed, and the lock taken.
 pub fn end(area: Area, exit: u64, arguments: [u64; 6]) -> ! {
+    state::poison();
     loop {
         let switch = area.switch();
         switch.exit = exit;
@@ -47,6 +48,9 @@ pub const INCONSISTENT: u64 = 0x103;
 /// needs them.
 pub const NOT_PINNED: u64 = 0x104;
 
+/// `vector` of an EXIT_MONITOR_FAULT: another vCPU has ended the container, or has not come back with the lock.
+pub const POISONED: u64 = 0x105;
+
 /// A WRPKRS was reached by a jump.
 pub extern "C" fn bad_gate_entry(area: Area, rsp: u64) -> ! {
     end(
@@ -56,7 +60,7 @@ pub extern "C" fn bad_gate_entry(area: Area, rsp: u64) -> ! {
     )
 }
 
-/// A panic is a defect of the monitor: the container ends, the lock stays taken.
+/// A panic is a defect of the monitor: the container ends.
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {

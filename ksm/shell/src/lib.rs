@@ -20,9 +20,9 @@
 //!
 //! All of the monitor's `unsafe` is in this crate. What it relies on: the module maps slot 256 as
 //! the ABI says, nothing else maps key-1 pages writable, an area belongs to the vCPU that runs
-//! on it, and [`MONITOR`](state::MONITOR) is reached under its lock.
+//! on it, and the rules are reached under their lock ([`state::rules`]).
 
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 // A monitor is a machine-level program: only for this target is it linked and started.
 #![cfg_attr(not(target_os = "none"), allow(dead_code))]
 

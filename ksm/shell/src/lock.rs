@@ -2,63 +2,210 @@
 
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-/// A spin lock. Taken with IF = 0 and never across a world switch, so a holder is never preempted,
-/// and waiting is bounded by the longest call (I9).
+/// Somebody holds the lock.
+const TAKEN: u32 = 1;
+/// Nobody gets it any more.
+const POISONED: u32 = 2;
+
+/// How often a vCPU looks at a lock that another holds: longer than all others together can hold it
+/// (64 calls of 20,000 instructions). A holder that does not come back is not waited for longer than this.
+const PATIENCE: u32 = if cfg!(test) { u32::MAX } else { 1 << 26 };
+
+/// A spin lock that can be poisoned.
+///
+/// It is taken at PKRS = 0, where no event interrupts the holder, and never held across a world switch.
+/// So waiting is bounded by the longest call (I9), unless the holder does not come back: it has faulted
+/// or panicked, or a machine check has struck it. Then its vCPU has poisoned the lock on its way out
+/// (`fault::end`), or, if not even that was possible, whoever has waited too long does. What the lock
+/// guards may be half changed then; nobody gets to it any more, and each vCPU that tries ends.
 #[derive(Debug)]
 pub struct Lock<T> {
-    taken: AtomicBool,
+    state: AtomicU32,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached through a Guard only, of which there is one at a time.
+// SAFETY: the value is reached through a Guard only, of which there is one at a time: it is made by the
+// change of `state` from 0 to TAKEN, and nothing but its end takes TAKEN away. T is Send, because it is used on
+// whichever vCPU takes the lock.
 unsafe impl<T: Send> Sync for Lock<T> {}
+
+/// The container has ended: somebody did not come back with the lock, or will not come back at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poisoned;
 
 impl<T> Lock<T> {
     /// An open lock.
     pub const fn new(value: T) -> Self {
         Lock {
-            taken: AtomicBool::new(false),
+            state: AtomicU32::new(0),
             value: UnsafeCell::new(value),
         }
     }
 
     /// Waits for the lock and takes it.
-    pub fn lock(&self) -> Guard<'_, T> {
-        while self
-            .taken
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            spin_loop();
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`], at once or while it waits.
+    #[inline]
+    pub fn lock(&self) -> Result<Guard<'_, T>, Poisoned> {
+        match self.take() {
+            Ok(guard) => Ok(guard),
+            Err(_) => self.wait(PATIENCE),
         }
-        Guard(self)
+    }
+
+    /// The lock, if its state is 0; otherwise that.
+    #[inline]
+    fn take(&self) -> Result<Guard<'_, T>, u32> {
+        self.state
+            .compare_exchange(0, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+            .map(|_| Guard {
+                lock: self,
+                here: PhantomData,
+            })
+    }
+
+    #[cold]
+    fn wait(&self, patience: u32) -> Result<Guard<'_, T>, Poisoned> {
+        for _ in 0..patience {
+            match self.take() {
+                Ok(guard) => return Ok(guard),
+                Err(state) if state & POISONED != 0 => return Err(Poisoned),
+                Err(_) => spin_loop(),
+            }
+        }
+        self.poison();
+        Err(Poisoned)
+    }
+
+    /// Lets nobody have the lock from now on. Whoever has it keeps it: for a vCPU that leaves for good, with the
+    /// lock or without.
+    pub fn poison(&self) {
+        self.state.fetch_or(POISONED, Ordering::Relaxed);
     }
 }
 
-/// The lock is taken as long as this lives.
+/// The lock is taken as long as this lives. Not for another vCPU: neither Send nor Sync.
 #[derive(Debug)]
-pub struct Guard<'a, T>(&'a Lock<T>);
+pub struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+    here: PhantomData<*mut T>,
+}
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: the guard holds the lock.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.lock.value.get() }
     }
 }
 
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard holds the lock.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.lock.value.get() }
     }
 }
 
 impl<T> Drop for Guard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Release);
+        // Poison stays.
+        self.lock.state.fetch_and(!TAKEN, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    const THREADS: usize = 4;
+
+    /// Not atomic: two threads in it at once lose counts.
+    #[derive(Default)]
+    struct Counts {
+        first: u64,
+        second: u64,
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_lock() {
+        const ROUNDS: u64 = 20_000;
+        let lock = Lock::new(Counts::default());
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        let mut guard = lock.lock().expect("nobody poisons it");
+                        assert_eq!(guard.first, guard.second, "somebody is half-way");
+                        guard.first += 1;
+                        guard.second += 1;
+                    }
+                });
+            }
+        });
+        let guard = lock.lock().expect("nobody has it");
+        assert_eq!(guard.first, ROUNDS * THREADS as u64);
+    }
+
+    #[test]
+    fn a_holder_that_dies_ends_all_who_wait() {
+        for _ in 0..50 {
+            let lock = Lock::new(());
+            let waiting = AtomicUsize::new(0);
+            thread::scope(|scope| {
+                // As a vCPU that faults in a call: it never gives the lock back, and poisons it.
+                core::mem::forget(lock.lock().expect("nobody has it"));
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        waiting.fetch_add(1, Ordering::SeqCst);
+                        assert!(lock.lock().is_err());
+                    });
+                }
+                while waiting.load(Ordering::SeqCst) == 0 {
+                    thread::yield_now();
+                }
+                lock.poison();
+            });
+        }
+    }
+
+    #[test]
+    fn a_holder_that_never_comes_back_is_not_waited_for_forever() {
+        let lock = Lock::new(());
+        core::mem::forget(lock.lock().expect("nobody has it"));
+        assert_eq!(lock.wait(1000).err(), Some(Poisoned));
+        assert_eq!(lock.lock().err(), Some(Poisoned), "and nobody waits again");
+    }
+
+    #[test]
+    fn a_poisoned_lock_stays_poisoned_when_its_holder_goes_on() {
+        let lock = Lock::new(1);
+        let mut guard = lock.lock().expect("nobody has it");
+        lock.poison();
+        // Another vCPU has ended the container; this one finishes what it is at.
+        *guard = 2;
+        drop(guard);
+        assert_eq!(lock.lock().err(), Some(Poisoned));
+        lock.poison();
+        assert_eq!(lock.lock().err(), Some(Poisoned));
+    }
+
+    #[test]
+    fn whoever_is_in_time_gets_it() {
+        let lock = Lock::new(0);
+        thread::scope(|scope| {
+            let guard = lock.lock().expect("nobody has it");
+            let waiter = scope.spawn(|| lock.lock().map(|guard| *guard));
+            drop(guard);
+            assert_eq!(waiter.join().expect("no panic"), Ok(0));
+        });
     }
 }

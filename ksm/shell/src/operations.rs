@@ -16,7 +16,7 @@ use cki_ksm_core::{Config, Kind, Monitor, Refusal, Setup};
 
 use crate::area::{Area, Frame, TablePointer};
 use crate::memory::DirectMap;
-use crate::state::{MONITOR, SETUP, boot, storage};
+use crate::state::{Rules, boot, rules, storage};
 use crate::{cpu, fault, gates};
 
 /// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
@@ -91,7 +91,7 @@ pub extern "C" fn operation_entry(area: Area) {
 /// The second result; with an error, if it is refused.
 fn operate(area: Area, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u64, (u64, u64)> {
     match operation {
-        OP_INIT => init().map_err(|error| (error, 0)),
+        OP_INIT => init(area).map_err(|error| (error, 0)),
         OP_SEAL => with_monitor(area, KSM_EXEC_SEAL, [a, b, 0, 0], |monitor| {
             let (sealed, outcome) = monitor.seal(a, b);
             outcome.map(|()| sealed)
@@ -121,9 +121,8 @@ fn with_monitor(
     arguments: [u64; 4],
     action: impl FnOnce(&mut Monitor<'static, DirectMap>) -> Result<u64, Refusal>,
 ) -> Result<u64, (u64, u64)> {
-    let mut guard = MONITOR.lock();
-    let monitor = guard.as_mut().ok_or((E_STATE, 0))?;
-    action(monitor).map_err(|refusal| {
+    let outcome = rules(area).monitor().and_then(action);
+    outcome.map_err(|refusal| {
         record(area, call, arguments, refusal, 0);
         (refusal.code(), 0)
     })
@@ -142,16 +141,18 @@ pub fn record(area: Area, call: u64, arguments: [u64; 4], refusal: Refusal, rip:
 /// A step of making the monitor; how many frames are left for others. Not inlined: it needs much of the
 /// stack, and the other operations little.
 #[inline(never)]
-fn init() -> Result<u64, u64> {
-    let mut guard = SETUP.lock();
-    let setup = match guard.as_mut() {
-        Some(setup) => setup,
-        None => guard.insert(new_monitor()?),
+fn init(area: Area) -> Result<u64, u64> {
+    let mut rules = rules(area);
+    if let Rules::None = *rules {
+        *rules = Rules::Setup(new_monitor()?);
+    }
+    let Rules::Setup(setup) = &mut *rules else {
+        return Err(E_STATE);
     };
     let left = setup.step().map_err(Refusal::code)?;
     if left == 0 {
-        if let Some(setup) = guard.take() {
-            *MONITOR.lock() = Some(setup.finish().map_err(Refusal::code)?);
+        if let Rules::Setup(setup) = core::mem::replace(&mut *rules, Rules::None) {
+            *rules = Rules::Ready(setup.finish().map_err(Refusal::code)?);
         }
     }
     Ok(left)
@@ -187,9 +188,6 @@ fn new_monitor() -> Result<Setup<'static, DirectMap>, u64> {
     let bytes = segments
         .iter()
         .fold(0u64, |sum, segment| sum.saturating_add(segment.size));
-    if MONITOR.lock().is_some() {
-        return Err(E_STATE);
-    }
     Setup::new(DirectMap, &config, storage(bytes)?).map_err(Refusal::code)
 }
 
@@ -200,8 +198,8 @@ fn start(area: Area, root: u64, rip: u64, rsp: u64, rdi: u64) -> Result<(), u64>
     }
     let rip = entry_address(rip).map_err(Refusal::code)?;
     let cr3 = {
-        let mut guard = MONITOR.lock();
-        let monitor = guard.as_mut().ok_or(E_STATE)?;
+        let mut rules = rules(area);
+        let monitor = rules.monitor().map_err(Refusal::code)?;
         monitor.start_vcpu(area.vcpu()).map_err(Refusal::code)?;
         monitor
             .load_root(area.vcpu(), root)

@@ -5,17 +5,57 @@ use core::sync::atomic::AtomicU64;
 use cki_abi::errors::E_STATE;
 use cki_abi::layout::{BOOT_INFO, CHUNK_TABLE, FRAME_TABLE};
 use cki_abi::limits::{CHUNK_SIZE, FRAME_SIZE, FRAMES_MAX};
-use cki_abi::monitor::MonitorBoot;
-use cki_ksm_core::{Monitor, Setup, Storage};
+use cki_abi::monitor::{EXIT_MONITOR_FAULT, MonitorBoot};
+use cki_ksm_core::{Monitor, Refusal, Setup, Storage};
 
-use crate::lock::Lock;
+use crate::area::Area;
+use crate::fault;
+use crate::lock::{Guard, Lock, Poisoned};
 use crate::memory::DirectMap;
 
-/// The rules with this container's state; none before OP_INIT.
-pub static MONITOR: Lock<Option<Monitor<'static, DirectMap>>> = Lock::new(None);
+/// The rules with this container's state.
+#[derive(Debug)]
+// One of them at a time, in one place for good: room for the largest is what it takes.
+#[allow(clippy::large_enum_variant)]
+pub enum Rules {
+    /// Before OP_INIT.
+    None,
+    /// As long as OP_INIT makes them.
+    Setup(Setup<'static, DirectMap>),
+    /// From then on.
+    Ready(Monitor<'static, DirectMap>),
+}
 
-/// The monitor as long as OP_INIT makes it.
-pub static SETUP: Lock<Option<Setup<'static, DirectMap>>> = Lock::new(None);
+impl Rules {
+    /// The monitor.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::State`] before there is one.
+    #[inline]
+    pub fn monitor(&mut self) -> Result<&mut Monitor<'static, DirectMap>, Refusal> {
+        match self {
+            Rules::Ready(monitor) => Ok(monitor),
+            _ => Err(Refusal::State),
+        }
+    }
+}
+
+static RULES: Lock<Rules> = Lock::new(Rules::None);
+
+/// The rules, when no other vCPU has them. Where one has ended the container, this one ends, too.
+#[inline]
+pub fn rules(area: Area) -> Guard<'static, Rules> {
+    match RULES.lock() {
+        Ok(guard) => guard,
+        Err(Poisoned) => fault::end(area, EXIT_MONITOR_FAULT, [fault::POISONED, 0, 0, 0, 0, 0]),
+    }
+}
+
+/// Nobody gets to the rules any more.
+pub fn poison() {
+    RULES.poison();
+}
 
 /// What the module wrote for OP_INIT.
 pub fn boot() -> &'static MonitorBoot {
