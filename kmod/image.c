@@ -2,8 +2,8 @@
 /*
  * The monitor's image: a static ELF file, read once, when the module is loaded, with the file
  * system of the init process. It will run in ring 0, so it has to be the one that the module was
- * built with: who vouches for the module, by a signature or by whatever else the host demands of modules,
- * vouches for the monitor.
+ * built with: who vouches for the module, by a signature or by whatever else the host demands of
+ * modules, vouches for the monitor.
  */
 #define pr_fmt(fmt) "cki: " fmt
 

@@ -151,7 +151,7 @@ void cki_vcpu_kick(struct cki_vcpu *vcpu);
 bool cki_vcpu_has_events(struct cki_vcpu *vcpu);
 /*
  * Runs an operation of the monitor's. -EPERM if it refused: sw->status. -EIO if it failed.
- * -ESHUTDOWN if the container has been killed.
+ * -ESHUTDOWN if the container has been killed. -ENXIO as cki_world_run.
  */
 int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, u64 d);
 int cki_vcpu_run(struct cki_vcpu *vcpu);
@@ -169,8 +169,8 @@ bool cki_world_has_pcids(void);
 u32 cki_world_tsc_khz(void);
 /*
  * Enters the monitor with sw->operation and returns when it leaves: the host's state is back,
- * interrupts are on, and what interrupted the container has been handled. 0, or -EAGAIN if
- * something has to be done before, and nothing was entered.
+ * interrupts are on, and what interrupted the container has been handled. 0, or, with nothing
+ * entered, -EAGAIN if something has to be done before, -ENXIO if this CPU is in VMX operation.
  */
 int cki_world_run(struct cki_vcpu *vcpu);
 

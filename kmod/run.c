@@ -16,6 +16,7 @@
 int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, u64 d)
 {
 	struct cki_vcpu_switch *sw = vcpu->sw;
+	int error;
 
 	if (READ_ONCE(vcpu->container->state) == CKI_DEAD)
 		return -ESHUTDOWN;
@@ -25,7 +26,9 @@ int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, 
 	sw->arguments[2] = c;
 	sw->arguments[3] = d;
 	sw->status = -CKI_E_STATE;
-	cki_world_run(vcpu);
+	error = cki_world_run(vcpu);
+	if (error)
+		return error;
 	switch (sw->exit) {
 	case CKI_EXIT_DONE:
 		return sw->status ? -EPERM : 0;
@@ -149,9 +152,11 @@ int cki_vcpu_run(struct cki_vcpu *vcpu)
 		}
 		cond_resched();
 		vcpu->sw->operation = CKI_OP_RUN;
-		if (cki_world_run(vcpu))
+		result = cki_world_run(vcpu);
+		if (result == -EAGAIN)
 			continue;
-		result = handle_exit(vcpu);
+		if (!result)
+			result = handle_exit(vcpu);
 		if (result)
 			return min(result, 0);
 	}

@@ -209,6 +209,8 @@ static int seal(struct cki_vcpu *vcpu, struct request *request)
 
 			if (error)
 				return refused(&request->start, vcpu, error, CKI_OP_SEAL, i);
+			if (!vcpu->sw->value || vcpu->sw->value > frames)
+				return -EIO;
 			if (signal_pending(current))
 				return -EINTR;
 			cond_resched();

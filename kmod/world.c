@@ -186,8 +186,8 @@ static __always_inline void guest_state_exit(void)
 
 /*
  * CR4 for the container. A CPU that last ran another vCPU, or a vCPU that has been elsewhere
- * meanwhile, may have translations under the container's PCIDs that are no longer right: a change of
- * PGE drops those of all PCIDs. Without PCIDs each load of CR3 does.
+ * meanwhile, may have translations under the container's PCIDs that are no longer right: a change
+ * of PGE drops those of all PCIDs. Without PCIDs each load of CR3 does.
  */
 static void load_cr4(struct cki_vcpu *vcpu, unsigned int cpu, unsigned long cr4)
 {
@@ -282,6 +282,8 @@ static bool has_other_work(struct cki_vcpu *vcpu)
  */
 int cki_world_run(struct cki_vcpu *vcpu)
 {
+	int error = 0;
+
 	kernel_fpu_begin();
 	local_irq_disable();
 	/*
@@ -291,11 +293,16 @@ int cki_world_run(struct cki_vcpu *vcpu)
 	 * looked at running_on and saw -1, they see.
 	 */
 	smp_store_mb(vcpu->running_on, smp_processor_id());
-	if (vcpu->sw->operation == CKI_OP_RUN && has_other_work(vcpu)) {
+	if (vcpu->sw->operation == CKI_OP_RUN && has_other_work(vcpu))
+		error = -EAGAIN;
+	else if (native_read_cr4() & X86_CR4_VMXE)
+		/* KVM has been here, and the bit cannot be cleared before it leaves. */
+		error = -ENXIO;
+	if (error) {
 		WRITE_ONCE(vcpu->running_on, -1);
 		local_irq_enable();
 		kernel_fpu_end();
-		return -EAGAIN;
+		return error;
 	}
 	/* From here to the end of what the host handles, its time is the container's. */
 	vtime_account_guest_enter();

@@ -39,12 +39,12 @@
 #define CKI_MODE_CKI		1	/* PKS and the CKI extension: full isolation */
 
 /* Why it is CKI_MODE_NONE, bits of cki_info.missing. */
-#define CKI_MISSING_PKS		(1U << 0) /* CPUID 7.0:ECX[31], protection keys for supervisor pages */
+#define CKI_MISSING_PKS		(1U << 0) /* CPUID 7.0:ECX[31], supervisor protection keys */
 #define CKI_MISSING_EXTENSION	(1U << 1) /* CPUID 434b4901H:EAX[0], the CKI extension */
-#define CKI_MISSING_CPU		(1U << 2) /* NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, TSC, or that is unstable */
-#define CKI_MISSING_MONITOR	(1U << 3) /* no monitor, or not the one that the module was built with */
-#define CKI_MISSING_POOL	(1U << 4) /* no memory pool: cki.pool= on the host's command line */
-#define CKI_MISSING_KERNEL	(1U << 5) /* 5-level paging, FRED, memory encryption, or under Xen */
+#define CKI_MISSING_CPU		(1U << 2) /* NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, stable TSC */
+#define CKI_MISSING_MONITOR	(1U << 3) /* or not the one that the module was built with */
+#define CKI_MISSING_POOL	(1U << 4) /* pool= of the module is 0, or nothing was left */
+#define CKI_MISSING_KERNEL	(1U << 5) /* 5-level paging, FRED, memory encryption, Xen */
 
 /**
  * struct cki_info - CKI_GET_INFO
@@ -159,9 +159,9 @@ struct cki_seal {
  * Errors after which nothing has happened, and the call may be made again:
  * EFAULT, EINVAL, E2BIG, ENOMEM, ENOENT (vCPU 0 was not created). EBUSY: was
  * called before. Errors after which the container is dead and can only be
- * closed: EINTR (a signal), EIO (the monitor failed), EPERM (the monitor
- * refused a table or a sealing; @refusal_op and the others say what and why),
- * ESHUTDOWN (CKI_KILL).
+ * closed: EINTR (a signal), EIO (the monitor failed), ENXIO (KVM has this CPU
+ * in VMX operation), EPERM (the monitor refused a table or a sealing;
+ * @refusal_op and the others say what and why), ESHUTDOWN (CKI_KILL).
  *
  * @refusal_op:    out, with EPERM: OP_INIT, OP_SEAL, OP_ADOPT or OP_START
  * @refusal_error: out, with EPERM: E_* of the ABI
@@ -202,7 +202,7 @@ struct cki_event {
 };
 
 /* Exit reasons, cki_run.exit_reason. */
-#define CKI_RUN_INTR		0 /* signal, immediate_exit, or work on the way to user mode: run again */
+#define CKI_RUN_INTR		0 /* signal, immediate_exit, work of the kernel: run again */
 #define CKI_RUN_CONSOLE_WRITE	1 /* console: the bytes are at console.hpa */
 #define CKI_RUN_CONSOLE_READ	2 /* console: put up to length bytes at console.hpa */
 #define CKI_RUN_MMIO_READ	3 /* mmio */
@@ -308,8 +308,9 @@ struct cki_run {
 
 /* vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with
  * exit_reason set. Errors: EINTR (signal or immediate_exit), EBUSY (another
- * thread runs or starts it), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was
- * not called, or the vCPU has not been started).
+ * thread runs or starts it), ENXIO (KVM has this CPU in VMX operation),
+ * ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was not called, or
+ * the vCPU has not been started).
  */
 #define CKI_RUN			_IO(CKI_IOC, 0x40)
 /* Bytes of the vCPU descriptor's mapping. */
