@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * MOV to and from a segment register knows six of them and ignores REX.R:
- * numbers 6 and 7, and CS as a destination, are #UD.  (In QEMU they reach LDTR,
- * TR, GDTR and IDTR unless the number is checked.)
+ * numbers 6 and 7, and CS as a destination, are #UD, and refused in deprivileged
+ * mode.  (In QEMU they reach LDTR, TR, GDTR and IDTR unless the number is checked.)
  */
 #include "test.h"
 
@@ -23,14 +23,21 @@ test_main:
 	sldt	%r13w
 	sidt	idt_before
 	sgdt	gdt_before
-	cki_on
-	set_pkrs PKRS_GUEST
 	.irp	rex, 0x40, 0x44
 	to_sreg	1, \rex, VEC_UD
 	to_sreg	6, \rex, VEC_UD
 	to_sreg	7, \rex, VEC_UD
 	from_sreg 6, \rex, VEC_UD
 	from_sreg 7, \rex, VEC_UD
+	.endr
+	cki_on
+	set_pkrs PKRS_GUEST
+	.irp	rex, 0x40, 0x44
+	to_sreg	1, \rex, VEC_GP
+	to_sreg	6, \rex, VEC_GP
+	to_sreg	7, \rex, VEC_GP
+	from_sreg 6, \rex, VEC_GP
+	from_sreg 7, \rex, VEC_GP
 	to_sreg	0, \rex, NO_EVENT
 	to_sreg	2, \rex, NO_EVENT
 	to_sreg	3, \rex, NO_EVENT
