@@ -9,6 +9,7 @@ pub mod container;
 pub mod control;
 pub mod image;
 pub mod machine;
+pub mod modules;
 pub mod mounts;
 pub mod net;
 pub mod oom;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use cki_init::cmdline::{self, Mode};
-use cki_init::{machine, mounts, net, session, shell};
+use cki_init::{machine, modules, mounts, net, session, shell};
 
 fn main() {
     if std::process::id() != 1 {
@@ -22,6 +22,9 @@ fn main() {
 /// Does what the command line asks for; returns only to say why it could not.
 fn start() -> anyhow::Result<Infallible> {
     mounts::mount_early(Path::new("/"))?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")
+        .context("cannot read the kernel's release")?;
+    modules::load_all(Path::new("/lib/modules"), &release)?;
     net::raise_loopback().context("cannot bring up the loopback interface")?;
     let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
     match cmdline::mode(&cmdline)? {

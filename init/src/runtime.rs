@@ -1,14 +1,13 @@
 //! The runtime disk: launcher, module, monitor and guest kernel, from `images/runtime`.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
-use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::MsFlags;
 
+use crate::modules;
 use crate::mounts::{MountError, make_directory, mount_at};
 
 /// Where the disk is mounted.
@@ -54,12 +53,7 @@ pub fn start(pool_mib: u64) -> Result<(), RuntimeError> {
     )?;
     let at = |file: &str| format!("{DIRECTORY}/lib/{file}");
     let parameters = format!("pool={pool_mib}M monitor={}", at("firmware/cki/ksm"));
-    let module = File::open(at("cki.ko")).map_err(RuntimeError::Module)?;
-    // Neither number nor path has a NUL byte.
-    let parameters =
-        CString::new(parameters).map_err(|error| RuntimeError::Module(error.into()))?;
-    finit_module(module, &parameters, ModuleInitFlags::empty())
-        .map_err(|error| RuntimeError::Module(error.into()))
+    modules::load(Path::new(&at("cki.ko")), &parameters).map_err(RuntimeError::Module)
 }
 
 /// Puts the disk's commands where a shell looks for them.
