@@ -95,12 +95,36 @@ pub enum Runtime {
     Host,
 }
 
+/// The kernel of the machine. That of a container is always ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum HostKernel {
+    /// Ours, small and quick to start
+    #[default]
+    Cki,
+    /// Debian's own, unmodified, with our module
+    Debian,
+}
+
+impl HostKernel {
+    /// The outputs of the flake that a machine with it is made of: host image, runtime disk.
+    #[must_use]
+    pub const fn attrs(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cki => ("cki-host", "cki-runtime"),
+            Self::Debian => ("cki-host-debian", "cki-runtime-debian"),
+        }
+    }
+}
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
     /// What the program runs on
     #[arg(long, value_enum, default_value_t)]
     pub runtime: Runtime,
+    /// The kernel of the machine; a container has its own
+    #[arg(long, value_enum, value_name = "KERNEL", default_value_t)]
+    pub host_kernel: HostKernel,
     /// Debian package to install in the image, with its dependencies; may be repeated
     #[arg(long, value_name = "PKG")]
     pub deb: Vec<String>,

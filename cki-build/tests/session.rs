@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use cki_build::exit::Status;
-use cki_build::session::{Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, driver};
+use cki_build::session::{
+    Board, Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, driver,
+};
 use cki_build::units::MemoryMib;
 use cki_session::Run;
 
@@ -91,6 +93,8 @@ impl Fake {
             initrd: "initrd".into(),
             cmdline: String::new(),
             container_cmdline: String::new(),
+            board: Board::Microvm,
+            host_mib: 192,
         };
         let memory = MemoryMib::new(256).expect("allowed");
         let mut machine = Machine::new(Path::new("/"), host, self.path("app.img"), memory, 1);

@@ -1,5 +1,5 @@
 # The host image: the kernel, its modules, and an initial file system with our init and busybox.
-# boot.json tells cki-build how to start it.
+# boot.json tells cki-build how to start it: the machine is a microvm unless the kernel needs a PC.
 { lib
 , stdenv
 , cki-init
@@ -7,16 +7,22 @@
 , busybox
 , busyboxStatic
 , cpio
+  # Of the kernel's files, the one to boot; the board that it knows its way about; words for its command
+  # line, and MiB of memory for the host itself beside those of its container.
+, image ? "vmlinux"
+, board ? "microvm"
+, boardCmdline ? [ "lapic_timer_hz=1000000000" "acpi=off" "pci=off" ]
+, hostMib ? 192
 }:
 
 let
-  # For an emulated microvm:
+  # For an emulated machine:
   # - quiet: the console is for errors, until --verbose asks for more;
   # - panic, reboot: a panic ends the emulator at once, by a triple fault;
   # - tsc, no_timer_check, lapic_timer_hz: the timers are what QEMU says they are, and measuring them
   #   fails when the real machine is busy (the APIC timer counts nanoseconds);
   # - mitigations: no emulated processor speculates;
-  # - acpi, pci: there is neither, so nobody need look.
+  # - acpi, pci: a microvm has neither, so nobody need look.
   cmdline = [
     "console=ttyS0"
     "quiet"
@@ -24,12 +30,8 @@ let
     "reboot=t"
     "tsc=reliable"
     "no_timer_check"
-    "lapic_timer_hz=1000000000"
     "mitigations=off"
-    "acpi=off"
-    "pci=off"
-    "cki.mode=session"
-  ];
+  ] ++ boardCmdline ++ [ "cki.mode=session" ];
   # The same holds for a container on that machine: the launcher adds what any container needs.
   containerCmdline = [ "tsc=reliable" "mitigations=off" ];
 in
@@ -45,9 +47,10 @@ stdenv.mkDerivation {
   makeInitrd = ./make-initrd.sh;
   etc = ./etc;
   boot = builtins.toJSON {
-    version = 2;
-    kernel = "vmlinux";
+    version = 3;
+    kernel = image;
     initrd = "initrd";
+    inherit board hostMib;
     cmdline = lib.concatStringsSep " " cmdline;
     containerCmdline = lib.concatStringsSep " " containerCmdline;
   };
@@ -58,7 +61,10 @@ stdenv.mkDerivation {
 
   installPhase = ''
     mkdir -p $out/lib
-    cp $kernel/vmlinux $kernel/bzImage initrd $out/
+    for file in vmlinux bzImage; do
+      [ ! -e "$kernel/$file" ] || cp "$kernel/$file" $out/
+    done
+    cp initrd $out/
     cp -r $kernel/lib/modules $out/lib/
     printf '%s\n' "$boot" > $out/boot.json
   '';

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::run::{Preparation, prepare, request};
 use super::{Context, Error, print, print_json};
-use crate::cli::{Bench, BenchKind, Run, Runtime};
+use crate::cli::{Bench, BenchKind, HostKernel, Run, Runtime};
 use crate::exec::Command;
 use crate::exit::Status;
 use crate::nix::log::Event;
@@ -150,6 +150,7 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
 fn program(runtime: Runtime, words: &[&str]) -> Run {
     Run {
         runtime,
+        host_kernel: HostKernel::Cki,
         deb: Vec::new(),
         memory: MemoryMib::DEFAULT,
         cpus: 1,

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use cki_session::Isolation;
 
 use super::{Context, Error, print, run};
-use crate::cli::{Demo, Run, Runtime};
+use crate::cli::{Demo, HostKernel, Run, Runtime};
 use crate::exit::Status;
 use crate::session::{Outcome, driver::Ended};
 use crate::units::MemoryMib;
@@ -16,6 +16,7 @@ const SCRIPT: &str = "uname -a && exec sqlite3 -batch -bail /tmp/demo.db";
 pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
     let program = Run {
         runtime: Runtime::Cki,
+        host_kernel: HostKernel::Cki,
         deb: vec!["sqlite3".to_owned()],
         memory: MemoryMib::DEFAULT,
         cpus: 1,

@@ -27,22 +27,19 @@ pub struct Preparation {
     pub image: Duration,
 }
 
-/// What a machine needs for itself beside the memory of its container: its kernel, the launcher, the pages
-/// that it reads the container's kernel and image through.
-const HOST_MIB: u32 = 192;
-
 /// Builds whatever the machine needs.
 ///
 /// # Errors
 /// [`Error`].
 pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), Error> {
-    let attrs: &[&str] = match args.runtime {
+    let (host, runtime) = args.host_kernel.attrs();
+    let attrs = match args.runtime {
         Runtime::Cki if args.cpus > 1 => return Err(Error::Cpus(args.cpus)),
-        Runtime::Cki | Runtime::Host => &["cki-host", "cki-qemu", "cki-runtime"],
-        Runtime::Native => &["cki-host", "cki-qemu"],
+        Runtime::Cki | Runtime::Host => vec![host, "cki-qemu", runtime],
+        Runtime::Native => vec![host, "cki-qemu"],
     };
     let start = Instant::now();
-    let outputs = context.outputs(attrs)?;
+    let outputs = context.outputs(&attrs)?;
     let built = Instant::now();
     let plan = inputs::plan(context, &args.deb)?;
     let planned = Instant::now();
@@ -53,15 +50,16 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         image: planned.elapsed(),
     };
     tracing::debug!(?preparation, "prepared");
-    let host = HostImage::load(&outputs["cki-host"].out)?;
+    let host = HostImage::load(&outputs[host].out)?;
+    let host_mib = host.host_mib;
     let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
     machine.tsc_khz = Some(tsc::frequency_khz());
     machine.loud = context.global.verbose;
-    if let Some(runtime) = outputs.get("cki-runtime") {
+    if let Some(runtime) = outputs.get(runtime) {
         machine.runtime = Some(runtime.out.join("runtime.erofs"));
     }
     if args.runtime == Runtime::Cki {
-        machine.memory = args.memory.with(HOST_MIB);
+        machine.memory = args.memory.with(host_mib);
     }
     Ok((machine, preparation))
 }
@@ -182,12 +180,15 @@ fn forward_signals(interrupt: Interrupt) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::HostKernel;
+    use crate::session::Board;
     use std::os::unix::ffi::OsStringExt as _;
     use std::path::Path;
 
     fn args(runtime: Runtime, command: Vec<OsString>) -> Run {
         Run {
             runtime,
+            host_kernel: HostKernel::Cki,
             deb: Vec::new(),
             memory: crate::units::MemoryMib::new(512).expect("allowed"),
             cpus: 1,
@@ -204,6 +205,8 @@ mod tests {
             initrd: "/h/initrd".into(),
             cmdline: "quiet".into(),
             container_cmdline: "tsc=reliable".into(),
+            board: Board::Microvm,
+            host_mib: 192,
         };
         let memory = crate::units::MemoryMib::new(704).expect("allowed");
         Machine::new(Path::new("/q"), host, "/a.img".into(), memory, 1)

@@ -10,13 +10,61 @@ use crate::exec::Command;
 use crate::units::MemoryMib;
 
 /// Version of `boot.json` that we read.
-const BOOT_VERSION: u32 = 2;
+const BOOT_VERSION: u32 = 3;
 
-/// Where the devices are: bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and
-/// leaves them out of the MP table, so that Linux would wait for them at a PIC that nobody listens to.
-const BLOCK_BUS: &str = "virtio-mmio-bus.7";
-const SERIAL_BUS: &str = "virtio-mmio-bus.2";
-const RUNTIME_BUS: &str = "virtio-mmio-bus.1";
+/// What is around the processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Board {
+    /// No legacy devices to probe, which is most of what a PC's kernel does before init; devices are virtio-mmio.
+    Microvm,
+    /// A PC, with virtio devices on PCI: for kernels that look for them there only.
+    Q35,
+}
+
+/// A virtio device.
+#[derive(Debug, Clone, Copy)]
+enum Device {
+    App,
+    Runtime,
+    Serial,
+}
+
+impl Board {
+    /// QEMU's machine. The RTC gives a microvm the time; the PIT and PIC are needed to calibrate the TSC.
+    const fn machine(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on",
+            Self::Q35 => "q35",
+        }
+    }
+
+    /// QEMU's device of `kind` (`virtio-blk`), where it belongs.
+    ///
+    /// Bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and leaves them out of the
+    /// MP table, so that Linux would wait for them at a PIC that nobody listens to. On PCI, the order of the
+    /// slots keeps the application image the first disk, as it is on a microvm.
+    fn device(self, kind: &str, device: Device) -> String {
+        match self {
+            Self::Microvm => {
+                let bus = match device {
+                    Device::App => 7,
+                    Device::Runtime => 1,
+                    Device::Serial => 2,
+                };
+                format!("{kind}-device,bus=virtio-mmio-bus.{bus}")
+            }
+            Self::Q35 => {
+                let slot = match device {
+                    Device::App => 1,
+                    Device::Runtime => 2,
+                    Device::Serial => 3,
+                };
+                format!("{kind}-pci,addr={slot}")
+            }
+        }
+    }
+}
 
 /// What `cki-host` gives to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +77,11 @@ pub struct HostImage {
     pub cmdline: String,
     /// Words for the command line of a container's kernel.
     pub container_cmdline: String,
+    /// The board that the kernel is for.
+    pub board: Board,
+    /// Memory that the machine needs for itself beside that of its container, in MiB: its kernel, the launcher,
+    /// the pages that it reads the container's kernel and image through.
+    pub host_mib: u32,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +91,8 @@ struct Boot {
     initrd: PathBuf,
     cmdline: String,
     container_cmdline: String,
+    board: Board,
+    host_mib: u32,
 }
 
 /// The one field of `boot.json` that never changes its meaning.
@@ -71,6 +126,8 @@ impl HostImage {
             initrd: dir.join(boot.initrd),
             cmdline: boot.cmdline,
             container_cmdline: boot.container_cmdline,
+            board: boot.board,
+            host_mib: boot.host_mib,
         })
     }
 }
@@ -175,9 +232,7 @@ impl Machine {
     #[must_use]
     pub fn board(&self) -> Command {
         let mut command = Command::new(&self.qemu)
-            // A microvm has no legacy devices to probe, which is most of what a PC's kernel does before
-            // init. The RTC gives it the time; the PIT and PIC are needed to calibrate the TSC.
-            .args(["-M", "microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on"])
+            .args(["-M", self.host.board.machine()])
             .args(["-cpu", &self.cpu()])
             .args(["-accel", self.accelerator()])
             .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
@@ -212,7 +267,8 @@ impl Machine {
     pub fn runtime_disk(&self) -> Vec<String> {
         let runtime = self.runtime.as_deref();
         runtime.map_or(Vec::new(), |file| {
-            disk("runtime", file, RUNTIME_BUS, "cki-runtime").into()
+            let device = self.host.board.device("virtio-blk", Device::Runtime);
+            disk("runtime", file, &device, "cki-runtime").into()
         })
     }
 
@@ -231,13 +287,15 @@ impl Machine {
     /// QEMU's command line. The channels must be at the descriptors of [`Channel::fd`].
     #[must_use]
     pub fn command(&self) -> Command {
+        let board = self.host.board;
+        let app = board.device("virtio-blk", Device::App);
         let mut command = self
             .board()
-            .args(disk("app", &self.app, BLOCK_BUS, cki_session::APP_SERIAL))
+            .args(disk("app", &self.app, &app, cki_session::APP_SERIAL))
             .args(self.runtime_disk());
         command = command.args([
             "-device".to_owned(),
-            format!("virtio-serial-device,bus={SERIAL_BUS}"),
+            board.device("virtio-serial", Device::Serial),
         ]);
         for channel in Channel::ALL {
             let (id, port) = channel.names();
@@ -293,8 +351,8 @@ impl Machine {
 /// leaf 7: ERMS, FSRM, FSRS).
 const SLOW_BYTES: &str = ",erms=off,fsrm=off,fsrs=off";
 
-/// Options for a read-only virtio disk.
-fn disk(id: &str, file: &Path, bus: &str, serial: &str) -> [String; 4] {
+/// Options for a read-only disk, a `device` of QEMU's.
+fn disk(id: &str, file: &Path, device: &str, serial: &str) -> [String; 4] {
     [
         "-drive".to_owned(),
         format!(
@@ -302,7 +360,7 @@ fn disk(id: &str, file: &Path, bus: &str, serial: &str) -> [String; 4] {
             option_value(file)
         ),
         "-device".to_owned(),
-        format!("virtio-blk-device,bus={bus},drive={id},serial={serial}"),
+        format!("{device},drive={id},serial={serial}"),
     ]
 }
 
@@ -323,6 +381,8 @@ mod tests {
                 initrd: "/nix/store/h/initrd".into(),
                 cmdline: "console=ttyS0 quiet".into(),
                 container_cmdline: "quiet".into(),
+                board: Board::Microvm,
+                host_mib: 192,
             },
             "/a,b/app.img".into(),
             MemoryMib::new(512).expect("allowed"),
@@ -378,6 +438,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pc_has_its_devices_on_pci_and_the_application_image_first() {
+        let mut machine = Machine {
+            runtime: Some("/r".into()),
+            ..machine()
+        };
+        machine.host.board = Board::Q35;
+        let words = machine.command().argv();
+        for pair in [
+            ["-M", "q35"],
+            ["-device", "virtio-blk-pci,addr=1,drive=app,serial=cki-app"],
+            [
+                "-device",
+                "virtio-blk-pci,addr=2,drive=runtime,serial=cki-runtime",
+            ],
+            ["-device", "virtio-serial-pci,addr=3"],
+        ] {
+            assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
+        }
+    }
+
+    #[test]
     fn a_loud_machine_is_not_told_to_be_quiet() {
         let words = Machine {
             loud: true,
@@ -418,12 +499,13 @@ mod tests {
     #[test]
     fn boot_json_is_read_relative_to_its_directory() {
         let dir = tempfile::tempdir().expect("a directory");
-        let boot = r#"{"version":2,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt"}"#;
+        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt","board":"q35","hostMib":320}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
         let host = HostImage::load(dir.path()).expect("valid");
         assert_eq!(host.kernel, dir.path().join("vmlinux"));
         assert_eq!(host.cmdline, "quiet");
         assert_eq!(host.container_cmdline, "nosmt");
+        assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
     }
 
     #[test]
@@ -433,11 +515,11 @@ mod tests {
             .expect_err("missing")
             .to_string();
         assert!(message.contains("boot.json"), "{message}");
-        let boot = r#"{"version":3}"#;
+        let boot = r#"{"version":2}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
         let message = HostImage::load(dir.path())
-            .expect_err("version 3")
+            .expect_err("version 2")
             .to_string();
-        assert!(message.contains("version 3"), "{message}");
+        assert!(message.contains("version 2"), "{message}");
     }
 }

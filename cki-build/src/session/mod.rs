@@ -12,7 +12,7 @@ mod relay;
 pub mod tsc;
 
 pub use driver::{Ended, Interrupt, Io, Outcome, Timeline, run};
-pub use machine::{HostImage, Machine};
+pub use machine::{Board, HostImage, Machine};
 
 use std::path::PathBuf;
 

@@ -153,6 +153,7 @@ fn tail(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Board;
 
     #[test]
     fn the_machine_counts_and_runs_our_program_first() {
@@ -161,6 +162,8 @@ mod tests {
             initrd: "/s/initrd".into(),
             cmdline: "console=ttyS0 quiet".into(),
             container_cmdline: "tsc=reliable mitigations=off".into(),
+            board: Board::Microvm,
+            host_mib: 192,
         };
         let machine =
             machine(Path::new("/q"), host, Path::new("/r/runtime.erofs")).expect("a machine");
