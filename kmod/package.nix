@@ -1,4 +1,5 @@
-# The host module, for exactly the kernel that it is built against, and for exactly the monitor.
+# The host module, for exactly the kernel that it is built against, which is ours unless another is given, and
+# for exactly the monitor.
 { lib
 , stdenv
 , cki-kernel
@@ -9,15 +10,18 @@
 , rustSource
   # A directory of monitors that it takes as well: for the tests that show what a check is worth, nothing else.
 , testMonitors ? null
+  # What `make -C` is given, and the packages that it is in; a pattern of the shell will do.
+, kernelBuild ? cki-kernel.dev
+, kernelPackages ? [ ]
 }:
 
 stdenv.mkDerivation {
   pname = if testMonitors == null then "cki-kmod" else "cki-kmod-tests";
   version = "0.1.0";
   inherit (rustSource [ "kmod" "abi/include" ]) src;
-  nativeBuildInputs = [ elfutils kmod perl ];
+  nativeBuildInputs = [ elfutils kmod perl ] ++ kernelPackages;
 
-  kernel = cki-kernel.dev;
+  kernel = kernelBuild;
   ARCH = "x86_64";
   KBUILD_BUILD_TIMESTAMP = "Thu Jan  1 00:00:01 UTC 1970";
   KBUILD_BUILD_USER = "cki";

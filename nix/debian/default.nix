@@ -27,7 +27,8 @@ let
     rustLibrary = "/usr/src/rustc-1.85.0/library";
   };
 
-  packages = import ../packages.nix { inherit callPackage; };
+  packages = import ../packages.nix { inherit callPackage; }
+    // import ./hosts.nix { inherit callPackage; inherit (tools) debianKernel; };
 in
 {
   inherit packages;

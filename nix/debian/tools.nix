@@ -10,6 +10,8 @@ builtins.mapAttrs tool {
   busybox = [ "busybox-static" ];
   cargo = [ "cargo-web" ];
   cpio = [ "cpio" ];
+  # Headers, and the kernel that they belong to.
+  debianKernel = [ "linux-headers-amd64" ];
   dosfstools = [ "dosfstools" ];
   dpkg = [ "dpkg" ];
   dtc = [ "libfdt-dev" ];

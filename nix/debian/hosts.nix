@@ -1,0 +1,24 @@
+# The host of containers on Debian's own kernel, which nothing of ours has changed: only the module is
+# built for it. The kernel inside of the containers is ours.
+{ callPackage, debianKernel }:
+
+let
+  debian-kernel = callPackage ../../kernel/debian.nix { inherit debianKernel; };
+  cki-kmod-debian = callPackage ../../kmod/package.nix {
+    kernelBuild = "/usr/src/linux-headers-*-amd64";
+    kernelPackages = [ debianKernel ];
+  };
+in
+{
+  inherit debian-kernel cki-kmod-debian;
+  cki-host-debian = callPackage ../../images/host/package.nix {
+    cki-kernel = debian-kernel;
+    image = "bzImage";
+    # Its virtio drivers find their devices by PCI.
+    board = "q35";
+    # The module knows four levels of page tables (docs/kmod.md), the emulator's CPU has five.
+    boardCmdline = [ "no5lvl" ];
+    hostMib = 320;
+  };
+  cki-runtime-debian = callPackage ../../images/runtime/package.nix { cki-kmod = cki-kmod-debian; };
+}
