@@ -12,12 +12,14 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 13] = [
+pub const NEEDED: [(&str, &str); 15] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
     ("cki-host", "CKI_HOST"),
     ("cki-host-disk", "CKI_HOST_DISK"),
+    ("cki-host-debian", "CKI_HOST_DEBIAN"),
+    ("cki-runtime-debian", "CKI_RUNTIME_DEBIAN"),
     ("cki-kernel", "CKI_KERNEL"),
     ("cki-runtime", "CKI_RUNTIME"),
     ("cki-ksm", "CKI_KSM"),
