@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -156,12 +157,12 @@ fn act(thread: usize, prepared: &Prepared, random: &mut Random, counts: &Counts)
         }
         // The memory, while its classes are being fixed: by the kernel, whom a missing page does not end.
         6 => {
-            let Ok((_read, write)) = std::io::pipe() else {
+            let Ok((_other, socket)) = UnixStream::pair() else {
                 return;
             };
             for _ in 0..random.below(50) {
                 let at = random.below(MEMORY / 4096) as usize * 4096;
-                let _ = prepared.container.copy_to(&write, at);
+                let _ = prepared.container.copy_to(&socket, at);
             }
         }
         // Descriptors that come and go, and calls that are refused.
