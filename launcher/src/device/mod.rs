@@ -3,6 +3,7 @@
 //! [`Container`] and [`Vcpu`] are all that the rest of the launcher sees of the host module, so
 //! that loading and the vCPU's loop are tested without it. [`system`] is the real one.
 
+mod broken_memory;
 pub mod error;
 pub mod exit;
 #[cfg(test)]

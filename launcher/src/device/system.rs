@@ -19,7 +19,7 @@ use super::error::Access;
 use super::uapi::{
     Create, Event, Info, MODE_CKI, MODE_NONE, RUN_SIZE, Run, SEGMENTS_MAX, Start, UAPI_VERSION,
 };
-use super::{Container, DeviceError, Exit, StartRequest, Vcpu};
+use super::{Container, DeviceError, Exit, StartRequest, Vcpu, broken_memory};
 
 /// `CKI_IOC`.
 const IOC: u32 = 0xcb;
@@ -271,6 +271,10 @@ pub struct SystemContainer {
 
 impl SystemContainer {
     fn vcpu(&self, number: u32) -> Result<SystemVcpu, DeviceError> {
+        broken_memory::install().map_err(|source| DeviceError::Call {
+            call: "sigaction",
+            source,
+        })?;
         // SAFETY: the argument is a number.
         let result = unsafe { ioctl_with_val(&*self.file, CKI_CREATE_VCPU(), number.into()) };
         let file = own(check("CKI_CREATE_VCPU", result)?);
@@ -380,7 +384,8 @@ impl Vcpu for SystemVcpu {
     fn run(&mut self) -> Result<Exit, DeviceError> {
         // SAFETY: the call takes no argument; what it writes is the mapped page and guest memory,
         // both reached through volatile accesses only.
-        let result = unsafe { ioctl_with_val(&self.file, CKI_RUN(), 0) };
+        let result =
+            broken_memory::expected(|| unsafe { ioctl_with_val(&self.file, CKI_RUN(), 0) });
         match check("CKI_RUN", result) {
             Ok(_) => Ok(Exit::of(&self.page.snapshot())),
             Err(DeviceError::Interrupted) => Ok(Exit::Interrupted),
