@@ -212,6 +212,13 @@ fn mapping_what_is_not_the_containers_gives_errors() {
 }
 
 #[test]
+fn a_stressor_of_all_devices_runs_in_a_container() {
+    let command = ["stress-ng", "--dev", "1", "--timeout", "5"];
+    let output = run_on("cki", &["--deb", "stress-ng"], &command, b"");
+    assert_eq!(output.status, 0, "{}", output.stderr);
+}
+
+#[test]
 fn a_container_out_of_memory_says_so() {
     let script = "x = []\nwhile True: x.append(b'x' * (1 << 20))";
     let output = run(
