@@ -21,7 +21,14 @@ fn sources(directory: &str) -> String {
 #[test]
 fn every_test_that_the_threat_model_names_exists() {
     let model = model();
-    let sources = sources("tests") + &sources("../../tests/driver/src");
+    let sources: String = [
+        "tests",
+        "../shell/src",
+        "../shell/src/tests",
+        "../../tests/driver/src",
+    ]
+    .map(sources)
+    .concat();
     let named: Vec<_> = model
         .split('`')
         .skip(1)
@@ -41,7 +48,7 @@ fn every_test_that_the_threat_model_names_exists() {
     for name in named {
         assert!(
             sources.contains(&format!("fn {name}(")) || sources.contains(&format!("\"{name}\"")),
-            "{name} is neither a test of ksm/core nor a case of tests/driver"
+            "{name} is neither a test of ksm nor a case of tests/driver"
         );
     }
 }
@@ -83,4 +90,30 @@ fn the_threat_model_names_every_mutant_with_its_invariant() {
             "{name} is no attack of tests/driver"
         );
     }
+}
+
+#[test]
+fn every_file_with_unsafe_code_is_in_the_soundness_chapter() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chapter = fs::read_to_string(root.join("../../docs/soundness.md")).expect("the document");
+    let mut found = 0;
+    for entry in fs::read_dir(root.join("../shell/src")).expect("the shell") {
+        let path = entry.expect("an entry").path();
+        // What is in directories is for tests.
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).expect("a source");
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if source.contains("unsafe {") || source.contains("unsafe impl") {
+            found += 1;
+            assert!(
+                chapter.contains(&format!("`{name}`")),
+                "{name} has unsafe code that docs/soundness.md does not name"
+            );
+        }
+    }
+    assert!(found > 5, "only {found} files with unsafe code");
+    let core = fs::read_to_string(root.join("src/lib.rs")).expect("the crate");
+    assert!(core.contains("#![forbid(unsafe_code)]"));
 }

@@ -3,11 +3,10 @@
 use core::arch::asm;
 
 use cki_abi::isa::{MSR_CTL, MSR_CTL_EN};
-use cki_abi::layout::{VCPU_BASE, VCPU_STRIDE};
 use cki_abi::selectors::SEL_VCPU_NUMBER;
 use cki_ksm_core::pinned;
 
-use crate::area::Area;
+use crate::area::AreaAddress;
 use crate::state::boot;
 
 const IA32_EFER: u32 = 0xc000_0080;
@@ -58,7 +57,7 @@ pub fn has_pcids() -> bool {
 /// The control registers are as the rules assume, and the extension is on.
 pub fn check_pinned() -> bool {
     // As the container was set up, whatever CR4 says.
-    let pcids = boot().pcids != 0;
+    let pcids = boot(|boot| boot.pcids != 0);
     pinned::check(cr0(), cr4(), read_msr(IA32_EFER), pcids).is_ok()
         && read_msr(MSR_CTL as u32) == MSR_CTL_EN
 }
@@ -99,12 +98,12 @@ pub fn cr2() -> u64 {
 }
 
 /// The area of the vCPU that this runs on, from the GDT alone (I7).
-pub fn current_area() -> Area {
+pub fn current_area() -> AreaAddress {
     let number: u64;
     // SAFETY: LSL reads a descriptor that the monitor wrote.
     unsafe {
         asm!("lsl {0:e}, {1:e}", out(reg) number, in(reg) SEL_VCPU_NUMBER as u32,
              options(nostack, readonly));
     }
-    Area::containing(VCPU_BASE + number * VCPU_STRIDE)
+    AreaAddress::of(number)
 }

@@ -2,23 +2,21 @@
 
 use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT};
 
-use crate::area::{Area, Frame};
+use crate::area::{AreaAddress, Frame, Vcpu};
 use crate::{cpu, gates, state};
 
 /// Leaves for the host with `exit`, and again whenever it comes back. The container's other vCPUs end at
 /// their next call at the latest: this one may have left its rules half changed, and the lock taken.
-pub fn end(area: Area, exit: u64, arguments: [u64; 6]) -> ! {
+pub fn end(vcpu: &mut Vcpu, exit: u64, arguments: [u64; 6]) -> ! {
     state::poison();
     loop {
-        let switch = area.switch();
-        switch.exit = exit;
-        switch.exit_arguments = arguments;
-        gates::leave(area);
+        vcpu.switch().set_exit(exit, arguments);
+        gates::leave(vcpu);
     }
 }
 
 /// The guest, or the monitor, did what it must not. Whose fault it is, PKRS says.
-pub fn fault(area: Area, frame: &Frame) -> ! {
+pub fn fault(vcpu: &mut Vcpu, frame: &Frame) -> ! {
     let exit = if frame.pkrs() == 0 {
         EXIT_MONITOR_FAULT
     } else {
@@ -32,7 +30,7 @@ pub fn fault(area: Area, frame: &Frame) -> ! {
         frame.rsp,
         frame.pkrs(),
     ];
-    end(area, exit, arguments)
+    end(vcpu, exit, arguments)
 }
 
 /// `vector` of an EXIT_GUEST_FAULT: a WRPKRS of a gate was reached otherwise than through the gate.
@@ -52,9 +50,15 @@ pub const NOT_PINNED: u64 = 0x104;
 pub const POISONED: u64 = 0x105;
 
 /// A WRPKRS was reached by a jump.
-pub extern "C" fn bad_gate_entry(area: Area, rsp: u64) -> ! {
+///
+/// # Safety
+///
+/// From the gates, with the area of the vCPU that this runs on.
+pub unsafe extern "C" fn bad_gate_entry(area: AreaAddress, rsp: u64) -> ! {
+    // SAFETY: the guest has jumped here: no code of ours was at work, or is suspended but in leave().
+    let mut vcpu = unsafe { Vcpu::enter(area) };
     end(
-        area,
+        &mut vcpu,
         EXIT_GUEST_FAULT,
         [GATE_MISUSED, 0, 0, cpu::cr2(), rsp, 0],
     )
@@ -67,9 +71,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let line = info
         .location()
         .map_or(0, |location| u64::from(location.line()));
-    end(
-        cpu::current_area(),
-        EXIT_MONITOR_FAULT,
-        [PANIC, 0, line, 0, 0, 0],
-    )
+    // SAFETY: the code that has panicked is not returned to.
+    let mut vcpu = unsafe { Vcpu::enter(cpu::current_area()) };
+    end(&mut vcpu, EXIT_MONITOR_FAULT, [PANIC, 0, line, 0, 0, 0])
 }

@@ -10,7 +10,7 @@ use cki_abi::layout::{
 use cki_abi::monitor::{OP_RUN, VcpuSwitch};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_TSS, SEL_VCPU_NUMBER};
 
-use crate::area::{Area, Frame, ORIGIN_CALL, ORIGIN_IRET, State};
+use crate::area::{AreaAddress, Frame, ORIGIN_CALL, ORIGIN_IRET, State, Vcpu};
 use crate::{calls, cpu, events, fault, operations};
 
 macro_rules! state {
@@ -63,7 +63,7 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
-    fn world_exit(area: Area);
+    fn world_exit(area: AreaAddress);
 
     static event_stubs: u8;
     static gate_call: u8;
@@ -73,10 +73,13 @@ unsafe extern "C" {
 
 /// Leaves for the host, which finds `exit` and its arguments in the vCPU's switch page; returns
 /// at the next OP_RUN. Not while the monitor's lock is held.
-pub fn leave(area: Area) {
+///
+/// Until it returns, the area is anybody's: the host's, and that of operations of the module's, which make a
+/// [`Vcpu`] of their own. `vcpu` is borrowed exclusively, so nothing here refers into it.
+pub fn leave(vcpu: &mut Vcpu) {
     // SAFETY: saves what a C function preserves on this stack, which nothing uses until it returns;
     // FS, GS, CR2, CR3 and the system-call MSRs come back too.
-    unsafe { world_exit(area) };
+    unsafe { world_exit(vcpu.address()) };
 }
 
 fn address(symbol: &u8) -> u64 {

@@ -18,9 +18,14 @@
 //!
 //! # Unsafe
 //!
-//! All of the monitor's `unsafe` is in this crate. What it relies on: the module maps slot 256 as
-//! the ABI says, nothing else maps key-1 pages writable, an area belongs to the vCPU that runs
-//! on it, and the rules are reached under their lock ([`state::rules`]).
+//! All of the monitor's `unsafe` is in this crate; `docs/soundness.md` argues why it is sound. What it relies on: the
+//! module maps slot 256 as the ABI says, nothing else maps key-1 pages writable, an area belongs to the vCPU that
+//! runs on it, and the CPU holds events back while the monitor runs.
+//!
+//! # Tests
+//!
+//! Instructions and gates have stand-ins on the host (`testing`), so that what is decided around them is
+//! tested there.
 
 #![cfg_attr(not(test), no_std)]
 // A monitor is a machine-level program: only for this target is it linked and started.
@@ -28,11 +33,19 @@
 
 mod area;
 mod calls;
+#[cfg_attr(test, path = "testing/cpu.rs")]
 mod cpu;
 mod events;
 mod fault;
+#[cfg_attr(test, path = "testing/gates.rs")]
 mod gates;
+mod info;
 mod lock;
 mod memory;
 mod operations;
 mod state;
+mod switch;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,37 +1,69 @@
 //! The container's memory, through the monitor's direct map.
 
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use cki_abi::layout::DIRECT_MAP;
 use cki_abi::limits::FRAME_SIZE;
 use cki_ksm_core::{Frame, PhysMem};
 
-/// Frame n is at DIRECT_MAP + 4096 n.
-#[derive(Clone, Copy, Debug)]
-pub struct DirectMap;
+use crate::info;
 
-fn word(frame: Frame, index: usize) -> &'static AtomicU64 {
-    let address = DIRECT_MAP + frame.index() as u64 * FRAME_SIZE + (index as u64 % 512) * 8;
-    // SAFETY: a Frame is below the number of delegated frames, all of which the module mapped here
-    // before OP_INIT, and which stay until the container has ended. Guest and page walker access
-    // the same words: hence atomics only.
-    unsafe { AtomicU64::from_ptr(address as *mut u64) }
+/// Where frame 0 is.
+#[cfg(not(test))]
+fn base() -> u64 {
+    cki_abi::layout::DIRECT_MAP
+}
+#[cfg(test)]
+use crate::testing::direct_map as base;
+
+/// Frame n is at DIRECT_MAP + 4096 n. The right to reach them, as words that others reach, too.
+#[derive(Debug)]
+pub struct DirectMap(());
+
+impl DirectMap {
+    /// The direct map.
+    ///
+    /// # Safety
+    ///
+    /// As long as the value is used, every frame that a [`Frame`] can stand for is mapped there.
+    pub const unsafe fn new() -> Self {
+        DirectMap(())
+    }
+
+    fn words<const N: usize>(&self, frame: Frame, offset: usize) -> &[AtomicU64; N] {
+        let address = base() + frame.index() as u64 * FRAME_SIZE + offset as u64;
+        // SAFETY: a Frame is below the number of delegated frames, all of which the module mapped here
+        // before OP_INIT, and which stay until the container has ended. Callers stay in the frame, at a
+        // multiple of 8. Guest and page walker access the same words: hence atomics only.
+        unsafe { &*ptr::with_exposed_provenance(address as usize) }
+    }
+
+    fn word(&self, frame: Frame, index: usize) -> &AtomicU64 {
+        let [word] = self.words(frame, index % 512 * 8);
+        word
+    }
+
+    /// A `struct cki_vcpu_info` that begins at a byte offset, a multiple of its size, of a frame.
+    pub fn info(&self, frame: Frame, offset: usize) -> &[AtomicU64; info::WORDS] {
+        const SIZE: usize = info::WORDS * 8;
+        self.words(frame, offset % FRAME_SIZE as usize / SIZE * SIZE)
+    }
 }
 
 impl PhysMem for DirectMap {
     #[inline]
     fn load(&self, frame: Frame, index: usize) -> u64 {
-        word(frame, index).load(Ordering::Acquire)
+        self.word(frame, index).load(Ordering::Acquire)
     }
 
     #[inline]
     fn store(&self, frame: Frame, index: usize, value: u64) {
-        word(frame, index).store(value, Ordering::Release);
+        self.word(frame, index).store(value, Ordering::Release);
     }
 
     #[inline]
     fn swap(&self, frame: Frame, index: usize, value: u64) -> u64 {
-        word(frame, index).swap(value, Ordering::AcqRel)
+        self.word(frame, index).swap(value, Ordering::AcqRel)
     }
 
     #[inline]
@@ -42,16 +74,16 @@ impl PhysMem for DirectMap {
         expected: u64,
         value: u64,
     ) -> Result<u64, u64> {
-        word(frame, index).compare_exchange(expected, value, Ordering::AcqRel, Ordering::Acquire)
+        self.word(frame, index).compare_exchange(
+            expected,
+            value,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        )
     }
 
     #[inline]
     fn fetch_and(&self, frame: Frame, index: usize, mask: u64) -> u64 {
-        word(frame, index).fetch_and(mask, Ordering::AcqRel)
+        self.word(frame, index).fetch_and(mask, Ordering::AcqRel)
     }
-}
-
-/// A word of a structure in guest memory, at a byte offset that is a multiple of 8.
-pub fn info_atomic(frame: Frame, offset: usize) -> &'static AtomicU64 {
-    word(frame, offset / 8)
 }

@@ -4,62 +4,66 @@ use cki_abi::calls::{KSM_EXEC_SEAL, KSM_TABLE_DECLARE};
 use cki_abi::errors::{E_ARGUMENT, E_CALL, E_STATE};
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{
-    IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP, VCPU_STACK_TOP,
+    IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP,
 };
 use cki_abi::monitor::*;
 use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_KERNEL_DS, STAR_HIGH, SYSCALL_MASK};
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
 use cki_ksm_core::descriptor::{self, Owner};
-use cki_ksm_core::event::{EntryCode, entry_address};
+use cki_ksm_core::event::entry_address;
 use cki_ksm_core::table::Contents;
 use cki_ksm_core::{Config, Kind, Monitor, Refusal, Setup};
 
-use crate::area::{Area, Frame, TablePointer};
+use crate::area::{AreaAddress, Frame, TablePointer, Vcpu};
+use crate::events::HANDLER_FLAGS;
 use crate::memory::DirectMap;
 use crate::state::{Rules, boot, rules, storage};
 use crate::{cpu, fault, gates};
 
 /// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
 /// finds EXIT_MONITOR_FAULT. On the host's stack, with the host's tables; sets up the vCPU's own the first time.
-pub extern "C" fn check_entry(area: Area) -> u64 {
+///
+/// # Safety
+///
+/// From MONITOR_ENTRY, with the area of the vCPU that the module enters.
+pub unsafe extern "C" fn check_entry(area: AreaAddress) -> u64 {
+    // SAFETY: the module enters a vCPU when it is not in the monitor: all code of ours is in leave().
+    let mut vcpu = unsafe { Vcpu::enter(area) };
     if !cpu::check_pinned() {
-        let switch = area.switch();
-        switch.exit = EXIT_MONITOR_FAULT;
-        switch.exit_arguments = [fault::NOT_PINNED, 0, 0, 0, 0, 0];
+        let arguments = [fault::NOT_PINNED, 0, 0, 0, 0, 0];
+        vcpu.switch().set_exit(EXIT_MONITOR_FAULT, arguments);
         return 1;
     }
-    if area.state().ready == 0 {
-        set_up_tables(area);
+    if vcpu.begin() {
+        set_up_tables(&mut vcpu);
     }
     0
 }
 
 /// Sets up GDT, IDT and TSS.
-fn set_up_tables(area: Area) {
-    *area.gdt() = descriptor::gdt(area.vcpu() as u64);
-    for (vector, gate) in area.idt().iter_mut().enumerate() {
+pub fn set_up_tables(vcpu: &mut Vcpu) {
+    *vcpu.gdt() = descriptor::gdt(vcpu.number() as u64);
+    for (vector, gate) in vcpu.idt().iter_mut().enumerate() {
         *gate = default_gate(vector as u64);
     }
-    *area.tss() = [0; 26];
+    *vcpu.tss() = [0; 26];
     for ist in 1..=IST_COUNT {
-        let top = area.address() + VCPU_IST_TOP + (ist - 1) * VCPU_IST_STRIDE;
-        area.set_tss_stack(7 + 2 * ist as usize, top);
+        let top = vcpu.address_of(VCPU_IST_TOP + (ist - 1) * VCPU_IST_STRIDE);
+        vcpu.set_tss_stack(7 + 2 * ist as usize, top);
     }
     // The I/O bitmap begins beyond the limit: there is none.
-    area.tss()[25] = (descriptor::TSS_SIZE as u32) << 16;
-    let state = area.state();
+    vcpu.tss()[25] = (descriptor::TSS_SIZE as u32) << 16;
+    let [gdt, idt] = [VCPU_GDT, VCPU_IDT].map(|offset| vcpu.address_of(offset));
+    let state = vcpu.state();
     state.gdtr = TablePointer {
         limit: GDT_SIZE as u16 - 1,
-        base: area.address() + VCPU_GDT,
+        base: gdt,
     };
     state.idtr = TablePointer {
         limit: 0xfff,
-        base: area.address() + VCPU_IDT,
+        base: idt,
     };
     state.syscall_msrs = [STAR_HIGH << 32, 0, 0, SYSCALL_MASK];
-    state.entry_code = EntryCode::default();
-    state.info = None;
-    state.ready = 1;
 }
 
 /// What a vector does before the guest has a handler for it: the monitor's event entry. For the
@@ -77,74 +81,77 @@ pub fn default_gate(vector: u64) -> [u64; 2] {
 const _: () = assert!(IST_DOUBLE_FAULT != 0);
 
 /// Carries out the operation in the vCPU's switch page.
-pub extern "C" fn operation_entry(area: Area) {
-    let (operation, arguments) = (area.switch().operation, area.switch().arguments);
-    let outcome = operate(area, operation, arguments);
-    let switch = area.switch();
-    switch.exit = EXIT_DONE;
-    (switch.status, switch.value) = match outcome {
+///
+/// # Safety
+///
+/// From MONITOR_ENTRY, with the area of the vCPU that the module enters.
+pub unsafe extern "C" fn operation_entry(area: AreaAddress) {
+    // SAFETY: as for check_entry(), whose own is gone.
+    let mut vcpu = unsafe { Vcpu::enter(area) };
+    operation(&mut vcpu);
+}
+
+/// Carries out the operation that the switch page names, and says there how it went.
+pub fn operation(vcpu: &mut Vcpu) {
+    let (operation, arguments) = vcpu.switch().operation();
+    let outcome = operate(vcpu, operation, arguments);
+    vcpu.switch().set_exit(EXIT_DONE, [0; 6]);
+    vcpu.switch().set_answer(match outcome {
         Ok(value) => (0, value),
         Err((error, value)) => (error.wrapping_neg(), value),
-    };
+    });
 }
 
 /// The second result; with an error, if it is refused.
-fn operate(area: Area, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u64, (u64, u64)> {
+fn operate(vcpu: &mut Vcpu, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u64, (u64, u64)> {
     match operation {
-        OP_INIT => init(area).map_err(|error| (error, 0)),
-        OP_SEAL => with_monitor(area, KSM_EXEC_SEAL, [a, b, 0, 0], |monitor| {
+        OP_INIT => init(vcpu).map_err(|error| (error, 0)),
+        OP_SEAL => with_monitor(vcpu, KSM_EXEC_SEAL, [a, b, 0, 0], |monitor| {
             let (sealed, outcome) = monitor.seal(a, b);
             outcome.map(|()| sealed)
         }),
-        OP_ADOPT => with_monitor(area, KSM_TABLE_DECLARE, [a, b, 0, 0], |monitor| {
+        OP_ADOPT => with_monitor(vcpu, KSM_TABLE_DECLARE, [a, b, 0, 0], |monitor| {
             let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
             monitor.declare(a, kind, Contents::Keep).map(|()| 0)
         }),
-        OP_START => start(area, a, b, c, d)
+        OP_START => start(vcpu, a, b, c, d)
             .map(|()| 0)
             .map_err(|error| (error, 0)),
-        OP_FLUSHED => with_monitor(area, 0, [0; 4], |monitor| {
-            let flush = monitor.begin_flush();
-            // The module says so before it enters, so the flush is finished. That of this entry
-            // covers what the bridge has cached of the slot.
-            cpu::flush_everything();
-            monitor.finish_flush(area.vcpu(), flush).map(|()| 0)
-        }),
+        OP_FLUSHED => {
+            let number = vcpu.number();
+            with_monitor(vcpu, 0, [0; 4], |monitor| {
+                let flush = monitor.begin_flush();
+                // The module says so before it enters, so the flush is finished. That of this entry
+                // covers what the bridge has cached of the slot.
+                cpu::flush_everything();
+                monitor.finish_flush(number, flush).map(|()| 0)
+            })
+        }
         OP_RUN => Err((E_STATE, 0)),
         _ => Err((E_CALL, 0)),
     }
 }
 
 fn with_monitor(
-    area: Area,
+    vcpu: &mut Vcpu,
     call: u64,
     arguments: [u64; 4],
     action: impl FnOnce(&mut Monitor<'static, DirectMap>) -> Result<u64, Refusal>,
 ) -> Result<u64, (u64, u64)> {
-    let outcome = rules(area).monitor().and_then(action);
+    let outcome = rules(vcpu).monitor().and_then(action);
     outcome.map_err(|refusal| {
-        record(area, call, arguments, refusal, 0);
+        vcpu.switch().record(call, arguments, refusal, 0);
         (refusal.code(), 0)
     })
-}
-
-/// Keeps the last refusal for the host to print.
-pub fn record(area: Area, call: u64, arguments: [u64; 4], refusal: Refusal, rip: u64) {
-    let record = &mut area.switch().refusal;
-    record.count += 1;
-    record.call = call;
-    record.arguments = arguments;
-    record.error = refusal.code();
-    record.rip = rip;
 }
 
 /// A step of making the monitor; how many frames are left for others. Not inlined: it needs much of the
 /// stack, and the other operations little.
 #[inline(never)]
-fn init(area: Area) -> Result<u64, u64> {
-    let mut rules = rules(area);
+fn init(vcpu: &mut Vcpu) -> Result<u64, u64> {
+    let mut rules = rules(vcpu);
     if let Rules::None = *rules {
-        *rules = Rules::Setup(new_monitor()?);
+        *rules = Rules::Setup(boot(new_monitor)?);
     }
     let Rules::Setup(setup) = &mut *rules else {
         return Err(E_STATE);
@@ -158,8 +165,7 @@ fn init(area: Area) -> Result<u64, u64> {
     Ok(left)
 }
 
-fn new_monitor() -> Result<Setup<'static, DirectMap>, u64> {
-    let boot = boot();
+fn new_monitor(boot: &MonitorBoot) -> Result<Setup<'static, DirectMap>, u64> {
     if boot.magic != MONITOR_BOOT_MAGIC || u64::from(boot.abi_version) != ABI_VERSION {
         return Err(E_ARGUMENT);
     }
@@ -188,63 +194,34 @@ fn new_monitor() -> Result<Setup<'static, DirectMap>, u64> {
     let bytes = segments
         .iter()
         .fold(0u64, |sum, segment| sum.saturating_add(segment.size));
-    Setup::new(DirectMap, &config, storage(bytes)?).map_err(Refusal::code)
+    // SAFETY: the module has mapped the segments, as many frames as these have, and they stay.
+    let memory = unsafe { DirectMap::new() };
+    Setup::new(memory, &config, storage(bytes)?).map_err(Refusal::code)
 }
 
 /// Prepares the first frame, as if the guest had been interrupted in front of its first instruction.
-fn start(area: Area, root: u64, rip: u64, rsp: u64, rdi: u64) -> Result<(), u64> {
-    if area.state().resume_rsp != 0 {
+fn start(vcpu: &mut Vcpu, root: u64, rip: u64, rsp: u64, rdi: u64) -> Result<(), u64> {
+    if vcpu.state().resume_rsp != 0 {
         return Err(E_STATE);
     }
     let rip = entry_address(rip).map_err(Refusal::code)?;
+    let number = vcpu.number();
     let cr3 = {
-        let mut rules = rules(area);
+        let mut rules = rules(vcpu);
         let monitor = rules.monitor().map_err(Refusal::code)?;
-        monitor.start_vcpu(area.vcpu()).map_err(Refusal::code)?;
-        monitor
-            .load_root(area.vcpu(), root)
-            .map_err(Refusal::code)?
+        monitor.start_vcpu(number).map_err(Refusal::code)?;
+        monitor.load_root(number, root).map_err(Refusal::code)?
     };
-    area.state().root = crate::calls::cr3_to_keep(cr3);
+    vcpu.state().root = crate::calls::cr3_to_keep(cr3);
     let frame = Frame {
         rdi,
         rip,
         cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
-        rflags: 0x202,
+        rflags: HANDLER_FLAGS,
         rsp,
         ss: SEL_KERNEL_DS,
-        r15: 0,
-        r14: 0,
-        r13: 0,
-        r12: 0,
-        r11: 0,
-        r10: 0,
-        r9: 0,
-        r8: 0,
-        rbp: 0,
-        rsi: 0,
-        rdx: 0,
-        rcx: 0,
-        rbx: 0,
-        rax: 0,
-        vector: 0,
-        error_code: 0,
+        ..Frame::default()
     };
-    // Below the stack that this runs on: the first frame is written to the call stack's bottom half
-    // and moved up by nothing, since OP_RUN enters it where it is.
-    let bottom = area.address() + VCPU_STACK_TOP - 0x3000;
-    // SAFETY: the call stack is 16 KiB, this operation uses its upper 12 KiB at most, and nothing else
-    // runs on it until OP_RUN takes this frame.
-    unsafe {
-        let at = bottom as *mut Frame;
-        at.write(frame);
-        // What world_exit would have left: six registers and where to return to.
-        let resume = (bottom - 7 * 8) as *mut u64;
-        for index in 0..6 {
-            resume.add(index).write(0);
-        }
-        resume.add(6).write(gates::frame_return_address());
-    }
-    area.state().resume_rsp = bottom - 7 * 8;
+    vcpu.suspend_at(frame, gates::frame_return_address());
     Ok(())
 }

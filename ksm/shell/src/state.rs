@@ -1,16 +1,17 @@
 //! The container's monitor and its storage.
 
-use core::sync::atomic::AtomicU64;
+use cki_abi::monitor::EXIT_MONITOR_FAULT;
+#[cfg(not(test))]
+use cki_abi::monitor::MonitorBoot;
+#[cfg(not(test))]
+use cki_ksm_core::Storage;
+use cki_ksm_core::{Monitor, Refusal, Setup};
 
-use cki_abi::errors::E_STATE;
-use cki_abi::layout::{BOOT_INFO, CHUNK_TABLE, FRAME_TABLE};
-use cki_abi::limits::{CHUNK_SIZE, FRAME_SIZE, FRAMES_MAX};
-use cki_abi::monitor::{EXIT_MONITOR_FAULT, MonitorBoot};
-use cki_ksm_core::{Monitor, Refusal, Setup, Storage};
-
-use crate::area::Area;
+use crate::area::Vcpu;
 use crate::fault;
-use crate::lock::{Guard, Lock, Poisoned};
+#[cfg(not(test))]
+use crate::lock::Lock;
+use crate::lock::{Guard, Poisoned};
 use crate::memory::DirectMap;
 
 /// The rules with this container's state.
@@ -41,48 +42,67 @@ impl Rules {
     }
 }
 
+#[cfg(not(test))]
 static RULES: Lock<Rules> = Lock::new(Rules::None);
+
+#[cfg(not(test))]
+fn lock() -> &'static Lock<Rules> {
+    &RULES
+}
+#[cfg(test)]
+use crate::testing::rules as lock;
 
 /// The rules, when no other vCPU has them. Where one has ended the container, this one ends, too.
 #[inline]
-pub fn rules(area: Area) -> Guard<'static, Rules> {
-    match RULES.lock() {
+pub fn rules(vcpu: &mut Vcpu) -> Guard<'static, Rules> {
+    match lock().lock() {
         Ok(guard) => guard,
-        Err(Poisoned) => fault::end(area, EXIT_MONITOR_FAULT, [fault::POISONED, 0, 0, 0, 0, 0]),
+        Err(Poisoned) => fault::end(vcpu, EXIT_MONITOR_FAULT, [fault::POISONED, 0, 0, 0, 0, 0]),
     }
 }
 
 /// Nobody gets to the rules any more.
 pub fn poison() {
-    RULES.poison();
+    lock().poison();
 }
 
-/// What the module wrote for OP_INIT.
-pub fn boot() -> &'static MonitorBoot {
-    // SAFETY: the module maps the page before it enters the monitor, and leaves it alone afterwards.
-    // It is plain integers.
-    unsafe { &*(BOOT_INFO as *const MonitorBoot) }
+/// Looks at what the module wrote for OP_INIT.
+#[cfg(not(test))]
+pub fn boot<R>(look: impl FnOnce(&MonitorBoot) -> R) -> R {
+    use cki_abi::layout::BOOT_INFO;
+
+    // SAFETY: the module maps the page and writes it before it enters the monitor, and leaves it alone
+    // afterwards. It is plain integers.
+    look(unsafe { &*core::ptr::with_exposed_provenance(BOOT_INFO as usize) })
 }
+#[cfg(test)]
+pub use crate::testing::{boot, storage};
 
 /// The words for `bytes` of memory in segments.
 ///
 /// # Errors
 ///
 /// `E_STATE` for more memory than there are words for.
+#[cfg(not(test))]
 pub fn storage(bytes: u64) -> Result<Storage<'static>, u64> {
+    use core::ptr::with_exposed_provenance;
+    use core::sync::atomic::AtomicU64;
+
+    use cki_abi::layout::{CHUNK_TABLE, FRAME_TABLE};
+    use cki_abi::limits::{CHUNK_SIZE, FRAME_SIZE, FRAMES_MAX};
+
     let frames = bytes / FRAME_SIZE;
     if frames > FRAMES_MAX {
-        return Err(E_STATE);
+        return Err(cki_abi::errors::E_STATE);
     }
-    // SAFETY: the module maps a word for each frame and chunk of the segments, zeroed, for the life of
-    // the container; they are reached through these slices only.
-    unsafe {
-        Ok(Storage {
-            frames: core::slice::from_raw_parts(FRAME_TABLE as *const AtomicU64, frames as usize),
-            chunks: core::slice::from_raw_parts(
-                CHUNK_TABLE as *const AtomicU64,
-                (bytes / CHUNK_SIZE) as usize,
-            ),
-        })
-    }
+    let words = |address: u64, count: u64| {
+        let first = with_exposed_provenance::<AtomicU64>(address as usize);
+        // SAFETY: the module maps a word for each frame and chunk of the segments, zeroed, for as long as
+        // there is a monitor. They are atomics, whoever else has them.
+        unsafe { core::slice::from_raw_parts(first, count as usize) }
+    };
+    Ok(Storage {
+        frames: words(FRAME_TABLE, frames),
+        chunks: words(CHUNK_TABLE, bytes / CHUNK_SIZE),
+    })
 }

@@ -1,0 +1,100 @@
+//! The guest's `struct cki_vcpu_info`, in its own memory.
+//!
+//! The guest, on this and other vCPUs, and the host write it as they like at any time: single words, read
+//! and written atomically, each looked at once.
+
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use cki_abi::vcpu::{EventFrame, IretFrame, VcpuInfo};
+use cki_ksm_core::Frame as PageFrame;
+
+use crate::area::Frame;
+use crate::memory::DirectMap;
+
+/// Words of it.
+pub const WORDS: usize = size_of::<VcpuInfo>() / 8;
+
+/// Bits of the guest's interrupt flag in the word that begins with it.
+const FLAG: u64 = 0xff;
+
+/// It, of one vCPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Info<'v>(&'v [AtomicU64; WORDS]);
+
+/// Where the monitor leaves an interrupted state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `vcpu_info.event`.
+    Event,
+    /// `vcpu_info.debug`.
+    Debug,
+}
+
+impl<'v> Info<'v> {
+    /// The one at byte `offset` of a frame.
+    pub fn new(memory: &'v DirectMap, frame: PageFrame, offset: usize) -> Self {
+        Info(memory.info(frame, offset))
+    }
+
+    fn word(self, offset: usize) -> &'v AtomicU64 {
+        &self.0[offset / 8]
+    }
+
+    /// Whether events are pending.
+    pub fn has_events(self) -> bool {
+        self.word(offset_of!(VcpuInfo, events))
+            .load(Ordering::Acquire)
+            != 0
+    }
+
+    /// The guest's interrupt flag.
+    pub fn flag(self) -> bool {
+        self.word(offset_of!(VcpuInfo, interrupt_flag))
+            .load(Ordering::Acquire)
+            & FLAG
+            != 0
+    }
+
+    /// Clears the guest's interrupt flag.
+    pub fn clear_flag(self) {
+        self.word(offset_of!(VcpuInfo, interrupt_flag))
+            .fetch_and(!FLAG, Ordering::Release);
+    }
+
+    /// What the guest asks GATE_IRET for. Each word is read once.
+    pub fn requested(self) -> IretFrame {
+        let read = |field: usize| {
+            self.word(offset_of!(VcpuInfo, iret) + field)
+                .load(Ordering::Relaxed)
+        };
+        IretFrame {
+            rip: read(offset_of!(IretFrame, rip)),
+            cs: read(offset_of!(IretFrame, cs)),
+            rflags: read(offset_of!(IretFrame, rflags)),
+            rsp: read(offset_of!(IretFrame, rsp)),
+            ss: read(offset_of!(IretFrame, ss)),
+            rax: read(offset_of!(IretFrame, rax)),
+            rcx: read(offset_of!(IretFrame, rcx)),
+            rdx: read(offset_of!(IretFrame, rdx)),
+        }
+    }
+
+    /// Leaves an interrupted state for a handler of the guest's.
+    pub fn leave_state(self, place: Place, frame: &Frame, dr6: u64) {
+        let place = match place {
+            Place::Event => offset_of!(VcpuInfo, event),
+            Place::Debug => offset_of!(VcpuInfo, debug),
+        };
+        for (offset, value) in [
+            (offset_of!(EventFrame, rip), frame.rip),
+            (offset_of!(EventFrame, cs), frame.cs_and_pkrs & 0xffff),
+            (offset_of!(EventFrame, rflags), frame.rflags),
+            (offset_of!(EventFrame, rsp), frame.rsp),
+            (offset_of!(EventFrame, ss), frame.ss),
+            (offset_of!(EventFrame, dr6), dr6),
+        ] {
+            self.word(place + offset).store(value, Ordering::Relaxed);
+        }
+    }
+}

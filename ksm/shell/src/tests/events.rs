@@ -1,0 +1,343 @@
+//! What becomes of events, in the guest and in the monitor.
+
+use core::mem::offset_of;
+
+use cki_abi::calls::{KSM_ENTRY_CODE_SET, KSM_HANDLER_SET, KSM_RETURN_SET, KSM_VCPU_INFO_SET};
+use cki_abi::handlers::*;
+use cki_abi::keys::PKRS_GUEST;
+use cki_abi::layout::GATE_CALL;
+use cki_abi::monitor::*;
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
+use cki_abi::vcpu::{EventFrame, VcpuInfo};
+
+use crate::area::{Frame, Vcpu};
+use crate::calls::call;
+use crate::cpu::DR6;
+use crate::events::{deliver, event};
+use crate::fault;
+use crate::gates::{self, Left};
+use crate::testing::*;
+
+const KERNEL: u64 = 0xffff_ffff_8100_0000;
+const USER: u64 = 0x40_0000;
+const HANDLER: u64 = 0xffff_ffff_8200_0000;
+const TIMER: u64 = 0xec;
+const NMI: u64 = 2;
+const DOUBLE_FAULT: u64 = 8;
+const MACHINE_CHECK: u64 = 18;
+const TRAP_FLAG: u64 = 1 << 8;
+
+/// A vCPU with its info, and a handler for each event: `HANDLER` and its index.
+fn guest() -> Vcpu {
+    let mut vcpu = vcpu();
+    must_call(&mut vcpu, KSM_VCPU_INFO_SET, [INFO, 0, 0, 0]);
+    for handler in HANDLER_EVENT_USER..=HANDLER_DEBUG_KERNEL {
+        must_call(
+            &mut vcpu,
+            KSM_HANDLER_SET,
+            [handler, HANDLER + handler, 0, 0],
+        );
+    }
+    vcpu
+}
+
+fn must_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) {
+    assert_eq!(call(vcpu, number, arguments).status, 0);
+}
+
+fn frame(vector: u64, rip: u64, user: bool) -> Frame {
+    let (cs, ss) = if user {
+        (SEL_USER_CS, SEL_USER_DS)
+    } else {
+        (SEL_KERNEL_CS, SEL_KERNEL_DS)
+    };
+    Frame {
+        vector,
+        rip,
+        cs_and_pkrs: cs | PKRS_GUEST << 32,
+        rflags: 0x246,
+        rsp: 0x1234,
+        ss,
+        rbx: 77,
+        ..Frame::default()
+    }
+}
+
+fn at_pkrs(pkrs: u64, vector: u64) -> Frame {
+    let mut frame = frame(vector, GATE_CALL + 20, false);
+    frame.cs_and_pkrs = SEL_KERNEL_CS | pkrs << 32;
+    frame
+}
+
+fn set_pending(flag: u64) {
+    put(INFO + offset_of!(VcpuInfo, events) as u64, 1);
+    put(INFO + offset_of!(VcpuInfo, interrupt_flag) as u64, flag);
+}
+
+fn flag() -> u64 {
+    get(INFO + offset_of!(VcpuInfo, interrupt_flag) as u64)
+}
+
+/// RIP, CS, RFLAGS, RSP, SS and DR6 that a handler finds.
+fn found(place: usize) -> [u64; 6] {
+    [
+        offset_of!(EventFrame, rip),
+        offset_of!(EventFrame, cs),
+        offset_of!(EventFrame, rflags),
+        offset_of!(EventFrame, rsp),
+        offset_of!(EventFrame, ss),
+        offset_of!(EventFrame, dr6),
+    ]
+    .map(|field| get(INFO + (place + field) as u64))
+}
+
+#[test]
+fn an_interrupt_is_the_hosts_and_the_guest_goes_on() {
+    for (vector, exit) in [
+        (TIMER, EXIT_INTERRUPT),
+        (NMI, EXIT_NMI),
+        (MACHINE_CHECK, EXIT_MACHINE_CHECK),
+    ] {
+        let mut vcpu = guest();
+        gates::host(move |vcpu| {
+            assert_eq!(vcpu.switch().exit(), (exit, [vector, 0, 0, 0, 0, 0]));
+        });
+        let before = frame(vector, KERNEL, false);
+        let mut after = before.clone();
+        event(&mut vcpu, &mut after);
+        assert_eq!(after, before);
+        assert_eq!(gates::turns_left(), 0, "the host had it");
+    }
+}
+
+#[test]
+fn what_the_host_raises_meanwhile_is_delivered_at_once() {
+    let mut vcpu = guest();
+    gates::host(|_| set_pending(1));
+    let mut interrupted = frame(TIMER, KERNEL, false);
+    event(&mut vcpu, &mut interrupted);
+    assert_eq!(interrupted.rip, HANDLER + HANDLER_EVENT_KERNEL);
+}
+
+#[test]
+fn user_mode_is_interrupted_whatever_the_flag_says() {
+    let mut vcpu = guest();
+    set_pending(0);
+    let before = frame(TIMER, USER, true);
+    let mut after = before.clone();
+    deliver(&mut vcpu, &mut after);
+    let expected = Frame {
+        rip: HANDLER + HANDLER_EVENT_USER,
+        cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
+        rflags: 0x202,
+        ss: SEL_KERNEL_DS,
+        ..before
+    };
+    assert_eq!(
+        after, expected,
+        "at the guest's rights, registers as they were"
+    );
+    assert_eq!(
+        found(offset_of!(VcpuInfo, event)),
+        [USER, SEL_USER_CS, 0x246, 0x1234, SEL_USER_DS, 0],
+        "the selector without the rights above it"
+    );
+}
+
+#[test]
+fn a_kernel_is_interrupted_when_its_flag_allows_it_and_finds_it_cleared() {
+    for (value, rip) in [
+        (0, KERNEL),
+        (1, HANDLER + HANDLER_EVENT_KERNEL),
+        (0x80, HANDLER + HANDLER_EVENT_KERNEL),
+        (0x100, KERNEL),
+    ] {
+        let mut vcpu = guest();
+        set_pending(value);
+        let mut interrupted = frame(TIMER, KERNEL, false);
+        deliver(&mut vcpu, &mut interrupted);
+        assert_eq!(interrupted.rip, rip, "flag {value:#x}");
+        assert_eq!(flag(), value & !0xff, "only the byte is the flag");
+    }
+}
+
+#[test]
+fn nothing_is_delivered_without_event_info_or_handler() {
+    let mut vcpu = guest();
+    put(INFO + offset_of!(VcpuInfo, interrupt_flag) as u64, 1);
+    let before = frame(TIMER, USER, true);
+    let mut after = before.clone();
+    deliver(&mut vcpu, &mut after);
+    assert_eq!(after, before, "no event");
+    set_pending(1);
+    must_call(&mut vcpu, KSM_HANDLER_SET, [HANDLER_EVENT_USER, 0, 0, 0]);
+    deliver(&mut vcpu, &mut after);
+    assert_eq!((&after, flag()), (&before, 1), "it stays pending");
+    let mut without = crate::testing::new_vcpu();
+    deliver(&mut without, &mut after);
+    assert_eq!(after, before, "no info");
+}
+
+#[test]
+fn entry_code_is_not_interrupted_and_its_returns_start_anew() {
+    let mut vcpu = guest();
+    let (check, leave, undo) = (KERNEL + 0x10, KERNEL + 0x20, KERNEL + 0x40);
+    must_call(
+        &mut vcpu,
+        KSM_ENTRY_CODE_SET,
+        [KERNEL, KERNEL + 0x100, 0, 0],
+    );
+    must_call(&mut vcpu, KSM_RETURN_SET, [0, check, leave, undo]);
+    for (rip, expected) in [
+        (KERNEL, KERNEL),
+        (check + 3, check),
+        (leave, undo),
+        (leave + 1, leave + 1),
+    ] {
+        set_pending(1);
+        let before = frame(TIMER, rip, false);
+        let mut after = before.clone();
+        deliver(&mut vcpu, &mut after);
+        assert_eq!(
+            after,
+            Frame {
+                rip: expected,
+                ..before
+            }
+        );
+        assert_eq!(flag(), 1, "it stays pending");
+    }
+}
+
+#[test]
+fn a_call_that_returns_can_be_interrupted_like_the_guest_itself() {
+    let mut vcpu = guest();
+    set_pending(1);
+    let mut interrupted = frame(TIMER, GATE_CALL + 0x80, false);
+    deliver(&mut vcpu, &mut interrupted);
+    assert_eq!(interrupted.rip, HANDLER + HANDLER_EVENT_KERNEL);
+    let [rip, ..] = found(offset_of!(VcpuInfo, event));
+    assert_eq!(rip, GATE_CALL + 0x80, "GATE_IRET resumes it there");
+}
+
+#[test]
+fn i8_a_frame_of_the_monitors_is_never_turned_into_one_of_the_guests() {
+    for pkrs in [0, 1, PKRS_GUEST ^ 1] {
+        let mut vcpu = guest();
+        set_pending(1);
+        let end = end_of(|| deliver(&mut vcpu, &mut at_pkrs(pkrs, TIMER)));
+        let expected = if pkrs == 0 {
+            EXIT_MONITOR_FAULT
+        } else {
+            EXIT_GUEST_FAULT
+        };
+        assert_eq!(end.exit, expected, "PKRS {pkrs:#x}");
+    }
+}
+
+#[test]
+fn i7_whoever_has_rights_of_its_own_is_ended_but_the_host_gets_its_interrupt_first() {
+    let mut vcpu = guest();
+    gates::host(|vcpu| assert_eq!(vcpu.switch().exit().0, EXIT_INTERRUPT));
+    set_pending(1);
+    let end = end_of(|| event(&mut vcpu, &mut at_pkrs(4, TIMER)));
+    assert_eq!(
+        (end.exit, end.arguments[0]),
+        (EXIT_GUEST_FAULT, fault::GATE_MISUSED)
+    );
+    assert_eq!(gates::turns_left(), 0);
+    for vector in [1, DOUBLE_FAULT, 13, 0x80] {
+        let end = end_of(|| event(&mut guest(), &mut at_pkrs(4, vector)));
+        assert_eq!(
+            (end.exit, end.arguments[0]),
+            (EXIT_GUEST_FAULT, fault::GATE_MISUSED)
+        );
+    }
+}
+
+#[test]
+fn a_trap_in_a_gate_takes_the_flag_away_and_nothing_else() {
+    let mut vcpu = guest();
+    DR6.set(0x4000);
+    let mut trapped = at_pkrs(0, 1);
+    trapped.rflags |= TRAP_FLAG;
+    let mut expected = trapped.clone();
+    expected.rflags &= !TRAP_FLAG;
+    event(&mut vcpu, &mut trapped);
+    assert_eq!(trapped, expected);
+    assert_eq!(DR6.get(), 0, "DR6 is taken");
+}
+
+#[test]
+fn a_trap_in_the_guest_is_the_guests() {
+    for (user, handler) in [(true, HANDLER_DEBUG_USER), (false, HANDLER_DEBUG_KERNEL)] {
+        let mut vcpu = guest();
+        DR6.set(0x4000);
+        let mut trapped = frame(1, USER, user);
+        trapped.rflags |= TRAP_FLAG;
+        event(&mut vcpu, &mut trapped);
+        assert_eq!((trapped.rip, trapped.rflags), (HANDLER + handler, 0x202));
+        let [_, _, rflags, .., dr6] = found(offset_of!(VcpuInfo, debug));
+        assert_eq!((rflags & TRAP_FLAG, dr6), (TRAP_FLAG, 0x4000));
+        must_call(&mut vcpu, KSM_HANDLER_SET, [handler, 0, 0, 0]);
+        let end = end_of(|| event(&mut vcpu, &mut frame(1, USER, user)));
+        assert_eq!((end.exit, end.arguments[0]), (EXIT_GUEST_FAULT, 1));
+    }
+}
+
+#[test]
+fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
+    for vector in [0, 6, DOUBLE_FAULT, 13, 14, 0x80] {
+        let mut raised = frame(vector, USER, true);
+        raised.error_code = 5;
+        let end = end_of(|| event(&mut guest(), &mut raised));
+        let arguments = [vector, 5, USER, 0xc2, 0x1234, PKRS_GUEST];
+        assert_eq!(
+            end,
+            Left {
+                exit: EXIT_GUEST_FAULT,
+                arguments
+            }
+        );
+    }
+}
+
+#[test]
+fn a_fault_of_the_monitors_is_the_end_of_all_its_vcpus() {
+    for (vector, exit) in [
+        (DOUBLE_FAULT, EXIT_MONITOR_FAULT),
+        (MACHINE_CHECK, EXIT_MACHINE_CHECK),
+        (13, EXIT_MONITOR_FAULT),
+    ] {
+        let mut vcpu = guest();
+        let mut other = crate::testing::new_vcpu();
+        // As in the middle of a call: with the lock taken, which it never gives back.
+        let end = end_of(|| {
+            let guard = rules().lock().expect("nobody has it");
+            core::mem::forget(guard);
+            event(&mut vcpu, &mut at_pkrs(0, vector));
+        });
+        assert_eq!((end.exit, end.arguments[0]), (exit, vector));
+        let end = end_of(|| {
+            call(&mut other, KSM_VCPU_INFO_SET, [INFO, 0, 0, 0]);
+        });
+        assert_eq!(
+            (end.exit, end.arguments[0]),
+            (EXIT_MONITOR_FAULT, fault::POISONED)
+        );
+    }
+}
+
+#[test]
+fn whoever_has_ended_ends_again_when_it_is_resumed() {
+    let mut vcpu = guest();
+    for _ in 0..3 {
+        gates::host(|vcpu| {
+            assert_eq!(vcpu.switch().exit().0, EXIT_GUEST_FAULT);
+            vcpu.switch().set_exit(EXIT_DONE, [0; 6]);
+        });
+    }
+    let end = end_of(|| event(&mut vcpu, &mut frame(13, USER, true)));
+    assert_eq!(end.exit, EXIT_GUEST_FAULT);
+    assert_eq!(gates::turns_left(), 0);
+}

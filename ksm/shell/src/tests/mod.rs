@@ -1,0 +1,5 @@
+//! What the shell decides.
+
+mod calls;
+mod events;
+mod operations;
