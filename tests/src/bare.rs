@@ -16,8 +16,8 @@ use serde_json::json;
 
 /// Exit status of QEMU when the driver ends the machine with 0x10.
 pub const PASSED: i32 = 33;
-/// No machine takes longer, on the slowest computer.
-const TIMEOUT: Duration = Duration::from_secs(300);
+/// No machine takes longer, on the slowest computer, unless its test says so.
+const LIMIT: Duration = Duration::from_secs(300);
 /// Options of QEMU for a machine as fast as can be.
 pub const FAST: &[&str] = &["-accel", "tcg,thread=multi"];
 /// And for one that counts instructions.
@@ -201,6 +201,7 @@ pub struct Machine<'a> {
     module: &'a Path,
     monitor: Option<&'a Path>,
     arguments: String,
+    limit: Duration,
     silence: Option<(&'a str, Duration)>,
     command: Option<(&'a str, &'a str)>,
 }
@@ -217,6 +218,7 @@ impl<'a> Machine<'a> {
             module: &parts.module,
             monitor: Some(&parts.monitor),
             arguments: arguments.to_owned(),
+            limit: LIMIT,
             silence: None,
             command: None,
         }
@@ -254,6 +256,13 @@ impl<'a> Machine<'a> {
     #[must_use]
     pub fn monitor(mut self, monitor: Option<&'a Path>) -> Self {
         self.monitor = monitor;
+        self
+    }
+
+    /// Ends it after that time, if it has not by itself.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -337,7 +346,7 @@ impl<'a> Machine<'a> {
                 let _ = sender.send(bytes[..length].to_vec());
             }
         });
-        let mut deadline = Instant::now() + TIMEOUT;
+        let mut deadline = Instant::now() + self.limit;
         let mut console = String::new();
         let mut command = self.command;
         let mut connection = None;

@@ -1,6 +1,8 @@
 //! What takes a machine of its own to show of the module: calls that race on two CPUs, a vCPU that is moved
 //! while events come, memory that breaks.
 
+use std::time::Duration;
+
 use cki_tests::bare::{Machine, Outcome, PASSED, Parts};
 use cki_tests::long;
 
@@ -26,7 +28,11 @@ fn assert_passed(outcome: &Outcome, case: &str) {
 fn race(case: &str, arguments: &str) {
     let parts = parts();
     let arguments = format!("cki.pool=64M races case={case} {arguments}");
-    let outcome = Machine::new(&parts, &arguments).cpus(2).run();
+    let minutes = if long() { 30 } else { 5 };
+    let outcome = Machine::new(&parts, &arguments)
+        .cpus(2)
+        .limit(Duration::from_secs(minutes * 60))
+        .run();
     assert_passed(&outcome.expect("it is started"), case);
 }
 
