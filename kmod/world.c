@@ -43,7 +43,10 @@
 #define CR4_KEPT	(X86_CR4_DE | X86_CR4_PSE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCIDE | \
 			 X86_CR4_PKE)
 
-/* Linux uses 1 to 6, and those from 2048 on. */
+/*
+ * Linux uses 1 to 6, and those from 2048 on. Each load of the bridge drops what is tagged with it:
+ * when the host takes an address away, it invalidates it under its own PCIDs only.
+ */
 #define BRIDGE_PCID	7
 
 struct host_msrs {
