@@ -38,14 +38,22 @@ fn counts(console: &str) -> BTreeMap<&str, u64> {
 
 /// What any call may take (I9).
 const LONGEST: u64 = 20_000;
+/// Segments that a container's memory may have: in so many the calls are counted, too.
+const SEGMENTS: u64 = 32;
 
 /// Instructions from gate to gate, on a machine that counts them. They are the same in every run.
 fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
-    let outcome = Machine::new(parts, "cki.pool=32M bench")
+    let outcome = Machine::new(parts, "cki.pool=130M bench")
         .speed(COUNTING)
         .run()?;
     let counts = counts(&outcome.console);
     let mut wrong = Vec::new();
+    if counts.get("pieces") != Some(&SEGMENTS) {
+        wrong.push(format!(
+            "pieces: {:?}, not {SEGMENTS}",
+            counts.get("pieces")
+        ));
+    }
     for (name, limit) in [
         ("entry_set_user_page", 200),
         ("entry_set_kernel_page", 200),
@@ -56,6 +64,11 @@ fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
         ("longest_entry_batch", LONGEST),
         ("longest_exec_seal", LONGEST),
         ("longest_text_poke", LONGEST),
+        ("longest_table_declare_in_pieces", LONGEST),
+        ("longest_table_release_in_pieces", LONGEST),
+        ("longest_entry_batch_in_pieces", LONGEST),
+        ("longest_exec_seal_in_pieces", LONGEST),
+        ("longest_text_poke_in_pieces", LONGEST),
     ] {
         match counts.get(name) {
             Some(&count) if count <= limit => println!("{name}: {count} instructions"),

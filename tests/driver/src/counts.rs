@@ -3,16 +3,19 @@
 //! The guests take the time stamp counter before and behind a call. What lies between the two RDTSC
 //! beside the gate is taken off by the same guest calling a RET.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cki_abi::calls::arguments::*;
 use cki_abi::calls::*;
+use cki_abi::class::CLASS_PT;
 use cki_abi::hypercalls::arguments::EVENT_IPI;
 use cki_abi::hypercalls::*;
 use cki_abi::isa::WRPKRS;
-use cki_abi::limits::{BATCH_MAX, POKE_MAX, RELEASE_LINKS_MAX};
+use cki_abi::limits::{BATCH_MAX, CHUNK_SIZE, POKE_MAX, RELEASE_LINKS_MAX, SEGMENTS_MAX};
 
-use crate::device::System;
-use crate::guest::{DATA, End, Guest, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of};
+use crate::device::{Class, Container, Create, System};
+use crate::guest::{
+    DATA, End, Guest, MEMORY, Prepared, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of,
+};
 use crate::script::LINK;
 
 /// A page of results, at most.
@@ -127,8 +130,23 @@ fn run(guest: &str, calls: Calls) -> Result<Vec<u64>> {
 
 /// What is planted, and calls of which the last is counted.
 type Longest = (Vec<(u64, Vec<u8>)>, Vec<Call>);
-/// From the hpa of the container's memory.
-type MakeLongest = fn(u64) -> Longest;
+/// From where things are.
+type MakeLongest = fn(&Place) -> Longest;
+
+/// Where a container has things.
+struct Place {
+    /// hpa of its first byte.
+    hpa: u64,
+    /// hpa of frames for tables, twelve of them. In memory of many pieces, in the last: to find a frame there
+    /// takes longest.
+    tables: u64,
+}
+
+impl Place {
+    fn table(&self, n: u64) -> u64 {
+        self.tables + (n << 12)
+    }
+}
 
 /// How often each is counted.
 const TIMES: usize = 5;
@@ -156,8 +174,8 @@ fn links(hpa: u64, entries: &[u64], value: u64, first_list: u64) -> Longest {
 /// The longest calls that there are, by kind: as much as the call may name, all of it as costly as
 /// can be.
 const LONGEST: [(&str, MakeLongest); 5] = [
-    ("longest_table_declare", |hpa| {
-        let table = hpa + TABLES + 0x4000;
+    ("longest_table_declare", |place| {
+        let table = place.table(0);
         let calls = vec![
             [KSM_TABLE_DECLARE, table, TABLE_L1, 0],
             [KSM_TABLE_RELEASE, table, 0, 0],
@@ -166,10 +184,10 @@ const LONGEST: [(&str, MakeLongest); 5] = [
         ];
         (vec![], calls)
     }),
-    ("longest_table_release", |hpa| {
-        let [l1, l2] = [4, 5].map(|n| hpa + TABLES + (n << 12));
+    ("longest_table_release", |place| {
+        let [l1, l2] = [0, 1].map(|n| place.table(n));
         let entries: Vec<_> = (512 - RELEASE_LINKS_MAX..512).map(|i| l2 + 8 * i).collect();
-        let (plants, fill) = links(hpa, &entries, l1 | LINK, 0);
+        let (plants, fill) = links(place.hpa, &entries, l1 | LINK, 0);
         let mut calls = vec![
             [KSM_TABLE_DECLARE, l1, TABLE_L1, 0],
             [KSM_TABLE_DECLARE, l2, TABLE_L2, 0],
@@ -178,12 +196,12 @@ const LONGEST: [(&str, MakeLongest); 5] = [
         calls.push([KSM_TABLE_RELEASE, l2, 0, 0]);
         (plants, calls)
     }),
-    ("longest_entry_batch", |hpa| {
+    ("longest_entry_batch", |place| {
         // Links that take the place of links.
-        let [first, second, l2] = [4, 5, 6].map(|n| hpa + TABLES + (n << 12));
+        let [first, second, l2] = [0, 1, 2].map(|n| place.table(n));
         let entries: Vec<_> = (0..BATCH_MAX).map(|i| l2 + 8 * i).collect();
-        let (mut plants, fill) = links(hpa, &entries, first | LINK, 0);
-        let (more, replace) = links(hpa, &entries, second | LINK, 1);
+        let (mut plants, fill) = links(place.hpa, &entries, first | LINK, 0);
+        let (more, replace) = links(place.hpa, &entries, second | LINK, 1);
         plants.extend(more);
         let mut calls = vec![
             [KSM_TABLE_DECLARE, first, TABLE_L1, 0],
@@ -194,39 +212,50 @@ const LONGEST: [(&str, MakeLongest); 5] = [
         calls.extend(replace);
         (plants, calls)
     }),
-    ("longest_exec_seal", |hpa| {
+    ("longest_exec_seal", |place| {
         // Each byte could be the sequence's last.
         let text = (UNSEALED, vec![WRPKRS[3]; 4096]);
-        (vec![text], vec![[KSM_EXEC_SEAL, hpa + UNSEALED, 1, 0]])
+        (
+            vec![text],
+            vec![[KSM_EXEC_SEAL, place.hpa + UNSEALED, 1, 0]],
+        )
     }),
-    ("longest_text_poke", |hpa| {
+    ("longest_text_poke", |place| {
         let source = (SOURCE, vec![WRPKRS[3]; 4096]);
         // Up to the frame's end, whose edge is looked at, too.
-        let target = hpa + UNSEALED - POKE_MAX;
-        let poke = [KSM_TEXT_POKE, target, hpa + SOURCE + 3, POKE_MAX];
+        let target = place.hpa + UNSEALED - POKE_MAX;
+        let poke = [KSM_TEXT_POKE, target, place.hpa + SOURCE + 3, POKE_MAX];
         (vec![source], vec![poke])
     }),
 ];
 
 /// Runs `count_list`; what its last call took.
-fn run_list(longest: MakeLongest) -> Result<u64> {
-    let system = System::open().context("/dev/cki")?;
-    let guest = Guest::start(&system, "count_list", |container, hpa| {
-        let (plants, calls) = longest(hpa);
-        for (offset, bytes) in plants {
-            container.write(offset as usize, &bytes);
-        }
-        let last = calls.len() - 1;
-        let mut words: Vec<u64> = Vec::new();
-        for (index, call) in calls.iter().enumerate() {
-            words.extend(call);
-            words.push(u64::from(index == last));
-        }
-        words.push(u64::MAX);
-        for (index, word) in words.into_iter().enumerate() {
-            container.write_word(LIST as usize + 8 * index, word);
-        }
-    })?;
+fn run_list(container: Container, place: &Place, longest: MakeLongest) -> Result<u64> {
+    let mut prepared = Prepared::load(container, "count_list", place.hpa)?;
+    if place.tables - place.hpa > MEMORY {
+        prepared.classes.push(Class {
+            hpa: place.tables,
+            size: 12 << 12,
+            class: CLASS_PT as u32,
+            reserved: 0,
+        });
+    }
+    let (plants, calls) = longest(place);
+    for (offset, bytes) in plants {
+        prepared.container.write(offset as usize, &bytes);
+    }
+    let last = calls.len() - 1;
+    let mut words: Vec<u64> = Vec::new();
+    for (index, call) in calls.iter().enumerate() {
+        words.extend(call);
+        words.push(u64::from(index == last));
+    }
+    words.push(u64::MAX);
+    for (index, word) in words.into_iter().enumerate() {
+        let offset = LIST as usize + 8 * index;
+        prepared.container.write_word(offset, word);
+    }
+    let guest = prepared.start(|_, _| {})?;
     let (end, page) = guest.end()?;
     ensure!(
         end == End::Code(0),
@@ -234,6 +263,51 @@ fn run_list(longest: MakeLongest) -> Result<u64> {
         &page.words[..14]
     );
     Ok(guest.container.read_word(RESULTS as usize))
+}
+
+/// Each is a single call, and an interrupt that waited for its end may be in the count: the least of some.
+fn count_longest(system: &System, chunks: u64, longest: MakeLongest) -> Result<u64> {
+    let mut counts = Vec::new();
+    for _ in 0..TIMES {
+        let mut create = Create::new(chunks * CHUNK_SIZE);
+        let container = system.create(&mut create)?;
+        let segments = &create.segments[..create.segment_count as usize];
+        ensure!(
+            segments.len() == 1 || segments.len() as u64 == chunks,
+            "{} segments for {chunks} chunks",
+            segments.len()
+        );
+        let hpa = segments[0][0];
+        let tables = match segments {
+            [_] => hpa + TABLES + 0x4000,
+            [.., last] => last[0],
+            [] => bail!("no memory"),
+        };
+        counts.push(run_list(container, &Place { hpa, tables }, longest)?);
+    }
+    Ok(counts.into_iter().min().unwrap_or(u64::MAX))
+}
+
+/// Takes chunks of the pool so that what is left is in pieces; how many, at most as many as a container
+/// can have.
+fn break_up_pool(system: &System) -> Result<(Vec<Container>, u64)> {
+    let free = system.info()?.pool_free / CHUNK_SIZE;
+    let pieces = (free / 2).min(SEGMENTS_MAX);
+    let mut all = Vec::new();
+    for _ in 0..free {
+        let mut create = Create::new(CHUNK_SIZE);
+        let container = system.create(&mut create)?;
+        all.push((create.segments[0][0], container));
+    }
+    all.sort_by_key(|(hpa, _)| *hpa);
+    let mut taken = Vec::new();
+    for (index, (_, container)) in all.into_iter().enumerate() {
+        // The others go back: every second of the first ones.
+        if index % 2 != 0 || index as u64 >= 2 * pieces {
+            taken.push(container);
+        }
+    }
+    Ok((taken, pieces))
 }
 
 fn median(sorted: &[u64]) -> u64 {
@@ -259,15 +333,18 @@ pub fn print() -> Result<()> {
     for (name, calls) in COUNTED {
         report(name, &run("count_call", calls).context(name)?, RETURN);
     }
+    let system = System::open().context("/dev/cki")?;
     for (name, longest) in LONGEST {
-        let mut counts = Vec::new();
-        for _ in 0..TIMES {
-            counts.push(run_list(longest).context(name)?);
-        }
-        // Each is a single call, and an interrupt that waited for its end may be in the count.
-        let count = counts.into_iter().min().unwrap_or(u64::MAX);
+        let count = count_longest(&system, MEMORY / CHUNK_SIZE, longest).context(name)?;
         println!("count {name} {}", count + RETURN - empty);
     }
+    let (taken, pieces) = break_up_pool(&system).context("the pool in pieces")?;
+    println!("count pieces {pieces}");
+    for (name, longest) in LONGEST {
+        let count = count_longest(&system, pieces, longest).context(name)?;
+        println!("count {name}_in_pieces {}", count + RETURN - empty);
+    }
+    drop(taken);
     // JMP in the place of MOV, CALL, MOV, RET.
     report("iret", &run("count_iret", nothing)?, CALL + RETURN - 1);
     Ok(())

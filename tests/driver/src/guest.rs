@@ -76,13 +76,17 @@ pub enum End {
 impl Prepared {
     /// The guest `name` in `memory` bytes.
     pub fn new(system: &System, name: &str, memory: u64) -> Result<Self> {
-        let text = guests::text(name).with_context(|| format!("no guest {name}"))?;
         let mut create = Create::new(memory);
         let container = system.create(&mut create).context("CKI_CREATE_CONTAINER")?;
         if create.segment_count != 1 {
             bail!("the pool is in pieces: {} segments", create.segment_count);
         }
-        let hpa = create.segments[0][0];
+        Self::load(container, name, create.segments[0][0])
+    }
+
+    /// The guest `name` in a container whose first segment begins at `hpa`.
+    pub fn load(container: Container, name: &str, hpa: u64) -> Result<Self> {
+        let text = guests::text(name).with_context(|| format!("no guest {name}"))?;
         container.write(TEXT as usize, text);
         container.write_word(DATA as usize, hpa);
         boot_tables(&container, hpa);
@@ -132,6 +136,22 @@ impl Prepared {
         start.entry = BASE;
         start
     }
+
+    /// Starts it, after a last change of what CKI_START gets.
+    pub fn start(self, change: impl FnOnce(&mut Start, u64)) -> Result<Guest> {
+        let mut start = self.request();
+        change(&mut start, self.hpa);
+        self.container.start(&mut start).with_context(|| {
+            format!(
+                "CKI_START (operation {}, error {}, index {})",
+                start.refusal_op, start.refusal_error, start.refusal_index
+            )
+        })?;
+        let Prepared {
+            container, vcpu, ..
+        } = self;
+        Ok(Guest { container, vcpu })
+    }
 }
 
 impl Guest {
@@ -153,18 +173,7 @@ impl Guest {
     ) -> Result<Self> {
         let prepared = Prepared::new(system, name, MEMORY)?;
         prepare(&prepared.container, prepared.hpa);
-        let mut start = prepared.request();
-        change(&mut start, prepared.hpa);
-        prepared.container.start(&mut start).with_context(|| {
-            format!(
-                "CKI_START (operation {}, error {}, index {})",
-                start.refusal_op, start.refusal_error, start.refusal_index
-            )
-        })?;
-        let Prepared {
-            container, vcpu, ..
-        } = prepared;
-        Ok(Guest { container, vcpu })
+        prepared.start(change)
     }
 
     /// Runs it to its end, answering what it writes to the console with its length.
