@@ -293,20 +293,26 @@ fn count_longest(system: &System, chunks: u64, longest: MakeLongest) -> Result<u
 fn break_up_pool(system: &System) -> Result<(Vec<Container>, u64)> {
     let free = system.info()?.pool_free / CHUNK_SIZE;
     let pieces = (free / 2).min(SEGMENTS_MAX);
-    let mut all = Vec::new();
-    for _ in 0..free {
+    let mut single = Vec::new();
+    for _ in 0..2 * pieces {
         let mut create = Create::new(CHUNK_SIZE);
         let container = system.create(&mut create)?;
-        all.push((create.segments[0][0], container));
+        single.push((create.segments[0][0], container));
     }
-    all.sort_by_key(|(hpa, _)| *hpa);
+    // What else there is, in as few containers as may be.
     let mut taken = Vec::new();
-    for (index, (_, container)) in all.into_iter().enumerate() {
-        // The others go back: every second of the first ones.
-        if index % 2 != 0 || index as u64 >= 2 * pieces {
-            taken.push(container);
+    let mut size = free - 2 * pieces;
+    while size != 0 {
+        match system.create(&mut Create::new(size * CHUNK_SIZE)) {
+            Ok(container) => taken.push(container),
+            Err(error) if size == 1 => return Err(error.into()),
+            Err(_) => size = size.div_ceil(2),
         }
+        size = size.min(system.info()?.pool_free / CHUNK_SIZE);
     }
+    single.sort_by_key(|(hpa, _)| *hpa);
+    let odd = single.into_iter().skip(1).step_by(2);
+    taken.extend(odd.map(|(_, container)| container));
     Ok((taken, pieces))
 }
 
