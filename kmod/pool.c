@@ -93,14 +93,18 @@ static int by_address(const void *a, const void *b)
 int cki_pool_init(u64 size)
 {
 	unsigned int wanted = size / CKI_CHUNK_SIZE;
+	int node = NUMA_NO_NODE;
 
 	chunks = vcalloc(max(wanted, 1U), sizeof(*chunks));
 	if (!chunks)
 		return -ENOMEM;
 	while (chunk_count < wanted) {
-		struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY,
-					       CHUNK_ORDER);
+		struct page *page;
 
+		/* As much of each node's, while it has as much. */
+		node = next_node_in(node, node_states[N_MEMORY]);
+		page = alloc_pages_node(node, GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY,
+					CHUNK_ORDER);
 		if (!page)
 			break;
 		chunks[chunk_count].dirty = true;
