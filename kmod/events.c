@@ -104,9 +104,8 @@ void cki_host_event(struct cki_vcpu *vcpu)
 		interrupt(vcpu->sw->exit_arguments[0]);
 		break;
 	case CKI_EXIT_NMI:
+		/* The host's handler has run: cki_switch. */
 		vcpu->run->exits_other++;
-		/* INT leaves NMIs blocked until the handler's IRET, as the NMI itself did. */
-		asm volatile("int $2" ::: "memory");
 		break;
 	case CKI_EXIT_MACHINE_CHECK:
 		vcpu->run->exits_other++;

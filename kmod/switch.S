@@ -79,6 +79,16 @@ SYM_FUNC_START(cki_switch)
 	xorl	%edx, %edx
 	xorl	%eax, %eax
 	wrmsr				/* what was held arrives behind this */
+
+	/*
+	 * The NMI that made the container leave. It blocks others until the handler's IRET, which an
+	 * IRET of anything else would end too early: so before anything can fault.
+	 */
+	movq	HOST_EXIT(%rbx), %rax
+	cmpq	$CKI_EXIT_NMI, (%rax)
+	jne	.Lno_nmi
+	int	$2
+.Lno_nmi:
 	popq	%r15
 	popq	%r14
 	popq	%r13

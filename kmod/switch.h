@@ -11,6 +11,7 @@
 #define HOST_GDT		80
 #define HOST_IDT		96
 #define HOST_LDT		112
+#define HOST_EXIT		120
 
 #ifndef __ASSEMBLER__
 
@@ -29,6 +30,7 @@ struct cki_host_state {
 	struct desc_ptr gdt __aligned(16);
 	struct desc_ptr idt __aligned(16);
 	u16 ldt __aligned(16);
+	const u64 *exit;		/* why the monitor left: CKI_EXIT_* */
 };
 
 static_assert(offsetof(struct cki_host_state, area) == HOST_AREA);
@@ -39,6 +41,7 @@ static_assert(offsetof(struct cki_host_state, gdt_writable) == HOST_GDT_WRITABLE
 static_assert(offsetof(struct cki_host_state, gdt) == HOST_GDT);
 static_assert(offsetof(struct cki_host_state, idt) == HOST_IDT);
 static_assert(offsetof(struct cki_host_state, ldt) == HOST_LDT);
+static_assert(offsetof(struct cki_host_state, exit) == HOST_EXIT);
 
 asmlinkage void cki_switch(const struct cki_host_state *host);
 

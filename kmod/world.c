@@ -213,7 +213,7 @@ static void enter(struct cki_vcpu *vcpu)
 	unsigned int cpu = smp_processor_id();
 	unsigned long cr4 = native_read_cr4();
 	unsigned long dr6, dr7 = local_db_save();
-	u64 fs_base = rdfsbase(), tsc_aux = 0;
+	u64 fs_base = rdfsbase(), tsc_aux = 0, debugctl = get_debugctlmsr();
 	struct desc_struct *gdt = get_current_gdt_rw();
 	struct cki_host_state host = {
 		.area = vcpu->area,
@@ -221,6 +221,7 @@ static void enter(struct cki_vcpu *vcpu)
 		.cr3 = __read_cr3(),
 		.msrs = { host_msrs.star, host_msrs.lstar, host_msrs.cstar, host_msrs.fmask },
 		.gdt_writable = { .size = GDT_SIZE - 1, .address = (unsigned long)gdt },
+		.exit = &vcpu->sw->exit,
 	};
 	u16 ds, es, fs, gs;
 
@@ -233,6 +234,9 @@ static void enter(struct cki_vcpu *vcpu)
 	store_ldt(host.ldt);
 	rdmsrl(MSR_KERNEL_GS_BASE, host.msrs[4]);
 	get_debugreg(dr6, 6);
+	/* Branch steps and records, traps of bus locks: the thread's and perf's, not the container's. */
+	if (debugctl)
+		update_debugctlmsr(0);
 	if (boot_cpu_has(X86_FEATURE_RDTSCP)) {
 		rdmsrl(MSR_TSC_AUX, tsc_aux);
 		wrmsrl(MSR_TSC_AUX, vcpu->number);
@@ -269,6 +273,8 @@ static void enter(struct cki_vcpu *vcpu)
 	}
 	wrfsbase(fs_base);
 	set_debugreg(dr6, 6);
+	if (debugctl)
+		update_debugctlmsr(debugctl);
 	local_db_restore(dr7);
 }
 

@@ -28,13 +28,13 @@ pub const CR4_FREE: u64 = 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 22;
 /// CR4: PCIDE, set exactly if the container has PCIDs.
 pub const CR4_PCIDE: u64 = 1 << 17;
 
-/// EFER: SCE, LME, LMA, NXE. What is 0 with a reason: SVME, as VMXE; LMSLE and UAIE change what
-/// addresses mean.
+/// EFER: SCE, LME, LMA, NXE. What is 0 with a reason: LMSLE and UAIE change what addresses mean.
 pub const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// EFER, as the host has it: TCE (which translations INVLPG drops, and INVLPG never counts as a flush),
-/// AIBRSE (speculation).
-pub const EFER_FREE: u64 = 1 << 15 | 1 << 21;
+/// AIBRSE (speculation), SVME (KVM sets it for good; deprivileged mode refuses SVM's instructions whatever it
+/// says, and user mode outside of a virtual machine has none).
+pub const EFER_FREE: u64 = 1 << 12 | 1 << 15 | 1 << 21;
 
 /// Whether control registers are as the other rules assume.
 ///
