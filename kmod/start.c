@@ -225,13 +225,17 @@ static int adopt(struct cki_vcpu *vcpu, struct request *request)
 
 	for (i = 0; i < request->start.table_count; i++) {
 		const struct cki_boot_table *table = &request->tables[i];
-		int error = cki_vcpu_operate(vcpu, CKI_OP_ADOPT, table->hpa, table->kind, 0, 0);
+		int error;
 
-		if (error)
-			return refused(&request->start, vcpu, error, CKI_OP_ADOPT, i);
-		if (signal_pending(current))
-			return -EINTR;
-		cond_resched();
+		/* Some entries at a time. */
+		do {
+			error = cki_vcpu_operate(vcpu, CKI_OP_ADOPT, table->hpa, table->kind, 0, 0);
+			if (error)
+				return refused(&request->start, vcpu, error, CKI_OP_ADOPT, i);
+			if (signal_pending(current))
+				return -EINTR;
+			cond_resched();
+		} while (vcpu->sw->value);
 	}
 	return 0;
 }

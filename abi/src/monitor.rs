@@ -12,9 +12,9 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     /// Operation (hpa, frames) -> value = frames now sealed: as KSM_EXEC_SEAL, for the image that was
     /// loaded.
     OP_SEAL = 2;
-    /// Operation (hpa, kind): as KSM_TABLE_DECLARE for a boot page table, but its contents stay and are
-    /// checked like 512 updates. Tables linked by others come first. Errors: also those of
-    /// KSM_ENTRY_SET.
+    /// Operation (hpa, kind) -> value = what is left of it: as KSM_TABLE_DECLARE for a boot page table, but its
+    /// contents stay and are checked like 512 updates, some at a time: again and again until nothing is left.
+    /// Tables linked by others come first. Errors: also those of KSM_ENTRY_SET.
     OP_ADOPT = 3;
     /// Operation (root, rip, rsp, rdi): makes the vCPU ready to start there at CPL 0.
     OP_START = 4;

@@ -528,9 +528,9 @@
  */
 #define CKI_OP_SEAL CKI_U64(2)
 /*
- * Operation (hpa, kind): as KSM_TABLE_DECLARE for a boot page table, but its contents stay and are
- * checked like 512 updates. Tables linked by others come first. Errors: also those of
- * KSM_ENTRY_SET.
+ * Operation (hpa, kind) -> value = what is left of it: as KSM_TABLE_DECLARE for a boot page table, but its
+ * contents stay and are checked like 512 updates, some at a time: again and again until nothing is left.
+ * Tables linked by others come first. Errors: also those of KSM_ENTRY_SET.
  */
 #define CKI_OP_ADOPT CKI_U64(3)
 /* Operation (root, rip, rsp, rdi): makes the vCPU ready to start there at CPL 0. */

@@ -13,6 +13,7 @@ use crate::memory::PhysMem;
 use crate::refusal::Refusal;
 use crate::scan::EdgeCounts;
 use crate::segment::{Segments, Shared};
+use crate::table::Adoption;
 
 /// What the host decides about a container before it starts (`struct cki_monitor_boot`).
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,7 @@ pub struct Monitor<'a, M> {
     pub(crate) chunks: Chunks<'a>,
     pub(crate) epochs: Epochs,
     pub(crate) edges: EdgeCounts,
+    pub(crate) adoption: Option<Adoption>,
     pub(crate) roots: [Option<Frame>; VCPUS_MAX as usize],
     pub(crate) pcid_base: u64,
     pub(crate) pcids: u64,
@@ -108,6 +110,7 @@ impl<'a, M: PhysMem> Setup<'a, M> {
             chunks: Chunks::new(storage.chunks),
             epochs: Epochs::new(config.vcpus as usize),
             edges: EdgeCounts::default(),
+            adoption: None,
             roots: [None; VCPUS_MAX as usize],
             pcid_base: u64::from(config.pcid_base),
             pcids,

@@ -19,20 +19,71 @@ pub enum Contents {
     Keep,
 }
 
+/// What a step of an adoption may take, in units of some 10 instructions (I9), and what an entry takes: an
+/// empty one, one that maps memory, one that is a link.
+const EFFORT: u32 = 1500;
+const ENTRY_EFFORT: u32 = 2;
+const LEAF_EFFORT: u32 = 12;
+const LINK_EFFORT: u32 = 16;
+
+/// A frame that is becoming a table with the contents that it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adoption {
+    frame: Frame,
+    kind: Kind,
+    /// Entry to look at next. What is in front of it is judged, and its links are counted.
+    next: usize,
+    /// So many are.
+    links: u32,
+    /// What an entry has broken: the links are given up again, from the last on.
+    refusal: Option<Refusal>,
+}
+
+impl Adoption {
+    const fn new(frame: Frame, kind: Kind) -> Self {
+        Adoption {
+            frame,
+            kind,
+            next: 0,
+            links: 0,
+            refusal: None,
+        }
+    }
+}
+
 impl<M: PhysMem> Monitor<'_, M> {
-    /// Makes the Pt frame at `table_hpa` a table.
+    /// Makes the Pt frame at `table_hpa` a table; its contents stay in as many calls of
+    /// [`Monitor::adopt`] as it takes.
     ///
     /// # Errors
     ///
     /// [`Refusal::Argument`], [`Refusal::Range`] or [`Refusal::Class`] for the frame,
     /// [`Refusal::Type`] if it is a table already, [`Refusal::Stale`] if it was one of another kind
-    /// and not every vCPU has flushed since, and whatever a kept entry breaks.
+    /// and not every vCPU has flushed since, and whatever a kept entry breaks. [`Refusal::State`] for
+    /// a frame that is being adopted.
     pub fn declare(
         &mut self,
         table_hpa: u64,
         kind: Kind,
         contents: Contents,
     ) -> Result<(), Refusal> {
+        if contents == Contents::Keep {
+            while self.adopt(table_hpa, kind)? != 0 {}
+            return Ok(());
+        }
+        let (frame, word) = self.undeclared(table_hpa, kind)?;
+        if self
+            .adoption
+            .is_some_and(|adoption| adoption.frame == frame)
+        {
+            return Err(Refusal::State);
+        }
+        self.memory.clear(frame);
+        self.complete(frame, word, kind, 0)
+    }
+
+    /// A frame that may become a table of this kind.
+    fn undeclared(&self, table_hpa: u64, kind: Kind) -> Result<(Frame, Word), Refusal> {
         let (frame, word) = self.table_frame(table_hpa)?;
         if word.class() != Some(Class::Pt) {
             return Err(Refusal::Class);
@@ -47,13 +98,16 @@ impl<M: PhysMem> Monitor<'_, M> {
                 return Err(Refusal::Stale);
             }
         }
-        let links = match contents {
-            Contents::Clear => {
-                self.memory.clear(frame);
-                0
-            }
-            Contents::Keep => self.adopt(frame, kind)?,
-        };
+        Ok((frame, word))
+    }
+
+    fn complete(
+        &mut self,
+        frame: Frame,
+        word: Word,
+        kind: Kind,
+        links: u32,
+    ) -> Result<(), Refusal> {
         if kind == Kind::ROOT {
             // I5: before anything can refer to it.
             self.memory.store(frame, SLOT, self.slot_entry);
@@ -62,29 +116,96 @@ impl<M: PhysMem> Monitor<'_, M> {
             .transition(frame, word, Word::table(kind, links))
     }
 
-    /// Judges and counts all entries of a frame that is to become a table. Nobody but the monitor
-    /// writes a Pt frame, and the walker sets no bits of a table that nothing refers to, so what is
-    /// judged is what stays.
-    fn adopt(&mut self, frame: Frame, kind: Kind) -> Result<u32, Refusal> {
-        let mut links = 0;
-        for index in 0..WORDS {
-            if kind == Kind::ROOT && index == SLOT {
-                continue;
+    /// Makes a Pt frame a table with the contents that it has, or a step of that: some of its entries are
+    /// judged and counted. How many entries are left for further calls; 0 when it is a table.
+    ///
+    /// Nobody but the monitor writes a Pt frame, no call of a guest's makes a table of one that is being
+    /// adopted, and the walker sets no bits of a table that nothing refers to: what is judged stays
+    /// as it is from the first call to the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`Monitor::declare`]: what a kept entry breaks is told when the links that were counted before are
+    /// given up again. [`Refusal::State`] while another frame, or this one as another kind, is being
+    /// adopted.
+    pub fn adopt(&mut self, table_hpa: u64, kind: Kind) -> Result<u64, Refusal> {
+        let (frame, word) = self.undeclared(table_hpa, kind)?;
+        let mut adoption = self.adoption.unwrap_or(Adoption::new(frame, kind));
+        if (adoption.frame, adoption.kind) != (frame, kind) {
+            return Err(Refusal::State);
+        }
+        let outcome = self.adopt_some(&mut adoption, word);
+        self.adoption = match outcome {
+            Ok(1..) => Some(adoption),
+            _ => None,
+        };
+        outcome
+    }
+
+    fn adopt_some(&mut self, adoption: &mut Adoption, word: Word) -> Result<u64, Refusal> {
+        let (frame, kind) = (adoption.frame, adoption.kind);
+        let mut effort = EFFORT;
+        if adoption.refusal.is_none() {
+            adoption.refusal = self.count_links(adoption, &mut effort).err();
+        }
+        let Some(refusal) = adoption.refusal else {
+            let left = WORDS - adoption.next;
+            if left == 0 {
+                self.complete(frame, word, kind, adoption.links)?;
             }
-            let outcome = match self.judge(kind, index, self.memory.load(frame, index)) {
-                Ok(Meaning::Link(table)) => {
-                    links += 1;
-                    self.reference(table).inspect_err(|_| links -= 1)
-                }
-                Ok(Meaning::Nothing | Meaning::Leaf) => Ok(()),
-                Err(refusal) => Err(refusal),
-            };
-            if let Err(refusal) = outcome {
-                self.drop_links(frame, kind, links)?;
-                return Err(refusal);
+            return Ok(left as u64);
+        };
+        // Backwards: what is in front of `next` is counted, and nothing else.
+        while adoption.links != 0 {
+            if effort < LINK_EFFORT {
+                return Ok(adoption.links.into());
+            }
+            adoption.next = adoption.next.checked_sub(1).ok_or(Refusal::Monitor)?;
+            if let Some(link) = self.link_at(frame, kind, adoption.next) {
+                self.give_up(link)?;
+                adoption.links -= 1;
+                effort -= LINK_EFFORT;
+            } else {
+                effort -= ENTRY_EFFORT;
             }
         }
-        Ok(links)
+        Err(refusal)
+    }
+
+    /// Judges entries and counts their links, until the effort is spent.
+    fn count_links(&mut self, adoption: &mut Adoption, effort: &mut u32) -> Result<(), Refusal> {
+        while adoption.next < WORDS && *effort >= LINK_EFFORT {
+            let index = adoption.next;
+            let kind = adoption.kind;
+            *effort -= if kind == Kind::ROOT && index == SLOT {
+                ENTRY_EFFORT
+            } else {
+                match self.judge(kind, index, self.memory.load(adoption.frame, index))? {
+                    Meaning::Nothing => ENTRY_EFFORT,
+                    Meaning::Leaf => LEAF_EFFORT,
+                    Meaning::Link(table) => {
+                        self.reference(table)?;
+                        adoption.links += 1;
+                        LINK_EFFORT
+                    }
+                }
+            };
+            adoption.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The entry, if it is counted as a link of a table, or of a frame that is being adopted.
+    #[inline(always)]
+    fn link_at(&self, frame: Frame, kind: Kind, index: usize) -> Option<u64> {
+        let value = self.memory.load(frame, index);
+        let counted = is_link(kind.level(), value) && !(kind == Kind::ROOT && index == SLOT);
+        counted.then_some(value)
+    }
+
+    fn give_up(&mut self, link: u64) -> Result<(), Refusal> {
+        let table = self.segments.find(link & ADDRESS).ok_or(Refusal::Monitor)?;
+        self.dereference(table)
     }
 
     /// Ends a frame's life as a table.
@@ -105,7 +226,7 @@ impl<M: PhysMem> Monitor<'_, M> {
             .transition(frame, word, Word::released(kind, self.epochs.now()))
     }
 
-    /// Gives up the first `count` links of a table. Its entries stay: stale walks of it go on, into
+    /// Gives up the `count` links of a table. Its entries stay: stale walks of it go on, into
     /// tables whose own release is still to come and will be stamped no earlier than now.
     fn drop_links(&mut self, frame: Frame, kind: Kind, count: u32) -> Result<(), Refusal> {
         let mut left = count;
@@ -113,13 +234,8 @@ impl<M: PhysMem> Monitor<'_, M> {
             if left == 0 {
                 return Ok(());
             }
-            let value = self.memory.load(frame, index);
-            if is_link(kind.level(), value) && !(kind == Kind::ROOT && index == SLOT) {
-                let table = self
-                    .segments
-                    .find(value & ADDRESS)
-                    .ok_or(Refusal::Monitor)?;
-                self.dereference(table)?;
+            if let Some(link) = self.link_at(frame, kind, index) {
+                self.give_up(link)?;
                 left -= 1;
             }
         }

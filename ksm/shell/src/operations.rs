@@ -11,7 +11,6 @@ use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_KERNEL_DS, STAR_HIGH, SYSC
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
 use cki_ksm_core::descriptor::{self, Owner};
 use cki_ksm_core::event::entry_address;
-use cki_ksm_core::table::Contents;
 use cki_ksm_core::{Config, Kind, Monitor, Refusal, Setup};
 
 use crate::area::{AreaAddress, Frame, TablePointer, Vcpu};
@@ -112,7 +111,7 @@ fn operate(vcpu: &mut Vcpu, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u6
         }),
         OP_ADOPT => with_monitor(vcpu, KSM_TABLE_DECLARE, [a, b, 0, 0], |monitor| {
             let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
-            monitor.declare(a, kind, Contents::Keep).map(|()| 0)
+            monitor.adopt(a, kind)
         }),
         OP_START => start(vcpu, a, b, c, d)
             .map(|()| 0)
