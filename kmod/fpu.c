@@ -77,6 +77,6 @@ void cki_fpu_save(struct cki_vcpu *vcpu)
 		load(&initial, XFEATURE_MASK_XTILE);
 	if (cpu_feature_enabled(X86_FEATURE_XFD) && vcpu->host_xfd)
 		wrmsrl(MSR_IA32_XFD, vcpu->host_xfd);
-	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
-		wrpkru(vcpu->host_pkru);
+	/* Mostly the same as the container's: both kernels begin with the same value. */
+	write_pkru(vcpu->host_pkru);
 }
