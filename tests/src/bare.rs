@@ -204,6 +204,7 @@ pub struct Machine<'a> {
     limit: Duration,
     silence: Option<(&'a str, Duration)>,
     command: Option<(&'a str, &'a str)>,
+    devices: Vec<&'a str>,
 }
 
 impl<'a> Machine<'a> {
@@ -221,6 +222,7 @@ impl<'a> Machine<'a> {
             limit: LIMIT,
             silence: None,
             command: None,
+            devices: Vec::new(),
         }
     }
 
@@ -263,6 +265,13 @@ impl<'a> Machine<'a> {
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// With one more device.
+    #[must_use]
+    pub fn device(mut self, device: &'a str) -> Self {
+        self.devices.push(device);
         self
     }
 
@@ -331,6 +340,7 @@ impl<'a> Machine<'a> {
             .arg(&initrd)
             .args(["-append", &command_line, "-serial", "stdio"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"])
+            .args(self.devices.iter().flat_map(|device| ["-device", *device]))
             .args(["-qmp", "unix:monitor,server=on,wait=off"])
             .current_dir(directory.path())
             .stdin(Stdio::null())

@@ -4,6 +4,7 @@
 //! whose variable is missing fails and says so.
 
 pub mod bare;
+pub mod elf;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

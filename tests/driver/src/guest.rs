@@ -73,6 +73,28 @@ pub enum End {
     },
 }
 
+impl End {
+    /// What the run page tells, if it is an end.
+    pub fn of(run: &Run) -> Option<Self> {
+        let w = run.words;
+        Some(match run.exit_reason {
+            5 => End::Code(w[1]),
+            7 => End::GuestFault {
+                vector: w[0],
+                error: w[1],
+                address: w[3],
+            },
+            8 => End::MonitorFault {
+                vector: w[0],
+                error: w[1],
+                rip: w[2],
+                address: w[3],
+            },
+            _ => return None,
+        })
+    }
+}
+
 impl Prepared {
     /// The guest `name` in `memory` bytes.
     pub fn new(system: &System, name: &str, memory: u64) -> Result<Self> {
@@ -181,24 +203,12 @@ impl Guest {
         loop {
             let run = self.vcpu.run().context("CKI_RUN")?;
             let w = run.words;
-            let end = match run.exit_reason {
-                1 => {
+            let Some(end) = End::of(&run) else {
+                if run.exit_reason == 1 {
                     self.vcpu.answer(0, w[1]);
                     continue;
                 }
-                5 => End::Code(w[1]),
-                7 => End::GuestFault {
-                    vector: w[0],
-                    error: w[1],
-                    address: w[3],
-                },
-                8 => End::MonitorFault {
-                    vector: w[0],
-                    error: w[1],
-                    rip: w[2],
-                    address: w[3],
-                },
-                other => bail!("unexpected exit {other}"),
+                bail!("unexpected exit {}", run.exit_reason);
             };
             return Ok((end, run));
         }

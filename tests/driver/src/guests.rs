@@ -1,9 +1,13 @@
 //! The guests of the assembler files, by name.
 
 use cki_abi::calls::*;
+use cki_abi::errors::E_FRAME;
 use cki_abi::handlers::*;
+use cki_abi::hypercalls::arguments::EVENT_IPI;
 use cki_abi::hypercalls::*;
-use cki_abi::layout::{GATE_CALL, GATE_IRET};
+use cki_abi::isa::MSR_IA32_PKRS;
+use cki_abi::keys::PKRS_GUEST;
+use cki_abi::layout::{BOOT_INFO, GATE_CALL, GATE_IRET};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
@@ -15,15 +19,23 @@ core::arch::global_asm!(
     include_str!("guests.s"),
     include_str!("attack.s"),
     include_str!("counts.s"),
+    include_str!("every.s"),
     GATE_CALL = const GATE_CALL,
     GATE_IRET = const GATE_IRET,
+    BOOT_INFO = const BOOT_INFO,
+    MSR_IA32_PKRS = const MSR_IA32_PKRS,
+    PKRS_GUEST = const PKRS_GUEST,
     HC_SHUTDOWN = const HC_SHUTDOWN,
     HC_YIELD = const HC_YIELD,
     HC_CONSOLE_WRITE = const HC_CONSOLE_WRITE,
     HC_TIMER_SET = const HC_TIMER_SET,
     HC_IDLE = const HC_IDLE,
     KSM_VERSION = const KSM_VERSION,
+    HC_EVENT_SEND = const HC_EVENT_SEND,
+    EVENT_IPI = const EVENT_IPI,
     KSM_ENTRY_SET = const KSM_ENTRY_SET,
+    KSM_ENTRY_EXCHANGE = const KSM_ENTRY_EXCHANGE,
+    E_FRAME = const E_FRAME,
     KSM_HANDLER_SET = const KSM_HANDLER_SET,
     KSM_VCPU_INFO_SET = const KSM_VCPU_INFO_SET,
     HANDLER_DEBUG_KERNEL = const HANDLER_DEBUG_KERNEL,
@@ -115,4 +127,9 @@ guests! {
     count_iret guest_count_iret guest_count_iret_end,
     count_straight guest_count_straight guest_count_straight_end,
     count_list guest_count_list guest_count_list_end,
+    every_hypercall guest_every_hypercall guest_every_hypercall_end,
+    every_call guest_every_call guest_every_call_end,
+    every_event guest_every_event guest_every_event_end,
+    every_iret guest_every_iret guest_every_iret_end,
+    alias guest_alias guest_alias_end,
 }

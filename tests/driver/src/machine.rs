@@ -31,6 +31,7 @@ fn mount(kind: &str, at: &str) -> Result<()> {
 pub fn set_up() -> Result<()> {
     mount("devtmpfs", "/dev")?;
     mount("proc", "/proc")?;
+    mount("sysfs", "/sys")?;
     let console = OpenOptions::new()
         .read(true)
         .write(true)

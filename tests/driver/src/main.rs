@@ -2,28 +2,37 @@
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
 //! instead; with `races` it runs the cases that want two CPUs, with `memory_error` those that want machine
-//! checks.
+//! checks; with `every` events strike in front of every instruction.
 
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
 
 mod alarm;
+mod alias;
 mod attack;
 mod attacks;
 mod cases;
+mod counter;
 mod counts;
 mod device;
+mod every_instruction;
 mod guest;
 mod guests;
+mod lives;
 mod machine;
 mod memory_error;
 mod module;
 mod moved;
+mod probe;
 mod races;
 mod refusals;
 mod script;
+mod sweep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What is done instead of cases.
+type Work = fn() -> anyhow::Result<()>;
 
 fn main() {
     let first = std::process::id() == 1;
@@ -31,10 +40,12 @@ fn main() {
         machine::set_up().expect("the machine is set up");
     }
     // A word of the kernel's command line that nobody knows is an argument of PID 1.
-    if std::env::args().any(|word| word == "bench") {
-        let result = counts::print();
+    let given = |word: &str| std::env::args().any(|argument| argument == word);
+    let works: [(&str, Work); 2] = [("bench", counts::print), ("every", every_instruction::run)];
+    if let Some((word, work)) = works.into_iter().find(|&(word, _)| given(word)) {
+        let result = work();
         if let Err(error) = &result {
-            println!("counts FAILED: {error:#}");
+            println!("{word} FAILED: {error:#}");
         }
         if first {
             machine::end(result.is_ok());
@@ -44,7 +55,6 @@ fn main() {
     // `case=WORD` (and `repeat=N`) on the kernel's command line becomes an environment variable of PID 1.
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
-    let given = |word| std::env::args().any(|argument| argument == word);
     // Those that want two CPUs and take their time, or an emulator that does something.
     let special = match (given("races"), given("memory_error")) {
         (true, _) => races::all().into_iter().chain(moved::all()).collect(),

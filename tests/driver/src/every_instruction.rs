@@ -1,0 +1,174 @@
+//! An event in front of every instruction between the host and a container, one at a time, and a second one
+//! on the way of the first. Each round has to go on as if nothing had happened, and the host has to get each
+//! event once.
+//!
+//! A guest of every.s does the same thing round by round. What a round consists of is recorded first; then
+//! the event strikes in front of its first instruction, in the next round in front of its second, and so on. The
+//! lines `hit EVENT SCENARIO ADDRESS...` tell the test where it struck, `module ADDRESS` where the module's part
+//! is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use cki_abi::layout::{IMAGE_BASE, START_INFO};
+
+use crate::cases::{GATE_MISUSED, wrpkrs_of_the_gates};
+use crate::guest::{BASE, End};
+use crate::lives::Life;
+use crate::probe::{Action, Probe};
+use crate::sweep::Sweep;
+
+/// What a guest does in a round.
+const SCENARIOS: [&str; 4] = ["hypercall", "call", "event", "iret"];
+/// As "hypercall", with text of the guest's at the module's addresses.
+pub const ALIAS: &str = "hypercall_with_an_alias";
+/// Failures after which a scenario is given up.
+pub const FAILURES: usize = 8;
+/// The container's text, where the guest has it.
+pub const TEXT_SIZE: u64 = 0x8000;
+/// The monitor's image: 2 MiB at most, of which data is never executed.
+const IMAGE_SIZE: u64 = 0x20_0000;
+/// No value of PKRS that a gate sets.
+const THIRD_PKRS: u64 = 4;
+
+/// Module text that runs on neither side's tables alone.
+pub fn module_text() -> Result<(u64, u64)> {
+    let section = |name: &str| -> Result<u64> {
+        let path = format!("/sys/module/cki/sections/{name}");
+        let text = fs::read_to_string(&path).context(path)?;
+        Ok(u64::from_str_radix(
+            text.trim().trim_start_matches("0x"),
+            16,
+        )?)
+    };
+    let start = section(".noinstr.text").or_else(|_| section(".text"))?;
+    // As far as the section goes in any build; what else is on these pages only makes a round longer.
+    Ok((start, start + 0x1000))
+}
+
+/// All of them; what failed is printed.
+pub fn run() -> Result<()> {
+    let all = std::env::var("pairs").is_ok_and(|word| word == "all");
+    let probe = Probe::open()?;
+    let module = module_text()?;
+    println!("module {:x}", module.0);
+    probe.arm(&[
+        module,
+        (IMAGE_BASE, IMAGE_BASE + IMAGE_SIZE),
+        (BASE, BASE + TEXT_SIZE),
+    ]);
+    let filter = std::env::var("case").ok();
+    let wanted = |name: &str| {
+        filter
+            .as_ref()
+            .is_none_or(|filter| name.contains(filter.as_str()))
+    };
+    let mut failed = 0;
+    let mut case = |name: String, work: &mut dyn FnMut() -> Result<()>| {
+        if !wanted(&name) {
+            return;
+        }
+        let start = Instant::now();
+        match work() {
+            Ok(()) => println!("case {name} ok"),
+            Err(error) => {
+                failed += 1;
+                println!("case {name} FAILED: {error:#}");
+            }
+        }
+        println!("time {name} {} ms", start.elapsed().as_millis());
+    };
+    let sweep = |scenario, action, second| Sweep::new(&probe, scenario, action, second);
+    for scenario in SCENARIOS {
+        case(
+            format!("nmi_at_every_instruction_of_a_{scenario}"),
+            &mut || sweep(scenario, Action::Nmi, Action::Nmi)?.singles(),
+        );
+        case(
+            format!("machine_check_at_every_instruction_of_a_{scenario}"),
+            &mut || sweep(scenario, Action::MachineCheck, Action::MachineCheck)?.singles(),
+        );
+        case(
+            format!("second_nmi_at_every_instruction_behind_one_in_a_{scenario}"),
+            &mut || sweep(scenario, Action::Nmi, Action::Nmi)?.pairs(all),
+        );
+    }
+    case(
+        "machine_check_at_every_instruction_behind_an_nmi_in_a_hypercall".to_owned(),
+        &mut || sweep("hypercall", Action::Nmi, Action::MachineCheck)?.pairs(all),
+    );
+    case(
+        "nmi_at_every_instruction_behind_a_machine_check_in_a_hypercall".to_owned(),
+        &mut || sweep("hypercall", Action::MachineCheck, Action::Nmi)?.pairs(all),
+    );
+    case(
+        format!("nmi_at_every_instruction_of_a_{ALIAS}"),
+        &mut || sweep(ALIAS, Action::Nmi, Action::Nmi)?.singles(),
+    );
+    let (start, misuse) = lives()?;
+    let known = start.record(&probe)?;
+    for (word, action) in [
+        ("nmi", Action::Nmi),
+        ("machine_check", Action::MachineCheck),
+    ] {
+        case(
+            format!("{word}_at_every_instruction_of_a_start"),
+            &mut || start.lives(&probe, action, &BTreeMap::new(), all),
+        );
+        case(
+            format!("{word}_at_every_instruction_of_a_misused_gate"),
+            &mut || misuse.lives(&probe, action, &known, all),
+        );
+    }
+    ensure!(failed == 0, "{failed} failed");
+    Ok(())
+}
+
+/// From CKI_START to an orderly end, and to one by a jump to a WRPKRS of a gate.
+fn lives() -> Result<(Life, Life)> {
+    let start = Life {
+        name: "start",
+        guest: "shutdown",
+        words: vec![START_INFO],
+        end: |end| *end == End::Code(42),
+    };
+    let misuse = Life {
+        name: "misused_gate",
+        guest: "jump_to",
+        words: vec![wrpkrs_of_the_gates()?[0], THIRD_PKRS],
+        end: |end| {
+            matches!(
+                end,
+                End::GuestFault {
+                    vector: GATE_MISUSED,
+                    ..
+                }
+            )
+        },
+    };
+    Ok((start, misuse))
+}
+
+/// Tells the test where events struck.
+pub fn print_hits(action: Action, scenario: &str, hits: &BTreeSet<u64>) {
+    let event = match action {
+        Action::MachineCheck => "mce",
+        Action::Nmi | Action::Nothing => "nmi",
+    };
+    let hits: Vec<_> = hits.iter().map(|at| format!("{at:x}")).collect();
+    println!("hit {event} {scenario} {}", hits.join(" "));
+}
+
+/// A container that the host has ended because of a machine check.
+#[derive(Debug)]
+pub struct EndedByMachineCheck;
+
+impl std::fmt::Display for EndedByMachineCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ended by a machine check")
+    }
+}
+
+impl std::error::Error for EndedByMachineCheck {}
