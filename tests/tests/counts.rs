@@ -29,5 +29,5 @@ fn containers_cost_what_is_promised() {
         assert_eq!(criterion["met"], number("measured") <= number("limit"));
     }
     assert!(wrong.is_empty(), "over their limits: {wrong:?}");
-    assert_eq!(criteria.len(), 8);
+    assert_eq!(criteria.len(), 9);
 }

@@ -16,6 +16,7 @@ use crate::device::{Class, Container, Create, System};
 use crate::guest::{
     DATA, End, Guest, MEMORY, Prepared, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of,
 };
+use crate::probe::Probe;
 use crate::script::LINK;
 
 /// A page of results, at most.
@@ -30,6 +31,9 @@ const RETURN: u64 = 2;
 const CALL: u64 = 2;
 /// U.
 const USER: u64 = 4;
+
+/// What is counted in flushes.
+const HYPERCALL_FLUSHES: &str = "hypercall_flushes";
 
 /// Number and three arguments.
 type Call = [u64; 4];
@@ -105,22 +109,33 @@ const COUNTED: [(&str, Calls); 11] = [
     ("hypercall_yield", |_| only([HC_YIELD, 0, 0, 0])),
 ];
 
-/// Runs a guest of counts.s; what it counted, ascending.
-fn run(guest: &str, calls: Calls) -> Result<Vec<u64>> {
+/// Starts a guest of counts.s.
+fn start(guest: &str, calls: Calls, rounds: u64) -> Result<Guest> {
     let system = System::open().context("/dev/cki")?;
-    let guest = Guest::start(&system, guest, |container, hpa| {
+    Guest::start(&system, guest, |container, hpa| {
         let words = calls(hpa).concat();
-        container.write_word(DATA as usize + 8, ROUNDS);
+        container.write_word(DATA as usize + 8, rounds);
         for (index, word) in words.into_iter().enumerate() {
             container.write_word(DATA as usize + 16 + 8 * index, word);
         }
-    })?;
+    })
+}
+
+/// Runs it to its end.
+fn finish(guest: &Guest) -> Result<()> {
     let (end, page) = guest.end()?;
     ensure!(
         end == End::Code(0),
         "ended with {end:x?} ({:x?})",
         &page.words[..14]
     );
+    Ok(())
+}
+
+/// Runs a guest of counts.s; what it counted, ascending.
+fn run(guest: &str, calls: Calls) -> Result<Vec<u64>> {
+    let guest = start(guest, calls, ROUNDS)?;
+    finish(&guest)?;
     let mut counts: Vec<u64> = (0..ROUNDS)
         .map(|round| guest.container.read_word((RESULTS + 8 * round) as usize))
         .collect();
@@ -256,12 +271,7 @@ fn run_list(container: Container, place: &Place, longest: MakeLongest) -> Result
         prepared.container.write_word(offset, word);
     }
     let guest = prepared.start(|_, _| {})?;
-    let (end, page) = guest.end()?;
-    ensure!(
-        end == End::Code(0),
-        "ended with {end:x?} ({:x?})",
-        &page.words[..14]
-    );
+    finish(&guest)?;
     Ok(guest.container.read_word(RESULTS as usize))
 }
 
@@ -316,6 +326,19 @@ fn break_up_pool(system: &System) -> Result<(Vec<Container>, u64)> {
     Ok((taken, pieces))
 }
 
+/// Flushes of a whole TLB that a hypercall takes: of many rounds those of a few taken off, because a start and an
+/// end have their own. The timer's interrupts, far fewer than rounds, are lost in the division.
+fn flushes(probe: &Probe, calls: Calls) -> Result<u64> {
+    let count = |rounds| -> Result<u64> {
+        let guest = start("count_flushes", calls, rounds)?;
+        let before = probe.flushes();
+        finish(&guest)?;
+        Ok(probe.flushes() - before)
+    };
+    let few = ROUNDS / 10;
+    Ok((count(ROUNDS)? - count(few)?) / (ROUNDS - few))
+}
+
 fn median(sorted: &[u64]) -> u64 {
     sorted[sorted.len() / 2]
 }
@@ -351,6 +374,11 @@ pub fn print() -> Result<()> {
         println!("count {name}_in_pieces {}", count + RETURN - empty);
     }
     drop(taken);
+    // Only where the emulator counts them.
+    if let Ok(probe) = Probe::open() {
+        let count = flushes(&probe, |_| only([HC_EVENT_SEND, 0, EVENT_IPI, 0]))?;
+        println!("count {HYPERCALL_FLUSHES} {count}");
+    }
     // JMP in the place of MOV, CALL, MOV, RET.
     report("iret", &run("count_iret", nothing)?, CALL + RETURN - 1);
     Ok(())

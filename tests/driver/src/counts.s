@@ -70,6 +70,15 @@ guest count_call
 	count_calls
 end_guest count_call
 
+# The same with PKRU as Linux has it: the emulator flushes its TLB when that changes.
+guest count_flushes
+	xor	ecx, ecx
+	xor	edx, edx
+	mov	eax, 0x55555554
+	wrpkru
+	count_calls
+end_guest count_flushes
+
 # The same with a RET in the place of the monitor, which gives 0.
 guest count_return
 	count_calls lea r15, [rip + 5f]

@@ -123,6 +123,7 @@ guests! {
     sysexit guest_sysexit guest_sysexit_end,
     attack guest_attack guest_attack_end,
     count_call guest_count_call guest_count_call_end,
+    count_flushes guest_count_flushes guest_count_flushes_end,
     count_return guest_count_return guest_count_return_end,
     count_iret guest_count_iret guest_count_iret_end,
     count_straight guest_count_straight guest_count_straight_end,
