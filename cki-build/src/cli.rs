@@ -232,6 +232,9 @@ pub struct Verify {
 pub struct Check {
     /// Only tests whose name contains this
     pub filter: Option<String>,
+    /// The long forms of tests, too: a minute instead of seconds, all pairs instead of some
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `bench`

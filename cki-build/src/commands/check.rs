@@ -40,7 +40,10 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     run.suite(&check::unit_tests(dir, filter))?;
     // What the rest needs is built only now: a mistake that the quick tests find should not wait for it.
     match environment(context, &program) {
-        Ok(env) => {
+        Ok(mut env) => {
+            if args.all {
+                env.push(("CKI_LONG".into(), "1".into()));
+            }
             if wanted(FLAKE_CHECK, filter) {
                 run.suite(&Suite {
                     name: FLAKE_CHECK,
