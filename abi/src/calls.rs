@@ -65,8 +65,8 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// the rest. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_GADGET.
     KSM_EXEC_SEAL = 11;
     /// (index, address): sets the address that an exception or pseudo-handler (HANDLER_*) enters, on
-    /// this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19, 21 and 0x80; 3, 4
-    /// and 0x80 can be raised from user mode by INT. Errors: E_ARGUMENT, E_ADDRESS.
+    /// this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19 and 21; 3 and 4
+    /// can be raised from user mode by INT. All from 32 on are the host's. Errors: E_ARGUMENT, E_ADDRESS.
     KSM_HANDLER_SET = 12;
     /// (rsp0): sets the stack that exceptions from user mode start on, on this vCPU; a multiple of
     /// 16. Errors: E_ARGUMENT, E_ADDRESS.

@@ -356,8 +356,8 @@
 #define CKI_KSM_EXEC_SEAL CKI_U64(11)
 /*
  * (index, address): sets the address that an exception or pseudo-handler (HANDLER_*) enters, on
- * this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19, 21 and 0x80; 3, 4
- * and 0x80 can be raised from user mode by INT. Errors: E_ARGUMENT, E_ADDRESS.
+ * this vCPU. address 0 removes it. Vectors 0, 3 to 7, 10 to 14, 16, 17, 19 and 21; 3 and 4
+ * can be raised from user mode by INT. All from 32 on are the host's. Errors: E_ARGUMENT, E_ADDRESS.
  */
 #define CKI_KSM_HANDLER_SET CKI_U64(12)
 /*

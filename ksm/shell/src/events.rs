@@ -36,7 +36,7 @@ pub unsafe extern "C" fn event_entry(area: AreaAddress, frame: &mut Frame) {
 pub fn event(vcpu: &mut Vcpu, frame: &mut Frame) {
     match frame.vector {
         _ if frame.pkrs() == 0 => in_monitor(vcpu, frame),
-        FIRST_INTERRUPT..=255 if is_interrupt(frame.vector) => exit(vcpu, frame, EXIT_INTERRUPT),
+        FIRST_INTERRUPT..=255 => exit(vcpu, frame, EXIT_INTERRUPT),
         NMI => exit(vcpu, frame, EXIT_NMI),
         MACHINE_CHECK => exit(vcpu, frame, EXIT_MACHINE_CHECK),
         _ if is_misused(frame) => {}
@@ -74,11 +74,6 @@ fn in_monitor(vcpu: &mut Vcpu, frame: &mut Frame) {
 /// behind it. Whoever is met there is not resumed.
 fn is_misused(frame: &Frame) -> bool {
     frame.pkrs() != 0 && frame.pkrs() != PKRS_GUEST
-}
-
-/// Vector 0x80 is an exception of the guest's that it has no handler for.
-fn is_interrupt(vector: u64) -> bool {
-    vector != 0x80
 }
 
 /// Has the host handle the event, then goes on.

@@ -95,6 +95,7 @@ fn found(place: usize) -> [u64; 6] {
 fn an_interrupt_is_the_hosts_and_the_guest_goes_on() {
     for (vector, exit) in [
         (TIMER, EXIT_INTERRUPT),
+        (0x80, EXIT_INTERRUPT),
         (NMI, EXIT_NMI),
         (MACHINE_CHECK, EXIT_MACHINE_CHECK),
     ] {
@@ -246,7 +247,7 @@ fn i7_whoever_has_rights_of_its_own_is_ended_but_the_host_gets_its_interrupt_fir
         (EXIT_GUEST_FAULT, fault::GATE_MISUSED)
     );
     assert_eq!(gates::turns_left(), 0);
-    for vector in [1, DOUBLE_FAULT, 13, 0x80] {
+    for vector in [1, DOUBLE_FAULT, 13] {
         let end = end_of(|| event(&mut guest(), &mut at_pkrs(4, vector)));
         assert_eq!(
             (end.exit, end.arguments[0]),
@@ -287,7 +288,7 @@ fn a_trap_in_the_guest_is_the_guests() {
 
 #[test]
 fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
-    for vector in [0, 6, DOUBLE_FAULT, 13, 14, 0x80] {
+    for vector in [0, 6, DOUBLE_FAULT, 13, 14] {
         let mut raised = frame(vector, USER, true);
         raised.error_code = 5;
         let end = end_of(|| event(&mut guest(), &mut raised));
