@@ -11,23 +11,35 @@
 , lz4
 , perl
 , rsync
+  # The kernel that looks for mistakes of the module: the host of some tests, and nobody's guest.
+, debug ? false
   # Configuration fragments, all of them to be met by the final .config.
-, fragments ? [
-    ./config/base.config
-    ./config/virtio.config
-    ./config/filesystems.config
-    ./config/network.config
-    ./config/host.config
-    ./config/guest.config
-    ./config/lean.config
-  ]
+, fragments ?
+    if debug
+    then [
+      ./config/base.config
+      ./config/virtio.config
+      ./config/debug.config
+      ./config/lean.config
+    ]
+    else [
+      ./config/base.config
+      ./config/programs.config
+      ./config/virtio.config
+      ./config/filesystems.config
+      ./config/network.config
+      ./config/host.config
+      ./config/guest.config
+      ./config/lean.config
+      ./config/product.config
+    ]
 }:
 
 let
   queue = builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches));
 in
 stdenv.mkDerivation {
-  pname = "cki-kernel";
+  pname = if debug then "cki-kernel-debug" else "cki-kernel";
   version = "6.12";
   src = linux-source;
   patches = map (name: ./patches + "/${name}") queue;
@@ -67,7 +79,8 @@ stdenv.mkDerivation {
   '';
 
   buildPhase = ''
-    make -s -j$NIX_BUILD_CORES vmlinux bzImage modules
+    make -s -j$NIX_BUILD_CORES vmlinux ${lib.optionalString (!debug) "bzImage"} modules
+  '' + lib.optionalString (!debug) ''
     objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux |
       awk -v known=$knownSites -f $privilegedSites
   '';
@@ -76,7 +89,8 @@ stdenv.mkDerivation {
     mkdir -p $out $dev
     # Debugging information goes, symbols stay: gdb and traces of the emulator need them.
     objcopy --strip-debug vmlinux $out/vmlinux
-    cp arch/x86/boot/bzImage System.map $out/
+    ${lib.optionalString (!debug) "cp arch/x86/boot/bzImage $out/"}
+    cp System.map $out/
     cp .config $out/config
     make -s INSTALL_MOD_PATH=$out modules_install
     rm -f $out/lib/modules/*/build $out/lib/modules/*/source

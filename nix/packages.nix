@@ -19,6 +19,16 @@ rec {
   cki-init = callPackage ../init/package.nix { };
   cki-runtime = callPackage ../images/runtime/package.nix { };
   cki-host = callPackage ../images/host/package.nix { };
+  # The host with a kernel that looks for mistakes of the module; what runs in containers is the product's.
+  cki-kernel-debug = callPackage ../kernel/package.nix { debug = true; };
+  cki-kmod-debug = callPackage ../kmod/package.nix { cki-kernel = cki-kernel-debug; };
+  cki-host-debug = callPackage ../images/host/package.nix {
+    cki-kernel = cki-kernel-debug;
+    hostMib = 768;
+    # It is slow: what looks like a processor that hangs after 20 s is none.
+    moreCmdline = [ "watchdog_thresh=60" ];
+  };
+  cki-runtime-debug = callPackage ../images/runtime/package.nix { cki-kmod = cki-kmod-debug; };
   cki-host-disk = callPackage ../images/host/disk.nix { };
   cki-build = callPackage ../cki-build/package.nix { };
 }

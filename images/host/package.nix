@@ -8,10 +8,11 @@
 , busyboxStatic
 , cpio
   # Of the kernel's files, the one to boot; the board that it knows its way about; words for its command
-  # line, and MiB of memory for the host itself beside those of its container.
+  # line because of the board, and others; MiB of memory for the host itself beside those of its container.
 , image ? "vmlinux"
 , board ? "microvm"
 , boardCmdline ? [ "lapic_timer_hz=1000000000" "acpi=off" "pci=off" ]
+, moreCmdline ? [ ]
 , hostMib ? 192
 }:
 
@@ -31,7 +32,7 @@ let
     "tsc=reliable"
     "no_timer_check"
     "mitigations=off"
-  ] ++ boardCmdline ++ [ "cki.mode=session" ];
+  ] ++ boardCmdline ++ moreCmdline ++ [ "cki.mode=session" ];
   # The same holds for a container on that machine: the launcher adds what any container needs.
   containerCmdline = [ "tsc=reliable" "mitigations=off" ];
 in

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// Brings `lo` up, with the addresses 127.0.0.1 and ::1 that the kernel then gives it.
+/// Brings `lo` up, with the addresses 127.0.0.1 and ::1 that the kernel then gives it. Any socket will do to
+/// ask for that, also on a kernel that has no Internet protocols.
 ///
 /// # Errors
 /// Those of the ioctl (netdevice(7), SIOCSIFFLAGS), as when the caller is not root.
 pub fn raise_loopback() -> io::Result<()> {
     let any: OwnedFd = socket(
-        AddressFamily::Inet,
+        AddressFamily::Unix,
         SockType::Datagram,
         SockFlag::SOCK_CLOEXEC,
         None,
@@ -50,7 +51,7 @@ mod tests {
     #[test]
     fn an_interface_that_does_not_exist_is_refused() {
         let any = socket(
-            AddressFamily::Inet,
+            AddressFamily::Unix,
             SockType::Datagram,
             SockFlag::SOCK_CLOEXEC,
             None,

@@ -15,6 +15,9 @@
 struct page;
 struct ptdesc;
 
+/* Page-aligned ends of the kernel's text, of init text, and its start. */
+extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
+
 /*
  * The decompressor and the 32-bit vDSO see these headers without
  * CONFIG_PARAVIRT_XXL; they never run as a guest.
@@ -51,9 +54,6 @@ static __always_inline bool cki_may_map(phys_addr_t start, size_t size)
 {
 	return !cki_guest() || cki_may_map_range(start, size);
 }
-
-/* Page-aligned ends of the kernel's text, of init text, and its start. */
-extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
 
 /* Writes kernel text through the monitor. False if addr is not kernel text. */
 bool cki_text_poke(void *addr, const void *src, size_t len);
