@@ -103,6 +103,8 @@ pub enum HostKernel {
     Cki,
     /// Debian's own, unmodified, with our module
     Debian,
+    /// One that looks for mistakes of the module: slow, for tests
+    Debug,
 }
 
 impl HostKernel {
@@ -112,6 +114,7 @@ impl HostKernel {
         match self {
             Self::Cki => ("cki-host", "cki-runtime"),
             Self::Debian => ("cki-host-debian", "cki-runtime-debian"),
+            Self::Debug => ("cki-host-debug", "cki-runtime-debug"),
         }
     }
 }

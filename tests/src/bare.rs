@@ -197,6 +197,7 @@ pub struct Machine<'a> {
     parts: &'a Parts,
     cpu: &'a str,
     cpus: u32,
+    memory: &'a str,
     speed: &'a [&'a str],
     module: &'a Path,
     monitor: Option<&'a Path>,
@@ -215,6 +216,7 @@ impl<'a> Machine<'a> {
             parts,
             cpu: "max,cki=on",
             cpus: 1,
+            memory: "256M",
             speed: FAST,
             module: &parts.module,
             monitor: Some(&parts.monitor),
@@ -237,6 +239,13 @@ impl<'a> Machine<'a> {
     #[must_use]
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    /// With another size of memory, as QEMU takes it.
+    #[must_use]
+    pub fn memory(mut self, memory: &'a str) -> Self {
+        self.memory = memory;
         self
     }
 
@@ -326,7 +335,7 @@ impl<'a> Machine<'a> {
         );
         let mut child = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"))
             .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
-            .args(["-cpu", self.cpu, "-m", "256M"])
+            .args(["-cpu", self.cpu, "-m", self.memory])
             // Firmware lists one CPU a package for kernels that do not ask ACPI.
             .args(["-smp", &format!("{0},sockets={0}", self.cpus)])
             .args(self.speed)

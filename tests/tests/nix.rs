@@ -127,16 +127,23 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 6] = [
+    const REBUILT: [&str; 11] = [
         "cki-kernel",
         "cki-kmod",
         "cki-kmod-tests",
         "cki-runtime",
         "cki-host",
         "cki-host-disk",
+        "cki-runtime-debian",
+        "cki-kernel-debug",
+        "cki-kmod-debug",
+        "cki-host-debug",
+        "cki-runtime-debug",
     ];
-    const KEPT: [&str; 10] = [
+    const KEPT: [&str; 12] = [
         "cki-qemu",
+        "cki-host-debian",
+        "cki-kmod-debian",
         "qemu-stock",
         "cki-isa-tests",
         "cki-ksm",

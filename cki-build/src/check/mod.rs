@@ -12,7 +12,7 @@ use crate::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 15] = [
+pub const NEEDED: [(&str, &str); 19] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -20,6 +20,10 @@ pub const NEEDED: [(&str, &str); 15] = [
     ("cki-host-disk", "CKI_HOST_DISK"),
     ("cki-host-debian", "CKI_HOST_DEBIAN"),
     ("cki-runtime-debian", "CKI_RUNTIME_DEBIAN"),
+    ("cki-kernel-debug", "CKI_KERNEL_DEBUG"),
+    ("cki-kmod-debug", "CKI_KMOD_DEBUG"),
+    ("cki-host-debug", "CKI_HOST_DEBUG"),
+    ("cki-runtime-debug", "CKI_RUNTIME_DEBUG"),
     ("cki-kernel", "CKI_KERNEL"),
     ("cki-runtime", "CKI_RUNTIME"),
     ("cki-ksm", "CKI_KSM"),

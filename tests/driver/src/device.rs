@@ -334,10 +334,15 @@ impl Container {
     }
 
     /// CKI_CREATE_VCPU.
-    pub fn vcpu(&self, number: u64) -> io::Result<Vcpu> {
+    pub fn vcpu_descriptor(&self, number: u64) -> io::Result<OwnedFd> {
         let fd = ioctl(&self.fd, CREATE_VCPU, number)?;
         // SAFETY: the call returned a new descriptor.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// The same, and maps its run page.
+    pub fn vcpu(&self, number: u64) -> io::Result<Vcpu> {
+        let fd = self.vcpu_descriptor(number)?;
         Ok(Vcpu {
             page: Mapping::new(&fd, 4096)?,
             fd,

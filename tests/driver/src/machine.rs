@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
 
-fn mount(kind: &str, at: &str) -> Result<()> {
+/// Mounts a file system of the kernel.
+pub fn mount(kind: &str, at: &str) -> Result<()> {
     fs::create_dir_all(at)?;
     let (kind, target) = (CString::new(kind)?, CString::new(at)?);
     // SAFETY: strings that live across the call.

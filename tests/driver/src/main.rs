@@ -2,7 +2,8 @@
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
 //! instead; with `races` it runs the cases that want two CPUs, with `memory_error` those that want machine
-//! checks; with `every` events strike in front of every instruction.
+//! checks, with `faults` those that want allocations to fail; with `every` events strike in front of every
+//! instruction.
 
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
@@ -16,6 +17,7 @@ mod counter;
 mod counts;
 mod device;
 mod every_instruction;
+mod faults;
 mod guest;
 mod guests;
 mod lives;
@@ -55,10 +57,11 @@ fn main() {
     // `case=WORD` (and `repeat=N`) on the kernel's command line becomes an environment variable of PID 1.
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
-    // Those that want two CPUs and take their time, or an emulator that does something.
-    let special = match (given("races"), given("memory_error")) {
-        (true, _) => races::all().into_iter().chain(moved::all()).collect(),
-        (_, true) => memory_error::all(),
+    // Those that want two CPUs and take their time, an emulator that does something, or another kernel.
+    let special = match (given("races"), given("memory_error"), given("faults")) {
+        (true, _, _) => races::all().into_iter().chain(moved::all()).collect(),
+        (_, true, _) => memory_error::all(),
+        (_, _, true) => faults::all(),
         _ => Vec::new(),
     };
     let mut cases: Vec<_> = special

@@ -1,0 +1,121 @@
+//! The module on a kernel that looks for its mistakes (`kernel/config/debug.config`): locks taken in the wrong
+//! order or context, memory used after it was freed or beyond its end, undefined arithmetic, leaks. Whatever is
+//! run there, the kernel must have nothing to say.
+
+use cki_tests::bare::{Machine, Outcome, PASSED, Parts, module, output};
+use cki_tests::run_on;
+
+/// How reports begin: of any kind, of the checks (lib/, mm/kasan, kernel/locking, mm/kmemleak), of the driver of
+/// debug objects. The last is in all that have a stack.
+const REPORTS: [&str; 13] = [
+    "BUG:",
+    "WARNING:",
+    "INFO:",
+    "KASAN:",
+    "UBSAN:",
+    "ODEBUG:",
+    "Oops",
+    "stack-protector",
+    "list_add corruption",
+    "list_del corruption",
+    "unreferenced object",
+    "new suspected memory leaks",
+    "Call Trace:",
+];
+
+/// The lines that are or begin reports.
+fn reports(log: &str) -> Vec<&str> {
+    let is_report = |line: &&str| REPORTS.iter().any(|words| line.contains(words));
+    log.lines().filter(is_report).collect()
+}
+
+/// Runs the driver on that kernel.
+fn drive(cpus: u32, arguments: &str) -> Outcome {
+    let with_all_checks = || -> Result<Parts, String> {
+        Ok(Parts {
+            kernel: output("CKI_KERNEL_DEBUG")?.join("vmlinux"),
+            module: module(&output("CKI_KMOD_DEBUG")?)?,
+            ..Parts::from_environment()?
+        })
+    };
+    let parts = with_all_checks().unwrap_or_else(|error| panic!("{error}"));
+    // It is slow: what looks like a processor that hangs after 20 s is none.
+    let arguments = format!("watchdog_thresh=60 {arguments}");
+    let outcome = Machine::new(&parts, &arguments)
+        .cpus(cpus)
+        .memory("768M")
+        .run()
+        .expect("it is started");
+    let reports = reports(&outcome.console);
+    assert!(reports.is_empty(), "{reports:#?}\n{}", outcome.console);
+    assert!(
+        outcome.console.contains("isolation: full (cki)"),
+        "the module works there: {}",
+        outcome.console
+    );
+    outcome
+}
+
+/// All cases of the driver have passed, of which there are `at_least` so many.
+fn passed(outcome: &Outcome, at_least: usize) {
+    let cases = outcome.cases();
+    let failed: Vec<_> = cases.iter().filter(|(_, result)| result.is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", outcome.tail());
+    assert!(cases.len() >= at_least, "only {cases:?}");
+    assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
+}
+
+#[test]
+fn the_cases_of_module_and_monitor_leave_no_report() {
+    passed(&drive(1, "cki.pool=32M"), 90);
+}
+
+#[test]
+fn calls_that_race_leave_no_report() {
+    let outcome = drive(2, "cki.pool=64M races seconds=10 raises=2000");
+    passed(&outcome, 2);
+}
+
+#[test]
+fn allocations_that_fail_are_told_and_leave_nothing_behind() {
+    passed(&drive(1, "cki.pool=32M faults"), 5);
+}
+
+#[test]
+fn ten_containers_leave_no_report() {
+    let script = "
+        start() {
+            cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \\
+                --memory 96M --cmdline mitigations=off -- sh -c \"seq 1 2000 | sort -rn | cksum; exit $1\" > out-$1
+            [ $? = $1 ] && cat out-$1
+        }
+        for n in 1 3 5 7 9; do start $n & other=$!; start $((n + 1)); wait $other; done
+        dmesg | tee /dev/stderr | grep -c 'isolation: full (cki)'";
+    let options = ["--host-kernel", "debug", "--memory", "1536M"];
+    let output = run_on("host", &options, &["sh", "-c", script], b"");
+    let log = output.stderr.as_str();
+    assert_eq!(output.status, 0, "{log}");
+    assert!(reports(log).is_empty(), "{:#?}\n{log}", reports(log));
+    let lines: Vec<_> = output.text().lines().collect();
+    assert_eq!(lines.len(), 11, "{lines:#?}\n{log}");
+    assert!(
+        lines[..10].iter().all(|line| *line == lines[0]),
+        "{lines:#?}"
+    );
+    assert_eq!(lines[10], "1", "{log}");
+}
+
+#[test]
+fn a_report_is_found_where_there_is_one() {
+    for line in [
+        "[    1.0] BUG: KASAN: slab-use-after-free in cki_vcpu_free+0x1/0x2 [cki]",
+        "[    1.0] WARNING: possible circular locking dependency detected",
+        "[    1.0] WARNING: CPU: 0 PID: 1 at kernel/locking/lockdep.c:1 x+0x1/0x2",
+        "[    1.0] UBSAN: shift-out-of-bounds in kmod/slot.c:1:2",
+        "[    1.0] BUG: sleeping function called from invalid context at mm/x.c:1",
+        "[    1.0] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    ] {
+        assert_eq!(reports(&format!("fine\n{line}\nfine\n")), [line]);
+    }
+    assert!(reports("[    0.1] kasan: KernelAddressSanitizer initialized").is_empty());
+}
