@@ -154,7 +154,8 @@ static void cki_load_tls(struct thread_struct *t, unsigned int cpu)
 
 static unsigned long cki_get_debugreg(int reg)
 {
-	return reg == 6 ? this_cpu_read(cki_vcpu_info.debug.dr6) ^ DR6_RESERVED : 0;
+	/* As the CPU had it at the last #DB, reserved bits set; none yet: as after a reset. */
+	return reg == 6 ? this_cpu_read(cki_vcpu_info.debug.dr6) ?: DR6_RESERVED : 0;
 }
 
 static void cki_set_debugreg(int reg, unsigned long value)
