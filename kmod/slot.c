@@ -8,6 +8,7 @@
 #include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/page-flags.h>
 #include <linux/sched.h>
 #include <asm/pgtable.h>
 
@@ -88,8 +89,12 @@ void cki_slot_free(struct cki_slot *slot)
 
 	list_for_each_entry_safe(page, next, &slot->pages, lru) {
 		list_del(&page->lru);
-		/* Copies of the guest's data may have passed through. */
-		clear_page(page_address(page));
+		/*
+		 * Copies of the guest's data may have passed through. What the host has found to be
+		 * broken is not touched, and stays out of the allocator.
+		 */
+		if (!PageHWPoison(page))
+			clear_page(page_address(page));
 		__free_page(page);
 		atomic_dec(&slot_pages);
 	}
