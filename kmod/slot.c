@@ -76,9 +76,11 @@ int cki_slot_init(struct cki_slot *slot)
 	}
 	/*
 	 * The host's kernel half: its L4 entries are complete since boot (vmalloc's are populated
-	 * in advance), and slot 256 is a hole that Linux leaves to hypervisors.
+	 * in advance), and slot 256 is a hole that Linux leaves to hypervisors. The one of LDTs is
+	 * this process's own, whose tables may be gone before the container.
 	 */
 	memcpy(slot->bridge + 256, current->mm->pgd + 256, 256 * sizeof(u64));
+	slot->bridge[pgd_index(LDT_BASE_ADDR)] = 0;
 	slot->bridge[CKI_SLOT_MONITOR] = cki_slot_entry(slot);
 	return 0;
 }
