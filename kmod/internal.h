@@ -164,6 +164,8 @@ void cki_timer_init(struct cki_vcpu *vcpu);
 
 /* What this CPU and kernel lack, CKI_MISSING_*. */
 u32 cki_world_missing(void);
+/* CKI_MISSING_VMX as long as KVM has the CPUs. */
+u32 cki_world_taken(void);
 int cki_world_init(void);
 bool cki_world_has_pcids(void);
 u32 cki_world_tsc_khz(void);

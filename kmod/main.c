@@ -35,7 +35,13 @@ static const char *const reasons[] = {
 	"there is no monitor",
 	"there is no memory pool (pool= is 0, or nothing was left)",
 	"the kernel runs with 5-level paging, FRED, memory encryption or under Xen",
+	"KVM has the CPUs in VMX operation: boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
 };
+
+static u32 missing_now(void)
+{
+	return missing | cki_world_taken();
+}
 
 int cki_read_sized(void *to, size_t size, size_t least, const void __user *from)
 {
@@ -65,8 +71,8 @@ static void get_info(struct cki_info *info)
 {
 	memset(info, 0, sizeof(*info));
 	info->size = sizeof(*info);
-	info->mode = missing ? CKI_MODE_NONE : CKI_MODE_CKI;
-	info->missing = missing;
+	info->missing = missing_now();
+	info->mode = info->missing ? CKI_MODE_NONE : CKI_MODE_CKI;
 	info->abi_version = CKI_ABI_VERSION;
 	info->vcpus_max = CKI_VCPUS_SUPPORTED;
 	info->pool_size = cki_pool_size();
@@ -101,7 +107,7 @@ static long system_ioctl(struct file *file, unsigned int command, unsigned long 
 	case CKI_GET_INFO:
 		return give_info((void __user *)argument);
 	case CKI_CREATE_CONTAINER:
-		if (missing)
+		if (missing_now())
 			return -ENODEV;
 		return cki_container_create((void __user *)argument);
 	default:
@@ -125,11 +131,14 @@ static struct miscdevice device = {
 
 static void say_what_is_missing(void)
 {
+	u32 now = missing_now();
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(reasons); i++)
-		if (missing & BIT(i))
+		if (now & BIT(i))
 			pr_warn("no containers: %s\n", reasons[i]);
+	if (!now)
+		pr_info("isolation: full (cki); pool of %llu MiB\n", cki_pool_size() >> 20);
 }
 
 /*
@@ -156,8 +165,6 @@ static int __init cki_init(void)
 		return error;
 	}
 	say_what_is_missing();
-	if (!missing)
-		pr_info("isolation: full (cki); pool of %llu MiB\n", cki_pool_size() >> 20);
 	return 0;
 }
 

@@ -116,6 +116,15 @@ u32 cki_world_missing(void)
 }
 
 /*
+ * KVM has the bit set on all CPUs: as long as kvm_intel is loaded, or, with enable_virt_at_load=0,
+ * while there is a virtual machine.
+ */
+u32 cki_world_taken(void)
+{
+	return native_read_cr4() & X86_CR4_VMXE ? CKI_MISSING_VMX : 0;
+}
+
+/*
  * What the kernel found out, or, where it had nothing to compare the TSC with (a microvm without
  * PIT and HPET), what a tenth of a second shows.
  */

@@ -149,6 +149,7 @@ fn rows() -> Vec<Row> {
         ("CKI_MISSING_MONITOR", uapi::missing::MONITOR.into()),
         ("CKI_MISSING_POOL", uapi::missing::POOL.into()),
         ("CKI_MISSING_KERNEL", uapi::missing::KERNEL.into()),
+        ("CKI_MISSING_VMX", uapi::missing::VMX.into()),
         ("CKI_UAPI_SEGMENTS_MAX", uapi::SEGMENTS_MAX as u64),
         ("CKI_RUN_SIZE", uapi::RUN_SIZE as u64),
         ("CKI_RUN_INTR", uapi::exit::INTR.into()),

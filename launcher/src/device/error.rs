@@ -145,7 +145,7 @@ fn describe_access(access: &Access) -> String {
 /// The reasons in a set of `CKI_MISSING_*`, as one sentence.
 #[must_use]
 pub fn describe_missing(bits: u32) -> String {
-    const REASONS: [(u32, &str); 6] = [
+    const REASONS: [(u32, &str); 7] = [
         (
             missing::PKS,
             "the CPU has no protection keys for supervisor pages (PKS)",
@@ -169,6 +169,10 @@ pub fn describe_missing(bits: u32) -> String {
         (
             missing::KERNEL,
             "the host kernel runs with 5-level paging, FRED, memory encryption or under Xen: boot it without (no5lvl, fred=off, mem_encrypt=off)",
+        ),
+        (
+            missing::VMX,
+            "KVM has the CPUs in VMX operation: end its virtual machines and boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
         ),
     ];
     let known = REASONS.iter().fold(0, |all, (bit, _)| all | bit);
@@ -207,6 +211,11 @@ mod tests {
         let text = describe_missing(missing::PKS | missing::POOL);
         assert!(text.contains("PKS") && text.contains("cki.pool="), "{text}");
         assert!(!text.contains("extension"), "{text}");
+        let text = describe_missing(missing::VMX);
+        assert!(
+            text.contains("KVM") && text.contains("enable_virt_at_load=0"),
+            "{text}"
+        );
     }
 
     #[test]

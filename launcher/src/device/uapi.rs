@@ -31,6 +31,8 @@ pub mod missing {
     pub const POOL: u32 = 1 << 4;
     /// The host kernel's configuration.
     pub const KERNEL: u32 = 1 << 5;
+    /// KVM has the CPUs in VMX operation, at this moment.
+    pub const VMX: u32 = 1 << 6;
 }
 
 /// `CKI_RUN_*`.

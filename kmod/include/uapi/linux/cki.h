@@ -45,6 +45,7 @@
 #define CKI_MISSING_MONITOR	(1U << 3) /* or not the one that the module was built with */
 #define CKI_MISSING_POOL	(1U << 4) /* pool= of the module is 0, or nothing was left */
 #define CKI_MISSING_KERNEL	(1U << 5) /* 5-level paging, FRED, memory encryption, Xen */
+#define CKI_MISSING_VMX		(1U << 6) /* KVM has the CPUs in VMX operation, at this moment */
 
 /**
  * struct cki_info - CKI_GET_INFO
