@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Events, from the host's side: for a vCPU, and from the CPU while it was in a container. */
+#define pr_fmt(fmt) "cki: " fmt
+
+#include <linux/mm.h>
+#include <linux/page-flags.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <trace/events/ipi.h>
@@ -11,13 +15,25 @@
 
 #include "internal.h"
 
+/*
+ * NULL if there is none, or if the host has found its memory to be broken: this is used in timers'
+ * interrupts, and an access of the kernel's to such memory panics. The guest cannot do without it.
+ */
 static u64 *events_word(struct cki_vcpu *vcpu)
 {
 	u64 hpa = READ_ONCE(vcpu->sw->vcpu_info_hpa);
+	u64 *events;
 
 	if (!hpa)
 		return NULL;
-	return cki_data_address(vcpu->container, hpa + CKI_OFFSETOF_VCPU_INFO_EVENTS);
+	events = cki_data_address(vcpu->container, hpa + CKI_OFFSETOF_VCPU_INFO_EVENTS);
+	if (!events || !PageHWPoison(virt_to_page(events)))
+		return events;
+	if (READ_ONCE(vcpu->container->state) != CKI_DEAD) {
+		pr_warn("memory error in the events word at %llx: its container ends\n", hpa);
+		cki_container_kill(vcpu->container);
+	}
+	return NULL;
 }
 
 bool cki_vcpu_has_events(struct cki_vcpu *vcpu)
