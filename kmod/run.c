@@ -10,6 +10,16 @@
 #include "internal.h"
 
 /*
+ * The host does not mark the page in each case, above all not if the thread cannot be resumed. So
+ * the chunk goes to nobody any more, whatever was under way.
+ */
+static void retire_broken(struct cki_vcpu *vcpu)
+{
+	if (vcpu->memory_error)
+		cki_pool_retire(vcpu->memory_error_hpa);
+}
+
+/*
  * Events are held while the monitor works, so an operation ends by being done or by a fault of the
  * monitor's. The vCPU's mutex is held.
  */
@@ -39,6 +49,7 @@ int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, 
 		       task_pid_nr(current), operation, sw->exit);
 		return -EIO;
 	case CKI_EXIT_MACHINE_CHECK:
+		retire_broken(vcpu);
 		cki_vcpu_report(vcpu, "machine check");
 		return -EIO;
 	default:
@@ -100,7 +111,7 @@ static int machine_check_exit(struct cki_vcpu *vcpu)
 		return 0;
 	sw->exit_arguments[0] = X86_TRAP_MC;
 	sw->exit_arguments[3] = vcpu->memory_error_hpa;
-	cki_pool_retire(vcpu->memory_error_hpa);
+	retire_broken(vcpu);
 	return fault_exit(vcpu, CKI_RUN_MACHINE_CHECK, "machine check");
 }
 
