@@ -155,6 +155,8 @@ bool cki_vcpu_has_events(struct cki_vcpu *vcpu);
  */
 int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, u64 d);
 int cki_vcpu_run(struct cki_vcpu *vcpu);
+/* Something is to be done on this thread's way to user mode. */
+bool cki_has_user_work(void);
 void cki_vcpu_report(struct cki_vcpu *vcpu, const char *what);
 /* Handles EXIT_HYPERCALL. 1: run->exit_reason is set, 0: run on, or an error. */
 int cki_hypercall(struct cki_vcpu *vcpu);

@@ -136,9 +136,14 @@ static int handle_exit(struct cki_vcpu *vcpu)
 
 /*
  * Work on the way to user mode that is no signal (task_work, restartable sequences, throttling by
- * memcg) is done there: what KVM calls for it wants a struct kvm_vcpu, and what that calls is not
- * exported.
+ * memcg, a live patch's switch of this thread) is done there: what KVM calls for it wants a struct
+ * kvm_vcpu, and what that calls is not exported.
  */
+bool cki_has_user_work(void)
+{
+	return read_thread_flags() & (_TIF_NOTIFY_RESUME | _TIF_PATCH_PENDING);
+}
+
 int cki_vcpu_run(struct cki_vcpu *vcpu)
 {
 	struct cki_container *container = vcpu->container;
@@ -157,7 +162,7 @@ int cki_vcpu_run(struct cki_vcpu *vcpu)
 			page->exit_reason = CKI_RUN_INTR;
 			return -EINTR;
 		}
-		if (test_thread_flag(TIF_NOTIFY_RESUME)) {
+		if (cki_has_user_work()) {
 			page->exit_reason = CKI_RUN_INTR;
 			return 0;
 		}

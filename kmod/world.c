@@ -289,7 +289,7 @@ static void enter(struct cki_vcpu *vcpu)
 
 static bool has_other_work(struct cki_vcpu *vcpu)
 {
-	return need_resched() || signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME) ||
+	return need_resched() || signal_pending(current) || cki_has_user_work() ||
 	       READ_ONCE(vcpu->run->immediate_exit) ||
 	       READ_ONCE(vcpu->container->state) == CKI_DEAD;
 }
