@@ -7,16 +7,25 @@
 # runs tests those that lack a check (tests/mutants).
 set -eu
 
+# Not inside of another command, whose status would hide that of this: an empty list is 32 zeros to C.
 hash() {
-	sha256sum "$1" | sed -E 's/ .*//; s/../0x&, /g; s/, $//'
+	digits=$(sha256sum "$1") || exit
+	digits=${digits%% *}
+	case $digits in
+	*[!0-9a-f]*) digits= ;;
+	esac
+	[ ${#digits} = 64 ] || { echo "$1: no SHA-256" >&2; exit 1; }
+	bytes=$(echo "$digits" | sed -E 's/../0x&, /g; s/, $//')
 }
 
 echo '/* Made by hash-monitors.sh. */'
-echo "#define CKI_MONITOR_SHA256 { $(hash "$1") }"
+hash "$1"
+echo "#define CKI_MONITOR_SHA256 { $bytes }"
 shift
 [ $# = 0 ] && exit
 echo '#define CKI_TEST_MONITORS \'
 for monitor; do
-	echo "	{ $(hash "$monitor") }, \\"
+	hash "$monitor"
+	echo "	{ $bytes }, \\"
 done
 echo
