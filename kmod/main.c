@@ -10,6 +10,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/string.h>
+#include <linux/suspend.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
@@ -129,6 +130,24 @@ static struct miscdevice device = {
 	.mode = 0600,
 };
 
+/*
+ * Behind a suspension the TSC starts anew, and containers have it as it is. One that is created
+ * between this and the freezing of user mode is not covered.
+ */
+static int power_event(struct notifier_block *block, unsigned long event, void *data)
+{
+	if (event != PM_SUSPEND_PREPARE && event != PM_HIBERNATION_PREPARE)
+		return NOTIFY_DONE;
+	if (!cki_container_count())
+		return NOTIFY_DONE;
+	pr_warn("no suspension as long as there are containers\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block power_notifier = {
+	.notifier_call = power_event,
+};
+
 static void say_what_is_missing(void)
 {
 	u32 now = missing_now();
@@ -157,20 +176,28 @@ static int __init cki_init(void)
 	if (!cki_pool_size())
 		missing |= CKI_MISSING_POOL;
 	error = cki_world_init();
-	if (!error)
-		error = misc_register(&device);
-	if (error) {
-		cki_image_unload();
-		cki_pool_exit();
-		return error;
-	}
+	if (error)
+		goto fail;
+	error = register_pm_notifier(&power_notifier);
+	if (error)
+		goto fail;
+	error = misc_register(&device);
+	if (error)
+		goto fail_notifier;
 	say_what_is_missing();
 	return 0;
+fail_notifier:
+	unregister_pm_notifier(&power_notifier);
+fail:
+	cki_image_unload();
+	cki_pool_exit();
+	return error;
 }
 
 static void __exit cki_exit(void)
 {
 	misc_deregister(&device);
+	unregister_pm_notifier(&power_notifier);
 	cki_image_unload();
 	cki_pool_exit();
 }
