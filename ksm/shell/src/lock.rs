@@ -6,14 +6,22 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use cki_abi::limits::VCPUS_MAX;
+
 /// Somebody holds the lock.
 const TAKEN: u32 = 1;
 /// Nobody gets it any more.
 const POISONED: u32 = 2;
 
-/// How often a vCPU looks at a lock that another holds: longer than all others together can hold it
-/// (64 calls of 20,000 instructions). A holder that does not come back is not waited for longer than this.
-const PATIENCE: u32 = if cfg!(test) { u32::MAX } else { 1 << 26 };
+/// Instructions of the longest call of a guest's (I9). The module's operations are longer, but there is one vCPU
+/// then.
+const LONGEST_CALL: u64 = 20_000;
+/// Instructions of a look at a lock that another holds, at least: compare and exchange, what became of it, PAUSE.
+/// So many of the holder's take no longer than they.
+const LOOK: u64 = 5;
+/// How often a vCPU looks at a lock that another holds: as long as all vCPUs together may hold it, one call each.
+/// A holder that does not come back is not waited for longer than this.
+const PATIENCE: u32 = (VCPUS_MAX * LONGEST_CALL).div_ceil(LOOK) as u32;
 
 /// A spin lock that can be poisoned.
 ///
@@ -55,7 +63,8 @@ impl<T> Lock<T> {
     pub fn lock(&self) -> Result<Guard<'_, T>, Poisoned> {
         match self.take() {
             Ok(guard) => Ok(guard),
-            Err(_) => self.wait(PATIENCE),
+            // A test's threads stop and go as their host likes.
+            Err(_) => self.wait(if cfg!(test) { u32::MAX } else { PATIENCE }),
         }
     }
 
@@ -183,6 +192,17 @@ mod tests {
         core::mem::forget(lock.lock().expect("nobody has it"));
         assert_eq!(lock.wait(1000).err(), Some(Poisoned));
         assert_eq!(lock.lock().err(), Some(Poisoned), "and nobody waits again");
+    }
+
+    #[test]
+    fn i9_a_holder_is_waited_for_as_long_as_all_calls_take_and_no_host_notices() {
+        let looks = u64::from(PATIENCE);
+        let calls = VCPUS_MAX * LONGEST_CALL;
+        assert!(looks * LOOK >= calls && (looks - 1) * LOOK < calls);
+        // A locked access that misses, and PAUSE of 140 cycles, on a CPU of 1 GHz: events are held meanwhile, and
+        // Linux waits a second for CPUs that do not come to a machine check.
+        let microseconds = looks * 400 / 1000;
+        assert!(microseconds < 500_000, "{microseconds} us");
     }
 
     #[test]
