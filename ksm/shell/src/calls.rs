@@ -138,15 +138,19 @@ fn act(
         Action::LoadRoot(cr3) => {
             let root = cr3_to_keep(cr3);
             vcpu.state().root = root;
-            cpu::load_cr3(if cpu::has_pcids() { cr3 } else { root });
+            // SAFETY: the rules have just accepted it, and count this vCPU's reference to the root.
+            unsafe { cpu::load_cr3(if cpu::has_pcids() { cr3 } else { root }) };
         }
         Action::FlushPcid(pcid) => {
             let root = vcpu.state().root;
             if cpu::has_pcids() {
                 // A load of CR3 without the bit flushes the PCID that it names.
-                cpu::load_cr3(root & !ROOT_NO_FLUSH & !(FRAME_SIZE - 1) | pcid);
+                let other = root & !ROOT_NO_FLUSH & !(FRAME_SIZE - 1) | pcid;
+                // SAFETY: the root is the one that CR3 has, and the rules' reference keeps it; they made the PCID.
+                unsafe { cpu::load_cr3(other) };
             }
-            cpu::load_cr3(root);
+            // SAFETY: as it was before.
+            unsafe { cpu::load_cr3(root) };
         }
         // One vCPU: there is no other to wait for. The module creates no more.
         Action::FlushAll | Action::FlushEverywhere => {
@@ -194,7 +198,8 @@ fn set_handler(vcpu: &mut Vcpu, index: u64, address: u64) -> Result<(), Refusal>
         _ => return Ok(()),
     };
     state.syscall_msrs[msr] = address;
-    cpu::write_msr(cpu::IA32_STAR + msr as u32, address);
+    // SAFETY: LSTAR or CSTAR; the rules let canonical addresses through only.
+    unsafe { cpu::write_msr(cpu::IA32_STAR + msr as u32, address) };
     Ok(())
 }
 

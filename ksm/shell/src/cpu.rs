@@ -16,9 +16,13 @@ const CR4_PGE: u64 = 1 << 7;
 /// DR6 when nothing has happened (Intel SDM Vol. 3A 17.2.3).
 const DR6_NOTHING: u64 = 0xffff_0ff0;
 
-/// Writes an MSR of the guest's own (SYSCALL targets).
-pub fn write_msr(number: u32, value: u64) {
-    // SAFETY: callers write the MSRs of the system-call entry, which the module restores.
+/// Writes an MSR.
+///
+/// # Safety
+///
+/// It is one of the guest's own, LSTAR or CSTAR, which the module restores; the value is canonical.
+pub unsafe fn write_msr(number: u32, value: u64) {
+    // SAFETY: the instruction touches no memory; the caller vouches for the rest.
     unsafe {
         asm!("wrmsr", in("ecx") number, in("eax") value as u32, in("edx") (value >> 32) as u32,
              options(nostack, preserves_flags));
@@ -63,8 +67,13 @@ pub fn check_pinned() -> bool {
 }
 
 /// Loads CR3.
-pub fn load_cr3(value: u64) {
-    // SAFETY: callers pass roots that the rules accepted (I5); all have the monitor's slot.
+///
+/// # Safety
+///
+/// The root is one that the rules have accepted and not released since: it has the monitor's slot (I5), so that all
+/// that Rust knows stays where it is. The PCID is the container's.
+pub unsafe fn load_cr3(value: u64) {
+    // SAFETY: see above.
     unsafe { asm!("mov cr3, {}", in(reg) value, options(nostack, preserves_flags)) };
 }
 

@@ -30,7 +30,10 @@ fn note(did: Did) {
     DONE.with_borrow_mut(|done| done.push(did));
 }
 
-pub fn write_msr(number: u32, value: u64) {
+/// # Safety
+///
+/// None is needed here.
+pub unsafe fn write_msr(number: u32, value: u64) {
     note(Did::WriteMsr(number, value));
 }
 
@@ -42,7 +45,10 @@ pub fn check_pinned() -> bool {
     PINNED.get()
 }
 
-pub fn load_cr3(value: u64) {
+/// # Safety
+///
+/// None is needed here.
+pub unsafe fn load_cr3(value: u64) {
     note(Did::LoadCr3(value));
 }
 
