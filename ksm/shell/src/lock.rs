@@ -92,6 +92,12 @@ impl<T> Lock<T> {
         Err(Poisoned)
     }
 
+    /// Whether somebody has it and will give it back, for tests.
+    #[cfg(test)]
+    pub fn is_held(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == TAKEN
+    }
+
     /// Lets nobody have the lock from now on. Whoever has it keeps it: for a vCPU that leaves for good, with the
     /// lock or without.
     pub fn poison(&self) {

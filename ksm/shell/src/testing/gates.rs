@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use cki_abi::layout::{GATE_CALL, GATE_IRET};
 
 use crate::area::Vcpu;
+use crate::testing::rules;
 
 type Turn = Box<dyn FnOnce(&Vcpu)>;
 
@@ -31,6 +32,8 @@ pub fn turns_left() -> usize {
 }
 
 pub fn leave(vcpu: &mut Vcpu) {
+    // The next vCPU would wait for who is suspended here. Who leaves for good has poisoned it.
+    assert!(!rules().is_held(), "leaves with the lock");
     let turn = HOST.with_borrow_mut(VecDeque::pop_front);
     match turn {
         Some(turn) => turn(vcpu),

@@ -342,3 +342,12 @@ fn whoever_has_ended_ends_again_when_it_is_resumed() {
     assert_eq!(end.exit, EXIT_GUEST_FAULT);
     assert_eq!(gates::turns_left(), 0);
 }
+
+#[test]
+#[should_panic(expected = "leaves with the lock")]
+fn leaving_with_the_lock_does_not_go_unnoticed() {
+    let mut vcpu = guest();
+    gates::host(|_| {});
+    let _guard = crate::state::rules(&mut vcpu);
+    gates::leave(&mut vcpu);
+}
