@@ -270,9 +270,9 @@ impl Vcpu {
     /// Puts a frame on the call stack as if the guest had been interrupted and the vCPU had left for the host;
     /// the next OP_RUN resumes it at `resume`, which pops it. Nothing may be suspended on that stack.
     pub fn suspend_at(&mut self, frame: Frame, resume: u64) {
-        let registers = VCPU_STACK_TOP - 0x3000 - 7 * 8;
-        // SAFETY: the call stack is 16 KiB. What runs now, an operation, uses its upper 12 KiB at most, and
-        // nothing else uses it until OP_RUN. Both writes are aligned.
+        let registers = SUSPENDED - 7 * 8;
+        // SAFETY: the call stack is 16 KiB. What runs now, an operation, uses its upper 12 KiB at most, below which
+        // the frame ends, and nothing else uses it until OP_RUN. Both writes are aligned.
         unsafe {
             self.at::<Frame>(registers + 7 * 8).write(frame);
             // What world_exit would have left: six registers and where to return to.
@@ -283,5 +283,9 @@ impl Vcpu {
     }
 }
 
-// The frame lies as IRETQ wants it when it is on a stack whose top is a multiple of 16.
-const _: () = assert!((VCPU_STACK_TOP - 0x3000) % 16 == 0);
+/// Where the frame begins that `suspend_at` leaves.
+const SUSPENDED: u64 = VCPU_STACK_TOP - 0x3100;
+
+// It lies as IRETQ wants it when it is on a stack whose top is a multiple of 16, and whole below 12 KiB.
+const _: () = assert!(SUSPENDED % 16 == 0);
+const _: () = assert!(SUSPENDED + size_of::<Frame>() as u64 <= VCPU_STACK_TOP - 0x3000);

@@ -73,7 +73,8 @@ fn a_start_leaves_a_frame_for_the_next_run_and_is_done_once() {
     let state = vcpu.state();
     assert_eq!(state.root, ROOT);
     let resume = state.resume_rsp;
-    assert!(resume < vcpu.address_of(VCPU_STACK_TOP) - 0x3000);
+    let end = resume + 7 * 8 + size_of::<Frame>() as u64;
+    assert!(end <= vcpu.address_of(VCPU_STACK_TOP) - 0x3000);
     // SAFETY: in the area, where the frame was put.
     let (registers, frame) = unsafe {
         let at = std::ptr::with_exposed_provenance::<[u64; 7]>(resume as usize);
