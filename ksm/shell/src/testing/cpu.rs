@@ -5,6 +5,9 @@ use core::cell::{Cell, RefCell};
 use crate::area::AreaAddress;
 
 pub const IA32_STAR: u32 = 0xc000_0081;
+/// DR6 as a CPU has it when nothing has happened: what is reserved reads as 1, and so does bit 11 without a lock of
+/// the bus (Intel SDM Vol. 3A 17.2.3).
+pub const DR6_NOTHING: u64 = 0xffff_0ff0;
 
 /// What was done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub enum Did {
 
 thread_local! {
     static DONE: RefCell<Vec<Did>> = const { RefCell::new(Vec::new()) };
-    pub static DR6: Cell<u64> = const { Cell::new(0) };
+    pub static DR6: Cell<u64> = const { Cell::new(DR6_NOTHING) };
     pub static PCIDS: Cell<bool> = const { Cell::new(false) };
     pub static PINNED: Cell<bool> = const { Cell::new(true) };
 }
@@ -57,7 +60,7 @@ pub fn flush_everything() {
 }
 
 pub fn take_dr6() -> u64 {
-    DR6.take()
+    DR6.replace(DR6_NOTHING)
 }
 
 pub fn cr2() -> u64 {
