@@ -106,13 +106,21 @@ pub fn cr2() -> u64 {
     value
 }
 
-/// The area of the vCPU that this runs on, from the GDT alone (I7).
-pub fn current_area() -> AreaAddress {
-    let number: u64;
-    // SAFETY: LSL reads a descriptor that the monitor wrote.
+/// The area of the vCPU that this runs on, from the GDT alone (I7). None with another GDT: in `check_entry` it is
+/// still the host's, which has no such descriptor.
+pub fn current_area() -> Option<AreaAddress> {
+    let mut number: u64 = 0;
+    let found: u8;
+    // SAFETY: LSL reads a descriptor, and clears ZF and leaves the register alone if it may not.
     unsafe {
-        asm!("lsl {0:e}, {1:e}", out(reg) number, in(reg) SEL_VCPU_NUMBER as u32,
-             options(nostack, readonly));
+        asm!("lsl {0:e}, {2:e}", "setz {1}", inout(reg) number, out(reg_byte) found,
+             in(reg) SEL_VCPU_NUMBER as u32, options(nostack, readonly));
     }
-    AreaAddress::of(number)
+    (found != 0).then(|| AreaAddress::of(number))
+}
+
+/// Raises #UD, again and again.
+pub fn stop() -> ! {
+    // SAFETY: the instruction does not end.
+    unsafe { asm!("2: ud2", "jmp 2b", options(nostack, nomem, noreturn)) }
 }

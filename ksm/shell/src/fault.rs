@@ -71,7 +71,12 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let line = info
         .location()
         .map_or(0, |location| u64::from(location.line()));
+    // In front of the vCPU's own tables there is no area to leave by. Nothing panics there; if it does, the host ends
+    // by a double fault, and no memory is written that is somebody's.
+    let Some(area) = cpu::current_area() else {
+        cpu::stop()
+    };
     // SAFETY: the code that has panicked is not returned to.
-    let mut vcpu = unsafe { Vcpu::enter(cpu::current_area()) };
+    let mut vcpu = unsafe { Vcpu::enter(area) };
     end(&mut vcpu, EXIT_MONITOR_FAULT, [PANIC, 0, line, 0, 0, 0])
 }

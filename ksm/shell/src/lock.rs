@@ -13,8 +13,7 @@ const TAKEN: u32 = 1;
 /// Nobody gets it any more.
 const POISONED: u32 = 2;
 
-/// Instructions of the longest call of a guest's (I9). The module's operations are longer, but there is one vCPU
-/// then.
+/// Instructions of the longest call of a guest's (I9). The module's operations run before there is anybody to wait.
 const LONGEST_CALL: u64 = 20_000;
 /// Instructions of a look at a lock that another holds, at least: compare and exchange, what became of it, PAUSE.
 /// So many of the holder's take no longer than they.
