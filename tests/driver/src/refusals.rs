@@ -141,6 +141,12 @@ pub fn refused_calls() -> Vec<(&'static str, Call, u64)> {
             E_ARGUMENT,
         ),
         (
+            // Where the host has no 32-bit programs, its devices have the vector.
+            "handler_of_vector_0x80",
+            |_| [KSM_HANDLER_SET, 0x80, BASE, 0, 0],
+            E_ARGUMENT,
+        ),
+        (
             "handler_of_double_faults",
             |_| [KSM_HANDLER_SET, 8, BASE, 0, 0],
             E_ARGUMENT,
