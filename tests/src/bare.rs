@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,17 @@ fn give(socket: &Path, command: &str) -> std::io::Result<UnixStream> {
         writeln!(stream, "{request}")?;
     }
     Ok(stream)
+}
+
+/// Ends with whoever runs it, by an error and a panic, too.
+struct Emulator(Child);
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // It may have ended, which is no error.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What follows `words` on a line that has ended.
@@ -333,7 +344,8 @@ impl<'a> Machine<'a> {
              lapic_timer_hz=1000000000 mitigations=off acpi=off pci=off {}",
             self.arguments
         );
-        let mut child = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"))
+        let mut command = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"));
+        command
             .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
             .args(["-cpu", self.cpu, "-m", self.memory])
             // Firmware lists one CPU a package for kernels that do not ask ACPI.
@@ -353,11 +365,13 @@ impl<'a> Machine<'a> {
             .args(["-qmp", "unix:monitor,server=on,wait=off"])
             .current_dir(directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::piped());
+        let child = command
             .spawn()
             .map_err(|error| format!("cannot start the emulator: {error}"))?;
+        let mut emulator = Emulator(child);
 
-        let mut output = child.stdout.take().ok_or("no standard output")?;
+        let mut output = emulator.0.stdout.take().ok_or("no standard output")?;
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -389,12 +403,43 @@ impl<'a> Machine<'a> {
         };
         drop(connection);
         if !in_time {
-            let _ = child.kill();
+            let _ = emulator.0.kill();
         }
-        let status = child.wait().map_err(words)?;
+        let status = emulator.0.wait().map_err(words)?;
         Ok(Outcome {
             status: status.code().filter(|_| in_time),
             console,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn an_emulator_whose_monitor_cannot_be_reached_does_not_stay() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        // It says what it is told something for, and makes no socket.
+        let script = "#!/bin/sh\necho $$ > \"${0%/*}/pid\"\necho wanted now\nexec sleep 100\n";
+        fs::create_dir(path("bin")).expect("a directory");
+        let program = path("bin/qemu-system-x86_64");
+        fs::write(&program, script).expect("a program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+        fs::write(path("part"), "").expect("a file");
+        let parts = Parts {
+            qemu: directory.path().to_owned(),
+            kernel: path("part"),
+            monitor: path("part"),
+            module: path("part"),
+            driver: path("part"),
+        };
+        let machine = Machine::new(&parts, "").command_at("wanted ", "stop");
+        machine.run().expect_err("there is no monitor");
+        let pid = fs::read_to_string(path("bin/pid")).expect("it ran");
+        let entry = Path::new("/proc").join(pid.trim());
+        assert!(!entry.exists(), "{pid} is still there");
     }
 }
