@@ -211,8 +211,8 @@ impl Vcpu {
 
     /// What module and monitor hand each other.
     pub fn switch(&self) -> Switch<'_> {
-        // SAFETY: the page stays mapped, and is nothing but integers. Whoever else touches it, this host's CPUs
-        // among them, does so by single accesses of aligned words.
+        // SAFETY: the page stays mapped, and is nothing but integers. Whoever else touches it while this
+        // vCPU is entered, the host's other CPUs, does so by single accesses of aligned words.
         Switch::new(unsafe { &*self.at(VCPU_SWITCH) })
     }
 

@@ -1,7 +1,7 @@
 //! The page that module and monitor hand each other, `struct cki_vcpu_switch`.
 //!
-//! The module writes it between two entries of the vCPU, and reads some of it at any time from other
-//! CPUs. So it is never anything but single words here, read and written atomically.
+//! The module reads and writes it between two entries of the vCPU as it likes, and reads single words of it at any
+//! time from other CPUs. So it is never anything but single words here, read and written atomically.
 
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
