@@ -156,7 +156,7 @@ pub fn describe_missing(bits: u32) -> String {
         ),
         (
             missing::CPU,
-            "the CPU lacks one of NX, SMEP, SMAP, PCID, FSGSBASE and an invariant TSC",
+            "the CPU lacks one of NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE and a stable TSC",
         ),
         (
             missing::MONITOR,
