@@ -58,6 +58,8 @@ stdenv.mkDerivation {
     sed -i 's/unpack_edk2_blobs = bzip2.found()/unpack_edk2_blobs = false/' meson.build
     cp "$devices" configs/devices/i386-softmmu/cki.mak
     echo 'include ../i386-softmmu/cki.mak' > configs/devices/x86_64-softmmu/cki.mak
+  '' + lib.optionalString (patches == [ ]) ''
+    sed -i '/CONFIG_CKI_/d' configs/devices/i386-softmmu/cki.mak
   '';
 
   # --prefix only has to be one: QEMU looks for ../share/qemu from its bin.
