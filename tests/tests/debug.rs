@@ -48,11 +48,6 @@ fn drive(cpus: u32, arguments: &str) -> Outcome {
         .expect("it is started");
     let reports = reports(&outcome.console);
     assert!(reports.is_empty(), "{reports:#?}\n{}", outcome.console);
-    assert!(
-        outcome.console.contains("isolation: full (cki)"),
-        "the module works there: {}",
-        outcome.console
-    );
     outcome
 }
 

@@ -28,6 +28,7 @@ const AT_LEAST: u64 = 80;
 /// The container's memory, in MiB, and what its machine needs beside it.
 const MEMORY: u32 = 256;
 const HOST_MEMORY: u32 = 192;
+const DEBUG_HOST_MEMORY: u32 = 768;
 
 /// What Linux says of an NMI that nobody asked for (arch/x86/kernel/nmi.c), and of the rate of such lines; and of
 /// a clock that has to wait for our emulator.
@@ -192,19 +193,23 @@ const INIT_LINE: &str = "Run /init as init process";
 /// Boots a machine of `cpus` processors that runs `script`: natively, in a container, or, as `Host`, on a host
 /// of containers.
 fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
-    let mut host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
+    let (image_of_host, runtime, host_memory) = match place {
+        Place::Debug => ("CKI_HOST_DEBUG", "CKI_RUNTIME_DEBUG", DEBUG_HOST_MEMORY),
+        _ => ("CKI_HOST", "CKI_RUNTIME", HOST_MEMORY),
+    };
+    let mut host = HostImage::load(&variable(image_of_host)).expect("a host image");
     let container_cmdline = host.container_cmdline.clone();
     // NMIs reach the first processor only if nobody asks for more.
     host.cmdline.push_str(" apic_extnmi=all");
     let mib = match place {
         Place::Native => MEMORY,
-        Place::Container => MEMORY + HOST_MEMORY,
-        Place::Host => 2 * MEMORY + 2 * HOST_MEMORY,
+        Place::Container | Place::Debug => MEMORY + host_memory,
+        Place::Host => 2 * MEMORY + 2 * host_memory,
     };
     let memory = MemoryMib::new(mib).expect("allowed");
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, image(), memory, cpus);
     if place != Place::Native {
-        machine.runtime = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
+        machine.runtime = Some(variable(runtime).join("runtime.erofs"));
     }
     machine.tsc_khz = Some(tsc::frequency_khz());
     machine.loud = true;
@@ -223,10 +228,12 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
         env: Vec::new(),
         cwd: "/root".into(),
         hostname: "cki".into(),
-        container: (place == Place::Container).then(|| cki_session::Container {
-            memory_mib: MEMORY.into(),
-            cmdline: container_cmdline,
-            console: false,
+        container: matches!(place, Place::Container | Place::Debug).then(|| {
+            cki_session::Container {
+                memory_mib: MEMORY.into(),
+                cmdline: container_cmdline,
+                console: false,
+            }
         }),
         pool_mib: (place == Place::Host).then_some(2 * u64::from(MEMORY)),
     };
@@ -274,6 +281,8 @@ enum Place {
     Native,
     Container,
     Host,
+    /// A container on the kernel that looks for mistakes of the module.
+    Debug,
 }
 
 /// The lines from the start of init on, without their times.
@@ -379,4 +388,12 @@ fn two_containers_on_two_processors_take_a_thousand_nmis_a_second_each() {
         seen.len() == 2 && seen.iter().all(|&seen| seen * 2 >= nmis),
         "of {nmis} NMIs the processors have seen {seen:?}"
     );
+}
+
+#[test]
+fn a_host_that_looks_for_mistakes_finds_none_under_a_thousand_nmis_a_second() {
+    let work = work();
+    let quiet = run(Place::Debug, 1, &work, false);
+    let stormy = run(Place::Debug, 1, &work, true);
+    alike(Place::Debug, &quiet, &stormy);
 }

@@ -41,7 +41,6 @@ pub fn all() -> Vec<(&'static str, Case)> {
 /// Has the kernel forget what it knows of leaks, and lets all kinds of allocations fail.
 fn prepare() -> Result<()> {
     if !Path::new(DEBUG).join("failslab").exists() {
-        machine::mount("sysfs", "/sys")?;
         machine::mount("debugfs", DEBUG)?;
     }
     for (kind, setting, value) in [
