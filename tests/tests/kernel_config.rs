@@ -114,25 +114,53 @@ fn an_empty_final_configuration_is_refused() {
     assert_refused(&check(&["\n"], "", None), "no kernel configuration");
 }
 
+/// The fragments of the kernels, one list each, as kernel/package.nix has them.
+fn lists() -> Vec<Vec<PathBuf>> {
+    let package = fs::read_to_string(kernel("package.nix")).unwrap();
+    let mut lists = Vec::new();
+    for line in package.lines().map(str::trim) {
+        if line.ends_with('[') {
+            lists.push(Vec::new());
+        } else if let (Some(name), Some(list)) = (line.strip_prefix("./config/"), lists.last_mut())
+        {
+            list.push(kernel("config").join(name));
+        }
+    }
+    lists.retain(|list| !list.is_empty());
+    lists
+}
+
 #[test]
-fn our_own_fragments_do_not_contradict_each_other() {
-    let mut fragments: Vec<PathBuf> = fs::read_dir(kernel("config"))
+fn the_fragments_of_a_kernel_do_not_contradict_each_other() {
+    let lists = lists();
+    assert_eq!(
+        lists.len(),
+        2,
+        "the product's and the one that looks for mistakes"
+    );
+    let mut used: Vec<_> = lists.concat();
+    for list in lists {
+        assert!(list.len() >= 4, "{list:?}");
+        let texts: Vec<String> = list
+            .iter()
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        // A final configuration that grants every request, so that only conflicts remain.
+        let finished: String = texts.concat();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let output = check(&texts, &finished, None);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    used.sort();
+    used.dedup();
+    let mut there: Vec<PathBuf> = fs::read_dir(kernel("config"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    fragments.sort();
-    assert!(fragments.len() >= 6);
-    let texts: Vec<String> = fragments
-        .iter()
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
-    // A final configuration that grants every request, so that only conflicts remain.
-    let finished: String = texts.concat();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let output = check(&texts, &finished, None);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    there.sort();
+    assert_eq!(used, there, "every fragment is some kernel's");
 }
