@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 {
   description = "CKI: secure containers, each on its own Linux kernel, without virtualization hardware";
 

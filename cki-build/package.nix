@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The tool itself, with its manual pages and completions.
 { lib, rustPlatform, rustSource }:
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # QEMU for x86_64 system emulation by TCG, with the CKI extension.
 #
 # The program is static, finds share/qemu beside itself and contains no store

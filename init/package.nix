@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # PID 1 of the machine: static, because it runs before there is a libc.
 { lib, rustPlatform, rustSource }:
 

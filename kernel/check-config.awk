@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # Compares a finished kernel configuration with what the fragments asked for.
 #
 #   awk [-v known=FILE] -f check-config.awk FRAGMENT... FINAL

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # Debian's kernel as it is, in the form in which images/host takes a kernel: its bzImage and the few
 # modules that init needs, uncompressed, with the order in which to load them.
 { lib

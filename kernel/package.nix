@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # The kernel: Linux 6.12 with our files (src/), our patches and our configuration, for the host.
 # The `dev` output is what modules outside the tree are built against (`make -C $dev M=...`).
 { lib

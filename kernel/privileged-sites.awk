@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # Lists the privileged instructions of a kernel by function, and compares with what is known.
 #
 #   objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux | awk -v known=FILE -f privileged-sites.awk

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 # The host module, for exactly the kernel that it is built against, which is ours unless another is given, and
 # for exactly the monitor.
 { lib

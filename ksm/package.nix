@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The monitor: one static image for x86_64-unknown-none, with core compiled from rustc's own source.
 { lib
 , stdenv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The launcher: static, so that it runs in the host image and on any Linux.
 { lib, rustPlatform, rustSource }:
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # What `nix flake check` builds beyond evaluating every output.
 { callPackage, packages }:
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # overlays.default: the packages of nix/packages.nix made with the user's own
 # nixpkgs instead of the pinned Debian toolchain, under `ckiPackages`.
 final: prev:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Every package of ours, made by one set's callPackage: the Debian set's
 # (nix/debian) or nixpkgs' (overlays.default).
 { callPackage }:

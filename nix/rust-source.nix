@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The part of the Cargo workspace that one package is built from: the manifests
 # at the top and the directories of some members. What is left out cannot cause
 # a rebuild.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Prints the C header: `cargo run -p cki-abi --example header > abi/include/cki/abi.h`.
 
 use std::fmt::Error;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! KSM calls: what the guest kernel asks of the monitor.
 //!
 //! # Convention

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a frame may be used for, for as long as it is delegated.
 
 constants! { "Frame classes";

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Why a call was refused. Results carry them negated: rax = -error, 0 is success.
 //!
 //! A refusal changes nothing (except that a batch or a seal keeps what it had done before it). The

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Pseudo-handlers: guest addresses that the monitor enters, set by KSM_HANDLER_SET.
 //!
 //! Exceptions reach the guest from the CPU, through trap gates on RSP0 (from user mode) or the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Generates the C and assembler header from the items of this crate.
 
 use core::fmt::{self, Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Hypercalls: what the guest kernel asks of the host, through the monitor.
 //!
 //! Same gate, registers and errors as [`crate::calls`], with a number from

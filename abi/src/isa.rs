@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The bits of the CPU extension that software has to know. `docs/isa.md` is the manual.
 
 constants! { "The CPU extension" ;

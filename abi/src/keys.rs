@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Supervisor protection keys and the PKRS values made of them.
 //!
 //! IA32_PKRS holds two bits a key (Intel SDM Vol. 3A 4.6.2): bit 2k disables access, bit 2k+1

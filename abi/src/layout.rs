@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Virtual addresses of slot 256, and slots.
 //!
 //! The slot is the same in every root of a container: one L3 table of the monitor's, which no

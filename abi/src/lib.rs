@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The binary interfaces of CKI, defined once.
 //!
 //! Whatever the monitor (KSM), the guest kernel, the host module and the launcher have to agree

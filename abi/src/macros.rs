@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The two macros that turn one definition into a Rust item and a row of the C header.
 
 /// Defines `u64` constants and the table `GROUP` that the header is generated from.

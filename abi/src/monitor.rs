@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Between host module and monitor: how one is started and what they hand each other.
 //!
 //! The module is trusted by the monitor; the checks that the monitor makes of these are there to

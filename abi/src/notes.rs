@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! ELF notes of a guest kernel: owner "CKI", types below, descriptor little-endian u64s.
 
 constants! { "ELF note types of a guest kernel (owner \"CKI\")";

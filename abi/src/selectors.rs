@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Segment selectors of a container's GDT: Linux's own values, so that entry code and user programs see nothing new.
 
 constants! { "Selectors";

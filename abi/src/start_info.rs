@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest kernel is given at its first instruction.
 //!
 //! It starts at the address of its note NOTE_ENTRY, at CPL 0, PKRS = PKRS_GUEST, with

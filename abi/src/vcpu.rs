@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a vCPU shares with the monitor in the guest's own memory.
 
 structure! {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The numbers of the ABI fit each other.
 
 // A test names the relation that a compile-time assertion would only fail on.

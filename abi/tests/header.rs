@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The C header says what the Rust crate says, and C and the assembler can read it.
 
 use std::fmt::Write as _;

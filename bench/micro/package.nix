@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # What `cki-build bench micro` runs, natively and in a container: static, because it is PID 1 of both.
 { lib, rustPlatform, rustSource }:
 

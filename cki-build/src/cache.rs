@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The cache directory: roots that keep results from garbage collection, and remembered evaluations.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The CKI checkout: where it is, how Nix is told of it, and what exactly is in it.
 
 use std::fmt::Write as _;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Commands as values.
 //!
 //! Everything that `cki-build` runs is built as a [`Command`] by a function without side effects, so that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Exit statuses of `cki-build`, in one place because scripts depend on them.
 
 use std::process::ExitCode;

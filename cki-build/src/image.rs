@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Writing images out of the store: atomically, sparsely, and never over something else than a file.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Logs and error reports, always on standard error.
 
 use std::io::IsTerminal as _;

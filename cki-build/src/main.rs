@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The `cki-build` program: parses the command line, runs the command, ends with its status.
 
 use clap::Parser as _;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Getting Nix onto the machine.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Downloads under good and bad conditions: each file arrives whole, or not at all and with a message that helps.
 
 mod support;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Locking and resolving against an archive that changes.
 
 mod support;

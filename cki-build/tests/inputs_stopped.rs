@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Downloads that are stopped, by a full disk, by Ctrl-C, by SIGKILL: what came is kept, and the next run goes on.
 
 mod support;

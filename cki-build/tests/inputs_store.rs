@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From an archive into a Nix store: real `nix-store` commands on a store of the test's own.
 
 mod support;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The session driver against a machine played by a shell script that inherits QEMU's descriptors.
 
 use std::io::{self, Write};

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The bare-metal tests of the CKI extension: $out/tests/<name>.elf, and
 # $out/bench/<name>.elf for what is measured.
 { lib, stdenv }:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # install.sh ROOT IMAGE DEB...: installs Debian packages into ROOT and packs it.
 # Runs under fakeroot, in a user namespace of a single uid that may chroot.
 root=$1 image=$2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # An application image: an erofs file system holding an installation of some
 # Debian packages, installed by dpkg with their maintainer scripts, so that it
 # is what `apt-get install` would have made (alternatives, users, caches).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The host image as a disk that a PC boots: an MBR, a FAT partition with syslinux, the kernel and
 # the initial file system, and the runtime disk as a second one. It comes up with a shell on the screen and on the first serial port.
 { lib

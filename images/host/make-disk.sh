@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Makes a raw disk that a PC's BIOS boots: bash make-disk.sh HOST RUNTIME SYSLINUX_CFG MBR OUT
 #
 # Reproducible: the disk and volume numbers are constant, and so are the times of files. Nothing

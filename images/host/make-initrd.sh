@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Makes an initial file system: bash make-initrd.sh OUT INIT [BUSYBOX ETC MODULES]
 #
 # With INIT alone it is a container's: what the program needs comes from its image. The host's has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The host image: the kernel, its modules, and an initial file system with our init and busybox.
 # boot.json tells cki-build how to start it: the machine is a microvm unless the kernel needs a PC.
 { lib

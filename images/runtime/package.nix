@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # What a host needs to run containers, as one read-only disk: launcher, module, monitor, and the kernel
 # and initial file system that every container starts from.
 { lib

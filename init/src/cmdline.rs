@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Init's own parameters on the kernel command line (`/proc/cmdline`).
 
 /// What init is started for.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A container: the launcher, which runs the program in it and tells how that ended.
 
 use std::fs::File;

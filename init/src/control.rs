@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest's end of the control port.
 
 use std::collections::VecDeque;

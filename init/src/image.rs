@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The application image: an EROFS disk below a tmpfs, made the root file system.
 
 use std::fs::{self, File};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The parts of `cki-init`, PID 1 of a CKI machine.
 //!
 //! A *session* runs one program from an application image for `cki-build`, over the protocol of

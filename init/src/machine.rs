@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ending the machine, and saying why.
 
 use std::fs::{File, OpenOptions};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-init`: PID 1 of a CKI machine.
 
 use std::convert::Infallible;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Modules that a host needs before it finds its disks: none on our kernel, a few on one that was built for
 //! any machine.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel's file systems, mounted where programs expect them.
 
 use std::fs::{self, DirBuilder};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whether the kernel's out-of-memory killer ended a process.
 //!
 //! A wait status says only "signal 9". The kernel names its victims in its log

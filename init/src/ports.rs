@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The virtio-serial ports, found by the names that the host gave them.
 //!
 //! `/sys/class/virtio-ports/vport0p1/name` holds the name of `/dev/vport0p1`

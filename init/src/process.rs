@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Waiting for children and sending signals by number, real-time signals included (which typed
 //! wrappers know no names for).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The program of a session: its environment, where it is, and starting it.
 
 use std::collections::BTreeMap;

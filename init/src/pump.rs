@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Copies one byte stream to another without ever blocking, so that a single poll loop can keep
 //! all streams of a session going.
 

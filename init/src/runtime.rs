@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The runtime disk: launcher, module, monitor and guest kernel, from `images/runtime`.
 
 use std::fs::{self, File};

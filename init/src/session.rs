@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A session: one program of the application image, run for the host.
 
 use std::fs::{self, File};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A shell on every console: what the disk image gives its user.
 
 use std::collections::BTreeMap;

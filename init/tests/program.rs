@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Finding and starting programs, as a shell would.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Streams between pipes and sockets, which behave like the ports of a machine.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # I6, I7 of the monitor itself: the guest can jump to any byte of its text, so WRPKRS stands in the
 # gates (four times) and nowhere else.
 set -eu

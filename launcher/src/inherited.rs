@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A descriptor that whoever started us has left open for us.
 
 use std::fs::File;

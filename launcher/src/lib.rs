@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The launcher of CKI containers: a small virtual machine monitor on `/dev/cki`.
 //!
 //! | module | what |

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Names of the ABI's numbers, from the ABI's own tables.
 
 use cki_abi::header::Group;

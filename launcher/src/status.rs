@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `--json-status-fd`: what becomes of the program, for whoever started us.
 //!
 //! Lines of `abi/session`, as init of a machine writes them: `started` when the program was executed in

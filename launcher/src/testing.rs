@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Tests that need a process of their own: it is the test binary again, with one test to run.
 
 use std::process::{Command, Stdio};

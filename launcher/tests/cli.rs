@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The binary, as far as it goes on a machine without `/dev/cki`: bad input has a message and a status.
 
 mod common;

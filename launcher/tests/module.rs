@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The binary with a host module that is preloaded (`module.c`): how a container ends that cannot be
 //! made, or whose guest never gets as far as init. Each is one message, and what the launcher needs.
 

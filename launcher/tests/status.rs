@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `--json-status-fd`, as far as it goes on a machine without `/dev/cki`: every failure is one message.
 
 mod common;

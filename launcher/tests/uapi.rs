@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The structures and numbers of `/dev/cki` against the C header, as a C compiler sees it.
 
 use std::mem::offset_of;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The locked dependency closure of Debian packages, by name, in a stable order.
 { lock }:
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The Debian set: our packages built with a hermetic toolchain of pinned Debian
 # packages, without nixpkgs.
 { system

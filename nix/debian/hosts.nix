@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The host of containers on Debian's own kernel, which nothing of ours has changed: only the module is
 # built for it. The kernel inside of the containers is ours.
 { callPackage, debianKernel }:

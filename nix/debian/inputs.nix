@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Pinned files as store paths.
 #
 # Every file is a fixed-output derivation whose builder never downloads: the

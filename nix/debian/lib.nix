@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The few functions of nixpkgs' lib that our package files use, so that the
 # Debian set evaluates without nixpkgs. Same names, same meaning; a package file
 # that needs another one adds it here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Debian ships the kernel's source as a .deb around a tarball.
 { stdenv, tools, deb }:
 

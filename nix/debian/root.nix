@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A Debian root directory for builders to chroot into: the closure of some
 # packages, unpacked over one another. No maintainer script runs; the few
 # symlinks that those would have made through update-alternatives are made here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # rustPlatform.buildRustPackage over the Debian set, with nixpkgs' interface:
 # crates come from Cargo.lock alone, each a pinned input of its own, and cargo
 # never reaches for the network.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # stdenv.mkDerivation over Debian roots: the subset of nixpkgs' interface that
 # our package files use (listed in docs/building.md). The builder bind-mounts a
 # Debian root of exactly the requested tools around the build directory,

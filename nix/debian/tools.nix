@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # nixpkgs' tool names to Debian packages. A value here is what package files
 # receive as an argument in the Debian set: not a derivation but a wish, which
 # mkDerivation turns into a part of the build root.

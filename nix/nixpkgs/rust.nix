@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # nixpkgs' rustPlatform as our package files expect it.
 { lib, rustPlatform, glibc }:
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # PID 1 of the machine that tests monitor and module; static, as nothing else is in it.
 { lib, rustPlatform, rustSource }:
 

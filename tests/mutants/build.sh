@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # build.sh PATCH BASE WHERE RUST_SRC: builds the monitor with PATCH as WHERE/images/<name of the patch>. BASE
 # is where make has built it without. Run at the top of the source; any shell does.
 set -eu

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A stand-in for nixpkgs: enough to evaluate overlays.default without network, and nothing to build
 # anything with. It is as strict as nixpkgs where that costs nothing: a name that is not in names.nix, an
 # attribute that no environment variable can hold or an input that is no package is an error.

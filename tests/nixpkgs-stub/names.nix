@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # What nixpkgs has of all that our package files and overlays.default ask it for, by its names there. A
 # name goes in here after a look at whether nixpkgs has it, and not as an alias, which users can turn off.
 {

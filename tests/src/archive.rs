@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An initial file system in cpio's "newc" format (Documentation/driver-api/early-userspace).
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Machines without a guest kernel: `tests/driver` is PID 1 and runs bare-metal guests through /dev/cki.
 //!
 //! The parts come from the environment, which `cki-build check` sets: `CKI_QEMU`, `CKI_KERNEL`, `CKI_KSM`,

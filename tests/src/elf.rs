@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! As much of ELF (gABI, chapters 4 and 5) as it takes to find the instructions of our own images.
 
 use std::path::Path;

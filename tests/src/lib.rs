@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the tests of the built machine have in common.
 //!
 //! They are told where the outputs of the flake are by variables that `cki-build check` sets; a test

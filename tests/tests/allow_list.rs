@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The list of what deprivileged mode allows is the same in the emulator, in the tests that walk it
 //! (`emulator/tests/rt/allow-list.h`) and in the manual (`docs/isa.md`), and names what it should.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Programs in containers do what they do natively, byte for byte.
 
 use cki_tests::{Output, run_on};

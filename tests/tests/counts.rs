@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What containers cost, in instructions, stays within the limits that `cki-build bench micro` knows.
 //!
 //! The emulator counts, so the machine's other work changes nothing.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Containers on a host whose kernel is Debian's own, as Debian has built it: of the two kernels, only that
 //! inside of the container has to be ours.
 

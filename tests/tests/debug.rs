@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The module on a kernel that looks for its mistakes (`kernel/config/debug.config`): locks taken in the wrong
 //! order or context, memory used after it was freed or beyond its end, undefined arithmetic, leaks. Whatever is
 //! run there, the kernel must have nothing to say.

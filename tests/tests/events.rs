@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An NMI or a machine check in front of every instruction between the host and a container, and a second NMI
 //! behind a first one (`tests/driver/src/every_instruction.rs`, on a machine with the emulator's `cki-probe`).
 //!

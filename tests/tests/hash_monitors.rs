@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The module's list of monitors: what is no hash ends its build.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The host of containers, from inside: what the launcher and the module say and do when something is
 //! not as it should be.
 

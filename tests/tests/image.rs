@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-build image`: the images are what they are said to be.
 
 use std::ffi::OsStr;

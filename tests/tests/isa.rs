@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The bare-metal tests of the CKI extension (`emulator/tests`), one trial an image and machine.
 //!
 //! Every image has to pass on `cki-qemu`. On `qemu-stock` it has to start and then not pass, which

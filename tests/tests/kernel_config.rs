@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The check that stops a kernel build whose configuration is not what was asked for
 //! (`kernel/check-config.awk`), tried on configurations that differ from the fragments.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What takes a machine of its own to show of the module: calls that race on two CPUs, a vCPU that is moved
 //! while events come, memory that breaks.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Monitor and host module, without a guest kernel: bare-metal guests of a few instructions, started
 //! through /dev/cki by `tests/driver`, which is PID 1 of an emulated machine.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The flake: what it needs, and what its outputs depend on.
 
 use std::collections::BTreeMap;

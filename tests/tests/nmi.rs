@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Containers under a thousand NMIs a second, from the first moment of their launcher to their end: their
 //! programs put out what they put out natively, byte for byte, and the host's log has nothing but the NMIs.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `overlays.default` against a stand-in for nixpkgs (`tests/nixpkgs-stub`): no network, nothing built.
 
 use std::collections::BTreeMap;

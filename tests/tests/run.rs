@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-build run`: programs in the real machine.
 
 use std::time::{Duration, Instant};

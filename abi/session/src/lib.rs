@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Control protocol between `cki-build` (the *host* side) and `cki-init` (PID 1 of the *guest*).
 //!
 //! The two talk over the virtio-serial port [`port::CONTROL`]: JSON objects, one a line, UTF-8,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The bytes on the wire: an older init and a newer cki-build must agree on them.
 
 use cki_session::{

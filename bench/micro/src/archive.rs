@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Archives in cpio's "newc" format, which the kernel unpacks as initial file systems
 //! (Documentation/driver-api/early-userspace). Several may follow each other.
 

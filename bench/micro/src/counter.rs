@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Counting: the time stamp counter, batches, medians.
 
 use cki_micro::Sample;

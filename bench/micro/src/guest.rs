@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! PID 1 of a container.
 
 use anyhow::{Context, Result, ensure};

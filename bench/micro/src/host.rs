@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! PID 1 of the machine: measures natively, then has the launcher start containers.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What `cki-build bench micro` and the program in its machine have in common: the lines that the
 //! program prints, and the archive with which it gets into the machine and into the container.
 

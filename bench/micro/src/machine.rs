@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a PID 1 does besides: mounts, console, clocks, the end.
 
 use std::ffi::CString;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The program of `cki-build bench micro`: PID 1 of the machine and of the containers in it, and the
 //! measurements.
 

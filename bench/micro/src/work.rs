@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is measured. All of it is the kernel's work: the loops around the calls are a few instructions.
 
 use std::io::{self, Error};

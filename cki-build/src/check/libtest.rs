@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Counting tests from what Rust's test harness (and libtest-mimic, which writes the same) prints.
 
 /// Tests that were counted.

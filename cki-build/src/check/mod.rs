@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Running all tests and adding them up.
 
 pub mod libtest;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-build build`
 
 use std::collections::BTreeMap;

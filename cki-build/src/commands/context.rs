@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What most commands need, and what they have in common: outputs of the flake, built.
 
 use std::collections::BTreeMap;

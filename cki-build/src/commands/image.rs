@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-build image`
 
 use super::{Context, Error, inputs, print, print_json};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Inputs of the build: `cki-build fetch`, `cki-build lock`, and what other commands need of them.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The proxies that apt is configured to use (apt-transport-http(1)).
 //!
 //! A machine may reach its mirror only through `Acquire::http::Proxy`, without any of the usual environment variables.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where the machine's apt gets its packages from (sources.list(5)).
 //!
 //! Only `http`, `https`, `file` and `mirror+file` URIs are used; `cdrom:` and other entries are passed over, as are disabled

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Paragraphs of `Field: value` lines, the format of every text file in a Debian archive (Debian Policy,
 //! section 5.1; deb822(5)).
 

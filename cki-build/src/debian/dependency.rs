@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Dependency fields: `a (>= 1) | b [amd64] <!nocheck>, c:any` (Debian Policy, section 7.1).
 
 use std::cmp::Ordering;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The indexes of a suite: `Packages` (binary packages) and `Sources`.
 
 use std::collections::BTreeMap;

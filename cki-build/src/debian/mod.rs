@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What CKI has to know about Debian archives: versions, control files, dependencies, signed
 //! release files and where the machine's apt gets its packages from.
 //!

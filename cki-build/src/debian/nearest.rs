@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! "Did you mean...?"
 
 /// At most five of `names` that look like `wanted`, best first: few typing errors, or names that start with it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Signed release files: `dists/SUITE/InRelease` says which indexes a suite has, with their hashes.
 //!
 //! Signatures are checked by `gpgv`, which is part of every Debian system because apt uses it in the same way. Only what

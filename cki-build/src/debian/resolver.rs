@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From a few wanted packages to all that they depend on.
 //!
 //! The result depends on the indexes and the wishes alone, not on their order:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Debian version numbers and their order (Debian Policy, section 5.6.12).
 
 use std::cmp::Ordering;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The single checks. Each looks at one thing, changes nothing, and never fails: not knowing is a finding too.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whether this machine itself runs containers, how isolated they are, and why.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What this machine lacks, and how to get it.
 
 pub mod checks;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The packages of an application image: what a minimal Debian has, and what the user asks for.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The indexes of Debian suites, from the cache or a mirror.
 
 use std::fs::File;

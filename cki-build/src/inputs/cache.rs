@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The download cache: verified files under the name of their SHA-256.
 //!
 //! ```text

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What every operation on inputs needs.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The crates that Cargo.lock names, as files in the Nix store, so that the hermetic build needs no registry.
 //!
 //! cargo itself downloads them, from whatever registry it is configured for; we take them from its cache, check them

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Everything that can go wrong with inputs.
 
 use std::path::PathBuf;

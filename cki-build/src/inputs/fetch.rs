@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Downloading files whose hash is known.
 //!
 //! Each file ends up in the cache under its hash or not at all. What arrived before a failure stays in a `.part` file and is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-build lock`: from the request to the lock file.
 
 mod check;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `lock.json`: exactly which files the build starts from. docs/inputs.md describes the format; Nix reads it too.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which archives to download from.
 
 use std::path::{Path, PathBuf};

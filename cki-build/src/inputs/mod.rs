@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From the request and the lock file to files in the Nix store.
 //!
 //! - [`request`] is what people write, [`lockfile`] what they get, [`lock`] turns one into the other;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Telling the user what goes on, and being told to stop.
 
 use std::sync::Arc;

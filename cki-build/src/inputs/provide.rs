@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Making sure that files are in the Nix store: what is missing there is taken from the cache, and what is missing in the
 //! cache is downloaded.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `request.toml`: what the build wants from Debian. See docs/inputs.md and the comments in the file itself.
 
 use std::collections::{BTreeMap, BTreeSet};

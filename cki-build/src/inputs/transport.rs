@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Opening a file on a mirror, from some offset on.
 
 use std::env;

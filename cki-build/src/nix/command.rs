@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Nix commands that we run, as values.
 
 use std::ffi::OsString;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Failures of Nix in words that say what to do.
 
 use std::path::PathBuf;

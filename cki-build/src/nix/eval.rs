@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Evaluating the flake: which derivation and output path an attribute stands for.
 
 use std::collections::BTreeMap;

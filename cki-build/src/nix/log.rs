@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Nix's log for machines (`--log-format internal-json`): one `@nix {...}` object a line.
 //!
 //! The numbers are those of `ActivityType` and `ResultType` in Nix's `logging.hh`.

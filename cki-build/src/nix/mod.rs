@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Driving Nix: its settings, the commands that are run, their progress and their failures.
 
 pub mod command;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Settings that we give Nix through `NIX_CONFIG`.
 
 use std::path::Path;

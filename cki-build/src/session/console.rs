@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The end of a stream, kept for error reports.
 
 use std::collections::VecDeque;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Runs a session from the start of QEMU to its end.
 
 use std::io::{Read, Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The machine as a QEMU command line.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A session: one machine, one program in it, its streams and its end.
 //!
 //! QEMU inherits one end of a socket pair for each virtio-serial port, so there are no socket files

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Copying between the machine's ports and our streams, and reading its messages.
 
 use std::io::{self, Read, Write};

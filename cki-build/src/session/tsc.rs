@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The frequency of the time stamp counter, which the emulator passes through.
 //!
 //! A microvm has nothing precise to calibrate the TSC against: without being told, its kernel keeps time

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Commands as values, so that tests can look at them.
 
 use std::ffi::{OsStr, OsString};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Taking one program out of a .deb file (deb(5)): an `ar` archive with a compressed tar archive in it.
 
 use std::fs::{self, File};

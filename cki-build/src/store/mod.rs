@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Nix store: names of fixed outputs, and adding files under them.
 //!
 //! A *fixed output* is a store path whose name follows from its contents' hash alone, so anybody may put it there: we do, and

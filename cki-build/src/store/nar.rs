@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Hashes of Nix archives (NAR): how Nix sees a file tree, without owners, times and modes other than "executable".
 //!
 //! The format is in Nix's manual under "Nix Archive (NAR) format".

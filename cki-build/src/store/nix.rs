@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calling Nix: which paths are there, and adding those that are not.
 
 use std::collections::BTreeSet;

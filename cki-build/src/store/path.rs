@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Names of store paths, computed as Nix does.
 //!
 //! The algorithm is in Nix's manual under "Store path calculation" (`doc/manual/.../store-path.md`, in older versions in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The first difference between two trees.
 
 use std::fs::{self, File};

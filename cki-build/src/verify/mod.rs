@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Rebuilding and comparing bit for bit.
 //!
 //! Every derivation of ours that the outputs are built from is built a second time with another number

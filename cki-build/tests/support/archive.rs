@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A small Debian archive on a [`Server`].
 
 use std::fs;

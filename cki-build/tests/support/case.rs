@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One file on a mirror, a cache that it goes to, and what has arrived of it.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A mirror on this machine that misbehaves on demand, and a Debian archive to put on it.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A Nix store of its own for each test.
 
 use std::path::Path;

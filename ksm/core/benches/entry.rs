@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the rules cost: the monitor's share of a page-table update.
 //!
 //! Time here; the number that the specification promises is instructions, counted in the emulator.

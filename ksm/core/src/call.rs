@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From a call's number and registers to a rule, and back.
 
 use cki_abi::calls::arguments::{FLUSH_ALL, FLUSH_EVERYWHERE, FLUSH_PCID};

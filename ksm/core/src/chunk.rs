@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What 512 consecutive frames have in common, so that a superpage is judged without 512 looks.
 //!
 //! A chunk's word: bits 2:0 the class of all its frames (0: mixed), bits 31:16 how many of them are

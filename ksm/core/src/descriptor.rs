@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! GDT and IDT of a vCPU (I7, I9): what is in them, and what a guest can have put there.
 
 use cki_abi::isa::GATE_PRIVILEGED;

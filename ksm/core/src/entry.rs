@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Bits of a page-table entry (Intel SDM Vol. 3A 4.5, tables 4-15 to 4-20).
 
 /// P: present. Without it the CPU ignores all other bits.

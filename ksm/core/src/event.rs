@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! When an event may be delivered.
 //!
 //! The guest's interrupt flag is a byte of its own; the physical one is always 1 (I9). User mode

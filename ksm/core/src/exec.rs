@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Guest kernel text: sealing (I6).
 
 use cki_abi::limits::{FRAME_SIZE, SEAL_MAX};

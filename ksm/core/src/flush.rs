@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Who has flushed since when (I4).
 //!
 //! A vCPU may use a paging-structure entry that it cached until it flushes (Intel SDM Vol. 3A

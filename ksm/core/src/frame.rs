@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Frames, their classes, and the word that the monitor keeps for each.
 //!
 //! A word changes only by [`Frames::transition`], a compare-exchange from the value that was

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the monitor may return to (I8, I9).
 
 use cki_abi::keys::PKRS_GUEST;

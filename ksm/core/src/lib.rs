@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The rules of CKI's kernel security monitor (KSM).
 //!
 //! A [`Monitor`] decides, for one container, which page-table updates and which changes of a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The container's memory as the monitor reaches it: by frame, never by a guest's address.
 
 use cki_abi::limits::{FRAME_SIZE, POKE_MAX};

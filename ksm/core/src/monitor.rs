@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One container's monitor: what it is made of, and how it starts.
 
 use core::sync::atomic::AtomicU64;

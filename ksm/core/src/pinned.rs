@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the CPU's control registers hold while a container runs (I3, I9).
 //!
 //! The guest cannot write them (the extension), so they hold from one world switch to the next; the

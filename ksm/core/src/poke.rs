@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Changes of guest kernel text (I6).
 //!
 //! A guest's boot makes tens of thousands of them (alternatives, calls of pv_ops, static keys), nearly

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What CR3 may hold (I5).
 
 use cki_abi::calls::arguments::ROOT_NO_FLUSH;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a present entry of a table may say (I1, I2, I3).
 //!
 //! Every new value is judged as a whole, from nothing but itself and the kind of its table:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The search for WRPKRS in text (I6).
 //!
 //! The guest maps its executable frames at any addresses it likes, so the end of any of them may be

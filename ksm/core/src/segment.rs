@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The container's memory (I1): which host-physical addresses it is made of.
 
 use cki_abi::limits::{CHUNK_SIZE, FRAME_SIZE, FRAMES_MAX, SEGMENTS_MAX, SHARED_RANGES_MAX};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Frames become page tables, and cease to be (I4).
 
 use cki_abi::limits::{FRAME_SIZE, RELEASE_LINKS_MAX};

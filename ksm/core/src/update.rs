@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Changes of table entries (I4, I5).
 //!
 //! Order matters. A new link is counted before it is written, an old one is given up after it is

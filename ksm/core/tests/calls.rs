@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The calls by number, as the shell hands them over.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the host may hand over: mistakes are found before a guest runs.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The threat model names tests: they exist. And it names every mutant of the monitor.
 
 use std::fs;

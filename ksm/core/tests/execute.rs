@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! I3 Execute: what CPL 0 can fetch, user bits, protection keys, control registers.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! All sequences of calls, up to a depth, in a world of a few frames.
 //!
 //! Random tests find what is likely; this finds what is possible, as far as it looks. A breadth-first

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! I8 Frames and I9 Interrupts: what the monitor returns to, and what it puts into GDT and IDT.
 
 use cki_abi::keys::PKRS_GUEST;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! I6 No gadget: WRPKRS cannot be fetched from guest text.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random sequences of calls: whatever a guest tries, the oracle finds nothing.
 //!
 //! A guest of two vCPUs makes any calls with any arguments out of a small world in which the

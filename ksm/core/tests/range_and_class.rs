@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! I1 Range and I2 Class: what a leaf may map.
 
 mod common;

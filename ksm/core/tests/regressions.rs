@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Defects of other monitors of page tables, tried on this one.
 //!
 //! Xen's advisories are at xenbits.xen.org/xsa. Each test does to this monitor what the advisory's

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random loading, sealing and poking of text, out of pieces of the forbidden sequence (I6).
 //!
 //! The oracle knows nothing of edges or counts: after each call it concatenates sealed frames in

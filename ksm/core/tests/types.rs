@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! I4 Types and I5 Root: declaring, linking, counting, releasing, loading tables.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The memory functions that the compiler takes for granted, for the monitor: rustc looks for them
 //! in a crate of this name. Few instructions rather than fast ones: nothing on a call's way uses them
 //! for more than a few words.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A vCPU's area in slot 256, what the monitor keeps in it, and who may touch it.
 //!
 //! `docs/soundness.md` has the argument; the short of it: an entry from the assembler makes one [`Vcpu`], every

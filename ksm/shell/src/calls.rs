@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls of the guest's: what the gates lead to.
 
 use cki_abi::calls::arguments::ROOT_NO_FLUSH;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the CPU delivers to the monitor, and what the monitor delivers to the guest.
 
 use cki_abi::handlers::*;

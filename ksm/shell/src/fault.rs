@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ends that nobody comes back from.
 
 use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The assembler parts: gates, event entries, world switch.
 
 use core::mem::offset_of;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Gates, event entries and world switch. Everything here runs at CPL 0; the comments say at which
 # PKRS. Offsets and constants come from gates.rs.
 #

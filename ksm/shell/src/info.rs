@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest's `struct cki_vcpu_info`, in its own memory.
 //!
 //! The guest, on this and other vCPUs, and the host write it as they like at any time: single words, read

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! CKI's kernel security monitor (KSM): what surrounds its rules (`cki-ksm-core`).
 //!
 //! The host module maps this image and its tables into slot 256 of every address space of a

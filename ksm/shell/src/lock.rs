@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The one lock of a container's monitor.
 
 use core::cell::UnsafeCell;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The container's memory, through the monitor's direct map.
 
 use core::ptr;

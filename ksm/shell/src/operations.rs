@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the host module asks of the monitor.
 
 use cki_abi::calls::{KSM_EXEC_SEAL, KSM_TABLE_DECLARE};

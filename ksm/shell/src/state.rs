@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The container's monitor and its storage.
 
 use cki_abi::monitor::EXIT_MONITOR_FAULT;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The page that module and monitor hand each other, `struct cki_vcpu_switch`.
 //!
 //! The module reads and writes it between two entries of the vCPU as it likes, and reads single words of it at any

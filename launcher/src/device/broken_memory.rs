@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! SIGBUS for a vCPU's thread whose container's memory has broken.
 //!
 //! The host's kernel sends it to the thread that was running when the machine reported the error, as it does to

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What can be wrong with `/dev/cki`, as sentences for the user.
 
 use std::io;

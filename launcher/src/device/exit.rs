@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Why a vCPU came back to the launcher.
 
 use super::uapi::{Run, exit};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A host module for tests: a container whose memory is a file.
 
 use std::fs::File;

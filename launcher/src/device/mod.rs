@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `/dev/cki`, and what stands in for it in tests.
 //!
 //! [`Container`] and [`Vcpu`] are all that the rest of the launcher sees of the host module, so

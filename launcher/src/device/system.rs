@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The real `/dev/cki`: ioctls, and nothing else that is unsafe.
 //!
 //! All ioctl numbers are computed from the structures of [`super::uapi`], whose layout is checked.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The structures of `kmod/include/uapi/linux/cki.h`, byte for byte.
 //!
 //! The constants below the structures hold every offset that the header implies; `tests/uapi.rs`

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A look at the application image before it is given to a guest.
 //!
 //! The guest's kernel judges the image for itself; this only turns "cannot mount" in there into a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest kernel's ELF file: its loadable segments and its CKI notes.
 //!
 //! The file is whatever the user named: every number in it is checked here, and nothing outside of

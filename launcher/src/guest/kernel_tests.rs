@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Kernels made by hand, good and bad.
 
 use proptest::prelude::*;

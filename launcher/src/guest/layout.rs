@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where in the container's memory everything is, and which class each frame has.
 //!
 //! ```text

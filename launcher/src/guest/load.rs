@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Puts a kernel and what it needs into a container, and starts it.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Loading into a container whose memory is a file.
 
 use std::io::Write;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a container starts with: kernel image, memory layout, boot page tables, start info.
 //!
 //! All of it is computed as values first (nothing here knows `/dev/cki`) and then written by [`load`].

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The boot page tables: the kernel where it is linked, and all memory in the direct map.
 //!
 //! Every frame is mapped with the rights of its class, and nothing else: text is executable where the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The boot tables, walked as the CPU would and judged as the monitor does.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest kernel's console: hypercalls, no device.
 
 use std::collections::VecDeque;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The main thread's part of a session: messages, signals, our streams, and the time.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the two threads share: guest memory, devices, the kernel's console.
 
 use std::io::ErrorKind;

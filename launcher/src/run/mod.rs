@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Running a container: the vCPU's thread, the streams, and the session with its init.
 //!
 //! Two threads. The vCPU's runs the guest and carries out what it asks for, registers of devices

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How a run ended, and the status and the message that tell it.
 
 use std::io;

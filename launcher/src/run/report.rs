@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sentences about containers that ended badly.
 
 use std::fmt::Write;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the launcher may ask of the host's kernel while a guest runs.
 //!
 //! The filter is set for all threads after the last file is open and before the first instruction of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A session: one program, run by the container's init. Its parts, and the two threads.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The host's ends of the console's ports: our standard streams, and the messages of init.
 
 use std::collections::VecDeque;

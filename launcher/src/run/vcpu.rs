@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The loop of a vCPU's thread.
 
 use super::machine::{Machine, Refused};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A read-only disk (virtio 1.2, 5.2): the application image.
 
 use std::fs::File;

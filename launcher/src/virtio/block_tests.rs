@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Requests to the disk, well-formed and hostile.
 
 use proptest::prelude::*;

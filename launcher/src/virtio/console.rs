@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A console device with several named ports (virtio 1.2, 5.3, VIRTIO_CONSOLE_F_MULTIPORT).
 //!
 //! The same ports that QEMU gives a `native` machine, so that init is the same program in both:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The console, driven as Linux's virtio_console.c does.
 
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The registers of a virtio-mmio device, version 2 (virtio 1.2, 4.2.2).
 
 use virtio_bindings::virtio_config::{

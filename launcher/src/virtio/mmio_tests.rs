@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The register file, seen by a driver that is right and by drivers that are not.
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! virtio devices whose registers the guest reaches by hypercalls (virtio 1.2).
 //!
 //! [`mmio`] is the register file that all devices share, [`block`] and [`console`] are devices. A

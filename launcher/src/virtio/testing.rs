@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A driver for tests: sets a device up through its registers as Linux does, and gives it buffers.
 
 use virtio_bindings::virtio_config::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The binary and files for it. Not every test file uses all of them.
 #![allow(dead_code)]
 

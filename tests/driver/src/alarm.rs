@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A signal again and again.
 
 extern "C" fn ignore(_signal: i32) {}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest that has text of its own at the module's addresses: what would resume the module's switch on the
 //! guest's page tables would execute that, at the monitor's rights.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Attacks that are carried through: a script for the guest, how the monitor refuses it, and what it
 //! would have got. The same script succeeds against a monitor that lacks the check (`tests/mutants`), so a
 //! refusal is known to be that check's.

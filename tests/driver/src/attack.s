@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Runs the script at SCRIPT: steps of six words, a number and up to five operands (attack.rs says what
 # each does). [rbx + 16]: the last value seen, [rbx + 24]: address of the step under way. A call that is
 # refused ends the guest with code = step * 256 + error, the end of the script with 0.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The attacks, at least one on each invariant (docs/threat-model.md), in the order of tests/mutants.
 //!
 //! Where memory is the aim, the script reads and overwrites a page of the host's. Where it is a right,

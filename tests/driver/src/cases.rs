@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The cases: name, and what has to hold.
 
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How many of the events that are tested the host's kernel has handled.
 
 use std::fs::File;

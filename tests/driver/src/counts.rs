@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Instructions of calls, from the gate's first to its return, on a machine that counts them.
 //!
 //! The guests take the time stamp counter before and behind a call. What lies between the two RDTSC

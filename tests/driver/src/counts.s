@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Guests that count instructions: on a machine whose time stamp counter is the number of instructions
 # executed (-icount shift=0). They use the macros of guests.s.
 #

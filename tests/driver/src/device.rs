@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! /dev/cki, as its header has it.
 
 use std::fs::{File, OpenOptions};

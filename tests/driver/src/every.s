@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Guests of every_instruction.rs. Each round ends at `round`, which tells the launcher how many there were
 # and waits for its answer; the launcher arms the event there. What a round does it checks, with values in all
 # registers that a call preserves. [rbx + 8]: where the unmapped page's entry is, [rbx + 16] and on: two values

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An event in front of every instruction between the host and a container, one at a time, and a second one
 //! on the way of the first. Each round has to go on as if nothing had happened, and the host has to get each
 //! event once.

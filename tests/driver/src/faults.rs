@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls whose allocations fail, one after the other, on a kernel that can make them fail
 //! (`kernel/config/debug.config`; Linux, Documentation/fault-injection): each failure is told to the caller, and
 //! nothing is left of what was done before it. At the end, the kernel looks for memory that nobody knows of.

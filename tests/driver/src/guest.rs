@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Puts a guest into a container: text, data, boot page tables.
 
 use anyhow::{Context, Result, bail};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guests of the assembler files, by name.
 
 use cki_abi::calls::*;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Guests of a few instructions. Each starts at the beginning of the text, at CPL 0 with the guest's
 # PKRS, rdi = start info and no stack; `prelude` gives it a stack and rbx = its data page:
 #   [rbx] hpa of the container's first byte, [rbx + 8] and on: parameters of the test.

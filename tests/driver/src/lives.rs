@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A container from CKI_START to its end, again and again, with an event in front of another instruction each
 //! time: what happens once in its life.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What PID 1 has to do before and after.
 
 use std::ffi::CString;

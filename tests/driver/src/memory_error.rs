@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine check while a container runs: the emulator injects it when this asks for it. The words are those
 //! that `tests/tests/module.rs` waits for.
 

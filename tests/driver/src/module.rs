@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cases of the module's own: its interface, and what it owes the host.
 
 use std::sync::atomic::{AtomicBool, Ordering};

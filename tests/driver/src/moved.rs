@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Events for a vCPU whose thread is moved between two CPUs all the time: each raise is followed by a
 //! delivery, whether the guest computes or sleeps at that moment, and wherever it has just been.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The emulator's device `cki-probe`: an event in front of a chosen instruction
 //! (emulator/patches/0014-probe-device.patch has its registers).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls of eight threads on one container at once, again and again: whatever the order, nothing is left
 //! behind, nobody waits for ever, and the kernel has nothing to complain of.
 

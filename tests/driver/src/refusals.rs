@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the monitor or the module has to refuse.
 
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_USER};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the guest `attack` executes: scripts of a few kinds of steps.
 
 use cki_abi::calls::*;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One guest, round by round, with an event in front of another instruction in each.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What containers may cost, and what they did cost: from the lines of the machine to a report.
 
 use std::collections::BTreeMap;

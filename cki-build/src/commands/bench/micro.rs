@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cki-build bench micro`: what containers cost, in instructions that the emulator counts.
 //!
 //! One machine does all of it. Its PID 1 is `cki-micro`, which runs the measurements on the machine's own

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 use super::*;
 
 /// An index from lines `name version | extra field | ...`, for tests.

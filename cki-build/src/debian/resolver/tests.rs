@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 use super::*;
 use crate::debian::index::tests::index;
 use proptest::prelude::*;

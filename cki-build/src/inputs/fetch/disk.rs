@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Writing to the cache, behind a trait so that tests can fill the disk.
 
 use std::fs::OpenOptions;

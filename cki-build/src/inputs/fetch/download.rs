@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One download: mirrors in turn, attempts on each, resuming.
 
 use std::fs::{self, File, OpenOptions};

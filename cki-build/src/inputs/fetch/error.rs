@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What can go wrong with a download; each message names the cause and what to do.
 
 use std::io;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whether a lock file has what a request asks for; needs no network.
 
 use std::collections::BTreeSet;

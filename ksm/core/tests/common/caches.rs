@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What vCPUs may still have cached (Intel SDM Vol. 3A 4.10).
 //!
 //! The model is the worst CPU allowed: whatever a vCPU has once walked through, it may go on using

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine to try the rules on: sparse memory, a container in it, and short names.
 
 // Each test file uses some of it.

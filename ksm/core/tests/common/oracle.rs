@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the CPU would make of the page tables, worked out without the monitor's code.
 //!
 //! It walks memory as the walker does (Intel SDM Vol. 3A 4.5), with effective rights, and asserts

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A CPU that only remembers what it was told.
 
 use core::cell::{Cell, RefCell};

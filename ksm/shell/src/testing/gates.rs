@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The other side of the gates: a host that does what a test has it do.
 
 use core::cell::RefCell;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine for the shell on the host: areas and memory of a test's own, a CPU that remembers, a host that plays
 //! along. Each test has its own, because each runs in a thread of its own.
 

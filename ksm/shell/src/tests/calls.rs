@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What calls do beside the rules, and what they come back with.
 
 use core::mem::offset_of;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What becomes of events, in the guest and in the monitor.
 
 use core::mem::offset_of;

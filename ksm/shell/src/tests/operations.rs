@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the module asks for.
 
 use cki_abi::calls::arguments::TABLE_L1;

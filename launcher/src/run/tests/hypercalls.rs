@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest asks for by hypercalls: registers, and its kernel's console.
 
 use std::io::Write;

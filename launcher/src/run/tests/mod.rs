@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whole sessions with a guest that is a thread, between pipes as init of a machine makes them.
 
 mod endings;

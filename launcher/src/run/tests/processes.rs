@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sessions in a process of their own: under the filter, which stays, and killed.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};

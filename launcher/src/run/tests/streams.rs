@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The program's standard streams, as whoever started us sees them.
 
 use std::fs::File;
