@@ -3,7 +3,7 @@
 #
 #   objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux | awk -v known=FILE -f privileged-sites.awk
 #
-# "Privileged" is what raises #GP at CPL 0 with PKRS != 0 (docs/isa.md). Each line of FILE is
+# "Privileged" is what raises #GP at CPL 0 with PKRS != 0 (docs/reference/isa.md). Each line of FILE is
 #   FUNCTION<blank>reason
 # where FUNCTION may end in "*" and the reason says why a CKI guest does not get there. A function that
 # has such an instruction and no line is an error: it would be a #GP in a container. A line without such

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * CKI: secure containers, each with its own kernel, deprivileged by protection keys for supervisor
- * pages and the CKI extension. docs/kmod.md says how the parts work together.
+ * pages and the CKI extension. docs/understand/kmod.md says how the parts work together.
  */
 #define pr_fmt(fmt) "cki: " fmt
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bits of the CPU extension that software has to know. `docs/isa.md` is the manual.
+//! The bits of the CPU extension that software has to know. `docs/reference/isa.md` is the manual.
 
 constants! { "The CPU extension" ;
     /// CPUID leaf range of the extension: highest leaf in EAX, vendor text in EBX, ECX, EDX.
@@ -9,7 +9,7 @@ constants! { "The CPU extension" ;
     CPUID_FEATURES_LEAF = 0x434b_4901;
     /// In EAX of the feature leaf: the extension is present.
     CPUID_FEATURES_EAX_CKI = 1;
-    /// The version of `docs/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
+    /// The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
     /// monitor runs on.
     ISA_VERSION = 2;
     /// Control MSR; readable and writable at PKRS = 0 only.

@@ -17,7 +17,7 @@ in
     image = "bzImage";
     # Its virtio drivers find their devices by PCI.
     board = "q35";
-    # The module knows four levels of page tables (docs/kmod.md), the emulator's CPU has five.
+    # The module knows four levels of page tables (docs/understand/kmod.md), the emulator's CPU has five.
     boardCmdline = [ "no5lvl" ];
     hostMib = 320;
   };

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # stdenv.mkDerivation over Debian roots: the subset of nixpkgs' interface that
-# our package files use (listed in docs/building.md). The builder bind-mounts a
+# our package files use (listed in docs/hack/building.md). The builder bind-mounts a
 # Debian root of exactly the requested tools around the build directory,
 # chroots into it and runs the phases there with bash.
 { lib, system, inputs, mkRoot, basePackages }:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Monitors that each lack one check: a patch of this directory each, $out/<name of the patch> the image. For
-# the tests that show what such a check is worth (docs/kmod.md, Tests); nothing else has any use for them.
+# the tests that show what such a check is worth (docs/understand/kmod.md, Tests); nothing else has any use for them.
 { lib
 , stdenv
 , rustc

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The list of what deprivileged mode allows is the same in the emulator, in the tests that walk it
-//! (`emulator/tests/rt/allow-list.h`) and in the manual (`docs/isa.md`), and names what it should.
+//! (`emulator/tests/rt/allow-list.h`) and in the manual (`docs/reference/isa.md`), and names what it should.
 //!
 //! After a change of the list `CKI_PRINT_LIST=1 cargo test --test allow_list -- --nocapture` prints the
 //! manual's table.
@@ -213,7 +213,7 @@ fn the_manual_prints_the_list() {
     if std::env::var_os("CKI_PRINT_LIST").is_some() {
         println!("{}", rows.join("\n"));
     }
-    let manual = read("docs/isa.md");
+    let manual = read("docs/reference/isa.md");
     let (_, section) = manual
         .split_once("\n| Map | Opcodes | ModRM | Prefixes | Only | Instructions |\n")
         .expect("the table of the list");

@@ -7,7 +7,7 @@
 use cki_tests::cki;
 
 /// Limits that are known to be missed, and the largest value that is put up with: what the numbers are
-/// is in docs/bench.md.
+/// is in docs/reference/bench.md.
 const MISSED: [(&str, f64); 1] = [("container start / boot of the host's kernel", 1.27)];
 
 #[test]

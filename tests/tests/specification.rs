@@ -32,7 +32,8 @@ fn read(dir: &Path, into: &mut String) {
 #[test]
 fn every_test_that_the_specification_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let text = fs::read_to_string(root.join("docs/specification.md")).expect("the document");
+    let text =
+        fs::read_to_string(root.join("docs/reference/specification.md")).expect("the document");
     let mut sources = String::new();
     for directory in SOURCES {
         read(&root.join(directory), &mut sources);

@@ -71,7 +71,7 @@
 /* In EAX of the feature leaf: the extension is present. */
 #define CKI_CPUID_FEATURES_EAX_CKI CKI_U64(1)
 /*
- * The version of `docs/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
+ * The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
  * monitor runs on.
  */
 #define CKI_ISA_VERSION CKI_U64(2)

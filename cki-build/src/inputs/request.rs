@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `request.toml`: what the build wants from Debian. See docs/inputs.md and the comments in the file itself.
+//! `request.toml`: what the build wants from Debian. See docs/reference/inputs.md and the comments in the file itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -2,7 +2,7 @@
 /*
  * What deprivileged mode of CKI allows.  An encoding that no line names raises
  * #GP(0).  The emulator decides by this table, the tests of the emulator walk
- * it, and docs/isa.md prints it: three copies, which a test compares.
+ * it, and docs/reference/isa.md prints it: three copies, which a test compares.
  *
  * LISTED(map, first and last opcode, mod, reg, rm, prefixes, when, names)
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Numbers of the CKI extension, as docs/isa.md defines them.
+ * Numbers of the CKI extension, as docs/reference/isa.md defines them.
  */
 #ifndef CKI_TESTS_CKI_H
 #define CKI_TESTS_CKI_H

@@ -8,7 +8,7 @@
 
 #include "test.h"
 
-/* Offsets in the VMCB; those with CKI are docs/isa.md's. */
+/* Offsets in the VMCB; those with CKI are docs/reference/isa.md's. */
 #define VMCB_EXCEPTIONS		0x008
 #define VMCB_INTERCEPT		0x00c	/* 64 bits; bit 0 is exit code 60H */
 #define VMCB_ASID		0x058

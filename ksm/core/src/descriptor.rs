@@ -154,7 +154,7 @@ pub const fn gdt(vcpu: u64) -> [u64; GDT_SLOTS] {
     let tss = VCPU_BASE + vcpu * VCPU_STRIDE + VCPU_TSS;
     let mut gdt = [0; GDT_SLOTS];
     // Slot 1, Linux's 32-bit kernel code, stays empty: WRPKRS and the checks behind it mean something
-    // in 64-bit code only (docs/isa.md, 9).
+    // in 64-bit code only (docs/reference/isa.md, 9).
     gdt[2] = code64;
     gdt[3] = data;
     gdt[4] = 0x00cf_fb00_0000_ffff;

@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //!
-//! Named as in `docs/threat-model.md`; each check cites the one it holds.
+//! Named as in `docs/understand/threat-model.md`; each check cites the one it holds.
 //!
 //! | | held by |
 //! |---|---|

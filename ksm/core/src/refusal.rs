@@ -8,7 +8,7 @@ use cki_abi::errors::*;
 
 macro_rules! refusals {
     ($( $(#[doc = $doc:literal])+ $name:ident = $code:ident: $message:literal; )+) => {
-        /// A rule that a call would have broken. `docs/threat-model.md` names the invariants.
+        /// A rule that a call would have broken. `docs/understand/threat-model.md` names the invariants.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u64)]
         pub enum Refusal {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 fn model() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    fs::read_to_string(root.join("../../docs/threat-model.md")).expect("the document")
+    fs::read_to_string(root.join("../../docs/understand/threat-model.md")).expect("the document")
 }
 
 /// All Rust sources of a directory.
@@ -97,7 +97,8 @@ fn the_threat_model_names_every_mutant_with_its_invariant() {
 #[test]
 fn every_file_with_unsafe_code_is_in_the_soundness_chapter() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let chapter = fs::read_to_string(root.join("../../docs/soundness.md")).expect("the document");
+    let chapter =
+        fs::read_to_string(root.join("../../docs/understand/soundness.md")).expect("the document");
     let mut found = 0;
     for entry in fs::read_dir(root.join("../shell/src")).expect("the shell") {
         let path = entry.expect("an entry").path();
@@ -111,7 +112,7 @@ fn every_file_with_unsafe_code_is_in_the_soundness_chapter() {
             found += 1;
             assert!(
                 chapter.contains(&format!("`{name}`")),
-                "{name} has unsafe code that docs/soundness.md does not name"
+                "{name} has unsafe code that docs/understand/soundness.md does not name"
             );
         }
     }

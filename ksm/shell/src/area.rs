@@ -2,7 +2,7 @@
 
 //! A vCPU's area in slot 256, what the monitor keeps in it, and who may touch it.
 //!
-//! `docs/soundness.md` has the argument; the short of it: an entry from the assembler makes one [`Vcpu`], every
+//! `docs/understand/soundness.md` has the argument; the short of it: an entry from the assembler makes one [`Vcpu`], every
 //! reference to what is in the area borrows from it, and only `gates::leave`, which borrows it exclusively, lets
 //! anybody else run.
 

@@ -7,7 +7,7 @@
 # rights of key 1 let a guest jump to any byte of this text; deprivileged mode makes privileged
 # instructions fault there, and WRPKRS stands nowhere but here (the build counts).
 #
-# At PKRS = 0 the CPU holds interrupts, NMIs and machine checks back (docs/isa.md): what runs here at
+# At PKRS = 0 the CPU holds interrupts, NMIs and machine checks back (docs/reference/isa.md): what runs here at
 # PKRS = 0 is interrupted by nothing but a #DB right behind a WRPKRS. RFLAGS.IF is 1 in the guest and
 # stays 1 in the gates; it is 0 only next to the host.
 

@@ -12,7 +12,7 @@
 //!
 //! Of each vCPU's area (`cki_abi::layout`): calls and GATE_IRET run on the call stack, each privileged
 //! event on its IST. None of them is entered while it is in use: the CPU holds interrupts, NMI and machine checks
-//! back at PKRS = 0 (`docs/isa.md`); #DB cannot arise outside of gates (TF is cleared, DR7 is 0); a fault of
+//! back at PKRS = 0 (`docs/reference/isa.md`); #DB cannot arise outside of gates (TF is cleared, DR7 is 0); a fault of
 //! the monitor's own is #DF (its gates are privileged, those of the guest are not), and ends the container.
 //!
 //! So nothing interrupts the monitor, and the way out needs no last look: what was held arrives behind it, at
@@ -20,7 +20,7 @@
 //!
 //! # Unsafe
 //!
-//! All of the monitor's `unsafe` is in this crate; `docs/soundness.md` argues why it is sound. What it relies on: the
+//! All of the monitor's `unsafe` is in this crate; `docs/understand/soundness.md` argues why it is sound. What it relies on: the
 //! module maps slot 256 as the ABI says, nothing else maps key-1 pages writable, an area belongs to the vCPU that
 //! runs on it, and the CPU holds events back while the monitor runs.
 //!

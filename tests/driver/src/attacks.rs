@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The attacks, at least one on each invariant (docs/threat-model.md), in the order of tests/mutants.
+//! The attacks, at least one on each invariant (docs/understand/threat-model.md), in the order of tests/mutants.
 //!
 //! Where memory is the aim, the script reads and overwrites a page of the host's. Where it is a right,
 //! the guest gets to PKRS = 0, reads the monitor's memory and takes PKRS back by WRMSR, which only the
