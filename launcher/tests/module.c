@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * A host module for tests of the binary, preloaded into it: it answers the calls of /dev/cki on any
  * descriptor, as CKI_FAKE_* in the environment say. No guest runs: CKI_RUN says "running" on standard

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Page tables at work: mmap, mprotect, mremap, munmap, copy on write over fork, shared memory, huge
  * pages where there are any, stacks that grow. Every page is written with what only it has and checked

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Ways back to user mode other than a plain SYSRET, good and bad: selectors and addresses that IRETQ does
  * not take, 32-bit code, breakpoints, single steps, a debugger. Prints what each led to.

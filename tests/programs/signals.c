@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Signals and timers: from a timer, from other processes and threads, in the middle of system calls and
  * of floating-point work, on a stack of their own. Prints what arrived, never how long it took.

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The crates that others wrote: where they come from, under which licences, and how often.
+
+use std::collections::BTreeMap;
+
+use cki_house::crates::{Metadata, duplicates, locked};
+use cki_house::root;
+use spdx::{Expression, ParseMode};
+
+/// What others' crates may be under, whatever links them: licences that ask for a notice, and nothing of the rest of
+/// the program. Our programs are MIT OR Apache-2.0, so what asks for more would change under which terms they go out.
+const PERMISSIVE: [&str; 9] = [
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "ISC",
+    "MIT",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Crates of which the lock has two versions, and why nothing can be done about it here. What brings the older one in
+/// is `cargo tree --invert NAME@VERSION --target all`.
+const TWICE: [(&str, &str); 9] = [
+    ("base64", "reqwest 0.12 wants 0.22, its hyper-util 0.23"),
+    (
+        "bitflags",
+        "vmm-sys-util, under vm-memory and virtio-queue, wants 1",
+    ),
+    (
+        "cpufeatures",
+        "sha2 0.10 wants 0.2; chacha20, of quinn-proto, which no target of ours has, 0.3",
+    ),
+    (
+        "getrandom",
+        "ring wants 0.2, rand of proptest 0.3, tempfile 0.4",
+    ),
+    (
+        "r-efi",
+        "two of getrandom, for machines without an operating system",
+    ),
+    (
+        "rand",
+        "proptest wants 0.9; quinn-proto, which no target of ours has, 0.10",
+    ),
+    ("rand_core", "two of rand"),
+    (
+        "syn",
+        "derives of tracing and zerocopy want 2, those of serde and clap 3",
+    ),
+    ("windows-sys", "ring wants 0.52, for Windows"),
+];
+
+fn is_permissive(license: &str) -> bool {
+    Expression::parse_mode(license, ParseMode::LAX).is_ok_and(|expression| {
+        expression.evaluate(|requirement| {
+            let name = requirement.license.to_string();
+            PERMISSIVE.contains(&&*name)
+        })
+    })
+}
+
+#[test]
+fn every_crate_of_others_is_permissive() {
+    let metadata = Metadata::of(&root()).expect("the workspace");
+    let others = || {
+        metadata
+            .packages
+            .iter()
+            .filter(|package| package.source.is_some())
+    };
+    assert!(others().count() > 100, "cargo lists what we depend on");
+    let bad: Vec<_> = others()
+        .filter(|package| !package.license.as_deref().is_some_and(is_permissive))
+        .map(|package| {
+            format!(
+                "{} {}: {:?}",
+                package.name, package.version, package.license
+            )
+        })
+        .collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
+fn copyleft_is_not_permissive() {
+    assert!(is_permissive("MIT/Apache-2.0"));
+    assert!(is_permissive("MIT OR GPL-2.0-only"));
+    assert!(!is_permissive("MIT AND GPL-2.0-only"));
+    assert!(!is_permissive("LGPL-2.1-or-later"));
+    assert!(!is_permissive("MPL-2.0"));
+}
+
+/// A program under the GPL's version 2 alone must not link Apache-2.0, whose terms on patents it does not allow.
+#[test]
+fn each_program_may_link_what_it_links() {
+    let metadata = Metadata::of(&root()).expect("the workspace");
+    let programs: Vec<_> = metadata
+        .ours()
+        .filter(|package| package.is_program())
+        .collect();
+    assert!(
+        programs.iter().any(|package| package.name == "cki-build"),
+        "{programs:?}"
+    );
+    for program in programs {
+        let linked = metadata.linked(&program.name);
+        for ours in linked.iter().filter(|package| package.source.is_none()) {
+            assert_eq!(
+                ours.license.as_deref(),
+                Some("MIT OR Apache-2.0"),
+                "{} is in {}",
+                ours.name,
+                program.name
+            );
+        }
+    }
+}
+
+/// The monitor is alone with the hardware: what it is made of is read here, not there.
+#[test]
+fn the_monitor_links_no_crate_of_others() {
+    let metadata = Metadata::of(&root()).expect("the workspace");
+    for monitor in ["cki-ksm-core", "cki-ksm"] {
+        let linked = metadata.linked(monitor);
+        assert!(
+            linked.iter().any(|package| package.name == "cki-abi"),
+            "{monitor}"
+        );
+        for package in linked {
+            assert_eq!(package.source, None, "{} is in {monitor}", package.name);
+        }
+    }
+}
+
+#[test]
+fn crates_come_from_one_registry_with_their_hashes() {
+    let crates = locked(&root()).expect("Cargo.lock");
+    let mut sources = BTreeMap::new();
+    for one in &crates {
+        match &one.source {
+            None => assert_eq!(one.checksum, None, "{}", one.name),
+            Some(source) => {
+                assert!(
+                    source.starts_with("registry+") && source.ends_with("/crates.io-index"),
+                    "{} comes from {source}",
+                    one.name
+                );
+                let sum = one.checksum.as_deref().unwrap_or_default();
+                assert!(sum.len() == 64, "{} has no hash", one.name);
+                *sources.entry(source).or_insert(0) += 1;
+            }
+        }
+    }
+    assert_eq!(sources.len(), 1, "{sources:?}");
+}
+
+#[test]
+fn no_crate_is_there_twice_without_a_reason() {
+    let crates = locked(&root()).expect("Cargo.lock");
+    let allowed: BTreeMap<_, _> = TWICE.into_iter().collect();
+    let twice = duplicates(&crates);
+    let unknown: Vec<_> = twice
+        .iter()
+        .filter(|(name, _)| !allowed.contains_key(*name))
+        .collect();
+    assert!(unknown.is_empty(), "twice, and not in TWICE: {unknown:?}");
+    let stale: Vec<_> = allowed
+        .keys()
+        .filter(|name| !twice.contains_key(*name))
+        .collect();
+    assert!(stale.is_empty(), "in TWICE, and there once: {stale:?}");
+}
