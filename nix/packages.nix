@@ -31,5 +31,7 @@ rec {
   };
   cki-runtime-debug = callPackage ../images/runtime/package.nix { cki-kmod = cki-kmod-debug; };
   cki-host-disk = callPackage ../images/host/disk.nix { };
+  cki-book = callPackage ../crates/book/package.nix { };
+  cki-docs = callPackage ../docs/package.nix { };
   cki-build = callPackage ../cki-build/package.nix { };
 }

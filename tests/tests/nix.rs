@@ -129,7 +129,8 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 11] = [
+    const REBUILT: [&str; 12] = [
+        "cki-docs",
         "cki-kernel",
         "cki-kmod",
         "cki-kmod-tests",
@@ -142,7 +143,8 @@ fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_i
         "cki-host-debug",
         "cki-runtime-debug",
     ];
-    const KEPT: [&str; 12] = [
+    const KEPT: [&str; 13] = [
+        "cki-book",
         "cki-qemu",
         "cki-host-debian",
         "cki-kmod-debian",

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a document may not have: a link or an anchor that leads nowhere, a path that is not in the tree, a picture
+//! without a description, a line that is too wide, a page that the table of contents does not list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use pulldown_cmark::{Event, Parser, Tag, TagEnd};
+
+use crate::BookError;
+use crate::contents::parts;
+use crate::links::{MARKDOWN, Target, destinations, headings, target};
+use crate::paths::resolve;
+use crate::tree::{Named, Tree};
+
+/// How wide a line of a document may be, in characters. Rows of tables are as wide as they have to be.
+pub const WIDTH: usize = 100;
+
+/// Paths that documents name and that are not in the tree, each with where it is.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("boot.json", "an output of cki-host"),
+    ("modules.boot", "an output of cki-host-debian"),
+    ("dists/", "of a Debian archive"),
+    ("pool/", "of a Debian archive"),
+    ("hw/i386/cki-probe.c", "a patch of ours adds it to QEMU"),
+];
+
+/// All faults of the documents in the tree at `root`, each a sentence.
+///
+/// # Errors
+///
+/// [`BookError`] when the documents cannot be read at all.
+pub fn all(root: &Path) -> Result<Vec<String>, BookError> {
+    let tree = Tree::at(root)?;
+    let mut faults = listed(&tree, root)?;
+    let documents = tree.documents().map(|file| format!("docs/{file}"));
+    let files: Vec<_> = std::iter::once("README.md".to_owned())
+        .chain(documents)
+        .collect();
+    let mut anchors = BTreeMap::new();
+    for file in &files {
+        let known: BTreeSet<_> = headings(&tree.text(file)?)
+            .into_iter()
+            .map(|h| h.anchor)
+            .collect();
+        anchors.insert(file.clone(), known);
+    }
+    for file in &files {
+        let text = tree.text(file)?;
+        let mut found = links(&tree, file, &text, &anchors);
+        found.extend(paths(&tree, &text));
+        found.extend(pictures(&text));
+        found.extend(wide(&text));
+        faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}")));
+    }
+    Ok(faults)
+}
+
+/// Each document is in the table of contents, once.
+fn listed(tree: &Tree, root: &Path) -> Result<Vec<String>, BookError> {
+    let parts = parts(root)?;
+    let mut faults = Vec::new();
+    let mut seen = BTreeSet::new();
+    for entry in parts.iter().flat_map(|part| &part.pages) {
+        if !seen.insert(entry.file.as_str()) {
+            faults.push(format!("docs/README.md: lists {} twice", entry.file));
+        }
+    }
+    for file in tree.documents().filter(|file| *file != "README.md") {
+        if !seen.contains(file) {
+            faults.push(format!("docs/README.md: does not list {file}"));
+        }
+    }
+    Ok(faults)
+}
+
+fn links(
+    tree: &Tree,
+    file: &str,
+    text: &str,
+    anchors: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for destination in destinations(text) {
+        let Target::Here { path, anchor } = target(&destination) else {
+            continue;
+        };
+        let there = if path.is_empty() {
+            Some(file.to_owned())
+        } else {
+            resolve(file, path)
+        };
+        let Some(there) = there.filter(|there| tree.has_file(there)) else {
+            faults.push(format!("the link {destination} leads to no file"));
+            continue;
+        };
+        let known = anchors.get(&there);
+        if !anchor.is_empty() && known.is_some_and(|known| !known.contains(anchor)) {
+            faults.push(format!("{there} has no heading for the link {destination}"));
+        }
+    }
+    faults
+}
+
+/// Code spans that look like paths of the tree are.
+fn paths(tree: &Tree, text: &str) -> Vec<String> {
+    Parser::new_ext(text, MARKDOWN)
+        .filter_map(|event| match event {
+            Event::Code(code) if !ELSEWHERE.iter().any(|(path, _)| *path == code.as_ref()) => {
+                match tree.named(&code) {
+                    Named::Missing(what) => Some(format!("`{what}` is not in the tree")),
+                    _ => None,
+                }
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn pictures(text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut described = true;
+    let mut open = None;
+    for event in Parser::new_ext(text, MARKDOWN) {
+        match event {
+            Event::Start(Tag::Image { dest_url, .. }) => {
+                open = Some(dest_url.into_string());
+                described = false;
+            }
+            Event::Text(_) => described = true,
+            Event::End(TagEnd::Image) => {
+                if let (false, Some(picture)) = (described, open.take()) {
+                    faults.push(format!("the picture {picture} has no description"));
+                }
+            }
+            _ => {}
+        }
+    }
+    faults
+}
+
+fn wide(text: &str) -> Vec<String> {
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| line.chars().count() > WIDTH && !line.starts_with('|'))
+        // What cannot be broken, such as an address, may be alone on its line.
+        .filter(|(_, line)| line.trim().contains(' '))
+        .map(|(index, line)| {
+            format!(
+                "line {} has {} characters, more than {WIDTH}",
+                index + 1,
+                line.chars().count()
+            )
+        })
+        .collect()
+}
