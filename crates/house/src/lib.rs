@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the tests of the repository itself share: which files are tracked, which licence each states, which crates are
-//! linked into which program, which advisories there are about them.
+//! linked into which program, which advisories there are about them, what hosted CI runs.
 //!
 //! No program uses this crate. Its tests are among the "tests of the crates" of `cki-build check`, and by themselves:
 //! `cargo test -p cki-house`.
 
 pub mod advisories;
 pub mod crates;
+pub mod hosted;
 pub mod licences;
 
 use std::path::{Path, PathBuf};

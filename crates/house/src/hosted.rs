@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The files by which hosts of git repositories run our CI: what they use, and what their steps run.
+
+use serde::Deserialize;
+use serde_yaml_ng::Value;
+
+/// A workflow of `.github/workflows`.
+#[derive(Debug, Deserialize)]
+pub struct Workflow {
+    /// What its token may do.
+    pub permissions: Value,
+    jobs: std::collections::BTreeMap<String, Job>,
+}
+
+/// One job of it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Job {
+    /// After how long it is ended.
+    pub timeout_minutes: Option<u32>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    uses: Option<String>,
+    run: Option<String>,
+}
+
+impl Workflow {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When it is no YAML, or lacks what every workflow of ours has.
+    pub fn parse(text: &str) -> Result<Workflow, serde_yaml_ng::Error> {
+        serde_yaml_ng::from_str(text)
+    }
+
+    /// Its jobs by name.
+    pub fn jobs(&self) -> impl Iterator<Item = (&str, &Job)> {
+        self.jobs.iter().map(|(name, job)| (&**name, job))
+    }
+
+    /// The actions that its steps use, as `owner/name@revision`.
+    pub fn actions(&self) -> impl Iterator<Item = &str> {
+        self.steps().filter_map(|step| step.uses.as_deref())
+    }
+
+    /// The lines of shell that its steps run.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.steps()
+            .filter_map(|step| step.run.as_deref())
+            .flat_map(str::lines)
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.jobs.values().flat_map(|job| &job.steps)
+    }
+}
+
+/// The lines of shell in the jobs of a `.gitlab-ci.yml`.
+///
+/// # Errors
+/// When it is no YAML.
+pub fn gitlab_lines(text: &str) -> Result<Vec<String>, serde_yaml_ng::Error> {
+    #[derive(Deserialize)]
+    struct Script {
+        #[serde(default)]
+        script: Vec<String>,
+    }
+    let file: std::collections::BTreeMap<String, Value> = serde_yaml_ng::from_str(text)?;
+    let mut lines = Vec::new();
+    for (_, value) in file {
+        lines.extend(serde_yaml_ng::from_value::<Script>(value)?.script);
+    }
+    Ok(lines)
+}

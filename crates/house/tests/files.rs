@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Text files are as `.editorconfig` says, so that a change shows what it changes; and nothing is tracked that a
+//! program writes or an editor leaves behind.
+
+use std::fs;
+
+use cki_house::{root, tracked};
+
+/// Whether the contents are others' or made, and stay as they are.
+fn is_foreign(path: &str) -> bool {
+    path.starts_with("LICENSES/") || path.contains("/fixtures/") || path.ends_with(".patch")
+}
+
+#[test]
+fn text_ends_with_a_newline_and_lines_do_not_end_in_blanks() {
+    let mut wrong = Vec::new();
+    for path in tracked().into_iter().filter(|path| !is_foreign(path)) {
+        let contents = fs::read(root().join(&path)).expect("a file");
+        let Ok(text) = String::from_utf8(contents) else {
+            wrong.push(format!("{path}: not UTF-8"));
+            continue;
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            wrong.push(format!("{path}: no newline at the end"));
+        }
+        for (number, line) in text.lines().enumerate() {
+            if line.ends_with([' ', '\t', '\r']) {
+                wrong.push(format!("{path}:{}: a blank at the end", number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_droppings_are_tracked() {
+    let is_dropping = |path: &String| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let ends = [
+            "~", ".orig", ".rej", ".swp", ".o", ".ko", ".pyc", ".bak", ".tmp", ".log", ".date.0",
+        ];
+        ends.iter().any(|end| name.ends_with(end)) || name == ".DS_Store" || name.starts_with(".#")
+    };
+    let droppings: Vec<_> = tracked().into_iter().filter(is_dropping).collect();
+    assert!(droppings.is_empty(), "{droppings:?}");
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Nobody sees hosted CI before it runs at a host, so what can be seen here is: its files are what they should be, each
+//! step is a script of ours or a call of `cki-build` that it understands, and the scripts do what they say.
+//! What needs the built machine is in `tests/tests/hosted_ci.rs`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use cki_build::cli::{Cli, Command as Asked};
+use cki_house::hosted::{Workflow, gitlab_lines};
+use cki_house::{root, tracked};
+use clap::Parser as _;
+
+/// How a step or a script starts the tool.
+const TOOL: &str = "cargo run --release -- ";
+
+fn workflows() -> Vec<(String, Workflow)> {
+    let found: Vec<_> = tracked()
+        .into_iter()
+        .filter(|path| path.starts_with(".github/workflows/"))
+        .map(|path| {
+            let workflow =
+                Workflow::parse(&read(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            (path, workflow)
+        })
+        .collect();
+    assert!(!found.is_empty());
+    found
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Scripts of CI and of git's hooks.
+fn scripts() -> Vec<String> {
+    let found: Vec<_> = tracked()
+        .into_iter()
+        .filter(|path| path.starts_with(".ci/") || path.starts_with(".githooks/"))
+        .collect();
+    assert!(found.len() >= 4, "{found:?}");
+    found
+}
+
+#[test]
+fn workflows_may_only_read_use_pinned_actions_and_end() {
+    for (path, workflow) in workflows() {
+        let permissions = serde_yaml_ng::to_string(&workflow.permissions).expect("YAML");
+        assert_eq!(permissions.trim(), "contents: read", "{path}");
+        for action in workflow.actions() {
+            let (_, revision) = action
+                .split_once('@')
+                .unwrap_or_else(|| panic!("{path}: {action}"));
+            let is_commit =
+                revision.len() == 40 && revision.chars().all(|digit| digit.is_ascii_hexdigit());
+            assert!(is_commit, "{path}: {action} may change under our feet");
+        }
+        for (name, job) in workflow.jobs() {
+            assert!(
+                job.timeout_minutes.is_some_and(|minutes| minutes < 360),
+                "{path}: {name} does not end by itself"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_step_is_a_script_of_ours_or_a_call_that_cki_build_understands() {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for (path, workflow) in workflows() {
+        lines.extend(workflow.lines().map(|line| (path.clone(), line.to_owned())));
+    }
+    let gitlab = ".gitlab-ci.yml";
+    let more = gitlab_lines(&read(gitlab)).expect("YAML");
+    lines.extend(more.into_iter().map(|line| (gitlab.to_owned(), line)));
+    assert!(lines.len() >= 10, "{lines:?}");
+    for (path, line) in lines {
+        if let Some(arguments) = line.strip_prefix(TOOL) {
+            understood(&path, arguments);
+        } else {
+            let script = line.split(' ').next().unwrap_or_default();
+            assert!(
+                scripts().iter().any(|known| known == script),
+                "{path}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_scripts_ask_of_cki_build_it_understands() {
+    let mut seen = 0;
+    for path in scripts() {
+        for line in read(&path)
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+        {
+            let Some((_, arguments)) = line.split_once(TOOL) else {
+                continue;
+            };
+            if !arguments.starts_with("\"$@\"") {
+                understood(&path, arguments);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 2, "check and doctor, at least");
+}
+
+/// Whether the tool's own parser takes the arguments, and the flake has the outputs that they name.
+fn understood(path: &str, arguments: &str) {
+    let words = shell_words::split(arguments)
+        .unwrap_or_else(|error| panic!("{path}: {arguments}: {error}"));
+    let all = ["cki-build".to_owned()].into_iter().chain(words);
+    let cli =
+        Cli::try_parse_from(all).unwrap_or_else(|error| panic!("{path}: {arguments}: {error}"));
+    let packages = read("nix/packages.nix");
+    let attrs = match cli.command {
+        Asked::Verify(verify) => verify.attrs,
+        Asked::Build(build) => build.attrs,
+        _ => Vec::new(),
+    };
+    for attr in attrs {
+        assert!(
+            packages.contains(&format!("\n  {attr} = ")),
+            "{path}: the flake has no {attr}"
+        );
+    }
+}
+
+#[test]
+fn scripts_are_executable_and_bash_reads_them() {
+    for path in scripts() {
+        let file = root().join(&path);
+        let mode = file.metadata().expect("a file").permissions().mode();
+        assert!(mode & 0o111 == 0o111, "{path} is not executable");
+        assert!(read(&path).starts_with("#!/usr/bin/env bash\n"), "{path}");
+        let output = Command::new("bash")
+            .arg("-n")
+            .arg(&file)
+            .output()
+            .expect("bash starts");
+        assert!(output.status.success(), "{path}: {}", text(&output.stderr));
+    }
+}
+
+/// The script calls what a fresh machine has; here stand-ins write down how.
+#[test]
+fn prepare_installs_what_is_needed_and_asks_doctor() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let log = scratch.path().join("log");
+    for name in ["apt-get", "rustup", "git", "cargo"] {
+        let stand_in = scratch.path().join(name);
+        let script = format!("#!/bin/sh\necho {name} \"$@\" >> {}\n", log.display());
+        fs::write(&stand_in, script).expect("a stand-in");
+        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let path = format!("{}:/usr/bin:/bin", scratch.path().display());
+    let output = Command::new(root().join(".ci/prepare"))
+        .env("PATH", path)
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let calls = fs::read_to_string(log).expect("what was called");
+    let calls: Vec<_> = calls.lines().collect();
+    assert_eq!(calls[0], "apt-get update");
+    let installed: Vec<_> = calls[1].split(' ').collect();
+    assert_eq!(installed[..2], ["apt-get", "install"]);
+    for package in ["gcc", "git", "gpgv", "nix-bin"] {
+        assert!(installed.contains(&package), "{calls:?}");
+    }
+    assert_eq!(calls[2], "rustup component add clippy rustfmt");
+    assert_eq!(
+        calls[3],
+        format!(
+            "git config --global --add safe.directory {}",
+            root().display()
+        )
+    );
+    assert_eq!(calls[4], "cargo run --release -- doctor");
+}
+
+#[test]
+fn commits_are_looked_at_as_contributing_asks() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(scratch.path())
+            .args([
+                "-c",
+                "user.name=A",
+                "-c",
+                "user.email=a@example.org",
+                "-c",
+                "commit.gpgsign=false",
+            ])
+            .args(arguments)
+            .output()
+            .expect("git starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    let commit = |subject: &str| git(&["commit", "--quiet", "--allow-empty", "--message", subject]);
+    let signed = |subject: &str| {
+        git(&[
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--signoff",
+            "--message",
+            subject,
+        ])
+    };
+    let look = || look_at_last(scratch.path());
+    git(&["init", "--quiet"]);
+    commit("first");
+    signed("ksm: do not take an area from a GDT that has none");
+    let good = look();
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    for (make, subject, complaint) in [
+        (
+            &commit as &dyn Fn(&str),
+            "ksm: take nothing",
+            "not signed off",
+        ),
+        (&signed, "take nothing", "the subject is not"),
+        (
+            &signed,
+            &format!("ksm: {}", "x".repeat(68)),
+            "longer than 72",
+        ),
+    ] {
+        make(subject);
+        let bad = look();
+        assert_eq!(bad.status.code(), Some(1), "{subject}");
+        assert!(
+            text(&bad.stderr).contains(complaint),
+            "{}",
+            text(&bad.stderr)
+        );
+    }
+}
+
+/// The hook of git runs the quick checks of what is staged; cargo is a stand-in that writes down how it is called.
+#[test]
+fn the_hook_checks_the_crates_that_are_touched_and_refuses_blanks() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let log = scratch.path().join("log");
+    let stand_in = scratch.path().join("cargo");
+    let script = format!("#!/bin/sh\necho \"$@\" >> {}\n", log.display());
+    fs::write(&stand_in, script).expect("a stand-in");
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let repository = scratch.path().join("repository");
+    fs::create_dir_all(repository.join("init/src")).expect("a folder");
+    let write = |path: &str, text: &str| fs::write(repository.join(path), text).expect("a file");
+    write("Cargo.toml", "[workspace]\nmembers = [\"init\"]\n");
+    write("init/Cargo.toml", "[package]\nname = \"cki-init\"\n");
+    write("init/src/main.rs", "fn main() {}\n");
+    let run = |program: &std::ffi::OsStr, arguments: &[&str]| {
+        let path = format!("{}:/usr/bin:/bin", scratch.path().display());
+        let mut command = Command::new(program);
+        let command = command.current_dir(&repository).args(arguments);
+        command.env("PATH", path).output().expect("it starts")
+    };
+    let hook = root().join(".githooks/pre-commit");
+    let staged = |arguments: &[&str]| {
+        assert!(
+            run("git".as_ref(), arguments).status.success(),
+            "{arguments:?}"
+        );
+        run(hook.as_os_str(), &[])
+    };
+    assert!(run("git".as_ref(), &["init", "--quiet"]).status.success());
+    let nothing = run(hook.as_os_str(), &[]);
+    assert!(
+        nothing.status.success() && !log.exists(),
+        "{}",
+        text(&nothing.stderr)
+    );
+
+    let good = staged(&["add", "init/src/main.rs"]);
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    let calls = fs::read_to_string(&log).expect("what was called");
+    let calls: Vec<_> = calls.lines().collect();
+    assert_eq!(
+        calls,
+        [
+            "fmt --all --check",
+            "clippy --quiet --all-targets --package=cki-init -- --deny warnings",
+            "test --quiet --package cki-house --test licences --test files",
+        ]
+    );
+
+    write("init/src/main.rs", "fn main() {} \n");
+    let blank = staged(&["add", "init/src/main.rs"]);
+    assert!(!blank.status.success(), "{}", text(&blank.stdout));
+}
+
+fn look_at_last(repository: &Path) -> Output {
+    Command::new(root().join(".ci/commits"))
+        .current_dir(repository)
+        .arg("HEAD~1..HEAD")
+        .output()
+        .expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
