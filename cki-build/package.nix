@@ -2,7 +2,18 @@
 # The tool itself, with its manual pages and completions.
 { lib, rustPlatform, rustSource }:
 
-let workspace = rustSource [ "cki-build" "abi/session" "bench/micro" ]; in
+let
+  workspace = rustSource [
+    "abi/session"
+    "bench/micro"
+    "cki-build"
+    "crates/debian"
+    "crates/inputs"
+    "crates/machine"
+    "crates/nix"
+    "crates/process"
+  ];
+in
 rustPlatform.buildRustPackage {
   pname = "cki-build";
   version = "0.1.0";

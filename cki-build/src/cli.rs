@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit::{self, Status};
-use crate::units::{self, MemoryMib};
+use cki_process::exit::{self, Status};
+use cki_process::units::{self, MemoryMib};
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
 #[derive(Debug, Parser)]

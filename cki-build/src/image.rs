@@ -73,7 +73,7 @@ pub fn write(from: &Path, to: &Path) -> Result<u64, ImageError> {
                 path: to.to_owned(),
                 needed: from
                     .metadata()
-                    .map(|meta| crate::units::human_bytes(meta.len()))
+                    .map(|meta| cki_process::units::human_bytes(meta.len()))
                     .unwrap_or_default(),
             }
         } else {

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-/// Variable with a tracing filter, such as `debug` or `cki_build::nix=trace`.
+/// Variable with a tracing filter, such as `debug` or `cki_nix=trace`.
 pub const LOG_VARIABLE: &str = "CKI_LOG";
 
 /// Starts logging to standard error: warnings, with `verbose` also information, or what [`LOG_VARIABLE`] says.

@@ -269,8 +269,8 @@ fn children(parent: &str) -> Vec<i32> {
 /// # Panics
 /// When there is none.
 #[must_use]
-pub fn checkout() -> cki_build::checkout::Checkout {
-    cki_build::checkout::Checkout::find(Some(&variable("CKI_FLAKE"))).expect("a checkout")
+pub fn checkout() -> cki_nix::checkout::Checkout {
+    cki_nix::checkout::Checkout::find(Some(&variable("CKI_FLAKE"))).expect("a checkout")
 }
 
 /// Runs `git` in `dir`.

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use cki_build::session::{self, HostImage, Io, Machine, Outcome};
-use cki_build::units::MemoryMib;
+use cki_machine::{HostImage, Io, Machine, Outcome};
+use cki_process::units::MemoryMib;
 use cki_tests::{Output, cki, machine, run_on, variable};
 
 /// Runs `command` with Debian's kernel as that of the machine.
@@ -132,7 +132,7 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
     let memory = MemoryMib::new(768).expect("allowed");
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
     machine.runtime = Some(variable("CKI_RUNTIME_DEBIAN").join("runtime.erofs"));
-    machine.tsc_khz = Some(session::tsc::frequency_khz());
+    machine.tsc_khz = Some(cki_machine::tsc::frequency_khz());
     machine.loud = true;
     let script = "n=0; while [ $n -lt 50 ]; do (exit 3); n=$((n + $?)); done; echo $n";
     let run = cki_session::Run {
@@ -154,7 +154,7 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
         stderr: Box::new(stderr.clone()),
         console: Some(Box::new(console.clone())),
     };
-    let ended = session::run(&machine, run, None, io, |_| {}, || {});
+    let ended = cki_machine::run(&machine, run, None, io, |_| {}, || {});
     let console = console.text();
     let ended = ended.unwrap_or_else(|error| panic!("{error}\n{console}"));
     assert_eq!(

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use cki_build::session::{self, HostImage, Io, Machine};
-use cki_build::units::MemoryMib;
+use cki_machine::{HostImage, Io, Machine};
+use cki_process::units::MemoryMib;
 use cki_tests::{Output, machine, variable};
 
 /// What all containers here are started with. The application image is the first disk.
@@ -199,7 +199,7 @@ fn failure_on(cpu: &str, app: &Path) -> String {
         stderr: Box::new(std::io::sink()),
         console: None,
     };
-    session::run(&machine, run, None, io, |_| {}, || {})
+    cki_machine::run(&machine, run, None, io, |_| {}, || {})
         .expect_err("no container can run there")
         .to_string()
 }

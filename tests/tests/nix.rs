@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use cki_build::checkout::Checkout;
-use cki_build::exec::Command;
-use cki_build::nix::{Nix, Target};
-use cki_build::progress::Progress;
+use cki_nix::checkout::Checkout;
+use cki_nix::{Nix, Target};
+use cki_process::exec::Command;
+use cki_process::progress::Progress;
 use cki_tests::{Output, checkout, cki, git, variable};
 
 /// Outputs with sources of every kind in them.

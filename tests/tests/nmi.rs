@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cki_build::session::{self, HostImage, Io, Machine, Outcome, tsc};
-use cki_build::units::MemoryMib;
+use cki_machine::{HostImage, Io, Machine, Outcome, tsc};
+use cki_process::units::MemoryMib;
 use cki_tests::{cki, long, variable};
 
 /// Between two NMIs.
@@ -249,7 +249,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     let mut nmis = None;
     let limit = Duration::from_secs(20 * seconds());
     // Ready is what init is before it starts the launcher.
-    let ended = session::run(
+    let ended = cki_machine::run(
         &machine,
         run,
         Some(limit),

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
-use cki_build::exec::Command;
-use cki_build::nix::Nix;
+use cki_nix::Nix;
+use cki_process::exec::Command;
 use cki_tests::checkout;
 
 /// Evaluates `attribute` of the stub in the checkout at `dir`.

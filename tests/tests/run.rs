@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use cki_build::session::{self, HostImage, Io, Machine};
-use cki_build::units::MemoryMib;
+use cki_machine::{HostImage, Io, Machine};
+use cki_process::units::MemoryMib;
 use cki_tests::{RUNTIMES, Running, cki, machine, run_on, variable};
 use rustix::process::Signal;
 
@@ -323,7 +323,7 @@ fn failure_of(image: &[u8]) -> String {
         stderr: Box::new(std::io::sink()),
         console: None,
     };
-    session::run(&machine, run, None, io, |_| {}, || {})
+    cki_machine::run(&machine, run, None, io, |_| {}, || {})
         .expect_err("no status can come from this")
         .to_string()
 }

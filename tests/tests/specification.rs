@@ -6,10 +6,11 @@ use std::fs;
 use std::path::Path;
 
 /// Directories with tests.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "abi",
     "bench",
     "cki-build",
+    "crates",
     "init",
     "ksm",
     "launcher",

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::exec::{Command, ExecError};
+use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.

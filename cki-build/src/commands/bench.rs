@@ -16,11 +16,11 @@ use serde::Serialize;
 use super::run::{Preparation, prepare, request};
 use super::{Context, Error, print, print_json};
 use crate::cli::{Bench, BenchKind, HostKernel, Run, Runtime};
-use crate::exec::Command;
-use crate::exit::Status;
-use crate::nix::log::Event;
-use crate::session::{self, Ended, Io, Machine};
-use crate::units::MemoryMib;
+use cki_machine::{Ended, Io, Machine};
+use cki_nix::log::Event;
+use cki_process::exec::Command;
+use cki_process::exit::Status;
+use cki_process::units::MemoryMib;
 
 /// Line of the kernel's log with which it starts init.
 const INIT_LINE: &str = "Run /init as init process";
@@ -224,7 +224,7 @@ fn execute(machine: &Machine, args: &Run) -> Result<(Ended, String), Error> {
         stderr: Box::new(io::stderr()),
         console: None,
     };
-    let ended = session::run(machine, request(args, machine)?, None, io, |_| {}, || {})?;
+    let ended = cki_machine::run(machine, request(args, machine)?, None, io, |_| {}, || {})?;
     let status = ended.outcome.status();
     if status != Status::OK {
         return Err(Error::Bench(format!(

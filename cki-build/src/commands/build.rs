@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Context, Error, print, print_json};
 use crate::cli::Build;
-use crate::exit::Status;
+use cki_process::exit::Status;
 
 pub(super) fn build(context: &Context, args: &Build) -> Result<Status, Error> {
     let attrs: Vec<_> = args.attrs.iter().map(String::as_str).collect();

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{Context, Error, print, print_json};
 use crate::check::{self, Count, Counting, NEEDED, Suite};
 use crate::cli::Check;
-use crate::exit::Status;
+use cki_process::exit::Status;
 
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     let dir = &context.checkout.dir;

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use super::Error;
 use super::inputs::{self, Planned};
-use crate::cache::Cache;
-use crate::checkout::Checkout;
 use crate::cli::Global;
-use crate::nix::{Nix, Target};
-use crate::progress::Progress;
-use crate::setup;
+use cki_nix::cache::Cache;
+use cki_nix::checkout::Checkout;
+use cki_nix::setup;
+use cki_nix::{Nix, Target};
+use cki_process::progress::Progress;
 
 /// What most commands need.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Context {
             .capture(&self.nix.eval_expression(&expression), &|_| {})
             .map_err(|error| self.explain(error))?;
         step.finish();
-        let target = crate::nix::eval::parse_target(&json)?;
+        let target = cki_nix::eval::parse_target(&json)?;
         let targets = BTreeMap::from([(name, target.clone())]);
         self.realise(&targets)?;
         if let Some(key) = key {
@@ -130,7 +130,7 @@ impl Context {
     }
 
     /// Adds what only the checkout knows to a failure of Nix.
-    fn explain(&self, error: crate::nix::NixError) -> Error {
+    fn explain(&self, error: cki_nix::NixError) -> Error {
         let untracked = match self.checkout.state() {
             Ok(Some(state)) => state.untracked,
             Ok(None) | Err(_) => Vec::new(),
@@ -148,7 +148,7 @@ impl Context {
                 "1",
                 &print,
                 what,
-                &crate::nix::store_dir().to_string_lossy(),
+                &cki_nix::store_dir().to_string_lossy(),
             ])
         }))
     }
@@ -158,9 +158,9 @@ impl Context {
 fn app_image_expression(flake: &str, plan: &Path) -> String {
     format!(
         "({}).lib.{}.appImage (builtins.fromJSON (builtins.readFile {}))",
-        crate::nix::eval::get_flake(flake),
-        crate::nix::command::SYSTEM,
-        crate::nix::eval::string(&plan.to_string_lossy()),
+        cki_nix::eval::get_flake(flake),
+        cki_nix::command::SYSTEM,
+        cki_nix::eval::string(&plan.to_string_lossy()),
     )
 }
 

@@ -8,9 +8,9 @@ use cki_session::Isolation;
 
 use super::{Context, Error, print, run};
 use crate::cli::{Demo, HostKernel, Run, Runtime};
-use crate::exit::Status;
-use crate::session::{Outcome, driver::Ended};
-use crate::units::MemoryMib;
+use cki_machine::{Outcome, driver::Ended};
+use cki_process::exit::Status;
+use cki_process::units::MemoryMib;
 
 /// What runs in the container; `sqlite3` reads [`work`].
 const SCRIPT: &str = "uname -a && exec sqlite3 -batch -bail /tmp/demo.db";
@@ -91,7 +91,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::session::driver::Timeline;
+    use cki_machine::driver::Timeline;
 
     fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
         let now = Instant::now();

@@ -8,7 +8,7 @@ use clap::CommandFactory as _;
 
 use super::{Error, print_bytes};
 use crate::cli::Cli;
-use crate::exit::Status;
+use cki_process::exit::Status;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<Status, Error> {
     let mut script = Vec::new();

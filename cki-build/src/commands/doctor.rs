@@ -3,12 +3,12 @@
 //! `cki-build doctor`
 
 use super::{Error, inputs, print, print_json};
-use crate::cache::Cache;
-use crate::checkout::Checkout;
 use crate::cli::Global;
 use crate::doctor::{Finding, checks, containers, healthy};
-use crate::exit::Status;
-use crate::nix::Nix;
+use cki_nix::Nix;
+use cki_nix::cache::Cache;
+use cki_nix::checkout::Checkout;
+use cki_process::exit::Status;
 
 pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
     let nix = Nix::current();

@@ -4,9 +4,9 @@
 
 use super::{Context, Error, inputs, print, print_json};
 use crate::cli::{Image, ImageKind};
-use crate::exit::Status;
 use crate::image;
-use crate::units::human_bytes;
+use cki_process::exit::Status;
+use cki_process::units::human_bytes;
 
 pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
     let (from, output, format) = match &args.kind {

@@ -8,26 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Context, Error, print, print_json};
-use crate::cache::Cache;
-use crate::checkout::Checkout;
 use crate::cli::{Fetch, Global, Lock};
 use crate::doctor::Finding;
-use crate::exit::Status;
-use crate::inputs::app::{AppPlan, resolve_app};
-use crate::inputs::cache::write_atomically;
-use crate::inputs::crates::{Cargo, provide_crates};
-use crate::inputs::fetch::Policy;
-use crate::inputs::lock::{self, LockReport, Mode};
-use crate::inputs::lockfile::LockFile;
-use crate::inputs::mirrors::Mirrors;
-use crate::inputs::provide::{self, ProvideReport, provide_app, provide_lock};
-use crate::inputs::request::Request;
-use crate::inputs::{self, Cancel, InputsError, Silent};
-use crate::nix::Nix;
-use crate::progress::Step;
-use crate::setup;
-use crate::store::path::Mode as HashMode;
-use crate::units::human_bytes;
+use cki_inputs::app::{AppPlan, resolve_app};
+use cki_inputs::cache::write_atomically;
+use cki_inputs::crates::{Cargo, provide_crates};
+use cki_inputs::fetch::Policy;
+use cki_inputs::lock::{self, LockReport, Mode};
+use cki_inputs::lockfile::LockFile;
+use cki_inputs::mirrors::Mirrors;
+use cki_inputs::provide::{self, ProvideReport, provide_app, provide_lock};
+use cki_inputs::request::Request;
+use cki_inputs::{Cancel, InputsError, Silent};
+use cki_nix::Nix;
+use cki_nix::cache::Cache;
+use cki_nix::checkout::Checkout;
+use cki_nix::path::Mode as HashMode;
+use cki_nix::setup;
+use cki_process::exit::Status;
+use cki_process::progress::Step;
+use cki_process::units::human_bytes;
 
 /// The lock file, below the checkout.
 const LOCK: &str = "nix/debian/lock.json";
@@ -282,7 +282,7 @@ fn mirrors(named: Option<&str>) -> Result<Mirrors, InputsError> {
 }
 
 /// What the library of inputs needs, telling `step` what goes on.
-fn open(context: &Context, step: Step) -> Result<inputs::Context, Error> {
+fn open(context: &Context, step: Step) -> Result<cki_inputs::Context, Error> {
     let mirrors = mirrors(context.global.mirror.as_deref())?;
     with_mirrors(
         &context.cache,
@@ -296,12 +296,12 @@ fn with_mirrors(
     cache: &Cache,
     mirrors: Mirrors,
     nix: &Nix,
-    progress: Arc<dyn inputs::Progress>,
-) -> Result<inputs::Context, Error> {
-    let cache = inputs::cache::Cache::open(cache.dir()).map_err(InputsError::from)?;
+    progress: Arc<dyn cki_inputs::Progress>,
+) -> Result<cki_inputs::Context, Error> {
+    let cache = cki_inputs::cache::Cache::open(cache.dir()).map_err(InputsError::from)?;
     // A signal ends us at once: whatever is half done is found by the next run.
     let cancel = Cancel::new();
-    Ok(inputs::Context::with(
+    Ok(cki_inputs::Context::with(
         cache,
         mirrors,
         store_nix(nix),
@@ -311,11 +311,11 @@ fn with_mirrors(
     )?)
 }
 
-fn store_nix(nix: &Nix) -> crate::store::Nix {
-    crate::store::Nix {
-        store: crate::nix::store_dir(),
+fn store_nix(nix: &Nix) -> cki_nix::store::Nix {
+    cki_nix::store::Nix {
+        store: cki_nix::store_dir(),
         env: vec![("NIX_CONFIG".into(), nix.config().into())],
-        ..crate::store::Nix::default()
+        ..cki_nix::store::Nix::default()
     }
 }
 
@@ -354,7 +354,7 @@ impl Shown {
     }
 }
 
-impl inputs::Progress for Shown {
+impl cki_inputs::Progress for Shown {
     fn begin(&self, files: usize, bytes: u64) {
         self.total.store(bytes, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);

@@ -19,7 +19,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use crate::cli::{Cli, Command};
-use crate::exit::Status;
+use cki_process::exit::Status;
 pub use context::Context;
 
 /// Why a command could not do what was asked.
@@ -27,25 +27,25 @@ pub use context::Context;
 pub enum Error {
     /// The cache directory.
     #[error(transparent)]
-    Cache(#[from] crate::cache::CacheError),
+    Cache(#[from] cki_nix::cache::CacheError),
     /// The checkout.
     #[error(transparent)]
-    Checkout(#[from] crate::checkout::CheckoutError),
+    Checkout(#[from] cki_nix::checkout::CheckoutError),
     /// The inputs.
     #[error(transparent)]
-    Inputs(#[from] crate::inputs::InputsError),
+    Inputs(#[from] cki_inputs::InputsError),
     /// Nix.
     #[error(transparent)]
-    Nix(#[from] crate::nix::NixError),
+    Nix(#[from] cki_nix::NixError),
     /// The machine.
     #[error(transparent)]
-    Session(#[from] crate::session::SessionError),
+    Session(#[from] cki_machine::SessionError),
     /// Writing an image.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
     /// A program that was run.
     #[error(transparent)]
-    Exec(#[from] crate::exec::ExecError),
+    Exec(#[from] cki_process::exec::ExecError),
     /// A file of ours.
     #[error("{path}: {source}")]
     Io {

@@ -12,8 +12,8 @@ use signal_hook::iterator::Signals;
 
 use super::{Context, Error, inputs};
 use crate::cli::{Run, Runtime};
-use crate::exit::Status;
-use crate::session::{self, Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
+use cki_machine::{Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
+use cki_process::exit::Status;
 
 /// Host name of the machine.
 const HOST_NAME: &str = "cki";
@@ -112,7 +112,7 @@ pub fn execute(context: &Context, args: &Run, stdin: Box<dyn Read + Send>) -> Re
         },
     };
     let step = context.progress.short_step("starting the machine");
-    let ended = session::run(&machine, request, args.timeout, io, forward_signals, || {
+    let ended = cki_machine::run(&machine, request, args.timeout, io, forward_signals, || {
         step.finish()
     })?;
     let times = ended.times;
@@ -183,7 +183,7 @@ fn forward_signals(interrupt: Interrupt) {
 mod tests {
     use super::*;
     use crate::cli::HostKernel;
-    use crate::session::Board;
+    use cki_machine::Board;
     use std::os::unix::ffi::OsStringExt as _;
     use std::path::Path;
 
@@ -192,7 +192,7 @@ mod tests {
             runtime,
             host_kernel: HostKernel::Cki,
             deb: Vec::new(),
-            memory: crate::units::MemoryMib::new(512).expect("allowed"),
+            memory: cki_process::units::MemoryMib::new(512).expect("allowed"),
             cpus: 1,
             timeout: None,
             env: vec![("A".into(), "1".into())],
@@ -210,7 +210,7 @@ mod tests {
             board: Board::Microvm,
             host_mib: 192,
         };
-        let memory = crate::units::MemoryMib::new(704).expect("allowed");
+        let memory = cki_process::units::MemoryMib::new(704).expect("allowed");
         Machine::new(Path::new("/q"), host, "/a.img".into(), memory, 1)
     }
 

@@ -7,9 +7,9 @@ use std::thread::available_parallelism;
 
 use super::{Context, Error, print, print_json};
 use crate::cli::Verify;
-use crate::exit::Status;
-use crate::nix::log::{Event, derivation_name};
 use crate::verify::{self, Report};
+use cki_nix::log::{Event, derivation_name};
+use cki_process::exit::Status;
 
 pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> {
     let nix = &context.nix;

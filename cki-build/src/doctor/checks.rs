@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use super::Finding;
-use crate::checkout::{Checkout, CheckoutError, GitState};
-use crate::exec::Command;
-use crate::nix::{Nix, store_dir};
-use crate::setup;
-use crate::units::human_bytes;
+use cki_nix::checkout::{Checkout, CheckoutError, GitState};
+use cki_nix::setup;
+use cki_nix::{Nix, store_dir};
+use cki_process::exec::Command;
+use cki_process::units::human_bytes;
 
 /// Free bytes that a build from nothing needs: the store grows to about 12 GiB, build trees come on top.
 const NEEDED_SPACE: u64 = 20 << 30;
@@ -86,7 +86,7 @@ pub fn store(nix: &Nix) -> Finding {
     }
     let dir = store_dir();
     let writable = rustix::fs::access(&dir, rustix::fs::Access::WRITE_OK).is_ok();
-    if writable || crate::nix::settings::uses_daemon() {
+    if writable || cki_nix::settings::uses_daemon() {
         Finding::ok(NAME, dir.display().to_string())
     } else if !dir.exists() && rustix::process::geteuid().is_root() {
         Finding::ok(NAME, format!("{} (made by the first build)", dir.display()))

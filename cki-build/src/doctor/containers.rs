@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::Finding;
-use crate::exec::Command;
+use cki_process::exec::Command;
 
 const NAME: &str = "containers";
 /// Device of the host module.

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkout::Checkout;
-use crate::nix::{Nix, NixError, Target};
-use crate::progress::Progress;
+use cki_nix::checkout::Checkout;
+use cki_nix::{Nix, NixError, Target};
+use cki_process::progress::Progress;
 pub use diff::{Difference, first_difference};
 
 /// A derivation that is to be built again.
@@ -142,7 +142,7 @@ pub fn check(
     nix: &Nix,
     rebuild: &Rebuild,
     cores: u32,
-    on_event: &dyn Fn(&crate::nix::log::Event),
+    on_event: &dyn Fn(&cki_nix::log::Event),
 ) -> Result<Verdict, NixError> {
     let equal = match nix.capture(&nix.check(&rebuild.drv, cores), on_event) {
         Ok(_) => true,

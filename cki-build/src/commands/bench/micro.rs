@@ -12,10 +12,10 @@ use cki_micro::{DRIVER, Line, PROGRAM, VARIABLE, archive, mode};
 
 use super::limits::Report;
 use super::{Context, Error, print, print_json};
-use crate::exec::{Command, describe};
-use crate::exit::Status;
-use crate::session::{HostImage, Machine};
-use crate::units::MemoryMib;
+use cki_machine::{HostImage, Machine};
+use cki_process::exec::{Command, describe};
+use cki_process::exit::Status;
+use cki_process::units::MemoryMib;
 
 /// The container's memory.
 const CONTAINER_MIB: u32 = 256;
@@ -157,7 +157,7 @@ fn tail(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Board;
+    use cki_machine::Board;
 
     #[test]
     fn the_machine_counts_and_runs_our_program_first() {

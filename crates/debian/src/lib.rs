@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What CKI has to know about Debian archives.
+//!
+//! For: versions, control files, dependencies and their resolution, signed release files, programs out
+//! of packages, and where the machine's apt gets its packages from. Nothing here opens a connection,
+//! and nothing knows of Nix.
+//! Used by: `cki-inputs`. May use: `cki-process`.
+
+pub mod apt_proxy;
+pub mod apt_sources;
+pub mod control;
+pub mod deb;
+pub mod dependency;
+pub mod index;
+mod nearest;
+pub mod release;
+pub mod resolver;
+pub mod version;
+
+pub use nearest::nearest_names;

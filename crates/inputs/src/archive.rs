@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The indexes of Debian suites, from the cache or a mirror.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::time::SystemTime;
+
+use liblzma::read::XzDecoder;
+use serde::{Deserialize, Serialize};
+
+use super::fetch::{Download, FetchError, FetchStats};
+use super::{Context, InputsError};
+use cki_debian::index::{self, PackageIndex, SourcePackage};
+use cki_debian::release::{Release, Verifier, snapshot_stamp};
+
+/// An index that is pinned by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexPin {
+    /// Path below `dists/SUITE/`.
+    pub path: String,
+    /// SHA-256 of the file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+}
+
+/// The kinds of indexes that a suite has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexKind {
+    /// Binary packages.
+    Packages,
+    /// Source packages.
+    Sources,
+}
+
+impl IndexKind {
+    /// The index's path below `dists/SUITE/`.
+    #[must_use]
+    pub fn path(self, component: &str, architecture: &str) -> String {
+        match self {
+            Self::Packages => format!("{component}/binary-{architecture}/Packages.xz"),
+            Self::Sources => format!("{component}/source/Sources.xz"),
+        }
+    }
+}
+
+/// No InRelease file is nearly as large; more than this is not read.
+const RELEASE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Downloads a suite's current InRelease and checks its signature.
+///
+/// A file that has expired by its own account is used all the same, with a note: an archive that is no longer maintained, or a
+/// snapshot, is still signed.
+///
+/// # Errors
+/// [`InputsError::Fetch`] or [`InputsError::Release`].
+pub fn current_release(
+    context: &Context,
+    suite: &str,
+    component: &str,
+) -> Result<Release, InputsError> {
+    let label = format!("{suite} InRelease");
+    context
+        .progress
+        .step(&format!("checking the signature of {label}"));
+    let bases = context.mirrors.bases(suite, component)?;
+    let urls: Vec<String> = bases
+        .iter()
+        .map(|base| format!("{base}/dists/{suite}/InRelease"))
+        .collect();
+    let bytes = context
+        .fetcher
+        .fetch_unpinned(&label, &urls, RELEASE_LIMIT)?;
+    let directory = context.cache.staging()?;
+    let path = directory.path().join("InRelease");
+    File::create(&path)
+        .and_then(|mut f| f.write_all(&bytes))
+        .map_err(|e| FetchError::file(&path, e))?;
+    let verifier = context
+        .verifier
+        .clone()
+        .unwrap_or_else(|| Verifier::new(context.mirrors.keyring(suite)));
+    let release = verifier.open(&path, suite, &label)?;
+    if release.has_expired(SystemTime::now()) {
+        let end = release.valid_until.as_deref().unwrap_or_default();
+        context.progress.note(&format!(
+            "{label} has expired ({end}): the mirror is no longer updated"
+        ));
+    }
+    Ok(release)
+}
+
+/// The pin of an index that a release lists.
+///
+/// # Errors
+/// [`InputsError::NoIndex`].
+pub fn pin(release: &Release, suite: &str, path: &str) -> Result<IndexPin, InputsError> {
+    let file = release.files.get(path);
+    let file = file.ok_or_else(|| InputsError::NoIndex {
+        suite: suite.into(),
+        path: path.into(),
+    })?;
+    Ok(IndexPin {
+        path: path.into(),
+        sha256: file.sha256.clone(),
+        size: file.size,
+    })
+}
+
+/// Brings a pinned index into the cache. Archives keep indexes for some time under their hash, also when a newer one has
+/// taken their name.
+///
+/// # Errors
+/// [`InputsError::Fetch`]; [`FetchError::Gone`] if the mirrors no longer have that version.
+pub fn fetch_index(
+    context: &Context,
+    suite: &str,
+    component: &str,
+    pin: &IndexPin,
+    date: &str,
+) -> Result<FetchStats, InputsError> {
+    if context.cache.has(&pin.sha256, pin.size) {
+        return Ok(FetchStats {
+            cached_files: 1,
+            ..FetchStats::default()
+        });
+    }
+    let (directory, file) = pin.path.rsplit_once('/').unwrap_or(("", &pin.path));
+    let mut urls = Vec::new();
+    for base in context.mirrors.bases(suite, component)? {
+        urls.push(format!(
+            "{base}/dists/{suite}/{directory}/by-hash/SHA256/{}",
+            pin.sha256
+        ));
+        // Snapshots and simple mirrors may have no by-hash directories.
+        urls.push(format!("{base}/dists/{suite}/{}", pin.path));
+    }
+    let download = Download {
+        name: format!("{suite} {file}"),
+        urls,
+        sha256: pin.sha256.clone(),
+        size: pin.size,
+        snapshot: snapshot_stamp(date),
+    };
+    Ok(context.fetcher.fetch(&[download])?)
+}
+
+fn reader(context: &Context, pin: &IndexPin) -> Result<BufReader<XzDecoder<File>>, InputsError> {
+    let path = context.cache.by_hash(&pin.sha256);
+    let file = File::open(&path).map_err(|e| FetchError::file(&path, e))?;
+    Ok(BufReader::with_capacity(
+        256 * 1024,
+        XzDecoder::new_multi_decoder(file),
+    ))
+}
+
+/// Reads a `Packages.xz` from the cache.
+///
+/// # Errors
+/// [`InputsError::Index`] or [`InputsError::Fetch`].
+pub fn read_packages(
+    context: &Context,
+    suite: &str,
+    automatic: bool,
+    pin: &IndexPin,
+) -> Result<PackageIndex, InputsError> {
+    PackageIndex::read(suite, automatic, reader(context, pin)?).map_err(|cause| {
+        InputsError::Index {
+            name: format!("{suite} {}", pin.path),
+            cause,
+        }
+    })
+}
+
+/// Reads the entries of one source package from a `Sources.xz` in the cache, newest first.
+///
+/// # Errors
+/// [`InputsError::Index`] or [`InputsError::Fetch`].
+pub fn read_source(
+    context: &Context,
+    suite: &str,
+    pin: &IndexPin,
+    package: &str,
+) -> Result<Vec<SourcePackage>, InputsError> {
+    index::read_sources(package, reader(context, pin)?).map_err(|cause| InputsError::Index {
+        name: format!("{suite} {}", pin.path),
+        cause,
+    })
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Everything that can go wrong with inputs.
+
+use std::path::PathBuf;
+
+use super::crates::CratesError;
+use super::fetch::FetchError;
+use super::lockfile::LockFileError;
+use super::request::RequestError;
+use cki_debian::apt_sources::AptSourcesError;
+use cki_debian::deb::DebError;
+use cki_debian::index::IndexError;
+use cki_debian::release::ReleaseError;
+use cki_debian::resolver::ResolveError;
+use cki_nix::store::StoreError;
+
+/// An error of this module or of one that it uses.
+#[derive(Debug, thiserror::Error)]
+pub enum InputsError {
+    /// A download failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// apt's configuration cannot be read.
+    #[error(transparent)]
+    AptSources(#[from] AptSourcesError),
+    /// A suite's release file cannot be trusted or read.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// A suite's index cannot be read.
+    #[error("{name}: {cause}")]
+    Index {
+        /// Suite and file.
+        name: String,
+        /// What is wrong.
+        cause: IndexError,
+    },
+    /// A suite lacks an index that is asked for.
+    #[error("the archive has no {path} in {suite}; check `suites` in request.toml")]
+    NoIndex {
+        /// The suite.
+        suite: String,
+        /// Path below `dists/SUITE/`.
+        path: String,
+    },
+    /// A package or version does not exist, or two do not fit together.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The request cannot be read.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The lock file cannot be read.
+    #[error(transparent)]
+    LockFile(#[from] LockFileError),
+    /// Nix failed, or is not there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The crates of Cargo.lock could not be had.
+    #[error(transparent)]
+    Crates(#[from] CratesError),
+    /// The seed cannot be unpacked.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// The seed's program is not the one that is pinned, though its package is: the lock file is wrong.
+    #[error(
+        "the program in {package} has the hash {found}, but {expected} is pinned; \
+         restore lock.json from version control or make it anew with `cki-build lock --update`"
+    )]
+    Seed {
+        /// The package.
+        package: String,
+        /// The pinned hash.
+        expected: String,
+        /// The hash of what is in the package.
+        found: String,
+    },
+    /// A file in the cache was damaged after it was verified.
+    #[error("{} was damaged on the disk; it was removed: run the command again", .0.display())]
+    Damaged(PathBuf),
+}

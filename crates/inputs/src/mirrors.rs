@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which archives to download from.
+
+use std::path::{Path, PathBuf};
+
+use super::fetch::FetchError;
+use cki_debian::apt_proxy::{self, Proxies};
+use cki_debian::apt_sources::{self, AptSourcesError, Source};
+use cki_debian::release::DEBIAN_KEYRING;
+
+/// The archives of this machine, or the one that the user names.
+#[derive(Debug, Clone)]
+pub struct Mirrors {
+    named: Option<String>,
+    sources: Vec<Source>,
+    proxies: Proxies,
+}
+
+impl Mirrors {
+    /// Those that apt is configured for in `directory` (`/etc/apt`).
+    ///
+    /// # Errors
+    /// See [`AptSourcesError`].
+    pub fn from_apt(directory: &Path) -> Result<Self, AptSourcesError> {
+        Ok(Self {
+            named: None,
+            sources: apt_sources::read_directory(directory)?,
+            proxies: apt_proxy::configured(),
+        })
+    }
+
+    /// One for everything: the URL below which `dists/` and `pool/` are.
+    ///
+    /// # Errors
+    /// [`FetchError::BadMirror`] unless it is an http, https or file URL.
+    pub fn named(url: &str) -> Result<Self, FetchError> {
+        let known = ["http://", "https://", "file:/"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
+        if !known || url.contains(char::is_whitespace) {
+            return Err(FetchError::BadMirror(url.into()));
+        }
+        Ok(Self {
+            named: Some(url.trim_end_matches('/').into()),
+            sources: Vec::new(),
+            proxies: apt_proxy::configured(),
+        })
+    }
+
+    /// The proxies that apt uses; a named mirror is reached in the same way.
+    #[must_use]
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
+    /// Base URLs for a component of a suite, best first.
+    ///
+    /// # Errors
+    /// [`FetchError::NoMirror`] if there is none.
+    pub fn bases(&self, suite: &str, component: &str) -> Result<Vec<String>, FetchError> {
+        if let Some(url) = &self.named {
+            return Ok(vec![url.clone()]);
+        }
+        let found: Vec<String> = apt_sources::archives_for(&self.sources, suite, component)
+            .iter()
+            .map(|s| s.uri.clone())
+            .collect();
+        if found.is_empty() {
+            Err(FetchError::NoMirror(format!("{suite} {component}")))
+        } else {
+            Ok(found)
+        }
+    }
+
+    /// The keyring that apt checks exactly this suite with, if one is configured; else Debian's.
+    #[must_use]
+    pub fn keyring(&self, suite: &str) -> PathBuf {
+        self.sources
+            .iter()
+            .filter(|s| s.suite == suite)
+            .find_map(|s| s.signed_by.clone())
+            .unwrap_or_else(|| DEBIAN_KEYRING.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_mirror_serves_every_suite() {
+        let mirrors = Mirrors::named("https://mirror.example.org/debian/").unwrap();
+        for suite in ["bookworm", "bookworm-backports"] {
+            assert_eq!(
+                mirrors.bases(suite, "main").unwrap(),
+                ["https://mirror.example.org/debian"]
+            );
+        }
+        assert_eq!(mirrors.keyring("bookworm"), Path::new(DEBIAN_KEYRING));
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_mirror_is_refused() {
+        for url in [
+            "mirror.example.org",
+            "ftp://mirror.example.org/debian",
+            "/srv/mirror",
+            "http://a b",
+            "",
+        ] {
+            let error = Mirrors::named(url).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .contains("it must be an http:, https: or file: URL"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_debian_archive_the_message_says_how_to_name_one() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = Mirrors::from_apt(empty.path())
+            .unwrap()
+            .bases("bookworm", "main")
+            .unwrap_err();
+        assert!(matches!(error, FetchError::NoMirror(_)));
+        assert!(error.to_string().contains("--mirror URL"), "{error}");
+    }
+}

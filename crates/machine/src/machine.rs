@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The machine as a QEMU command line.
+
+use std::path::{Path, PathBuf};
+
+use cki_session::port;
+use serde::Deserialize;
+
+use super::SessionError;
+use cki_process::exec::Command;
+use cki_process::units::MemoryMib;
+
+/// Version of `boot.json` that we read.
+const BOOT_VERSION: u32 = 3;
+
+/// What is around the processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Board {
+    /// No legacy devices to probe, which is most of what a PC's kernel does before init; devices are virtio-mmio.
+    Microvm,
+    /// A PC, with virtio devices on PCI: for kernels that look for them there only.
+    Q35,
+}
+
+/// A virtio device.
+#[derive(Debug, Clone, Copy)]
+enum Device {
+    App,
+    Runtime,
+    Serial,
+}
+
+impl Board {
+    /// QEMU's machine. The RTC gives a microvm the time; the PIT and PIC are needed to calibrate the TSC.
+    const fn machine(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on",
+            Self::Q35 => "q35",
+        }
+    }
+
+    /// QEMU's device of `kind` (`virtio-blk`), where it belongs.
+    ///
+    /// Bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and leaves them out of the
+    /// MP table, so that Linux would wait for them at a PIC that nobody listens to. On PCI, the order of the
+    /// slots keeps the application image the first disk, as it is on a microvm.
+    fn device(self, kind: &str, device: Device) -> String {
+        match self {
+            Self::Microvm => {
+                let bus = match device {
+                    Device::App => 7,
+                    Device::Runtime => 1,
+                    Device::Serial => 2,
+                };
+                format!("{kind}-device,bus=virtio-mmio-bus.{bus}")
+            }
+            Self::Q35 => {
+                let slot = match device {
+                    Device::App => 1,
+                    Device::Runtime => 2,
+                    Device::Serial => 3,
+                };
+                format!("{kind}-pci,addr={slot}")
+            }
+        }
+    }
+}
+
+/// What `cki-host` gives to boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostImage {
+    /// ELF kernel with a PVH note.
+    pub kernel: PathBuf,
+    /// Initial file system with our init.
+    pub initrd: PathBuf,
+    /// Kernel command line.
+    pub cmdline: String,
+    /// Words for the command line of a container's kernel.
+    pub container_cmdline: String,
+    /// The board that the kernel is for.
+    pub board: Board,
+    /// Memory that the machine needs for itself beside that of its container, in MiB: its kernel, the launcher,
+    /// the pages that it reads the container's kernel and image through.
+    pub host_mib: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Boot {
+    kernel: PathBuf,
+    initrd: PathBuf,
+    cmdline: String,
+    container_cmdline: String,
+    board: Board,
+    host_mib: u32,
+}
+
+/// The one field of `boot.json` that never changes its meaning.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl HostImage {
+    /// Reads `boot.json` in `dir`, the output `cki-host`.
+    ///
+    /// # Errors
+    /// [`SessionError::HostImage`].
+    pub fn load(dir: &Path) -> Result<Self, SessionError> {
+        let path = dir.join("boot.json");
+        let wrong = |message: String| SessionError::HostImage {
+            path: path.clone(),
+            message,
+        };
+        let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        let Version { version } =
+            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        if version != BOOT_VERSION {
+            return Err(wrong(format!(
+                "version {version} where version {BOOT_VERSION} is expected"
+            )));
+        }
+        let boot: Boot = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self {
+            kernel: dir.join(boot.kernel),
+            initrd: dir.join(boot.initrd),
+            cmdline: boot.cmdline,
+            container_cmdline: boot.container_cmdline,
+            board: boot.board,
+            host_mib: boot.host_mib,
+        })
+    }
+}
+
+/// A machine that is not running yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// QEMU's program.
+    pub qemu: PathBuf,
+    /// QEMU's firmware directory (`-L`); QEMU's own default when `None`.
+    pub firmware: Option<PathBuf>,
+    /// What it boots.
+    pub host: HostImage,
+    /// Application image, a raw read-only disk.
+    pub app: PathBuf,
+    /// Disk with launcher, module, monitor and guest kernel, a raw file: the machine has the CKI extension
+    /// then, and runs containers. Without it, it is a stock one.
+    pub runtime: Option<PathBuf>,
+    /// Its memory.
+    pub memory: MemoryMib,
+    /// Its processors, at least 1.
+    pub cpus: u32,
+    /// Have the kernel say on its console what it does, not only what goes wrong.
+    pub loud: bool,
+    /// What to tell the kernel of its time stamp counter's frequency, in kHz. None leaves it to find out.
+    pub tsc_khz: Option<u64>,
+    /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
+    pub icount: bool,
+    /// More arguments for QEMU.
+    pub extra: Vec<String>,
+}
+
+/// A channel between QEMU and us: the descriptor that QEMU inherits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Session protocol.
+    Control,
+    /// The program's standard input.
+    Stdin,
+    /// The program's standard output.
+    Stdout,
+    /// The program's standard error.
+    Stderr,
+    /// The kernel console (first serial port).
+    Console,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Control,
+        Self::Stdin,
+        Self::Stdout,
+        Self::Stderr,
+        Self::Console,
+    ];
+
+    /// Descriptor in QEMU.
+    #[must_use]
+    pub const fn fd(self) -> i32 {
+        match self {
+            Self::Control => 3,
+            Self::Stdin => 4,
+            Self::Stdout => 5,
+            Self::Stderr => 6,
+            Self::Console => 7,
+        }
+    }
+
+    /// QEMU's name for the character device, and the name of the virtio-serial port if it has one.
+    const fn names(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Control => ("control", Some(port::CONTROL)),
+            Self::Stdin => ("stdin", Some(port::STDIN)),
+            Self::Stdout => ("stdout", Some(port::STDOUT)),
+            Self::Stderr => ("stderr", Some(port::STDERR)),
+            Self::Console => ("console", None),
+        }
+    }
+}
+
+impl Machine {
+    /// The machine in the output `cki-qemu`, as [`Machine::command`] starts it.
+    #[must_use]
+    pub fn new(qemu: &Path, host: HostImage, app: PathBuf, memory: MemoryMib, cpus: u32) -> Self {
+        Self {
+            qemu: qemu.join("bin/qemu-system-x86_64"),
+            firmware: Some(qemu.join("share/qemu")),
+            host,
+            app,
+            runtime: None,
+            memory,
+            cpus,
+            loud: false,
+            tsc_khz: None,
+            icount: false,
+            extra: Vec::new(),
+        }
+    }
+
+    /// QEMU's command line without devices: processors, memory, what it boots.
+    #[must_use]
+    pub fn board(&self) -> Command {
+        let mut command = Command::new(&self.qemu)
+            .args(["-M", self.host.board.machine()])
+            .args(["-cpu", &self.cpu()])
+            .args(["-accel", self.accelerator()])
+            .args(["-m".to_owned(), format!("{}M", self.memory.mib())])
+            // One processor a socket: SeaBIOS puts only the first of each into the MP table.
+            .args([
+                "-smp".to_owned(),
+                format!("{0},sockets={0},cores=1,threads=1", self.cpus),
+            ])
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+            ]);
+        if self.icount {
+            command = command.args(["-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(firmware) = &self.firmware {
+            command = command.arg("-L").arg(firmware);
+        }
+        command
+            .arg("-kernel")
+            .arg(&self.host.kernel)
+            .arg("-initrd")
+            .arg(&self.host.initrd)
+            .args(["-append", &self.cmdline()])
+    }
+
+    /// Options for the runtime disk, if the machine has one.
+    #[must_use]
+    pub fn runtime_disk(&self) -> Vec<String> {
+        let runtime = self.runtime.as_deref();
+        runtime.map_or(Vec::new(), |file| {
+            let device = self.host.board.device("virtio-blk", Device::Runtime);
+            disk("runtime", file, &device, "cki-runtime").into()
+        })
+    }
+
+    /// Options for the device by which the guest ends the machine.
+    #[must_use]
+    pub fn exit_device() -> [String; 2] {
+        [
+            "-device".to_owned(),
+            format!(
+                "isa-debug-exit,iobase={:#x},iosize=0x4",
+                cki_session::exit::PORT
+            ),
+        ]
+    }
+
+    /// QEMU's command line. The channels must be at the descriptors of [`Channel::fd`].
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let board = self.host.board;
+        let app = board.device("virtio-blk", Device::App);
+        let mut command = self
+            .board()
+            .args(disk("app", &self.app, &app, cki_session::APP_SERIAL))
+            .args(self.runtime_disk());
+        command = command.args([
+            "-device".to_owned(),
+            board.device("virtio-serial", Device::Serial),
+        ]);
+        for channel in Channel::ALL {
+            let (id, port) = channel.names();
+            command = command.args([
+                "-chardev".to_owned(),
+                format!("socket,id={id},fd={}", channel.fd()),
+            ]);
+            command = match port {
+                Some(name) => command.args([
+                    "-device".to_owned(),
+                    format!("virtserialport,chardev={id},name={name}"),
+                ]),
+                None => command.args(["-serial".to_owned(), format!("chardev:{id}")]),
+            };
+        }
+        command
+            .args(Self::exit_device())
+            .args(self.extra.iter().cloned())
+    }
+
+    fn cmdline(&self) -> String {
+        let words = self.host.cmdline.split(' ');
+        let kept = words.filter(|word| !(self.loud && *word == "quiet"));
+        let mut cmdline = kept.collect::<Vec<_>>().join(" ");
+        // With counted instructions the counter does not run at the machine's rate.
+        if let (Some(khz), false) = (self.tsc_khz, self.icount) {
+            cmdline.push_str(&format!(" tsc_early_khz={khz}"));
+        }
+        cmdline
+    }
+
+    /// The processor. The emulator does a repeated string instruction byte by byte or word by word, so
+    /// kernels are told that bytes are not fast, and clear a page with 512 stores instead of 4,096: half
+    /// of the start of a container of 1 GiB was that. Where instructions are counted they count once,
+    /// as they are on processors.
+    fn cpu(&self) -> String {
+        let extension = self.runtime.as_ref().map_or("", |_| ",cki=on");
+        let strings = if self.icount { "" } else { SLOW_BYTES };
+        format!("max{extension}{strings}")
+    }
+
+    const fn accelerator(&self) -> &'static str {
+        // Counting instructions needs one thread (QEMU, docs/devel/multi-thread-tcg).
+        if self.icount {
+            "tcg,thread=single"
+        } else {
+            "tcg,thread=multi"
+        }
+    }
+}
+
+/// What says that repeated string instructions on bytes are no faster than others (Intel SDM Vol. 2A, CPUID
+/// leaf 7: ERMS, FSRM, FSRS).
+const SLOW_BYTES: &str = ",erms=off,fsrm=off,fsrs=off";
+
+/// Options for a read-only disk, a `device` of QEMU's.
+fn disk(id: &str, file: &Path, device: &str, serial: &str) -> [String; 4] {
+    [
+        "-drive".to_owned(),
+        format!(
+            "id={id},file={},format=raw,if=none,readonly=on",
+            option_value(file)
+        ),
+        "-device".to_owned(),
+        format!("{device},drive={id},serial={serial}"),
+    ]
+}
+
+/// `path` as a value in QEMU's comma-separated options, where a comma is written twice.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine::new(
+            Path::new("/nix/store/q"),
+            HostImage {
+                kernel: "/nix/store/h/vmlinux".into(),
+                initrd: "/nix/store/h/initrd".into(),
+                cmdline: "console=ttyS0 quiet".into(),
+                container_cmdline: "quiet".into(),
+                board: Board::Microvm,
+                host_mib: 192,
+            },
+            "/a,b/app.img".into(),
+            MemoryMib::new(512).expect("allowed"),
+            2,
+        )
+    }
+
+    #[test]
+    fn the_command_line_is_this() {
+        let words = machine().command().argv();
+        let expected = "/nix/store/q/bin/qemu-system-x86_64 \
+            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max,erms=off,fsrm=off,fsrs=off -accel tcg,thread=multi -m 512M \
+            -smp 2,sockets=2,cores=1,threads=1 \
+            -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
+            -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
+            -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
+            -device virtio-blk-device,bus=virtio-mmio-bus.7,drive=app,serial=cki-app \
+            -device virtio-serial-device,bus=virtio-mmio-bus.2 \
+            -chardev socket,id=control,fd=3 -device virtserialport,chardev=control,name=org.cki.control \
+            -chardev socket,id=stdin,fd=4 -device virtserialport,chardev=stdin,name=org.cki.stdin \
+            -chardev socket,id=stdout,fd=5 -device virtserialport,chardev=stdout,name=org.cki.stdout \
+            -chardev socket,id=stderr,fd=6 -device virtserialport,chardev=stderr,name=org.cki.stderr \
+            -chardev socket,id=console,fd=7 -serial chardev:console \
+            -device isa-debug-exit,iobase=0xf4,iosize=0x4";
+        let expected: Vec<_> = expected
+            .split_whitespace()
+            .map(|word| word.replace("CMDLINE", "console=ttyS0 quiet"))
+            .collect();
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_machine_for_containers_has_the_extension_and_the_runtime_disk() {
+        let words = Machine {
+            runtime: Some("/nix/store/r/runtime.erofs".into()),
+            ..machine()
+        }
+        .command()
+        .argv();
+        for pair in [
+            ["-cpu", "max,cki=on,erms=off,fsrm=off,fsrs=off"],
+            [
+                "-drive",
+                "id=runtime,file=/nix/store/r/runtime.erofs,format=raw,if=none,readonly=on",
+            ],
+            [
+                "-device",
+                "virtio-blk-device,bus=virtio-mmio-bus.1,drive=runtime,serial=cki-runtime",
+            ],
+        ] {
+            assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_pc_has_its_devices_on_pci_and_the_application_image_first() {
+        let mut machine = Machine {
+            runtime: Some("/r".into()),
+            ..machine()
+        };
+        machine.host.board = Board::Q35;
+        let words = machine.command().argv();
+        for pair in [
+            ["-M", "q35"],
+            ["-device", "virtio-blk-pci,addr=1,drive=app,serial=cki-app"],
+            [
+                "-device",
+                "virtio-blk-pci,addr=2,drive=runtime,serial=cki-runtime",
+            ],
+            ["-device", "virtio-serial-pci,addr=3"],
+        ] {
+            assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_loud_machine_is_not_told_to_be_quiet() {
+        let words = Machine {
+            loud: true,
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"console=ttyS0".to_owned()), "{words:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_told_how_fast_its_time_stamp_counter_runs() {
+        let words = Machine {
+            tsc_khz: Some(2_600_000),
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"console=ttyS0 quiet tsc_early_khz=2600000".to_owned()));
+    }
+
+    #[test]
+    fn counting_instructions_takes_one_thread() {
+        let words = Machine {
+            icount: true,
+            ..machine()
+        }
+        .command()
+        .argv();
+        assert!(words.contains(&"tcg,thread=single".to_owned()));
+        assert!(
+            words
+                .windows(2)
+                .any(|pair| pair == ["-icount", "shift=0,sleep=off"])
+        );
+    }
+
+    #[test]
+    fn boot_json_is_read_relative_to_its_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt","board":"q35","hostMib":320}"#;
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let host = HostImage::load(dir.path()).expect("valid");
+        assert_eq!(host.kernel, dir.path().join("vmlinux"));
+        assert_eq!(host.cmdline, "quiet");
+        assert_eq!(host.container_cmdline, "nosmt");
+        assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
+    }
+
+    #[test]
+    fn a_boot_json_of_another_version_or_none_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let message = HostImage::load(dir.path())
+            .expect_err("missing")
+            .to_string();
+        assert!(message.contains("boot.json"), "{message}");
+        let boot = r#"{"version":2}"#;
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let message = HostImage::load(dir.path())
+            .expect_err("version 2")
+            .to_string();
+        assert!(message.contains("version 2"), "{message}");
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The Nix commands that we run, as values.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::settings::Situation;
+use cki_process::exec::Command;
+
+/// System whose outputs we build; CKI is for x86-64 alone.
+pub const SYSTEM: &str = "x86_64-linux";
+
+/// Makes Nix commands with our settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nix {
+    config: String,
+}
+
+impl Nix {
+    /// Nix with the settings that suit `situation`.
+    #[must_use]
+    pub fn new(situation: &Situation) -> Self {
+        Self {
+            config: situation.nix_config(),
+        }
+    }
+
+    /// Nix with the settings that suit this process.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::new(&Situation::current())
+    }
+
+    /// Our settings, as for the variable `NIX_CONFIG`.
+    #[must_use]
+    pub fn config(&self) -> &str {
+        &self.config
+    }
+
+    fn program(&self, name: &str) -> Command {
+        Command::new(name).env("NIX_CONFIG", self.config.as_str())
+    }
+
+    fn logging(command: Command) -> Command {
+        command.args(["--log-format", "internal-json"])
+    }
+
+    /// `nix --version`.
+    #[must_use]
+    pub fn version(&self) -> Command {
+        self.program("nix").arg("--version")
+    }
+
+    /// The settings in force, as JSON.
+    #[must_use]
+    pub fn show_config(&self) -> Command {
+        self.program("nix").args(["show-config", "--json"])
+    }
+
+    /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]).
+    ///
+    /// Not `nix eval FLAKE#packages.SYSTEM`: Nix 2.8 first looks for that name below `legacyPackages`,
+    /// which would fetch nixpkgs.
+    #[must_use]
+    pub fn eval_targets(&self, flake: &str, attrs: &[String]) -> Command {
+        self.eval(
+            &format!("({}).packages.{SYSTEM}", super::eval::get_flake(flake)),
+            &super::eval::targets_function(attrs),
+        )
+    }
+
+    /// Evaluates derivation and output path of an expression that may use `builtins.getFlake`.
+    #[must_use]
+    pub fn eval_expression(&self, expression: &str) -> Command {
+        self.eval(expression, super::eval::TARGET_FUNCTION)
+    }
+
+    /// Impure only in that `getFlake` may take a checkout instead of a locked reference.
+    fn eval(&self, expression: &str, function: &str) -> Command {
+        Self::logging(self.program("nix"))
+            .args(["eval", "--json", "--impure", "--expr"])
+            .arg(expression)
+            .arg("--apply")
+            .arg(function)
+    }
+
+    /// Builds derivations; every output of each.
+    #[must_use]
+    pub fn realise_drvs(&self, drvs: &[&Path]) -> Command {
+        Self::logging(self.program("nix-store"))
+            .arg("--realise")
+            .args(drvs.iter().map(|&drv| OsString::from(drv)))
+    }
+
+    /// Builds `drv` again beside its valid outputs and compares; differing ones are kept as `PATH.check`.
+    #[must_use]
+    pub fn check(&self, drv: &Path, cores: u32) -> Command {
+        Self::logging(self.program("nix-store"))
+            .args(["--realise", "--check", "--keep-failed"])
+            .args(["--cores".to_owned(), cores.to_string()])
+            .arg(drv)
+    }
+
+    /// Makes `link` a root that keeps `path` from garbage collection.
+    #[must_use]
+    pub fn add_root(&self, link: &Path, path: &Path) -> Command {
+        Self::logging(self.program("nix-store"))
+            .arg("--realise")
+            .arg(path)
+            .arg("--add-root")
+            .arg(link)
+    }
+
+    /// Lists the derivations and sources that `drvs` are built from, themselves included.
+    #[must_use]
+    pub fn requisites(&self, drvs: &[&Path]) -> Command {
+        self.program("nix-store")
+            .args(["--query", "--requisites"])
+            .args(drvs.iter().map(|&drv| OsString::from(drv)))
+    }
+
+    /// Shows derivations as JSON, with all that they are built from.
+    #[must_use]
+    pub fn show_derivations(&self, drvs: &[&Path]) -> Command {
+        self.program("nix")
+            .args(["show-derivation", "--recursive"])
+            .args(drvs.iter().map(|&drv| OsString::from(drv)))
+    }
+
+    /// `nix flake check` of the flake.
+    #[must_use]
+    pub fn flake_check(&self, flake: &str) -> Command {
+        self.program("nix")
+            .args(["flake", "check", "--no-write-lock-file"])
+            .arg(flake)
+    }
+
+    /// Says whether the store answers.
+    #[must_use]
+    pub fn ping_store(&self) -> Command {
+        self.program("nix").args(["store", "ping"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nix() -> Nix {
+        Nix::new(&Situation {
+            owns_store: true,
+            user_config: None,
+        })
+    }
+
+    #[test]
+    fn a_build_realises_derivations_with_a_log_for_machines() {
+        let command =
+            nix().realise_drvs(&[Path::new("/nix/store/a.drv"), Path::new("/nix/store/b.drv")]);
+        assert_eq!(
+            command.argv(),
+            [
+                "nix-store",
+                "--log-format",
+                "internal-json",
+                "--realise",
+                "/nix/store/a.drv",
+                "/nix/store/b.drv",
+            ]
+        );
+        let config = command
+            .env_value("NIX_CONFIG")
+            .expect("set")
+            .to_string_lossy();
+        assert!(config.contains("nix-command flakes"), "{config}");
+    }
+
+    #[test]
+    fn verifying_builds_again_with_the_given_cores_and_keeps_what_differs() {
+        assert_eq!(
+            nix().check(Path::new("/nix/store/a.drv"), 1).argv(),
+            [
+                "nix-store",
+                "--log-format",
+                "internal-json",
+                "--realise",
+                "--check",
+                "--keep-failed",
+                "--cores",
+                "1",
+                "/nix/store/a.drv",
+            ]
+        );
+    }
+
+    #[test]
+    fn evaluating_asks_for_the_packages_of_our_system_alone() {
+        let argv = nix()
+            .eval_targets("git+file:///x?shallow=1", &["cki-qemu".to_owned()])
+            .argv();
+        assert_eq!(
+            argv[..8],
+            [
+                "nix",
+                "--log-format",
+                "internal-json",
+                "eval",
+                "--json",
+                "--impure",
+                "--expr",
+                r#"(builtins.getFlake "git+file:///x?shallow=1").packages.x86_64-linux"#,
+            ]
+        );
+        assert_eq!(argv[8], "--apply");
+        assert!(argv[9].contains("\"cki-qemu\" = null;"));
+    }
+
+    #[test]
+    fn a_result_is_kept_by_a_root() {
+        let command = nix().add_root(Path::new("/c/roots/cki-host"), Path::new("/nix/store/h"));
+        assert_eq!(
+            command.argv()[3..],
+            [
+                "--realise",
+                "/nix/store/h",
+                "--add-root",
+                "/c/roots/cki-host"
+            ]
+        );
+    }
+}

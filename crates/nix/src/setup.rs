@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Getting Nix onto the machine.
+
+use std::path::Path;
+
+use crate::settings::NIX_CONF;
+use crate::{Nix, NixError};
+use cki_process::exec::Command;
+use cki_process::progress::Progress;
+
+/// Where Nix reads its settings.
+const NIX_CONF_PATH: &str = "/etc/nix/nix.conf";
+
+/// What decides how Nix can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Situation {
+    /// We are root.
+    pub root: bool,
+    /// The system is Debian or made from it, with apt.
+    pub debian: bool,
+}
+
+impl Situation {
+    /// That of this process.
+    #[must_use]
+    pub fn current() -> Self {
+        let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        Self {
+            root: rustix::process::geteuid().is_root(),
+            debian: is_debian(&release) && Path::new("/usr/bin/apt-get").exists(),
+        }
+    }
+
+    /// The one command that a person would type to install Nix.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match (self.debian, self.root) {
+            (true, true) => "apt-get install nix-bin",
+            // A user needs the daemon; the group lets him talk to it.
+            (true, false) => {
+                "sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users"
+            }
+            (false, _) => {
+                "your distribution's command to install Nix, or see https://nixos.org/download"
+            }
+        }
+    }
+}
+
+fn is_debian(os_release: &str) -> bool {
+    os_release.lines().any(|line| {
+        line.strip_prefix("ID=")
+            .or_else(|| line.strip_prefix("ID_LIKE="))
+            .is_some_and(|ids| ids.trim_matches('"').split(' ').any(|id| id == "debian"))
+    })
+}
+
+/// `apt-get` without questions.
+fn apt_get() -> Command {
+    Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+/// Installs Nix from Debian's package; recommended packages would bring a daemon and a systemd unit.
+#[must_use]
+pub fn install_command() -> Command {
+    apt_get().args(["install", "--yes", "--no-install-recommends", "nix-bin"])
+}
+
+/// Refreshes apt's package lists, which a new machine or a container may not have.
+#[must_use]
+pub fn update_command() -> Command {
+    apt_get().arg("update")
+}
+
+/// Whether Nix is there.
+#[must_use]
+pub fn nix_is_installed(nix: &Nix) -> bool {
+    nix.version()
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// Makes sure that Nix is there: installs it where we can and otherwise says how to.
+///
+/// # Errors
+/// [`NixError::NotInstalled`], or that of apt-get.
+pub fn ensure_nix(nix: &Nix, progress: Progress) -> Result<(), NixError> {
+    if nix_is_installed(nix) {
+        return Ok(());
+    }
+    let situation = Situation::current();
+    if !(situation.root && situation.debian) {
+        return Err(NixError::NotInstalled {
+            remedy: situation.remedy().to_owned(),
+        });
+    }
+    let step = progress.step("installing Nix (apt-get install nix-bin)");
+    let install = |command: Command| command.stream(&mut |line| step.detail(line));
+    if install(install_command()).is_err() {
+        step.part("refreshing apt's package lists");
+        install(update_command())?;
+        step.part("installing Nix (apt-get install nix-bin)");
+        install(install_command())?;
+    }
+    // Only on a machine whose Nix is ours to set up; ours work without the file, plain `nix build` does not.
+    let conf = Path::new(NIX_CONF_PATH);
+    if !conf.exists() {
+        let written =
+            std::fs::create_dir_all("/etc/nix").and_then(|()| std::fs::write(conf, NIX_CONF));
+        written.map_err(|source| NixError::Io {
+            path: conf.to_owned(),
+            source,
+        })?;
+        step.note(&format!(
+            "wrote {NIX_CONF_PATH} (flakes on, builds by root, no binary caches)"
+        ));
+    }
+    step.finish();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debian_and_what_is_made_from_it_is_recognised() {
+        assert!(is_debian("NAME=\"Debian GNU/Linux\"\nID=debian\n"));
+        assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
+        assert!(!is_debian("ID=fedora\nHOME_URL=\"https://debian.org\"\n"));
+        assert!(!is_debian("VERSION_ID=debian\n"));
+    }
+
+    #[test]
+    fn installing_asks_nothing_and_brings_nothing_else() {
+        let command = install_command();
+        assert_eq!(
+            command.argv(),
+            [
+                "apt-get",
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "nix-bin"
+            ]
+        );
+        assert_eq!(
+            command.env_value("DEBIAN_FRONTEND"),
+            Some("noninteractive".as_ref())
+        );
+        assert_eq!(update_command().argv(), ["apt-get", "update"]);
+    }
+
+    #[test]
+    fn everybody_is_told_one_command() {
+        let remedy = |root, debian| Situation { root, debian }.remedy();
+        assert_eq!(remedy(true, true), "apt-get install nix-bin");
+        assert!(remedy(false, true).starts_with("sudo apt-get install"));
+        assert!(remedy(false, false).contains("distribution"));
+    }
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Calling Nix: which paths are there, and adding those that are not.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::path::{Mode, fixed_output_path};
+use cki_process::exec::{Command, ExecError};
+
+/// Paths on one command line; a store path has about 100 bytes, and 2 MiB are allowed.
+const BATCH: usize = 1000;
+
+/// How to call Nix, and where its store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nix {
+    /// The program `nix-store`.
+    pub nix_store: PathBuf,
+    /// The store directory; store paths depend on it.
+    pub store: PathBuf,
+    /// Variables for each command.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+impl Default for Nix {
+    /// The `nix-store` in `PATH`, the usual store, and no substituters: nothing is to be looked up in the network.
+    fn default() -> Self {
+        Self {
+            nix_store: "nix-store".into(),
+            store: "/nix/store".into(),
+            env: vec![(
+                "NIX_CONFIG".into(),
+                "build-users-group =\nsubstituters =".into(),
+            )],
+        }
+    }
+}
+
+/// A file or directory on its way into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addition {
+    /// Where it is now. Its last part is the store name.
+    pub source: PathBuf,
+    /// What its hash is taken of.
+    pub mode: Mode,
+    /// The store path that it must get.
+    pub expected: PathBuf,
+}
+
+/// Why the store could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nix is not installed.
+    #[error("Nix is not installed ({} was not found); install it with `apt-get install nix-bin`", .0.display())]
+    NoNix(PathBuf),
+    /// A command could not be started.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// A command failed.
+    #[error("{command} failed: {message}")]
+    Failed {
+        /// The program and its options.
+        command: String,
+        /// What it said.
+        message: String,
+    },
+    /// The store's file system is full.
+    #[error("the disk that holds {} is full. Free some space there (`nix-collect-garbage` removes what is not in use), then run the command again", .0.display())]
+    DiskFull(PathBuf),
+    /// A file got another path than its hash promised: it is not the file that it should be.
+    #[error("{} is not what it should be: it became {} instead of {}", .source_file.display(), .found.display(), .expected.display())]
+    WrongPath {
+        /// The file.
+        source_file: PathBuf,
+        /// The path that it should get.
+        expected: PathBuf,
+        /// The path that it got.
+        found: PathBuf,
+    },
+}
+
+impl Nix {
+    /// The path of a fixed output in this store.
+    #[must_use]
+    pub fn fixed_output(&self, name: &str, mode: Mode, sha256: &str) -> PathBuf {
+        fixed_output_path(&self.store, name, mode, sha256)
+    }
+
+    fn nix_store(&self) -> Command {
+        self.env
+            .iter()
+            .fold(Command::new(&self.nix_store), |command, (key, value)| {
+                command.env(key, value)
+            })
+    }
+
+    /// The command that prints those of `paths` that are not in the store.
+    #[must_use]
+    pub fn check_command(&self, paths: &[&Path]) -> Command {
+        self.nix_store()
+            .args(["--check-validity", "--print-invalid"])
+            .args(paths)
+    }
+
+    /// The command that adds files as fixed outputs and prints their paths.
+    #[must_use]
+    pub fn add_command(&self, mode: Mode, files: &[&Path]) -> Command {
+        let command = match mode {
+            Mode::Flat => self.nix_store(),
+            Mode::Recursive => self.nix_store().arg("--recursive"),
+        };
+        command.args(["--add-fixed", "sha256"]).args(files)
+    }
+
+    /// Those of `paths` that are not in the store. What exists without being registered, as after a crash, is not in it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn missing<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let paths: Vec<&Path> = paths.into_iter().collect();
+        let mut missing = BTreeSet::new();
+        for batch in paths.chunks(BATCH) {
+            missing.extend(self.run(&self.check_command(batch))?);
+        }
+        Ok(missing)
+    }
+
+    /// Adds files and checks that each gets the expected path. Adding what is there already does no harm.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; after an error some of the files may have been added.
+    pub fn add(&self, additions: &[Addition]) -> Result<(), StoreError> {
+        for mode in [Mode::Flat, Mode::Recursive] {
+            let of_mode: Vec<&Addition> = additions.iter().filter(|a| a.mode == mode).collect();
+            for batch in of_mode.chunks(BATCH) {
+                let files: Vec<&Path> = batch.iter().map(|a| a.source.as_path()).collect();
+                let command = self.add_command(mode, &files);
+                let found = self.run(&command)?;
+                if found.len() != batch.len() {
+                    let message =
+                        format!("it printed {} paths for {} files", found.len(), batch.len());
+                    return Err(StoreError::Failed {
+                        command: summary(&command),
+                        message,
+                    });
+                }
+                for (addition, found) in batch.iter().zip(found) {
+                    if addition.expected != found {
+                        let (source_file, expected) =
+                            (addition.source.clone(), addition.expected.clone());
+                        return Err(StoreError::WrongPath {
+                            source_file,
+                            expected,
+                            found,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a command that prints store paths.
+    fn run(&self, command: &Command) -> Result<Vec<PathBuf>, StoreError> {
+        let output = command.output().map_err(|error| {
+            if error.is_not_found() {
+                StoreError::NoNix(self.nix_store.clone())
+            } else {
+                error.into()
+            }
+        })?;
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr);
+            if message.contains("No space left on device")
+                || message.contains("Disk quota exceeded")
+            {
+                return Err(StoreError::DiskFull(self.store.clone()));
+            }
+            let message = match message.trim() {
+                "" => output.status.to_string(),
+                text => text.to_owned(),
+            };
+            return Err(StoreError::Failed {
+                command: summary(command),
+                message,
+            });
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .map(PathBuf::from)
+            .collect())
+    }
+}
+
+/// The command without its many paths.
+fn summary(command: &Command) -> String {
+    let words = command.argv();
+    let short: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .take_while(|w| !w.contains('/') || *w == words[0])
+        .collect();
+    short.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn script(dir: &Path, text: &str) -> Nix {
+        let nix_store = dir.join("nix-store");
+        fs::write(&nix_store, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&nix_store, fs::Permissions::from_mode(0o755)).unwrap();
+        Nix {
+            nix_store,
+            ..Nix::default()
+        }
+    }
+
+    fn addition() -> Addition {
+        let expected = PathBuf::from("/nix/store/expected-a.deb");
+        Addition {
+            source: "/cache/staging/0/a.deb".into(),
+            mode: Mode::Flat,
+            expected,
+        }
+    }
+
+    #[test]
+    fn validity_is_asked_for_all_paths_at_once() {
+        let command = Nix::default()
+            .check_command(&[Path::new("/nix/store/x-a"), Path::new("/nix/store/y-b")]);
+        let expected = [
+            "nix-store",
+            "--check-validity",
+            "--print-invalid",
+            "/nix/store/x-a",
+            "/nix/store/y-b",
+        ];
+        assert_eq!(command.argv(), expected);
+        let config = "build-users-group =\nsubstituters =";
+        assert_eq!(command.env_value("NIX_CONFIG"), Some(config.as_ref()));
+    }
+
+    #[test]
+    fn files_are_added_flat_and_directories_recursively() {
+        let nix = Nix::default();
+        let flat = nix.add_command(
+            Mode::Flat,
+            &[Path::new("/s/0/a.deb"), Path::new("/s/1/b.deb")],
+        );
+        assert_eq!(
+            flat.argv(),
+            [
+                "nix-store",
+                "--add-fixed",
+                "sha256",
+                "/s/0/a.deb",
+                "/s/1/b.deb"
+            ]
+        );
+        let recursive = nix.add_command(Mode::Recursive, &[Path::new("/s/cki-seed")]);
+        assert_eq!(
+            recursive.argv(),
+            [
+                "nix-store",
+                "--recursive",
+                "--add-fixed",
+                "sha256",
+                "/s/cki-seed"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_nix_is_named_with_the_command_that_installs_it() {
+        let nix = Nix {
+            nix_store: "/nonexistent/nix-store".into(),
+            ..Nix::default()
+        };
+        let error = nix.missing([Path::new("/nix/store/x")]).unwrap_err();
+        assert!(matches!(error, StoreError::NoNix(_)));
+        assert!(
+            error.to_string().contains("apt-get install nix-bin"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_full_store_and_other_failures_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = script(
+            dir.path(),
+            "echo 'error: writing to file: No space left on device' >&2; exit 1",
+        );
+        assert!(matches!(
+            full.add(&[addition()]),
+            Err(StoreError::DiskFull(_))
+        ));
+        let broken = script(dir.path(), "echo 'error: cannot open lock' >&2; exit 1");
+        let error = broken.add(&[addition()]).unwrap_err().to_string();
+        assert!(
+            error.contains("--add-fixed sha256 failed: error: cannot open lock")
+                && !error.contains("a.deb"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_gets_another_path_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(
+            script(dir.path(), "echo /nix/store/expected-a.deb")
+                .add(&[addition()])
+                .is_ok()
+        );
+        let other = script(dir.path(), "echo /nix/store/other-a.deb").add(&[addition()]);
+        assert!(matches!(other, Err(StoreError::WrongPath { .. })));
+        assert!(matches!(
+            script(dir.path(), "true").add(&[addition()]),
+            Err(StoreError::Failed { .. })
+        ));
+    }
+}

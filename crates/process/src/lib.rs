@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What every part of the tool needs of the operating system and of the person before it.
+//!
+//! For: commands as values and the one place that executes them ([`exec`]), telling what goes on
+//! ([`progress`]), exit statuses ([`exit`]), quantities as people type them ([`units`]).
+//! Used by: every other crate below `crates/`, and `cki-build`. May use: no crate of ours.
+
+pub mod exec;
+pub mod exit;
+pub mod progress;
+pub mod units;
