@@ -15,6 +15,8 @@ rec {
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };
   cki-ksm-mutants = callPackage ../tests/mutants/package.nix { };
   cki-kmod-tests = callPackage ../kmod/package.nix { testMonitors = cki-ksm-mutants; };
+  cki-witness = callPackage ../tests/witness/package.nix { };
+  cki-variants = callPackage ../tests/variants/package.nix { };
   cki-launcher = callPackage ../launcher/package.nix { };
   cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };

@@ -178,6 +178,7 @@ pub struct Machine<'a> {
     silence: Option<(&'a str, Duration)>,
     command: Option<(&'a str, &'a str)>,
     devices: Vec<&'a str>,
+    files: Vec<(&'a str, &'a Path)>,
 }
 
 impl<'a> Machine<'a> {
@@ -197,6 +198,7 @@ impl<'a> Machine<'a> {
             silence: None,
             command: None,
             devices: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -256,6 +258,13 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// With one more file at the top of its initial file system.
+    #[must_use]
+    pub fn file(mut self, name: &'a str, path: &'a Path) -> Self {
+        self.files.push((name, path));
+        self
+    }
+
     /// Ends it so long after it has said `words`, if it has not by itself.
     #[must_use]
     pub fn silent_after(mut self, words: &'a str, time: Duration) -> Self {
@@ -287,6 +296,9 @@ impl<'a> Machine<'a> {
         archive.file("cki.ko", self.module)?;
         if let Some(monitor) = self.monitor {
             archive.file("lib/firmware/cki/ksm", monitor)?;
+        }
+        for (name, path) in &self.files {
+            archive.file(name, path)?;
         }
         Ok(archive.finish())
     }

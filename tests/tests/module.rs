@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What takes a machine of its own to show of the module: calls that race on two CPUs, a vCPU that is moved
-//! while events come, memory that breaks.
+//! while events come, memory that breaks, state of the host's that only its kernel sees.
 
 use std::time::Duration;
 
-use cki_tests::bare::{Machine, Outcome, PASSED, Parts};
+use cki_tests::bare::{Machine, Outcome, PASSED, Parts, output};
 use cki_tests::long;
 
 fn parts() -> Parts {
@@ -91,4 +91,20 @@ fn a_memory_error_of_nobodys_harms_no_container() {
     // Uncorrected, signalled, action optional: found by the memory's scrubbing.
     let case = "a_memory_error_of_nobodys_harms_no_container";
     memory_error(case, "0xbd000000000000c0");
+}
+
+#[test]
+fn the_hosts_kernel_keeps_what_is_its_own_and_gets_at_what_it_has_to() {
+    let parts = parts();
+    let witness = output("CKI_WITNESS").unwrap_or_else(|error| panic!("{error}"));
+    let witness = witness.join("cki_witness.ko");
+    let outcome = Machine::new(&parts, "cki.pool=32M witness")
+        .file("cki_witness.ko", &witness)
+        .run()
+        .expect("it is started");
+    let cases = outcome.cases();
+    let failed: Vec<_> = cases.iter().filter(|(_, result)| result.is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", outcome.tail());
+    assert_eq!(cases.len(), 6, "{}", outcome.tail());
+    assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
 }

@@ -129,11 +129,13 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 12] = [
+    const REBUILT: [&str; 14] = [
         "cki-docs",
         "cki-kernel",
         "cki-kmod",
         "cki-kmod-tests",
+        "cki-witness",
+        "cki-variants",
         "cki-runtime",
         "cki-host",
         "cki-host-disk",

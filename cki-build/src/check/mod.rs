@@ -14,7 +14,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 19] = [
+pub const NEEDED: [(&str, &str); 21] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -34,6 +34,8 @@ pub const NEEDED: [(&str, &str); 19] = [
     ("cki-kmod-tests", "CKI_KMOD_TESTS"),
     ("cki-monitor-driver", "CKI_MONITOR_DRIVER"),
     ("cki-micro", "CKI_MICRO"),
+    ("cki-witness", "CKI_WITNESS"),
+    ("cki-variants", "CKI_VARIANTS"),
 ];
 
 /// How the tests of a suite are counted.

@@ -10,7 +10,7 @@ use cki_house::{root, tracked};
 
 /// What folders and files are under; of several that name a file the longest counts. Patches of the emulator are not
 /// here: theirs is in what they change.
-const RULES: [(&str, &str); 9] = [
+const RULES: [(&str, &str); 11] = [
     ("", OURS),
     ("abi/include/", "GPL-2.0-only WITH Linux-syscall-note"),
     ("emulator/devices/cki.mak", "GPL-2.0-or-later"),
@@ -20,6 +20,8 @@ const RULES: [(&str, &str); 9] = [
     ("kernel/", "GPL-2.0-only"),
     ("kmod/", "GPL-2.0-only"),
     ("kmod/include/uapi/", "GPL-2.0-only WITH Linux-syscall-note"),
+    ("tests/variants/", "GPL-2.0-only"),
+    ("tests/witness/", "GPL-2.0-only"),
 ];
 
 const OURS: &str = "MIT OR Apache-2.0";

@@ -18,9 +18,9 @@ use crate::guest::{DATA, End, Guest};
 use crate::script::{CMOS_INDEX, CMOS_MARK, MARK, Plan, Setting};
 
 /// Where the script is in the container's memory.
-const SCRIPT: u64 = DATA + 0x2000;
+pub const SCRIPT: u64 = DATA + 0x2000;
 /// The last value that the guest remembered.
-const SEEN: usize = DATA as usize + 16;
+pub const SEEN: usize = DATA as usize + 16;
 
 /// What host memory holds before the attack.
 const SECRET: u64 = 0x7365_6372_6574_2e2e;

@@ -91,6 +91,7 @@ guests! {
     shutdown guest_shutdown guest_shutdown_end,
     version guest_version guest_version_end,
     thousand guest_thousand guest_thousand_end,
+    no_ldt guest_no_ldt guest_no_ldt_end,
     loop_forever guest_loop_forever guest_loop_forever_end,
     registers guest_registers guest_registers_end,
     one_call guest_one_call guest_one_call_end,

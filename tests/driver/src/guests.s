@@ -144,6 +144,15 @@ guest thousand
 	shutdown 0
 end_guest thousand
 
+# Whether the first descriptor of an LDT can be named: no.
+guest no_ldt
+	prelude
+	mov	ecx, 7
+	lar	eax, ecx
+	fail_unless jnz, 1
+	shutdown 0
+end_guest no_ldt
+
 guest loop_forever
 	prelude
 	mov	byte ptr [rbx + 16], 1

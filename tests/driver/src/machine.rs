@@ -51,7 +51,8 @@ pub fn set_up() -> Result<()> {
     load("/cki.ko", &parameters.join(" "))
 }
 
-fn load(path: &str, parameters: &str) -> Result<()> {
+/// Loads a module.
+pub fn load(path: &str, parameters: &str) -> Result<()> {
     let file = File::open(path).with_context(|| path.to_owned())?;
     let parameters = CString::new(parameters)?;
     // SAFETY: a descriptor and a string that live across the call.

@@ -3,9 +3,9 @@
 //! PID 1 of a machine that tests monitor and module: loads the module, runs bare-metal guests through
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
-//! instead; with `races` it runs the cases that want two CPUs, with `memory_error` those that want machine
-//! checks, with `faults` those that want allocations to fail; with `every` events strike in front of every
-//! instruction.
+//! instead; with `every` events strike in front of every instruction. With `races` it runs the cases that want two
+//! CPUs, with `memory_error` those that want machine checks, with `faults` those that want allocations to fail,
+//! with `witness` those that want another module in the kernel, with `vmx` those of a CPU in VMX operation.
 
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
@@ -32,11 +32,16 @@ mod races;
 mod refusals;
 mod script;
 mod sweep;
+mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use cases::Case;
+
 /// What is done instead of cases.
 type Work = fn() -> anyhow::Result<()>;
+/// Makes cases, each with its name.
+type Cases = fn() -> Vec<(&'static str, Case)>;
 
 fn main() {
     let first = std::process::id() == 1;
@@ -59,15 +64,19 @@ fn main() {
     // `case=WORD` (and `repeat=N`) on the kernel's command line becomes an environment variable of PID 1.
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
-    // Those that want two CPUs and take their time, an emulator that does something, or another kernel.
-    let special = match (given("races"), given("memory_error"), given("faults")) {
-        (true, _, _) => races::all().into_iter().chain(moved::all()).collect(),
-        (_, true, _) => memory_error::all(),
-        (_, _, true) => faults::all(),
-        _ => Vec::new(),
-    };
+    // Those that want more than a machine with the module, or take their time.
+    let special: [(&str, Cases); 6] = [
+        ("races", races::all),
+        ("races", moved::all),
+        ("memory_error", memory_error::all),
+        ("faults", faults::all),
+        ("witness", witness::all),
+        ("vmx", module::vmx),
+    ];
     let mut cases: Vec<_> = special
         .into_iter()
+        .filter(|(word, _)| given(word))
+        .flat_map(|(_, cases)| cases())
         .map(|(name, case)| (name.to_owned(), case))
         .collect();
     if cases.is_empty() {

@@ -32,7 +32,19 @@ pub fn all() -> Vec<(&'static str, Case)> {
             "work_on_the_way_to_user_mode_ends_a_run",
             Box::new(user_mode_work),
         ),
+        (
+            "a_thread_that_may_not_read_the_tsc_runs_a_container",
+            Box::new(own_control_bits),
+        ),
     ]
+}
+
+/// The one that wants a CPU in VMX operation.
+pub fn vmx() -> Vec<(&'static str, Case)> {
+    vec![(
+        "no_container_runs_on_a_cpu_in_vmx_operation",
+        Box::new(vmx_operation),
+    )]
 }
 
 fn system() -> Result<System> {
@@ -211,5 +223,63 @@ fn user_mode_work() -> Result<()> {
     let run = result.context("nothing but a signal ended it")?;
     ensure!(run.exit_reason == 0, "exit {}", run.exit_reason);
     ensure!(start.elapsed() < Duration::from_secs(4));
+    Ok(())
+}
+
+/// CR4.TSD belongs to the thread: nothing of this process may read the TSC as long as this lives.
+struct WithoutTsc;
+
+impl WithoutTsc {
+    fn new() -> Result<Self> {
+        Self::set(libc::PR_TSC_SIGSEGV)?;
+        Ok(WithoutTsc)
+    }
+
+    fn set(what: i32) -> Result<()> {
+        // SAFETY: changes what RDTSC does in this thread.
+        let result = unsafe { libc::prctl(libc::PR_SET_TSC, what, 0, 0, 0) };
+        ensure!(
+            result == 0,
+            "PR_SET_TSC: {}",
+            std::io::Error::last_os_error()
+        );
+        Ok(())
+    }
+}
+
+impl Drop for WithoutTsc {
+    fn drop(&mut self) {
+        Self::set(libc::PR_TSC_ENABLE).expect("it has worked before");
+    }
+}
+
+fn own_control_bits() -> Result<()> {
+    let guest = Guest::start(&system()?, "version", |_, _| {})?;
+    let without = WithoutTsc::new()?;
+    let result = guest.end();
+    drop(without);
+    let (end, _) = result?;
+    ensure!(end == End::Code(0), "{end:x?}");
+    Ok(())
+}
+
+/// On a machine whose module looks at CR4.TSD in the place of CR4.VMXE (tests/variants).
+fn vmx_operation() -> Result<()> {
+    const MISSING_VMX: u32 = 1 << 6;
+    let system = system()?;
+    let guest = Guest::start(&system, "version", |_, _| {})?;
+    let without = WithoutTsc::new()?;
+    let info = system.info();
+    let create = errno(system.create(&mut Create::new(MEMORY)));
+    let run = errno(guest.vcpu.run());
+    drop(without);
+    let info = info?;
+    ensure!(info.mode == 0 && info.missing == MISSING_VMX, "{info:?}");
+    ensure!(create == Some(libc::ENODEV), "{create:?}");
+    ensure!(run == Some(libc::ENXIO), "{run:?}");
+    // The CPU is free again.
+    ensure!(system.info()?.missing == 0);
+    let (end, _) = guest.end()?;
+    ensure!(end == End::Code(0), "{end:x?}");
     Ok(())
 }
