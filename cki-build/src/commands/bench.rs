@@ -13,9 +13,11 @@ use clap::ValueEnum as _;
 use rustix::process::Signal;
 use serde::Serialize;
 
-use super::run::{Preparation, prepare, request};
-use super::{Context, Error, print, print_json};
 use crate::cli::{Bench, BenchKind, HostKernel, Run, Runtime};
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{print, print_json};
+use crate::prepare::{Preparation, prepare, request};
 use cki_machine::{Ended, Io, Machine};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
@@ -48,7 +50,7 @@ fn build(context: &Context, attrs: &[String]) -> Result<Status, Error> {
     let mut times = Vec::new();
     for (name, target) in &targets {
         let step = context.progress.step(&format!("building {name} again"));
-        let rebuild = crate::verify::Rebuild {
+        let rebuild = cki_nix::derivations::Rebuild {
             drv: target.drv.clone(),
             outputs: vec![target.out.clone()],
         };

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Error, print, print_json};
 use crate::cli::Build;
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{print, print_json};
 use cki_process::exit::Status;
 
 pub(super) fn build(context: &Context, args: &Build) -> Result<Status, Error> {

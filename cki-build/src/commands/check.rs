@@ -6,9 +6,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
-use super::{Context, Error, print, print_json};
 use crate::check::{self, Count, Counting, NEEDED, Suite};
 use crate::cli::Check;
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{print, print_json};
 use cki_process::exit::Status;
 
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {

@@ -6,8 +6,11 @@ use std::io::{self, Write as _};
 
 use cki_session::Isolation;
 
-use super::{Context, Error, print, run};
+use super::run;
 use crate::cli::{Demo, HostKernel, Run, Runtime};
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::print;
 use cki_machine::{Outcome, driver::Ended};
 use cki_process::exit::Status;
 use cki_process::units::MemoryMib;

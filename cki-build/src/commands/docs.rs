@@ -6,8 +6,9 @@ use std::path::Path;
 
 use clap::CommandFactory as _;
 
-use super::{Error, print_bytes};
 use crate::cli::Cli;
+use crate::error::Error;
+use crate::output::print_bytes;
 use cki_process::exit::Status;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<Status, Error> {

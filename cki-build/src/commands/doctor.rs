@@ -2,9 +2,11 @@
 
 //! `cki-build doctor`
 
-use super::{Error, inputs, print, print_json};
 use crate::cli::Global;
+use crate::doctor::inputs::examine;
 use crate::doctor::{Finding, checks, containers, healthy};
+use crate::error::Error;
+use crate::output::{print, print_json};
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
 use cki_nix::checkout::Checkout;
@@ -20,7 +22,7 @@ pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
         findings.extend([checks::settings(&nix), checks::store(&nix)]);
     }
     findings.extend([checks::namespaces(), checks::git(), checks::keyring()]);
-    findings.extend(inputs::examine(global, &cache, checkout.as_ref().ok()));
+    findings.extend(examine(global, &cache, checkout.as_ref().ok()));
     findings.extend(checks::space(cache.dir()));
     findings.extend([
         checks::kvm(),

@@ -2,9 +2,12 @@
 
 //! `cki-build image`
 
-use super::{Context, Error, inputs, print, print_json};
 use crate::cli::{Image, ImageKind};
+use crate::context::Context;
+use crate::error::Error;
 use crate::image;
+use crate::inputs;
+use crate::output::{print, print_json};
 use cki_process::exit::Status;
 use cki_process::units::human_bytes;
 

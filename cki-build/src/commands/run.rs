@@ -2,97 +2,18 @@
 
 //! `cki-build run`
 
-use std::ffi::OsString;
 use std::io::{Read, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Context, Error, inputs};
 use crate::cli::{Run, Runtime};
-use cki_machine::{Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, tsc};
+use crate::context::Context;
+use crate::error::Error;
+use crate::prepare::{prepare, request};
+use cki_machine::{Ended, Interrupt, Io, Outcome};
 use cki_process::exit::Status;
-
-/// Host name of the machine.
-const HOST_NAME: &str = "cki";
-
-/// How long the parts of the preparation took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Preparation {
-    /// Emulator and host image.
-    pub outputs: Duration,
-    /// Resolving the packages.
-    pub plan: Duration,
-    /// The application image.
-    pub image: Duration,
-}
-
-/// Builds whatever the machine needs.
-///
-/// # Errors
-/// [`Error`].
-pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), Error> {
-    let (host, runtime) = args.host_kernel.attrs();
-    let attrs = match args.runtime {
-        Runtime::Cki if args.cpus > 1 => return Err(Error::Cpus(args.cpus)),
-        Runtime::Cki | Runtime::Host => vec![host, "cki-qemu", runtime],
-        Runtime::Native => vec![host, "cki-qemu"],
-    };
-    let start = Instant::now();
-    let outputs = context.outputs(&attrs)?;
-    let built = Instant::now();
-    let plan = inputs::plan(context, &args.deb)?;
-    let planned = Instant::now();
-    let app = context.app_image(&plan)?;
-    let preparation = Preparation {
-        outputs: built - start,
-        plan: planned - built,
-        image: planned.elapsed(),
-    };
-    tracing::debug!(?preparation, "prepared");
-    let host = HostImage::load(&outputs[host].out)?;
-    let host_mib = host.host_mib;
-    let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
-    machine.tsc_khz = Some(tsc::frequency_khz());
-    machine.loud = context.global.verbose;
-    if let Some(runtime) = outputs.get(runtime) {
-        machine.runtime = Some(runtime.out.join("runtime.erofs"));
-    }
-    if args.runtime == Runtime::Cki {
-        machine.memory = args.memory.with(host_mib);
-    }
-    Ok((machine, preparation))
-}
-
-/// The request for init of `machine`.
-///
-/// # Errors
-/// [`SessionError::Request`] when an argument is no UTF-8, which the protocol cannot carry.
-pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, SessionError> {
-    let text = |word: &OsString| {
-        word.clone().into_string().map_err(|word| {
-            SessionError::Request(format!("the argument {word:?} is not valid UTF-8"))
-        })
-    };
-    let container = match args.runtime {
-        Runtime::Native | Runtime::Host => None,
-        Runtime::Cki => Some(cki_session::Container {
-            memory_mib: args.memory.mib().into(),
-            cmdline: machine.host.container_cmdline.clone(),
-            console: machine.loud,
-        }),
-    };
-    Ok(cki_session::Run {
-        argv: args.command.iter().map(text).collect::<Result<_, _>>()?,
-        env: args.env.clone(),
-        cwd: args.workdir.clone(),
-        hostname: HOST_NAME.to_owned(),
-        container,
-        pool_mib: (args.runtime == Runtime::Host).then(|| u64::from(args.memory.mib()) / 2),
-    })
-}
 
 /// Builds what is needed and runs the program with `stdin` as its input; signals to us end it.
 ///
@@ -176,72 +97,5 @@ fn forward_signals(interrupt: Interrupt) {
         }
         // The kernel takes the machine down with us all the same, only not before we are gone.
         Err(error) => tracing::warn!(%error, "signals are not handled"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::HostKernel;
-    use cki_machine::Board;
-    use std::os::unix::ffi::OsStringExt as _;
-    use std::path::Path;
-
-    fn args(runtime: Runtime, command: Vec<OsString>) -> Run {
-        Run {
-            runtime,
-            host_kernel: HostKernel::Cki,
-            deb: Vec::new(),
-            memory: cki_process::units::MemoryMib::new(512).expect("allowed"),
-            cpus: 1,
-            timeout: None,
-            env: vec![("A".into(), "1".into())],
-            workdir: "/root".into(),
-            command,
-        }
-    }
-
-    fn machine() -> Machine {
-        let host = HostImage {
-            kernel: "/h/vmlinux".into(),
-            initrd: "/h/initrd".into(),
-            cmdline: "quiet".into(),
-            container_cmdline: "tsc=reliable".into(),
-            board: Board::Microvm,
-            host_mib: 192,
-        };
-        let memory = cki_process::units::MemoryMib::new(704).expect("allowed");
-        Machine::new(Path::new("/q"), host, "/a.img".into(), memory, 1)
-    }
-
-    #[test]
-    fn the_request_says_what_the_command_line_said() {
-        let command = vec!["sh".into(), "-c".into(), "exit 7".into()];
-        let request = request(&args(Runtime::Native, command), &machine()).expect("valid");
-        assert_eq!(request.argv, ["sh", "-c", "exit 7"]);
-        assert_eq!(request.env, [("A".to_owned(), "1".to_owned())]);
-        assert_eq!(request.container, None);
-    }
-
-    #[test]
-    fn a_container_gets_the_memory_that_was_asked_for() {
-        let request = request(&args(Runtime::Cki, vec!["true".into()]), &machine()).expect("valid");
-        assert_eq!(
-            request.container,
-            Some(cki_session::Container {
-                memory_mib: 512,
-                cmdline: "tsc=reliable".into(),
-                console: false,
-            })
-        );
-    }
-
-    #[test]
-    fn an_argument_that_the_protocol_cannot_carry_is_refused() {
-        let word = OsString::from_vec(vec![b'a', 0xff]);
-        let message = request(&args(Runtime::Cki, vec![word]), &machine())
-            .expect_err("not UTF-8")
-            .to_string();
-        assert!(message.contains("UTF-8"), "{message}");
     }
 }

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::thread::available_parallelism;
 
-use super::{Context, Error, print, print_json};
 use crate::cli::Verify;
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{print, print_json};
 use crate::verify::{self, Report};
 use cki_nix::log::{Event, derivation_name};
 use cki_process::exit::Status;
@@ -34,7 +36,7 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> 
         .values()
         .map(|target| target.drv.as_path())
         .collect();
-    let rebuilds = verify::rebuilds(&nix.show_derivations(&drvs).read()?)?;
+    let rebuilds = cki_nix::derivations::rebuilds(&nix.show_derivations(&drvs).read()?)?;
     let mut derivations = Vec::new();
     for (number, rebuild) in rebuilds.iter().enumerate() {
         let name = derivation_name(&rebuild.drv.to_string_lossy());

@@ -4,6 +4,7 @@
 
 pub mod checks;
 pub mod containers;
+pub mod inputs;
 
 use serde::Serialize;
 

@@ -9,24 +9,16 @@
 
 pub mod diff;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use cki_nix::checkout::Checkout;
+use cki_nix::checkout::{Checkout, CheckoutError};
+use cki_nix::derivations::Rebuild;
 use cki_nix::{Nix, NixError, Target};
 use cki_process::progress::Progress;
 pub use diff::{Difference, first_difference};
-
-/// A derivation that is to be built again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rebuild {
-    /// The derivation.
-    pub drv: PathBuf,
-    /// Its outputs.
-    pub outputs: Vec<PathBuf>,
-}
 
 /// What a second build of a derivation gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,70 +52,34 @@ impl Report {
     }
 }
 
-#[derive(Deserialize)]
-struct Shown {
-    outputs: BTreeMap<String, ShownOutput>,
-}
-
-#[derive(Deserialize)]
-struct ShownOutput {
-    path: Option<PathBuf>,
-    hash: Option<String>,
-}
-
-/// Derivations to build again, from what [`Nix::show_derivations`] gave: those without a fixed hash.
-///
-/// # Errors
-/// [`NixError::Unexpected`] when it is no such JSON.
-pub fn rebuilds(json: &[u8]) -> Result<Vec<Rebuild>, NixError> {
-    let shown: BTreeMap<PathBuf, Shown> =
-        serde_json::from_slice(json).map_err(|error| NixError::Unexpected(error.to_string()))?;
-    Ok(shown
-        .into_iter()
-        .filter(|(_, shown)| shown.outputs.values().all(|output| output.hash.is_none()))
-        .map(|(drv, shown)| Rebuild {
-            drv,
-            outputs: shown
-                .outputs
-                .into_values()
-                .filter_map(|output| output.path)
-                .collect(),
-        })
-        .collect())
-}
-
-/// Output paths that a hash fixes, from what [`Nix::show_derivations`] gave.
-///
-/// # Errors
-/// [`NixError::Unexpected`] when it is no such JSON.
-pub fn fixed_outputs(json: &[u8]) -> Result<BTreeSet<PathBuf>, NixError> {
-    let shown: BTreeMap<PathBuf, Shown> =
-        serde_json::from_slice(json).map_err(|error| NixError::Unexpected(error.to_string()))?;
-    Ok(shown
-        .into_values()
-        .flat_map(|shown| shown.outputs.into_values())
-        .filter(|output| output.hash.is_some())
-        .filter_map(|output| output.path)
-        .collect())
-}
-
 /// Cores for the second build: another number than the first build's, which took all of `available`.
 #[must_use]
 pub const fn other_cores(available: u32) -> u32 {
     if available > 1 { 1 } else { 2 }
 }
 
+/// Why it could not be seen whether anything depends on where the checkout lies.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The checkout could not be copied.
+    #[error(transparent)]
+    Checkout(#[from] CheckoutError),
+    /// The copy could not be evaluated.
+    #[error(transparent)]
+    Nix(#[from] NixError),
+}
+
 /// Names of `targets` whose derivation differs when evaluated from a copy of the checkout at `elsewhere`.
 ///
 /// # Errors
-/// Those of copying and evaluating.
+/// [`VerifyError`].
 pub fn path_dependent(
     nix: &Nix,
     checkout: &Checkout,
     elsewhere: &Path,
     targets: &BTreeMap<String, Target>,
     progress: Progress,
-) -> Result<Vec<String>, crate::commands::Error> {
+) -> Result<Vec<String>, VerifyError> {
     let copy = checkout.copy_to(elsewhere)?;
     let names: Vec<_> = targets.keys().cloned().collect();
     let others = nix.targets(&copy.flake_ref(), &names, progress)?;
@@ -187,20 +143,6 @@ fn locate(outputs: &[PathBuf]) -> Result<Option<(PathBuf, Difference)>, NixError
 mod tests {
     use super::*;
     use diff::What;
-
-    #[test]
-    fn what_a_hash_fixes_is_not_built_again() {
-        let json = br#"{
-            "/nix/store/a.drv": {"outputs": {"out": {"path": "/nix/store/a"}, "dev": {"path": "/nix/store/a-dev"}}},
-            "/nix/store/b.drv": {"outputs": {"out": {"path": "/nix/store/b", "hash": "00", "hashAlgo": "sha256"}}}
-        }"#;
-        let rebuilds = rebuilds(json).expect("valid");
-        assert_eq!(rebuilds.len(), 1);
-        assert_eq!(rebuilds[0].drv, PathBuf::from("/nix/store/a.drv"));
-        assert_eq!(rebuilds[0].outputs.len(), 2);
-        let fixed = fixed_outputs(json).expect("valid");
-        assert_eq!(fixed, BTreeSet::from([PathBuf::from("/nix/store/b")]));
-    }
 
     #[test]
     fn the_second_build_uses_another_number_of_cores() {

@@ -10,6 +10,7 @@
 pub mod cache;
 pub mod checkout;
 pub mod command;
+pub mod derivations;
 pub mod error;
 pub mod eval;
 pub mod log;

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use cki_micro::{DRIVER, Line, PROGRAM, VARIABLE, archive, mode};
 
 use super::limits::Report;
-use super::{Context, Error, print, print_json};
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{print, print_json};
 use cki_machine::{HostImage, Machine};
 use cki_process::exec::{Command, describe};
 use cki_process::exit::Status;

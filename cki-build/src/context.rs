@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What most commands need.
+
+use crate::cli::Global;
+use crate::error::Error;
+use cki_nix::Nix;
+use cki_nix::cache::Cache;
+use cki_nix::checkout::Checkout;
+use cki_process::progress::Progress;
+
+/// What most commands need.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Options of every command.
+    pub global: Global,
+    /// Shows what is going on.
+    pub progress: Progress,
+    /// The checkout.
+    pub checkout: Checkout,
+    /// Our memory.
+    pub cache: Cache,
+    /// Makes Nix commands.
+    pub nix: Nix,
+}
+
+impl Context {
+    /// Finds the checkout and opens the cache.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn new(global: &Global) -> Result<Self, Error> {
+        Ok(Self {
+            global: global.clone(),
+            progress: Progress::new(global.quiet),
+            checkout: Checkout::find(global.flake.as_deref())?,
+            cache: Cache::open(global.cache.as_deref())?,
+            nix: Nix::current(),
+        })
+    }
+
+    /// Adds what only the checkout knows to a failure of Nix.
+    pub fn explain(&self, error: cki_nix::NixError) -> Error {
+        let untracked = match self.checkout.state() {
+            Ok(Some(state)) => state.untracked,
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        error.with_untracked(&untracked).into()
+    }
+
+    /// Key for what depends on the checkout and on `what`; none when the checkout cannot be told apart
+    /// from another.
+    ///
+    /// # Errors
+    /// Those of asking git.
+    pub fn key(&self, kind: &str, what: &str) -> Result<Option<String>, Error> {
+        let fingerprint = self.checkout.fingerprint()?;
+        Ok(fingerprint.map(|print| {
+            Cache::key(&[
+                kind,
+                "1",
+                &print,
+                what,
+                &cki_nix::store_dir().to_string_lossy(),
+            ])
+        }))
+    }
+}

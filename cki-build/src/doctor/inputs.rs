@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Mirrors and pinned files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Finding;
+use crate::cli::Global;
+use crate::error::Error;
+use crate::inputs::{mirrors, read_lock, with_mirrors};
+use cki_inputs::mirrors::Mirrors;
+use cki_inputs::{InputsError, Silent, provide};
+use cki_nix::Nix;
+use cki_nix::cache::Cache;
+use cki_nix::checkout::Checkout;
+
+/// What `doctor` says of mirrors and inputs. Nothing is downloaded.
+#[must_use]
+pub fn examine(global: &Global, cache: &Cache, checkout: Option<&Checkout>) -> Vec<Finding> {
+    let mut findings = vec![mirror(global.mirror.as_deref())];
+    if let Some(checkout) = checkout {
+        findings.push(pinned(cache, checkout));
+    }
+    findings
+}
+
+fn mirror(named: Option<&str>) -> Finding {
+    const NAME: &str = "mirror";
+    let bases = mirrors(named).and_then(|mirrors| Ok(mirrors.bases("bookworm", "main")?));
+    match bases {
+        Ok(bases) => Finding::ok(NAME, bases.join(", ")),
+        Err(error) => Finding::missing(
+            NAME,
+            error.to_string(),
+            "configure apt for Debian 12, or name a mirror with --mirror URL",
+        ),
+    }
+}
+
+fn pinned(cache: &Cache, checkout: &Checkout) -> Finding {
+    const NAME: &str = "inputs";
+    let count = || -> Result<(usize, usize), Error> {
+        let lock = read_lock(checkout)?;
+        // Nothing is downloaded, so any mirror will do, and there may be none.
+        let ours = with_mirrors(
+            cache,
+            Mirrors::named("file:/").map_err(InputsError::from)?,
+            &Nix::current(),
+            Arc::new(Silent),
+        )?;
+        let paths = provide::store_paths(&ours, &lock);
+        let missing = ours
+            .nix
+            .missing(paths.iter().map(PathBuf::as_path))
+            .map_err(InputsError::from)?;
+        Ok((paths.len(), missing.len()))
+    };
+    match count() {
+        Ok((all, 0)) => Finding::ok(NAME, format!("all {all} pinned files are in the store")),
+        Ok((all, missing)) => Finding::note(
+            NAME,
+            format!("{missing} of {all} pinned files are not in the store"),
+            "cki-build fetch (or any build) downloads them",
+        ),
+        Err(error) => Finding::note(NAME, error.to_string(), "cki-build fetch"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_is_none_is_missing() {
+        let finding = mirror(Some("not a URL"));
+        assert_eq!(finding.severity, crate::doctor::Severity::Missing);
+        let finding = mirror(Some("http://mirror.example/debian/"));
+        assert_eq!(finding.detail, "http://mirror.example/debian");
+    }
+}

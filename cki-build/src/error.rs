@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Why a command could not do what was asked.
+
+use cki_process::exit::Status;
+
+/// Why a command could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cache directory.
+    #[error(transparent)]
+    Cache(#[from] cki_nix::cache::CacheError),
+    /// The checkout.
+    #[error(transparent)]
+    Checkout(#[from] cki_nix::checkout::CheckoutError),
+    /// The inputs.
+    #[error(transparent)]
+    Inputs(#[from] cki_inputs::InputsError),
+    /// Nix.
+    #[error(transparent)]
+    Nix(#[from] cki_nix::NixError),
+    /// The machine.
+    #[error(transparent)]
+    Session(#[from] cki_machine::SessionError),
+    /// Verifying.
+    #[error(transparent)]
+    Verify(#[from] crate::verify::VerifyError),
+    /// Writing an image.
+    #[error(transparent)]
+    Image(#[from] crate::image::ImageError),
+    /// A program that was run.
+    #[error(transparent)]
+    Exec(#[from] cki_process::exec::ExecError),
+    /// A file of ours.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Nobody reads standard output any more.
+    #[error("nobody reads the output")]
+    BrokenPipe,
+    /// A container with more processors than this version gives one.
+    #[error(
+        "a container has one virtual processor in this version, not {0}; leave --cpus out, or add --runtime native, which isolates nothing"
+    )]
+    Cpus(u32),
+    /// The demonstration did not show what it should.
+    #[error("{0}")]
+    Demo(String),
+    /// A measurement that makes no sense.
+    #[error("{0}")]
+    Bench(String),
+}
+
+impl Error {
+    /// Exit status of `cki-build`.
+    #[must_use]
+    pub const fn exit_status(&self) -> Status {
+        match self {
+            Self::BrokenPipe => Status(141),
+            _ => Status::FAILED,
+        }
+    }
+}

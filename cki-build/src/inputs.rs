@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Inputs of the build, as the commands need them: the packages of an image, and everything in the store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::shown::Shown;
+use cki_inputs::app::{AppPlan, resolve_app};
+use cki_inputs::cache::write_atomically;
+use cki_inputs::crates::{Cargo, provide_crates};
+use cki_inputs::fetch::Policy;
+use cki_inputs::lockfile::LockFile;
+use cki_inputs::mirrors::Mirrors;
+use cki_inputs::provide::{ProvideReport, provide_app, provide_lock};
+use cki_inputs::{Cancel, InputsError};
+use cki_nix::Nix;
+use cki_nix::cache::Cache;
+use cki_nix::checkout::Checkout;
+use cki_process::progress::Step;
+
+/// The lock file, below the checkout.
+pub(crate) const LOCK: &str = "nix/debian/lock.json";
+
+/// The request that it answers.
+pub(crate) const REQUEST: &str = "nix/debian/request.toml";
+
+/// Where apt is configured.
+const APT: &str = "/etc/apt";
+
+/// The packages of an application image, and the file that tells Nix of them.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The packages.
+    pub plan: AppPlan,
+    /// The plan as JSON.
+    pub path: PathBuf,
+}
+
+/// Resolves `packages` with what they depend on; nothing is downloaded when that was done before.
+///
+/// # Errors
+/// [`Error::Inputs`]; an unknown package is answered with the nearest names.
+pub fn plan(context: &Context, packages: &[String]) -> Result<Planned, Error> {
+    let step = context.progress.short_step("resolving packages");
+    let ours = open(context, step)?;
+    let lock = read_lock(&context.checkout)?;
+    let plan = resolve_app(&ours, &lock, packages)?;
+    for warning in &plan.warnings {
+        ours.progress.note(warning);
+    }
+    let path = ours.cache.plan(&format!("image-{}", plan.hash));
+    if !path.exists() {
+        let text = serde_json::to_vec(&plan).map_err(|error| Error::Io {
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        write_atomically(&path, &text).map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    Ok(Planned { plan, path })
+}
+
+/// Puts the packages of a plan into the store; Nix must be there.
+///
+/// # Errors
+/// [`Error::Inputs`].
+pub fn ensure_plan(context: &Context, planned: &Planned) -> Result<(), Error> {
+    let step = context.progress.short_step("looking for the packages");
+    provide_app(&open(context, step)?, &planned.plan)?;
+    Ok(())
+}
+
+/// Puts everything that the build starts from into the store; Nix must be there.
+///
+/// # Errors
+/// [`Error::Inputs`].
+pub fn ensure(context: &Context) -> Result<ProvideReport, Error> {
+    provide_all(context, &read_lock(&context.checkout)?)
+}
+
+pub(crate) fn provide_all(context: &Context, lock: &LockFile) -> Result<ProvideReport, Error> {
+    let step = context.progress.short_step("looking for the inputs");
+    let ours = open(context, step)?;
+    let mut report = provide_lock(&ours, lock)?;
+    let manifest = context.checkout.dir.join("Cargo.toml");
+    report.add(provide_crates(&ours, &Cargo::default(), &manifest)?);
+    Ok(report)
+}
+
+pub(crate) fn read_lock(checkout: &Checkout) -> Result<LockFile, Error> {
+    Ok(LockFile::read(&checkout.dir.join(LOCK)).map_err(InputsError::from)?)
+}
+
+pub(crate) fn mirrors(named: Option<&str>) -> Result<Mirrors, InputsError> {
+    Ok(match named {
+        Some(url) => Mirrors::named(url)?,
+        None => Mirrors::from_apt(Path::new(APT))?,
+    })
+}
+
+/// What the library of inputs needs, telling `step` what goes on.
+pub(crate) fn open(context: &Context, step: Step) -> Result<cki_inputs::Context, Error> {
+    let mirrors = mirrors(context.global.mirror.as_deref())?;
+    with_mirrors(
+        &context.cache,
+        mirrors,
+        &context.nix,
+        Arc::new(Shown::new(step)),
+    )
+}
+
+pub(crate) fn with_mirrors(
+    cache: &Cache,
+    mirrors: Mirrors,
+    nix: &Nix,
+    progress: Arc<dyn cki_inputs::Progress>,
+) -> Result<cki_inputs::Context, Error> {
+    let cache = cki_inputs::cache::Cache::open(cache.dir()).map_err(InputsError::from)?;
+    // A signal ends us at once: whatever is half done is found by the next run.
+    let cancel = Cancel::new();
+    Ok(cki_inputs::Context::with(
+        cache,
+        mirrors,
+        store_nix(nix),
+        Policy::default(),
+        progress,
+        cancel,
+    )?)
+}
+
+pub(crate) fn store_nix(nix: &Nix) -> cki_nix::store::Nix {
+    cki_nix::store::Nix {
+        store: cki_nix::store_dir(),
+        env: vec![("NIX_CONFIG".into(), nix.config().into())],
+        ..cki_nix::store::Nix::default()
+    }
+}
