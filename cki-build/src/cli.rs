@@ -3,19 +3,19 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use cki_process::exit::{self, Status};
-use cki_process::units::{self, MemoryMib};
+use cki_machine::Machine;
+use cki_session::values::{parse_duration, parse_variable, parse_workdir};
+use cki_session::{Memory, Status};
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
 #[derive(Debug, Parser)]
-#[command(name = "cki-build", version, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "cki-build", version, after_help = exit_statuses(), max_term_width = 100)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -23,6 +23,15 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The table that `--help` ends with.
+fn exit_statuses() -> String {
+    let ours = "\
+Exit status:
+  0      done; for `run`, the program's own status (also every other one not listed here)
+  1      the answer is no: a test failed, two builds differ, `doctor` found something missing";
+    format!("{ours}\n{}", Status::RUN_HELP)
 }
 
 /// Options of every command.
@@ -121,6 +130,9 @@ impl HostKernel {
     }
 }
 
+/// What a container or a machine gets when nothing is said.
+pub const DEFAULT_MEMORY: Memory = Memory::constant(1024);
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -133,20 +145,20 @@ pub struct Run {
     /// Debian package to install in the image, with its dependencies; may be repeated
     #[arg(long, value_name = "PKG")]
     pub deb: Vec<String>,
-    /// Memory of the container, or of the machine of a native program, such as 512M or 2G
-    #[arg(short, long, value_name = "SIZE", default_value = "1G", value_parser = units::parse_memory)]
-    pub memory: MemoryMib,
+    /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G
+    #[arg(short, long, value_name = "SIZE", default_value_t = DEFAULT_MEMORY, value_parser = machine_memory)]
+    pub memory: Memory,
     /// Number of processors; a container has one in this version
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
     /// End the program after this time (seconds, or 500ms, 2m, 1h) and exit with 124
-    #[arg(short, long, value_name = "DUR", value_parser = units::parse_duration)]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Set a variable in the program's environment; may be repeated
-    #[arg(short, long, value_name = "K=V", value_parser = units::parse_env)]
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
     /// Directory in which the program starts
-    #[arg(short, long, value_name = "DIR", default_value = "/root", value_parser = absolute)]
+    #[arg(short, long, value_name = "DIR", default_value = "/root", value_parser = parse_workdir)]
     pub workdir: String,
     /// The program and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
@@ -269,31 +281,19 @@ pub enum BenchKind {
     },
 }
 
-fn absolute(text: &str) -> Result<String, String> {
-    if text.starts_with('/') {
-        Ok(text.to_owned())
-    } else {
-        Err("must be an absolute path in the image".to_owned())
+/// Memory with which a machine still starts.
+fn machine_memory(text: &str) -> Result<Memory, String> {
+    let memory: Memory = text.parse().map_err(|error| format!("{error}"))?;
+    if memory < Machine::LEAST_MEMORY {
+        return Err(format!("it takes at least {}", Machine::LEAST_MEMORY));
     }
+    Ok(memory)
 }
 
 /// Prints help to standard output, and a mistake in the arguments to standard error.
-///
-/// A mistake gives [`Status::FAILED`]: clap's own 2 could be the status of a program that was run.
 #[must_use]
 pub fn report_usage(error: &clap::Error) -> ExitCode {
-    let text = error.render();
-    // Nobody may be reading (`--help | head -1`), which changes nothing.
-    let _ = if error.use_stderr() {
-        writeln!(std::io::stderr(), "{text}")
-    } else {
-        writeln!(std::io::stdout(), "{text}")
-    };
-    if error.use_stderr() {
-        Status::FAILED.into()
-    } else {
-        Status::OK.into()
-    }
+    Status::of_usage(&error.render().to_string(), error.use_stderr()).into()
 }
 
 #[cfg(test)]
@@ -352,6 +352,8 @@ mod tests {
             &["cki-build", "run", "--runtime", "docker", "--", "true"],
             &["cki-build", "run", "--cpus", "0", "--", "true"],
             &["cki-build", "run", "--memory", "1K", "--", "true"],
+            &["cki-build", "run", "--memory", "64M", "--", "true"],
+            &["cki-build", "run", "--memory", "0.3G", "--", "true"],
             &["cki-build", "run", "--timeout", "0", "--", "true"],
             &["cki-build", "run", "--workdir", "tmp", "--", "true"],
             &["cki-build", "image", "app", "-o", "x.img"],

@@ -2,7 +2,7 @@
 
 //! Why a command could not do what was asked.
 
-use cki_process::exit::Status;
+use cki_session::Status;
 
 /// Why a command could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum Error {
     Nix(#[from] cki_nix::NixError),
     /// The machine.
     #[error(transparent)]
-    Session(#[from] cki_machine::SessionError),
+    Session(#[from] cki_machine::MachineError),
     /// Verifying.
     #[error(transparent)]
     Verify(#[from] crate::verify::VerifyError),

@@ -11,7 +11,8 @@ use crate::cli::{Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::inputs;
-use cki_machine::{HostImage, Machine, SessionError, tsc};
+use cki_machine::{HostImage, Machine, MachineError, tsc};
+use cki_session::{Container, Memory, Process, ProcessId};
 
 /// Host name of the machine.
 const HOST_NAME: &str = "cki";
@@ -54,12 +55,12 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     let host_mib = host.host_mib;
     let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
     machine.tsc_khz = Some(tsc::frequency_khz());
-    machine.loud = context.global.verbose;
+    machine.verbose = context.global.verbose;
     if let Some(runtime) = outputs.get(runtime) {
         machine.runtime = Some(runtime.out.join("runtime.erofs"));
     }
     if args.runtime == Runtime::Cki {
-        machine.memory = args.memory.with(host_mib);
+        machine.memory = args.memory.plus_mib(host_mib);
     }
     Ok((machine, preparation))
 }
@@ -67,29 +68,40 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
 /// The request for init of `machine`.
 ///
 /// # Errors
-/// [`SessionError::Request`] when an argument is no UTF-8, which the protocol cannot carry.
-pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, SessionError> {
+/// [`MachineError::Request`] when an argument is no UTF-8, which the protocol cannot carry, and when nobody
+/// could carry the request out.
+pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, MachineError> {
     let text = |word: &OsString| {
         word.clone().into_string().map_err(|word| {
-            SessionError::Request(format!("the argument {word:?} is not valid UTF-8"))
+            MachineError::Request(format!("the argument {word:?} is not valid UTF-8"))
         })
     };
     let container = match args.runtime {
         Runtime::Native | Runtime::Host => None,
-        Runtime::Cki => Some(cki_session::Container {
-            memory_mib: args.memory.mib().into(),
+        Runtime::Cki => Some(Container {
+            memory: args.memory,
             cmdline: machine.host.container_cmdline.clone(),
-            console: machine.loud,
+            verbose: machine.verbose,
         }),
     };
-    Ok(cki_session::Run {
-        argv: args.command.iter().map(text).collect::<Result<_, _>>()?,
-        env: args.env.clone(),
-        cwd: args.workdir.clone(),
+    let pool = match args.runtime {
+        Runtime::Native | Runtime::Cki => None,
+        Runtime::Host => Memory::from_mib(u64::from(args.memory.mib()) / 2).ok(),
+    };
+    let run = cki_session::Run {
+        id: ProcessId::MAIN,
+        process: Process {
+            argv: args.command.iter().map(text).collect::<Result<_, _>>()?,
+            env: args.env.clone(),
+            workdir: args.workdir.clone(),
+        },
         hostname: HOST_NAME.to_owned(),
         container,
-        pool_mib: (args.runtime == Runtime::Host).then(|| u64::from(args.memory.mib()) / 2),
-    })
+        pool,
+    };
+    run.check()
+        .map_err(|error| MachineError::Request(error.to_string()))?;
+    Ok(run)
 }
 
 #[cfg(test)]
@@ -105,7 +117,7 @@ mod tests {
             runtime,
             host_kernel: HostKernel::Cki,
             deb: Vec::new(),
-            memory: cki_process::units::MemoryMib::new(512).expect("allowed"),
+            memory: Memory::constant(512),
             cpus: 1,
             timeout: None,
             env: vec![("A".into(), "1".into())],
@@ -123,7 +135,7 @@ mod tests {
             board: Board::Microvm,
             host_mib: 192,
         };
-        let memory = cki_process::units::MemoryMib::new(704).expect("allowed");
+        let memory = Memory::constant(704);
         Machine::new(Path::new("/q"), host, "/a.img".into(), memory, 1)
     }
 
@@ -131,8 +143,8 @@ mod tests {
     fn the_request_says_what_the_command_line_said() {
         let command = vec!["sh".into(), "-c".into(), "exit 7".into()];
         let request = request(&args(Runtime::Native, command), &machine()).expect("valid");
-        assert_eq!(request.argv, ["sh", "-c", "exit 7"]);
-        assert_eq!(request.env, [("A".to_owned(), "1".to_owned())]);
+        assert_eq!(request.process.argv, ["sh", "-c", "exit 7"]);
+        assert_eq!(request.process.env, [("A".to_owned(), "1".to_owned())]);
         assert_eq!(request.container, None);
     }
 
@@ -141,12 +153,20 @@ mod tests {
         let request = request(&args(Runtime::Cki, vec!["true".into()]), &machine()).expect("valid");
         assert_eq!(
             request.container,
-            Some(cki_session::Container {
-                memory_mib: 512,
+            Some(Container {
+                memory: Memory::constant(512),
                 cmdline: "tsc=reliable".into(),
-                console: false,
+                verbose: false,
             })
         );
+    }
+
+    #[test]
+    fn a_request_that_nobody_could_carry_out_is_refused_before_a_machine_is_started() {
+        let message = request(&args(Runtime::Cki, Vec::new()), &machine())
+            .expect_err("no program")
+            .to_string();
+        assert!(message.contains("argv is empty"), "{message}");
     }
 
     #[test]

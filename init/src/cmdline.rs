@@ -2,6 +2,8 @@
 
 //! Init's own parameters on the kernel command line (`/proc/cmdline`).
 
+use cki_session::{Memory, MemoryError};
+
 /// What init is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -17,9 +19,14 @@ pub enum ParameterError {
     /// None of the known modes.
     #[error("cki.mode={0} on the kernel command line is neither session nor shell")]
     Mode(String),
-    /// No number.
-    #[error("cki.pool={0} on the kernel command line is no number of MiB")]
-    Pool(String),
+    /// No amount of memory.
+    #[error("cki.pool={text} on the kernel command line: {source}")]
+    Pool {
+        /// What it says.
+        text: String,
+        /// Why that is none.
+        source: MemoryError,
+    },
 }
 
 /// The value of `name=`; the last one wins, as with kernel parameters.
@@ -42,18 +49,19 @@ pub fn mode(cmdline: &str) -> Result<Mode, ParameterError> {
     }
 }
 
-/// Memory in MiB that a machine with a shell keeps for containers (`cki.pool=128`). A session's pool
+/// Memory that a machine with a shell keeps for containers (`cki.pool=128M`; a number alone is MiB). A session's pool
 /// is as large as its container.
 ///
 /// # Errors
-/// [`ParameterError::Pool`] when it is no number.
-pub fn pool_mib(cmdline: &str) -> Result<Option<u64>, ParameterError> {
-    value(cmdline, "cki.pool")
-        .map(|text| {
-            text.parse()
-                .map_err(|_| ParameterError::Pool(text.to_owned()))
+/// [`ParameterError::Pool`] when it is none.
+pub fn pool(cmdline: &str) -> Result<Option<Memory>, ParameterError> {
+    let parse = |text: &str| {
+        text.parse().map_err(|source| ParameterError::Pool {
+            text: text.to_owned(),
+            source,
         })
-        .transpose()
+    };
+    value(cmdline, "cki.pool").map(parse).transpose()
 }
 
 #[cfg(test)]
@@ -82,10 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_a_number_of_mebibytes() {
-        assert_eq!(pool_mib("quiet cki.pool=128"), Ok(Some(128)));
-        assert_eq!(pool_mib("quiet cki.poolside=128"), Ok(None));
-        let error = ParameterError::Pool("128M".to_owned());
-        assert_eq!(pool_mib("cki.pool=128M"), Err(error));
+    fn a_pool_is_an_amount_of_memory() {
+        let mib = |text| pool(text).map(|pool| pool.map(Memory::mib));
+        assert_eq!(mib("quiet cki.pool=128"), Ok(Some(128)));
+        assert_eq!(mib("quiet cki.pool=1.5G"), Ok(Some(1536)));
+        assert_eq!(mib("quiet cki.poolside=128"), Ok(None));
+        let error = mib("cki.pool=much").unwrap_err().to_string();
+        assert!(error.contains("cki.pool=much"), "{error}");
     }
 }

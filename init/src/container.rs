@@ -1,141 +1,146 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A container: the launcher, which runs the program in it and tells how that ended.
+//! A container, from init's side: the launcher that runs the program in it, and init as its client.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use cki_session::{Container, FailureKind, GuestMessage, LineBuffer, Run, decode};
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::unistd::pipe2;
+use cki_session::{Event, Failure, FailureKind, Outcome, Request, Run};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::pump::non_blocking;
+use crate::channel::{Channel, ChannelError, Heard};
+use crate::inheritance::{as_session_leader, with_fresh_signals};
 use crate::runtime;
 
-/// Most messages that a launcher has to say: that the program was started, and how it ended.
-const MESSAGES: usize = 2;
-
-/// Starts the launcher with pipes for the standard streams and one for what it has to tell. `disk` is the
-/// application image. The runtime disk is mounted and its module loaded.
+/// Starts the launcher with pipes for the standard streams, and sends it the request, which has a
+/// container. `disk` is the application image. The runtime disk is mounted and its module loaded.
 ///
 /// # Errors
 /// Those of fork and exec.
-pub fn start(run: &Run, container: &Container, disk: &Path) -> io::Result<(Child, Launcher)> {
-    let (told, teller) = pipe2(OFlag::O_CLOEXEC)?;
+pub fn start(run: &Run, disk: &Path) -> io::Result<(Child, Launcher)> {
+    let (ours, its) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
     // PID 1 has one thread, so no other child inherits the descriptor meanwhile.
-    fcntl(&teller, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    fcntl(&its, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let mut command = Command::new(format!("{}/bin/cki", runtime::DIRECTORY));
-    let child = command
-        .args(arguments(run, container, disk, teller.as_raw_fd()))
+    command
+        .args(arguments(disk, its.as_raw_fd()))
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
-    let launcher = Launcher {
-        told: Some(non_blocking(told)?),
-        lines: LineBuffer::default(),
-        said: Vec::new(),
-        broken: None,
-    };
+        .stderr(Stdio::piped());
+    let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
+    // Otherwise its end would not be seen.
+    drop(its);
+    let mut launcher = Launcher::new(ours);
+    launcher.ask(&Request::Run(run.clone()));
     Ok((child, launcher))
 }
 
-/// What `cki` is called with.
-fn arguments(run: &Run, container: &Container, disk: &Path, status_fd: i32) -> Vec<String> {
+/// What `cki` is called with: what the program is run on. All else is in the request.
+fn arguments(disk: &Path, session_fd: i32) -> Vec<String> {
     let file = |name: &str| format!("{}/lib/{name}", runtime::DIRECTORY);
-    let mut words = vec!["run".to_owned()];
-    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    option("--kernel", file("vmlinux"));
-    option("--initrd", file("initrd"));
-    option("--root", disk.display().to_string());
-    option("--memory", format!("{}M", container.memory_mib));
-    option("--json-status-fd", status_fd.to_string());
-    option("--cwd", run.cwd.clone());
-    option("--hostname", run.hostname.clone());
-    for (name, value) in &run.env {
-        option("--env", format!("{name}={value}"));
-    }
-    if container.console {
-        words.push("--verbose".to_owned());
-    }
-    // In one word: it may begin with a dash or be empty.
-    words.push(format!("--cmdline={}", container.cmdline));
-    words.push("--".to_owned());
-    words.extend(run.argv.iter().cloned());
-    words
+    let options = [
+        ("--session-fd", session_fd.to_string()),
+        ("--kernel", file("vmlinux")),
+        ("--initrd", file("initrd")),
+        ("--root", disk.display().to_string()),
+    ];
+    let words = options
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value]);
+    std::iter::once("run".to_owned()).chain(words).collect()
 }
 
-/// A running launcher, from its reader's side.
+/// A running launcher, from its client's side.
 #[derive(Debug)]
 pub struct Launcher {
-    told: Option<File>,
-    lines: LineBuffer,
-    said: Vec<GuestMessage>,
+    /// Gone once it has said everything.
+    channel: Option<Channel>,
+    outcome: Option<Outcome>,
+    /// What it did against the protocol.
     broken: Option<String>,
 }
 
 impl Launcher {
+    fn new(socket: UnixStream) -> Self {
+        Launcher {
+            channel: Some(Channel::new(File::from(OwnedFd::from(socket)))),
+            outcome: None,
+            broken: None,
+        }
+    }
+
     /// What to wait for input on; `None` once it has said everything.
     #[must_use]
     pub fn channel(&self) -> Option<BorrowedFd<'_>> {
-        self.told.as_ref().map(AsFd::as_fd)
+        self.channel.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads what it has said; gives the message that the program was started, when that comes.
-    pub fn listen(&mut self) -> Option<GuestMessage> {
-        let before = self.said.len();
-        if let Err(breach) = self.read() {
-            self.broken = Some(breach);
-            self.told = None;
-        }
-        let mut new = self.said.iter().skip(before);
-        new.find(|message| matches!(message, GuestMessage::Started { .. }))
-            .cloned()
-    }
-
-    fn read(&mut self) -> Result<(), String> {
-        let mut bytes = [0; 4096];
-        while let Some(told) = &mut self.told {
-            match told.read(&mut bytes) {
-                Ok(0) => self.told = None,
-                Ok(length) => self.lines.push(&bytes[..length]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.to_string()),
+    /// Passes a request on. A launcher that has gone is seen by its end.
+    pub fn ask(&mut self, request: &Request) {
+        if let Some(channel) = &mut self.channel {
+            if let Err(error @ ChannelError::Protocol(_)) = channel.send(request) {
+                self.broken.get_or_insert(error.to_string());
             }
         }
-        let text = |error: cki_session::ProtocolError| error.to_string();
-        while let Some(line) = self.lines.next_line().map_err(text)? {
-            self.said.push(decode(&line).map_err(text)?);
-            if self.said.len() > MESSAGES {
-                return Err("more than it has to say".to_owned());
-            }
-        }
-        Ok(())
     }
 
-    /// The last message, once the launcher has ended.
-    #[must_use]
-    pub fn last_message(mut self, ended: ExitStatus) -> GuestMessage {
-        let _ = self.listen();
-        let how = match self.broken {
-            Some(breach) => format!("told nonsense: {breach}"),
-            None => match self.said.pop() {
-                Some(last) if last.is_last() => return last,
-                _ => format!("ended without a word ({ended})"),
-            },
+    /// Hears what it has said; gives what our own client is to know now.
+    pub fn listen(&mut self) -> Vec<Event> {
+        let Some(channel) = &mut self.channel else {
+            return Vec::new();
         };
-        GuestMessage::Failed {
-            message: format!("the launcher of the container {how}"),
-            kind: FailureKind::Internal,
+        let heard = match channel.receive() {
+            Ok(heard) => heard,
+            Err(error) => {
+                self.channel = None;
+                if !matches!(error, ChannelError::Closed) {
+                    self.broken.get_or_insert(error.to_string());
+                }
+                return Vec::new();
+            }
+        };
+        let events = heard.into_iter().filter_map(|event| self.hear(event));
+        events.collect()
+    }
+
+    fn hear(&mut self, heard: Heard<Event>) -> Option<Event> {
+        let breach = match heard {
+            Ok(Event::Hello(hello)) => hello.check().err()?,
+            Ok(Event::Ended { outcome, .. }) if self.outcome.is_none() => {
+                self.outcome = Some(outcome);
+                return None;
+            }
+            Ok(event @ (Event::Started { .. } | Event::Refused { .. })) => return Some(event),
+            Ok(Event::Ended { .. }) => "it said twice how the program ended".to_owned(),
+            Ok(Event::Unknown) => return None,
+            Err(why) => why,
+        };
+        self.broken.get_or_insert(breach);
+        None
+    }
+
+    /// How the program ended, once the launcher has.
+    #[must_use]
+    pub fn outcome(mut self, ended: ExitStatus) -> Outcome {
+        // What it passes on now is too late: the program has ended.
+        // All of it is in the socket, whose buffer is read at once, and then its end.
+        for _ in 0..2 {
+            self.listen();
         }
+        let how = match (self.broken, self.outcome) {
+            (Some(breach), _) => format!("and init do not fit together: {breach}"),
+            (None, Some(outcome)) => return outcome,
+            (None, None) => format!("ended without a word ({ended})"),
+        };
+        let message = format!("the launcher of the container {how}");
+        Outcome::Failed(Failure::new(FailureKind::Internal, message))
     }
 }
 
@@ -145,65 +150,25 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     use super::*;
-    use cki_session::Isolation;
+    use cki_session::{Isolation, ProcessId, encode};
 
-    fn run() -> Run {
-        Run {
-            argv: vec!["ls".into(), "--memory".into()],
-            env: vec![("A".into(), "b=c".into())],
-            cwd: "/usr".into(),
-            hostname: "box".into(),
-            container: None,
-            pool_mib: None,
-        }
-    }
+    const HELLO: &[u8] = b"{\"type\":\"hello\",\"version\":3,\"kernel\":\"6.12\"}\n";
+    const STARTED: &[u8] = b"{\"type\":\"started\",\"id\":1,\"pid\":7,\"isolation\":\"full\"}\n";
+    const ENDED: &[u8] = b"{\"type\":\"ended\",\"id\":1,\"outcome\":{\"exited\":3}}\n";
 
     #[test]
-    fn the_launchers_command_line_is_this() {
-        let container = Container {
-            memory_mib: 512,
-            cmdline: "-x y".into(),
-            console: true,
-        };
-        let words = arguments(&run(), &container, Path::new("/dev/vda"), 9);
+    fn the_launchers_command_line_is_about_the_machine_only() {
+        let words = arguments(Path::new("/dev/vda"), 9).join(" ");
         assert_eq!(
             words,
-            [
-                "run",
-                "--kernel",
-                "/runtime/lib/vmlinux",
-                "--initrd",
-                "/runtime/lib/initrd",
-                "--root",
-                "/dev/vda",
-                "--memory",
-                "512M",
-                "--json-status-fd",
-                "9",
-                "--cwd",
-                "/usr",
-                "--hostname",
-                "box",
-                "--env",
-                "A=b=c",
-                "--verbose",
-                "--cmdline=-x y",
-                "--",
-                "ls",
-                "--memory"
-            ]
+            "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda"
         );
     }
 
-    fn launcher() -> (Launcher, File) {
-        let (told, teller) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        let launcher = Launcher {
-            told: Some(non_blocking(told).unwrap()),
-            lines: LineBuffer::default(),
-            said: Vec::new(),
-            broken: None,
-        };
-        (launcher, File::from(teller))
+    fn launcher() -> (Launcher, UnixStream) {
+        let (ours, its) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Launcher::new(ours), its)
     }
 
     fn status(code: i32) -> ExitStatus {
@@ -212,65 +177,70 @@ mod tests {
 
     #[test]
     fn what_the_launcher_says_is_passed_on() {
-        let (mut launcher, mut teller) = launcher();
-        assert_eq!(launcher.listen(), None);
-        let started = GuestMessage::Started {
+        let (mut launcher, mut its) = launcher();
+        assert_eq!(launcher.listen(), []);
+        its.write_all(&[HELLO, STARTED].concat()).unwrap();
+        let started = Event::Started {
+            id: ProcessId::MAIN,
             pid: 7,
             isolation: Isolation::Full,
         };
-        teller
-            .write_all(&cki_session::encode(&started).unwrap())
-            .unwrap();
-        assert_eq!(launcher.listen(), Some(started));
-        let exited = GuestMessage::Exited { status: 3 };
-        teller
-            .write_all(&cki_session::encode(&exited).unwrap())
-            .unwrap();
-        drop(teller);
-        assert_eq!(launcher.listen(), None);
-        assert!(launcher.channel().is_none());
-        assert_eq!(launcher.last_message(status(3)), exited);
+        let refused = Event::Refused {
+            message: "no".to_owned(),
+        };
+        assert_eq!(launcher.listen(), [started]);
+        its.write_all(b"{\"type\":\"news\"}\n").unwrap();
+        its.write_all(&encode(&refused).unwrap()).unwrap();
+        assert_eq!(launcher.listen(), [refused]);
+        its.write_all(ENDED).unwrap();
+        drop(its);
+        assert_eq!(launcher.listen(), []);
+        assert_eq!(launcher.outcome(status(3)), Outcome::Exited(3));
     }
 
     #[test]
-    fn a_launcher_that_dies_silently_is_a_failure_of_ours() {
-        for said in [
-            &b""[..],
-            b"{\"type\":\"started\",\"pid\":7,\"isolation\":\"full\"}\n",
-            b"{\"type\":\"exi",
-            b"killed\n",
+    fn a_request_reaches_the_launcher() {
+        use std::io::Read;
+        let (mut launcher, mut its) = launcher();
+        let request = Request::Signal {
+            id: ProcessId::MAIN,
+            signal: cki_session::Signal::TERM,
+        };
+        launcher.ask(&request);
+        drop(launcher);
+        let mut bytes = Vec::new();
+        its.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, encode(&request).unwrap());
+    }
+
+    #[test]
+    fn a_launcher_that_dies_silently_or_says_nonsense_is_a_failure_of_ours() {
+        let newer = HELLO.to_vec();
+        let newer = String::from_utf8(newer).unwrap().replace(":3,", ":9,");
+        for (said, part) in [
+            (&b""[..], "without a word"),
+            (STARTED, "without a word"),
+            (b"{\"type\":\"exi", "without a word"),
+            (b"killed\n", "no message"),
+            (b"{\"type\":\"started\"}\n", "`id`"),
+            (newer.as_bytes(), "version 9"),
+            (&[ENDED, ENDED].concat(), "twice"),
         ] {
-            let (launcher, mut teller) = launcher();
-            teller.write_all(said).unwrap();
-            drop(teller);
-            let message = launcher.last_message(ExitStatus::from_raw(libc::SIGKILL));
-            assert!(
-                matches!(
+            let (mut launcher, mut its) = launcher();
+            its.write_all(said).unwrap();
+            drop(its);
+            // It may be heard before it has ended, or after.
+            if said.len() % 2 == 0 {
+                assert!(launcher.listen().len() <= 1);
+            }
+            let outcome = launcher.outcome(ExitStatus::from_raw(libc::SIGKILL));
+            match outcome {
+                Outcome::Failed(Failure {
+                    kind: FailureKind::Internal,
                     message,
-                    GuestMessage::Failed {
-                        kind: FailureKind::Internal,
-                        ..
-                    }
-                ),
-                "{message:?}"
-            );
+                }) => assert!(message.contains(part), "{part} in {message}"),
+                other => panic!("{other:?}"),
+            }
         }
-    }
-
-    #[test]
-    fn a_launcher_cannot_talk_without_end() {
-        let (mut launcher, mut teller) = launcher();
-        for _ in 0..5 {
-            teller
-                .write_all(b"{\"type\":\"exited\",\"status\":0}\n")
-                .unwrap();
-        }
-        assert_eq!(launcher.listen(), None);
-        assert!(launcher.channel().is_none());
-        let message = launcher.last_message(status(0));
-        assert!(
-            matches!(message, GuestMessage::Failed { .. }),
-            "{message:?}"
-        );
     }
 }

@@ -2,14 +2,16 @@
 
 //! The parts of `cki-init`, PID 1 of a CKI machine.
 //!
-//! A *session* runs one program from an application image for `cki-build`, over the protocol of
-//! [`cki_session`]; the *shell* mode gives the disk image a prompt on its consoles. What can be
+//! A *session* runs one program from an application image for a client, over the protocol of
+//! [`cki_session`]: in a machine the client is `cki-build`, in a container its launcher. A machine's init
+//! that is asked for a container is a client itself, of the launcher that it starts. The *shell* mode gives the disk image a prompt on its consoles. What can be
 //! decided without being PID 1 is plain functions here, and tested on any machine.
 
+pub mod channel;
 pub mod cmdline;
 pub mod container;
-pub mod control;
 pub mod image;
+pub mod inheritance;
 pub mod machine;
 pub mod modules;
 pub mod mounts;

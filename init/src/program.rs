@@ -10,9 +10,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use cki_session::{FailureKind, Run};
+use cki_session::{FailureKind, Process};
 
-/// Variables that every program gets unless the host sets them.
+use crate::inheritance::{as_session_leader, with_fresh_signals};
+
+/// Variables that every program gets unless the client sets them.
 const DEFAULT_ENVIRONMENT: [(&str, &str); 3] = [
     (
         "PATH",
@@ -25,9 +27,6 @@ const DEFAULT_ENVIRONMENT: [(&str, &str); 3] = [
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// The host sent no argv, or a string with a NUL byte.
-    #[error("not a program: {0}")]
-    Malformed(&'static str),
     /// There is no such file, in `PATH` or where the path says.
     #[error("no such program: {0}")]
     NotFound(String),
@@ -58,20 +57,19 @@ pub enum ProgramError {
 }
 
 impl ProgramError {
-    /// How the host is to understand it.
+    /// How the client is to understand it.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::NotFound(_) => FailureKind::NotFound,
             Self::NotExecutable { .. } => FailureKind::NotExecutable,
-            Self::Malformed(_) | Self::WorkingDirectory { .. } | Self::Start { .. } => {
-                FailureKind::Internal
-            }
+            Self::WorkingDirectory { .. } => FailureKind::Request,
+            Self::Start { .. } => FailureKind::Internal,
         }
     }
 }
 
-/// The whole environment of the program: the defaults, then what the host sets, later ones winning.
+/// The whole environment of the program: the defaults, then what the client sets, later ones winning.
 #[must_use]
 pub fn environment(set: &[(String, String)]) -> BTreeMap<String, String> {
     DEFAULT_ENVIRONMENT
@@ -81,22 +79,22 @@ pub fn environment(set: &[(String, String)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The file that `name` means: itself if it has a `/` (relative to `cwd`), otherwise the first
+/// The file that `name` means: itself if it has a `/` (relative to `workdir`), otherwise the first
 /// executable file of that name in the directories of `path`. As with execvp(3), a file that is
 /// found but cannot be executed is remembered while the search goes on.
 ///
 /// # Errors
 /// [`ProgramError::NotFound`] and [`ProgramError::NotExecutable`].
-pub fn find(name: &str, path: &str, cwd: &Path) -> Result<PathBuf, ProgramError> {
+pub fn find(name: &str, path: &str, workdir: &Path) -> Result<PathBuf, ProgramError> {
     if name.is_empty() {
         return Err(ProgramError::NotFound("(an empty name)".to_owned()));
     }
     let candidates: Vec<PathBuf> = if name.contains('/') {
-        vec![cwd.join(name)]
+        vec![workdir.join(name)]
     } else {
         // An empty element of PATH is the working directory (POSIX, XBD 8.3).
         path.split(':')
-            .map(|directory| cwd.join(directory).join(name))
+            .map(|directory| workdir.join(directory).join(name))
             .collect()
     };
     let mut refused = None;
@@ -143,43 +141,27 @@ fn has_known_format(file: &Path) -> bool {
     }
 }
 
-/// Starts the program in a process group of its own, with pipes for its standard streams.
+/// Starts the program as leader of a session, with pipes for its standard streams and nothing else of
+/// init's. The request was found to be valid ([`cki_session::Run::check`]).
 ///
 /// # Errors
 /// [`ProgramError`], after which no process is left.
-pub fn start(run: &Run) -> Result<Child, ProgramError> {
-    let (name, arguments) = run
+pub fn start(process: &Process) -> Result<Child, ProgramError> {
+    let (name, arguments) = process
         .argv
         .split_first()
-        .ok_or(ProgramError::Malformed("no argument at all"))?;
-    let strings = run.argv.iter().chain([&run.cwd]);
-    let pairs = run.env.iter().flat_map(|(name, value)| [name, value]);
-    if strings.chain(pairs).any(|string| string.contains('\0')) {
-        return Err(ProgramError::Malformed("a string with a NUL byte"));
-    }
-    if let Some((name, _)) = run
-        .env
-        .iter()
-        .find(|(n, _)| n.is_empty() || n.contains('='))
-    {
-        return Err(ProgramError::Malformed(if name.is_empty() {
-            "a variable without a name"
-        } else {
-            "a variable with '=' in its name"
-        }));
-    }
-
-    let cwd = Path::new(&run.cwd);
-    let cwd_error = |source| ProgramError::WorkingDirectory {
-        path: run.cwd.clone(),
+        .ok_or_else(|| ProgramError::NotFound("(no name at all)".to_owned()))?;
+    let workdir = Path::new(&process.workdir);
+    let wrong_workdir = |source| ProgramError::WorkingDirectory {
+        path: process.workdir.clone(),
         source,
     };
-    if !fs::metadata(cwd).map_err(cwd_error)?.is_dir() {
-        return Err(cwd_error(io::Error::from_raw_os_error(libc::ENOTDIR)));
+    if !fs::metadata(workdir).map_err(wrong_workdir)?.is_dir() {
+        return Err(wrong_workdir(io::Error::from_raw_os_error(libc::ENOTDIR)));
     }
 
-    let environment = environment(&run.env);
-    let file = find(name, &environment["PATH"], cwd)?;
+    let environment = environment(&process.env);
+    let file = find(name, &environment["PATH"], workdir)?;
     let path = file.display().to_string();
     if !has_known_format(&file) {
         return Err(ProgramError::NotExecutable {
@@ -187,16 +169,17 @@ pub fn start(run: &Run) -> Result<Child, ProgramError> {
             reason: "neither an ELF program nor a script with #!".to_owned(),
         });
     }
-    Command::new(&file)
+    let mut command = Command::new(&file);
+    command
         .arg0(name)
         .args(arguments)
         .env_clear()
         .envs(&environment)
-        .current_dir(cwd)
+        .current_dir(workdir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
+        .stderr(Stdio::piped());
+    as_session_leader(with_fresh_signals(&mut command))
         .spawn()
         .map_err(|source| match source.raw_os_error() {
             // The file is there, so what is missing is what its first line or PT_INTERP names.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
+use cki_session::Memory;
 use nix::mount::MsFlags;
 
 use crate::modules;
@@ -36,14 +37,14 @@ pub enum RuntimeError {
     Module(io::Error),
 }
 
-/// Mounts the runtime disk on [`DIRECTORY`] and loads the module with a pool of `pool_mib` MiB for
+/// Mounts the runtime disk on [`DIRECTORY`] and loads the module with a pool of this size for
 /// containers. Early is better: the pool is made of whole free chunks of 2 MiB.
 ///
 /// The module loads on a machine that cannot run containers, too; `/dev/cki` says why not.
 ///
 /// # Errors
 /// [`RuntimeError`].
-pub fn start(pool_mib: u64) -> Result<(), RuntimeError> {
+pub fn start(pool: Memory) -> Result<(), RuntimeError> {
     let disk = find(Path::new("/sys"), Path::new("/dev")).ok_or(RuntimeError::NoDisk)?;
     let source = disk.display().to_string();
     mount_at(
@@ -54,7 +55,7 @@ pub fn start(pool_mib: u64) -> Result<(), RuntimeError> {
         "",
     )?;
     let at = |file: &str| format!("{DIRECTORY}/lib/{file}");
-    let parameters = format!("pool={pool_mib}M monitor={}", at("firmware/cki/ksm"));
+    let parameters = format!("pool={}M monitor={}", pool.mib(), at("firmware/cki/ksm"));
     modules::load(Path::new(&at("cki.ko")), &parameters).map_err(RuntimeError::Module)
 }
 

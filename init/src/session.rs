@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A session: one program of the application image, run for the host.
+//! A session: one program of the application image, run for a client.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,14 +11,15 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use cki_session::{
-    APP_SERIAL, Container, FailureKind, GuestMessage, HostMessage, Isolation, Run, VERSION, port,
+    APP_SERIAL, Event, Failure, FailureKind, Hello, Invalid, Isolation, Outcome, ProcessId,
+    Request, Run, feature, port,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::channel::{Channel, ChannelError, Heard};
 use crate::container::{self, Launcher};
-use crate::control::{Control, ControlError};
 use crate::image::{self, ImageError};
 use crate::mounts::{self, MountError};
 use crate::oom::KernelLog;
@@ -28,6 +29,8 @@ use crate::program::{self, ProgramError};
 use crate::pump::{Pump, non_blocking};
 use crate::runtime::{self, RuntimeError};
 
+/// The optional parts of requests that init honours.
+const FEATURES: &[&str] = &[feature::CONTAINER, feature::POOL];
 /// How long the host may take to connect a stream after it sent `run`; it connects all of them
 /// before it starts the machine, so only the kernel's own message can be under way.
 const STREAM_PATIENCE: Duration = Duration::from_millis(50);
@@ -36,13 +39,19 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a session did not get as far as the program's end.
 #[derive(Debug, thiserror::Error)]
-pub enum SessionError {
+pub enum ServeError {
     /// The application image.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The program.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A request that nobody can carry out.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A request that init does not carry out.
+    #[error("{0}")]
+    Refused(String),
     /// A file system of the kernel in the image.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -52,12 +61,9 @@ pub enum SessionError {
     /// A port.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The host's end of the control port.
+    /// The client's end of the control port.
     #[error(transparent)]
-    Control(#[from] ControlError),
-    /// A first message that is not `run`, or a second `run`.
-    #[error("the host sent {0}")]
-    OutOfOrder(&'static str),
+    Channel(#[from] ChannelError),
     /// Anything else, with what was tried.
     #[error("{what}: {source}")]
     System {
@@ -68,13 +74,14 @@ pub enum SessionError {
     },
 }
 
-impl SessionError {
-    /// How the host is to understand it.
+impl ServeError {
+    /// How the client is to understand it.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Image(_) => FailureKind::Image,
             Self::Program(error) => error.kind(),
+            Self::Invalid(_) | Self::Refused(_) => FailureKind::Request,
             _ => FailureKind::Internal,
         }
     }
@@ -84,38 +91,35 @@ impl SessionError {
     }
 }
 
-/// Runs a whole session: from `hello` to the last message, which the host has taken on return.
+/// Runs a whole session: from `hello` to `ended`, which the client has taken on return.
 ///
 /// `/proc`, `/sys` and `/dev` must be mounted. Whatever goes wrong once the control port is open
-/// is told to the host.
+/// is told to the client.
 ///
 /// # Errors
-/// [`SessionError`] when the host cannot be told: the control port is missing or closed.
-pub fn run() -> Result<(), SessionError> {
+/// [`ServeError`] when the client cannot be told: the control port is missing or closed.
+pub fn run() -> Result<(), ServeError> {
     let (sysfs, dev) = (Path::new("/sys"), Path::new("/dev"));
     let control = ports::open(sysfs, dev, port::CONTROL)?;
     if !ports::is_connected(&control, CONTROL_PATIENCE) {
-        return Err(ControlError::Closed.into());
+        return Err(ChannelError::Closed.into());
     }
-    let mut control = Control::new(control);
+    let mut control = Channel::new(control);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_err(SessionError::system("cannot read the kernel's release"))?;
-    control.send(&GuestMessage::Hello {
-        version: VERSION,
-        kernel: kernel.trim().to_owned(),
-    })?;
+        .map_err(ServeError::system("cannot read the kernel's release"))?;
+    control.send(&Event::Hello(Hello::new(FEATURES, &kernel)))?;
 
-    let last = match Streams::open(sysfs, dev).and_then(|streams| serve(&mut control, streams)) {
-        Ok(last) => last,
-        Err(SessionError::Control(error @ (ControlError::Closed | ControlError::Io(_)))) => {
+    let mut id = ProcessId::MAIN;
+    let served =
+        Streams::open(sysfs, dev).and_then(|streams| serve(&mut control, streams, &mut id));
+    let outcome = match served {
+        Ok(outcome) => outcome,
+        Err(ServeError::Channel(error @ (ChannelError::Closed | ChannelError::Io(_)))) => {
             return Err(error.into());
         }
-        Err(error) => GuestMessage::Failed {
-            message: error.to_string(),
-            kind: error.kind(),
-        },
+        Err(error) => Outcome::Failed(Failure::new(error.kind(), error.to_string())),
     };
-    Ok(control.send(&last)?)
+    Ok(control.send(&Event::Ended { id, outcome })?)
 }
 
 /// The ports of the program's standard streams, and the kernel log; opened before the image hides
@@ -128,63 +132,78 @@ struct Streams {
 }
 
 impl Streams {
-    fn open(sysfs: &Path, dev: &Path) -> Result<Self, SessionError> {
+    fn open(sysfs: &Path, dev: &Path) -> Result<Self, ServeError> {
         Ok(Self {
             stdin: ports::open(sysfs, dev, port::STDIN)?,
             stdout: ports::open(sysfs, dev, port::STDOUT)?,
             stderr: ports::open(sysfs, dev, port::STDERR)?,
-            log: KernelLog::open(dev).map_err(SessionError::system("cannot open /dev/kmsg"))?,
+            log: KernelLog::open(dev).map_err(ServeError::system("cannot open /dev/kmsg"))?,
         })
     }
 }
 
-/// Starts what the host names, and serves it to its end; the last message.
-fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, SessionError> {
+/// Starts what the client names, whose id is put in `id`, and serves it to its end.
+fn serve(
+    control: &mut Channel,
+    streams: Streams,
+    id: &mut ProcessId,
+) -> Result<Outcome, ServeError> {
     let disk = image::find_disk(Path::new("/sys"), Path::new("/dev"), APP_SERIAL)?;
-    let mut messages = control.wait_for_messages()?;
-    let Some(HostMessage::Run(request)) = messages.pop_front() else {
-        return Err(SessionError::OutOfOrder("another message before run"));
+    let mut requests = control.wait_for_messages()?;
+    let run = match requests.pop_front() {
+        Some(Ok(Request::Run(run))) => run,
+        Some(Err(why)) => return Err(ServeError::Refused(why)),
+        _ => {
+            return Err(ServeError::Refused(
+                "another request before `run`".to_owned(),
+            ));
+        }
     };
+    *id = run.id;
+    run.check()?;
 
-    // Blocked before there is a child, so that no SIGCHLD is lost; programs start with none blocked.
+    // Blocked before there is a child, so that no SIGCHLD is lost.
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     let children = mask
         .thread_block()
         .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
         .map_err(io::Error::from)
-        .map_err(SessionError::system("cannot make a signalfd"))?;
+        .map_err(ServeError::system("cannot make a signalfd"))?;
 
-    let (child, launcher) = match &request.container {
-        None => (start_here(&request, &disk)?, None),
-        Some(wanted) => {
-            let (child, launcher) = start_container(&request, wanted, &disk)?;
+    let (child, launcher) = match run.container {
+        None => (start_here(&run, &disk)?, None),
+        Some(_) => {
+            let (child, launcher) = start_container(&run, &disk)?;
             (child, Some(launcher))
         }
     };
     if launcher.is_none() {
-        control.send(&GuestMessage::Started {
+        control.send(&Event::Started {
+            id: *id,
             pid: process::id(&child),
             isolation: Isolation::None,
         })?;
     }
-    let mut session = Session::new(child, launcher, streams)?;
+    let mut session = Session::new(run.id, child, launcher, streams)?;
     loop {
-        for message in messages {
-            session.obey(message)?;
+        for request in requests {
+            if let Some(refused) = session.obey(request)? {
+                control.send(&refused)?;
+            }
         }
         if session.is_over() {
-            return Ok(session.last_message());
+            return Ok(session.outcome());
         }
         let seen = session.wait(control.as_fd(), children.as_fd())?;
-        if let Some(started) = seen.started {
-            control.send(&started)?;
+        for event in seen.events {
+            control.send(&event)?;
         }
         if seen.children {
             while let Ok(Some(_)) = children.read_signal() {}
             session.reap();
         }
-        messages = if seen.control {
+        requests = if seen.control {
             control.receive()?
         } else {
             Default::default()
@@ -193,44 +212,39 @@ fn serve(control: &mut Control, streams: Streams) -> Result<GuestMessage, Sessio
 }
 
 /// The program as a process of this machine, in its image.
-fn start_here(request: &Run, disk: &Path) -> Result<Child, SessionError> {
+fn start_here(run: &Run, disk: &Path) -> Result<Child, ServeError> {
     image::enter(disk)?;
     mounts::mount_kernel_filesystems(Path::new("/"))?;
-    if let Some(pool_mib) = request.pool_mib {
-        runtime::start(pool_mib)?;
-        runtime::offer_commands().map_err(SessionError::system("cannot link the command cki"))?;
+    if let Some(pool) = run.pool {
+        runtime::start(pool)?;
+        runtime::offer_commands().map_err(ServeError::system("cannot link the command cki"))?;
     }
-    set_names(request)?;
-    Ok(program::start(request)?)
+    set_names(&run.hostname)?;
+    Ok(program::start(&run.process)?)
 }
 
-/// The launcher of a container with the program in it.
-fn start_container(
-    request: &Run,
-    wanted: &Container,
-    disk: &Path,
-) -> Result<(Child, Launcher), SessionError> {
+/// The launcher of the container that `run` asks for, with the program in it.
+fn start_container(run: &Run, disk: &Path) -> Result<(Child, Launcher), ServeError> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
-    runtime::start(wanted.memory_mib)?;
-    container::start(request, wanted, disk).map_err(SessionError::system(
+    if let Some(container) = &run.container {
+        runtime::start(container.memory)?;
+    }
+    container::start(run, disk).map_err(ServeError::system(
         "cannot start the launcher of the container",
     ))
 }
 
 /// The host name, in the kernel and in an image that has no `/etc/hosts` of its own.
-fn set_names(request: &Run) -> Result<(), SessionError> {
-    nix::unistd::sethostname(&request.hostname)
+fn set_names(hostname: &str) -> Result<(), ServeError> {
+    nix::unistd::sethostname(hostname)
         .map_err(io::Error::from)
-        .map_err(SessionError::system("cannot set the host name"))?;
+        .map_err(ServeError::system("cannot set the host name"))?;
     let hosts = Path::new("/etc/hosts");
     if !hosts.exists() {
-        let text = format!(
-            "127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost\n",
-            request.hostname
-        );
+        let text = format!("127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n");
         mounts::make_directory(Path::new("/etc"), 0o755)
             .and_then(|()| fs::write(hosts, text))
-            .map_err(SessionError::system("cannot write /etc/hosts"))?;
+            .map_err(ServeError::system("cannot write /etc/hosts"))?;
     }
     Ok(())
 }
@@ -239,12 +253,13 @@ fn set_names(request: &Run) -> Result<(), SessionError> {
 struct Seen {
     control: bool,
     children: bool,
-    /// The launcher's word that the program was started.
-    started: Option<GuestMessage>,
+    /// What the launcher says and the client is to know.
+    events: Vec<Event>,
 }
 
 /// A started program.
 struct Session {
+    id: ProcessId,
     pid: i32,
     /// Standard input, output, error.
     pumps: [Pump; 3],
@@ -256,11 +271,12 @@ struct Session {
 
 impl Session {
     fn new(
+        id: ProcessId,
         mut child: Child,
         launcher: Option<Launcher>,
         mut streams: Streams,
-    ) -> Result<Self, SessionError> {
-        let what = SessionError::system("cannot use the program's pipes");
+    ) -> Result<Self, ServeError> {
+        let what = ServeError::system("cannot use the program's pipes");
         let pipe = |end: Option<OwnedFd>| {
             let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
             end.and_then(non_blocking).map_err(&what)
@@ -276,6 +292,7 @@ impl Session {
         // What the log has said until now is about nobody in this session.
         streams.log.says_killed(0);
         Ok(Self {
+            id,
             pid: process::id(&child),
             pumps: [
                 Pump::new(streams.stdin, stdin),
@@ -288,19 +305,35 @@ impl Session {
         })
     }
 
-    fn obey(&mut self, message: HostMessage) -> Result<(), SessionError> {
-        match message {
-            HostMessage::Signal { signal } if self.ended.is_none() => {
-                match process::signal_group(self.pid, signal) {
-                    // The group can be gone while its leader waits to be reaped.
-                    Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                        Err(SessionError::system("cannot send the signal")(error))
-                    }
-                    _ => Ok(()),
-                }
+    /// Carries a request out, or says why not.
+    fn obey(&mut self, request: Heard<Request>) -> Result<Option<Event>, ServeError> {
+        let refused = match request {
+            Ok(Request::Signal { id, signal }) if id == self.id => {
+                self.signal(signal)?;
+                return Ok(None);
             }
-            HostMessage::Signal { .. } => Ok(()),
-            HostMessage::Run(_) => Err(SessionError::OutOfOrder("run twice")),
+            Ok(Request::Signal { id, .. }) => format!("there is no process {id}"),
+            Ok(Request::Run(_)) => "`run` twice".to_owned(),
+            Err(why) => why,
+        };
+        Ok(Some(Event::Refused { message: refused }))
+    }
+
+    fn signal(&mut self, signal: cki_session::Signal) -> Result<(), ServeError> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        if let Some(launcher) = &mut self.launcher {
+            let id = self.id;
+            launcher.ask(&Request::Signal { id, signal });
+            return Ok(());
+        }
+        match process::signal_group(self.pid, signal.number()) {
+            // The group can be gone while its leader waits to be reaped.
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                Err(ServeError::system("cannot send the signal")(error))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -309,7 +342,7 @@ impl Session {
         &mut self,
         control: BorrowedFd<'_>,
         children: BorrowedFd<'_>,
-    ) -> Result<Seen, SessionError> {
+    ) -> Result<Seen, ServeError> {
         let mut fds = vec![
             PollFd::new(control, PollFlags::POLLIN),
             PollFd::new(children, PollFlags::POLLIN),
@@ -326,7 +359,7 @@ impl Session {
         }
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(SessionError::system("cannot poll")(error.into())),
+            Err(error) => return Err(ServeError::system("cannot poll")(error.into())),
         }
         let seen: Vec<PollFlags> = fds
             .iter()
@@ -341,11 +374,10 @@ impl Session {
         Ok(Seen {
             control: !seen[0].is_empty(),
             children: !seen[1].is_empty(),
-            started: self
-                .launcher
-                .as_mut()
-                .filter(|_| said)
-                .and_then(Launcher::listen),
+            events: match &mut self.launcher {
+                Some(launcher) if said => launcher.listen(),
+                _ => Vec::new(),
+            },
         })
     }
 
@@ -359,24 +391,26 @@ impl Session {
         }
     }
 
-    /// The program has ended and the host has all its output.
+    /// The program has ended and the client has all its output.
     fn is_over(&self) -> bool {
         self.ended.is_some() && self.pumps[1..].iter().all(Pump::is_done)
     }
 
-    fn last_message(mut self) -> GuestMessage {
+    fn outcome(mut self) -> Outcome {
         let status = self.ended.unwrap_or_default();
         if let Some(launcher) = self.launcher {
-            return launcher.last_message(status);
+            return launcher.outcome(status);
         }
-        match status.signal() {
-            Some(signal) => GuestMessage::Signaled {
+        match (
+            status.signal().and_then(cki_session::Signal::new),
+            status.code(),
+        ) {
+            (Some(signal), _) => Outcome::Signaled {
                 signal,
-                oom: signal == libc::SIGKILL && self.log.says_killed(self.pid),
+                oom: signal == cki_session::Signal::KILL && self.log.says_killed(self.pid),
             },
-            None => GuestMessage::Exited {
-                status: status.code().unwrap_or_default(),
-            },
+            // The kernel keeps eight bits of it.
+            (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),
         }
     }
 }

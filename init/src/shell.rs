@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cki_session::Memory;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 
-use crate::{machine, mounts, process, runtime};
+use crate::{inheritance, machine, mounts, process, runtime};
 
 /// A shell that ends sooner than this is broken; it is started again only after as long.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -34,9 +35,9 @@ pub fn terminals(active: &str) -> Vec<String> {
 ///
 /// # Errors
 /// When there is no console, or no shell can be started at all.
-pub fn run(pool_mib: Option<u64>) -> anyhow::Result<std::convert::Infallible> {
+pub fn run(pool: Option<Memory>) -> anyhow::Result<std::convert::Infallible> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
-    if let Some(Err(error)) = pool_mib.map(runtime::start) {
+    if let Some(Err(error)) = pool.map(runtime::start) {
         machine::report(&format!("no containers: {error}"));
     }
     nix::unistd::sethostname("cki")?;
@@ -91,7 +92,8 @@ pub fn run(pool_mib: Option<u64>) -> anyhow::Result<std::convert::Infallible> {
 fn start(terminal: &str) -> io::Result<i32> {
     let device: PathBuf = Path::new("/dev").join(terminal);
     let open = || OpenOptions::new().read(true).write(true).open(&device);
-    let child = Command::new("/bin/busybox")
+    let mut shell = Command::new("/bin/busybox");
+    shell
         .args(["setsid", "-c", "/bin/sh", "-l"])
         .env_clear()
         .env("PATH", "/sbin:/bin:/runtime/bin")
@@ -108,8 +110,8 @@ fn start(terminal: &str) -> io::Result<i32> {
         .current_dir("/root")
         .stdin(Stdio::from(open()?))
         .stdout(Stdio::from(open()?))
-        .stderr(Stdio::from(open()?))
-        .spawn()?;
+        .stderr(Stdio::from(open()?));
+    let child = inheritance::with_fresh_signals(&mut shell).spawn()?;
     Ok(process::id(&child))
 }
 

@@ -5,11 +5,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cki_session::values::{parse_duration, parse_variable, parse_workdir};
+use cki_session::{Memory, Status};
 use clap::{Args, Parser, Subcommand};
 
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
 #[derive(Debug, Parser)]
-#[command(name = "cki", version, max_term_width = 100)]
+#[command(name = "cki", version, after_help = exit_statuses(), max_term_width = 100)]
 pub struct Cli {
     /// The device of the host module
     #[arg(long, global = true, value_name = "FILE", default_value = "/dev/cki")]
@@ -17,6 +19,15 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The table that `--help` ends with.
+fn exit_statuses() -> String {
+    let ours = "\
+Exit status:
+  0      done; for `run`, the program's own status (also every other one not listed here)
+  1      `info`: no container can run here";
+    format!("{ours}\n{}", Status::RUN_HELP)
 }
 
 /// What to do.
@@ -45,6 +56,22 @@ pub enum Command {
     },
 }
 
+/// What belongs to a request, which a client of `--session-fd` makes itself.
+const OF_THE_REQUEST: [&str; 12] = [
+    "argv",
+    "cmdline",
+    "console",
+    "cpus",
+    "env",
+    "hostname",
+    "memory",
+    "print_isolation",
+    "timeout",
+    "verbose",
+    "workdir",
+    "page_tables",
+];
+
 /// Options of `cki run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -57,14 +84,23 @@ pub struct RunArgs {
     /// The application: an EROFS image with a root file system
     #[arg(long, value_name = "FILE", required_unless_present = "console")]
     pub root: Option<PathBuf>,
-    /// Memory of the container (512M, 2G; a number alone is MiB)
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_memory)]
-    pub memory: u64,
+    /// Take the request to run a program, and signals to it, from this inherited descriptor (a socket), and
+    /// write there what becomes of it, in the messages of abi/session; instead of COMMAND and its options
+    #[arg(
+        long,
+        value_name = "FD",
+        value_parser = clap::value_parser!(i32).range(3..),
+        conflicts_with_all = OF_THE_REQUEST
+    )]
+    pub session_fd: Option<i32>,
+    /// Memory of the container (512M, 1.5G; a number alone is MiB)
+    #[arg(long, short, value_name = "SIZE", default_value = "256M")]
+    pub memory: Memory,
     /// Of this, memory set aside for page tables [default: a 32nd, at least 4M]
-    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
-    pub page_tables: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    pub page_tables: Option<Memory>,
     /// Virtual processors; this version runs one
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
     pub cpus: u32,
     /// Appended to the guest kernel's command line
     #[arg(
@@ -77,14 +113,14 @@ pub struct RunArgs {
     /// Set a variable in the program's environment; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
-    /// Working directory in the image
-    #[arg(long, value_name = "DIRECTORY", default_value = "/root")]
-    pub cwd: String,
+    /// Directory in which the program starts
+    #[arg(long, short, value_name = "DIR", default_value = "/root", value_parser = parse_workdir)]
+    pub workdir: String,
     /// Host name of the container
     #[arg(long, value_name = "NAME", default_value = "cki")]
     pub hostname: String,
-    /// End the program after this time, with status 124 (30, 1.5, 2m, 1h 30m)
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    /// End the program after this time and exit with 124 (30, 1.5, 500ms, 2m, 1h 30m)
+    #[arg(long, short, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Give up when the program does not run after this time
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_duration)]
@@ -95,10 +131,6 @@ pub struct RunArgs {
     /// Print the isolation that the machine provides on standard error once the container is up
     #[arg(long)]
     pub print_isolation: bool,
-    /// Write JSON messages about the program to this inherited descriptor: that it was started, and how
-    /// it ended or why it could not be run, which is then not said on standard error
-    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..))]
-    pub json_status_fd: Option<i32>,
     /// Connect the guest kernel's console to standard input and output instead of running a program
     #[arg(long, conflicts_with_all = ["argv", "env"])]
     pub console: bool,
@@ -113,52 +145,9 @@ pub struct RunArgs {
     #[arg(
         trailing_var_arg = true,
         value_name = "COMMAND",
-        required_unless_present = "console"
+        required_unless_present_any = ["console", "session_fd"]
     )]
     pub argv: Vec<String>,
-}
-
-/// Bytes in `512M`, `2G`, `2GiB`; a number alone is MiB. Whole MiB only.
-fn parse_memory(text: &str) -> Result<u64, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "expected a number with an optional unit, such as 512M or 2G".to_owned())?;
-    let unit = unit.trim_start().to_ascii_lowercase();
-    let shift = match unit.trim_end_matches("ib").trim_end_matches('b') {
-        "k" => 10,
-        "" | "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return Err(format!("unknown unit {unit:?}: use K, M, G or T")),
-    };
-    let bytes = number
-        .checked_mul(1 << shift)
-        .filter(|&bytes| bytes <= 1 << 38)
-        .ok_or("a container has at most 256 GiB")?;
-    if bytes == 0 || bytes % (1 << 20) != 0 {
-        return Err("expected a whole number of MiB, more than 0".to_owned());
-    }
-    Ok(bytes)
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
-    };
-    if duration.is_zero() {
-        return Err("must be longer than nothing".to_owned());
-    }
-    Ok(duration)
-}
-
-fn parse_variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -187,7 +176,7 @@ mod tests {
     fn a_program_keeps_its_own_options() {
         let args = run("cki run --kernel k --root r --memory 1G -e A=b=c -- ls -l --memory 3");
         assert_eq!(args.argv, ["ls", "-l", "--memory", "3"]);
-        assert_eq!(args.memory, 1 << 30);
+        assert_eq!(args.memory.mib(), 1024);
         assert_eq!(args.env, [("A".to_owned(), "b=c".to_owned())]);
     }
 
@@ -197,6 +186,29 @@ mod tests {
         assert!(args.argv.is_empty() && args.console);
         assert_eq!(args.cmdline, "-x");
         assert!(parse("cki run --kernel k --console -- ls").is_err());
+    }
+
+    #[test]
+    fn a_request_comes_whole_from_the_options_or_from_the_descriptor() {
+        let args = run("cki run --kernel k --root r --session-fd 3 --start-timeout 5");
+        assert_eq!(args.session_fd, Some(3));
+        for option in [
+            "--memory 1G",
+            "--page-tables 4M",
+            "--cpus 1",
+            "--cmdline x",
+            "--env A=b",
+            "--workdir /",
+            "--hostname h",
+            "--timeout 5",
+            "--verbose",
+            "--print-isolation",
+            "--console",
+            "-- ls",
+        ] {
+            let line = format!("cki run --kernel k --root r --session-fd 3 {option}");
+            assert!(parse(&line).is_err(), "{line}");
+        }
     }
 
     #[test]
@@ -213,8 +225,10 @@ mod tests {
             "cki run --kernel k --root r --timeout 0 -- ls",
             "cki run --kernel k --root r --timeout -1 -- ls",
             "cki run --kernel k --root r --env =x -- ls",
-            "cki run --kernel k --root r --json-status-fd 2 -- ls",
-            "cki run --kernel k --root r --json-status-fd x -- ls",
+            "cki run --kernel k --root r --workdir tmp -- ls",
+            "cki run --kernel k --root r --session-fd 2",
+            "cki run --kernel k --root r --session-fd x",
+            "cki run --kernel k --session-fd 3",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, RawFd};
 
-/// Why a number names no descriptor that we can write to.
+/// Why a number names no descriptor that we can read and write.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedError {
     /// Nothing is open there.
-    #[error("descriptor {0} is not open: whoever starts cki has to open it, as in {0}>FILE")]
+    #[error("descriptor {0} is not open: whoever starts cki has to open it")]
     Closed(RawFd),
-    /// It is open, but not for writing.
-    #[error("descriptor {0} is open for reading only")]
-    ReadOnly(RawFd),
+    /// It is open, but one way only.
+    #[error("descriptor {0} is not open for both reading and writing, as a socket is")]
+    OneWay(RawFd),
     /// No descriptor is left, or the like.
     #[error("descriptor {number} cannot be used: {source}")]
     System {
@@ -25,19 +25,19 @@ pub enum InheritedError {
     },
 }
 
-/// A file of our own for the inherited descriptor `number`, which must be open for writing. Neither of
-/// the two is passed on to programs that we execute.
+/// A file of our own for the inherited descriptor `number`, which must be open for reading and writing.
+/// Neither of the two is passed on to programs that we execute.
 ///
 /// # Errors
 /// [`InheritedError`].
-pub fn writable(number: RawFd) -> Result<File, InheritedError> {
+pub fn both_ways(number: RawFd) -> Result<File, InheritedError> {
     // SAFETY: F_GETFL has no argument and reads no memory of ours; any number may be asked about.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
     if flags < 0 {
         return Err(InheritedError::Closed(number));
     }
-    if flags & libc::O_ACCMODE == libc::O_RDONLY {
-        return Err(InheritedError::ReadOnly(number));
+    if flags & libc::O_ACCMODE != libc::O_RDWR {
+        return Err(InheritedError::OneWay(number));
     }
     let failed = || InheritedError::System {
         number,
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn what_is_written_reaches_the_inherited_file() {
         let mut file = tempfile::tempfile().unwrap();
-        writable(file.as_raw_fd())
+        both_ways(file.as_raw_fd())
             .unwrap()
             .write_all(b"line\n")
             .unwrap();
@@ -78,12 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_that_are_closed_or_for_reading_are_refused() {
+    fn descriptors_that_are_closed_or_one_way_are_refused() {
         // No process may have as many open.
-        let error = writable(RawFd::MAX).unwrap_err();
+        let error = both_ways(RawFd::MAX).unwrap_err();
         assert!(error.to_string().contains("not open"), "{error}");
         let input = File::open("/dev/null").unwrap();
-        let error = writable(input.as_raw_fd()).unwrap_err();
-        assert!(matches!(error, InheritedError::ReadOnly(_)), "{error}");
+        let error = both_ways(input.as_raw_fd()).unwrap_err();
+        assert!(matches!(error, InheritedError::OneWay(_)), "{error}");
     }
 }

@@ -2,21 +2,25 @@
 
 //! The launcher of CKI containers: a small virtual machine monitor on `/dev/cki`.
 //!
-//! | module | what |
-//! |---|---|
-//! | [`device`] | the host module's interface; with [`inherited`] the only `unsafe` |
-//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function |
-//! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory |
-//! | [`run`] | the vCPU's loop, the streams, the session with init |
-//! | [`status`] | messages for whoever started us, on a descriptor that they left [`inherited`] |
-//! | [`names`] | names of the ABI's numbers, for messages |
+//! | module | what | uses |
+//! |---|---|---|
+//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `inherited`, `signals` |
+//! | [`vm`] | devices behind hypercalls, the vCPU's loop, the kernel's console, sentences about bad ends | `virtio`, `device`, `names` |
+//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `device` |
+//! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory | |
+//! | [`device`] | the host module's interface | `names` |
+//! | [`jail`] | what the launcher may ask of the host's kernel while a guest runs | `device` |
+//! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `device` the only `unsafe` | |
+//! | [`names`] | names of the ABI's numbers, for messages | |
 
 pub mod device;
 pub mod guest;
 pub mod inherited;
+pub mod jail;
 pub mod names;
-pub mod run;
-pub mod status;
+pub mod session;
+pub mod signals;
 #[cfg(test)]
 mod testing;
 pub mod virtio;
+pub mod vm;

@@ -7,13 +7,19 @@ mod commands;
 
 use std::process::ExitCode;
 
-use cki_launcher::run::outcome::Outcome;
+use cki_session::Status;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render().to_string();
+            return Status::of_usage(&text, error.use_stderr()).into();
+        }
+    };
     let result = match cli.command {
         Command::Run(args) => commands::run(&cli.device, &args),
         Command::Info { json } => commands::info(&cli.device, json),
@@ -21,10 +27,10 @@ fn main() -> ExitCode {
         Command::Man { out } => commands::man(&out),
     };
     match result {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status.into(),
         Err(error) => {
             eprintln!("cki: {}", sentence(&error));
-            ExitCode::from(Outcome::FAILURE)
+            Status::FAILED.into()
         }
     }
 }

@@ -4,7 +4,9 @@
 
 mod common;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -80,9 +82,39 @@ fn bad_images_and_kernels_are_refused_before_the_device_is_asked() {
 }
 
 #[test]
-fn usage_errors_have_the_usual_status() {
-    refused(&["run"], 2, &["--kernel"]);
-    refused(&["frob"], 2, &["frob"]);
+fn usage_errors_have_the_status_of_failures() {
+    refused(&["run"], 125, &["--kernel"]);
+    refused(&["frob"], 125, &["frob"]);
+    let run = ["run", "--kernel", "k", "--root", "r"];
+    let with = |more: &[&'static str]| [&run[..], more, &["--", "true"]].concat();
+    refused(&with(&["--memory", "0.3G"]), 125, &["307M or 308M"]);
+    refused(&with(&["--workdir", "tmp"]), 125, &["absolute path"]);
+    refused(&with(&["--session-fd", "3"]), 125, &["--session-fd"]);
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    let help = |stdout: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cki"));
+        command
+            .arg("--help")
+            .stdout(stdout)
+            .output()
+            .expect("it runs")
+    };
+    let full = std::fs::File::create("/dev/full").expect("there");
+    let output = help(full.into());
+    assert_eq!(output.status.code(), Some(125));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("No space left"), "{text}");
+    // A reader that has enough is none.
+    let (reader, writer) = UnixStream::pair().expect("a pair");
+    drop(reader);
+    let output = help(OwnedFd::from(writer).into());
+    assert_eq!(output.status.code(), Some(0));
+    let output = help(std::process::Stdio::piped());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("128+N"), "{text}");
 }
 
 #[test]

@@ -6,17 +6,17 @@
 mod common;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use cki_abi::version::ABI_VERSION;
-use cki_session::{FailureKind, GuestMessage, decode};
-use common::{erofs, file, kernel};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use cki_session::{Event, Failure, FailureKind, Outcome};
+use common::{erofs, events, file, kernel, request, with_client};
 
 /// The module, built once.
 fn module() -> &'static Path {
@@ -39,11 +39,12 @@ fn module() -> &'static Path {
     })
 }
 
-/// A launcher that was started, with its messages in a file.
+/// A launcher that was started for a client.
 struct Launcher {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
-    directory: tempfile::TempDir,
+    client: UnixStream,
+    _directory: tempfile::TempDir,
 }
 
 impl Launcher {
@@ -51,16 +52,14 @@ impl Launcher {
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path();
         let (kernel, image) = (file(at, "kernel", kernel), file(at, "image", &erofs()));
-        let script = format!("exec \"$@\" 3>{}", at.join("status").display());
-        let mut child = Command::new("sh")
-            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_cki")])
-            .args(["--device", &image, "run", "--json-status-fd", "3"])
-            .args(["--memory", "128M", "--kernel", &kernel, "--root", &image])
-            .args(options)
-            .args(["--", "true"])
+        let files = ["--kernel", &kernel, "--root", &image];
+        let run = ["--device", &image, "run", "--session-fd", "3"];
+        // The command, which holds the launcher's end, is gone on return.
+        let (mut command, mut client) = with_client(&[&run[..], &files, options].concat());
+        client.write_all(&request()).expect("sent");
+        let mut child = command
             .env("LD_PRELOAD", module())
             .envs(settings.iter().copied())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -69,7 +68,8 @@ impl Launcher {
         Launcher {
             child,
             stderr,
-            directory,
+            client,
+            _directory: directory,
         }
     }
 
@@ -80,19 +80,16 @@ impl Launcher {
         assert_eq!(line, "running\n");
     }
 
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is there");
+    fn kill(&mut self) {
+        self.child.kill().expect("it is there");
     }
 
     /// How it ended, what it said on standard error since, and its messages.
-    fn end(mut self) -> (std::process::ExitStatus, String, Vec<GuestMessage>) {
+    fn end(mut self) -> (std::process::ExitStatus, String, Vec<Event>) {
         let mut text = String::new();
         self.stderr.read_to_string(&mut text).expect("text");
         let status = self.child.wait().expect("it ends");
-        let said = std::fs::read_to_string(self.directory.path().join("status")).expect("written");
-        let lines = said.lines().map(|line| decode(line.as_bytes()));
-        let messages = lines.collect::<Result<_, _>>().expect("messages");
-        (status, text, messages)
+        (status, text, events(self.client))
     }
 }
 
@@ -101,7 +98,13 @@ fn fails(launcher: Launcher, parts: &[&str]) {
     let (status, text, messages) = launcher.end();
     assert_eq!(text.replace("running\n", ""), "");
     assert_eq!(status.code(), Some(125));
-    let [GuestMessage::Failed { message, kind }] = &messages[..] else {
+    let [
+        Event::Ended {
+            outcome: Outcome::Failed(Failure { message, kind }),
+            ..
+        },
+    ] = &messages[..]
+    else {
         panic!("{messages:?}");
     };
     assert_eq!(*kind, FailureKind::Internal);
@@ -152,24 +155,29 @@ fn a_guest_that_dies_or_hangs_before_init_is_one_message_with_what_it_printed() 
 }
 
 #[test]
-fn a_signal_before_the_program_runs_is_the_last_message() {
+fn a_client_that_goes_before_the_program_runs_takes_the_container_along() {
     let mut launcher = Launcher::start(&[], &[], &kernel(ABI_VERSION));
     launcher.wait_running();
-    launcher.signal(Signal::SIGTERM);
+    launcher.client.shutdown(Shutdown::Write).expect("closed");
     let (status, text, messages) = launcher.end();
-    assert_eq!((status.code(), &text[..]), (Some(143), ""));
-    let signaled = GuestMessage::Signaled {
-        signal: 15,
-        oom: false,
-    };
-    assert_eq!(messages, [signaled]);
+    assert_eq!((status.code(), &text[..]), (Some(125), ""));
+    assert!(
+        matches!(
+            &messages[..],
+            [Event::Ended {
+                outcome: Outcome::Failed(_),
+                ..
+            }]
+        ),
+        "{messages:?}"
+    );
 }
 
 #[test]
 fn a_killed_launcher_says_nothing() {
     let mut launcher = Launcher::start(&[], &[], &kernel(ABI_VERSION));
     launcher.wait_running();
-    launcher.signal(Signal::SIGKILL);
+    launcher.kill();
     let (status, text, messages) = launcher.end();
     assert_eq!(status.signal(), Some(9));
     assert!(
@@ -198,6 +206,6 @@ fn a_running_launcher_needs_at_most_8_mib_beyond_the_guests_memory() {
     println!("{anonymous} KiB of its own, {all} KiB with code");
     assert!(anonymous <= 2 << 10, "{anonymous} KiB");
     assert!(all <= 8 << 10, "{all} KiB");
-    launcher.signal(Signal::SIGKILL);
+    launcher.kill();
     launcher.end();
 }

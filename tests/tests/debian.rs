@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use cki_machine::{HostImage, Io, Machine, Outcome};
-use cki_process::units::MemoryMib;
+use cki_machine::{HostImage, Io, Machine};
+use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{Output, cki, machine, run_on, variable};
 
 /// Runs `command` with Debian's kernel as that of the machine.
@@ -129,24 +129,18 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
     host.cmdline = host
         .cmdline
         .replace("mitigations=off", "mitigations=auto pti=on");
-    let memory = MemoryMib::new(768).expect("allowed");
+    let memory = Memory::constant(768);
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
     machine.runtime = Some(variable("CKI_RUNTIME_DEBIAN").join("runtime.erofs"));
     machine.tsc_khz = Some(cki_machine::tsc::frequency_khz());
-    machine.loud = true;
+    machine.verbose = true;
     let script = "n=0; while [ $n -lt 50 ]; do (exit 3); n=$((n + $?)); done; echo $n";
-    let run = cki_session::Run {
-        argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
-        env: Vec::new(),
-        cwd: "/".into(),
-        hostname: "cki".into(),
-        container: Some(cki_session::Container {
-            memory_mib: 256,
-            cmdline: machine.host.container_cmdline.clone(),
-            console: false,
-        }),
-        pool_mib: None,
-    };
+    let mut run = Run::new(["sh", "-c", script]);
+    let mut container = Container::new(Memory::constant(256));
+    container
+        .cmdline
+        .clone_from(&machine.host.container_cmdline);
+    run.container = Some(container);
     let (stdout, stderr, console) = (Sink::default(), Sink::default(), Sink::default());
     let io = Io {
         stdin: Box::new(std::io::empty()),

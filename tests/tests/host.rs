@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use cki_machine::{HostImage, Io, Machine};
-use cki_process::units::MemoryMib;
+use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{Output, machine, variable};
 
 /// What all containers here are started with. The application image is the first disk.
@@ -177,31 +177,23 @@ fn the_mode_is_named_inside_the_host() {
 /// Asks for a container on a machine with another CPU; gives why there was none.
 fn failure_on(cpu: &str, app: &Path) -> String {
     let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
-    let memory = MemoryMib::new(512).expect("allowed");
+    let memory = Memory::constant(512);
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, app.to_owned(), memory, 1);
     machine.runtime = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
     machine.extra = vec!["-cpu".to_owned(), cpu.to_owned()];
-    let run = cki_session::Run {
-        argv: vec!["true".into()],
-        env: Vec::new(),
-        cwd: "/".into(),
-        hostname: "cki".into(),
-        container: Some(cki_session::Container {
-            memory_mib: 256,
-            cmdline: String::new(),
-            console: false,
-        }),
-        pool_mib: None,
-    };
+    let mut run = Run::new(["true"]);
+    run.container = Some(Container::new(Memory::constant(256)));
     let io = Io {
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),
         console: None,
     };
-    cki_machine::run(&machine, run, None, io, |_| {}, || {})
-        .expect_err("no container can run there")
-        .to_string()
+    let ended = cki_machine::run(&machine, run, None, io, |_| {}, || {});
+    match ended.expect("the machine ends well").outcome {
+        Outcome::Failed(failure) => failure.message,
+        other => panic!("no container can run there: {other:?}"),
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cki_machine::{HostImage, Io, Machine, Outcome, tsc};
-use cki_process::units::MemoryMib;
+use cki_machine::{HostImage, Io, Machine, tsc};
+use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{cki, long, variable};
 
 /// Between two NMIs.
@@ -208,13 +208,13 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
         Place::Container | Place::Debug => MEMORY + host_memory,
         Place::Host => 2 * MEMORY + 2 * host_memory,
     };
-    let memory = MemoryMib::new(mib).expect("allowed");
+    let memory = Memory::constant(mib);
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, image(), memory, cpus);
     if place != Place::Native {
         machine.runtime = Some(variable(runtime).join("runtime.erofs"));
     }
     machine.tsc_khz = Some(tsc::frequency_khz());
-    machine.loud = true;
+    machine.verbose = true;
     let dir = tempfile::tempdir().expect("a directory");
     let qmp = dir.path().join("qmp");
     machine.extra = vec![
@@ -225,20 +225,17 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
         "-device".to_owned(),
         "cki-probe".to_owned(),
     ];
-    let run = cki_session::Run {
-        argv: vec!["sh".into(), "-c".into(), script.into()],
-        env: Vec::new(),
-        cwd: "/root".into(),
-        hostname: "cki".into(),
-        container: matches!(place, Place::Container | Place::Debug).then(|| {
-            cki_session::Container {
-                memory_mib: MEMORY.into(),
-                cmdline: container_cmdline,
-                console: false,
-            }
-        }),
-        pool_mib: (place == Place::Host).then_some(2 * u64::from(MEMORY)),
-    };
+    let mut run = Run::new(["sh", "-c", script]);
+    run.process.workdir = "/root".into();
+    match place {
+        Place::Container | Place::Debug => {
+            let mut container = Container::new(Memory::constant(MEMORY));
+            container.cmdline = container_cmdline;
+            run.container = Some(container);
+        }
+        Place::Host => run.pool = Some(Memory::constant(2 * MEMORY)),
+        Place::Native => {}
+    }
     let (stdout, stderr, console) = (Sink::default(), Sink::default(), Sink::default());
     let io = Io {
         stdin: Box::new(std::io::empty()),

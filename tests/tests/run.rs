@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use cki_machine::{HostImage, Io, Machine};
-use cki_process::units::MemoryMib;
+use cki_machine::{Ended, HostImage, Io, Machine};
+use cki_session::{Memory, Outcome, Run};
 use cki_tests::{RUNTIMES, Running, cki, machine, run_on, variable};
 use rustix::process::Signal;
 
@@ -307,25 +307,23 @@ fn failure_of(image: &[u8]) -> String {
     let app = dir.path().join("app.img");
     std::fs::write(&app, image).expect("written");
     let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
-    let memory = MemoryMib::new(256).expect("allowed");
+    let memory = Memory::constant(256);
     let machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
-    let run = cki_session::Run {
-        argv: vec!["true".into()],
-        env: Vec::new(),
-        cwd: "/".into(),
-        hostname: "cki".into(),
-        container: None,
-        pool_mib: None,
-    };
     let io = Io {
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),
         console: None,
     };
-    cki_machine::run(&machine, run, None, io, |_| {}, || {})
-        .expect_err("no status can come from this")
-        .to_string()
+    let run = Run::new(["true"]);
+    match cki_machine::run(&machine, run, None, io, |_| {}, || {}) {
+        Ok(Ended {
+            outcome: Outcome::Failed(failure),
+            ..
+        }) => failure.message,
+        Ok(ended) => panic!("no status can come from this: {ended:?}"),
+        Err(error) => error.to_string(),
+    }
 }
 
 #[test]

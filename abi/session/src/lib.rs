@@ -1,42 +1,76 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Control protocol between `cki-build` (the *host* side) and `cki-init` (PID 1 of the *guest*).
+//! One session, from the command line to the process.
 //!
-//! The two talk over the virtio-serial port [`port::CONTROL`]: JSON objects, one a line, UTF-8,
-//! each ended by `\n` and at most [`MAX_LINE`] bytes long with it. A session is:
+//! A *session* runs one program and tells how it ended. A *client* asks for it, a *server* serves it, and
+//! the same messages go over every hop:
 //!
 //! ```text
-//! guest -> host   hello
-//! host  -> guest  run                   (signal ... any time later)
-//! guest -> host   started
-//! guest -> host   exited | signaled     (or failed, instead of started or in place of these)
+//! cki-build  --virtio-serial-->  init of the machine  --socket-->  launcher  --virtio-console-->  init of the container
 //! ```
 //!
-//! Standard input, output and error of the program are the ports [`port::STDIN`], [`port::STDOUT`]
-//! and [`port::STDERR`], raw bytes. The guest sends its last message only after it has written all
-//! output to these ports, and then ends the machine with [`exit::VALUE_ENDED`].
+//! Without a container, init of the machine starts the program itself. `cki run` with options makes the
+//! message from them; `cki run --session-fd` takes it as it is.
+//!
+//! ```text
+//! server -> client   hello            what the server understands
+//! client -> server   run              once
+//! server -> client   started
+//! client -> server   signal           any number, after run
+//! server -> client   refused          a request that the server did not carry out; the session goes on
+//! server -> client   ended            once, last: its outcome
+//! ```
+//!
+//! Messages are JSON objects, one a line ([`wire`]). Standard input, output and error are not among them:
+//! they are ports ([`port`]) or pipes. A server says `ended` only when all output has been handed over.
+//!
+//! # How the protocol grows
+//!
+//! Both ends need not change at once:
+//!
+//! - **A request means all that it says.** A server refuses a request with a field or of a type that it
+//!   does not know, by name. It never drops one silently: whoever asks for a read-only file system
+//!   must not get another.
+//! - **An event may say more than a client knows.** A client ignores fields of events, and whole events,
+//!   that it does not know.
+//! - **A new field of a request is optional, and has a name in [`feature`].** `hello` lists the names
+//!   that the server honours. A client asks before it sends ([`Run::unsupported`]), so that the user
+//!   reads a sentence instead of a machine that starts in vain. Whoever does not use the field
+//!   can talk to servers without it.
+//! - **[`VERSION`] changes only when something that exists changes its meaning.** Then both ends must.
+//!
+//! What belongs to a process (user, terminal) goes into [`Process`], what belongs to a container
+//! (mounts, network, disks) into [`Container`]. Every message about a process carries its
+//! [`ProcessId`], so that a session can have more than one.
+//!
+//! Used by `cki-build`, the launcher (`cki`) and init; uses none of them.
 
-use std::fmt;
+mod event;
+mod memory;
+mod outcome;
+mod request;
+mod signal;
+mod status;
+pub mod values;
+pub mod wire;
 
-use serde::{Deserialize, Serialize};
+pub use event::{Event, Hello, Isolation, VERSION};
+pub use memory::{Memory, MemoryError};
+pub use outcome::{Failure, FailureKind, Outcome};
+pub use request::{Container, Invalid, Process, ProcessId, Request, Run, feature};
+pub use signal::{FORWARDED, Forwarding, Signal};
+pub use status::Status;
+pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};
 
-/// Version of this protocol, carried by [`GuestMessage::Hello`]. A host refuses any other.
-pub const VERSION: u32 = 2;
-
-/// Longest line of the protocol in bytes, its `\n` included (1 MiB). Linux lets argv and the
-/// environment together be larger, but nobody types that, and a bound keeps a broken peer from
-/// making the other side allocate without end.
-pub const MAX_LINE: usize = 1 << 20;
-
-/// Names of the virtio-serial ports (`/sys/class/virtio-ports/*/name` in the guest).
+/// Names of the virtio-serial ports (`/sys/class/virtio-ports/*/name` in a machine or container).
 pub mod port {
     /// Both directions: the messages of this crate.
     pub const CONTROL: &str = "org.cki.control";
-    /// Host to guest: standard input; closing it is end of file.
+    /// To the program: standard input; closing it is end of file.
     pub const STDIN: &str = "org.cki.stdin";
-    /// Guest to host: standard output.
+    /// From the program: standard output.
     pub const STDOUT: &str = "org.cki.stdout";
-    /// Guest to host: standard error.
+    /// From the program: standard error.
     pub const STDERR: &str = "org.cki.stderr";
     /// Every port of a session.
     pub const ALL: [&str; 4] = [CONTROL, STDIN, STDOUT, STDERR];
@@ -59,217 +93,5 @@ pub mod exit {
 }
 
 /// `serial=` of the virtio-blk device that carries the application image
-/// (`/sys/block/vd?/serial` in the guest; at most 20 bytes, virtio 1.2 section 5.2.6.1).
+/// (`/sys/block/vd?/serial` in a machine or container; at most 20 bytes, virtio 1.2 section 5.2.6.1).
 pub const APP_SERIAL: &str = "cki-app";
-
-/// The program that init is to run.
-///
-/// Strings are UTF-8 because JSON is; a host refuses arguments that are not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Run {
-    /// Program and arguments; never empty. A name without `/` is looked up in `PATH`
-    /// (the one of `env` if it sets one).
-    pub argv: Vec<String>,
-    /// Variables to set, on top of init's defaults (`PATH`, `HOME`, `LANG`); later ones win.
-    #[serde(default)]
-    pub env: Vec<(String, String)>,
-    /// Absolute path of the working directory in the image.
-    pub cwd: String,
-    /// Host name of the machine, 1 to 64 bytes (`HOST_NAME_MAX`).
-    pub hostname: String,
-    /// The container to run it in; without one, it is a process of the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container: Option<Container>,
-    /// MiB that the machine keeps for containers of the program's own: it finds `/dev/cki` and the
-    /// command `cki` then. Not together with `container`, which has all of the pool.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool_mib: Option<u64>,
-}
-
-/// A container that init starts in its machine, with the program in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Container {
-    /// Memory of the container in MiB.
-    pub memory_mib: u64,
-    /// Words for the command line of its kernel.
-    pub cmdline: String,
-    /// Whether its kernel's console goes to standard error.
-    pub console: bool,
-}
-
-/// What the host says to the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum HostMessage {
-    /// Start the program; the first message, sent once.
-    Run(Run),
-    /// Send a signal to the program (to its process group); any time after `run`.
-    Signal {
-        /// Linux signal number, 1..=64.
-        signal: i32,
-    },
-}
-
-/// Why the program was not run or its session cannot go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureKind {
-    /// There is no such program in the image (a shell would say 127).
-    NotFound,
-    /// The program exists but cannot be executed (a shell would say 126).
-    NotExecutable,
-    /// The application image is missing, truncated or no root file system.
-    Image,
-    /// Anything else: a mount, a message or a system call failed in init.
-    Internal,
-}
-
-impl FailureKind {
-    /// Exit status that `cki-build run` gives for this failure.
-    #[must_use]
-    pub const fn exit_status(self) -> u8 {
-        match self {
-            Self::NotFound => 127,
-            Self::NotExecutable => 126,
-            Self::Image | Self::Internal => 125,
-        }
-    }
-}
-
-/// What keeps a program from the machine that runs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Isolation {
-    /// Nothing: it is a process of that machine.
-    None,
-    /// A kernel of its own, deprivileged by PKS and the CKI extension.
-    Full,
-}
-
-impl fmt::Display for Isolation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "none (native)",
-            Self::Full => "full (cki)",
-        })
-    }
-}
-
-/// What the guest says to the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum GuestMessage {
-    /// Init is up and waits for `run`; the first message.
-    Hello {
-        /// [`VERSION`] of the guest.
-        version: u32,
-        /// Kernel release (`uname -r`).
-        kernel: String,
-    },
-    /// The program was executed.
-    Started {
-        /// Its process id in the guest.
-        pid: i32,
-        /// What keeps the program from the machine that runs it. Init in a container knows of
-        /// nothing and says so; its launcher puts the truth in.
-        isolation: Isolation,
-    },
-    /// The program ended by itself; a last message.
-    Exited {
-        /// Exit status, 0..=255.
-        status: i32,
-    },
-    /// The program was ended by a signal; a last message.
-    Signaled {
-        /// Linux signal number, 1..=64.
-        signal: i32,
-        /// Whether the kernel's out-of-memory killer sent it.
-        oom: bool,
-    },
-    /// The program could not be run, or init could not go on; a last message.
-    Failed {
-        /// One sentence for the user.
-        message: String,
-        /// What sort of failure it is.
-        kind: FailureKind,
-    },
-}
-
-impl GuestMessage {
-    /// Whether the session ends with this message.
-    #[must_use]
-    pub const fn is_last(&self) -> bool {
-        matches!(
-            self,
-            Self::Exited { .. } | Self::Signaled { .. } | Self::Failed { .. }
-        )
-    }
-}
-
-/// Why a line is not a message.
-#[derive(Debug, thiserror::Error)]
-pub enum ProtocolError {
-    /// The line is longer than [`MAX_LINE`].
-    #[error("a message of more than {MAX_LINE} bytes")]
-    TooLong,
-    /// The line is no message that this version knows.
-    #[error("no session message: {0}")]
-    Malformed(#[from] serde_json::Error),
-}
-
-/// `message` as a line of the protocol, `\n` included.
-///
-/// # Errors
-/// [`ProtocolError::TooLong`] when it does not fit [`MAX_LINE`].
-pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, ProtocolError> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    if line.len() > MAX_LINE {
-        return Err(ProtocolError::TooLong);
-    }
-    Ok(line)
-}
-
-/// The message in `line`, with or without its `\n`.
-///
-/// # Errors
-/// [`ProtocolError::Malformed`] for anything but one message of type `M`.
-pub fn decode<M: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<M, ProtocolError> {
-    if line.len() > MAX_LINE {
-        return Err(ProtocolError::TooLong);
-    }
-    Ok(serde_json::from_slice(line)?)
-}
-
-/// Cuts a byte stream into lines, for a side that reads in pieces of any size.
-#[derive(Debug, Default)]
-pub struct LineBuffer {
-    bytes: Vec<u8>,
-}
-
-impl LineBuffer {
-    /// Adds bytes as they were read.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Takes the next complete line (without its `\n`), or `None` when more bytes are needed.
-    ///
-    /// # Errors
-    /// [`ProtocolError::TooLong`] once more than [`MAX_LINE`] bytes have come without a `\n`;
-    /// the stream is of no use after that.
-    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
-        match self.bytes.iter().position(|&byte| byte == b'\n') {
-            Some(end) if end < MAX_LINE => {
-                let rest = self.bytes.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.bytes, rest);
-                line.pop();
-                Ok(Some(line))
-            }
-            None if self.bytes.len() < MAX_LINE => Ok(None),
-            _ => Err(ProtocolError::TooLong),
-        }
-    }
-}

@@ -1,113 +1,307 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bytes on the wire: an older init and a newer cki-build must agree on them.
+//! The bytes on the wire, and the rules by which the protocol grows: an older init and a newer cki-build
+//! must get along, or say why not.
 
 use cki_session::{
-    Container, FailureKind, GuestMessage, HostMessage, Isolation, LineBuffer, MAX_LINE,
-    ProtocolError, Run, decode, encode, exit, port,
+    Container, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer, MAX_LINE,
+    Outcome, Process, ProcessId, ProtocolError, Request, Run, Signal, Status, VERSION, decode,
+    encode, exit, feature, port,
 };
 
 fn wire<M: serde::Serialize>(message: &M) -> String {
     String::from_utf8(encode(message).unwrap()).unwrap()
 }
 
-#[test]
-fn host_messages_have_the_documented_form_and_come_back_equal() {
-    let run = HostMessage::Run(Run {
-        argv: vec!["lua5.4".into(), "-e".into(), "print(\"ü\\n\")\n".into()],
-        env: vec![("K".into(), "V=1".into())],
-        cwd: "/root".into(),
-        hostname: "cki".into(),
+fn run(argv: &[&str]) -> Run {
+    Run {
+        id: ProcessId::MAIN,
+        process: Process {
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            env: vec![],
+            workdir: "/".into(),
+        },
+        hostname: "h".into(),
         container: None,
-        pool_mib: None,
-    });
-    let expected = concat!(
-        r#"{"type":"run","argv":["lua5.4","-e","print(\"ü\\n\")\n"],"#,
-        r#""env":[["K","V=1"]],"cwd":"/root","hostname":"cki"}"#,
-        "\n"
-    );
-    assert_eq!(wire(&run), expected);
-    assert_eq!(decode::<HostMessage>(expected.as_bytes()).unwrap(), run);
-
-    let signal = HostMessage::Signal { signal: 15 };
-    assert_eq!(wire(&signal), "{\"type\":\"signal\",\"signal\":15}\n");
-    assert_eq!(
-        decode::<HostMessage>(wire(&signal).as_bytes()).unwrap(),
-        signal
-    );
-}
-
-#[test]
-fn guest_messages_have_the_documented_form_and_come_back_equal() {
-    let cases = [
-        (
-            GuestMessage::Hello {
-                version: 2,
-                kernel: "6.12.95-cki".into(),
-            },
-            r#"{"type":"hello","version":2,"kernel":"6.12.95-cki"}"#,
-        ),
-        (
-            GuestMessage::Started {
-                pid: 77,
-                isolation: Isolation::None,
-            },
-            r#"{"type":"started","pid":77,"isolation":"none"}"#,
-        ),
-        (
-            GuestMessage::Started {
-                pid: 2,
-                isolation: Isolation::Full,
-            },
-            r#"{"type":"started","pid":2,"isolation":"full"}"#,
-        ),
-        (
-            GuestMessage::Exited { status: 7 },
-            r#"{"type":"exited","status":7}"#,
-        ),
-        (
-            GuestMessage::Signaled {
-                signal: 9,
-                oom: false,
-            },
-            r#"{"type":"signaled","signal":9,"oom":false}"#,
-        ),
-        (
-            GuestMessage::Failed {
-                message: "no such program: x".into(),
-                kind: FailureKind::NotFound,
-            },
-            r#"{"type":"failed","message":"no such program: x","kind":"not-found"}"#,
-        ),
-    ];
-    for (message, text) in cases {
-        assert_eq!(wire(&message), format!("{text}\n"));
-        assert_eq!(decode::<GuestMessage>(text.as_bytes()).unwrap(), message);
+        pool: None,
     }
 }
 
 #[test]
-fn a_container_is_asked_for_by_a_field_that_is_absent_otherwise() {
-    let text = concat!(
-        r#"{"type":"run","argv":["id"],"env":[],"cwd":"/","hostname":"h","#,
-        r#""container":{"memory_mib":256,"cmdline":"x=1","console":true}}"#,
+fn requests_have_the_documented_form_and_come_back_equal() {
+    let mut run = run(&["lua5.4", "-e", "print(\"ü\\n\")\n"]);
+    run.process.env = vec![("K".into(), "V=1".into())];
+    let plain = concat!(
+        r#"{"type":"run","id":1,"process":{"argv":["lua5.4","-e","print(\"ü\\n\")\n"],"#,
+        r#""env":[["K","V=1"]],"workdir":"/"},"hostname":"h"}"#,
     );
-    let run = HostMessage::Run(Run {
-        argv: vec!["id".into()],
-        env: vec![],
-        cwd: "/".into(),
-        hostname: "h".into(),
-        container: Some(Container {
-            memory_mib: 256,
-            cmdline: "x=1".into(),
-            console: true,
-        }),
-        pool_mib: None,
+    let mut contained = run.clone();
+    contained.container = Some(Container {
+        memory: "1536M".parse().unwrap(),
+        cmdline: "x=1".into(),
+        verbose: true,
     });
-    assert_eq!(wire(&run), format!("{text}\n"));
-    assert_eq!(decode::<HostMessage>(text.as_bytes()).unwrap(), run);
-    let odd = text.replace("\"console\"", "\"cpus\":2,\"console\"");
-    assert!(decode::<HostMessage>(odd.as_bytes()).is_err());
+    let container = plain.replace(
+        r#""h"}"#,
+        r#""h","container":{"memory":"1536M","cmdline":"x=1","verbose":true}}"#,
+    );
+    let mut pooled = run.clone();
+    pooled.pool = Some("2G".parse().unwrap());
+    let pool = plain.replace(r#""h"}"#, r#""h","pool":"2G"}"#);
+    let signal = Request::Signal {
+        id: ProcessId(7),
+        signal: Signal::TERM,
+    };
+    let cases = [
+        (Request::Run(run), plain),
+        (Request::Run(contained), &container),
+        (Request::Run(pooled), &pool),
+        (signal, r#"{"type":"signal","id":7,"signal":15}"#),
+    ];
+    for (request, text) in cases {
+        assert_eq!(wire(&request), format!("{text}\n"));
+        assert_eq!(decode::<Request>(text.as_bytes()).unwrap(), request);
+    }
+}
+
+#[test]
+fn events_have_the_documented_form_and_come_back_equal() {
+    let id = ProcessId::MAIN;
+    let ended = |outcome| Event::Ended { id, outcome };
+    let cases = [
+        (
+            Event::Hello(Hello::new(&["container"], "6.12.95-cki\n")),
+            r#"{"type":"hello","version":3,"features":["container"],"kernel":"6.12.95-cki"}"#,
+        ),
+        (
+            Event::Started {
+                id,
+                pid: 77,
+                isolation: Isolation::None,
+            },
+            r#"{"type":"started","id":1,"pid":77,"isolation":"none"}"#,
+        ),
+        (
+            Event::Started {
+                id,
+                pid: 2,
+                isolation: Isolation::Full,
+            },
+            r#"{"type":"started","id":1,"pid":2,"isolation":"full"}"#,
+        ),
+        (
+            Event::Refused {
+                message: "no".into(),
+            },
+            r#"{"type":"refused","message":"no"}"#,
+        ),
+        (
+            ended(Outcome::Exited(7)),
+            r#"{"type":"ended","id":1,"outcome":{"exited":7}}"#,
+        ),
+        (
+            ended(Outcome::signaled(Signal::KILL)),
+            r#"{"type":"ended","id":1,"outcome":{"signaled":{"signal":9,"oom":false}}}"#,
+        ),
+        (
+            ended(Outcome::Failed(Failure::new(
+                FailureKind::NotFound,
+                "no such program: x",
+            ))),
+            r#"{"type":"ended","id":1,"outcome":{"failed":{"kind":"not-found","message":"no such program: x"}}}"#,
+        ),
+    ];
+    for (event, text) in cases {
+        assert_eq!(wire(&event), format!("{text}\n"));
+        assert_eq!(decode::<Event>(text.as_bytes()).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_request_with_more_than_the_server_knows_is_refused_by_name() {
+    let text = wire(&Request::Run(run(&["id"])));
+    let in_process = text.replace("\"workdir\"", "\"user\":\"root\",\"workdir\"");
+    let on_top = text.replace("\"hostname\"", "\"exec\":true,\"hostname\"");
+    let in_container = text.replace(
+        "\"hostname\"",
+        "\"container\":{\"memory\":\"64M\",\"network\":\"none\"},\"hostname\"",
+    );
+    for (text, name) in [
+        (in_process.as_str(), "`user`"),
+        (&on_top, "`exec`"),
+        (&in_container, "`network`"),
+        (r#"{"type":"resize","id":1}"#, "`resize`"),
+        (r#"{"type":"signal","id":1}"#, "`signal`"),
+        (
+            r#"{"type":"signal","id":1,"signal":9,"group":true}"#,
+            "`group`",
+        ),
+        (r#"{"signal":9}"#, "`type`"),
+        (r#"{"type":"signal","id":1,"signal":65}"#, "65 is no signal"),
+        (r#"{"type":"signal","id":1,"signal":"TERM"}"#, "TERM"),
+    ] {
+        match decode::<Request>(text.as_bytes()) {
+            Err(error @ ProtocolError::NotUnderstood(_)) => {
+                assert!(error.to_string().contains(name), "{name} in {error}");
+            }
+            other => panic!("{text} was taken as {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_event_with_more_than_the_client_knows_is_understood_without_it() {
+    let text = r#"{"type":"started","id":1,"pid":2,"isolation":"full","cgroup":"/a"}"#;
+    let started = Event::Started {
+        id: ProcessId::MAIN,
+        pid: 2,
+        isolation: Isolation::Full,
+    };
+    assert_eq!(decode::<Event>(text.as_bytes()).unwrap(), started);
+    let text = r#"{"type":"paused","id":1,"since":4}"#;
+    assert_eq!(decode::<Event>(text.as_bytes()).unwrap(), Event::Unknown);
+    // A server that does not tell its features has none.
+    let text = r#"{"type":"hello","version":3,"kernel":"6.12","boot_id":"x"}"#;
+    assert_eq!(
+        decode::<Event>(text.as_bytes()).unwrap(),
+        Event::Hello(Hello::new(&[], "6.12"))
+    );
+}
+
+#[test]
+fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
+    let plain = run(&["id"]);
+    assert_eq!(plain.unsupported::<&str>(&[]), None);
+    let mut contained = plain.clone();
+    contained.container = Some(Container {
+        memory: "64M".parse().unwrap(),
+        cmdline: String::new(),
+        verbose: false,
+    });
+    assert_eq!(contained.unsupported(&[feature::POOL]), Some("container"));
+    assert_eq!(contained.unsupported(&["later", feature::CONTAINER]), None);
+    let mut pooled = plain;
+    pooled.pool = Some("64M".parse().unwrap());
+    assert_eq!(pooled.unsupported(&[feature::CONTAINER]), Some("pool"));
+}
+
+#[test]
+fn a_server_of_another_version_is_told_apart() {
+    let mut hello = Hello::new(&[], "6.12");
+    assert_eq!(hello.check(), Ok(()));
+    hello.version = VERSION + 1;
+    assert!(hello.check().unwrap_err().contains("version 4"));
+}
+
+#[test]
+fn requests_that_nobody_can_carry_out_are_invalid() {
+    type Change = fn(&mut Run);
+    let cases: [(Change, Invalid); 11] = [
+        (|run| run.process.argv.clear(), Invalid::NoProgram),
+        (
+            |run| run.process.argv.push("a\0".into()),
+            Invalid::Nul("an argument"),
+        ),
+        (
+            |run| run.process.env.push((String::new(), "v".into())),
+            Invalid::Variable(String::new()),
+        ),
+        (
+            |run| run.process.env.push(("a=b".into(), "v".into())),
+            Invalid::Variable("a=b".into()),
+        ),
+        (
+            |run| run.process.env.push(("a".into(), "\0".into())),
+            Invalid::Nul("the value of a variable"),
+        ),
+        (
+            |run| run.process.workdir = "tmp".into(),
+            Invalid::WorkingDirectory("tmp".into()),
+        ),
+        (
+            |run| run.process.workdir.push('\0'),
+            Invalid::Nul("the working directory"),
+        ),
+        (|run| run.hostname.clear(), Invalid::HostName(String::new())),
+        (
+            |run| run.hostname = "h".repeat(65),
+            Invalid::HostName("h".repeat(65)),
+        ),
+        (
+            |run| {
+                run.container = Some(Container {
+                    memory: "64M".parse().unwrap(),
+                    cmdline: "\0".into(),
+                    verbose: false,
+                });
+            },
+            Invalid::Nul("the kernel's command line"),
+        ),
+        (
+            |run| {
+                run.container = Some(Container {
+                    memory: "64M".parse().unwrap(),
+                    cmdline: String::new(),
+                    verbose: false,
+                });
+                run.pool = Some("64M".parse().unwrap());
+            },
+            Invalid::ContainerAndPool,
+        ),
+    ];
+    for (change, invalid) in cases {
+        let mut run = run(&["id"]);
+        assert_eq!(run.check(), Ok(()));
+        change(&mut run);
+        assert_eq!(run.check(), Err(invalid));
+    }
+}
+
+#[test]
+fn every_outcome_has_the_status_of_a_shell() {
+    let failed = |kind| Outcome::Failed(Failure::new(kind, "x"));
+    let oom = Outcome::Signaled {
+        signal: Signal::KILL,
+        oom: true,
+    };
+    for (outcome, status) in [
+        (Outcome::Exited(0), 0),
+        (Outcome::Exited(255), 255),
+        (oom, 137),
+        (Outcome::signaled(Signal::PIPE), 141),
+        (Outcome::TimedOut, 124),
+        (failed(FailureKind::NotFound), 127),
+        (failed(FailureKind::NotExecutable), 126),
+        (failed(FailureKind::Image), 125),
+        (failed(FailureKind::Request), 125),
+        (failed(FailureKind::Internal), 125),
+    ] {
+        assert_eq!(outcome.status(), Status(status), "{outcome:?}");
+    }
+}
+
+#[test]
+fn no_message_says_that_the_clients_own_time_is_over() {
+    let ended = Event::Ended {
+        id: ProcessId::MAIN,
+        outcome: Outcome::TimedOut,
+    };
+    assert!(encode(&ended).is_err());
+    let text = r#"{"type":"ended","id":1,"outcome":"timed-out"}"#;
+    assert!(decode::<Event>(text.as_bytes()).is_err());
+}
+
+#[test]
+fn every_failure_kind_keeps_its_name() {
+    for (kind, text) in [
+        (FailureKind::NotFound, "\"not-found\"\n"),
+        (FailureKind::NotExecutable, "\"not-executable\"\n"),
+        (FailureKind::Image, "\"image\"\n"),
+        (FailureKind::Request, "\"request\"\n"),
+        (FailureKind::Internal, "\"internal\"\n"),
+    ] {
+        assert_eq!(wire(&kind), text);
+    }
 }
 
 #[test]
@@ -117,47 +311,16 @@ fn isolation_is_told_to_people_in_words() {
 }
 
 #[test]
-fn every_failure_kind_keeps_its_name_and_exit_status() {
-    let cases = [
-        (FailureKind::NotFound, "\"not-found\"\n", 127),
-        (FailureKind::NotExecutable, "\"not-executable\"\n", 126),
-        (FailureKind::Image, "\"image\"\n", 125),
-        (FailureKind::Internal, "\"internal\"\n", 125),
-    ];
-    for (kind, text, status) in cases {
-        assert_eq!(wire(&kind), text);
-        assert_eq!(kind.exit_status(), status);
-    }
-}
-
-#[test]
-fn only_the_messages_that_end_a_session_are_last() {
-    assert!(GuestMessage::Exited { status: 0 }.is_last());
-    let killed = GuestMessage::Signaled {
-        signal: 9,
-        oom: true,
-    };
-    assert!(killed.is_last());
-    let started = GuestMessage::Started {
-        pid: 2,
-        isolation: Isolation::None,
-    };
-    assert!(!started.is_last());
-}
-
-#[test]
-fn unknown_messages_and_fields_are_refused() {
+fn what_is_no_json_is_told_from_what_is_not_understood() {
     for text in [
-        r#"{"type":"reboot"}"#,
-        r#"{"type":"signal"}"#,
-        r#"{"type":"signal","signal":"TERM"}"#,
-        r#"{"type":"signal","signal":9,"pid":1}"#,
-        r#"{"type":"run","argv":["a"],"cwd":"/","hostname":"h","user":"root"}"#,
-        r#"{"signal":9}"#,
-        r#"{"type":"signal","signal":9} x"#,
         "",
+        "Linux version 6.12",
+        "{",
+        "{\"type\":\"signal\"",
+        "run",
+        "\u{7f}",
     ] {
-        let refused = decode::<HostMessage>(text.as_bytes());
+        let refused = decode::<Request>(text.as_bytes());
         assert!(
             matches!(refused, Err(ProtocolError::Malformed(_))),
             "{text:?} was taken as {refused:?}"
@@ -167,15 +330,13 @@ fn unknown_messages_and_fields_are_refused() {
 
 #[test]
 fn a_message_longer_than_the_limit_is_refused_on_both_sides() {
-    let run = HostMessage::Run(Run {
-        argv: vec!["x".repeat(MAX_LINE)],
-        env: vec![],
-        cwd: "/".into(),
-        hostname: "cki".into(),
-        container: None,
-        pool_mib: None,
-    });
+    let run = Request::Run(run(&[&"x".repeat(MAX_LINE)]));
     assert!(matches!(encode(&run), Err(ProtocolError::TooLong)));
+    let line = vec![b' '; MAX_LINE + 1];
+    assert!(matches!(
+        decode::<Request>(&line),
+        Err(ProtocolError::TooLong)
+    ));
 
     let mut lines = LineBuffer::default();
     lines.push(&vec![b' '; MAX_LINE - 1]);

@@ -13,7 +13,7 @@ use clap::ValueEnum as _;
 use rustix::process::Signal;
 use serde::Serialize;
 
-use crate::cli::{Bench, BenchKind, HostKernel, Run, Runtime};
+use crate::cli::{Bench, BenchKind, DEFAULT_MEMORY, HostKernel, Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
@@ -21,8 +21,7 @@ use crate::prepare::{Preparation, prepare, request};
 use cki_machine::{Ended, Io, Machine};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
-use cki_process::exit::Status;
-use cki_process::units::MemoryMib;
+use cki_session::Status;
 
 /// Line of the kernel's log with which it starts init.
 const INIT_LINE: &str = "Run /init as init process";
@@ -156,7 +155,7 @@ fn program(runtime: Runtime, words: &[&str]) -> Run {
         runtime,
         host_kernel: HostKernel::Cki,
         deb: Vec::new(),
-        memory: MemoryMib::DEFAULT,
+        memory: DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,
         env: Vec::new(),

@@ -8,7 +8,7 @@ use crate::cli::Build;
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
-use cki_process::exit::Status;
+use cki_session::Status;
 
 pub(super) fn build(context: &Context, args: &Build) -> Result<Status, Error> {
     let attrs: Vec<_> = args.attrs.iter().map(String::as_str).collect();

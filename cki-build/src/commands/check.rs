@@ -11,7 +11,7 @@ use crate::cli::Check;
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
-use cki_process::exit::Status;
+use cki_session::Status;
 
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     let dir = &context.checkout.dir;

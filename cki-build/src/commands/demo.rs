@@ -4,16 +4,14 @@
 
 use std::io::{self, Write as _};
 
-use cki_session::Isolation;
+use cki_session::{Isolation, Outcome, Status};
 
 use super::run;
-use crate::cli::{Demo, HostKernel, Run, Runtime};
+use crate::cli::{DEFAULT_MEMORY, Demo, HostKernel, Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::print;
-use cki_machine::{Outcome, driver::Ended};
-use cki_process::exit::Status;
-use cki_process::units::MemoryMib;
+use cki_machine::Ended;
 
 /// What runs in the container; `sqlite3` reads [`work`].
 const SCRIPT: &str = "uname -a && exec sqlite3 -batch -bail /tmp/demo.db";
@@ -23,7 +21,7 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
         runtime: Runtime::Cki,
         host_kernel: HostKernel::Cki,
         deb: vec!["sqlite3".to_owned()],
-        memory: MemoryMib::DEFAULT,
+        memory: DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,
         env: Vec::new(),

@@ -9,7 +9,7 @@ use clap::CommandFactory as _;
 use crate::cli::Cli;
 use crate::error::Error;
 use crate::output::print_bytes;
-use cki_process::exit::Status;
+use cki_session::Status;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<Status, Error> {
     let mut script = Vec::new();

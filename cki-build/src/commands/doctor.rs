@@ -10,7 +10,7 @@ use crate::output::{print, print_json};
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
 use cki_nix::checkout::Checkout;
-use cki_process::exit::Status;
+use cki_session::Status;
 
 pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
     let nix = Nix::current();

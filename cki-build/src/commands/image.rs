@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::image;
 use crate::inputs;
 use crate::output::{print, print_json};
-use cki_process::exit::Status;
 use cki_process::units::human_bytes;
+use cki_session::Status;
 
 pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
     let (from, output, format) = match &args.kind {

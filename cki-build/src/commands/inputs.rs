@@ -16,8 +16,8 @@ use cki_inputs::lockfile::LockFile;
 use cki_inputs::request::Request;
 use cki_nix::path::Mode as HashMode;
 use cki_nix::setup;
-use cki_process::exit::Status;
 use cki_process::units::human_bytes;
+use cki_session::Status;
 
 /// `cki-build fetch`
 pub(super) fn fetch(context: &Context, args: &Fetch) -> Result<Status, Error> {

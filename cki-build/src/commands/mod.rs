@@ -16,7 +16,7 @@ mod verify;
 use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::error::Error;
-use cki_process::exit::Status;
+use cki_session::Status;
 
 /// Does what the command line says and gives the exit status.
 ///

@@ -5,17 +5,14 @@
 use std::io::{Read, Write as _};
 use std::time::Instant;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
 use crate::cli::{Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::prepare::{prepare, request};
-use cki_machine::{Ended, Interrupt, Io, Outcome};
-use cki_process::exit::Status;
+use cki_machine::{Ended, Io, Signals};
+use cki_session::{FORWARDED, Outcome, Signal, Status};
 
-/// Builds what is needed and runs the program with `stdin` as its input; signals to us end it.
+/// Builds what is needed and runs the program with `stdin` as its input; signals to us are its own.
 ///
 /// # Errors
 /// [`Error`].
@@ -26,7 +23,7 @@ pub fn execute(context: &Context, args: &Run, stdin: Box<dyn Read + Send>) -> Re
         stdin,
         stdout: Box::new(std::io::stdout()),
         stderr: Box::new(std::io::stderr()),
-        console: if machine.loud {
+        console: if machine.verbose {
             Some(Box::new(std::io::stderr()))
         } else {
             None
@@ -53,14 +50,14 @@ pub fn execute(context: &Context, args: &Run, stdin: Box<dyn Read + Send>) -> Re
 /// Says what the status alone does not.
 fn explain(outcome: &Outcome, args: &Run) {
     match outcome {
-        Outcome::NotRun { message, .. } => say(message),
+        Outcome::Failed(failure) => say(&failure.message),
         Outcome::Signaled { oom: true, .. } => say(&format!(
-            "the {} ran out of memory ({} MiB); give it more with --memory",
+            "the {} ran out of memory ({}); give it more with --memory",
             match args.runtime {
                 Runtime::Cki => "container",
                 Runtime::Native | Runtime::Host => "machine",
             },
-            args.memory.mib()
+            args.memory
         )),
         Outcome::TimedOut => say("the time was over"),
         _ => {}
@@ -85,13 +82,13 @@ pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
     Ok(ended.outcome.status())
 }
 
-/// Has Ctrl-C and its like end the session instead of us, who have a machine to take down first.
-fn forward_signals(interrupt: Interrupt) {
-    match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
-        Ok(mut signals) => {
+/// Has signals to us go to the program instead.
+fn forward_signals(to: Signals) {
+    match signal_hook::iterator::Signals::new(FORWARDED.map(Signal::number)) {
+        Ok(mut ours) => {
             std::thread::spawn(move || {
-                for signal in signals.forever() {
-                    interrupt.signal(signal);
+                for signal in ours.forever().filter_map(Signal::new) {
+                    to.send(signal);
                 }
             });
         }

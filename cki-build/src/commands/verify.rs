@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::verify::{self, Report};
 use cki_nix::log::{Event, derivation_name};
-use cki_process::exit::Status;
+use cki_session::Status;
 
 pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> {
     let nix = &context.nix;

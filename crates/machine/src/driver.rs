@@ -10,16 +10,17 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_session::{FailureKind, GuestMessage, HostMessage, Isolation, Run, encode, exit};
-use rustix::process::Signal;
+use cki_process::exec::describe;
+use cki_session::{
+    Event, FailureKind, Forwarding, Hello, Isolation, Outcome, ProcessId, Request, Run, Signal,
+    encode, exit,
+};
 
-use super::SessionError;
 use super::console::Tail;
+use super::error::{MachineError, report};
 use super::machine::Machine;
 use super::ports::Ports;
 use super::relay::{self, Relayed};
-use cki_process::exec::describe;
-use cki_process::exit::Status;
 
 /// Longest time from QEMU's start to the program's. It takes seconds; a loaded computer may need more,
 /// and past this the machine hangs.
@@ -41,47 +42,6 @@ pub struct Io {
     pub stderr: Box<dyn Write + Send>,
     /// Where the kernel console goes, besides being kept for reports.
     pub console: Option<Box<dyn Write + Send>>,
-}
-
-/// How the program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// By itself, with this status (0..=255).
-    Exited(u8),
-    /// By a signal.
-    Signaled {
-        /// Linux signal number.
-        signal: i32,
-        /// The kernel ran out of memory.
-        oom: bool,
-    },
-    /// It was never started; the sentence says why, the status is 126 or 127.
-    NotRun {
-        /// Init's sentence.
-        message: String,
-        /// Status that a shell would give.
-        status: Status,
-    },
-    /// Its time was over.
-    TimedOut,
-    /// We got this signal.
-    Interrupted(i32),
-    /// Nobody reads its standard output any more.
-    BrokenPipe,
-}
-
-impl Outcome {
-    /// Exit status of `cki-build run`.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        match self {
-            Self::Exited(status) => Status(*status),
-            Self::Signaled { signal, .. } | Self::Interrupted(signal) => Status::signaled(*signal),
-            Self::NotRun { status, .. } => *status,
-            Self::TimedOut => Status::TIMEOUT,
-            Self::BrokenPipe => Status::signaled(Signal::PIPE.as_raw()),
-        }
-    }
 }
 
 /// When things happened.
@@ -112,64 +72,69 @@ pub struct Ended {
     pub isolation: Option<Isolation>,
 }
 
+/// What the session is told.
 #[derive(Debug)]
-enum Event {
-    Message(GuestMessage),
+enum Input {
+    Init(Event),
     ControlEnd(Result<(), String>),
     First(Instant),
     Stdout(Relayed),
     Stderr(Relayed),
     Qemu(ExitStatus),
-    Signal(i32),
+    Signal(Signal),
 }
 
-/// Ends a session from another thread.
+/// Sends signals to the program of a session from another thread.
 #[derive(Debug, Clone)]
-pub struct Interrupt(Sender<Event>);
+pub struct Signals(Sender<Input>);
 
-impl Interrupt {
-    /// Ends the session as `signal` (a Linux signal number) would end a program.
-    pub fn signal(&self, signal: i32) {
-        // The session may be over already, which is what was wanted.
-        let _ = self.0.send(Event::Signal(signal));
+impl Signals {
+    /// Sends `signal` to the program. It ends the session instead where [`Forwarding`] says so; Ctrl-Z
+    /// (SIGTSTP) stops this process too, once it was passed on.
+    pub fn send(&self, signal: Signal) {
+        // The session may be over already: then there is no program to get it.
+        let _ = self.0.send(Input::Signal(signal));
     }
 }
 
 /// Starts the machine, has it run `run`, and gives how that ended. The machine is gone when this returns.
 ///
-/// `interruptible` gets a handle that ends the session early; `ready` is called once, before any output.
+/// `signals` gets a handle that sends signals to the program; `ready` is called once, before any output.
 /// The kernel kills the machine when the calling thread ends.
 ///
 /// # Errors
-/// [`SessionError`] when it cannot be said how the program ended.
+/// [`MachineError`] when it cannot be said how the program ended.
 pub fn run(
     machine: &Machine,
     run: Run,
     timeout: Option<Duration>,
     io: Io,
-    interruptible: impl FnOnce(Interrupt),
+    signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
-) -> Result<Ended, SessionError> {
-    let request = encode(&HostMessage::Run(run)).map_err(|error| {
-        SessionError::Request(format!(
+) -> Result<Ended, MachineError> {
+    let request = encode(&Request::Run(run.clone())).map_err(|error| {
+        MachineError::Request(format!(
             "the arguments and the environment together are {error}"
         ))
     })?;
-    std::fs::File::open(&machine.app).map_err(|source| SessionError::AppImage {
+    std::fs::File::open(&machine.app).map_err(|source| MachineError::AppImage {
         path: machine.app.clone(),
         source,
     })?;
     let (events, queue) = mpsc::channel();
-    interruptible(Interrupt(events.clone()));
-    let mut session = Session::start(machine, io, events)?;
+    signals(Signals(events.clone()));
+    let mut session = Session::start(machine, io, events, run.id)?;
     session.timeout = timeout;
-    let result = session.drive(&queue, &request, ready);
+    let result = session.drive(&queue, &run, request, ready);
     // Whatever happened above, nothing stays behind.
     session.kill();
     result
 }
 
 struct Session {
+    /// The program's, in every message.
+    id: ProcessId,
+    forwarding: Forwarding,
     control: UnixStream,
     /// Open until the end: QEMU drops what it has not read when the socket is closed altogether.
     _stdin_port: UnixStream,
@@ -185,12 +150,17 @@ struct Session {
 }
 
 impl Session {
-    fn start(machine: &Machine, io: Io, events: Sender<Event>) -> Result<Self, SessionError> {
-        let (ports, inherited) = Ports::new().map_err(SessionError::Sockets)?;
-        let (log_reader, log_writer) = os_pipe::pipe().map_err(SessionError::Sockets)?;
+    fn start(
+        machine: &Machine,
+        io: Io,
+        events: Sender<Input>,
+        id: ProcessId,
+    ) -> Result<Self, MachineError> {
+        let (ports, inherited) = Ports::new().map_err(MachineError::Sockets)?;
+        let (log_reader, log_writer) = os_pipe::pipe().map_err(MachineError::Sockets)?;
         let expression = machine
             .command()
-            .expression(Signal::KILL)
+            .expression(rustix::process::Signal::KILL)
             .stdin_null()
             .stdout_null()
             .stderr_file(log_writer)
@@ -202,13 +172,13 @@ impl Session {
                 inherited.give_to(child)
             });
         let start = Instant::now();
-        let qemu = expression.start().map_err(|source| SessionError::Start {
+        let qemu = expression.start().map_err(|source| MachineError::Start {
             qemu: machine.qemu.clone(),
             source,
         })?;
         drop(expression);
         let qemu = Arc::new(qemu);
-        let control = ports.control.try_clone().map_err(SessionError::Sockets)?;
+        let control = ports.control.try_clone().map_err(MachineError::Sockets)?;
         let (console, qemu_log) = (Tail::default(), Tail::default());
         let (console_tail, log_tail) = (console.clone(), qemu_log.clone());
         let log_thread = thread::spawn(move || log_tail.follow(log_reader, None));
@@ -218,24 +188,26 @@ impl Session {
             let _ = log_thread.join();
         });
         let (mut stdin, to_guest) = (io.stdin, ports.stdin);
-        let stdin_port = to_guest.try_clone().map_err(SessionError::Sockets)?;
+        let stdin_port = to_guest.try_clone().map_err(MachineError::Sockets)?;
         thread::spawn(move || relay::input(&mut *stdin, to_guest));
         relay_output(ports.stdout, io.stdout, events.clone(), true);
         relay_output(ports.stderr, io.stderr, events.clone(), false);
         let (sender, messages) = (events.clone(), ports.control);
         thread::spawn(move || {
             let end = relay::messages(messages, |message| {
-                let _ = sender.send(Event::Message(message));
+                let _ = sender.send(Input::Init(message));
             });
-            let _ = sender.send(Event::ControlEnd(end));
+            let _ = sender.send(Input::ControlEnd(end));
         });
         let waiting = Arc::clone(&qemu);
         thread::spawn(move || {
             if let Ok(output) = waiting.wait() {
-                let _ = events.send(Event::Qemu(output.status));
+                let _ = events.send(Input::Qemu(output.status));
             }
         });
         Ok(Self {
+            id,
+            forwarding: Forwarding::new(),
             control,
             _stdin_port: stdin_port,
             qemu,
@@ -258,10 +230,11 @@ impl Session {
 
     fn drive(
         &mut self,
-        queue: &Receiver<Event>,
-        request: &[u8],
+        queue: &Receiver<Input>,
+        run: &Run,
+        mut request: Vec<u8>,
         ready: impl FnOnce(),
-    ) -> Result<Ended, SessionError> {
+    ) -> Result<Ended, MachineError> {
         let mut ready = Some(ready);
         let (mut last, mut status, mut timed_out) = (None, None, false);
         // Control, standard output, standard error: what init said comes to an end before QEMU's status counts.
@@ -295,75 +268,87 @@ impl Session {
                 }
                 None => {
                     timed_out = true;
-                    self.say(&HostMessage::Signal {
-                        signal: Signal::TERM.as_raw(),
-                    });
+                    self.signal(Signal::TERM);
                     self.deadline = Some(Instant::now() + GRACE);
                     continue;
                 }
             };
             match event {
-                Event::Message(GuestMessage::Hello { version, kernel }) => {
+                Input::Init(Event::Hello(hello)) => {
                     self.times.hello = Some(Instant::now());
-                    self.kernel = Some(kernel);
-                    if version != cki_session::VERSION {
-                        return Err(SessionError::Protocol(format!("version {version}")));
-                    }
+                    check(&hello, run)?;
+                    self.kernel = Some(hello.kernel);
                     if let Some(ready) = ready.take() {
                         ready();
-                        self.send(request);
+                        self.send(&std::mem::take(&mut request));
                     }
                 }
-                Event::Message(GuestMessage::Started { isolation, .. }) => {
+                Input::Init(Event::Started { isolation, .. }) => {
                     let now = Instant::now();
                     self.isolation = Some(isolation);
                     self.times.started = Some(now);
                     self.deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
                 }
-                Event::Message(message) => {
+                Input::Init(Event::Ended { outcome, .. }) => {
                     self.times.started.get_or_insert_with(Instant::now);
-                    last.get_or_insert(message);
+                    last.get_or_insert(outcome);
                 }
-                Event::ControlEnd(Ok(()))
-                | Event::Stdout(Relayed::End)
-                | Event::Stderr(Relayed::End | Relayed::BrokenPipe) => {
+                Input::Init(Event::Refused { message }) => {
+                    tracing::warn!("the machine refused a request: {message}");
+                }
+                Input::Init(Event::Unknown) => {}
+                Input::ControlEnd(Ok(()))
+                | Input::Stdout(Relayed::End)
+                | Input::Stderr(Relayed::End | Relayed::BrokenPipe) => {
                     open -= 1;
                 }
-                Event::ControlEnd(Err(breach)) => return Err(SessionError::Protocol(breach)),
-                Event::First(at) => {
+                Input::ControlEnd(Err(breach)) => return Err(MachineError::Protocol(breach)),
+                Input::First(at) => {
                     self.times.first_byte =
                         Some(self.times.first_byte.map_or(at, |other| other.min(at)));
                 }
-                Event::Stdout(Relayed::BrokenPipe) => {
+                Input::Stdout(Relayed::BrokenPipe) => {
                     self.kill();
-                    return Ok(self.ended(Outcome::BrokenPipe));
+                    return Ok(self.ended(Outcome::signaled(Signal::PIPE)));
                 }
-                Event::Stdout(Relayed::Failed(source)) => {
-                    return Err(SessionError::Output {
+                Input::Stdout(Relayed::Failed(source)) => {
+                    return Err(MachineError::Output {
                         stream: "standard output",
                         source,
                     });
                 }
-                Event::Stderr(Relayed::Failed(source)) => {
-                    return Err(SessionError::Output {
+                Input::Stderr(Relayed::Failed(source)) => {
+                    return Err(MachineError::Output {
                         stream: "standard error",
                         source,
                     });
                 }
-                Event::Qemu(ended) => {
+                Input::Qemu(ended) => {
                     self.deadline = None;
                     status = Some(ended);
                 }
-                Event::Signal(signal) => {
-                    self.kill();
-                    return Ok(self.ended(Outcome::Interrupted(signal)));
+                Input::Signal(signal) => {
+                    let started = self.times.started.is_some();
+                    if self.forwarding.ends(signal, Instant::now(), started) {
+                        self.kill();
+                        return Ok(self.ended(Outcome::signaled(signal)));
+                    }
+                    let message = self.signal_message(signal);
+                    if request.is_empty() {
+                        self.send(&message);
+                    } else {
+                        request.extend(message);
+                    }
+                    if signal == Signal::TSTP {
+                        stop_ourselves();
+                    }
                 }
             }
         }
     }
 
     /// The next event, or `None` when the deadline has passed.
-    fn next(&self, queue: &Receiver<Event>) -> Option<Event> {
+    fn next(&self, queue: &Receiver<Input>) -> Option<Input> {
         match self.deadline {
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -375,59 +360,42 @@ impl Session {
 
     fn conclude(
         &mut self,
-        last: Option<GuestMessage>,
+        last: Option<Outcome>,
         status: ExitStatus,
         timed_out: bool,
-    ) -> Result<Ended, SessionError> {
+    ) -> Result<Ended, MachineError> {
         if timed_out {
             return Ok(self.ended(Outcome::TimedOut));
         }
-        let last = match last {
-            Some(last) if status.code() == Some(exit::STATUS_ENDED) => last,
-            Some(_) => {
-                return Err(self.crash(format!(
-                    "{} after the program had ended, so its output may be incomplete",
-                    describe(status)
-                )));
+        match last {
+            Some(outcome) if status.code() == Some(exit::STATUS_ENDED) => {
+                let outcome = self.with_console(outcome);
+                Ok(self.ended(outcome))
             }
+            Some(_) => Err(self.crash(format!(
+                "{} after the program had ended, so its output may be incomplete",
+                describe(status)
+            ))),
             None => {
                 let when = match (self.times.hello, self.times.started) {
                     (None, _) => "before its init was up",
                     (_, None) => "before the program was started",
                     _ => "while the program was running",
                 };
-                return Err(self.crash(format!("{} {when}", describe(status))));
+                Err(self.crash(format!("{} {when}", describe(status))))
             }
-        };
-        let outcome = match last {
-            GuestMessage::Exited { status } => match u8::try_from(status) {
-                Ok(status) => Outcome::Exited(status),
-                Err(_) => return Err(SessionError::Protocol(format!("exit status {status}"))),
-            },
-            GuestMessage::Signaled { signal, oom } => Outcome::Signaled { signal, oom },
-            GuestMessage::Failed { message, kind } => match kind {
-                FailureKind::NotFound | FailureKind::NotExecutable => Outcome::NotRun {
-                    message,
-                    status: Status(kind.exit_status()),
-                },
-                FailureKind::Image => {
-                    return Err(SessionError::Guest {
-                        message,
-                        console: String::new(),
-                    });
-                }
-                FailureKind::Internal => {
-                    let console = self.console_text();
-                    return Err(SessionError::Guest { message, console });
-                }
-            },
-            GuestMessage::Hello { .. } | GuestMessage::Started { .. } => {
-                return Err(SessionError::Protocol(
-                    "a last message that is none".to_owned(),
-                ));
+        }
+    }
+
+    /// A failure that is the machine's own, with what its kernel printed.
+    fn with_console(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed(mut failure) if failure.kind == FailureKind::Internal => {
+                failure.message += &report(&self.console_text(), "");
+                Outcome::Failed(failure)
             }
-        };
-        Ok(self.ended(outcome))
+            outcome => outcome,
+        }
     }
 
     fn ended(&self, outcome: Outcome) -> Ended {
@@ -439,8 +407,8 @@ impl Session {
         }
     }
 
-    fn crash(&mut self, how: String) -> SessionError {
-        SessionError::Crashed {
+    fn crash(&mut self, how: String) -> MachineError {
+        MachineError::Crashed {
             how,
             console: self.console_text(),
             qemu: self.qemu_log.text(),
@@ -455,10 +423,15 @@ impl Session {
         self.console.text()
     }
 
-    fn say(&mut self, message: &HostMessage) {
-        if let Ok(line) = encode(message) {
-            self.send(&line);
-        }
+    fn signal(&mut self, signal: Signal) {
+        let message = self.signal_message(signal);
+        self.send(&message);
+    }
+
+    /// A line of a few bytes, far below the limit.
+    fn signal_message(&self, signal: Signal) -> Vec<u8> {
+        let id = self.id;
+        encode(&Request::Signal { id, signal }).unwrap_or_default()
     }
 
     fn send(&mut self, line: &[u8]) {
@@ -480,22 +453,41 @@ impl Session {
     }
 }
 
+/// Whether the machine's init can carry the request out.
+fn check(hello: &Hello, run: &Run) -> Result<(), MachineError> {
+    hello.check().map_err(MachineError::Protocol)?;
+    match run.unsupported(&hello.features) {
+        Some(name) => Err(MachineError::Protocol(format!(
+            "it does not support `{name}`"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What Ctrl-Z does to a program; its shell continues us with SIGCONT, which is the program's too.
+fn stop_ourselves() {
+    let us = rustix::process::getpid();
+    if let Err(error) = rustix::process::kill_process(us, rustix::process::Signal::STOP) {
+        tracing::debug!(%error, "stopping");
+    }
+}
+
 fn relay_output(
     from: UnixStream,
     mut to: Box<dyn Write + Send>,
-    events: Sender<Event>,
+    events: Sender<Input>,
     is_stdout: bool,
 ) {
     thread::spawn(move || {
         let Ok(rest) = from.try_clone() else { return };
         let result = relay::output(from, &mut *to, |at| {
-            let _ = events.send(Event::First(at));
+            let _ = events.send(Input::First(at));
         });
         let ended = matches!(result, Relayed::End);
         let _ = events.send(if is_stdout {
-            Event::Stdout(result)
+            Input::Stdout(result)
         } else {
-            Event::Stderr(result)
+            Input::Stderr(result)
         });
         if !ended {
             relay::drain(rest);

@@ -11,91 +11,14 @@
 
 mod console;
 pub mod driver;
+mod error;
+mod host_image;
 pub mod machine;
 mod ports;
 mod relay;
 pub mod tsc;
 
-pub use driver::{Ended, Interrupt, Io, Outcome, Timeline, run};
-pub use machine::{Board, HostImage, Machine};
-
-use std::path::PathBuf;
-
-/// Why a session gave no status of a program.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The host image's `boot.json` is missing or not what we expect.
-    #[error("{path}: {message}")]
-    HostImage {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// The application image is not there.
-    #[error("cannot read the application image {path}: {source}")]
-    AppImage {
-        /// The image.
-        path: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// The sockets of the ports could not be made.
-    #[error("cannot make the sockets of the machine: {0}")]
-    Sockets(std::io::Error),
-    /// QEMU could not be started.
-    #[error("cannot start the emulator {qemu}: {source}")]
-    Start {
-        /// QEMU's path.
-        qemu: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// The machine ended or fell silent before its init said how the program ended.
-    #[error("the machine {how}{}", report(console, qemu))]
-    Crashed {
-        /// "ended with status N before ...", "did not start within ...".
-        how: String,
-        /// End of the kernel console.
-        console: String,
-        /// End of what QEMU wrote to its standard error.
-        qemu: String,
-    },
-    /// Init could not run the program for a reason that is not the program's.
-    #[error("{message}{}", report(console, ""))]
-    Guest {
-        /// Init's sentence.
-        message: String,
-        /// End of the kernel console when the failure is the machine's, else empty.
-        console: String,
-    },
-    /// Init speaks another version of the protocol, or something else.
-    #[error("the machine's init does not speak our protocol: {0}")]
-    Protocol(String),
-    /// The program's output could not be written.
-    #[error("cannot write the program's {stream}: {source}")]
-    Output {
-        /// "standard output" or "standard error".
-        stream: &'static str,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// The program's name, an argument or a variable cannot be sent.
-    #[error("{0}")]
-    Request(String),
-}
-
-fn report(console: &str, qemu: &str) -> String {
-    let mut text = String::new();
-    for (title, part) in [
-        ("the emulator said", qemu),
-        ("end of the kernel console", console),
-    ] {
-        let part = part.trim();
-        if !part.is_empty() {
-            let indented = part.replace('\n', "\n  ");
-            text.push_str(&format!("\n{title}:\n  {indented}"));
-        }
-    }
-    text
-}
+pub use driver::{Ended, Io, Signals, Timeline, run};
+pub use error::MachineError;
+pub use host_image::{Board, HostImage};
+pub use machine::Machine;

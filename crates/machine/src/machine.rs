@@ -4,25 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use cki_session::port;
-use serde::Deserialize;
+use cki_session::{Memory, port};
 
-use super::SessionError;
+use super::host_image::{Board, HostImage};
 use cki_process::exec::Command;
-use cki_process::units::MemoryMib;
-
-/// Version of `boot.json` that we read.
-const BOOT_VERSION: u32 = 3;
-
-/// What is around the processors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Board {
-    /// No legacy devices to probe, which is most of what a PC's kernel does before init; devices are virtio-mmio.
-    Microvm,
-    /// A PC, with virtio devices on PCI: for kernels that look for them there only.
-    Q35,
-}
 
 /// A virtio device.
 #[derive(Debug, Clone, Copy)]
@@ -68,72 +53,6 @@ impl Board {
     }
 }
 
-/// What `cki-host` gives to boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostImage {
-    /// ELF kernel with a PVH note.
-    pub kernel: PathBuf,
-    /// Initial file system with our init.
-    pub initrd: PathBuf,
-    /// Kernel command line.
-    pub cmdline: String,
-    /// Words for the command line of a container's kernel.
-    pub container_cmdline: String,
-    /// The board that the kernel is for.
-    pub board: Board,
-    /// Memory that the machine needs for itself beside that of its container, in MiB: its kernel, the launcher,
-    /// the pages that it reads the container's kernel and image through.
-    pub host_mib: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Boot {
-    kernel: PathBuf,
-    initrd: PathBuf,
-    cmdline: String,
-    container_cmdline: String,
-    board: Board,
-    host_mib: u32,
-}
-
-/// The one field of `boot.json` that never changes its meaning.
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
-}
-
-impl HostImage {
-    /// Reads `boot.json` in `dir`, the output `cki-host`.
-    ///
-    /// # Errors
-    /// [`SessionError::HostImage`].
-    pub fn load(dir: &Path) -> Result<Self, SessionError> {
-        let path = dir.join("boot.json");
-        let wrong = |message: String| SessionError::HostImage {
-            path: path.clone(),
-            message,
-        };
-        let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-        let Version { version } =
-            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        if version != BOOT_VERSION {
-            return Err(wrong(format!(
-                "version {version} where version {BOOT_VERSION} is expected"
-            )));
-        }
-        let boot: Boot = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self {
-            kernel: dir.join(boot.kernel),
-            initrd: dir.join(boot.initrd),
-            cmdline: boot.cmdline,
-            container_cmdline: boot.container_cmdline,
-            board: boot.board,
-            host_mib: boot.host_mib,
-        })
-    }
-}
-
 /// A machine that is not running yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -149,11 +68,11 @@ pub struct Machine {
     /// then, and runs containers. Without it, it is a stock one.
     pub runtime: Option<PathBuf>,
     /// Its memory.
-    pub memory: MemoryMib,
+    pub memory: Memory,
     /// Its processors, at least 1.
     pub cpus: u32,
     /// Have the kernel say on its console what it does, not only what goes wrong.
-    pub loud: bool,
+    pub verbose: bool,
     /// What to tell the kernel of its time stamp counter's frequency, in kHz. None leaves it to find out.
     pub tsc_khz: Option<u64>,
     /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
@@ -212,9 +131,12 @@ impl Channel {
 }
 
 impl Machine {
+    /// Memory with which the machine's kernel still reaches init.
+    pub const LEAST_MEMORY: Memory = Memory::constant(128);
+
     /// The machine in the output `cki-qemu`, as [`Machine::command`] starts it.
     #[must_use]
-    pub fn new(qemu: &Path, host: HostImage, app: PathBuf, memory: MemoryMib, cpus: u32) -> Self {
+    pub fn new(qemu: &Path, host: HostImage, app: PathBuf, memory: Memory, cpus: u32) -> Self {
         Self {
             qemu: qemu.join("bin/qemu-system-x86_64"),
             firmware: Some(qemu.join("share/qemu")),
@@ -223,7 +145,7 @@ impl Machine {
             runtime: None,
             memory,
             cpus,
-            loud: false,
+            verbose: false,
             tsc_khz: None,
             icount: false,
             extra: Vec::new(),
@@ -320,7 +242,7 @@ impl Machine {
 
     fn cmdline(&self) -> String {
         let words = self.host.cmdline.split(' ');
-        let kept = words.filter(|word| !(self.loud && *word == "quiet"));
+        let kept = words.filter(|word| !(self.verbose && *word == "quiet"));
         let mut cmdline = kept.collect::<Vec<_>>().join(" ");
         // With counted instructions the counter does not run at the machine's rate.
         if let (Some(khz), false) = (self.tsc_khz, self.icount) {
@@ -387,7 +309,7 @@ mod tests {
                 host_mib: 192,
             },
             "/a,b/app.img".into(),
-            MemoryMib::new(512).expect("allowed"),
+            Memory::constant(512),
             2,
         )
     }
@@ -461,9 +383,9 @@ mod tests {
     }
 
     #[test]
-    fn a_loud_machine_is_not_told_to_be_quiet() {
+    fn a_verbose_machine_is_not_told_to_be_quiet() {
         let words = Machine {
-            loud: true,
+            verbose: true,
             ..machine()
         }
         .command()
@@ -496,32 +418,5 @@ mod tests {
                 .windows(2)
                 .any(|pair| pair == ["-icount", "shift=0,sleep=off"])
         );
-    }
-
-    #[test]
-    fn boot_json_is_read_relative_to_its_directory() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt","board":"q35","hostMib":320}"#;
-        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
-        let host = HostImage::load(dir.path()).expect("valid");
-        assert_eq!(host.kernel, dir.path().join("vmlinux"));
-        assert_eq!(host.cmdline, "quiet");
-        assert_eq!(host.container_cmdline, "nosmt");
-        assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
-    }
-
-    #[test]
-    fn a_boot_json_of_another_version_or_none_is_refused() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let message = HostImage::load(dir.path())
-            .expect_err("missing")
-            .to_string();
-        assert!(message.contains("boot.json"), "{message}");
-        let boot = r#"{"version":2}"#;
-        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
-        let message = HostImage::load(dir.path())
-            .expect_err("version 2")
-            .to_string();
-        assert!(message.contains("version 2"), "{message}");
     }
 }

@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use cki_session::{GuestMessage, LineBuffer, decode};
+use cki_session::{Event, LineBuffer, decode};
 
 /// How a relay of the program's output ended.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub fn input(from: &mut dyn Read, mut to: UnixStream) {
 }
 
 /// Reads messages until the port ends, handing each to `on`; an error is a breach of the protocol.
-pub fn messages(mut from: UnixStream, mut on: impl FnMut(GuestMessage)) -> Result<(), String> {
+pub fn messages(mut from: UnixStream, mut on: impl FnMut(Event)) -> Result<(), String> {
     let mut lines = LineBuffer::default();
     let mut buffer = [0; 4096];
     loop {
@@ -109,12 +109,13 @@ mod tests {
     fn a_line_that_is_no_message_is_a_breach() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         theirs
-            .write_all(b"{\"type\":\"started\",\"pid\":2,\"isolation\":\"none\"}\nLinux version\n")
+            .write_all(b"{\"type\":\"started\",\"id\":1,\"pid\":2,\"isolation\":\"none\"}\nLinux version\n")
             .expect("written");
         drop(theirs);
         let mut seen = Vec::new();
         let result = messages(ours, |message| seen.push(message));
-        let started = GuestMessage::Started {
+        let started = Event::Started {
+            id: cki_session::ProcessId::MAIN,
             pid: 2,
             isolation: cki_session::Isolation::None,
         };

@@ -8,16 +8,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use cki_machine::{Board, Ended, HostImage, Interrupt, Io, Machine, Outcome, SessionError, driver};
-use cki_process::exit::Status;
-use cki_process::units::MemoryMib;
-use cki_session::Run;
+use cki_machine::{Board, Ended, HostImage, Io, Machine, MachineError, Signals, driver};
+use cki_session::{Container, Failure, FailureKind, Memory, Outcome, Run, Signal, Status};
 
 /// Says hello and waits for the request, as init does.
 const HELLO: &str = r#"
-echo '{"type":"hello","version":2,"kernel":"6.12-test"}' >&3
+echo '{"type":"hello","version":3,"features":["pool"],"kernel":"6.12-test"}' >&3
 read -r request <&3
-echo '{"type":"started","pid":2,"isolation":"none"}' >&3
+echo '{"type":"started","id":1,"pid":2,"isolation":"none"}' >&3
 "#;
 
 /// Ends the machine as init does.
@@ -55,6 +53,7 @@ struct Fake {
     console: Sink,
     timeout: Option<Duration>,
     unread: bool,
+    container: Option<Container>,
 }
 
 impl Fake {
@@ -76,6 +75,7 @@ impl Fake {
             console: Sink::default(),
             timeout: None,
             unread: false,
+            container: None,
         }
     }
 
@@ -83,11 +83,11 @@ impl Fake {
         self.dir.path().join(name)
     }
 
-    fn run(&self) -> Result<Ended, SessionError> {
+    fn run(&self) -> Result<Ended, MachineError> {
         self.run_with(|_| {})
     }
 
-    fn run_with(&self, interruptible: impl FnOnce(Interrupt)) -> Result<Ended, SessionError> {
+    fn run_with(&self, signals: impl FnOnce(Signals)) -> Result<Ended, MachineError> {
         let host = HostImage {
             kernel: "vmlinux".into(),
             initrd: "initrd".into(),
@@ -96,7 +96,7 @@ impl Fake {
             board: Board::Microvm,
             host_mib: 192,
         };
-        let memory = MemoryMib::new(256).expect("allowed");
+        let memory = Memory::constant(256);
         let mut machine = Machine::new(Path::new("/"), host, self.path("app.img"), memory, 1);
         machine.qemu = self.path("qemu");
         let io = Io {
@@ -109,15 +109,10 @@ impl Fake {
             stderr: Box::new(self.stderr.clone()),
             console: Some(Box::new(self.console.clone())),
         };
-        let run = Run {
-            argv: vec!["prog".into(), "arg".into()],
-            env: vec![("K".into(), "V".into())],
-            cwd: "/root".into(),
-            hostname: "cki".into(),
-            container: None,
-            pool_mib: None,
-        };
-        driver::run(&machine, run, self.timeout, io, interruptible, || {})
+        let mut run = Run::new(["prog", "arg"]);
+        run.process.env = vec![("K".into(), "V".into())];
+        run.container = self.container.clone();
+        driver::run(&machine, run, self.timeout, io, signals, || {})
     }
 
     fn outcome(&self) -> Outcome {
@@ -132,7 +127,7 @@ impl Fake {
 #[test]
 fn the_programs_status_is_the_sessions() {
     let fake = Fake::new(&format!(
-        r#"{HELLO} echo '{{"type":"exited","status":7}}' >&3 {END}"#
+        r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"exited":7}}}}' >&3 {END}"#
     ));
     let ended = fake.run().expect("the session ends well");
     assert_eq!(ended.outcome, Outcome::Exited(7));
@@ -143,13 +138,13 @@ fn the_programs_status_is_the_sessions() {
 #[test]
 fn death_by_signal_is_reported_as_such() {
     let fake = Fake::new(&format!(
-        r#"{HELLO} echo '{{"type":"signaled","signal":9,"oom":true}}' >&3 {END}"#
+        r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":9,"oom":true}}}}}}' >&3 {END}"#
     ));
     let outcome = fake.outcome();
     assert_eq!(
         outcome,
         Outcome::Signaled {
-            signal: 9,
+            signal: Signal::KILL,
             oom: true
         }
     );
@@ -159,20 +154,23 @@ fn death_by_signal_is_reported_as_such() {
 #[test]
 fn the_request_carries_arguments_and_environment() {
     let fake = Fake::new(&format!(
-        r#"{HELLO} echo "$request" >&5; echo '{{"type":"exited","status":0}}' >&3 {END}"#
+        r#"{HELLO} echo "$request" >&5; echo '{{"type":"ended","id":1,"outcome":{{"exited":0}}}}' >&3 {END}"#
     ));
     fake.outcome();
     let request: serde_json::Value = serde_json::from_slice(&fake.stdout()).expect("JSON");
     assert_eq!(request["type"], "run");
-    assert_eq!(request["argv"], serde_json::json!(["prog", "arg"]));
-    assert_eq!(request["env"], serde_json::json!([["K", "V"]]));
+    assert_eq!(
+        request["process"]["argv"],
+        serde_json::json!(["prog", "arg"])
+    );
+    assert_eq!(request["process"]["env"], serde_json::json!([["K", "V"]]));
 }
 
 #[test]
 fn the_streams_are_kept_apart_and_input_ends() {
     let mut fake = Fake::new(&format!(
         r#"{HELLO} echo console >&7; echo oops >&6; cat <&4 >&5
-        echo '{{"type":"exited","status":0}}' >&3 {END}"#
+        echo '{{"type":"ended","id":1,"outcome":{{"exited":0}}}}' >&3 {END}"#
     ));
     fake.stdin = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     fake.outcome();
@@ -188,19 +186,39 @@ fn the_streams_are_kept_apart_and_input_ends() {
 fn a_program_that_is_not_there_has_the_shells_status() {
     for (kind, status) in [("not-found", 127), ("not-executable", 126)] {
         let fake = Fake::new(&format!(
-            r#"{HELLO} echo '{{"type":"failed","message":"no","kind":"{kind}"}}' >&3 {END}"#
+            r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"failed":{{"kind":"{kind}","message":"no"}}}}}}' >&3 {END}"#
         ));
         assert_eq!(fake.outcome().status(), Status(status));
     }
 }
 
 #[test]
-fn a_bad_image_is_our_failure() {
-    let fake = Fake::new(&format!(
-        r#"{HELLO} echo '{{"type":"failed","message":"vda is no erofs","kind":"image"}}' >&3 {END}"#
-    ));
-    let message = fake.run().expect_err("no status").to_string();
-    assert_eq!(message, "vda is no erofs");
+fn a_failure_before_the_program_has_the_console_only_where_that_helps() {
+    let cases = [
+        ("image", FailureKind::Image),
+        ("request", FailureKind::Request),
+        ("internal", FailureKind::Internal),
+    ];
+    for (kind, expected) in cases {
+        let fake = Fake::new(&format!(
+            r#"{HELLO} echo 'last words' >&7
+            echo '{{"type":"ended","id":1,"outcome":{{"failed":{{"kind":"{kind}","message":"it is so"}}}}}}' >&3 {END}"#
+        ));
+        let outcome = fake.outcome();
+        assert_eq!(outcome.status(), Status::FAILED);
+        let Outcome::Failed(Failure { kind, message }) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(kind, expected);
+        if kind == FailureKind::Internal {
+            assert_eq!(
+                message,
+                "it is so\nend of the kernel console:\n  last words"
+            );
+        } else {
+            assert_eq!(message, "it is so");
+        }
+    }
 }
 
 #[test]
@@ -220,7 +238,7 @@ fn a_machine_that_crashes_is_reported_with_its_console() {
 #[test]
 fn a_status_without_the_machines_orderly_end_is_not_believed() {
     let fake = Fake::new(&format!(
-        r#"{HELLO} echo '{{"type":"exited","status":0}}' >&3; exit 1"#
+        r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"exited":0}}}}' >&3; exit 1"#
     ));
     let message = fake.run().expect_err("a crash").to_string();
     assert!(message.contains("after the program had ended"), "{message}");
@@ -229,18 +247,43 @@ fn a_status_without_the_machines_orderly_end_is_not_believed() {
 #[test]
 fn another_protocol_version_is_refused() {
     let fake = Fake::new(r#"echo '{"type":"hello","version":99,"kernel":"x"}' >&3; sleep 1000"#);
-    assert!(matches!(fake.run(), Err(SessionError::Protocol(_))));
+    assert!(matches!(fake.run(), Err(MachineError::Protocol(_))));
+}
+
+#[test]
+fn what_the_machine_does_not_support_is_not_asked_of_it() {
+    let mut fake = Fake::new(&format!("{HELLO} echo asked >&5; sleep 1000"));
+    fake.container = Some(Container::new(Memory::constant(256)));
+    let message = fake.run().expect_err("unsupported").to_string();
+    assert!(
+        message.contains("does not support `container`"),
+        "{message}"
+    );
+    assert_eq!(fake.stdout(), b"");
+}
+
+#[test]
+fn news_that_is_not_understood_changes_nothing() {
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"paused","id":1}}' >&3
+        echo '{{"type":"refused","message":"no process 7"}}' >&3
+        echo '{{"type":"ended","id":1,"outcome":{{"exited":3}},"at":5}}' >&3 {END}"#
+    ));
+    assert_eq!(fake.outcome(), Outcome::Exited(3));
 }
 
 #[test]
 fn time_over_asks_the_program_to_end_and_gives_124() {
     let mut fake = Fake::new(&format!(
         r#"{HELLO} read -r signal <&3; echo "$signal" >&5
-        echo '{{"type":"signaled","signal":15,"oom":false}}' >&3 {END}"#
+        echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":15,"oom":false}}}}}}' >&3 {END}"#
     ));
     fake.timeout = Some(Duration::from_millis(50));
     assert_eq!(fake.outcome().status(), Status::TIMEOUT);
-    assert_eq!(fake.stdout(), b"{\"type\":\"signal\",\"signal\":15}\n");
+    assert_eq!(
+        fake.stdout(),
+        b"{\"type\":\"signal\",\"id\":1,\"signal\":15}\n"
+    );
 }
 
 #[test]
@@ -252,30 +295,80 @@ fn a_program_that_does_not_listen_is_ended_all_the_same() {
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
-#[test]
-fn a_signal_ends_the_machine() {
-    let fake = Fake::new(&format!("{HELLO} echo $$ >&5; exec sleep 1000"));
+/// Runs `fake`, sending `signals` once its machine has written a line, and each after the line about the last.
+fn with_signals(fake: &Fake, signals: &'static [Signal]) -> Ended {
     let (sender, handle) = mpsc::channel();
     let stdout = fake.stdout.clone();
-    // Interrupts once the machine has said its process id.
     let watcher = std::thread::spawn(move || {
-        let interrupt: Interrupt = handle.recv().expect("a handle");
-        while !stdout.0.lock().expect("lock").ends_with(b"\n") {
-            std::thread::yield_now();
+        let to: Signals = handle.recv().expect("a handle");
+        for (sent, signal) in signals.iter().enumerate() {
+            let lines = || {
+                let text = stdout.0.lock().expect("lock");
+                text.iter().filter(|&&byte| byte == b'\n').count()
+            };
+            while lines() <= sent {
+                std::thread::yield_now();
+            }
+            to.send(*signal);
         }
-        interrupt.signal(2);
     });
     let ended = fake
-        .run_with(|interrupt| sender.send(interrupt).expect("sent"))
+        .run_with(|signals| sender.send(signals).expect("sent"))
         .expect("the session ends well");
     watcher.join().expect("joined");
-    assert_eq!(ended.outcome, Outcome::Interrupted(2));
+    ended
+}
+
+#[test]
+fn signals_are_the_programs() {
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo ready >&5
+        for n in 1 2 3; do read -r signal <&3; echo "$signal" >&5; done
+        echo '{{"type":"ended","id":1,"outcome":{{"exited":5}}}}' >&3 {END}"#
+    ));
+    let ended = with_signals(&fake, &[Signal::TERM, Signal::INT, Signal::HUP]);
+    assert_eq!(ended.outcome, Outcome::Exited(5));
+    let said = String::from_utf8(fake.stdout()).expect("text");
+    let expected = [15, 2, 1].map(|n| format!("{{\"type\":\"signal\",\"id\":1,\"signal\":{n}}}\n"));
+    assert_eq!(said, format!("ready\n{}", expected.concat()));
+}
+
+#[test]
+fn a_second_interrupt_ends_the_machine() {
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo $$ >&5; read -r signal <&3; echo "$signal" >&5; exec sleep 1000"#
+    ));
+    let ended = with_signals(&fake, &[Signal::INT, Signal::INT]);
+    assert_eq!(ended.outcome, Outcome::signaled(Signal::INT));
     assert_eq!(ended.outcome.status(), Status(130));
-    let pid = String::from_utf8(fake.stdout()).expect("a number");
+    let said = String::from_utf8(fake.stdout()).expect("text");
+    let pid = said.lines().next().expect("a number");
     assert!(
-        !Path::new("/proc").join(pid.trim()).exists(),
+        !Path::new("/proc").join(pid).exists(),
         "the machine is gone"
     );
+}
+
+#[test]
+fn a_signal_before_the_program_runs_ends_the_machine() {
+    let fake = Fake::new("echo booting >&5; exec sleep 1000");
+    let ended = with_signals(&fake, &[Signal::TERM]);
+    assert_eq!(ended.outcome, Outcome::signaled(Signal::TERM));
+}
+
+#[test]
+fn a_signal_that_waits_for_the_program_comes_with_the_request() {
+    let fake = Fake::new(&format!(
+        r#"echo booting >&5; sleep 0.3 {HELLO} read -r signal <&3; echo "$signal" >&5
+        echo '{{"type":"ended","id":1,"outcome":{{"exited":0}}}}' >&3 {END}"#
+    ));
+    const USR1: Signal = match Signal::new(10) {
+        Some(signal) => signal,
+        None => unreachable!(),
+    };
+    assert_eq!(with_signals(&fake, &[USR1]).outcome, Outcome::Exited(0));
+    let said = String::from_utf8(fake.stdout()).expect("text");
+    assert!(said.ends_with("\"signal\":10}\n"), "{said}");
 }
 
 #[test]

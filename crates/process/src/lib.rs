@@ -3,10 +3,10 @@
 //! What every part of the tool needs of the operating system and of the person before it.
 //!
 //! For: commands as values and the one place that executes them ([`exec`]), telling what goes on
-//! ([`progress`]), exit statuses ([`exit`]), quantities as people type them ([`units`]).
+//! ([`progress`]), quantities as people read them ([`units`]). Exit statuses and quantities as people type
+//! them are `cki-session`'s.
 //! Used by: every other crate below `crates/`, and `cki-build`. May use: no crate of ours.
 
 pub mod exec;
-pub mod exit;
 pub mod progress;
 pub mod units;

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use cki_launcher::device::error::describe_missing;
 use cki_launcher::device::system::System;
 use cki_launcher::device::uapi::Info;
-use cki_session::Isolation;
+use cki_session::{Isolation, Status};
 use clap::CommandFactory as _;
 
 use crate::cli::Cli;
@@ -28,7 +28,7 @@ fn isolation(info: &Info) -> String {
 }
 
 /// `cki info`: status 0 if containers run here, 1 if not.
-pub fn info(device: &Path, json: bool) -> anyhow::Result<u8> {
+pub fn info(device: &Path, json: bool) -> anyhow::Result<Status> {
     let info = System::open(device)?.info()?;
     let runs = info.isolation() == Isolation::Full;
     let missing = if runs {
@@ -58,21 +58,21 @@ pub fn info(device: &Path, json: bool) -> anyhow::Result<u8> {
         writeln!(out, "memory pool: {size} MiB, {free} MiB free")?;
         writeln!(out, "containers: {}", info.containers)?;
     }
-    Ok(u8::from(!runs))
+    Ok(if runs { Status::OK } else { Status::NO })
 }
 
 /// `cki completions`.
-pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<u8> {
+pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<Status> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cki", &mut script);
     io::stdout().write_all(&script)?;
-    Ok(0)
+    Ok(Status::OK)
 }
 
 /// `cki man`.
-pub fn man(out: &Path) -> anyhow::Result<u8> {
+pub fn man(out: &Path) -> anyhow::Result<Status> {
     std::fs::create_dir_all(out)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), out))
         .with_context(|| format!("cannot write manual pages to {}", out.display()))?;
-    Ok(0)
+    Ok(Status::OK)
 }

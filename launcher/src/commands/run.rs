@@ -4,65 +4,121 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use cki_launcher::device::system::System;
 use cki_launcher::device::uapi::Run as RunPage;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
-use cki_launcher::run::console::GuestConsole;
-use cki_launcher::run::machine::Machine;
-use cki_launcher::run::outcome::{Outcome, SessionError};
-use cki_launcher::run::seccomp;
-use cki_launcher::run::session::{Io, Plan, Session, take_signals};
-use cki_launcher::run::streams::{Outgoing, events};
-use cki_launcher::status::{Status, Teller};
+use cki_launcher::jail;
+use cki_launcher::session::Session;
+use cki_launcher::session::client::Client;
+use cki_launcher::session::command_line::CommandLine;
+use cki_launcher::session::control::{Inbox, Outgoing};
+use cki_launcher::session::descriptor::Descriptor;
+use cki_launcher::session::error::ContainerError;
+use cki_launcher::session::plan::Plan;
+use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
-use cki_session::{APP_SERIAL, FailureKind, GuestMessage, Run};
+use cki_launcher::vm::Waker;
+use cki_launcher::vm::console::GuestConsole;
+use cki_launcher::vm::machine::Machine;
+use cki_session::{
+    APP_SERIAL, Container, Failure, FailureKind, Outcome, Process, ProcessId, Run, Status,
+};
 
 use crate::cli::RunArgs;
 use crate::sentence;
 
-/// `cki run`; its exit status. How it ended is said to whoever started us, or on standard error.
-pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<u8> {
-    let mut status = Status::open(args.json_status_fd).context("--json-status-fd")?;
-    match session(device, args, &mut status) {
-        Ok(outcome) => {
-            if !status.last(&outcome.message()) {
-                explain(&outcome, args);
-            }
-            Ok(outcome.status())
+/// `cki run`; its exit status. How it ended is said to whoever asked: on the descriptor, or on standard error.
+pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
+    let Some(number) = args.session_fd else {
+        return for_user(device, args);
+    };
+    let mut client = Descriptor::open(number).context("--session-fd")?;
+    let outcome = match client.wait_for_run() {
+        Ok((container, run)) => session(device, args, Wanted::by(container, run), &mut client)
+            .unwrap_or_else(|error| Outcome::Failed(Failure::new(kind(&error), sentence(&error)))),
+        Err(failure) => Outcome::Failed(failure),
+    };
+    if !client.end(&outcome) {
+        explain(&outcome, None);
+    }
+    Ok(outcome.status())
+}
+
+/// A container, and what runs in it.
+struct Wanted {
+    container: Container,
+    /// The request for its init; without one, it is the kernel's console that is wanted.
+    run: Option<Run>,
+    /// How long the program may run.
+    timeout: Option<Duration>,
+}
+
+impl Wanted {
+    /// What the options say.
+    fn of(args: &RunArgs) -> Self {
+        let run = Run {
+            id: ProcessId::MAIN,
+            process: Process {
+                argv: args.argv.clone(),
+                env: args.env.clone(),
+                workdir: args.workdir.clone(),
+            },
+            hostname: args.hostname.clone(),
+            container: None,
+            pool: None,
+        };
+        Wanted {
+            container: Container {
+                memory: args.memory,
+                cmdline: args.cmdline.clone(),
+                verbose: args.verbose,
+            },
+            run: (!args.console).then_some(run),
+            timeout: args.timeout,
         }
-        Err(error) => {
-            let failed = GuestMessage::Failed {
-                message: sentence(&error),
-                kind: kind(&error),
-            };
-            if status.last(&failed) {
-                return Ok(Outcome::FAILURE);
-            }
-            Err(error)
+    }
+
+    /// What a client asks for. It keeps the program's time itself.
+    fn by(container: Container, run: Run) -> Self {
+        Wanted {
+            container,
+            run: Some(run),
+            timeout: None,
         }
     }
 }
 
+/// The options are the request, and the user is told on standard error.
+fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
+    // Before any thread: all of them inherit the mask.
+    let print = args.print_isolation || args.verbose;
+    let mut client = CommandLine::new(print).context("cannot wait for signals")?;
+    let wanted = Wanted::of(args);
+    if let Some(run) = &wanted.run {
+        run.check()?;
+    }
+    let outcome = session(device, args, wanted, &mut client)?;
+    explain(&outcome, Some(args));
+    Ok(outcome.status())
+}
+
 /// Says what the status alone does not.
-fn explain(outcome: &Outcome, args: &RunArgs) {
-    match outcome {
-        Outcome::Signaled { oom: true, .. } => eprintln!(
-            "cki: the container ran out of memory (--memory {}M) and its kernel killed the program",
-            args.memory >> 20
+fn explain(outcome: &Outcome, args: Option<&RunArgs>) {
+    match (outcome, args) {
+        (Outcome::Signaled { oom: true, .. }, Some(args)) => eprintln!(
+            "cki: the container ran out of memory (--memory {}) and its kernel killed the program",
+            args.memory
         ),
-        Outcome::NotRun { message, .. } => eprintln!("cki: {message}"),
-        Outcome::TimedOut => eprintln!("cki: the program's time is over"),
-        Outcome::Exited(_)
-        | Outcome::Signaled { .. }
-        | Outcome::Interrupted { .. }
-        | Outcome::BrokenPipe => {}
+        (Outcome::Failed(failure), _) => eprintln!("cki: {}", failure.message),
+        (Outcome::TimedOut, _) => eprintln!("cki: the program's time is over"),
+        (Outcome::Exited(_) | Outcome::Signaled { .. }, _) => {}
     }
 }
 
@@ -72,8 +128,8 @@ fn kind(error: &anyhow::Error) -> FailureKind {
         return FailureKind::Image;
     }
     error
-        .downcast_ref::<SessionError>()
-        .map_or(FailureKind::Internal, SessionError::kind)
+        .downcast_ref::<ContainerError>()
+        .map_or(FailureKind::Internal, ContainerError::kind)
 }
 
 /// The application image is no image, or cannot be read.
@@ -131,53 +187,29 @@ fn root(path: &Path) -> Result<Block, RootError> {
     })
 }
 
-fn duplicate(stream: impl AsFd) -> io::Result<File> {
-    Ok(File::from(stream.as_fd().try_clone_to_owned()?))
-}
-
-fn our_streams() -> io::Result<Io> {
-    Ok(Io {
-        stdin: duplicate(io::stdin())?,
-        stdout: duplicate(io::stdout())?,
-        stderr: duplicate(io::stderr())?,
-    })
-}
-
 /// The guest kernel's command line; what the user adds comes last, and wins.
-fn command_line(args: &RunArgs) -> String {
+fn command_line(wanted: &Wanted) -> String {
     // A panic is told by hypercall and must not be waited for; the rest is up to init.
     let mut words = vec!["panic=-1"];
-    if !args.console {
+    if wanted.run.is_some() {
         words.push("cki.mode=session");
+        if !wanted.container.verbose {
+            words.push("quiet");
+        }
     }
-    if !args.console && !args.verbose {
-        words.push("quiet");
-    }
-    if !args.cmdline.is_empty() {
-        words.push(&args.cmdline);
+    if !wanted.container.cmdline.is_empty() {
+        words.push(&wanted.container.cmdline);
     }
     words.join(" ")
 }
 
-fn plan(args: &RunArgs) -> Plan {
-    Plan {
-        run: (!args.console).then(|| Run {
-            argv: args.argv.clone(),
-            env: args.env.clone(),
-            cwd: args.cwd.clone(),
-            hostname: args.hostname.clone(),
-            container: None,
-            pool_mib: None,
-        }),
-        timeout: args.timeout,
-        start_limit: args.start_timeout,
-    }
-}
-
 /// Makes a container and runs it to its end.
-fn session(device: &Path, args: &RunArgs, status: &mut Status) -> anyhow::Result<Outcome> {
-    // First of all, and before any thread: all of them inherit the mask.
-    let signals = take_signals().context("cannot wait for signals")?;
+fn session(
+    device: &Path,
+    args: &RunArgs,
+    wanted: Wanted,
+    client: &mut dyn Client,
+) -> anyhow::Result<Outcome> {
     let root = args.root.as_deref().map(root).transpose()?;
     let initrd = args.initrd.as_deref();
     let boot = Boot {
@@ -185,55 +217,54 @@ fn session(device: &Path, args: &RunArgs, status: &mut Status) -> anyhow::Result
         initrd: initrd
             .map(|path| input("initial ramdisk", path))
             .transpose()?,
-        command_line: command_line(args),
+        command_line: command_line(&wanted),
         devices: 1 + u32::from(root.is_some()),
-        pool: args.page_tables.map(|size| size.next_multiple_of(CHUNK)),
+        pool: args
+            .page_tables
+            .map(|size| size.bytes().next_multiple_of(CHUNK)),
     };
     // What is wrong with the files is said before what is wrong with the machine.
     read_kernel(&boot.kernel)?;
 
-    let memory = args.memory.next_multiple_of(CHUNK);
+    let size = wanted.container.memory.bytes().next_multiple_of(CHUNK);
     let system = System::open(device)?;
     let isolation = system.info()?.isolation();
-    let (container, vcpu) = system.create(memory, args.cpus)?;
-    let (size, page) = (memory, vcpu.page());
+    let (container, vcpu) = system.create(size, args.cpus)?;
+    let page = vcpu.page();
     let monitor_pages = system.info()?.monitor_pages;
     let memory = load(&container, &boot)?;
     drop(boot);
 
-    let io = our_streams().context("cannot duplicate the standard streams")?;
-    let (events, inbox) = events().context("cannot make an eventfd")?;
-    let outgoing = Outgoing::default();
-    let ports = io
-        .ports(&events, &outgoing)
-        .context("cannot duplicate the standard streams")?;
-    let copy = match (args.console, args.verbose) {
-        (true, _) => Some(duplicate(io::stdout())?),
-        (false, true) => Some(duplicate(io::stderr())?),
-        (false, false) => None,
+    let our_streams = "cannot duplicate the standard streams";
+    let streams = Streams::ours().context(our_streams)?;
+    let waker = Waker::new().context("cannot make an eventfd")?;
+    let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
+    let ports = streams.ports(&inbox, &outgoing).context(our_streams)?;
+    let copy = match (&wanted.run, wanted.container.verbose) {
+        (None, _) => Some(duplicate(&io::stdout())?),
+        (Some(_), true) => Some(duplicate(&io::stderr())?),
+        (Some(_), false) => None,
     };
     let console = GuestConsole::new(copy);
-    let machine = Machine::new(Arc::new(container), memory, console, ports, root, events)?;
+    let machine = Machine::new(Arc::new(container), memory, console, ports, root, waker)?;
     let session = Session {
         machine: Arc::new(machine),
         vcpu: Box::new(vcpu),
         outgoing,
         inbox,
-        signals,
-        io,
+        streams,
     };
-    let confine = || {
-        if args.no_seccomp {
-            return Ok(());
-        }
-        seccomp::apply().map_err(|error| SessionError::Host {
-            what: "the launcher's own confinement",
-            source: io::Error::other(error),
-        })
+    let confine = || match args.no_seccomp {
+        true => Ok(()),
+        false => jail::apply().map_err(io::Error::other),
     };
-    let print = args.print_isolation || args.verbose;
-    let mut teller = Teller::new(status, isolation, print);
-    let outcome = session.run(plan(args), confine, &mut teller)?;
+    let plan = Plan {
+        run: wanted.run,
+        isolation,
+        timeout: wanted.timeout,
+        start_timeout: args.start_timeout,
+    };
+    let outcome = session.run(plan, confine, client)?;
     if args.print_counts {
         eprintln!("{}", counts(&page.snapshot(), size, monitor_pages));
     }

@@ -3,15 +3,61 @@
 //! The binary and files for it. Not every test file uses all of them.
 #![allow(dead_code)]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use cki_session::{Container, Event, Process, ProcessId, Request, Run, decode, encode};
 
 pub fn cki(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cki"))
         .args(arguments)
         .output()
         .expect("it runs")
+}
+
+/// The binary with these arguments and a client at descriptor 3: the command, which holds the launcher's end
+/// until it is dropped, and the client's end.
+pub fn with_client(arguments: &[&str]) -> (Command, UnixStream) {
+    let (here, there) = UnixStream::pair().expect("a pair");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$@\" 3<&0 </dev/null", "sh"])
+        .arg(env!("CARGO_BIN_EXE_cki"))
+        .args(arguments)
+        .stdin(OwnedFd::from(there));
+    (command, here)
+}
+
+/// A request for `true` in a container of 128 MiB, as a line.
+pub fn request() -> Vec<u8> {
+    let run = Run {
+        id: ProcessId::MAIN,
+        process: Process {
+            argv: vec!["true".to_owned()],
+            env: Vec::new(),
+            workdir: "/".to_owned(),
+        },
+        hostname: "cki".to_owned(),
+        container: Some(Container {
+            memory: "128M".parse().expect("a size"),
+            cmdline: String::new(),
+            verbose: false,
+        }),
+        pool: None,
+    };
+    encode(&Request::Run(run)).expect("short")
+}
+
+/// All that a launcher says until it is gone, without its hello.
+pub fn events(client: UnixStream) -> Vec<Event> {
+    let lines = BufReader::new(client).lines();
+    let mut events = lines.map(|line| decode(line.expect("text").as_bytes()).expect("an event"));
+    let hello = events.next();
+    assert!(matches!(hello, Some(Event::Hello(_))), "{hello:?}");
+    events.collect()
 }
 
 pub fn refused(arguments: &[&str], status: i32, parts: &[&str]) {

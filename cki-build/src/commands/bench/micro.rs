@@ -16,13 +16,12 @@ use crate::error::Error;
 use crate::output::{print, print_json};
 use cki_machine::{HostImage, Machine};
 use cki_process::exec::{Command, describe};
-use cki_process::exit::Status;
-use cki_process::units::MemoryMib;
+use cki_session::{Memory, Status};
 
 /// The container's memory.
 const CONTAINER_MIB: u32 = 256;
 /// The machine's: with room for copies of what is on the runtime disk.
-const MACHINE_MIB: u32 = 512;
+const MACHINE: Memory = Memory::constant(512);
 /// Status of the emulator when a bare-metal image has passed.
 const IMAGE_PASSED: i32 = 33;
 /// What the image `kernel-entry` prints before its number.
@@ -103,9 +102,8 @@ fn machine(qemu: &Path, mut host: HostImage, runtime: &Path) -> Result<Machine, 
     let work = format!("{} {CONTAINER_MIB} {}", mode::HOST, host.container_cmdline);
     host.cmdline
         .push_str(&format!(" rdinit=/{PROGRAM} {VARIABLE}=\"{work}\""));
-    let memory = MemoryMib::new(MACHINE_MIB).map_err(|error| Error::Bench(error.to_string()))?;
     // There is no program but the one in the initial file system, hence no image.
-    let mut machine = Machine::new(qemu, host, PathBuf::new(), memory, 1);
+    let mut machine = Machine::new(qemu, host, PathBuf::new(), MACHINE, 1);
     machine.runtime = Some(runtime.to_owned());
     machine.icount = true;
     Ok(machine)

@@ -28,7 +28,7 @@ impl From<seccompiler::BackendError> for SeccompError {
 
 /// Calls that are allowed with any arguments, and what makes them.
 const ALLOWED: &[i64] = &[
-    // Streams, the eventfd, the signalfd.
+    // Streams, the waker, the client.
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_poll,

@@ -2,6 +2,7 @@
 
 //! Whole sessions with a guest that is a thread, between pipes as init of a machine makes them.
 
+mod client;
 mod endings;
 mod guest;
 mod hypercalls;
@@ -10,23 +11,26 @@ mod streams;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cki_session::{GuestMessage, Isolation, Run, decode};
+use cki_session::{Event, Isolation, Outcome, Process, ProcessId, Run};
 use nix::fcntl::OFlag;
-use nix::sys::signalfd::SignalFd;
 
-use super::console::GuestConsole;
-use super::machine::Machine;
-use super::outcome::{Outcome, SessionError};
-use super::session::{Io, Plan, Session};
-use super::streams::{Outgoing, events};
+use super::Session;
+use super::client::{Client, Wish};
+use super::control::{Inbox, Outgoing};
+use super::error::ContainerError;
+use super::plan::Plan;
+use super::streams::Streams;
 use crate::device::Container;
 use crate::device::fake::{FakeContainer, Log};
 use crate::guest::layout::Place;
 use crate::guest::load::map;
-use crate::status::{Status, Teller};
+use crate::vm::Waker;
+use crate::vm::console::GuestConsole;
+use crate::vm::machine::Machine;
 use guest::{BASE, Guest, SIZE};
 
 /// The test's ends of a session's streams.
@@ -47,27 +51,31 @@ fn pipe() -> (File, File) {
 fn plan() -> Plan {
     Plan {
         run: Some(Run {
-            argv: vec!["echo".to_owned(), "hello".to_owned()],
-            env: Vec::new(),
-            cwd: "/".to_owned(),
+            id: ProcessId::MAIN,
+            process: Process {
+                argv: vec!["echo".to_owned(), "hello".to_owned()],
+                env: Vec::new(),
+                workdir: "/".to_owned(),
+            },
             hostname: "cki".to_owned(),
             container: None,
-            pool_mib: None,
+            pool: None,
         }),
+        isolation: Isolation::Full,
         timeout: None,
-        start_limit: Duration::from_secs(20),
+        start_timeout: Duration::from_secs(20),
     }
 }
 
 fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
     let ((stdin_there, stdin), (stdout, stdout_there), (stderr, stderr_there)) =
         (pipe(), pipe(), pipe());
-    let io = Io {
+    let streams = Streams {
         stdin: stdin_there,
         stdout: stdout_there,
         stderr: stderr_there,
     };
-    let (session, log) = session_on(io, guest);
+    let (session, log) = session_on(streams, guest);
     let ends = Ends {
         stdin: Some(stdin),
         stdout,
@@ -78,7 +86,7 @@ fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
 }
 
 fn session_on(
-    io: Io,
+    streams: Streams,
     guest: impl FnOnce(&mut Guest) + Send + 'static,
 ) -> (Session, Arc<Mutex<Log>>) {
     let container = FakeContainer::new(&[(BASE, SIZE)]);
@@ -90,55 +98,57 @@ fn session_on(
     let map = || map(&container.memory(), &[(whole, 0)]).unwrap();
     let (memory, seen) = (map(), map());
     let vcpu = Guest::spawn(seen, &log, guest);
-    let (events, inbox) = events().unwrap();
-    let outgoing = Outgoing::default();
-    let ports = io.ports(&events, &outgoing).unwrap();
+    let waker = Waker::new().unwrap();
+    let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
+    let ports = streams.ports(&inbox, &outgoing).unwrap();
     let console = GuestConsole::default();
-    let machine = Machine::new(Arc::new(container), memory, console, ports, None, events).unwrap();
+    let machine = Machine::new(Arc::new(container), memory, console, ports, None, waker).unwrap();
     let session = Session {
         machine: Arc::new(machine),
         vcpu: Box::new(vcpu),
         outgoing,
         inbox,
-        signals: SignalFd::new(&nix::sys::signal::SigSet::empty()).unwrap(),
-        io,
+        streams,
     };
     (session, log)
 }
 
-/// Runs a session without telling anybody.
-fn run(plan: Plan, session: Session) -> Result<Outcome, SessionError> {
-    let mut status = Status::default();
-    let mut teller = Teller::new(&mut status, Isolation::Full, false);
-    session.run(plan, || Ok(()), &mut teller)
+/// A client that wants nothing and keeps what it is told.
+struct Silent {
+    /// Open at both ends, and silent.
+    line: (File, File),
+    told: Vec<Event>,
 }
 
-/// Runs a session as `cki run --json-status-fd` does; its result and the messages.
-fn run_telling(plan: Plan, session: Session) -> (Result<Outcome, SessionError>, Vec<GuestMessage>) {
-    let (reader, writer) = pipe();
-    let mut status = Status::from(writer);
-    let mut teller = Teller::new(&mut status, Isolation::Full, false);
-    let result = session.run(plan, || Ok(()), &mut teller);
-    let last = match &result {
-        Ok(outcome) => outcome.message(),
-        Err(error) => GuestMessage::Failed {
-            message: error.to_string(),
-            kind: error.kind(),
-        },
-    };
-    assert!(status.last(&last));
-    let messages = messages(&rest(reader));
-    let (last, others) = messages.split_last().unwrap();
-    assert!(last.is_last() && !others.iter().any(GuestMessage::is_last));
-    (result, messages)
+impl Silent {
+    fn new() -> Self {
+        Silent {
+            line: pipe(),
+            told: Vec::new(),
+        }
+    }
 }
 
-fn messages(text: &str) -> Vec<GuestMessage> {
-    let lines = text.lines().map(|line| decode(line.as_bytes()).unwrap());
-    lines.collect()
+impl Client for Silent {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.line.0.as_fd()
+    }
+    fn wishes(&mut self, _started: bool) -> Vec<Wish> {
+        Vec::new()
+    }
+    fn up(&mut self, _isolation: Isolation) {}
+    fn tell(&mut self, event: &Event) {
+        self.told.push(event.clone());
+    }
 }
 
-const STARTED: GuestMessage = GuestMessage::Started {
+/// Runs a session for a client that wants nothing.
+fn run(plan: Plan, session: Session) -> Result<Outcome, ContainerError> {
+    session.run(plan, || Ok(()), &mut Silent::new())
+}
+
+const STARTED: Event = Event::Started {
+    id: ProcessId::MAIN,
     pid: 2,
     isolation: Isolation::Full,
 };

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF;
-use cki_session::GuestMessage;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::guest::{BASE, BUFFERS};
@@ -57,7 +56,7 @@ fn hypercalls_with_bad_arguments_get_errors_and_change_nothing() {
             assert!(status < 0, "{exit:?}");
         }
         guest.start();
-        guest.say(&GuestMessage::Exited { status: 0 });
+        guest.exit(0);
     });
     assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
     let log = ends.log.lock().unwrap();

@@ -11,7 +11,7 @@ use cki_abi::limits::FRAME_SIZE;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::console::GuestConsole;
-use super::streams::Events;
+use super::waker::Waker;
 use crate::device::Container;
 use crate::virtio::block::Block;
 use crate::virtio::console::{Console, Interest};
@@ -49,7 +49,7 @@ pub struct Machine {
     memory: GuestMemoryMmap,
     devices: Mutex<Devices>,
     console: Mutex<GuestConsole>,
-    events: Events,
+    waker: Waker,
 }
 
 /// What a hypercall's caller gets when it fails: an error of the ABI, negated.
@@ -65,7 +65,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Machine {
-    /// Puts the parts together. `memory` reaches the Data frames.
+    /// Puts the parts together. `memory` reaches the Data frames; `waker` is woken when the session's thread has
+    /// something to do for a device.
     ///
     /// # Errors
     /// Never for the queue size that all devices have.
@@ -75,7 +76,7 @@ impl Machine {
         console: GuestConsole,
         ports: Console,
         disk: Option<Block>,
-        events: Events,
+        waker: Waker,
     ) -> Result<Self, virtio_queue::Error> {
         Ok(Machine {
             container,
@@ -85,7 +86,7 @@ impl Machine {
                 disk: disk.map(Transport::new).transpose()?,
             }),
             console: Mutex::new(console),
-            events,
+            waker,
         })
     }
 
@@ -121,7 +122,7 @@ impl Machine {
                 let before = waits(console);
                 let result = console.write(&self.memory, offset, size, value);
                 if waits(console) != before {
-                    self.events.wake();
+                    self.waker.wake();
                 }
                 self.interrupt(CONSOLE, console.take_interrupt());
                 result
@@ -185,7 +186,7 @@ impl Machine {
             .write_slice(&bytes[..count], GuestAddress(hpa))
             .map_err(|_| refused(E_RANGE))?;
         // There is room again.
-        self.events.wake();
+        self.waker.wake();
         Ok(count as u64)
     }
 
@@ -207,12 +208,6 @@ impl Machine {
         lock(&self.console).text()
     }
 
-    /// Tells the main thread.
-    #[must_use]
-    pub fn events(&self) -> &Events {
-        &self.events
-    }
-
     /// Ends the container.
     pub fn kill(&self) {
         self.container.kill();
@@ -230,7 +225,7 @@ impl Machine {
     }
 }
 
-/// What the ports wait for, and which are broken: a change of either concerns the main thread.
+/// What the ports wait for, and which are broken: a change of either concerns the thread that serves the session.
 fn waits(console: &Transport<Console>) -> ([Interest; port::COUNT], [bool; port::COUNT]) {
     let device = &console.device;
     (

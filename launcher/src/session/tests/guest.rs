@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cki_session::{GuestMessage, HostMessage, Isolation, LineBuffer, VERSION, decode, encode};
+use cki_session::{
+    Event, Hello, Isolation, LineBuffer, Outcome, ProcessId, Request, decode, encode,
+};
 use virtio_bindings::virtio_mmio as reg;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -255,19 +257,16 @@ impl Guest {
         bytes
     }
 
-    pub fn say(&mut self, message: &GuestMessage) {
-        self.send(5, &encode(message).unwrap());
+    pub fn say(&mut self, event: &Event) {
+        self.send(5, &encode(event).unwrap());
     }
 
     pub fn hello(&mut self) {
         self.open_ports();
-        self.say(&GuestMessage::Hello {
-            version: VERSION,
-            kernel: "6.12".to_owned(),
-        });
+        self.say(&Event::Hello(Hello::new(&[], "6.12")));
     }
 
-    pub fn hear(&mut self) -> HostMessage {
+    pub fn hear(&mut self) -> Request {
         loop {
             if let Some(line) = self.lines.next_line().unwrap() {
                 return decode(&line).unwrap();
@@ -280,13 +279,25 @@ impl Guest {
     /// As far as the program runs; its arguments.
     pub fn start(&mut self) -> Vec<String> {
         self.hello();
-        let HostMessage::Run(run) = self.hear() else {
+        let Request::Run(run) = self.hear() else {
             panic!("no run");
         };
-        self.say(&GuestMessage::Started {
+        self.say(&Event::Started {
+            id: run.id,
             pid: 2,
             isolation: Isolation::None,
         });
-        run.argv
+        run.process.argv
+    }
+
+    /// Says how the program ended.
+    pub fn end(&mut self, outcome: Outcome) {
+        let id = ProcessId::MAIN;
+        self.say(&Event::Ended { id, outcome });
+    }
+
+    /// The program ended by itself.
+    pub fn exit(&mut self, status: u8) {
+        self.end(Outcome::Exited(status));
     }
 }

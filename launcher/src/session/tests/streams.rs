@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use cki_abi::hypercalls::arguments::EVENT_DEVICE;
-use cki_session::GuestMessage;
 
-use super::{Io, Outcome, pipe, plan, rest, run, session, session_on};
+use cki_session::Signal;
+
+use super::{Outcome, Streams, pipe, plan, rest, run, session, session_on};
 
 #[test]
 fn a_programs_output_and_status_come_out() {
@@ -19,7 +20,7 @@ fn a_programs_output_and_status_come_out() {
         let argv = guest.start();
         guest.send(9, argv[1].as_bytes());
         guest.send(11, b"a warning\n");
-        guest.say(&GuestMessage::Exited { status: 7 });
+        guest.exit(7);
     });
     assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(7));
     assert_eq!(rest(ends.stdout), "hello");
@@ -39,7 +40,7 @@ fn standard_input_reaches_the_program_and_ends() {
         }
         guest.wait_closed(2);
         guest.send(9, &text);
-        guest.say(&GuestMessage::Exited { status: 0 });
+        guest.exit(0);
     });
     let mut stdin = ends.stdin.take().unwrap();
     let writer = thread::spawn(move || {
@@ -60,7 +61,7 @@ fn a_slow_reader_gets_all_output() {
         for round in 0..ROUNDS {
             guest.send(9, &vec![round as u8; 0x4000]);
         }
-        guest.say(&GuestMessage::Exited { status: 0 });
+        guest.exit(0);
     });
     let mut stdout = ends.stdout;
     let reader = thread::spawn(move || {
@@ -92,7 +93,10 @@ fn nobody_reading_the_output_ends_the_run() {
         }
     });
     drop(ends.stdout);
-    assert_eq!(run(plan(), session).unwrap(), Outcome::BrokenPipe);
+    assert_eq!(
+        run(plan(), session).unwrap(),
+        Outcome::signaled(Signal::PIPE)
+    );
     assert!(ends.log.lock().unwrap().killed);
 }
 
@@ -103,16 +107,16 @@ fn standard_input_that_is_closed_is_at_its_end() {
     drop(writer);
     for stdin in [File::open("/dev/null").unwrap(), without_writer] {
         let ((stdout, stdout_there), (_stderr, stderr_there)) = (pipe(), pipe());
-        let io = Io {
+        let streams = Streams {
             stdin,
             stdout: stdout_there,
             stderr: stderr_there,
         };
-        let (session, _) = session_on(io, |guest| {
+        let (session, _) = session_on(streams, |guest| {
             guest.start();
             guest.wait_closed(2);
             guest.send(9, b"the end");
-            guest.say(&GuestMessage::Exited { status: 0 });
+            guest.exit(0);
         });
         assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
         assert_eq!(rest(stdout), "the end");
@@ -125,7 +129,7 @@ fn nobody_reading_standard_error_is_the_programs_business() {
         guest.start();
         guest.send(11, b"a warning\n");
         guest.send(9, b"a result\n");
-        guest.say(&GuestMessage::Exited { status: 3 });
+        guest.exit(3);
     });
     drop(ends.stderr);
     assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(3));
@@ -143,7 +147,7 @@ fn all_output_is_out_before_the_last_message_even_if_the_guest_did_not_wait_for_
         for _ in 0..BUFFERS {
             guest.offer(9, Some(&[b'x'; SIZE]));
         }
-        guest.say(&GuestMessage::Exited { status: 0 });
+        guest.exit(0);
         said.send(()).unwrap();
     });
     let reader = thread::spawn(move || {

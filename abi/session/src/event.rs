@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a server says.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Outcome;
+use crate::request::ProcessId;
+
+/// Version of this protocol, carried by [`Event::Hello`]. A client refuses any other.
+pub const VERSION: u32 = 3;
+
+/// What a server says to its client. Fields that the client does not know are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Event {
+    /// The server is up; the first message.
+    Hello(Hello),
+    /// The program was executed.
+    Started {
+        /// Which.
+        id: ProcessId,
+        /// Its number in the machine or container.
+        pid: i32,
+        /// What keeps it from the machine that runs it. Init in a container knows of nothing and says so;
+        /// its launcher puts the truth in.
+        isolation: Isolation,
+    },
+    /// A request after `run` was not carried out; the session goes on.
+    Refused {
+        /// One sentence, which names what was refused.
+        message: String,
+    },
+    /// The program has ended, or was not run; the last message.
+    Ended {
+        /// Which.
+        id: ProcessId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Something that this client does not know, and need not.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
+
+/// The first message of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the server.
+    pub version: u32,
+    /// The optional parts of requests that it honours: names of [`feature`](crate::request::feature), and others that this
+    /// client does not know.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Release of its kernel (`uname -r`).
+    pub kernel: String,
+}
+
+impl Hello {
+    /// A server of this version that honours `features`.
+    #[must_use]
+    pub fn new(features: &[&str], kernel: &str) -> Self {
+        Hello {
+            version: VERSION,
+            features: features.iter().map(|&name| name.to_owned()).collect(),
+            kernel: kernel.trim().to_owned(),
+        }
+    }
+
+    /// Whether we can talk to it.
+    ///
+    /// # Errors
+    /// A sentence for the user when its version is another.
+    pub fn check(&self) -> Result<(), String> {
+        if self.version == VERSION {
+            return Ok(());
+        }
+        Err(format!(
+            "it has version {} of the session protocol, here it is {VERSION}",
+            self.version
+        ))
+    }
+}
+
+/// What keeps a program from the machine that runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Nothing: it is a process of that machine.
+    None,
+    /// A kernel of its own, deprivileged by PKS and the CKI extension.
+    Full,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "none (native)",
+            Self::Full => "full (cki)",
+        })
+    }
+}

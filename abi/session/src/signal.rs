@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Signals by number, and what a client does with those that it gets itself.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// A Linux signal number, 1..=64 (signal(7), x86-64).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "i32", try_from = "i32")]
+pub struct Signal(u8);
+
+impl Signal {
+    /// The terminal was closed.
+    pub const HUP: Signal = Signal(1);
+    /// Ctrl-C.
+    pub const INT: Signal = Signal(2);
+    /// Ctrl-\.
+    pub const QUIT: Signal = Signal(3);
+    /// The end that nobody can refuse.
+    pub const KILL: Signal = Signal(9);
+    /// Nobody reads what is written.
+    pub const PIPE: Signal = Signal(13);
+    /// The end that is asked for.
+    pub const TERM: Signal = Signal(15);
+    /// Ctrl-Z.
+    pub const TSTP: Signal = Signal(20);
+
+    /// The signal with this number, if there is one.
+    #[must_use]
+    pub const fn new(number: i32) -> Option<Signal> {
+        if number >= 1 && number <= 64 {
+            Some(Signal(number as u8))
+        } else {
+            None
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0 as i32
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
+impl From<Signal> for i32 {
+    fn from(signal: Signal) -> Self {
+        signal.number()
+    }
+}
+
+impl TryFrom<i32> for Signal {
+    type Error = String;
+
+    fn try_from(number: i32) -> Result<Self, String> {
+        Signal::new(number).ok_or_else(|| format!("{number} is no signal: they are 1 to 64"))
+    }
+}
+
+/// Signals that a client passes to the program instead of obeying them: all that can be caught but those
+/// that are about the client itself. These are its own faults (SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE,
+/// SIGSEGV, SIGSTKFLT, SIGXCPU, SIGXFSZ, SIGSYS), its own files and children (SIGPIPE, SIGCHLD, SIGURG)
+/// and its own place at the terminal (SIGTTIN, SIGTTOU). 32 and 33 are the C library's.
+pub const FORWARDED: [Signal; 45] = {
+    const STANDARD: [u8; 14] = [1, 2, 3, 10, 12, 14, 15, 18, 20, 26, 27, 28, 29, 30];
+    let mut all = [Signal(0); 45];
+    let mut at = 0;
+    while at < STANDARD.len() {
+        all[at] = Signal(STANDARD[at]);
+        at += 1;
+    }
+    let mut number = 34;
+    while at < all.len() {
+        all[at] = Signal(number);
+        number += 1;
+        at += 1;
+    }
+    all
+};
+
+/// Two Ctrl-C within this time end a session at once.
+const IMPATIENCE: Duration = Duration::from_secs(2);
+
+/// What a client does with the signals that it gets.
+#[derive(Debug, Clone, Default)]
+pub struct Forwarding {
+    interrupted: Option<Instant>,
+}
+
+impl Forwarding {
+    /// A client that got no signal yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Forwarding { interrupted: None }
+    }
+
+    /// Whether `signal`, which came at `now`, ends the session at once, as it would end a program that
+    /// does nothing about it. Otherwise it is the program's.
+    ///
+    /// A program that does not run yet has no say, and a second Ctrl-C within two seconds
+    /// is for a program that does not listen.
+    pub fn ends(&mut self, signal: Signal, now: Instant, started: bool) -> bool {
+        let ending = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+        if !started {
+            return ending.contains(&signal);
+        }
+        if signal != Signal::INT {
+            return false;
+        }
+        let before = self.interrupted.replace(now);
+        before.is_some_and(|before| now.saturating_duration_since(before) <= IMPATIENCE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forwarded_can_be_caught_and_is_named_once() {
+        let mut sorted = FORWARDED.map(Signal::number);
+        sorted.sort_unstable();
+        assert_eq!(sorted, FORWARDED.map(Signal::number));
+        for uncatchable in [9, 19] {
+            assert!(!sorted.contains(&uncatchable));
+        }
+        for missing in [
+            4, 5, 6, 7, 8, 11, 13, 16, 17, 21, 22, 23, 24, 25, 31, 32, 33,
+        ] {
+            assert!(!sorted.contains(&missing), "{missing}");
+        }
+        // With those two and these, all 64 are accounted for.
+        assert_eq!(sorted.len() + 2 + 17, 64);
+    }
+
+    #[test]
+    fn a_signal_is_the_programs_and_a_quick_second_interrupt_is_not() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut forwarding = Forwarding::new();
+        assert!(!forwarding.ends(Signal::INT, after(0), true));
+        assert!(!forwarding.ends(Signal::TERM, after(100), true));
+        assert!(!forwarding.ends(Signal::INT, after(2500), true));
+        assert!(!forwarding.ends(Signal::INT, after(5000), true));
+        assert!(forwarding.ends(Signal::INT, after(7000), true));
+    }
+
+    #[test]
+    fn before_there_is_a_program_what_would_end_it_ends_the_session() {
+        let now = Instant::now();
+        for (signal, ends) in [
+            (1, true),
+            (2, true),
+            (3, true),
+            (15, true),
+            (10, false),
+            (28, false),
+        ] {
+            let signal = Signal::new(signal).unwrap();
+            assert_eq!(Forwarding::new().ends(signal, now, false), ends, "{signal}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Values as people type them on the command lines of `cki-build` and `cki`. `Memory` is
+//! a type of its own.
+
+use std::time::Duration;
+
+/// Reads `30`, `1.5` (seconds) or `500ms`, `2m`, `1h 30m`; more than nothing.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let form = || "expected a time such as 30 (seconds), 1.5, 500ms, 2m or 1h 30m".to_owned();
+    // A number may begin with a point, but words such as `inf` are none here.
+    let duration = match text.parse::<f64>() {
+        Ok(seconds) if text.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+            Duration::try_from_secs_f64(seconds).map_err(|_| "the time is too long".to_owned())?
+        }
+        Ok(_) => return Err(form()),
+        Err(_) => humantime::parse_duration(text).map_err(|_| form())?,
+    };
+    if duration.is_zero() {
+        return Err("the time must be longer than nothing".to_owned());
+    }
+    Ok(duration)
+}
+
+/// Reads `NAME=VALUE`; the name is not empty.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Reads an absolute path in the image.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_workdir(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains('\0') {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an absolute path in the image".to_owned())
+    }
+}

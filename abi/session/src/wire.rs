@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Messages as bytes: JSON objects, one a line, UTF-8, each ended by `\n`.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest line of the protocol in bytes, its `\n` included (1 MiB). Linux lets argv and the
+/// environment together be larger, but nobody types that, and a bound keeps a broken peer from
+/// making the other side allocate without end.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// Why a line is no message.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtocolError {
+    /// The line is longer than [`MAX_LINE`].
+    #[error("a message of more than {MAX_LINE} bytes")]
+    TooLong,
+    /// It is JSON, but not a message that this version knows: a field or a type is unknown or missing, or
+    /// a value cannot be.
+    #[error("a message that is not understood here: {0}")]
+    NotUnderstood(serde_json::Error),
+    /// It is no JSON, so the other side does not speak this protocol at all.
+    #[error("no message at all: {0}")]
+    Malformed(serde_json::Error),
+}
+
+/// `message` as a line of the protocol, `\n` included.
+///
+/// # Errors
+/// [`ProtocolError::TooLong`] when it does not fit [`MAX_LINE`].
+pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, ProtocolError> {
+    let mut line = serde_json::to_vec(message).map_err(ProtocolError::NotUnderstood)?;
+    line.push(b'\n');
+    if line.len() > MAX_LINE {
+        return Err(ProtocolError::TooLong);
+    }
+    Ok(line)
+}
+
+/// The message in `line`, with or without its `\n`.
+///
+/// # Errors
+/// [`ProtocolError`] for anything but one message of type `M`.
+pub fn decode<M: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<M, ProtocolError> {
+    if line.len() > MAX_LINE {
+        return Err(ProtocolError::TooLong);
+    }
+    serde_json::from_slice(line).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ProtocolError::NotUnderstood(error),
+        _ => ProtocolError::Malformed(error),
+    })
+}
+
+/// Cuts a byte stream into lines, for a side that reads in pieces of any size.
+#[derive(Debug, Default)]
+pub struct LineBuffer {
+    bytes: Vec<u8>,
+}
+
+impl LineBuffer {
+    /// Adds bytes as they were read.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Takes the next complete line (without its `\n`), or `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// [`ProtocolError::TooLong`] once more than [`MAX_LINE`] bytes have come without a `\n`;
+    /// the stream is of no use after that.
+    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
+        match self.bytes.iter().position(|&byte| byte == b'\n') {
+            Some(end) if end < MAX_LINE => {
+                let rest = self.bytes.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.bytes, rest);
+                line.pop();
+                Ok(Some(line))
+            }
+            None if self.bytes.len() < MAX_LINE => Ok(None),
+            _ => Err(ProtocolError::TooLong),
+        }
+    }
+}

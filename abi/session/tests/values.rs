@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Values that people type: what is taken, what is refused and in which words.
+
+use std::time::Duration;
+
+use cki_session::values::{parse_duration, parse_variable, parse_workdir};
+use cki_session::{Memory, MemoryError};
+use proptest::prelude::*;
+
+fn mib(text: &str) -> Result<u32, MemoryError> {
+    text.parse::<Memory>().map(Memory::mib)
+}
+
+#[test]
+fn memory_takes_the_usual_units_and_means_mib_without_one() {
+    for (text, expected) in [
+        ("512M", 512),
+        ("512", 512),
+        (" 512 ", 512),
+        ("2G", 2048),
+        ("2GiB", 2048),
+        ("2 gb", 2048),
+        ("1.5G", 1536),
+        ("0.5g", 512),
+        ("1.25 GiB", 1280),
+        ("0.001953125G", 2),
+        ("1048576K", 1024),
+        ("1T", 1 << 20),
+    ] {
+        assert_eq!(mib(text), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn memory_that_makes_no_sense_is_refused_with_a_remedy() {
+    for (text, part) in [
+        ("", "such as 512M or 1.5G"),
+        ("M", "such as 512M"),
+        ("-1", "such as 512M"),
+        (".5G", "such as 512M"),
+        ("1.G", "such as 512M"),
+        ("1.2.3G", "such as 512M"),
+        ("1.0000000001G", "such as 512M"),
+        ("5X", "unknown unit \"X\": use K, M, G or T"),
+        ("1e3", "unknown unit \"e3\""),
+        ("0.3G", "0.3G is not: take 307M or 308M"),
+        ("131073K", "take 128M or 129M"),
+        ("0", "at least 1M"),
+        ("100K", "at least 1M"),
+        ("1.5T", "at most 1024G"),
+        ("18446744073709551615T", "at most 1024G"),
+        ("99999999999999999999G", "at most 1024G"),
+    ] {
+        let error = mib(text).expect_err(text).to_string();
+        assert!(error.contains(part), "{text}: {part} in {error}");
+    }
+}
+
+#[test]
+fn durations_are_seconds_unless_they_say_otherwise() {
+    for (text, millis) in [
+        ("30", 30_000),
+        ("1.5", 1_500),
+        (".5", 500),
+        ("500ms", 500),
+        ("2m", 120_000),
+        ("1h 30m", 5_400_000),
+    ] {
+        assert_eq!(
+            parse_duration(text),
+            Ok(Duration::from_millis(millis)),
+            "{text}"
+        );
+    }
+    for (text, part) in [
+        ("", "such as 30"),
+        ("soon", "such as 30"),
+        ("NaN", "such as 30"),
+        ("inf", "such as 30"),
+        ("-1", "such as 30"),
+        ("5 parsecs", "such as 30"),
+        ("1e300", "too long"),
+        ("0", "longer than nothing"),
+        ("0ms", "longer than nothing"),
+    ] {
+        let error = parse_duration(text).expect_err(text);
+        assert!(error.contains(part), "{text}: {part} in {error}");
+    }
+}
+
+#[test]
+fn a_variable_needs_a_name() {
+    assert_eq!(parse_variable("A=b=c"), Ok(("A".into(), "b=c".into())));
+    assert_eq!(parse_variable("A="), Ok(("A".into(), String::new())));
+    for text in ["A", "=b", "", "A=\0", "\0=b"] {
+        assert!(parse_variable(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_working_directory_is_absolute() {
+    assert_eq!(parse_workdir("/a b"), Ok("/a b".into()));
+    for text in ["", "a", "./a", "/a\0"] {
+        assert!(parse_workdir(text).is_err(), "{text:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn memory_is_written_as_it_is_read(mib in 1_u64..=1 << 20) {
+        let memory = Memory::from_mib(mib).unwrap();
+        prop_assert_eq!(memory.to_string().parse(), Ok(memory));
+        prop_assert_eq!(memory.bytes(), mib << 20);
+    }
+
+    /// Against another way to say the same: in MiB, and in a 64th of a GiB, which is exact in decimals.
+    #[test]
+    fn fractions_mean_what_they_say(parts in 1_u32..=4 * 64) {
+        let text = format!("{}G", f64::from(parts) / 64.0);
+        prop_assert_eq!(mib(&text), Ok(parts * 16), "{}", text);
+    }
+
+    #[test]
+    fn any_text_is_taken_or_refused(text in "\\PC*") {
+        let _ = text.parse::<Memory>();
+        let _ = parse_duration(&text);
+        let _ = parse_variable(&text);
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_taken_or_refused(text in "[0-9]{0,40}(\\.[0-9]{0,40})? ?[kKmMgGtTiB]{0,3}") {
+        if let Ok(memory) = text.parse::<Memory>() {
+            prop_assert!((1..=1 << 20).contains(&memory.mib()));
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_exact(millis in 1_u64..=1_000_000_000) {
+        let duration = Duration::from_millis(millis);
+        prop_assert_eq!(parse_duration(&format!("{millis}ms")), Ok(duration));
+    }
+
+    #[test]
+    fn a_variable_comes_back_as_it_was(name in "[^=\0]+", value in "[^\0]*") {
+        prop_assert_eq!(parse_variable(&format!("{name}={value}")), Ok((name, value)));
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The host image: what a machine boots, as `boot.json` of the output `cki-host` says.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::error::MachineError;
+
+/// Version of `boot.json` that we read.
+const BOOT_VERSION: u32 = 3;
+
+/// What is around the processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Board {
+    /// No legacy devices to probe, which is most of what a PC's kernel does before init; devices are virtio-mmio.
+    Microvm,
+    /// A PC, with virtio devices on PCI: for kernels that look for them there only.
+    Q35,
+}
+
+/// What `cki-host` gives to boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostImage {
+    /// ELF kernel with a PVH note.
+    pub kernel: PathBuf,
+    /// Initial file system with our init.
+    pub initrd: PathBuf,
+    /// Kernel command line.
+    pub cmdline: String,
+    /// Words for the command line of a container's kernel.
+    pub container_cmdline: String,
+    /// The board that the kernel is for.
+    pub board: Board,
+    /// Memory that the machine needs for itself beside that of its container, in MiB: its kernel, the launcher,
+    /// the pages that it reads the container's kernel and image through.
+    pub host_mib: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Boot {
+    kernel: PathBuf,
+    initrd: PathBuf,
+    cmdline: String,
+    container_cmdline: String,
+    board: Board,
+    host_mib: u32,
+}
+
+/// The one field of `boot.json` that never changes its meaning.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl HostImage {
+    /// Reads `boot.json` in `dir`, the output `cki-host`.
+    ///
+    /// # Errors
+    /// [`MachineError::HostImage`].
+    pub fn load(dir: &Path) -> Result<Self, MachineError> {
+        let path = dir.join("boot.json");
+        let wrong = |message: String| MachineError::HostImage {
+            path: path.clone(),
+            message,
+        };
+        let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        let Version { version } =
+            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        if version != BOOT_VERSION {
+            return Err(wrong(format!(
+                "version {version} where version {BOOT_VERSION} is expected"
+            )));
+        }
+        let boot: Boot = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self {
+            kernel: dir.join(boot.kernel),
+            initrd: dir.join(boot.initrd),
+            cmdline: boot.cmdline,
+            container_cmdline: boot.container_cmdline,
+            board: boot.board,
+            host_mib: boot.host_mib,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_json_is_read_relative_to_its_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt","board":"q35","hostMib":320}"#;
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let host = HostImage::load(dir.path()).expect("valid");
+        assert_eq!(host.kernel, dir.path().join("vmlinux"));
+        assert_eq!(host.cmdline, "quiet");
+        assert_eq!(host.container_cmdline, "nosmt");
+        assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
+    }
+
+    #[test]
+    fn a_boot_json_of_another_version_or_none_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let message = HostImage::load(dir.path())
+            .expect_err("missing")
+            .to_string();
+        assert!(message.contains("boot.json"), "{message}");
+        let boot = r#"{"version":2}"#;
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let message = HostImage::load(dir.path())
+            .expect_err("version 2")
+            .to_string();
+        assert!(message.contains("version 2"), "{message}");
+    }
+}

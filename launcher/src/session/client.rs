@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Who asked for a session, as the session sees it.
+
+use std::os::fd::BorrowedFd;
+
+use cki_session::{Event, Isolation, Outcome, Signal};
+
+/// What a client wants while its session runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// The program gets a signal.
+    Signal(Signal),
+    /// The session ends now.
+    End(Outcome),
+}
+
+/// Who asked for a session.
+pub trait Client {
+    /// Readable when it wants something.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// What it wants, once its descriptor is readable. `started` tells whether there is a program that can have
+    /// a say.
+    fn wishes(&mut self, started: bool) -> Vec<Wish>;
+
+    /// Init of the container is up.
+    fn up(&mut self, isolation: Isolation);
+
+    /// Tells it what happens to the program.
+    fn tell(&mut self, event: &Event);
+}

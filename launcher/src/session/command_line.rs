@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The client of `cki run` with options: a user, who sends signals to the launcher and reads sentences.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use cki_session::{Event, FORWARDED, Forwarding, Isolation, Outcome, Signal};
+use nix::sys::signalfd::SignalFd;
+
+use super::client::{Client, Wish};
+use crate::signals;
+
+/// Signals of the user's that are the program's. Ctrl-Z stops the launcher itself, and the container with it.
+fn forwarded() -> impl Iterator<Item = Signal> {
+    FORWARDED
+        .into_iter()
+        .filter(|&signal| signal != Signal::TSTP)
+}
+
+/// A user at the command line.
+#[derive(Debug)]
+pub struct CommandLine {
+    signals: SignalFd,
+    forwarding: Forwarding,
+    print_isolation: bool,
+}
+
+impl CommandLine {
+    /// Takes over the signals that are meant for the program. To be called before any other thread is
+    /// started, which inherits the mask. With `print_isolation`, it is said on standard error once the
+    /// container is up.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn new(print_isolation: bool) -> io::Result<Self> {
+        Ok(CommandLine {
+            signals: signals::take(forwarded())?,
+            forwarding: Forwarding::new(),
+            print_isolation,
+        })
+    }
+}
+
+impl Client for CommandLine {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+
+    fn wishes(&mut self, started: bool) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let Some(signal) = Signal::new(info.ssi_signo as i32) else {
+                continue;
+            };
+            wishes.push(
+                match self.forwarding.ends(signal, Instant::now(), started) {
+                    true => Wish::End(Outcome::signaled(signal)),
+                    false => Wish::Signal(signal),
+                },
+            );
+        }
+        wishes
+    }
+
+    fn up(&mut self, isolation: Isolation) {
+        if self.print_isolation {
+            eprintln!("isolation: {isolation}");
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        if let Event::Refused { message } = event {
+            eprintln!("cki: init of the container: {message}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The client of `cki run --session-fd`: a program that speaks the protocol of `abi/session` on a
+//! descriptor that it left open for us, a socket as a rule.
+//!
+//! It reads `hello` at once, then `started` when its program was executed, and one `ended`, whatever happens.
+//! Only a launcher that is killed says no last message; the client sees the end of the file instead. A client
+//! that closes its end has gone, and its container ends.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+
+use cki_session::{
+    Container, Event, Failure, FailureKind, Hello, Isolation, LineBuffer, Outcome, ProcessId,
+    ProtocolError, Request, Run, decode, encode, feature,
+};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::client::{Client, Wish};
+use crate::inherited::{self, InheritedError};
+
+/// The optional parts of requests that the launcher honours.
+const FEATURES: &[&str] = &[feature::CONTAINER];
+
+/// A program that asked for a session.
+#[derive(Debug)]
+pub struct Descriptor {
+    file: File,
+    lines: LineBuffer,
+    /// The process of the session, once that is known.
+    id: ProcessId,
+    /// The last message was said.
+    ended: bool,
+}
+
+/// What can be read at the moment.
+enum Heard {
+    Request(Request),
+    /// A line that is no request of ours, and why; the next may be one.
+    NotUnderstood(String),
+    /// Nothing more for now.
+    Nothing,
+    /// The client has gone, or does not speak the protocol.
+    End(String),
+}
+
+impl Descriptor {
+    /// Takes over the inherited descriptor and says hello.
+    ///
+    /// # Errors
+    /// [`InheritedError`] when it cannot be read and written.
+    pub fn open(number: RawFd) -> Result<Self, InheritedError> {
+        let mut client = Self::from(inherited::both_ways(number)?);
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        client.say(&Event::Hello(Hello::new(FEATURES, &release)));
+        Ok(client)
+    }
+
+    /// Waits for the request to run a program in a container: the container, and the rest of the request,
+    /// which is for its init.
+    ///
+    /// # Errors
+    /// Why it is not carried out.
+    pub fn wait_for_run(&mut self) -> Result<(Container, Run), Failure> {
+        let request = |message: String| Failure::new(FailureKind::Request, message);
+        let mut run = loop {
+            match self.hear() {
+                Heard::Request(Request::Run(run)) => break run,
+                Heard::Request(Request::Signal { .. }) => {
+                    return Err(request("`signal` before `run`".to_owned()));
+                }
+                Heard::NotUnderstood(why) => return Err(request(why)),
+                Heard::End(why) => return Err(Failure::new(FailureKind::Internal, why)),
+                Heard::Nothing => self.wait(PollFlags::POLLIN),
+            }
+        };
+        self.id = run.id;
+        run.check().map_err(|error| request(error.to_string()))?;
+        if let Some(name) = run.unsupported(FEATURES) {
+            return Err(request(format!("a launcher does not support `{name}`")));
+        }
+        match run.container.take() {
+            Some(container) => Ok((container, run)),
+            None => Err(request(
+                "a launcher runs programs in containers, and the request has no `container`"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Says the last message; whether somebody was there to take it.
+    #[must_use]
+    pub fn end(mut self, outcome: &Outcome) -> bool {
+        self.say_ended(outcome)
+    }
+
+    fn say_ended(&mut self, outcome: &Outcome) -> bool {
+        self.ended = true;
+        let (id, outcome) = (self.id, outcome.clone());
+        self.say(&Event::Ended { id, outcome })
+    }
+
+    /// Says something; whether it was taken. A client that has gone is seen when it is listened to.
+    fn say(&mut self, event: &Event) -> bool {
+        encode(event).is_ok_and(|line| self.write(&line).is_ok())
+    }
+
+    fn write(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => rest = rest.get(count..).unwrap_or(&[]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever started us may have made it non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.wait(PollFlags::POLLOUT);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client has said, without waiting.
+    fn hear(&mut self) -> Heard {
+        let gone = "whoever asked for the container has gone";
+        loop {
+            match self.lines.next_line() {
+                Ok(Some(line)) => return understand(&line),
+                Ok(None) => {}
+                Err(error) => return Heard::End(error.to_string()),
+            }
+            if !self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO) {
+                return Heard::Nothing;
+            }
+            let mut bytes = [0; 4096];
+            match self.file.read(&mut bytes) {
+                Ok(0) => return Heard::End(gone.to_owned()),
+                Ok(count) => self.lines.push(&bytes[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock => return Heard::Nothing,
+                    _ => return Heard::End(format!("{gone}: {error}")),
+                },
+            }
+        }
+    }
+
+    fn wait(&self, flags: PollFlags) {
+        self.is_ready(flags, PollTimeout::NONE);
+    }
+
+    fn is_ready(&self, flags: PollFlags, time: PollTimeout) -> bool {
+        let mut fds = [PollFd::new(self.file.as_fd(), flags)];
+        matches!(poll(&mut fds, time), Ok(1..))
+    }
+}
+
+fn understand(line: &[u8]) -> Heard {
+    match decode(line) {
+        Ok(request) => Heard::Request(request),
+        Err(error @ ProtocolError::NotUnderstood(_)) => Heard::NotUnderstood(error.to_string()),
+        Err(error) => Heard::End(format!("whoever asked for the container sent {error}")),
+    }
+}
+
+impl From<File> for Descriptor {
+    fn from(file: File) -> Self {
+        Descriptor {
+            file,
+            lines: LineBuffer::default(),
+            id: ProcessId::MAIN,
+            ended: false,
+        }
+    }
+}
+
+impl Client for Descriptor {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    fn wishes(&mut self, _started: bool) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        loop {
+            let refused = match self.hear() {
+                Heard::Nothing => return wishes,
+                Heard::End(why) => {
+                    let failure = Failure::new(FailureKind::Internal, why);
+                    wishes.push(Wish::End(Outcome::Failed(failure)));
+                    return wishes;
+                }
+                Heard::Request(Request::Signal { id, signal }) if id == self.id => {
+                    wishes.push(Wish::Signal(signal));
+                    continue;
+                }
+                Heard::Request(Request::Signal { id, .. }) => format!("there is no process {id}"),
+                Heard::Request(Request::Run(_)) => "`run` twice".to_owned(),
+                Heard::NotUnderstood(why) => why,
+            };
+            self.say(&Event::Refused { message: refused });
+        }
+    }
+
+    fn up(&mut self, _isolation: Isolation) {}
+
+    fn tell(&mut self, event: &Event) {
+        self.say(event);
+    }
+}
+
+/// A panic of ours comes this way.
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if !self.ended {
+            let why = "the launcher failed; standard error has the reason";
+            self.say_ended(&Outcome::Failed(Failure::new(FailureKind::Internal, why)));
+        }
+    }
+}

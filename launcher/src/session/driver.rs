@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Serves a session in one thread: init's events, the client's wishes, our streams, and the time.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, encode};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::client::{Client, Wish};
+use super::control::{Inbox, Input, Outgoing};
+use super::error::{ContainerError, host, of_init};
+use super::plan::Plan;
+use super::streams::Streams;
+use crate::vm::machine::{Machine, port};
+use crate::vm::report;
+use crate::vm::vcpu::End;
+
+/// Time for the program to end when its time is over, before its container is killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// Longest time that poll waits; a deadline further away is looked at again.
+const POLL_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of signals that wait with the request until init is up; a client that sends more loses them.
+const EARLY_MAX: usize = cki_session::MAX_LINE + (64 << 10);
+
+/// What a session is at.
+pub(super) struct Driver<'s> {
+    machine: &'s Machine,
+    outgoing: &'s Outgoing,
+    client: &'s mut dyn Client,
+    /// The program; without one, there is only the kernel's console.
+    run: Option<Run>,
+    id: ProcessId,
+    isolation: Isolation,
+    /// What init is told once it is up.
+    request: Vec<u8>,
+    timeout: Option<Duration>,
+    start_timeout: Duration,
+    deadline: Option<Instant>,
+    hello: bool,
+    started: bool,
+    /// The program's time is over, and it was told.
+    timed_out: bool,
+    /// How it ended, while output is still to be taken from us.
+    last: Step,
+    /// The vCPU's thread has ended.
+    vcpu_ended: bool,
+    /// The client wants something.
+    asked: bool,
+    /// Our standard input has not ended (console only).
+    typing: bool,
+}
+
+type Step = Option<Result<Outcome, ContainerError>>;
+
+impl<'s> Driver<'s> {
+    /// A session that begins now.
+    ///
+    /// # Errors
+    /// [`ContainerError::Request`] when the request is too long for a message.
+    pub(super) fn new(
+        machine: &'s Machine,
+        outgoing: &'s Outgoing,
+        plan: Plan,
+        client: &'s mut dyn Client,
+    ) -> Result<Self, ContainerError> {
+        let request = plan.run.clone().map(Request::Run);
+        let request = request.as_ref().map(encode).transpose();
+        // A console has started when its kernel does.
+        let started = plan.run.is_none();
+        let first_limit = if started {
+            plan.timeout
+        } else {
+            Some(plan.start_timeout)
+        };
+        Ok(Driver {
+            machine,
+            outgoing,
+            client,
+            id: plan.run.as_ref().map_or(ProcessId::MAIN, |run| run.id),
+            run: plan.run,
+            isolation: plan.isolation,
+            request: request
+                .map_err(|error| ContainerError::Request(error.to_string()))?
+                .unwrap_or_default(),
+            timeout: plan.timeout,
+            start_timeout: plan.start_timeout,
+            deadline: first_limit.and_then(|limit| Instant::now().checked_add(limit)),
+            hello: false,
+            started,
+            timed_out: false,
+            last: None,
+            vcpu_ended: false,
+            // It may have said more than its first request.
+            asked: true,
+            typing: true,
+        })
+    }
+
+    /// Whether the vCPU's thread has ended.
+    pub(super) fn vcpu_has_ended(&self) -> bool {
+        self.vcpu_ended
+    }
+
+    /// Serves the session to its end.
+    pub(super) fn drive(
+        &mut self,
+        inbox: &Inbox,
+        streams: &mut Streams,
+    ) -> Result<Outcome, ContainerError> {
+        loop {
+            while let Some(input) = inbox.take() {
+                if let Some(result) = self.input(input) {
+                    return result;
+                }
+            }
+            // After the messages: a program that has started gets the signal, one that has ended tells how.
+            let step = self
+                .check_client()
+                .or_else(|| self.check_last())
+                .or_else(|| self.check_output())
+                .or_else(|| self.check_time())
+                .or_else(|| self.wait(inbox, streams));
+            if let Some(result) = step {
+                return result;
+            }
+        }
+    }
+
+    fn is_session(&self) -> bool {
+        self.run.is_some() || self.hello
+    }
+
+    fn input(&mut self, input: Input) -> Step {
+        match input {
+            Input::VcpuEnded(end) => {
+                self.vcpu_ended = true;
+                // After the last message, it is init that switches its machine off.
+                if self.last.is_some() {
+                    return None;
+                }
+                Some(self.vcpu_end(&end))
+            }
+            _ if self.last.is_some() => None,
+            Input::Protocol(error) => Some(Err(ContainerError::Protocol(error))),
+            Input::Init(event) => self.init_says(event),
+        }
+    }
+
+    fn init_says(&mut self, event: Event) -> Step {
+        match event {
+            Event::Hello(hello) => {
+                let unsupported = self
+                    .run
+                    .as_ref()
+                    .and_then(|run| run.unsupported(&hello.features));
+                let problem = match (hello.check(), unsupported) {
+                    _ if self.hello => "it says hello twice".to_owned(),
+                    (Err(problem), _) => problem,
+                    (_, Some(name)) => format!("it does not support `{name}`"),
+                    (Ok(()), None) => {
+                        self.hello = true;
+                        self.client.up(self.isolation);
+                        self.outgoing.push(&std::mem::take(&mut self.request));
+                        self.machine.poll();
+                        return None;
+                    }
+                };
+                Some(Err(ContainerError::Protocol(problem)))
+            }
+            Event::Started { pid, .. } => {
+                if !self.started {
+                    self.started = true;
+                    // Init of a container cannot know its isolation; the module does.
+                    let (id, isolation) = (self.id, self.isolation);
+                    self.client.tell(&Event::Started { id, pid, isolation });
+                    self.deadline = self.timeout.and_then(|t| Instant::now().checked_add(t));
+                }
+                None
+            }
+            Event::Ended { outcome, .. } => {
+                self.last = Some(Ok(match outcome {
+                    _ if self.timed_out => Outcome::TimedOut,
+                    Outcome::Failed(failure) => {
+                        Outcome::Failed(of_init(failure, &self.machine.console_text()))
+                    }
+                    outcome => outcome,
+                }));
+                None
+            }
+            Event::Refused { .. } => {
+                self.client.tell(&event);
+                None
+            }
+            Event::Unknown => None,
+        }
+    }
+
+    /// The end, once everything that the program wrote was taken from us. Init hands it over before it
+    /// says its last message; a slow reader may not have all of it yet.
+    fn check_last(&mut self) -> Step {
+        let waits = self.machine.interests();
+        if waits[port::STDOUT].output || waits[port::STDERR].output {
+            return None;
+        }
+        self.last.take()
+    }
+
+    fn vcpu_end(&self, end: &End) -> Result<Outcome, ContainerError> {
+        if self.timed_out {
+            return Ok(Outcome::TimedOut);
+        }
+        if !self.is_session() {
+            // A console: the guest's own end is the end that was wanted.
+            if let End::Shutdown { reason, code } = end {
+                if *reason == cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF {
+                    return Ok(Outcome::Exited(*code as u8));
+                }
+            }
+        }
+        Err(ContainerError::Ended {
+            how: report::describe(end),
+            when: match (self.is_session(), self.hello, self.started) {
+                (false, ..) => "",
+                (_, false, _) => "before its init was up",
+                (_, _, false) => "before the program was started",
+                _ => "while the program was running",
+            },
+            console: self.machine.console_text(),
+        })
+    }
+
+    fn check_output(&self) -> Step {
+        match self.machine.broken(port::STDOUT)? {
+            ErrorKind::BrokenPipe => Some(Ok(Outcome::signaled(Signal::PIPE))),
+            kind => Some(Err(ContainerError::Output(kind))),
+        }
+    }
+
+    fn check_time(&mut self) -> Step {
+        if self
+            .deadline
+            .is_none_or(|deadline| Instant::now() < deadline)
+        {
+            return None;
+        }
+        if self.last.is_some() {
+            return self.last.take();
+        }
+        if self.timed_out || (self.started && !self.hello) {
+            return Some(Ok(Outcome::TimedOut));
+        }
+        if !self.started {
+            return Some(Err(ContainerError::Hangs {
+                seconds: self.start_timeout.as_secs_f64(),
+                console: self.machine.console_text(),
+            }));
+        }
+        self.timed_out = true;
+        self.deadline = Some(Instant::now() + GRACE);
+        self.signal(Signal::TERM);
+        None
+    }
+
+    fn check_client(&mut self) -> Step {
+        if !std::mem::take(&mut self.asked) {
+            return None;
+        }
+        let has_a_say = self.started && self.is_session();
+        for wish in self.client.wishes(has_a_say) {
+            match wish {
+                Wish::Signal(signal) => self.signal(signal),
+                Wish::End(outcome) => return self.last.take().or(Some(Ok(outcome))),
+            }
+        }
+        None
+    }
+
+    /// Sends a signal to the program; before init is up, with the request.
+    fn signal(&mut self, signal: Signal) {
+        if !self.is_session() {
+            return;
+        }
+        let id = self.id;
+        // A few bytes, far below the limit.
+        let Ok(line) = encode(&Request::Signal { id, signal }) else {
+            return;
+        };
+        if self.hello {
+            self.outgoing.push(&line);
+            self.machine.poll();
+        } else if self.request.len() < EARLY_MAX {
+            self.request.extend(line);
+        }
+    }
+
+    /// Waits for something to happen, and does what is to be done about streams.
+    fn wait(&mut self, inbox: &Inbox, our: &mut Streams) -> Step {
+        let interests = self.machine.interests();
+        let typing = !self.is_session() && self.typing && self.machine.console_room() != 0;
+        let mut wanted = [PollFlags::empty(); 3];
+        if interests[port::STDIN].input || typing {
+            wanted[0] = PollFlags::POLLIN;
+        }
+        for (number, port) in [(1, port::STDOUT), (2, port::STDERR)] {
+            if interests[port].output {
+                wanted[number] = PollFlags::POLLOUT;
+            }
+        }
+        let mut fds = vec![
+            PollFd::new(inbox.waker().as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.client.descriptor(), PollFlags::POLLIN),
+        ];
+        // A descriptor that we wait for nothing of would still report that it was hung up.
+        for (file, flags) in [&our.stdin, &our.stdout, &our.stderr]
+            .into_iter()
+            .zip(wanted)
+        {
+            if !flags.is_empty() {
+                fds.push(PollFd::new(file.as_fd(), flags));
+            }
+        }
+        match poll(&mut fds, self.poll_time()) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Some(Err(host("poll")(error.into()))),
+        }
+        let seen = |at: usize| {
+            fds.get(at)
+                .and_then(PollFd::revents)
+                .is_some_and(|flags| !flags.is_empty())
+        };
+        let streams = (2..fds.len()).any(seen);
+        let asked = seen(1);
+        drop(fds);
+        self.asked = asked;
+        // Nothing to read is no error: somebody else's wake-up was ours too.
+        let _ = inbox.waker().take();
+        if streams && typing {
+            self.type_in(&mut our.stdin);
+        } else if streams {
+            self.machine.poll();
+        }
+        None
+    }
+
+    fn type_in(&mut self, stdin: &mut File) {
+        let mut bytes = [0; 512];
+        let room = self.machine.console_room().min(bytes.len());
+        match stdin.read(&mut bytes[..room]) {
+            Ok(count @ 1..) => self.machine.type_in(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            _ => self.typing = false,
+        }
+    }
+
+    fn poll_time(&self) -> PollTimeout {
+        let left = self.deadline.map_or(POLL_MAX, |deadline| {
+            deadline
+                .saturating_duration_since(Instant::now())
+                .min(POLL_MAX)
+        });
+        // Rounded up, so that the deadline has passed when poll returns.
+        PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::NONE)
+    }
+}

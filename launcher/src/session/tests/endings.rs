@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How sessions end, well and badly.
+
+use std::thread;
+use std::time::Duration;
+
+use cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF;
+use cki_session::{Event, Failure, FailureKind, Hello, Outcome, Request, Signal, VERSION};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::guest::BUFFERS;
+use super::{ContainerError, Plan, STARTED, Silent, plan, run, session};
+use crate::device::{DeviceError, Exit, Fault, Vcpu};
+
+#[test]
+fn time_is_up_for_a_program_that_obeys_and_one_that_does_not() {
+    for obeys in [true, false] {
+        let (session, _ends) = session(move |guest| {
+            guest.start();
+            assert!(matches!(
+                guest.hear(),
+                Request::Signal {
+                    signal: Signal::TERM,
+                    ..
+                }
+            ));
+            if obeys {
+                guest.end(Outcome::signaled(Signal::TERM));
+            }
+        });
+        let plan = Plan {
+            timeout: Some(Duration::from_millis(50)),
+            ..plan()
+        };
+        assert_eq!(run(plan, session).unwrap(), Outcome::TimedOut);
+    }
+}
+
+#[test]
+fn the_client_is_told_that_the_program_started_and_how_it_ended() {
+    let killed = Outcome::Signaled {
+        signal: Signal::KILL,
+        oom: true,
+    };
+    for outcome in [Outcome::Exited(3), killed] {
+        let said = outcome.clone();
+        let (session, _ends) = session(move |guest| {
+            guest.start();
+            guest.end(said);
+        });
+        let mut client = Silent::new();
+        let result = session.run(plan(), || Ok(()), &mut client);
+        assert_eq!(result.unwrap(), outcome);
+        assert_eq!(client.told, [STARTED]);
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_told_as_init_says_it() {
+    for kind in [
+        FailureKind::NotFound,
+        FailureKind::NotExecutable,
+        FailureKind::Image,
+        FailureKind::Request,
+        FailureKind::Internal,
+    ] {
+        let (session, _ends) = session(move |guest| {
+            guest.print("last words\n");
+            guest.hello();
+            guest.hear();
+            guest.end(Outcome::Failed(Failure::new(kind, "nope: not found")));
+        });
+        let mut client = Silent::new();
+        let outcome = session.run(plan(), || Ok(()), &mut client).unwrap();
+        let Outcome::Failed(failure) = &outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(failure.message.contains("nope: not found"), "{failure:?}");
+        assert_eq!(failure.kind, kind);
+        // The kernel's console says nothing about a program that is not there.
+        let with_console = failure.message.contains("last words");
+        assert_eq!(with_console, kind == FailureKind::Internal, "{failure:?}");
+        assert_eq!(client.told, []);
+    }
+}
+
+#[test]
+fn a_request_that_init_refuses_is_told_and_the_session_goes_on() {
+    let refused = Event::Refused {
+        message: "no process 7".to_owned(),
+    };
+    let said = refused.clone();
+    let (session, _ends) = session(move |guest| {
+        guest.start();
+        guest.say(&said);
+        guest.send(5, b"{\"type\":\"something-new\",\"id\":1}\n");
+        guest.exit(0);
+    });
+    let mut client = Silent::new();
+    let outcome = session.run(plan(), || Ok(()), &mut client).unwrap();
+    assert_eq!(outcome, Outcome::Exited(0));
+    assert_eq!(client.told, [STARTED, refused]);
+}
+
+#[test]
+fn a_panic_is_reported_with_the_console() {
+    let (session, _ends) = session(|guest| {
+        guest.print("Linux version 6.12\n");
+        let words = b"Kernel panic - not syncing: VFS\n";
+        guest
+            .memory
+            .write_slice(words, GuestAddress(BUFFERS))
+            .unwrap();
+        guest
+            .exits
+            .send(Exit::Panic {
+                hpa: BUFFERS,
+                length: words.len() as u64,
+            })
+            .unwrap();
+    });
+    let text = run(plan(), session).unwrap_err().to_string();
+    for part in ["panicked before its init was up", "Linux version", "VFS"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn every_bad_end_is_told() {
+    let ends: [(Exit, &str); 5] = [
+        (Exit::GuestFault(Fault::default()), "no handler"),
+        (Exit::MonitorFault(Fault::default()), "the monitor"),
+        (Exit::MachineCheck(Fault::default()), "machine check"),
+        (Exit::Unknown(42), "reason 42"),
+        (
+            Exit::Shutdown {
+                reason: SHUTDOWN_POWEROFF,
+                code: 0,
+            },
+            "switched itself off",
+        ),
+    ];
+    for (exit, part) in ends {
+        let (session, _ends) = session(move |guest| {
+            guest.start();
+            guest.exits.send(exit).unwrap();
+        });
+        let text = run(plan(), session).unwrap_err().to_string();
+        assert!(text.contains(part), "{part} in {text}");
+        assert!(text.contains("while the program was running"), "{text}");
+    }
+}
+
+#[test]
+fn a_guest_that_loops_before_init_is_given_up() {
+    let (session, ends) = session(|guest| {
+        guest.print("about to loop\n");
+        loop {
+            thread::sleep(Duration::from_secs(60));
+        }
+    });
+    let plan = Plan {
+        start_timeout: Duration::from_millis(80),
+        ..plan()
+    };
+    let error = run(plan, session).unwrap_err();
+    assert!(matches!(error, ContainerError::Hangs { .. }));
+    let message = error.to_string();
+    for part in ["within 0.08 s", "--start-timeout", "about to loop"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    assert!(ends.log.lock().unwrap().killed);
+}
+
+#[test]
+fn a_guest_that_speaks_nonsense_is_refused() {
+    let (session, _ends) = session(|guest| {
+        guest.open_ports();
+        guest.send(5, b"login: \n");
+    });
+    assert!(matches!(
+        run(plan(), session),
+        Err(ContainerError::Protocol(_))
+    ));
+    let (session, _ends) = self::session(|guest| {
+        guest.open_ports();
+        let mut hello = Hello::new(&[], "6.12");
+        hello.version = VERSION + 1;
+        guest.say(&Event::Hello(hello));
+    });
+    assert!(matches!(
+        run(plan(), session),
+        Err(ContainerError::Protocol(_))
+    ));
+}
+
+/// A vCPU whose thread meets a bug of ours.
+struct Broken;
+
+impl Vcpu for Broken {
+    fn run(&mut self) -> Result<Exit, DeviceError> {
+        panic!("on purpose");
+    }
+    fn complete(&mut self, _status: i64, _value: u64) {}
+}
+
+#[test]
+fn a_bug_in_the_vcpus_thread_ends_the_run() {
+    let (mut session, _ends) = session(|_| ());
+    session.vcpu = Box::new(Broken);
+    let error = run(plan(), session).unwrap_err();
+    assert!(error.to_string().contains("the launcher failed"), "{error}");
+}

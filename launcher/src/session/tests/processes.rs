@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Sessions in a process of their own: under the filter, which stays, and killed.
+
+use std::io::{IsTerminal, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+
+use cki_session::{Event, Outcome, ProcessId, decode};
+
+use super::{STARTED, plan, session};
+use crate::jail;
+use crate::session::descriptor::Descriptor;
+use crate::testing::{child, role};
+
+/// A child with `role`, and its client's end of the descriptor, which the child has as its standard input.
+fn launcher(name: &str, role: &str) -> (Child, UnixStream) {
+    let (here, there) = UnixStream::pair().unwrap();
+    // The command holds the child's end, and is gone on return.
+    let child = child(name, role)
+        .stdin(OwnedFd::from(there))
+        .spawn()
+        .unwrap();
+    (child, here)
+}
+
+/// What a launcher says after hello.
+fn said(text: &str) -> Vec<Event> {
+    let mut events = text.lines().map(|line| decode(line.as_bytes()).unwrap());
+    assert!(matches!(events.next(), Some(Event::Hello(_))));
+    events.collect()
+}
+
+#[test]
+fn a_whole_session_runs_under_the_filter_and_other_calls_kill_it() {
+    const NAME: &str =
+        "session::tests::processes::a_whole_session_runs_under_the_filter_and_other_calls_kill_it";
+    if let Some(role) = role(NAME) {
+        confined(&role);
+    }
+    let (mut whole, mut client) = launcher(NAME, "session");
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(whole.wait().unwrap().code(), Some(44));
+    let last = Event::Ended {
+        id: ProcessId::MAIN,
+        outcome: Outcome::Exited(44),
+    };
+    assert_eq!(said(&text), [STARTED, last]);
+    for forbidden in ["open", "ioctl", "exec-memory", "socket"] {
+        let (mut child, _client) = launcher(NAME, forbidden);
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGSYS), "{forbidden}: {status}");
+    }
+}
+
+/// The child: a session under the filter, then what it was asked to try.
+fn confined(role: &str) -> ! {
+    let (session, mut ends) = session(|guest| {
+        guest.print("booting\n");
+        guest.start();
+        let text = guest.receive(6);
+        guest.send(9, &text);
+        guest.exit(44);
+    });
+    ends.stdin.take().unwrap().write_all(b"input").unwrap();
+    let confine = || jail::apply().map_err(std::io::Error::other);
+    let mut client = Descriptor::open(0).unwrap();
+    let outcome = session.run(plan(), confine, &mut client).unwrap();
+    assert!(client.end(&outcome));
+    match role {
+        "session" => {}
+        "open" => drop(std::fs::File::open("/dev/null")),
+        "ioctl" => {
+            let _ = std::io::stdin().is_terminal();
+        }
+        "exec-memory" => drop(vm_memory::MmapRegion::<()>::build(
+            None,
+            4096,
+            libc::PROT_READ | libc::PROT_EXEC,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        )),
+        _ => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
+    }
+    std::process::exit(outcome.status().0.into());
+}
+
+#[test]
+fn a_killed_launcher_closes_everything_and_says_no_last_message() {
+    const NAME: &str =
+        "session::tests::processes::a_killed_launcher_closes_everything_and_says_no_last_message";
+    if role(NAME).is_some() {
+        let (session, _ends) = session(|guest| {
+            guest.start();
+            loop {
+                std::thread::park();
+            }
+        });
+        let mut client = Descriptor::open(0).unwrap();
+        let result = session.run(plan(), || Ok(()), &mut client);
+        panic!("{result:?}");
+    }
+    let (mut launcher, mut client) = launcher(NAME, "launcher");
+    let (mut text, mut bytes) = (String::new(), [0; 512]);
+    while !text.contains("started") {
+        let count = client.read(&mut bytes).unwrap();
+        assert_ne!(count, 0, "{text}");
+        text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+    launcher.kill().unwrap();
+    // The end of the file: no process of the launcher's is left.
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(said(&text), [STARTED]);
+    assert_eq!(launcher.wait().unwrap().signal(), Some(libc::SIGKILL));
+}

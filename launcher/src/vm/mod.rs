@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The virtual machine: its devices behind the guest's hypercalls, the loop of its vCPU, its console.
+//!
+//! The vCPU's thread runs the guest and carries out what it asks for ([`vcpu`]); another serves the
+//! session. They meet in [`machine::Machine`], whose devices are behind one lock
+//! that nobody holds while waiting. Knows nothing of sessions; uses `virtio` and the host module.
+
+pub mod console;
+pub mod machine;
+pub mod report;
+pub mod vcpu;
+mod waker;
+
+pub use waker::Waker;
