@@ -199,6 +199,26 @@ impl Running {
         Process::open(qemu)
     }
 
+    /// Sends the signal with this number to `cki-build`.
+    ///
+    /// # Panics
+    /// When that does not work.
+    pub fn signal(&self, number: i32) {
+        let status = Command::new("kill")
+            .args([format!("-{number}"), self.child.id().to_string()])
+            .status()
+            .expect("kill is started");
+        assert!(status.success(), "signal {number} is sent");
+    }
+
+    /// How `cki-build` ended.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it is waited for")
+    }
+
     /// Sends `signal` to `cki-build` and gives how it ended.
     ///
     /// # Panics

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The session of `cki-build run` with a real machine and a real container: what a program inherits,
+//! which signals reach it, how mistakes are told, and one message all the way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use cki_tests::{RUNTIMES, Running, machine, run_on, run_program, variable};
+use rustix::process::Signal;
+
+/// Prints all that a program inherits, a line each, in Python: a shell would change some of it.
+const INHERITED: &str = r#"
+import os, re, resource, signal
+status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines())
+for name in "SigBlk", "SigPnd", "ShdPnd", "Umask", "Groups", "Uid", "Gid", "NoNewPrivs", "Seccomp":
+    print(name, status[name].strip())
+# Python itself ignores SIGPIPE and SIGXFSZ, and handles SIGINT.
+ignored = int(status["SigIgn"], 16) & ~(1 << signal.SIGPIPE - 1) & ~(1 << signal.SIGXFSZ - 1)
+print("SigIgn", ignored)
+for name in sorted(name for name in dir(resource) if re.match("RLIMIT_[A-Z]+$", name)):
+    print(name, *resource.getrlimit(getattr(resource, name)))
+print("oom_score_adj", open("/proc/self/oom_score_adj").read().strip())
+print("nice", os.nice(0), "policy", os.sched_getscheduler(0))
+me = os.getpid()
+print("leads", os.getpgid(0) == me, os.getsid(0) == me)
+print("tty", open("/proc/self/stat").read().rsplit(")", 1)[1].split()[4])
+listing = os.open("/proc/self/fd", os.O_RDONLY)
+fds = sorted(int(name) for name in os.listdir(listing) if int(name) != listing)
+print("fds", *fds, *(re.sub(r"\d+", "N", os.readlink(f"/proc/self/fd/{fd}")) for fd in fds if fd < 3))
+for name, value in sorted(os.environ.items()):
+    print("env", name, value)
+print("cwd", os.getcwd(), "umask", oct(os.umask(0)))
+"#;
+
+/// What a program on `runtime` inherits, by name.
+fn inherited(runtime: &str) -> BTreeMap<String, String> {
+    let output = run_on(
+        runtime,
+        &["--deb", "python3-minimal"],
+        &["python3", "-c", INHERITED],
+        b"",
+    );
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let pairs = output.text().lines().map(|line| {
+        let (name, value) = line.split_once(' ').expect("a name and a value");
+        match name {
+            "env" => value
+                .split_once(' ')
+                .map_or((line, ""), |(name, rest)| (name, rest)),
+            _ => (name, value),
+        }
+    });
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_program_inherits_what_a_fresh_login_has_natively_and_in_a_container() {
+    let (mut native, mut contained) = (inherited("native"), inherited("cki"));
+    // The kernel makes these two of the memory, of which a container has less than its machine.
+    for limit in ["RLIMIT_NPROC", "RLIMIT_SIGPENDING"] {
+        for side in [&mut native, &mut contained] {
+            let value = side.remove(limit).unwrap_or_default();
+            // Python has a name for the first only.
+            assert!(limit != "RLIMIT_NPROC" || !value.is_empty(), "{limit}");
+        }
+    }
+    assert_eq!(native, contained);
+    for (name, value) in [
+        ("SigBlk", "0000000000000000"),
+        ("SigPnd", "0000000000000000"),
+        ("ShdPnd", "0000000000000000"),
+        ("SigIgn", "0"),
+        ("Umask", "0022"),
+        ("Uid", "0\t0\t0\t0"),
+        ("Gid", "0\t0\t0\t0"),
+        ("NoNewPrivs", "0"),
+        ("Seccomp", "0"),
+        ("RLIMIT_CORE", "0 -1"),
+        ("RLIMIT_STACK", "8388608 -1"),
+        ("RLIMIT_CPU", "-1 -1"),
+        ("RLIMIT_FSIZE", "-1 -1"),
+        ("oom_score_adj", "0"),
+        ("nice", "0 policy 0"),
+        ("leads", "True True"),
+        ("tty", "0"),
+        ("fds", "0 1 2 pipe:[N] pipe:[N] pipe:[N]"),
+        ("HOME", "/root"),
+        ("LANG", "C.UTF-8"),
+        ("cwd", "/root umask 0o22"),
+    ] {
+        assert_eq!(native.get(name).map(String::as_str), Some(value), "{name}");
+    }
+}
+
+/// A script that names each signal that it gets, on a line of its own, and ends by SIGALRM.
+const LISTENER: &str = "
+    for name in HUP INT QUIT USR1 USR2 TERM CONT WINCH VTALRM PROF IO PWR RTMIN RTMAX; do
+        trap \"echo $name\" $name
+    done
+    trap 'exit 6' ALRM
+    echo ready
+    while :; do sleep 0.1; done";
+
+/// Their numbers, in the same order; SIGRTMIN is 34 (signal(7)).
+const HEARD: [(&str, i32); 14] = [
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("USR1", 10),
+    ("USR2", 12),
+    ("TERM", 15),
+    ("CONT", 18),
+    ("WINCH", 28),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("IO", 29),
+    ("PWR", 30),
+    ("RTMIN", 34),
+    ("RTMAX", 64),
+];
+
+#[test]
+fn signals_reach_the_program_and_its_status_is_what_it_makes_of_them() {
+    for runtime in RUNTIMES {
+        let script = format!("exec bash -c '{}'", LISTENER.replace('\'', "'\\''"));
+        let mut running = Running::start(runtime, &script);
+        assert_eq!(running.line(), "ready\n");
+        for (name, number) in HEARD {
+            running.signal(number);
+            assert_eq!(running.line(), format!("{name}\n"), "{runtime}");
+        }
+        running.signal(14);
+        assert_eq!(running.wait().code(), Some(6), "{runtime}");
+    }
+}
+
+#[test]
+fn a_program_that_ignores_an_interrupt_lives_on_and_a_quick_second_one_ends_it() {
+    for runtime in RUNTIMES {
+        let script = "trap 'echo heard' INT; echo ready; while :; do sleep 0.1; done";
+        let mut running = Running::start(runtime, script);
+        assert_eq!(running.line(), "ready\n");
+        let emulator = running.emulator();
+        running.signal(2);
+        assert_eq!(running.line(), "heard\n");
+        std::thread::sleep(Duration::from_millis(2200));
+        running.signal(2);
+        assert_eq!(running.line(), "heard\n");
+        let start = Instant::now();
+        assert_eq!(running.end_by(Signal::INT).code(), Some(130), "{runtime}");
+        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(emulator.ends_within(Duration::ZERO));
+    }
+}
+
+#[test]
+fn a_working_directory_that_is_not_there_is_told_in_one_line() {
+    for runtime in RUNTIMES {
+        for workdir in ["/nonexistent", "/etc/passwd"] {
+            let output = run_on(runtime, &["-w", workdir], &["true"], b"");
+            assert_eq!(output.status, 125);
+            assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+            assert!(output.stderr.contains(workdir), "{}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn mistakes_of_usage_have_one_status_in_both_programs() {
+    let output = machine(&["--memory", "0.3G"], &["true"], b"");
+    assert_eq!(output.status, 125);
+    assert!(output.stderr.contains("307M or 308M"), "{}", output.stderr);
+    // The same options in the machine, for the launcher.
+    let files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda";
+    let script = format!(
+        "cki run {files} --memory 0.3G -- true; echo $?; cki run {files} --workdir x -- true; echo $?
+         cki frob; echo $?; cki --help > /dev/full; echo $?"
+    );
+    let output = machine(&["--runtime", "host"], &["sh", "-c", &script], b"");
+    assert_eq!(output.text(), "125\n125\n125\n125\n", "{}", output.stderr);
+    assert!(output.stderr.contains("307M or 308M"), "{}", output.stderr);
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    let program = variable("CKI_BUILD").display().to_string();
+    let script = "\"$0\" --help > /dev/full; echo $?; \"$0\" --help | head -1 > /dev/null; echo $?";
+    let output = run_program("bash", ["-o", "pipefail", "-c", script, &program], b"");
+    assert_eq!(output.text(), "125\n0\n", "{}", output.stderr);
+}
+
+#[test]
+fn a_client_of_the_launcher_speaks_the_same_messages() {
+    // A client in a few lines: a process that holds the other end of the launcher's socket.
+    let client = r#"
+import json, socket, subprocess, sys
+ours, its = socket.socketpair()
+files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda".split()
+launcher = subprocess.Popen(["cki", "run", "--session-fd", str(its.fileno()), *files],
+                            pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
+its.close()
+lines = ours.makefile("r")
+def say(message): ours.sendall(json.dumps(message).encode() + b"\n")
+def hear():
+    message = json.loads(lines.readline())
+    print(message["type"], message.get("outcome", message.get("message", "")), flush=True)
+run = {"type": "run", "id": 5, "hostname": "box", "container": {"memory": "128M"},
+       "process": {"argv": ["sh", "-c", "trap 'exit 9' USR1; hostname; while :; do sleep 0.1; done"],
+                   "env": [], "workdir": "/usr"}}
+if sys.argv[1] == "later":
+    run["process"]["terminal"] = {"rows": 24}
+say(run)
+hear()
+hear()
+if sys.argv[1] == "now":
+    say({"type": "resize", "id": 5})
+    hear()
+    say({"type": "signal", "id": 5, "signal": 10})
+    hear()
+print(launcher.wait())
+"#;
+    let run = |what: &str| {
+        machine(
+            &["--runtime", "host", "--deb", "python3"],
+            &["python3", "-c", client, what],
+            b"",
+        )
+    };
+    let output = run("now");
+    let text = output.text().replace("box\n", "");
+    assert_eq!(text.len() + 4, output.text().len(), "{}", output.text());
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[..2], ["hello ", "started "], "{}", output.stderr);
+    assert!(
+        lines[2].contains("refused") && lines[2].contains("`resize`"),
+        "{text}"
+    );
+    assert_eq!(lines[3..], ["ended {'exited': 9}", "9"]);
+    let output = run("later");
+    let lines: Vec<_> = output.text().lines().collect();
+    assert!(lines[1].contains("`terminal`"), "{lines:?}");
+    assert_eq!((lines.len(), lines[2]), (3, "125"));
+}
