@@ -25,7 +25,6 @@ use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
 use cki_launcher::vm::Waker;
-use cki_launcher::vm::console::GuestConsole;
 use cki_launcher::vm::machine::Machine;
 use cki_session::{
     APP_SERIAL, Container, Failure, FailureKind, Outcome, Process, ProcessId, Run, Status,
@@ -245,8 +244,7 @@ fn session(
         (Some(_), true) => Some(duplicate(&io::stderr())?),
         (Some(_), false) => None,
     };
-    let console = GuestConsole::new(copy);
-    let machine = Machine::new(Arc::new(container), memory, console, ports, root, waker)?;
+    let machine = Machine::new(Arc::new(container), memory, copy, ports, root, waker)?;
     let session = Session {
         machine: Arc::new(machine),
         vcpu: Box::new(vcpu),

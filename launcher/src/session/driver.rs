@@ -53,6 +53,8 @@ pub(super) struct Driver<'s> {
     asked: bool,
     /// Our standard input has not ended (console only).
     typing: bool,
+    /// The console stopped with work left.
+    more: bool,
 }
 
 type Step = Option<Result<Outcome, ContainerError>>;
@@ -98,6 +100,7 @@ impl<'s> Driver<'s> {
             // It may have said more than its first request.
             asked: true,
             typing: true,
+            more: false,
         })
     }
 
@@ -166,7 +169,7 @@ impl<'s> Driver<'s> {
                         self.hello = true;
                         self.client.up(self.isolation);
                         self.outgoing.push(&std::mem::take(&mut self.request));
-                        self.machine.poll();
+                        self.more |= self.machine.poll();
                         return None;
                     }
                 };
@@ -292,7 +295,7 @@ impl<'s> Driver<'s> {
         };
         if self.hello {
             self.outgoing.push(&line);
-            self.machine.poll();
+            self.more |= self.machine.poll();
         } else if self.request.len() < EARLY_MAX {
             self.request.extend(line);
         }
@@ -324,7 +327,13 @@ impl<'s> Driver<'s> {
                 fds.push(PollFd::new(file.as_fd(), flags));
             }
         }
-        match poll(&mut fds, self.poll_time()) {
+        let more = std::mem::take(&mut self.more);
+        let time = if more {
+            PollTimeout::ZERO
+        } else {
+            self.poll_time()
+        };
+        match poll(&mut fds, time) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Some(Err(host("poll")(error.into()))),
         }
@@ -341,8 +350,8 @@ impl<'s> Driver<'s> {
         let _ = inbox.waker().take();
         if streams && typing {
             self.type_in(&mut our.stdin);
-        } else if streams {
-            self.machine.poll();
+        } else if streams || more {
+            self.more |= self.machine.poll();
         }
         None
     }

@@ -7,16 +7,16 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
 use virtio_bindings::virtio_blk::{
-    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_ID_BYTES,
-    VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
-    VIRTIO_BLK_T_OUT,
+    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX,
+    VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP,
+    VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
 };
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT, Writer};
 use vm_memory::GuestMemoryMmap;
 
 use super::mmio::QUEUE_SIZE;
-use super::{Device, DriverFault, copy_config};
+use super::{Device, DriverFault, Progress, copy_config};
 
 /// Bytes of a sector (5.2.4).
 const SECTOR: u64 = 512;
@@ -26,6 +26,13 @@ const HEADER: usize = 16;
 const PIECE: usize = 64 << 10;
 /// Buffers of a request: what a queue holds, without header and status.
 const SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
+/// Bytes of a buffer at most.
+const SEGMENT_MAX: u32 = 32 << 10;
+/// Bytes of a request at most, which follows from the two. Without it, buffers that lie over each other
+/// make a request of terabytes.
+const REQUEST_MAX: usize = SEGMENTS as usize * SEGMENT_MAX as usize;
+/// Bytes after which [`Block::process`] leaves the next request for later.
+const TURN: usize = 1 << 20;
 
 /// A disk with the contents of a file.
 #[derive(Debug)]
@@ -96,13 +103,14 @@ impl Block {
         Ok(data.bytes_written() as u32 + 1)
     }
 
-    /// Fills `data` from `sector` on; the status for the guest.
+    /// Fills `data` from `sector` on; the status for the guest. More than [`REQUEST_MAX`] no driver may
+    /// ask for.
     fn read(&mut self, sector: u64, data: &mut Writer<'_>) -> Result<u32, DriverFault> {
         let length = data.available_bytes() as u64;
         let fits = sector
             .checked_add(length / SECTOR)
             .is_some_and(|end| end <= self.sectors);
-        if length % SECTOR != 0 || !fits {
+        if length % SECTOR != 0 || length > REQUEST_MAX as u64 || !fits {
             return Ok(VIRTIO_BLK_S_IOERR);
         }
         let mut offset = sector * SECTOR;
@@ -126,7 +134,10 @@ impl Device for Block {
     }
 
     fn features(&self) -> u64 {
-        1 << VIRTIO_BLK_F_RO | 1 << VIRTIO_BLK_F_BLK_SIZE | 1 << VIRTIO_BLK_F_SEG_MAX
+        1 << VIRTIO_BLK_F_RO
+            | 1 << VIRTIO_BLK_F_BLK_SIZE
+            | 1 << VIRTIO_BLK_F_SIZE_MAX
+            | 1 << VIRTIO_BLK_F_SEG_MAX
     }
 
     fn queue_count(&self) -> usize {
@@ -137,6 +148,7 @@ impl Device for Block {
         // struct virtio_blk_config (5.2.4): capacity, size_max, seg_max, geometry, blk_size.
         let mut space = [0; 24];
         space[..8].copy_from_slice(&self.sectors.to_le_bytes());
+        space[8..12].copy_from_slice(&SEGMENT_MAX.to_le_bytes());
         space[12..16].copy_from_slice(&SEGMENTS.to_le_bytes());
         space[20..24].copy_from_slice(&(SECTOR as u32).to_le_bytes());
         copy_config(&space, offset, data);
@@ -149,24 +161,32 @@ impl Device for Block {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<bool, DriverFault> {
+    ) -> Result<Progress, DriverFault> {
         let Some(queue) = queues.first_mut().filter(|queue| queue.ready()) else {
-            return Ok(false);
+            return Ok(Progress::default());
         };
         let mut used = false;
-        loop {
+        let mut more = true;
+        let mut done = 0;
+        while more && done < TURN {
             queue.disable_notification(memory)?;
-            while let Some(chain) = queue.iter(memory)?.next() {
+            while done < TURN {
+                let Some(chain) = queue.iter(memory)?.next() else {
+                    break;
+                };
                 let head = chain.head_index();
                 let written = self.request(memory, chain)?;
                 queue.add_used(memory, head, written)?;
                 used = true;
+                // A request has its own cost, however little it is about.
+                done += written as usize + PIECE / 16;
             }
-            if !queue.enable_notification(memory)? {
-                break;
-            }
+            more = queue.enable_notification(memory)?;
         }
-        Ok(used && queue.needs_notification(memory)?)
+        Ok(Progress {
+            notify: used && queue.needs_notification(memory)?,
+            more,
+        })
     }
 }
 

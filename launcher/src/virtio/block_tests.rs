@@ -189,6 +189,52 @@ fn more_requests_than_the_ring_holds_stop_the_device() {
     assert_eq!(driver.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 2);
 }
 
+/// A disk of 8 MiB of zeroes.
+fn large_disk() -> Driver<Block> {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(8 << 20).unwrap();
+    Driver::new(Block::new(file, "x").unwrap())
+}
+
+#[test]
+fn a_request_larger_than_any_that_keeps_to_the_limits_fails() {
+    let mut driver = large_disk();
+    driver.put(HEADER_AT, &header(VIRTIO_BLK_T_IN, 0));
+    // All of them the same memory, so that a guest needs little of it.
+    for (length, status) in [(32 << 10, VIRTIO_BLK_S_OK), (33 << 10, VIRTIO_BLK_S_IOERR)] {
+        let mut chain = vec![(HEADER_AT, 16, 0)];
+        chain.extend([(DATA_AT, length, WRITE); SEGMENTS as usize]);
+        chain.push((STATUS_AT, 1, WRITE));
+        driver.offer(0, &chain);
+        driver.notify(0);
+        while driver.transport.take_more() {
+            driver.transport.poll(&driver.memory);
+        }
+        assert_eq!(driver.bytes(STATUS_AT, 1), [status as u8], "{length}");
+    }
+}
+
+#[test]
+fn many_requests_are_served_in_turns() {
+    let mut driver = large_disk();
+    driver.put(HEADER_AT, &header(VIRTIO_BLK_T_IN, 0));
+    for _ in 0..8 {
+        let mut chain = vec![(HEADER_AT, 16, 0)];
+        chain.extend([(DATA_AT, 32 << 10, WRITE); 12]);
+        chain.push((STATUS_AT, 1, WRITE));
+        driver.offer(0, &chain);
+    }
+    driver.notify(0);
+    let mut turns = vec![driver.used(0).len()];
+    while driver.transport.take_more() {
+        assert!(driver.transport.take_interrupt());
+        driver.transport.poll(&driver.memory);
+        turns.push(driver.used(0).len());
+    }
+    // 384 KiB each: a turn ends with the one that reaches 1 MiB.
+    assert_eq!(turns, [3, 3, 2]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]

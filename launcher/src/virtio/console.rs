@@ -17,7 +17,8 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::{Device, DriverFault, copy_config};
+use super::mmio::QUEUE_SIZE;
+use super::{Device, DriverFault, Progress, copy_config};
 
 /// Feature bit (5.3.3).
 const F_MULTIPORT: u64 = 1 << 1;
@@ -30,6 +31,11 @@ const CONTROL_SIZE: usize = 8;
 const CONTROL_MAX: usize = 256;
 /// Bytes copied at a time. Not more than PIPE_BUF, which a pipe takes at once when poll says so.
 const PIECE: usize = 4096;
+/// Bytes of output after which a port leaves the rest for later.
+const TURN: usize = 256 << 10;
+/// Bytes of a buffer of output at most: what was taken of it is passed over again when there is room for
+/// more. Linux sends 32 KiB, or what a pipe holds.
+const BUFFER_MAX: usize = 4 << 20;
 
 /// `event` of a control message (5.3.6.2).
 mod event {
@@ -196,7 +202,7 @@ impl Console {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<bool, DriverFault> {
+    ) -> Result<Progress, DriverFault> {
         drain(memory, queue, |chain| {
             let mut message = [0; CONTROL_SIZE];
             chain
@@ -213,7 +219,7 @@ impl Console {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<bool, DriverFault> {
+    ) -> Result<Progress, DriverFault> {
         let messages = &mut self.messages;
         drain(memory, queue, |chain| {
             let Some(message) = messages.front() else {
@@ -234,51 +240,73 @@ impl Console {
 enum Step {
     /// Done, with so many bytes written to it.
     Used(u32),
-    /// It stays the first of its queue.
+    /// It stays the first of its queue, until something happens.
     Keep,
+    /// It stays the first of its queue, for now.
+    Later,
 }
 
-/// Hands the buffers of a queue to `each` until there are none or one is kept. Returns whether the
-/// driver wants to hear of it.
+/// Hands the buffers of a queue to `each` until there are none or one is kept; not more of them at a time
+/// than the queue holds, since a driver may add others as fast.
 fn drain<'m>(
     memory: &'m GuestMemoryMmap,
     queue: &mut Queue,
     mut each: impl FnMut(DescriptorChain<&'m GuestMemoryMmap>) -> Result<Step, DriverFault>,
-) -> Result<bool, DriverFault> {
-    let mut used = false;
-    let mut kept = false;
-    while !kept {
+) -> Result<Progress, DriverFault> {
+    let mut used = 0;
+    let mut kept = None;
+    while kept.is_none() {
         queue.disable_notification(memory)?;
         while let Some(chain) = queue.iter(memory)?.next() {
             let head = chain.head_index();
-            match each(chain)? {
+            let step = match each(chain)? {
+                Step::Used(length) if used < QUEUE_SIZE => {
+                    queue.add_used(memory, head, length)?;
+                    used += 1;
+                    continue;
+                }
                 Step::Used(length) => {
                     queue.add_used(memory, head, length)?;
-                    used = true;
+                    Step::Later
                 }
-                Step::Keep => {
+                step => {
                     queue.go_to_previous_position();
-                    kept = true;
-                    break;
+                    step
                 }
-            }
+            };
+            kept = Some(step);
+            break;
         }
-        if kept || !queue.enable_notification(memory)? {
+        if kept.is_some() || !queue.enable_notification(memory)? {
             break;
         }
     }
-    Ok(used && queue.needs_notification(memory)?)
+    Ok(Progress {
+        notify: used != 0 && queue.needs_notification(memory)?,
+        more: matches!(kept, Some(Step::Later)),
+    })
 }
 
 impl Port {
     /// Guest to host.
-    fn output(&mut self, memory: &GuestMemoryMmap, queue: &mut Queue) -> Result<bool, DriverFault> {
+    fn output(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+    ) -> Result<Progress, DriverFault> {
         self.interest.output = false;
+        let mut done = 0;
         drain(memory, queue, |chain| {
             let mut reader = chain.reader(memory)?;
+            if reader.available_bytes() > BUFFER_MAX {
+                return Err(DriverFault::Request("a console buffer too large"));
+            }
             let mut bytes = [0; PIECE];
             skip(&mut reader, self.taken, &mut bytes)?;
             while self.broken.is_none() {
+                if done >= TURN {
+                    return Ok(Step::Later);
+                }
                 let length = reader.read(&mut bytes)?;
                 if length == 0 {
                     break;
@@ -288,6 +316,7 @@ impl Port {
                     match self.io.write(rest) {
                         Ok(count @ 1..) => {
                             self.taken += count;
+                            done += count;
                             rest = rest.get(count..).unwrap_or(&[]);
                         }
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -308,19 +337,19 @@ impl Port {
         })
     }
 
-    /// Host to guest. The first value is as in [`drain`], the second whether input has ended just now.
+    /// Host to guest. The second value is whether input has ended just now.
     fn input(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<(bool, bool), DriverFault> {
+    ) -> Result<(Progress, bool), DriverFault> {
         self.interest.input = false;
         // Linux throws away what arrives while no program has the port open.
         if !self.open || !self.connected {
-            return Ok((false, false));
+            return Ok((Progress::default(), false));
         }
         let mut ended = false;
-        let used = drain(memory, queue, |chain| {
+        let progress = drain(memory, queue, |chain| {
             let mut buffer = chain.writer(memory)?;
             let mut bytes = [0; PIECE];
             let room = buffer.available_bytes().min(PIECE);
@@ -349,7 +378,7 @@ impl Port {
         if ended {
             self.connected = false;
         }
-        Ok((used, ended))
+        Ok((progress, ended))
     }
 }
 
@@ -403,10 +432,10 @@ impl Device for Console {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         queue: Option<usize>,
-    ) -> Result<bool, DriverFault> {
-        let mut notify = false;
+    ) -> Result<Progress, DriverFault> {
+        let mut progress = Progress::default();
         if let Some(queue) = ready(queues, CONTROL_OUT) {
-            notify |= self.control_out(memory, queue)?;
+            progress |= self.control_out(memory, queue)?;
         }
         for index in 0..self.ports.len() {
             let (input, output) = queues_of(index + 1);
@@ -414,12 +443,12 @@ impl Device for Console {
             let about = |number| queue.is_none_or(|queue| queue == number || queue == CONTROL_OUT);
             let port = &mut self.ports[index];
             if let Some(queue) = ready(queues, output).filter(|_| about(output)) {
-                notify |= port.output(memory, queue)?;
+                progress |= port.output(memory, queue)?;
             }
             let mut ended = false;
             if let Some(queue) = ready(queues, input).filter(|_| about(input)) {
-                let (used, end) = port.input(memory, queue)?;
-                notify |= used;
+                let (taken, end) = port.input(memory, queue)?;
+                progress |= taken;
                 ended = end;
             }
             if ended && port.ready {
@@ -427,9 +456,9 @@ impl Device for Console {
             }
         }
         if let Some(queue) = ready(queues, CONTROL_IN).filter(|_| !self.messages.is_empty()) {
-            notify |= self.control_in(memory, queue)?;
+            progress |= self.control_in(memory, queue)?;
         }
-        Ok(notify)
+        Ok(progress)
     }
 }
 

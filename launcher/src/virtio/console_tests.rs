@@ -202,6 +202,30 @@ fn a_buffer_stays_until_all_of_it_is_taken() {
 }
 
 #[test]
+fn much_output_is_taken_in_turns() {
+    let (mut driver, fars) = open();
+    // The same memory four times over, so that a guest needs little of it.
+    driver.offer(5, &[(OUT_AT, 200 << 10, 0); 4]);
+    driver.notify(5);
+    let mut turns = vec![fars[0].lock().unwrap().output.len()];
+    while driver.transport.take_more() {
+        driver.transport.poll(&driver.memory);
+        turns.push(fars[0].lock().unwrap().output.len());
+    }
+    assert_eq!(turns, [256 << 10, 512 << 10, 768 << 10, 800 << 10]);
+    assert_eq!(driver.used(5).len(), 1);
+}
+
+#[test]
+fn a_buffer_of_output_without_measure_stops_the_device() {
+    let (mut driver, fars) = open();
+    driver.offer(5, &[(OUT_AT, 1 << 20, 0); 5]);
+    driver.notify(5);
+    assert!(driver.needs_reset());
+    assert!(fars[0].lock().unwrap().output.is_empty());
+}
+
+#[test]
 fn output_that_nobody_takes_is_thrown_away_and_told() {
     let (mut driver, fars) = open();
     let (_, out) = queues_of(2);

@@ -22,7 +22,7 @@ use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRE
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::Device;
+use super::{Device, Progress};
 
 /// "virt" in memory order.
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
@@ -56,6 +56,8 @@ pub struct Transport<D> {
     interrupt_status: u32,
     /// Whether an interrupt is to be raised that nobody has taken yet.
     interrupt: bool,
+    /// Whether the device stopped with work left.
+    more: bool,
 }
 
 impl<D: Device> Transport<D> {
@@ -77,12 +79,18 @@ impl<D: Device> Transport<D> {
             queue_select: 0,
             interrupt_status: 0,
             interrupt: false,
+            more: false,
         })
     }
 
     /// Whether the device's event is to be raised; asking takes it.
     pub fn take_interrupt(&mut self) -> bool {
         std::mem::take(&mut self.interrupt)
+    }
+
+    /// Whether the device has work left that [`Transport::poll`] continues; asking takes it.
+    pub fn take_more(&mut self) -> bool {
+        std::mem::take(&mut self.more)
     }
 
     /// Reads `size` bytes (1, 2, 4 or 8) at `offset`.
@@ -157,7 +165,7 @@ impl<D: Device> Transport<D> {
         Ok(())
     }
 
-    /// Lets the device do what has become possible on the host's side.
+    /// Lets the device do what has become possible on the host's side, or was left for later.
     pub fn poll(&mut self, memory: &GuestMemoryMmap) {
         self.process(memory, None);
     }
@@ -233,6 +241,7 @@ impl<D: Device> Transport<D> {
         self.queue_select = 0;
         self.interrupt_status = 0;
         self.interrupt = false;
+        self.more = false;
     }
 
     fn configure_queue(&mut self, memory: &GuestMemoryMmap, register: u32, value: u32) {
@@ -277,8 +286,12 @@ impl<D: Device> Transport<D> {
             return;
         }
         match self.device.process(memory, &mut self.queues, queue) {
-            Ok(false) => {}
-            Ok(true) => self.interrupt_for(VIRTIO_MMIO_INT_VRING),
+            Ok(Progress { notify, more }) => {
+                self.more |= more;
+                if notify {
+                    self.interrupt_for(VIRTIO_MMIO_INT_VRING);
+                }
+            }
             Err(_) => {
                 // 2.1.2: the bit, and a configuration change notification.
                 self.status |= VIRTIO_CONFIG_S_NEEDS_RESET;

@@ -38,12 +38,15 @@ impl Device for Echo {
         _memory: &GuestMemoryMmap,
         _queues: &mut [Queue],
         queue: Option<usize>,
-    ) -> Result<bool, DriverFault> {
+    ) -> Result<Progress, DriverFault> {
         self.notified.push(queue);
         if self.fails {
             return Err(DriverFault::Request("on purpose"));
         }
-        Ok(queue.is_some())
+        Ok(Progress {
+            notify: queue.is_some(),
+            more: false,
+        })
     }
 }
 

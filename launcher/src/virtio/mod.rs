@@ -41,8 +41,9 @@ pub trait Device: Send {
     fn read_config(&self, offset: u64, data: &mut [u8]);
     /// Forgets all that a driver told it.
     fn reset(&mut self);
-    /// Does all that can be done now: `queue` has been notified, or with `None` something happened on
-    /// the host's side. Returns whether buffers were used that the driver wants to hear of.
+    /// Does what can be done now, but no more than a bounded piece of it: the caller holds a lock that
+    /// the session's thread needs to see signals and deadlines. `queue` has been notified, or with
+    /// `None` something happened on the host's side, or there was more to do.
     ///
     /// # Errors
     /// [`DriverFault`]; the device is not asked again before it is reset.
@@ -51,7 +52,23 @@ pub trait Device: Send {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         queue: Option<usize>,
-    ) -> Result<bool, DriverFault>;
+    ) -> Result<Progress, DriverFault>;
+}
+
+/// What a device has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Buffers were used that the driver wants to hear of.
+    pub notify: bool,
+    /// There is more that can be done now: ask again, after a look at what else there is.
+    pub more: bool,
+}
+
+impl std::ops::BitOrAssign for Progress {
+    fn bitor_assign(&mut self, other: Self) {
+        self.notify |= other.notify;
+        self.more |= other.more;
+    }
 }
 
 /// Copies what lies at `offset` of a configuration space; the rest of `data` becomes 0.

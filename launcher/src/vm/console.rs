@@ -3,8 +3,6 @@
 //! The guest kernel's console: hypercalls, no device.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write;
 
 /// Bytes kept of what the kernel printed.
 const KEPT: usize = 64 << 10;
@@ -18,30 +16,15 @@ const INPUT_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub struct GuestConsole {
     tail: VecDeque<u8>,
-    copy: Option<File>,
     input: VecDeque<u8>,
 }
 
 impl GuestConsole {
-    /// A console that is also copied to a file, for as long as that can be written.
-    #[must_use]
-    pub fn new(copy: Option<File>) -> Self {
-        GuestConsole {
-            copy,
-            ..GuestConsole::default()
-        }
-    }
-
     /// Takes output.
     pub fn write(&mut self, bytes: &[u8]) {
         self.tail.extend(bytes);
         let excess = self.tail.len().saturating_sub(KEPT);
         self.tail.drain(..excess);
-        if let Some(file) = &mut self.copy {
-            if file.write_all(bytes).is_err() {
-                self.copy = None;
-            }
-        }
     }
 
     /// Gives input to the guest; how many bytes.

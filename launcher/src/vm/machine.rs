@@ -2,20 +2,24 @@
 
 //! What the two threads share: guest memory, devices, the kernel's console.
 
+use std::fs::File;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::Write;
+use std::sync::Arc;
 
 use cki_abi::errors::{E_ARGUMENT, E_RANGE};
 use cki_abi::hypercalls::arguments::{EVENT_CONSOLE, EVENT_DEVICE};
 use cki_abi::limits::FRAME_SIZE;
+use parking_lot::Mutex;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::console::GuestConsole;
 use super::waker::Waker;
 use crate::device::Container;
+use crate::virtio::Device;
 use crate::virtio::block::Block;
 use crate::virtio::console::{Console, Interest};
-use crate::virtio::mmio::Transport;
+use crate::virtio::mmio::{NoRegister, Transport};
 
 /// Number of the console device.
 pub const CONSOLE: u32 = 0;
@@ -43,12 +47,28 @@ struct Devices {
     disk: Option<Transport<Block>>,
 }
 
+/// What came of a piece of a device's work.
+struct Turn {
+    result: Result<(), NoRegister>,
+    /// There is more that it can do now.
+    more: bool,
+    /// The session's thread has something new to wait for.
+    waits_changed: bool,
+}
+
 /// A started container's outside.
+///
+/// The session's thread takes the locks to see what there is to do, and so to see signals and deadlines:
+/// they are held for a bounded piece of work, and given up fairly, so that a guest that notifies its
+/// devices without end does not keep that thread away. (The locks of the standard library are not fair.)
 pub struct Machine {
     container: Arc<dyn Container>,
     memory: GuestMemoryMmap,
     devices: Mutex<Devices>,
     console: Mutex<GuestConsole>,
+    /// Where the kernel's output is copied to, as long as that can be written. Writing may wait for a
+    /// reader that has stopped, so only the vCPU's thread takes this lock.
+    copy: Mutex<Option<File>>,
     waker: Waker,
 }
 
@@ -57,11 +77,6 @@ pub type Refused = i64;
 
 const fn refused(error: u64) -> Refused {
     -(error as i64)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A thread that panicked has ended the process's use of the container anyway.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Machine {
@@ -73,7 +88,7 @@ impl Machine {
     pub fn new(
         container: Arc<dyn Container>,
         memory: GuestMemoryMmap,
-        console: GuestConsole,
+        copy: Option<File>,
         ports: Console,
         disk: Option<Block>,
         waker: Waker,
@@ -85,7 +100,8 @@ impl Machine {
                 console: Transport::new(ports)?,
                 disk: disk.map(Transport::new).transpose()?,
             }),
-            console: Mutex::new(console),
+            console: Mutex::default(),
+            copy: Mutex::new(copy),
             waker,
         })
     }
@@ -95,7 +111,7 @@ impl Machine {
     /// # Errors
     /// [`Refused`].
     pub fn mmio_read(&self, device: u64, offset: u64, size: u64) -> Result<u64, Refused> {
-        let devices = lock(&self.devices);
+        let devices = self.devices.lock();
         let value = match (device as u32, &devices.disk) {
             (CONSOLE, _) => devices.console.read(offset, size),
             (DISK, Some(disk)) => disk.read(offset, size),
@@ -115,45 +131,72 @@ impl Machine {
         size: u64,
         value: u64,
     ) -> Result<(), Refused> {
-        let mut devices = lock(&self.devices);
-        let Devices { console, disk } = &mut *devices;
-        match (device as u32, disk) {
-            (CONSOLE, _) => {
-                let before = waits(console);
-                let result = console.write(&self.memory, offset, size, value);
-                if waits(console) != before {
-                    self.waker.wake();
-                }
-                self.interrupt(CONSOLE, console.take_interrupt());
-                result
+        let device = u32::try_from(device).map_err(|_| refused(E_ARGUMENT))?;
+        let mut turn = self.turn(device, Some((offset, size, value)))?;
+        let result = turn.result;
+        loop {
+            if turn.waits_changed {
+                self.waker.wake();
             }
-            (DISK, Some(disk)) => {
-                let result = disk.write(&self.memory, offset, size, value);
-                self.interrupt(DISK, disk.take_interrupt());
-                result
+            if !turn.more {
+                return result.map_err(|_| refused(E_ARGUMENT));
             }
-            _ => return Err(refused(E_ARGUMENT)),
+            turn = self.turn(device, None)?;
         }
-        .map_err(|_| refused(E_ARGUMENT))
     }
 
-    /// Has the console do what has become possible on our side.
-    pub fn poll(&self) {
-        let mut devices = lock(&self.devices);
-        devices.console.poll(&self.memory);
-        self.interrupt(CONSOLE, devices.console.take_interrupt());
+    /// Has the console do what has become possible on our side. Returns whether there is more that it can do:
+    /// call again, after a look at signals and time.
+    pub fn poll(&self) -> bool {
+        self.turn(CONSOLE, None).is_ok_and(|turn| turn.more)
+    }
+
+    /// A write to a register of a device, or without one what it can do now; one bounded piece, under the lock.
+    fn turn(&self, device: u32, write: Option<(u64, u64, u64)>) -> Result<Turn, Refused> {
+        let mut devices = self.devices.lock();
+        let before = waits(&devices.console);
+        let Devices { console, disk } = &mut *devices;
+        let (result, more) = match (device, disk) {
+            (CONSOLE, _) => self.step(device, console, write),
+            (DISK, Some(disk)) => self.step(device, disk, write),
+            _ => return Err(refused(E_ARGUMENT)),
+        };
+        Ok(Turn {
+            result,
+            more,
+            waits_changed: waits(&devices.console) != before,
+        })
+    }
+
+    fn step<D: Device>(
+        &self,
+        device: u32,
+        transport: &mut Transport<D>,
+        write: Option<(u64, u64, u64)>,
+    ) -> (Result<(), NoRegister>, bool) {
+        let result = match write {
+            Some((offset, size, value)) => transport.write(&self.memory, offset, size, value),
+            None => {
+                transport.poll(&self.memory);
+                Ok(())
+            }
+        };
+        if transport.take_interrupt() {
+            self.raise(EVENT_DEVICE as u32 + device);
+        }
+        (result, transport.take_more())
     }
 
     /// What the ports wait for.
     #[must_use]
     pub fn interests(&self) -> [Interest; port::COUNT] {
-        waits(&lock(&self.devices).console).0
+        waits(&self.devices.lock().console).0
     }
 
     /// Why a port's output goes nowhere, if so.
     #[must_use]
     pub fn broken(&self, port: usize) -> Option<ErrorKind> {
-        lock(&self.devices).console.device.broken(port)
+        self.devices.lock().console.device.broken(port)
     }
 
     /// Console output of the guest kernel; the bytes taken.
@@ -168,7 +211,14 @@ impl Machine {
         self.memory
             .read_slice(part, GuestAddress(hpa))
             .map_err(|_| refused(E_RANGE))?;
-        lock(&self.console).write(part);
+        self.console.lock().write(part);
+        let mut copy = self.copy.lock();
+        if copy
+            .as_mut()
+            .is_some_and(|file| file.write_all(part).is_err())
+        {
+            *copy = None;
+        }
         Ok(length)
     }
 
@@ -181,7 +231,7 @@ impl Machine {
         let room = bytes
             .get_mut(..length as usize)
             .ok_or(refused(E_ARGUMENT))?;
-        let count = lock(&self.console).read(room);
+        let count = self.console.lock().read(room);
         self.memory
             .write_slice(&bytes[..count], GuestAddress(hpa))
             .map_err(|_| refused(E_RANGE))?;
@@ -193,30 +243,24 @@ impl Machine {
     /// Bytes that can be typed now.
     #[must_use]
     pub fn console_room(&self) -> usize {
-        lock(&self.console).room()
+        self.console.lock().room()
     }
 
     /// Types on the guest kernel's console.
     pub fn type_in(&self, bytes: &[u8]) {
-        lock(&self.console).type_in(bytes);
+        self.console.lock().type_in(bytes);
         self.raise(EVENT_CONSOLE as u32);
     }
 
     /// The last lines that the guest kernel printed.
     #[must_use]
     pub fn console_text(&self) -> String {
-        lock(&self.console).text()
+        self.console.lock().text()
     }
 
     /// Ends the container.
     pub fn kill(&self) {
         self.container.kill();
-    }
-
-    fn interrupt(&self, device: u32, wanted: bool) {
-        if wanted {
-            self.raise(EVENT_DEVICE as u32 + device);
-        }
     }
 
     fn raise(&self, event: u32) {

@@ -10,7 +10,7 @@ use cki_session::{Event, Failure, FailureKind, Hello, Outcome, Request, Signal, 
 use vm_memory::{Bytes, GuestAddress};
 
 use super::guest::BUFFERS;
-use super::{ContainerError, Plan, STARTED, Silent, plan, run, session};
+use super::{ContainerError, Plan, STARTED, Silent, Streams, pipe, plan, run, session, session_on};
 use crate::device::{DeviceError, Exit, Fault, Vcpu};
 
 #[test]
@@ -101,6 +101,27 @@ fn a_request_that_init_refuses_is_told_and_the_session_goes_on() {
     let outcome = session.run(plan(), || Ok(()), &mut client).unwrap();
     assert_eq!(outcome, Outcome::Exited(0));
     assert_eq!(client.told, [STARTED, refused]);
+}
+
+#[test]
+fn a_reader_of_the_kernels_console_that_stops_does_not_keep_time_from_running_out() {
+    let (_reader, copy) = pipe();
+    let streams = Streams {
+        stdin: pipe().0,
+        stdout: pipe().1,
+        stderr: pipe().1,
+    };
+    let (session, _log) = session_on(streams, Some(copy), |guest| {
+        guest.start();
+        loop {
+            guest.print(&"chatter\n".repeat(100));
+        }
+    });
+    let plan = Plan {
+        timeout: Some(Duration::from_millis(100)),
+        ..plan()
+    };
+    assert_eq!(run(plan, session).unwrap(), Outcome::TimedOut);
 }
 
 #[test]

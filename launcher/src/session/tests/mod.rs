@@ -29,7 +29,6 @@ use crate::device::fake::{FakeContainer, Log};
 use crate::guest::layout::Place;
 use crate::guest::load::map;
 use crate::vm::Waker;
-use crate::vm::console::GuestConsole;
 use crate::vm::machine::Machine;
 use guest::{BASE, Guest, SIZE};
 
@@ -75,7 +74,7 @@ fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
         stdout: stdout_there,
         stderr: stderr_there,
     };
-    let (session, log) = session_on(streams, guest);
+    let (session, log) = session_on(streams, None, guest);
     let ends = Ends {
         stdin: Some(stdin),
         stdout,
@@ -87,6 +86,7 @@ fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
 
 fn session_on(
     streams: Streams,
+    copy: Option<File>,
     guest: impl FnOnce(&mut Guest) + Send + 'static,
 ) -> (Session, Arc<Mutex<Log>>) {
     let container = FakeContainer::new(&[(BASE, SIZE)]);
@@ -101,8 +101,7 @@ fn session_on(
     let waker = Waker::new().unwrap();
     let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
     let ports = streams.ports(&inbox, &outgoing).unwrap();
-    let console = GuestConsole::default();
-    let machine = Machine::new(Arc::new(container), memory, console, ports, None, waker).unwrap();
+    let machine = Machine::new(Arc::new(container), memory, copy, ports, None, waker).unwrap();
     let session = Session {
         machine: Arc::new(machine),
         vcpu: Box::new(vcpu),
