@@ -15,8 +15,6 @@
 /* PCIDs of containers: from 16 on, below the half that page table isolation uses. */
 #define PCID_FIRST	16
 #define PCID_GROUPS	((2048 - PCID_FIRST) / CKI_PCIDS_MAX)
-/* Bytes of struct cki_create in version 2 of the interface, the first with sizes. */
-#define CKI_CREATE_SIZE_LEAST	544
 
 static atomic_t containers = ATOMIC_INIT(0);
 static DEFINE_IDA(pcid_groups);
@@ -305,9 +303,6 @@ int cki_container_create(void __user *argument)
 	struct file *file;
 	int error, fd;
 
-	BUILD_BUG_ON(sizeof(struct cki_uapi_segment) != sizeof(struct cki_segment));
-	BUILD_BUG_ON(CKI_UAPI_SEGMENTS_MAX != CKI_SEGMENTS_MAX);
-	BUILD_BUG_ON(sizeof(struct cki_create) < CKI_CREATE_SIZE_LEAST);
 	error = cki_read_sized(&create, sizeof(create), CKI_CREATE_SIZE_LEAST, argument);
 	if (error)
 		return error;

@@ -13,7 +13,7 @@
 #include <linux/wait.h>
 
 #include <cki/abi.h>
-#include <uapi/linux/cki.h>
+#include <linux/cki.h>
 
 /* One until shootdown between vCPUs exists in monitor and module. */
 #define CKI_VCPUS_SUPPORTED	1

@@ -24,9 +24,6 @@ static char *monitor = "/lib/firmware/cki/ksm";
 module_param(monitor, charp, 0444);
 MODULE_PARM_DESC(monitor, "file with the monitor's image");
 
-/* Bytes of struct cki_info in version 2 of the interface, the first with sizes. */
-#define CKI_INFO_SIZE_LEAST	56
-
 static u32 missing;
 
 static const char *const reasons[] = {
@@ -89,7 +86,6 @@ static int give_info(void __user *argument)
 	struct cki_info info;
 	u32 given;
 
-	BUILD_BUG_ON(sizeof(info) < CKI_INFO_SIZE_LEAST);
 	if (get_user(given, (const u32 __user *)argument))
 		return -EFAULT;
 	if (given < CKI_INFO_SIZE_LEAST)

@@ -90,12 +90,7 @@ static int fault_exit(struct cki_vcpu *vcpu, u32 reason, const char *what)
 	run->fault.cr2 = sw->exit_arguments[3];
 	run->fault.rsp = sw->exit_arguments[4];
 	run->fault.reserved = 0;
-	run->fault.refusal_count = sw->refusal.count;
-	run->fault.refusal_call = sw->refusal.call;
-	memcpy(run->fault.refusal_arguments, sw->refusal.arguments,
-	       sizeof(run->fault.refusal_arguments));
-	run->fault.refusal_error = sw->refusal.error;
-	run->fault.refusal_rip = sw->refusal.rip;
+	run->fault.refusal = sw->refusal;
 	return 1;
 }
 

@@ -15,16 +15,11 @@
 
 #include "internal.h"
 
-#define TABLES_MAX	65536
-#define SEALS_MAX	64
-/* Bytes of struct cki_start in version 2 of the interface, the first with sizes. */
-#define CKI_START_SIZE_LEAST	88
-
 /* All that the caller has said, read before anything is done and before any lock is taken. */
 struct request {
 	struct cki_start start;
 	struct cki_start_info *info;
-	struct cki_uapi_class *classes;
+	struct cki_class_range *classes;
 	struct cki_seal *seals;
 	struct cki_boot_table *tables;
 };
@@ -43,17 +38,17 @@ static bool classes_valid(const struct cki_container *container, const struct re
 	u32 i;
 
 	for (i = 0; i < request->start.class_count; i++) {
-		const struct cki_uapi_class *range = &request->classes[i];
-		s64 offset = cki_offset_of(container, range->hpa);
+		const struct cki_class_range *range = &request->classes[i];
+		s64 offset = cki_offset_of(container, range->base);
 
-		if (range->reserved || range->class_ < CKI_CLASS_PT ||
-		    range->class_ > CKI_CLASS_RO || !range->size ||
-		    (range->hpa | range->size) & (CKI_FRAME_SIZE - 1) || range->hpa < end ||
-		    range->hpa + range->size < range->hpa || offset < 0 ||
-		    cki_offset_of(container, range->hpa + range->size - 1) !=
+		if (range->reserved || range->class < CKI_CLASS_PT ||
+		    range->class > CKI_CLASS_RO || !range->size ||
+		    (range->base | range->size) & (CKI_FRAME_SIZE - 1) || range->base < end ||
+		    range->base + range->size < range->base || offset < 0 ||
+		    cki_offset_of(container, range->base + range->size - 1) !=
 			    offset + (s64)range->size - 1)
 			return false;
-		end = range->hpa + range->size;
+		end = range->base + range->size;
 	}
 	return true;
 }
@@ -85,7 +80,7 @@ static int read_request(const struct cki_container *container, struct request *r
 		return error;
 	if (start->flags || start->reserved || start->refusal_op || start->refusal_error ||
 	    start->refusal_index || start->reserved2 || start->class_count > CKI_CLASS_RANGES_MAX ||
-	    start->seal_count > SEALS_MAX || start->table_count > TABLES_MAX)
+	    start->seal_count > CKI_SEALS_MAX || start->table_count > CKI_BOOT_TABLES_MAX)
 		return -EINVAL;
 	request->info = memdup_user(u64_to_user_ptr(start->start_info), sizeof(*request->info));
 	if (IS_ERR(request->info))
@@ -109,15 +104,9 @@ static int read_request(const struct cki_container *container, struct request *r
 static void fix_classes(struct cki_container *container, struct file *file,
 			const struct request *request)
 {
-	u32 i;
-
 	down_write(&container->classes_lock);
-	for (i = 0; i < request->start.class_count; i++) {
-		container->classes[i].base = request->classes[i].hpa;
-		container->classes[i].size = request->classes[i].size;
-		container->classes[i].class = request->classes[i].class_;
-		container->classes[i].reserved = 0;
-	}
+	memcpy(container->classes, request->classes,
+	       request->start.class_count * sizeof(*request->classes));
 	container->class_count = request->start.class_count;
 	up_write(&container->classes_lock);
 	unmap_mapping_range(file->f_mapping, 0, 0, 1);
@@ -310,7 +299,6 @@ int cki_container_start(struct cki_container *container, struct file *file, void
 	struct request request = {};
 	int error = 0;
 
-	BUILD_BUG_ON(sizeof(struct cki_start) < CKI_START_SIZE_LEAST);
 	/* A hint: begin() decides. But who is late shall hear that, whatever he says. */
 	if (READ_ONCE(container->state) == CKI_NEW)
 		error = read_request(container, &request, argument);

@@ -148,7 +148,7 @@ int cki_vcpu_create(struct cki_container *container, u32 number)
 	struct file *file;
 	int fd;
 
-	BUILD_BUG_ON(sizeof(struct cki_run) > PAGE_SIZE);
+	BUILD_BUG_ON(CKI_RUN_SIZE != PAGE_SIZE);
 	if (number >= container->vcpu_count)
 		return -EINVAL;
 	if (container->vcpus[number])

@@ -29,20 +29,6 @@
 #include "internal.h"
 #include "switch.h"
 
-#ifndef X86_CR4_PKS
-#define X86_CR4_PKS	BIT_ULL(24)
-#endif
-
-/*
- * What the container runs with, whatever the host has; cki-ksm-core, pinned.rs, refuses anything
- * else. PGE stays as the host has it: with the extension on there are no global translations.
- */
-#define CR4_SET		(X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_UMIP | \
-			 X86_CR4_FSGSBASE | X86_CR4_OSXSAVE | X86_CR4_SMEP | X86_CR4_SMAP | \
-			 X86_CR4_PKS)
-#define CR4_KEPT	(X86_CR4_DE | X86_CR4_PSE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCIDE | \
-			 X86_CR4_PKE)
-
 /*
  * Linux uses 1 to 6, and those from 2048 on. Each load of the bridge drops what is tagged with it:
  * when the host takes an address away, it invalidates it under its own PCIDs only.
@@ -76,8 +62,8 @@ static bool has_extension(void)
 
 	/* A CPU without the leaf answers with another one's contents: hence the text. */
 	cpuid(CKI_CPUID_LEAF, &eax, &ebx, &ecx, &edx);
-	if (eax < CKI_CPUID_FEATURES_LEAF || ebx != 0x53696b43 || ecx != 0x72756365 ||
-	    edx != 0x41534965)
+	if (eax < CKI_CPUID_FEATURES_LEAF || ebx != CKI_CPUID_VENDOR_EBX ||
+	    ecx != CKI_CPUID_VENDOR_ECX || edx != CKI_CPUID_VENDOR_EDX)
 		return false;
 	cpuid(CKI_CPUID_FEATURES_LEAF, &eax, &ebx, &ecx, &edx);
 	/* Version 1 did not hold events back: no monitor is safe on it. */
@@ -197,13 +183,13 @@ static __always_inline void guest_state_exit(void)
 }
 
 /*
- * CR4 for the container. A CPU that last ran another vCPU, or a vCPU that has been elsewhere
+ * CR4 for the container: what the monitor demands, and what it leaves to the host. A CPU that last ran another vCPU, or a vCPU that has been elsewhere
  * meanwhile, may have translations under the container's PCIDs that are no longer right: a change
  * of PGE drops those of all PCIDs. Without PCIDs each load of CR3 does.
  */
 static void load_cr4(struct cki_vcpu *vcpu, unsigned int cpu, unsigned long cr4)
 {
-	unsigned long guest = (cr4 & CR4_KEPT) | CR4_SET;
+	unsigned long guest = (cr4 & (CKI_CR4_FREE | CKI_CR4_PCIDE)) | CKI_CR4_PINNED;
 
 	if (cki_world_has_pcids() &&
 	    (__this_cpu_read(last_tag) != vcpu->tag || vcpu->cpu != cpu)) {

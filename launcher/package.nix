@@ -3,7 +3,7 @@
 { lib, rustPlatform, rustSource }:
 
 # ksm/core is a dependency of the tests only, but Cargo wants to see its manifest.
-let workspace = rustSource [ "launcher" "abi" "abi/session" "ksm/core" ]; in
+let workspace = rustSource [ "launcher" "abi" "abi/session" "crates/module" "ksm/core" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-launcher";
   version = "0.1.0";
@@ -13,7 +13,7 @@ rustPlatform.buildRustPackage {
   RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
   # Named although it is this machine's: only then are macros, which rustc loads, not made static.
   CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
-  # The tests want kmod's header and set seccomp filters; `cki-build check` runs them outside.
+  # The tests want a C compiler and set seccomp filters; `cki-build check` runs them outside.
   doCheck = false;
 
   installPhase = ''

@@ -24,8 +24,8 @@ constants! { "Errors (results are negated)";
     E_ROOT = 7;
     /// I6: the bytes would let WRPKRS be fetched.
     E_GADGET = 8;
-    /// I8: the iret frame or the saved state is not one the guest may return to.
-    E_FRAME = 9;
+    /// I8: the guest may not return to the state in `vcpu_info.iret`.
+    E_RETURN = 9;
     /// The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, PS at level 3, ignored
     /// bits 59 to 62 of a table entry, or low address bits of a superpage.
     E_BITS = 10;

@@ -5,6 +5,12 @@
 constants! { "The CPU extension" ;
     /// CPUID leaf range of the extension: highest leaf in EAX, vendor text in EBX, ECX, EDX.
     CPUID_LEAF = 0x434b_4900;
+    /// EBX of that leaf, "CkiS". A CPU without it answers with the contents of another leaf: hence the text.
+    CPUID_VENDOR_EBX = u32::from_le_bytes(*b"CkiS") as u64;
+    /// ECX of that leaf, "ecur".
+    CPUID_VENDOR_ECX = u32::from_le_bytes(*b"ecur") as u64;
+    /// EDX of that leaf, "eISA".
+    CPUID_VENDOR_EDX = u32::from_le_bytes(*b"eISA") as u64;
     /// CPUID leaf with the feature bits.
     CPUID_FEATURES_LEAF = 0x434b_4901;
     /// In EAX of the feature leaf: the extension is present.

@@ -4,13 +4,16 @@
 //!
 //! Whatever the monitor (KSM), the guest kernel, the host module and the launcher have to agree
 //! on bit by bit is here: call numbers and registers, addresses, protection keys, classes,
-//! structures, limits. The C and assembler header `include/cki/abi.h` is generated from these
-//! items by [`header::write`]; the test `the_committed_header_is_the_one_generated_from_rust`
-//! keeps the two identical. Regenerate it with
-//! `cargo run -p cki-abi --example header > abi/include/cki/abi.h`.
+//! structures, limits. [`uapi`] is what programs and the host module say to each other by
+//! `/dev/cki`. Two headers are generated from these items by [`header`]: `include/cki/abi.h`, for C
+//! and for assembler, and `include/linux/cki.h`, which is `uapi` in C. A test keeps them
+//! identical to what is generated. Write them again with `cargo run -p cki-abi --example headers`.
+//!
+//! What may use what: the macros make rows of [`description`]; each file of definitions uses the macros and at
+//! most definitions before it; `header` uses all of them.
 //!
 //! Rust names are the C names without the prefix `CKI_` (constants) or `struct cki_` (structures).
-//! Every constant is a `u64`, every structure is free of implicit padding.
+//! Every constant is a `u64` (a `u32` in `uapi`), every structure is free of implicit padding.
 //!
 //! # Compatibility
 //!
@@ -32,7 +35,10 @@ mod macros;
 
 pub mod calls;
 pub mod class;
+pub mod control;
+pub mod description;
 pub mod errors;
+pub mod faults;
 pub mod handlers;
 pub mod header;
 pub mod hypercalls;
@@ -44,5 +50,7 @@ pub mod monitor;
 pub mod notes;
 pub mod selectors;
 pub mod start_info;
+pub mod uapi;
 pub mod vcpu;
 pub mod version;
+pub mod words;

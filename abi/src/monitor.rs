@@ -22,8 +22,6 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     OP_START = 4;
     /// Operation: run the guest until the next exit.
     OP_RUN = 5;
-    /// Operation: note that this vCPU's translations have been flushed, all of them.
-    OP_FLUSHED = 6;
     /// Exit: the operation is done; `status` has the result.
     EXIT_DONE = 0;
     /// Exit: hypercall; number in `exit_arguments`[0], arguments in [1..4]. `status` and `value`
@@ -35,14 +33,12 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     EXIT_NMI = 3;
     /// Exit: machine check. If it struck the monitor itself (`exit_arguments`[1] is 1), the container is dead.
     EXIT_MACHINE_CHECK = 4;
-    /// Exit: the guest cannot go on: an exception without a handler, #DF. Vector, error code,
+    /// Exit: the guest cannot go on: an exception without a handler, #DF, or FAULT_*. Vector, error code,
     /// RIP, CR2, RSP in `exit_arguments`.
     EXIT_GUEST_FAULT = 5;
-    /// Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector,
+    /// Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector or FAULT_*,
     /// error code, RIP, CR2 in `exit_arguments`.
     EXIT_MONITOR_FAULT = 6;
-    /// Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN.
-    EXIT_FLUSH = 7;
 }
 
 structure! {
@@ -118,13 +114,11 @@ structure! {
         reserved: u64,
         /// Last refusal.
         refusal: Refusal,
-        /// The module's own: what it saves of the host across a run. Not looked at by the monitor.
-        host: [u64; 64],
         /// Calls of GATE_CALL, without hypercalls.
         calls: u64,
         /// Returns by GATE_IRET.
         returns: u64,
         /// 0.
-        padding: [u8; 3376],
+        padding: [u8; 3888],
     }
 }

@@ -7,14 +7,20 @@
 
 use cki_abi::calls::arguments::{ENTRY_CLEARABLE, TABLE_L4, TABLE_USER};
 use cki_abi::calls::{BatchEntry, KSM_CALLS};
-use cki_abi::header::{Abi, GROUPS};
+use cki_abi::description::Abi;
+use cki_abi::header::abi::GROUPS;
 use cki_abi::hypercalls::HC_BASE;
 use cki_abi::layout::*;
 use cki_abi::limits::*;
 use cki_abi::monitor::{MonitorBoot, VcpuSwitch};
 use cki_abi::start_info::StartInfo;
+use cki_abi::uapi::container::Create;
+use cki_abi::uapi::run::{RUN_SIZE, Run};
+use cki_abi::uapi::start::Start;
+use cki_abi::uapi::system::Info;
+use cki_abi::uapi::version::{CREATE_SIZE_LEAST, INFO_SIZE_LEAST, START_SIZE_LEAST};
 use cki_abi::vcpu::VcpuInfo;
-use cki_abi::{isa, keys, selectors};
+use cki_abi::{control, faults, isa, keys, selectors};
 
 #[test]
 fn the_regions_of_slot_256_follow_each_other_without_overlap() {
@@ -117,6 +123,7 @@ fn arrays_have_the_documented_maxima() {
     assert_eq!(boot.segments.len() as u64, SEGMENTS_MAX);
     assert_eq!(boot.classes.len() as u64, CLASS_RANGES_MAX);
     assert_eq!(boot.shared.len() as u64, SHARED_RANGES_MAX);
+    assert_eq!(Create::ZERO.segments.len() as u64, SEGMENTS_MAX);
 }
 
 #[test]
@@ -169,4 +176,46 @@ fn the_scan_pattern_cannot_overlap_itself() {
             "found once is found everywhere"
         );
     }
+}
+
+#[test]
+fn structures_of_the_device_only_grow() {
+    assert!(Info::C.size >= INFO_SIZE_LEAST as usize);
+    assert!(Create::C.size >= CREATE_SIZE_LEAST as usize);
+    assert!(Start::C.size >= START_SIZE_LEAST as usize);
+    assert!(Run::C.size <= RUN_SIZE as usize);
+}
+
+#[test]
+fn faults_are_no_vectors() {
+    assert!(
+        faults::GROUP
+            .constants
+            .iter()
+            .all(|fault| fault.value > 255)
+    );
+}
+
+#[test]
+fn a_control_bit_is_pinned_or_free() {
+    assert_eq!(control::CR4_PINNED & control::CR4_FREE, 0);
+    assert_eq!(
+        control::CR4_PCIDE & (control::CR4_PINNED | control::CR4_FREE),
+        0
+    );
+    assert_eq!(control::EFER_PINNED & control::EFER_FREE, 0);
+}
+
+#[test]
+fn the_vendor_words_spell_the_name() {
+    let words = [
+        isa::CPUID_VENDOR_EBX,
+        isa::CPUID_VENDOR_ECX,
+        isa::CPUID_VENDOR_EDX,
+    ];
+    let text: Vec<u8> = words
+        .iter()
+        .flat_map(|&word| (word as u32).to_le_bytes())
+        .collect();
+    assert_eq!(text, b"CkiSecureISA");
 }

@@ -13,8 +13,6 @@ use seccompiler::{
     SeccompRule, apply_filter_all_threads,
 };
 
-use crate::device::system;
-
 /// The filter cannot be made or set.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot restrict system calls (seccomp): {0}")]
@@ -82,7 +80,7 @@ fn argument(
 pub fn program() -> Result<BpfProgram, SeccompError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    let ioctls = system::ioctls_after_start()
+    let ioctls = cki_module::CALLS_AFTER_START
         .into_iter()
         .map(|request| argument(1, SeccompCmpOp::Eq, request))
         .collect::<Result<_, _>>()?;

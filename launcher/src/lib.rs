@@ -5,18 +5,18 @@
 //! | module | what | uses |
 //! |---|---|---|
 //! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `inherited`, `signals` |
-//! | [`vm`] | devices behind hypercalls, the vCPU's loop, the kernel's console, sentences about bad ends | `virtio`, `device`, `names` |
-//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `device` |
+//! | [`vm`] | devices behind hypercalls, the vCPU's loop, the kernel's console, sentences about bad ends | `virtio`, `module`, `names` |
+//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
 //! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory | |
-//! | [`device`] | the host module's interface | `names` |
-//! | [`jail`] | what the launcher may ask of the host's kernel while a guest runs | `device` |
-//! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `device` the only `unsafe` | |
+//! | [`module`] | the host module's interface | `names` |
+//! | [`jail`] | what the launcher may ask of the host's kernel while a guest runs | `module` |
+//! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `module` the only `unsafe` | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
-pub mod device;
 pub mod guest;
 pub mod inherited;
 pub mod jail;
+pub mod module;
 pub mod names;
 pub mod session;
 pub mod signals;

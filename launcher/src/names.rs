@@ -2,8 +2,8 @@
 
 //! Names of the ABI's numbers, from the ABI's own tables.
 
-use cki_abi::header::Group;
-use cki_abi::{calls, errors, hypercalls};
+use cki_abi::description::Group;
+use cki_abi::{calls, errors, faults, hypercalls};
 
 fn find(group: &Group, value: u64, skip: &[&str]) -> Option<&'static str> {
     group
@@ -27,9 +27,9 @@ pub fn call(number: u64) -> String {
         .map_or_else(|| format!("call {number:#x}"), str::to_owned)
 }
 
-/// Mnemonic of an exception (Intel SDM Vol. 3A table 6-1).
+/// Mnemonic of an exception (Intel SDM Vol. 3A table 6-1), or `FAULT_*` for what is none.
 #[must_use]
-pub fn exception(vector: u64) -> String {
+pub fn fault(vector: u64) -> String {
     let name = match vector {
         0 => "#DE",
         1 => "#DB",
@@ -50,7 +50,10 @@ pub fn exception(vector: u64) -> String {
         18 => "#MC",
         19 => "#XM",
         21 => "#CP",
-        _ => return format!("exception {vector}"),
+        _ => match find(&faults::GROUP, vector, &[]) {
+            Some(name) => name,
+            None => return format!("exception {vector}"),
+        },
     };
     name.to_owned()
 }
@@ -67,6 +70,8 @@ mod tests {
         assert_eq!(call(hypercalls::HC_CONSOLE_WRITE), "HC_CONSOLE_WRITE");
         let unknown = calls::KSM_CALLS;
         assert_eq!(call(unknown), format!("call {unknown:#x}"));
-        assert_eq!(exception(13), "#GP");
+        assert_eq!(fault(13), "#GP");
+        assert_eq!(fault(faults::FAULT_GATE_MISUSED), "FAULT_GATE_MISUSED");
+        assert_eq!(fault(99), "exception 99");
     }
 }

@@ -14,7 +14,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cki/abi.h>
 #include <linux/cki.h>
 
 #define BASE 0x40000000ULL
@@ -66,7 +65,7 @@ static int create(struct cki_create *create)
 	memory_size = create->memory_size;
 	memory = new_memory("container", memory_size, &fd);
 	create->segment_count = 1;
-	create->segments[0].hpa = BASE;
+	create->segments[0].base = BASE;
 	create->segments[0].size = memory_size;
 	return fd;
 }

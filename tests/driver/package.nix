@@ -2,7 +2,7 @@
 # PID 1 of the machine that tests monitor and module; static, as nothing else is in it.
 { lib, rustPlatform, rustSource }:
 
-let workspace = rustSource [ "tests/driver" "abi" ]; in
+let workspace = rustSource [ "tests/driver" "abi" "crates/module" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-monitor-driver";
   version = "0.1.0";

@@ -52,7 +52,7 @@ const OUT_OF_REACH: [(&str, &str, usize, &str); 2] = [
         "operation",
         "lea rsp,",
         1,
-        "for an operation on a vCPU that has run: OP_FLUSHED, which one vCPU has no use for",
+        "for an operation on a vCPU that has been started, which the module does not ask for",
     ),
 ];
 /// What no decoder knows.

@@ -17,7 +17,7 @@
  * Version of everything in this header. Module, monitor, launcher and guest refuse to work
  * with a part that states another.
  */
-#define CKI_ABI_VERSION CKI_U64(2)
+#define CKI_ABI_VERSION CKI_U64(3)
 /* First eight bytes of `struct cki_start_info`: "CKISTART" in memory order. */
 #define CKI_START_INFO_MAGIC CKI_U64(0x5452415453494b43)
 /* First eight bytes of `struct cki_monitor_boot`: "CKIKSMBT" in memory order. */
@@ -66,6 +66,12 @@
 /* ---- The CPU extension ---- */
 /* CPUID leaf range of the extension: highest leaf in EAX, vendor text in EBX, ECX, EDX. */
 #define CKI_CPUID_LEAF CKI_U64(0x434b4900)
+/* EBX of that leaf, "CkiS". A CPU without it answers with the contents of another leaf: hence the text. */
+#define CKI_CPUID_VENDOR_EBX CKI_U64(0x53696b43)
+/* ECX of that leaf, "ecur". */
+#define CKI_CPUID_VENDOR_ECX CKI_U64(0x72756365)
+/* EDX of that leaf, "eISA". */
+#define CKI_CPUID_VENDOR_EDX CKI_U64(0x41534965)
 /* CPUID leaf with the feature bits. */
 #define CKI_CPUID_FEATURES_LEAF CKI_U64(0x434b4901)
 /* In EAX of the feature leaf: the extension is present. */
@@ -99,6 +105,39 @@
  * bits 63:32 of the stacked CS slot and clears it. Such a gate needs an IST.
  */
 #define CKI_GATE_PRIVILEGED CKI_U64(0x800000000)
+
+/* ---- Control registers while a container runs ---- */
+/*
+ * CR0: PE, MP, ET, NE, WP, AM, PG, and nothing else. WP makes read-only mappings read-only for CPL 0
+ * (I2). EM and TS are 0: the guest's FPU never traps. NW and CD are 0: its caches are on.
+ */
+#define CKI_CR0_PINNED CKI_U64(0x80050033)
+/*
+ * CR4: PAE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE, SMEP, SMAP, PKS. SMEP is half of I3.
+ *
+ * What is 0 with a reason: VME and PVI would make CLI and STI of user mode depend on flags that I8
+ * keeps 0; TSD and PCE are rights of user mode that are not the container's; LA57 would make slots of
+ * another size; VMXE, SMXE, Key Locker (KL), user interrupts (UINTR), LASS, LAM_SUP and FRED change what
+ * instructions, addresses and events mean; CET because a shadow stack makes read-only dirty pages
+ * writable.
+ */
+#define CKI_CR4_PINNED CKI_U64(0x1350e20)
+/* CR4: PCIDE, set exactly if the container has PCIDs. */
+#define CKI_CR4_PCIDE CKI_U64(0x20000)
+/*
+ * CR4, as the host has it: DE and PSE (no meaning here: the guest reaches no debug register, and paging is
+ * of four levels), MCE (what becomes of the machine on a machine check), PGE (global translations are
+ * neither used nor made while the extension is on), PKE (whether user mode has protection keys).
+ */
+#define CKI_CR4_FREE CKI_U64(0x4000d8)
+/* EFER: SCE, LME, LMA, NXE. What is 0 with a reason: LMSLE and UAIE change what addresses mean. */
+#define CKI_EFER_PINNED CKI_U64(0xd01)
+/*
+ * EFER, as the host has it: TCE (which translations INVLPG drops, and INVLPG never counts as a flush),
+ * AIBRSE (speculation), SVME (KVM sets it for good; deprivileged mode refuses SVM's instructions whatever it
+ * says, and user mode outside of a virtual machine has none).
+ */
+#define CKI_EFER_FREE CKI_U64(0x209000)
 
 /* ---- Protection keys ---- */
 /* Key of everything the guest may reach. The only key a guest supervisor entry may carry. */
@@ -257,8 +296,8 @@
 #define CKI_E_ROOT CKI_U64(7)
 /* I6: the bytes would let WRPKRS be fetched. */
 #define CKI_E_GADGET CKI_U64(8)
-/* I8: the iret frame or the saved state is not one the guest may return to. */
-#define CKI_E_FRAME CKI_U64(9)
+/* I8: the guest may not return to the state in `vcpu_info.iret`. */
+#define CKI_E_RETURN CKI_U64(9)
 /*
  * The entry sets a bit that guests may not: reserved, G, PAT, PCD, PWT, PS at level 3, ignored
  * bits 59 to 62 of a table entry, or low address bits of a superpage.
@@ -537,8 +576,6 @@
 #define CKI_OP_START CKI_U64(4)
 /* Operation: run the guest until the next exit. */
 #define CKI_OP_RUN CKI_U64(5)
-/* Operation: note that this vCPU's translations have been flushed, all of them. */
-#define CKI_OP_FLUSHED CKI_U64(6)
 /* Exit: the operation is done; `status` has the result. */
 #define CKI_EXIT_DONE CKI_U64(0)
 /*
@@ -553,17 +590,32 @@
 /* Exit: machine check. If it struck the monitor itself (`exit_arguments`1] is 1), the container is dead. */
 #define CKI_EXIT_MACHINE_CHECK CKI_U64(4)
 /*
- * Exit: the guest cannot go on: an exception without a handler, #DF. Vector, error code,
+ * Exit: the guest cannot go on: an exception without a handler, #DF, or FAULT_*. Vector, error code,
  * RIP, CR2, RSP in `exit_arguments`.
  */
 #define CKI_EXIT_GUEST_FAULT CKI_U64(5)
 /*
- * Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector,
+ * Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector or FAULT_*,
  * error code, RIP, CR2 in `exit_arguments`.
  */
 #define CKI_EXIT_MONITOR_FAULT CKI_U64(6)
-/* Exit: KSM_FLUSH with FLUSH_EVERYWHERE: have every other vCPU flush, then OP_RUN. */
-#define CKI_EXIT_FLUSH CKI_U64(7)
+
+/* ---- Faults that are no exceptions: vector of EXIT_GUEST_FAULT and EXIT_MONITOR_FAULT ---- */
+/* Of the guest: a WRPKRS of a gate was reached otherwise than through the gate. */
+#define CKI_FAULT_GATE_MISUSED CKI_U64(256)
+/* Of the guest: it has no handler for what must be delivered. */
+#define CKI_FAULT_NO_HANDLER CKI_U64(257)
+/* Of the monitor: a panic. RIP is the line. */
+#define CKI_FAULT_PANIC CKI_U64(258)
+/*
+ * Of the monitor: its bookkeeping contradicts itself. The error code is the call's number, RIP its return
+ * address.
+ */
+#define CKI_FAULT_INCONSISTENT CKI_U64(259)
+/* Of the monitor: it was entered on a CPU whose control registers are not as it needs them. */
+#define CKI_FAULT_NOT_PINNED CKI_U64(260)
+/* Of the monitor: another vCPU has ended the container, or has not come back with the lock. */
+#define CKI_FAULT_POISONED CKI_U64(261)
 
 /* ---- Sizes of the structures and offsets of their members ---- */
 #define CKI_SIZEOF_SEGMENT 16
@@ -669,10 +721,9 @@
 #define CKI_OFFSETOF_VCPU_SWITCH_VCPU_INFO_HPA 112
 #define CKI_OFFSETOF_VCPU_SWITCH_RESERVED 120
 #define CKI_OFFSETOF_VCPU_SWITCH_REFUSAL 128
-#define CKI_OFFSETOF_VCPU_SWITCH_HOST 192
-#define CKI_OFFSETOF_VCPU_SWITCH_CALLS 704
-#define CKI_OFFSETOF_VCPU_SWITCH_RETURNS 712
-#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 720
+#define CKI_OFFSETOF_VCPU_SWITCH_CALLS 192
+#define CKI_OFFSETOF_VCPU_SWITCH_RETURNS 200
+#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 208
 
 #ifndef __ASSEMBLER__
 
@@ -1024,14 +1075,12 @@ struct cki_vcpu_switch {
 	__u64 reserved;
 	/* Last refusal. */
 	struct cki_refusal refusal;
-	/* The module's own: what it saves of the host across a run. Not looked at by the monitor. */
-	__u64 host[64];
 	/* Calls of GATE_CALL, without hypercalls. */
 	__u64 calls;
 	/* Returns by GATE_IRET. */
 	__u64 returns;
 	/* 0. */
-	__u8 padding[3376];
+	__u8 padding[3888];
 };
 _Static_assert(sizeof(struct cki_vcpu_switch) == 4096, "cki_vcpu_switch");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, operation) == 0, "cki_vcpu_switch.operation");
@@ -1043,10 +1092,9 @@ _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, exit_arguments) == 64,
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, vcpu_info_hpa) == 112, "cki_vcpu_switch.vcpu_info_hpa");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, reserved) == 120, "cki_vcpu_switch.reserved");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, refusal) == 128, "cki_vcpu_switch.refusal");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, host) == 192, "cki_vcpu_switch.host");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, calls) == 704, "cki_vcpu_switch.calls");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, returns) == 712, "cki_vcpu_switch.returns");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 720, "cki_vcpu_switch.padding");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, calls) == 192, "cki_vcpu_switch.calls");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, returns) == 200, "cki_vcpu_switch.returns");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 208, "cki_vcpu_switch.padding");
 
 #endif /* !__ASSEMBLER__ */
 

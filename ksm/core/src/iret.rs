@@ -60,7 +60,7 @@ pub const fn is_canonical(address: u64) -> bool {
 ///
 /// # Errors
 ///
-/// [`Refusal::Frame`] for anything but a pair of code and stack selectors of the fixed set, flags
+/// [`Refusal::Return`] for anything but a pair of code and stack selectors of the fixed set, flags
 /// of [`FLAGS_FREE`] with IF and bit 1, and a canonical RIP (below 4 GiB for 32-bit code).
 pub fn check(frame: &IretFrame) -> Result<ReturnFrame, Refusal> {
     let rip_allowed = match (frame.cs, frame.ss) {
@@ -72,7 +72,7 @@ pub fn check(frame: &IretFrame) -> Result<ReturnFrame, Refusal> {
     };
     let required = FLAG_INTERRUPT | FLAG_FIXED;
     if !rip_allowed || frame.rflags & !FLAGS_FREE != required {
-        return Err(Refusal::Frame);
+        return Err(Refusal::Return);
     }
     Ok(ReturnFrame {
         rip: frame.rip,

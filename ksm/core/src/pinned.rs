@@ -1,42 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the CPU's control registers hold while a container runs (I3, I9).
+//! What the CPU's control registers hold while a container runs (I3, I9): `cki_abi::control` says what and why.
 //!
 //! The guest cannot write them (the extension), so they hold from one world switch to the next; the
-//! shell asks [`check`] at every entry. Each register has one value that is accepted, but for bits that are
-//! named here as the host's own affair. What is not named, a CPU to come may give a meaning: it has to be 0.
+//! shell asks [`check`] at every entry.
+
+use cki_abi::control::{CR0_PINNED, CR4_FREE, CR4_PCIDE, CR4_PINNED, EFER_FREE, EFER_PINNED};
 
 use crate::refusal::Refusal;
-
-/// CR0: PE, MP, ET, NE, WP, AM, PG, and nothing else. WP makes read-only mappings read-only for CPL 0
-/// (I2). EM and TS are 0: the guest's FPU never traps. NW and CD are 0: its caches are on.
-pub const CR0: u64 = 0x8005_0033;
-
-/// CR4: PAE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE, SMEP, SMAP, PKS. SMEP is half of I3.
-///
-/// What is 0 with a reason: VME and PVI would make CLI and STI of user mode depend on flags that I8
-/// keeps 0; TSD and PCE are rights of user mode that are not the container's; LA57 would make slots of
-/// another size; VMXE, SMXE, Key Locker (KL), user interrupts (UINTR), LASS, LAM_SUP and FRED change what
-/// instructions, addresses and events mean; CET because a shadow stack makes read-only dirty pages
-/// writable.
-pub const CR4: u64 =
-    1 << 5 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 21 | 1 << 24;
-
-/// CR4, as the host has it: DE and PSE (no meaning here: the guest reaches no debug register, and paging is
-/// of four levels), MCE (what becomes of the machine on a machine check), PGE (global translations are
-/// neither used nor made while the extension is on), PKE (whether user mode has protection keys).
-pub const CR4_FREE: u64 = 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 22;
-
-/// CR4: PCIDE, set exactly if the container has PCIDs.
-pub const CR4_PCIDE: u64 = 1 << 17;
-
-/// EFER: SCE, LME, LMA, NXE. What is 0 with a reason: LMSLE and UAIE change what addresses mean.
-pub const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
-
-/// EFER, as the host has it: TCE (which translations INVLPG drops, and INVLPG never counts as a flush),
-/// AIBRSE (speculation), SVME (KVM sets it for good; deprivileged mode refuses SVM's instructions whatever it
-/// says, and user mode outside of a virtual machine has none).
-pub const EFER_FREE: u64 = 1 << 12 | 1 << 15 | 1 << 21;
 
 /// Whether control registers are as the other rules assume.
 ///
@@ -44,7 +15,12 @@ pub const EFER_FREE: u64 = 1 << 12 | 1 << 15 | 1 << 21;
 ///
 /// [`Refusal::Monitor`] if not: the container must not run.
 pub const fn check(cr0: u64, cr4: u64, efer: u64, pcids: bool) -> Result<(), Refusal> {
-    let pcide = if pcids { CR4_PCIDE } else { 0 };
-    let hold = cr0 == CR0 && cr4 & !CR4_FREE == CR4 | pcide && efer & !EFER_FREE == EFER;
+    let cr4_wanted = if pcids {
+        CR4_PINNED | CR4_PCIDE
+    } else {
+        CR4_PINNED
+    };
+    let hold =
+        cr0 == CR0_PINNED && cr4 & !CR4_FREE == cr4_wanted && efer & !EFER_FREE == EFER_PINNED;
     if hold { Ok(()) } else { Err(Refusal::Monitor) }
 }

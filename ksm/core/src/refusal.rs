@@ -54,7 +54,7 @@ refusals! {
     /// I6.
     Gadget = E_GADGET: "would let WRPKRS be fetched (I6)";
     /// I8.
-    Frame = E_FRAME: "no frame to return to (I8)";
+    Return = E_RETURN: "not a state that the guest may return to (I8)";
     /// A bit that guests may not set.
     Bits = E_BITS: "reserved or forbidden bits in the entry";
     /// A protection key on a supervisor page.

@@ -4,6 +4,7 @@
 
 mod common;
 
+use cki_abi::control::*;
 use cki_ksm_core::{Refusal, pinned};
 use common::*;
 
@@ -133,9 +134,9 @@ fn flipped(register: &str, free: u64, check: impl Fn(u64) -> Result<(), Refusal>
 
 #[test]
 fn i3_the_cpu_must_have_every_pinned_control_bit_and_no_other() {
-    let (cr0, cr4, efer) = (pinned::CR0, pinned::CR4, pinned::EFER);
+    let (cr0, cr4, efer) = (CR0_PINNED, CR4_PINNED, EFER_PINNED);
     for pcids in [false, true] {
-        let cr4 = cr4 | if pcids { pinned::CR4_PCIDE } else { 0 };
+        let cr4 = cr4 | if pcids { CR4_PCIDE } else { 0 };
         assert_eq!(pinned::check(cr0, cr4, efer, pcids), Ok(()));
         assert_eq!(
             pinned::check(cr0, cr4, efer, !pcids),
@@ -143,10 +144,10 @@ fn i3_the_cpu_must_have_every_pinned_control_bit_and_no_other() {
             "PCIDE"
         );
         flipped("CR0", 0, |bit| pinned::check(cr0 ^ bit, cr4, efer, pcids));
-        flipped("CR4", pinned::CR4_FREE, |bit| {
+        flipped("CR4", CR4_FREE, |bit| {
             pinned::check(cr0, cr4 ^ bit, efer, pcids)
         });
-        flipped("EFER", pinned::EFER_FREE, |bit| {
+        flipped("EFER", EFER_FREE, |bit| {
             pinned::check(cr0, cr4, efer ^ bit, pcids)
         });
     }
@@ -156,9 +157,9 @@ fn i3_the_cpu_must_have_every_pinned_control_bit_and_no_other() {
 #[test]
 fn i3_the_pinned_bits_are_the_architectures() {
     const WP: u64 = 1 << 16;
-    assert_eq!(pinned::CR0 & WP, WP);
+    assert_eq!(CR0_PINNED & WP, WP);
     for (bit, name) in [(11, "UMIP"), (20, "SMEP"), (21, "SMAP"), (24, "PKS")] {
-        assert_eq!(pinned::CR4 >> bit & 1, 1, "{name}");
+        assert_eq!(CR4_PINNED >> bit & 1, 1, "{name}");
     }
     for (bit, name) in [
         (2, "TSD"),
@@ -173,14 +174,14 @@ fn i3_the_pinned_bits_are_the_architectures() {
         (28, "LAM_SUP"),
         (32, "FRED"),
     ] {
-        assert_eq!((pinned::CR4 | pinned::CR4_FREE) >> bit & 1, 0, "{name}");
+        assert_eq!((CR4_PINNED | CR4_FREE) >> bit & 1, 0, "{name}");
     }
     for (bit, name) in [(3, "DE"), (6, "MCE"), (7, "PGE"), (22, "PKE")] {
-        assert_eq!(pinned::CR4_FREE >> bit & 1, 1, "{name}");
+        assert_eq!(CR4_FREE >> bit & 1, 1, "{name}");
     }
-    assert_eq!(pinned::EFER >> 11 & 1, 1, "NXE");
+    assert_eq!(EFER_PINNED >> 11 & 1, 1, "NXE");
     assert_eq!(
-        pinned::EFER_FREE >> 12 & 1,
+        EFER_FREE >> 12 & 1,
         1,
         "SVME: a container goes on where KVM is loaded"
     );

@@ -46,7 +46,7 @@ fn i8_only_the_fixed_selectors_are_returned_to() {
             let expected = if good.contains(&(cs, ss)) {
                 Ok(())
             } else {
-                Err(Refusal::Frame)
+                Err(Refusal::Return)
             };
             assert_eq!(outcome, expected, "CS {cs:#x} SS {ss:#x}");
         }
@@ -58,8 +58,8 @@ fn i8_the_upper_bits_of_the_selector_slots_are_not_the_guests() {
     // Bits 63:32 of CS are where the CPU finds the PKRS to restore.
     for upper in [1 << 16, 1 << 32, PKRS_GUEST << 32, 1 << 63] {
         for (cs, ss) in [(SEL_KERNEL_CS, SEL_KERNEL_DS), (SEL_USER_CS, SEL_USER_DS)] {
-            assert_eq!(check(&frame(cs | upper, ss)), Err(Refusal::Frame));
-            assert_eq!(check(&frame(cs, ss | upper)), Err(Refusal::Frame));
+            assert_eq!(check(&frame(cs | upper, ss)), Err(Refusal::Return));
+            assert_eq!(check(&frame(cs, ss | upper)), Err(Refusal::Return));
         }
     }
 }
@@ -97,7 +97,7 @@ fn i9_nothing_is_returned_to_with_interrupts_off() {
             rflags: FLAGS & !FLAG_INTERRUPT,
             ..frame(cs, ss)
         };
-        assert_eq!(check(&off), Err(Refusal::Frame));
+        assert_eq!(check(&off), Err(Refusal::Return));
     }
 }
 

@@ -5,6 +5,7 @@
 use cki_abi::calls::arguments::ROOT_NO_FLUSH;
 use cki_abi::calls::{KSM_ENTRY_SET, KSM_VCPU_INFO_SET};
 use cki_abi::errors::E_MONITOR;
+use cki_abi::faults::{FAULT_INCONSISTENT, FAULT_NO_HANDLER};
 use cki_abi::handlers::*;
 use cki_abi::hypercalls::HC_BASE;
 use cki_abi::keys::PKRS_GUEST;
@@ -97,7 +98,7 @@ fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -
     let rip = vcpu.state().call_rip;
     vcpu.switch().record(number, arguments, refused.why, rip);
     if code == E_MONITOR {
-        let arguments = [fault::INCONSISTENT, number, rip, 0, 0, 0];
+        let arguments = [FAULT_INCONSISTENT, number, rip, 0, 0, 0];
         fault::end(vcpu, EXIT_MONITOR_FAULT, arguments);
     }
     Outcome {
@@ -239,7 +240,7 @@ pub fn iret(vcpu: &mut Vcpu, frame: &mut Frame, rsp: u64) {
             vcpu.switch().record(u64::MAX, [rsp, 0, 0, 0], refusal, 0);
             let handler = vcpu.handler(HANDLER_IRET_REFUSED);
             if handler == 0 {
-                let arguments = [fault::NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, rsp, 0];
+                let arguments = [FAULT_NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, rsp, 0];
                 fault::end(vcpu, EXIT_GUEST_FAULT, arguments);
             }
             frame.rip = handler;

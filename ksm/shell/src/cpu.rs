@@ -4,6 +4,7 @@
 
 use core::arch::asm;
 
+use cki_abi::control::CR4_PCIDE;
 use cki_abi::isa::{MSR_CTL, MSR_CTL_EN};
 use cki_abi::selectors::SEL_VCPU_NUMBER;
 use cki_ksm_core::pinned;
@@ -57,7 +58,7 @@ fn cr0() -> u64 {
 
 /// Whether CR3 carries a PCID.
 pub fn has_pcids() -> bool {
-    cr4() & pinned::CR4_PCIDE != 0
+    cr4() & CR4_PCIDE != 0
 }
 
 /// The control registers are as the rules assume, and the extension is on.

@@ -2,6 +2,7 @@
 
 //! What the CPU delivers to the monitor, and what the monitor delivers to the guest.
 
+use cki_abi::faults::FAULT_GATE_MISUSED;
 use cki_abi::handlers::*;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::monitor::*;
@@ -48,7 +49,7 @@ pub fn event(vcpu: &mut Vcpu, frame: &mut Frame) {
     // Only now: the host has to get its interrupt, or its APIC delivers no other.
     if is_misused(frame) {
         let arguments = [
-            fault::GATE_MISUSED,
+            FAULT_GATE_MISUSED,
             frame.vector,
             frame.rip,
             cpu::cr2(),

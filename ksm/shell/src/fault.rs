@@ -2,6 +2,9 @@
 
 //! Ends that nobody comes back from.
 
+use cki_abi::faults::FAULT_GATE_MISUSED;
+#[cfg(target_os = "none")]
+use cki_abi::faults::FAULT_PANIC;
 use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT};
 
 use crate::area::{AreaAddress, Frame, Vcpu};
@@ -35,22 +38,6 @@ pub fn fault(vcpu: &mut Vcpu, frame: &Frame) -> ! {
     end(vcpu, exit, arguments)
 }
 
-/// `vector` of an EXIT_GUEST_FAULT: a WRPKRS of a gate was reached otherwise than through the gate.
-pub const GATE_MISUSED: u64 = 0x100;
-/// `vector` of an EXIT_GUEST_FAULT: the guest has no handler for what must be delivered.
-pub const NO_HANDLER: u64 = 0x101;
-/// `vector` of an EXIT_MONITOR_FAULT: a panic; RIP is the line.
-#[cfg_attr(not(target_os = "none"), allow(dead_code))]
-const PANIC: u64 = 0x102;
-/// `vector` of an EXIT_MONITOR_FAULT: the bookkeeping contradicts itself.
-pub const INCONSISTENT: u64 = 0x103;
-/// `vector` of an EXIT_MONITOR_FAULT: the monitor was entered on a CPU whose control registers are not as it
-/// needs them.
-pub const NOT_PINNED: u64 = 0x104;
-
-/// `vector` of an EXIT_MONITOR_FAULT: another vCPU has ended the container, or has not come back with the lock.
-pub const POISONED: u64 = 0x105;
-
 /// A WRPKRS was reached by a jump.
 ///
 /// # Safety
@@ -62,7 +49,7 @@ pub unsafe extern "C" fn bad_gate_entry(area: AreaAddress, rsp: u64) -> ! {
     end(
         &mut vcpu,
         EXIT_GUEST_FAULT,
-        [GATE_MISUSED, 0, 0, cpu::cr2(), rsp, 0],
+        [FAULT_GATE_MISUSED, 0, 0, cpu::cr2(), rsp, 0],
     )
 }
 
@@ -80,5 +67,9 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     };
     // SAFETY: the code that has panicked is not returned to.
     let mut vcpu = unsafe { Vcpu::enter(area) };
-    end(&mut vcpu, EXIT_MONITOR_FAULT, [PANIC, 0, line, 0, 0, 0])
+    end(
+        &mut vcpu,
+        EXIT_MONITOR_FAULT,
+        [FAULT_PANIC, 0, line, 0, 0, 0],
+    )
 }

@@ -4,6 +4,7 @@
 
 use cki_abi::calls::{KSM_EXEC_SEAL, KSM_TABLE_DECLARE};
 use cki_abi::errors::{E_ARGUMENT, E_CALL, E_STATE};
+use cki_abi::faults::FAULT_NOT_PINNED;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{
     IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP,
@@ -19,7 +20,7 @@ use crate::area::{AreaAddress, Frame, TablePointer, Vcpu};
 use crate::events::HANDLER_FLAGS;
 use crate::memory::DirectMap;
 use crate::state::{Rules, boot, rules, storage};
-use crate::{cpu, fault, gates};
+use crate::{cpu, gates};
 
 /// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
 /// finds EXIT_MONITOR_FAULT. On the host's stack, with the host's tables; sets up the vCPU's own the first time.
@@ -31,7 +32,7 @@ pub unsafe extern "C" fn check_entry(area: AreaAddress) -> u64 {
     // SAFETY: the module enters a vCPU when it is not in the monitor: all code of ours is in leave().
     let mut vcpu = unsafe { Vcpu::enter(area) };
     if !cpu::check_pinned() {
-        let arguments = [fault::NOT_PINNED, 0, 0, 0, 0, 0];
+        let arguments = [FAULT_NOT_PINNED, 0, 0, 0, 0, 0];
         vcpu.switch().set_exit(EXIT_MONITOR_FAULT, arguments);
         return 1;
     }
@@ -118,16 +119,6 @@ fn operate(vcpu: &mut Vcpu, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u6
         OP_START => start(vcpu, a, b, c, d)
             .map(|()| 0)
             .map_err(|error| (error, 0)),
-        OP_FLUSHED => {
-            let number = vcpu.number();
-            with_monitor(vcpu, 0, [0; 4], |monitor| {
-                let flush = monitor.begin_flush();
-                // The module says so before it enters, so the flush is finished. That of this entry
-                // covers what the bridge has cached of the slot.
-                cpu::flush_everything();
-                monitor.finish_flush(number, flush).map(|()| 0)
-            })
-        }
         OP_RUN => Err((E_STATE, 0)),
         _ => Err((E_CALL, 0)),
     }

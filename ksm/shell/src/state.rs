@@ -2,6 +2,7 @@
 
 //! The container's monitor and its storage.
 
+use cki_abi::faults::FAULT_POISONED;
 use cki_abi::monitor::EXIT_MONITOR_FAULT;
 #[cfg(not(test))]
 use cki_abi::monitor::MonitorBoot;
@@ -59,7 +60,7 @@ use crate::testing::rules as lock;
 pub fn rules(vcpu: &mut Vcpu) -> Guard<'static, Rules> {
     match lock().lock() {
         Ok(guard) => guard,
-        Err(Poisoned) => fault::end(vcpu, EXIT_MONITOR_FAULT, [fault::POISONED, 0, 0, 0, 0, 0]),
+        Err(Poisoned) => fault::end(vcpu, EXIT_MONITOR_FAULT, [FAULT_POISONED, 0, 0, 0, 0, 0]),
     }
 }
 

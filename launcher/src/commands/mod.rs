@@ -8,9 +8,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-use cki_launcher::device::error::describe_missing;
-use cki_launcher::device::system::System;
-use cki_launcher::device::uapi::Info;
+use cki_abi::uapi::system::Info;
+use cki_launcher::module;
+use cki_launcher::module::error::describe_missing;
+use cki_launcher::module::real::System;
 use cki_session::{Isolation, Status};
 use clap::CommandFactory as _;
 
@@ -20,7 +21,7 @@ pub use run::run;
 
 /// The isolation that containers have here, for people and scripts.
 fn isolation(info: &Info) -> String {
-    match info.isolation() {
+    match module::isolation(info) {
         Isolation::Full => Isolation::Full.to_string(),
         // Nothing runs, not even natively.
         Isolation::None => "none".to_owned(),
@@ -30,7 +31,7 @@ fn isolation(info: &Info) -> String {
 /// `cki info`: status 0 if containers run here, 1 if not.
 pub fn info(device: &Path, json: bool) -> anyhow::Result<Status> {
     let info = System::open(device)?.info()?;
-    let runs = info.isolation() == Isolation::Full;
+    let runs = module::isolation(&info) == Isolation::Full;
     let missing = if runs {
         String::new()
     } else {

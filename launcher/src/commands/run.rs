@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cki_launcher::device::system::System;
-use cki_launcher::device::uapi::Run as RunPage;
+use cki_abi::uapi::run::Run as RunPage;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail;
+use cki_launcher::module::isolation;
+use cki_launcher::module::real::System;
 use cki_launcher::session::Session;
 use cki_launcher::session::client::Client;
 use cki_launcher::session::command_line::CommandLine;
@@ -227,7 +228,7 @@ fn session(
 
     let size = wanted.container.memory.bytes().next_multiple_of(CHUNK);
     let system = System::open(device)?;
-    let isolation = system.info()?.isolation();
+    let isolation = isolation(&system.info()?);
     let (container, vcpu) = system.create(size, args.cpus)?;
     let page = vcpu.page();
     let monitor_pages = system.info()?.monitor_pages;
@@ -264,7 +265,7 @@ fn session(
     };
     let outcome = session.run(plan, confine, client)?;
     if args.print_counts {
-        eprintln!("{}", counts(&page.snapshot(), size, monitor_pages));
+        eprintln!("{}", counts(&page.read(), size, monitor_pages));
     }
     Ok(outcome)
 }

@@ -17,8 +17,8 @@ use super::FRAME;
 use super::kernel::{Kernel, KernelError};
 use super::layout::{Layout, LayoutError, Place, default_pool};
 use super::tables::{BootTables, TablesError};
-use crate::device::uapi::{Seal, UapiClass};
-use crate::device::{Container, DeviceError, StartRequest};
+use crate::module::{Container, ModuleError, StartRequest};
+use cki_abi::uapi::start::Seal;
 
 /// A file that goes into the guest.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub enum LoadError {
     CommandLineZero,
     /// The module.
     #[error(transparent)]
-    Device(#[from] DeviceError),
+    Device(#[from] ModuleError),
 }
 
 fn unreadable(input: &Input, error: impl ToString) -> LoadError {
@@ -149,7 +149,7 @@ pub fn load(container: &dyn Container, boot: &Boot) -> Result<GuestMemoryMmap, L
         let hpa = tables.base + number as u64 * FRAME;
         memory
             .write_slice(&bytes, GuestAddress(hpa))
-            .map_err(|error| DeviceError::Map(error.to_string()))?;
+            .map_err(|error| ModuleError::Map(error.to_string()))?;
     }
     drop(memory);
 
@@ -163,21 +163,12 @@ fn request(
     layout: &Layout,
     tables: &BootTables,
 ) -> StartRequest {
-    let classes: Vec<UapiClass> = layout
-        .classes
-        .iter()
-        .map(|range| UapiClass {
-            hpa: range.base,
-            size: range.size,
-            class: range.class,
-            reserved: 0,
-        })
-        .collect();
+    let classes = layout.classes.clone();
     let seals = classes
         .iter()
         .filter(|range| u64::from(range.class) == CLASS_EXEC)
         .map(|range| Seal {
-            hpa: range.hpa,
+            hpa: range.base,
             frames: range.size / FRAME,
         })
         .collect();
@@ -252,8 +243,8 @@ fn whole(layout: &Layout) -> Vec<(Place, u64)> {
 pub(crate) fn map(
     file: &Arc<File>,
     pieces: &[(Place, u64)],
-) -> Result<GuestMemoryMmap, DeviceError> {
-    let failed = |error: &dyn std::fmt::Display| DeviceError::Map(error.to_string());
+) -> Result<GuestMemoryMmap, ModuleError> {
+    let failed = |error: &dyn std::fmt::Display| ModuleError::Map(error.to_string());
     let mut regions = Vec::with_capacity(pieces.len());
     for &(place, offset) in pieces {
         let region = MmapRegion::build(

@@ -10,8 +10,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vm_memory::GuestMemoryBackend;
 
 use super::*;
-use crate::device::fake::FakeContainer;
 use crate::guest::kernel::tests::{DIRECT_MAP, Elf, PHYSICAL, VIRTUAL};
+use crate::module::fake::FakeContainer;
 use crate::testing::{child, role};
 
 const MIB: u64 = 1 << 20;
@@ -105,8 +105,8 @@ fn after_the_start_only_data_can_be_reached() {
     let memory = load(&container, &boot()).unwrap();
     let classes = container.log.lock().unwrap().starts[0].classes.clone();
     for class in classes {
-        assert!(!memory.address_in_range(GuestAddress(class.hpa)));
-        assert!(!memory.address_in_range(GuestAddress(class.hpa + class.size - 1)));
+        assert!(!memory.address_in_range(GuestAddress(class.base)));
+        assert!(!memory.address_in_range(GuestAddress(class.base + class.size - 1)));
     }
     assert!(memory.address_in_range(GuestAddress(BASE + 0x40_5000)));
     // It is the container's memory, at the right offset.

@@ -13,7 +13,7 @@ use cki_abi::class::{CLASS_DATA, CLASS_EXEC};
 use super::kernel::{Kernel, is_kernel_half};
 use super::layout::Layout;
 use super::{CHUNK, FRAME};
-use crate::device::uapi::BootTable;
+use cki_abi::uapi::start::BootTable;
 
 /// Entries of a table.
 pub const ENTRIES: usize = 512;

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use cki_session::Outcome;
 
-use crate::device::Vcpu;
+use crate::module::Vcpu;
 use crate::vm::machine::Machine;
 use crate::vm::vcpu;
 use client::Client;

@@ -15,7 +15,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::console::GuestConsole;
 use super::waker::Waker;
-use crate::device::Container;
+use crate::module::Container;
 use crate::virtio::Device;
 use crate::virtio::block::Block;
 use crate::virtio::console::{Console, Interest};

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use cki_abi::hypercalls::arguments::{SHUTDOWN_PANIC, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
 
 use super::vcpu::End;
-use crate::device::Fault;
+use crate::module::Fault;
 use crate::names;
 
 /// How a container ended, as the end of "the container ...".
@@ -22,10 +22,9 @@ pub fn describe(end: &End) -> String {
             other => format!("ended for a reason unknown here ({other}, code {code})"),
         },
         End::Panic => "ended: its kernel panicked".to_owned(),
-        End::GuestFault(fault) => format!(
-            "ended: its kernel met an exception that it has no handler for: {}",
-            describe_fault(fault)
-        ),
+        End::GuestFault(fault) => {
+            format!("ended: its kernel cannot go on: {}", describe_fault(fault))
+        }
         End::MonitorFault(fault) => format!(
             "was ended by the monitor, which found itself inconsistent: {}",
             describe_fault(fault)
@@ -45,7 +44,7 @@ pub fn describe(end: &End) -> String {
 fn describe_fault(fault: &Fault) -> String {
     let mut text = format!(
         "{} (error code {:#x}) at {:#x}",
-        names::exception(fault.vector),
+        names::fault(fault.vector),
         fault.error_code,
         fault.rip
     );
@@ -54,15 +53,16 @@ fn describe_fault(fault: &Fault) -> String {
         let _ = write!(text, ", address {:#x}", fault.cr2);
     }
     let _ = write!(text, ", stack {:#x}", fault.rsp);
-    if fault.refusal_count != 0 {
-        let [a, b, c, d] = fault.refusal_arguments;
+    let refusal = &fault.refusal;
+    if refusal.count != 0 {
+        let [a, b, c, d] = refusal.arguments;
         let _ = write!(
             text,
             "; the monitor had refused {} calls, the last {}({a:#x}, {b:#x}, {c:#x}, {d:#x}) from {:#x} with {}",
-            fault.refusal_count,
-            names::call(fault.refusal_call),
-            fault.refusal_rip,
-            names::error(fault.refusal_error)
+            refusal.count,
+            names::call(refusal.call),
+            refusal.rip,
+            names::error(refusal.error)
         );
     }
     text
@@ -70,6 +70,8 @@ fn describe_fault(fault: &Fault) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cki_abi::monitor::Refusal;
+
     use super::*;
 
     #[test]
@@ -79,9 +81,12 @@ mod tests {
             error_code: 3,
             rip: 0xffff_ffff_8100_1234,
             cr2: 0x40,
-            refusal_count: 2,
-            refusal_call: cki_abi::calls::KSM_ENTRY_SET,
-            refusal_error: cki_abi::errors::E_CLASS,
+            refusal: Refusal {
+                count: 2,
+                call: cki_abi::calls::KSM_ENTRY_SET,
+                error: cki_abi::errors::E_CLASS,
+                ..Refusal::default()
+            },
             ..Fault::default()
         };
         let text = describe(&End::GuestFault(fault));

@@ -3,7 +3,7 @@
 //! The loop of a vCPU's thread.
 
 use super::machine::{Machine, Refused};
-use crate::device::{DeviceError, Exit, Fault, Vcpu};
+use crate::module::{Exit, Fault, ModuleError, Vcpu};
 
 /// Why a vCPU does not run any more.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub enum End {
     /// The module said something that this launcher does not know.
     Unknown(u32),
     /// The module failed.
-    Failed(DeviceError),
+    Failed(ModuleError),
     /// We failed: the thread panicked.
     Panicked,
 }
@@ -45,8 +45,8 @@ fn serve(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
     loop {
         let exit = match vcpu.run() {
             Ok(exit) => exit,
-            Err(DeviceError::Ended) => return End::Killed,
-            Err(DeviceError::Interrupted) => continue,
+            Err(ModuleError::Ended) => return End::Killed,
+            Err(ModuleError::Interrupted) => continue,
             Err(error) => return End::Failed(error),
         };
         let result: Result<u64, Refused> = match exit {

@@ -5,9 +5,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2};
+use cki_abi::uapi::start::BootTable;
 use cki_abi::version::MONITOR_BOOT_MAGIC;
 
-use crate::device::{BootTable, System};
+use crate::device::System;
 use crate::guest::{BASE, DATA, EXECUTE, Guest, MEMORY, Prepared, TABLES};
 use crate::guests;
 

@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::calls::*;
 use cki_abi::errors::*;
+use cki_abi::faults::FAULT_GATE_MISUSED;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::*;
+use cki_abi::uapi::container::Create;
+use cki_abi::uapi::start::Start;
+use cki_abi::uapi::system::modes::MODE_CKI;
+use cki_abi::uapi::version::UAPI_VERSION;
 
 use crate::alarm::Alarm;
 use crate::attack::Outcome;
 use crate::attacks;
-use crate::device::{Create, System};
+use crate::device::{self, System};
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
 use crate::module;
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
@@ -21,9 +26,6 @@ use crate::refusals::{refused_calls, refused_entries, refused_frames};
 /// One case.
 pub type Case = Box<dyn Fn() -> Result<()>>;
 
-/// Vectors of the monitor's own (ksm/shell/src/fault.rs).
-pub const GATE_MISUSED: u64 = 0x100;
-pub const NO_HANDLER: u64 = 0x101;
 pub const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 /// Page-fault error code (Intel SDM Vol. 3A 4.7).
@@ -107,7 +109,13 @@ pub fn all() -> Vec<(String, Case)> {
     for (name, frame) in refused_frames() {
         add(
             &format!("iret_refused_{name}"),
-            Box::new(move || ends("bad_iret", &[&[0], &frame[..]].concat(), End::Code(E_FRAME))),
+            Box::new(move || {
+                ends(
+                    "bad_iret",
+                    &[&[0], &frame[..]].concat(),
+                    End::Code(E_RETURN),
+                )
+            }),
         );
     }
     for name in [
@@ -252,9 +260,7 @@ fn system() -> Result<System> {
     System::open().context("/dev/cki")
 }
 
-fn prepare<'a>(
-    words: impl Fn(u64) -> Vec<u64> + 'a,
-) -> impl FnOnce(&crate::device::Container, u64) + 'a {
+fn prepare<'a>(words: impl Fn(u64) -> Vec<u64> + 'a) -> impl FnOnce(&device::Container, u64) + 'a {
     move |container, hpa| {
         for (index, word) in words(hpa).into_iter().enumerate() {
             container.write_word(DATA as usize + 8 + 8 * index, word);
@@ -269,7 +275,7 @@ fn with(guest: &str, words: impl Fn(u64) -> Vec<u64>, expected: End) -> Result<(
     ensure!(
         end == expected,
         "ended with {end:x?}, expected {expected:x?} (run page {:x?})",
-        &run.words[..14]
+        &run.detail.0[..14]
     );
     Ok(())
 }
@@ -313,9 +319,9 @@ fn faults(
 
 fn device() -> Result<()> {
     let system = system()?;
-    ensure!(system.version()? == 2, "CKI_GET_VERSION");
+    ensure!(system.version()? == UAPI_VERSION as i32, "CKI_GET_VERSION");
     let info = system.info()?;
-    ensure!(info.mode == 1 && info.missing == 0, "{info:?}");
+    ensure!(info.mode == MODE_CKI && info.missing == 0, "{info:?}");
     ensure!(
         info.pool_size > 0 && info.pool_free == info.pool_size && info.containers == 0,
         "{info:?}"
@@ -326,7 +332,7 @@ fn device() -> Result<()> {
 fn malformed() -> Result<()> {
     let system = system()?;
     let errno = |change: &dyn Fn(&mut Create)| {
-        let mut create = Create::new(0x40_0000);
+        let mut create = device::create(0x40_0000);
         change(&mut create);
         system
             .create(&mut create)
@@ -369,7 +375,7 @@ fn malformed() -> Result<()> {
     let guest = Guest::start(&system, "shutdown", |_, _| {})?;
     let again = guest
         .container
-        .start(&mut crate::device::Start::default())
+        .start(&mut Start::default())
         .expect_err("started twice");
     ensure!(again.raw_os_error() == Some(libc::EBUSY), "{again}");
     ensure!(guest.container.vcpu(0).is_err(), "a vCPU after the start");
@@ -480,7 +486,7 @@ fn gates(guest: &str) -> Result<()> {
             let caught = match running.end() {
                 Ok((
                     End::GuestFault {
-                        vector: GATE_MISUSED,
+                        vector: FAULT_GATE_MISUSED,
                         ..
                     },
                     _,

@@ -13,8 +13,9 @@ use cki_abi::hypercalls::arguments::EVENT_IPI;
 use cki_abi::hypercalls::*;
 use cki_abi::isa::WRPKRS;
 use cki_abi::limits::{BATCH_MAX, CHUNK_SIZE, POKE_MAX, RELEASE_LINKS_MAX, SEGMENTS_MAX};
+use cki_abi::start_info::ClassRange;
 
-use crate::device::{Class, Container, Create, System};
+use crate::device::{self, Container, System};
 use crate::guest::{
     DATA, End, Guest, MEMORY, Prepared, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of,
 };
@@ -129,7 +130,7 @@ fn finish(guest: &Guest) -> Result<()> {
     ensure!(
         end == End::Code(0),
         "ended with {end:x?} ({:x?})",
-        &page.words[..14]
+        &page.detail.0[..14]
     );
     Ok(())
 }
@@ -250,8 +251,8 @@ const LONGEST: [(&str, MakeLongest); 5] = [
 fn run_list(container: Container, place: &Place, longest: MakeLongest) -> Result<u64> {
     let mut prepared = Prepared::load(container, "count_list", place.hpa)?;
     if place.tables - place.hpa > MEMORY {
-        prepared.classes.push(Class {
-            hpa: place.tables,
+        prepared.classes.push(ClassRange {
+            base: place.tables,
             size: 12 << 12,
             class: CLASS_PT as u32,
             reserved: 0,
@@ -281,7 +282,7 @@ fn run_list(container: Container, place: &Place, longest: MakeLongest) -> Result
 fn count_longest(system: &System, chunks: u64, longest: MakeLongest) -> Result<u64> {
     let mut counts = Vec::new();
     for _ in 0..TIMES {
-        let mut create = Create::new(chunks * CHUNK_SIZE);
+        let mut create = device::create(chunks * CHUNK_SIZE);
         let container = system.create(&mut create)?;
         let segments = &create.segments[..create.segment_count as usize];
         ensure!(
@@ -289,10 +290,10 @@ fn count_longest(system: &System, chunks: u64, longest: MakeLongest) -> Result<u
             "{} segments for {chunks} chunks",
             segments.len()
         );
-        let hpa = segments[0][0];
+        let hpa = segments[0].base;
         let tables = match segments {
             [_] => hpa + TABLES + 0x4000,
-            [.., last] => last[0],
+            [.., last] => last.base,
             [] => bail!("no memory"),
         };
         counts.push(run_list(container, &Place { hpa, tables }, longest)?);
@@ -307,15 +308,15 @@ fn break_up_pool(system: &System) -> Result<(Vec<Container>, u64)> {
     let pieces = (free / 2).min(SEGMENTS_MAX);
     let mut single = Vec::new();
     for _ in 0..2 * pieces {
-        let mut create = Create::new(CHUNK_SIZE);
+        let mut create = device::create(CHUNK_SIZE);
         let container = system.create(&mut create)?;
-        single.push((create.segments[0][0], container));
+        single.push((create.segments[0].base, container));
     }
     // What else there is, in as few containers as may be.
     let mut taken = Vec::new();
     let mut size = free - 2 * pieces;
     while size != 0 {
-        match system.create(&mut Create::new(size * CHUNK_SIZE)) {
+        match system.create(&mut device::create(size * CHUNK_SIZE)) {
             Ok(container) => taken.push(container),
             Err(error) if size == 1 => return Err(error.into()),
             Err(_) => size = size.div_ceil(2),

@@ -162,7 +162,7 @@ guest every_iret
 	canaries
 	iret_to 3f, 0x2			# interrupts off
 3:	shutdown 0xe85
-6:	cmp	rax, -{E_FRAME}
+6:	cmp	rax, -{E_RETURN}
 	fail_unless je, 0xe86
 	check_canaries 0xea0
 	jmp	1b

@@ -14,9 +14,10 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use cki_abi::faults::FAULT_GATE_MISUSED;
 use cki_abi::layout::{IMAGE_BASE, START_INFO};
 
-use crate::cases::{GATE_MISUSED, wrpkrs_of_the_gates};
+use crate::cases::wrpkrs_of_the_gates;
 use crate::guest::{BASE, End};
 use crate::lives::Life;
 use crate::probe::{Action, Probe};
@@ -144,7 +145,7 @@ fn lives() -> Result<(Life, Life)> {
             matches!(
                 end,
                 End::GuestFault {
-                    vector: GATE_MISUSED,
+                    vector: FAULT_GATE_MISUSED,
                     ..
                 }
             )

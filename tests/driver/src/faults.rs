@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cases::Case;
-use crate::device::{Create, System};
+use crate::device::{self, System};
 use crate::guest::{End, Guest, MEMORY, Prepared};
 use crate::machine;
 
@@ -117,7 +117,7 @@ fn each(mut attempt: impl FnMut(&System, u32) -> Result<(bool, io::Result<()>)>)
 
 fn create() -> Result<()> {
     each(|system, nth| {
-        let mut create = Create::new(MEMORY);
+        let mut create = device::create(MEMORY);
         let (happened, result) = fail(nth, || system.create(&mut create))?;
         Ok((happened, result.map(drop)))
     })
@@ -125,7 +125,7 @@ fn create() -> Result<()> {
 
 fn vcpu() -> Result<()> {
     each(|system, nth| {
-        let container = system.create(&mut Create::new(MEMORY))?;
+        let container = system.create(&mut device::create(MEMORY))?;
         let (happened, result) = fail(nth, || container.vcpu_descriptor(0))?;
         if result.is_err() {
             let again = container.vcpu_descriptor(0);

@@ -5,9 +5,14 @@
 use anyhow::{Context, Result, bail};
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_L3, TABLE_L4};
 use cki_abi::class::{CLASS_EXEC, CLASS_PT, CLASS_RO};
-use cki_abi::start_info::StartInfo;
+use cki_abi::start_info::{ClassRange, StartInfo};
+use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::exits::{
+    RUN_CONSOLE_WRITE, RUN_GUEST_FAULT, RUN_MONITOR_FAULT, RUN_SHUTDOWN,
+};
+use cki_abi::uapi::start::{BootTable, Seal, Start};
 
-use crate::device::{BootTable, Class, Container, Create, Run, Seal, Start, System, Vcpu};
+use crate::device::{self, Container, System, Vcpu};
 use crate::guests;
 
 /// Where the guest sees its first 2 MiB; the offsets below are relative to it and to its memory.
@@ -49,7 +54,7 @@ pub struct Prepared {
     pub container: Container,
     pub vcpu: Vcpu,
     pub hpa: u64,
-    pub classes: Vec<Class>,
+    pub classes: Vec<ClassRange>,
     pub seals: Vec<Seal>,
     pub tables: Vec<BootTable>,
     pub info: Box<StartInfo>,
@@ -78,19 +83,19 @@ pub enum End {
 impl End {
     /// What the run page tells, if it is an end.
     pub fn of(run: &Run) -> Option<Self> {
-        let w = run.words;
+        let fault = run.detail.fault();
         Some(match run.exit_reason {
-            5 => End::Code(w[1]),
-            7 => End::GuestFault {
-                vector: w[0],
-                error: w[1],
-                address: w[3],
+            RUN_SHUTDOWN => End::Code(run.detail.shutdown().code),
+            RUN_GUEST_FAULT => End::GuestFault {
+                vector: fault.vector,
+                error: fault.error_code,
+                address: fault.cr2,
             },
-            8 => End::MonitorFault {
-                vector: w[0],
-                error: w[1],
-                rip: w[2],
-                address: w[3],
+            RUN_MONITOR_FAULT => End::MonitorFault {
+                vector: fault.vector,
+                error: fault.error_code,
+                rip: fault.rip,
+                address: fault.cr2,
             },
             _ => return None,
         })
@@ -100,12 +105,12 @@ impl End {
 impl Prepared {
     /// The guest `name` in `memory` bytes.
     pub fn new(system: &System, name: &str, memory: u64) -> Result<Self> {
-        let mut create = Create::new(memory);
+        let mut create = device::create(memory);
         let container = system.create(&mut create).context("CKI_CREATE_CONTAINER")?;
         if create.segment_count != 1 {
             bail!("the pool is in pieces: {} segments", create.segment_count);
         }
-        Self::load(container, name, create.segments[0][0])
+        Self::load(container, name, create.segments[0].base)
     }
 
     /// The guest `name` in a container whose first segment begins at `hpa`.
@@ -115,8 +120,8 @@ impl Prepared {
         container.write_word(DATA as usize, hpa);
         boot_tables(&container, hpa);
         let vcpu = container.vcpu(0).context("CKI_CREATE_VCPU")?;
-        let class = |offset, frames: u64, class: u64| Class {
-            hpa: hpa + offset,
+        let class = |offset, frames: u64, class: u64| ClassRange {
+            base: hpa + offset,
             size: frames << 12,
             class: class as u32,
             reserved: 0,
@@ -204,10 +209,9 @@ impl Guest {
     pub fn end(&self) -> Result<(End, Run)> {
         loop {
             let run = self.vcpu.run().context("CKI_RUN")?;
-            let w = run.words;
             let Some(end) = End::of(&run) else {
-                if run.exit_reason == 1 {
-                    self.vcpu.answer(0, w[1]);
+                if run.exit_reason == RUN_CONSOLE_WRITE {
+                    self.vcpu.answer(0, run.detail.console().length);
                     continue;
                 }
                 bail!("unexpected exit {}", run.exit_reason);

@@ -3,7 +3,7 @@
 //! The guests of the assembler files, by name.
 
 use cki_abi::calls::*;
-use cki_abi::errors::E_FRAME;
+use cki_abi::errors::E_RETURN;
 use cki_abi::handlers::*;
 use cki_abi::hypercalls::arguments::EVENT_IPI;
 use cki_abi::hypercalls::*;
@@ -37,7 +37,7 @@ core::arch::global_asm!(
     EVENT_IPI = const EVENT_IPI,
     KSM_ENTRY_SET = const KSM_ENTRY_SET,
     KSM_ENTRY_EXCHANGE = const KSM_ENTRY_EXCHANGE,
-    E_FRAME = const E_FRAME,
+    E_RETURN = const E_RETURN,
     KSM_HANDLER_SET = const KSM_HANDLER_SET,
     KSM_VCPU_INFO_SET = const KSM_VCPU_INFO_SET,
     HANDLER_DEBUG_KERNEL = const HANDLER_DEBUG_KERNEL,

@@ -11,12 +11,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::alarm::Alarm;
 use crate::cases::Case;
-use crate::device::{Run, System};
+use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 use crate::moved::{own_id, pin};
+use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::exits::RUN_MACHINE_CHECK;
 
-/// `CKI_RUN_MACHINE_CHECK`.
-const MACHINE_CHECK: u32 = 9;
 const CHUNK: u64 = 2 << 20;
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
@@ -68,11 +68,11 @@ fn ended() -> Result<()> {
     let mut hpa = 0;
     let guest = Guest::start(&system, "loop_forever", |_, memory| hpa = memory + DATA)?;
     let run = run(&guest, hpa)?.context("CKI_RUN")?;
+    let fault = run.detail.fault();
     ensure!(
-        run.exit_reason == MACHINE_CHECK && run.words[0] == 18 && run.words[3] == hpa,
-        "exit {}, {:x?}",
-        run.exit_reason,
-        &run.words[..4]
+        run.exit_reason == RUN_MACHINE_CHECK && fault.vector == 18 && fault.cr2 == hpa,
+        "exit {}, {fault:x?}",
+        run.exit_reason
     );
     ensure!(
         SIGNALS.load(Ordering::Relaxed) == 1,

@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::class::CLASS_EXEC;
+use cki_abi::start_info::ClassRange;
+use cki_abi::uapi::container::Create;
+use cki_abi::uapi::run::exits::RUN_INTR;
+use cki_abi::uapi::start::{Seal, Start};
+use cki_abi::uapi::system::Info;
 
 use crate::alarm::Alarm;
 use crate::cases::Case;
-use crate::device::{Class, Create, Info, Seal, System};
+use crate::device::{self, System};
 use crate::guest::{End, Guest, MEMORY, Prepared, TEXT};
 
 /// All of them, by name.
@@ -69,7 +74,7 @@ fn sizes() -> Result<()> {
     ensure!(of_size(0) == Some(libc::EINVAL));
     ensure!(of_size(0x1_0000) == Some(libc::E2BIG));
 
-    let create = Create::new(MEMORY);
+    let create = device::create(MEMORY);
     let words = size_of::<Create>() / 4;
     let mut memory = vec![0u32; words + 2];
     let of_size = |memory: &mut Vec<u32>, size: usize, behind: u32| {
@@ -92,14 +97,14 @@ fn own_memory() -> Result<()> {
     let prepared = Prepared::new(&system()?, "shutdown", MEMORY)?;
     let place = 0x20_0000;
     for (index, class) in prepared.classes.iter().enumerate() {
-        let at = place + index * size_of::<Class>();
-        prepared.container.write_word(at, class.hpa);
+        let at = place + index * size_of::<ClassRange>();
+        prepared.container.write_word(at, class.base);
         prepared.container.write_word(at + 8, class.size);
         prepared.container.write_word(at + 16, class.class.into());
     }
     let other = prepared.container.map_again()?;
     let mut start = prepared.request();
-    start.classes = other.address(place);
+    start.classes = other.at::<ClassRange>(place) as u64;
     prepared.container.start(&mut start).context("CKI_START")?;
     let guest = Guest {
         container: prepared.container,
@@ -112,7 +117,7 @@ fn own_memory() -> Result<()> {
 
 fn not_started() -> Result<()> {
     let prepared = Prepared::new(&system()?, "shutdown", MEMORY)?;
-    let start = |change: &dyn Fn(&mut crate::device::Start)| {
+    let start = |change: &dyn Fn(&mut Start)| {
         let mut start = prepared.request();
         change(&mut start);
         errno(prepared.container.start(&mut start))
@@ -138,8 +143,8 @@ fn killed() -> Result<()> {
     let (mut before, mut during) = (0, 0);
     for delay in 0..60 {
         let mut prepared = Prepared::new(&system, "loop_forever", LARGE)?;
-        prepared.classes.push(Class {
-            hpa: prepared.hpa + (4 << 20),
+        prepared.classes.push(ClassRange {
+            base: prepared.hpa + (4 << 20),
             size: 4 << 20,
             class: CLASS_EXEC as u32,
             reserved: 0,
@@ -148,7 +153,7 @@ fn killed() -> Result<()> {
             hpa: prepared.hpa + (4 << 20),
             frames: 1024,
         });
-        ensure!(prepared.classes[0].hpa == prepared.hpa + TEXT);
+        ensure!(prepared.classes[0].base == prepared.hpa + TEXT);
         let mut start = prepared.request();
         let container = &prepared.container;
         let result = thread::scope(|scope| {
@@ -221,7 +226,7 @@ fn user_mode_work() -> Result<()> {
         result
     });
     let run = result.context("nothing but a signal ended it")?;
-    ensure!(run.exit_reason == 0, "exit {}", run.exit_reason);
+    ensure!(run.exit_reason == RUN_INTR, "exit {}", run.exit_reason);
     ensure!(start.elapsed() < Duration::from_secs(4));
     Ok(())
 }
@@ -270,7 +275,7 @@ fn vmx_operation() -> Result<()> {
     let guest = Guest::start(&system, "version", |_, _| {})?;
     let without = WithoutTsc::new()?;
     let info = system.info();
-    let create = errno(system.create(&mut Create::new(MEMORY)));
+    let create = errno(system.create(&mut device::create(MEMORY)));
     let run = errno(guest.vcpu.run());
     drop(without);
     let info = info?;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cases::Case;
-use crate::device::{Create, System};
+use crate::device::{self, System};
 use crate::guest::{DATA, MEMORY, Prepared};
 
 /// As long in `check`; `seconds=N` on the kernel's command line for the long form.
@@ -139,7 +139,7 @@ fn act(thread: usize, prepared: &Prepared, random: &mut Random, counts: &Counts)
             match prepared.vcpu.run_once() {
                 Ok(run) => {
                     count(&counts.exits);
-                    prepared.vcpu.answer(0, run.words[1]);
+                    prepared.vcpu.answer(0, run.detail.console().length);
                 }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::ESHUTDOWN) => {
@@ -174,7 +174,7 @@ fn act(thread: usize, prepared: &Prepared, random: &mut Random, counts: &Counts)
                 let _ = system.info();
                 let _ = prepared.container.vcpu(0);
                 let _ = prepared.container.as_fd().try_clone_to_owned();
-                let _ = system.create(&mut Create::new(MEMORY));
+                let _ = system.create(&mut device::create(MEMORY));
             }
         }
     }

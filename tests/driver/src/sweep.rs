@@ -8,12 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::alias;
 use crate::counter::Counter;
-use crate::device::{Run, System, Vcpu};
+use crate::device::{System, Vcpu};
 use crate::every_instruction::{
     ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, module_text, print_hits,
 };
 use crate::guest::{BASE, DATA, Guest, UNMAPPED, WRITE, entry_of};
 use crate::probe::{Action, Plan, Probe, Strikes};
+use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::exits::{RUN_CONSOLE_WRITE, RUN_MACHINE_CHECK};
 
 /// Longest round that is recorded.
 const TRACE: u64 = 1 << 20;
@@ -271,13 +273,13 @@ fn told(rounds: u64) -> u64 {
 /// Answers the guest at the end of its round; the number that it gave.
 fn next(vcpu: &Vcpu, run: &Run) -> Result<u64> {
     match run.exit_reason {
-        1 => {
-            let number = run.words[1];
+        RUN_CONSOLE_WRITE => {
+            let number = run.detail.console().length;
             vcpu.answer(0, number);
             Ok(number)
         }
-        9 => Err(EndedByMachineCheck.into()),
-        reason => bail!("exit {reason} ({:x?})", &run.words[..6]),
+        RUN_MACHINE_CHECK => Err(EndedByMachineCheck.into()),
+        reason => bail!("exit {reason} ({:x?})", &run.detail.0[..6]),
     }
 }
 

@@ -19,11 +19,12 @@ use cki_abi::start_info::{Clock, StartInfo};
 use crate::alarm::Alarm;
 use crate::attack::{SCRIPT, SEEN};
 use crate::cases::Case;
-use crate::device::{Create, Info, System};
+use crate::device::{self, System};
 use crate::guest::{DATA, End, Guest};
 use crate::machine;
 use crate::moved::own_id;
 use crate::script::{load, single, step};
+use cki_abi::uapi::system::Info;
 
 /// Selector of the first descriptor of an LDT, with user mode's rights.
 const LDT_SELECTOR: u32 = 7;
@@ -259,11 +260,13 @@ fn broken_memory() -> Result<()> {
     wait("its memory is still in use", |info| {
         info.pool_free == free - CHUNK
     })?;
-    let mut create = Create::new(free - CHUNK);
+    let mut create = device::create(free - CHUNK);
     let _all = system()?.create(&mut create).context("all that is left")?;
     let segments = &create.segments[..create.segment_count as usize];
     ensure!(
-        segments.iter().all(|[base, size]| at - base >= *size),
+        segments
+            .iter()
+            .all(|segment| at - segment.base >= segment.size),
         "{at:#x} is in {segments:x?}"
     );
     Ok(())

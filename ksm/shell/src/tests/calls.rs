@@ -7,6 +7,7 @@ use core::mem::offset_of;
 use cki_abi::calls::arguments::FLUSH_ALL;
 use cki_abi::calls::*;
 use cki_abi::errors::*;
+use cki_abi::faults::{FAULT_NO_HANDLER, FAULT_POISONED};
 use cki_abi::handlers::*;
 use cki_abi::hypercalls::HC_YIELD;
 use cki_abi::keys::PKRS_GUEST;
@@ -17,7 +18,6 @@ use cki_abi::vcpu::{IretFrame, VcpuInfo};
 use crate::area::{Frame, Vcpu};
 use crate::calls::{Outcome, call, iret};
 use crate::cpu::{self, Did, PCIDS};
-use crate::fault;
 use crate::gates;
 use crate::operations::default_gate;
 use crate::testing::*;
@@ -251,7 +251,7 @@ fn i8_a_refused_return_goes_to_its_handler_at_the_guests_rights() {
             rflags: 0x202,
             rsp: 0x5000,
             ss: SEL_KERNEL_DS,
-            rax: E_FRAME.wrapping_neg(),
+            rax: E_RETURN.wrapping_neg(),
             ..Frame::default()
         };
         assert_eq!(frame, expected);
@@ -266,7 +266,7 @@ fn a_refused_return_without_handler_ends_the_container() {
     assert_eq!(end.exit, EXIT_GUEST_FAULT);
     assert_eq!(
         end.arguments,
-        [fault::NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, 0x5000, 0]
+        [FAULT_NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, 0x5000, 0]
     );
 }
 
@@ -280,7 +280,7 @@ fn a_poisoned_container_ends_at_every_call_that_needs_its_rules() {
         });
         assert_eq!(
             (end.exit, end.arguments[0]),
-            (EXIT_MONITOR_FAULT, fault::POISONED)
+            (EXIT_MONITOR_FAULT, FAULT_POISONED)
         );
     }
 }

@@ -5,6 +5,7 @@
 use core::mem::offset_of;
 
 use cki_abi::calls::{KSM_ENTRY_CODE_SET, KSM_HANDLER_SET, KSM_RETURN_SET, KSM_VCPU_INFO_SET};
+use cki_abi::faults::{FAULT_GATE_MISUSED, FAULT_POISONED};
 use cki_abi::handlers::*;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::GATE_CALL;
@@ -16,7 +17,6 @@ use crate::area::{Frame, Vcpu};
 use crate::calls::call;
 use crate::cpu::{DR6, DR6_NOTHING};
 use crate::events::{deliver, event};
-use crate::fault;
 use crate::gates::{self, Left};
 use crate::testing::*;
 
@@ -248,14 +248,14 @@ fn i7_whoever_has_rights_of_its_own_is_ended_but_the_host_gets_its_interrupt_fir
     let end = end_of(|| event(&mut vcpu, &mut at_pkrs(4, TIMER)));
     assert_eq!(
         (end.exit, end.arguments[0]),
-        (EXIT_GUEST_FAULT, fault::GATE_MISUSED)
+        (EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
     );
     assert_eq!(gates::turns_left(), 0);
     for vector in [1, DOUBLE_FAULT, 13] {
         let end = end_of(|| event(&mut guest(), &mut at_pkrs(4, vector)));
         assert_eq!(
             (end.exit, end.arguments[0]),
-            (EXIT_GUEST_FAULT, fault::GATE_MISUSED)
+            (EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
         );
     }
 }
@@ -328,7 +328,7 @@ fn a_fault_of_the_monitors_is_the_end_of_all_its_vcpus() {
         });
         assert_eq!(
             (end.exit, end.arguments[0]),
-            (EXIT_MONITOR_FAULT, fault::POISONED)
+            (EXIT_MONITOR_FAULT, FAULT_POISONED)
         );
     }
 }

@@ -4,6 +4,7 @@
 
 use cki_abi::calls::arguments::TABLE_L1;
 use cki_abi::errors::*;
+use cki_abi::faults::FAULT_NOT_PINNED;
 use cki_abi::isa::WRPKRS;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{IST_COUNT, VCPU_IST_STRIDE, VCPU_IST_TOP, VCPU_STACK_TOP};
@@ -12,7 +13,6 @@ use cki_abi::selectors::*;
 
 use crate::area::Frame;
 use crate::cpu::PINNED;
-use crate::fault;
 use crate::gates;
 use crate::operations::check_entry;
 use crate::testing::*;
@@ -125,7 +125,7 @@ fn a_cpu_that_is_not_as_the_rules_assume_is_not_entered() {
     // SAFETY: the test does not use its own meanwhile.
     assert_eq!(unsafe { check_entry(vcpu.address()) }, 1);
     let (exit, [why, ..]) = vcpu.switch().exit();
-    assert_eq!((exit, why), (EXIT_MONITOR_FAULT, fault::NOT_PINNED));
+    assert_eq!((exit, why), (EXIT_MONITOR_FAULT, FAULT_NOT_PINNED));
     PINNED.set(true);
     // SAFETY: as above.
     assert_eq!(unsafe { check_entry(vcpu.address()) }, 0);

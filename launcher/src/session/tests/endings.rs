@@ -11,7 +11,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::guest::BUFFERS;
 use super::{ContainerError, Plan, STARTED, Silent, Streams, pipe, plan, run, session, session_on};
-use crate::device::{DeviceError, Exit, Fault, Vcpu};
+use crate::module::{Exit, Fault, ModuleError, Vcpu};
 
 #[test]
 fn time_is_up_for_a_program_that_obeys_and_one_that_does_not() {
@@ -150,7 +150,7 @@ fn a_panic_is_reported_with_the_console() {
 #[test]
 fn every_bad_end_is_told() {
     let ends: [(Exit, &str); 5] = [
-        (Exit::GuestFault(Fault::default()), "no handler"),
+        (Exit::GuestFault(Fault::default()), "cannot go on"),
         (Exit::MonitorFault(Fault::default()), "the monitor"),
         (Exit::MachineCheck(Fault::default()), "machine check"),
         (Exit::Unknown(42), "reason 42"),
@@ -220,7 +220,7 @@ fn a_guest_that_speaks_nonsense_is_refused() {
 struct Broken;
 
 impl Vcpu for Broken {
-    fn run(&mut self) -> Result<Exit, DeviceError> {
+    fn run(&mut self) -> Result<Exit, ModuleError> {
         panic!("on purpose");
     }
     fn complete(&mut self, _status: i64, _value: u64) {}

@@ -13,8 +13,8 @@ use cki_session::{
 use virtio_bindings::virtio_mmio as reg;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::device::fake::Log;
-use crate::device::{DeviceError, Exit, Vcpu};
+use crate::module::fake::Log;
+use crate::module::{Exit, ModuleError, Vcpu};
 
 pub const BASE: u64 = 0x4000_0000;
 pub const SIZE: u64 = 16 << 20;
@@ -30,10 +30,10 @@ pub struct ThreadVcpu {
 }
 
 impl Vcpu for ThreadVcpu {
-    fn run(&mut self) -> Result<Exit, DeviceError> {
+    fn run(&mut self) -> Result<Exit, ModuleError> {
         loop {
             if self.log.lock().unwrap().killed {
-                return Err(DeviceError::Ended);
+                return Err(ModuleError::Ended);
             }
             match self.exits.recv_timeout(Duration::from_millis(5)) {
                 Ok(exit) => return Ok(exit),

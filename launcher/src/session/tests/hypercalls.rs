@@ -11,7 +11,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::guest::{BASE, BUFFERS};
 use super::{Outcome, Plan, plan, run, session};
-use crate::device::Exit;
+use crate::module::Exit;
 
 #[test]
 fn hypercalls_with_bad_arguments_get_errors_and_change_nothing() {

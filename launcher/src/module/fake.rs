@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use cki_abi::start_info::Segment;
 
-use super::{Container, DeviceError, StartRequest};
+use super::{Container, ModuleError, StartRequest};
 
 /// What the fakes have been told, shared with the test.
 #[derive(Debug, Default)]
@@ -59,9 +59,9 @@ impl Container for FakeContainer {
     fn memory(&self) -> Arc<File> {
         Arc::clone(&self.memory)
     }
-    fn start(&self, request: &StartRequest) -> Result<(), DeviceError> {
+    fn start(&self, request: &StartRequest) -> Result<(), ModuleError> {
         if self.refuse {
-            return Err(DeviceError::Refused {
+            return Err(ModuleError::Refused {
                 operation: cki_abi::monitor::OP_SEAL as u32,
                 error: cki_abi::errors::E_GADGET as u32,
                 index: 0,
@@ -70,7 +70,7 @@ impl Container for FakeContainer {
         self.log.lock().unwrap().starts.push(request.clone());
         Ok(())
     }
-    fn raise(&self, vcpu: u32, event: u32) -> Result<(), DeviceError> {
+    fn raise(&self, vcpu: u32, event: u32) -> Result<(), ModuleError> {
         self.log.lock().unwrap().raised.push((vcpu, event));
         Ok(())
     }

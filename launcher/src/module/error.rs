@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What can be wrong with `/dev/cki`, as sentences for the user.
+//! What can be wrong with the host module, as sentences for the user.
 
 use std::io;
 use std::path::PathBuf;
 
+use cki_abi::limits::SEGMENTS_MAX;
+use cki_abi::uapi::system::missing::*;
+use cki_abi::uapi::version::UAPI_VERSION;
 use cki_abi::version::ABI_VERSION;
 
-use super::uapi::{SEGMENTS_MAX, UAPI_VERSION, missing};
 use crate::names;
 
 /// A call of the host module failed.
 #[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
+pub enum ModuleError {
     /// There is no device file.
     #[error(
         "{0} does not exist: load the module cki (modprobe cki), which says in the kernel log what the machine lacks"
@@ -147,34 +149,38 @@ fn describe_access(access: &Access) -> String {
 /// The reasons in a set of `CKI_MISSING_*`, as one sentence.
 #[must_use]
 pub fn describe_missing(bits: u32) -> String {
-    const REASONS: [(u32, &str); 7] = [
+    const REASONS: [(u32, &str); 8] = [
         (
-            missing::PKS,
+            MISSING_PKS,
             "the CPU has no protection keys for supervisor pages (PKS)",
         ),
         (
-            missing::EXTENSION,
+            MISSING_EXTENSION,
             "the CPU has no CKI extension, as that of the emulator cki-build makes has",
         ),
         (
-            missing::CPU,
+            MISSING_CPU,
             "the CPU lacks one of NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE and a stable TSC",
         ),
         (
-            missing::MONITOR,
+            MISSING_MONITOR,
             "the monitor (file /lib/firmware/cki/ksm) is absent or of another version: install it from the module's build",
         ),
         (
-            missing::POOL,
+            MISSING_POOL,
             "the host has no memory pool: set its size with cki.pool=512M, or the like, on the host's command line",
         ),
         (
-            missing::KERNEL,
+            MISSING_KERNEL,
             "the host kernel runs with 5-level paging, FRED, memory encryption or under Xen: boot it without (no5lvl, fred=off, mem_encrypt=off)",
         ),
         (
-            missing::VMX,
+            MISSING_VMX,
             "KVM has the CPUs in VMX operation: end its virtual machines and boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
+        ),
+        (
+            MISSING_NO_LEAKS,
+            "the CPU has L1TF or Meltdown, through which a guest kernel could read the host's memory",
         ),
     ];
     let known = REASONS.iter().fold(0, |all, (bit, _)| all | bit);
@@ -210,10 +216,10 @@ mod tests {
 
     #[test]
     fn every_missing_part_is_named() {
-        let text = describe_missing(missing::PKS | missing::POOL);
+        let text = describe_missing(MISSING_PKS | MISSING_POOL);
         assert!(text.contains("PKS") && text.contains("cki.pool="), "{text}");
         assert!(!text.contains("extension"), "{text}");
-        let text = describe_missing(missing::VMX);
+        let text = describe_missing(MISSING_VMX);
         assert!(
             text.contains("KVM") && text.contains("enable_virt_at_load=0"),
             "{text}"
@@ -228,7 +234,7 @@ mod tests {
                 group,
                 mode,
             };
-            DeviceError::NotPermitted {
+            ModuleError::NotPermitted {
                 path: "/dev/cki".into(),
                 user: 1000,
                 access,
@@ -246,7 +252,7 @@ mod tests {
 
     #[test]
     fn too_small_a_pool_is_told_with_sizes_and_the_parameter() {
-        let text = DeviceError::Pool {
+        let text = ModuleError::Pool {
             wanted: 256 << 20,
             size: 512 << 20,
             free: 100 << 20,
@@ -259,8 +265,8 @@ mod tests {
 
     #[test]
     fn versions_that_differ_are_both_named() {
-        let module = DeviceError::UapiVersion(77).to_string();
-        let monitor = DeviceError::AbiVersion(78).to_string();
+        let module = ModuleError::UapiVersion(77).to_string();
+        let monitor = ModuleError::AbiVersion(78).to_string();
         assert!(module.contains("77") && module.contains(&UAPI_VERSION.to_string()));
         assert!(monitor.contains("78") && monitor.contains(&ABI_VERSION.to_string()));
         assert!(module.contains("one build") && monitor.contains("one build"));
@@ -274,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_and_why() {
-        let error = DeviceError::Refused {
+        let error = ModuleError::Refused {
             operation: cki_abi::monitor::OP_SEAL as u32,
             error: cki_abi::errors::E_GADGET as u32,
             index: 0,

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn broken_memory_is_no_news_in_a_run_and_the_end_elsewhere() {
         const NAME: &str =
-            "device::broken_memory::tests::broken_memory_is_no_news_in_a_run_and_the_end_elsewhere";
+            "module::broken_memory::tests::broken_memory_is_no_news_in_a_run_and_the_end_elsewhere";
         if let Some(role) = role(NAME) {
             install().unwrap();
             match role.as_str() {

@@ -1,25 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `/dev/cki`, and what stands in for it in tests.
+//! The host module, and what stands in for it in tests.
 //!
-//! [`Container`] and [`Vcpu`] are all that the rest of the launcher sees of the host module, so
-//! that loading and the vCPU's loop are tested without it. [`system`] is the real one.
+//! [`Container`] and [`Vcpu`] are all that the rest of the launcher sees of it, so that loading and the vCPU's loop
+//! are tested without it. [`real`] is the one behind `/dev/cki`, whose calls the crate `cki-module` makes.
 
 mod broken_memory;
 pub mod error;
-pub mod exit;
 #[cfg(test)]
 pub(crate) mod fake;
-pub mod system;
-pub mod uapi;
+pub mod real;
 
 use std::fs::File;
 use std::sync::Arc;
 
-use cki_abi::start_info::{Segment, StartInfo};
+use cki_abi::start_info::{ClassRange, Segment, StartInfo};
+use cki_abi::uapi::start::{BootTable, Seal};
+use cki_abi::uapi::system::Info;
+use cki_abi::uapi::system::modes::MODE_CKI;
+use cki_session::Isolation;
 
-pub use error::DeviceError;
-pub use exit::{Exit, Fault};
+pub use cki_abi::uapi::run::Fault;
+pub use cki_module::Exit;
+pub use error::ModuleError;
+
+/// What a container on this machine keeps its program from.
+#[must_use]
+pub fn isolation(info: &Info) -> Isolation {
+    match info.mode {
+        MODE_CKI => Isolation::Full,
+        _ => Isolation::None,
+    }
+}
 
 /// What `CKI_START` is given.
 #[derive(Clone, Debug)]
@@ -27,11 +39,11 @@ pub struct StartRequest {
     /// What the guest finds at its start.
     pub info: Box<StartInfo>,
     /// Frames that are not Data, ascending.
-    pub classes: Vec<uapi::UapiClass>,
+    pub classes: Vec<ClassRange>,
     /// Exec frames to scan and seal.
-    pub seals: Vec<uapi::Seal>,
+    pub seals: Vec<Seal>,
     /// Boot page tables, those that others link to first.
-    pub tables: Vec<uapi::BootTable>,
+    pub tables: Vec<BootTable>,
     /// The one that is the root.
     pub root_hpa: u64,
     /// Virtual address of the first instruction.
@@ -47,13 +59,13 @@ pub trait Container: Send + Sync {
     /// Fixes the classes, has the monitor check tables and text, makes vCPU 0 ready.
     ///
     /// # Errors
-    /// [`DeviceError`]; the container is of no use after one.
-    fn start(&self, request: &StartRequest) -> Result<(), DeviceError>;
+    /// [`ModuleError`]; the container is of no use after one.
+    fn start(&self, request: &StartRequest) -> Result<(), ModuleError>;
     /// Raises an event bit of a vCPU.
     ///
     /// # Errors
-    /// [`DeviceError`] if there is no such vCPU.
-    fn raise(&self, vcpu: u32, event: u32) -> Result<(), DeviceError>;
+    /// [`ModuleError`] if there is no such vCPU.
+    fn raise(&self, vcpu: u32, event: u32) -> Result<(), ModuleError>;
     /// Ends the container: every run of a vCPU fails from now on.
     fn kill(&self);
 }
@@ -63,8 +75,8 @@ pub trait Vcpu: Send {
     /// Runs the guest until it needs the launcher.
     ///
     /// # Errors
-    /// [`DeviceError::Ended`] after [`Container::kill`], else what the module says.
-    fn run(&mut self) -> Result<Exit, DeviceError>;
+    /// [`ModuleError::Ended`] after [`Container::kill`], else what the module says.
+    fn run(&mut self) -> Result<Exit, ModuleError>;
     /// Sets the result that the guest gets for the last exit: `status` 0 or a negated error of the
     /// ABI, and a value.
     fn complete(&mut self, status: i64, value: u64);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Client of the host module: the calls of `/dev/cki`, safe to make, and nothing on top of them.
+//!
+//! Used by the launcher, which adds what errors mean to a user, and by the driver of the monitor's tests, which
+//! wants them as they are. What the calls do is in `cki_abi::uapi`, which with `libc` is all that this uses.
+//!
+//! | file | what |
+//! |---|---|
+//! | `call` | one ioctl |
+//! | `mapping` | shared memory of a descriptor |
+//! | [`System`], [`Container`], [`Vcpu`] | the three kinds of descriptors |
+//! | [`Exit`] | why a vCPU came back |
+
+mod call;
+mod container;
+mod exit;
+mod mapping;
+mod system;
+mod vcpu;
+
+pub use container::Container;
+pub use exit::Exit;
+pub use mapping::Mapping;
+pub use system::System;
+pub use vcpu::{RunPage, Vcpu};
+
+/// The ioctls that are made once a container has been started, for a system-call filter.
+pub const CALLS_AFTER_START: [u64; 3] = [
+    cki_abi::uapi::ioctls::RUN,
+    cki_abi::uapi::ioctls::RAISE_EVENT,
+    cki_abi::uapi::ioctls::KILL,
+];
