@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Container descriptors: memory and its mmap. */
-#include <linux/anon_inodes.h>
-#include <linux/file.h>
+/* Containers: memory, references, state. */
 #include <linux/fs.h>
 #include <linux/idr.h>
-#include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
-#include "internal.h"
+#include "container.h"
+#include "cpu.h"
+#include "image.h"
+#include "pool.h"
 
 /* PCIDs of containers: from 16 on, below the half that page table isolation uses. */
 #define PCID_FIRST	16
@@ -77,13 +75,14 @@ void cki_container_kill(struct cki_container *container)
 {
 	u32 i;
 
-	/* Whatever it was. A full barrier, as cki_vcpu_kick wants. */
+	/* Whatever it was. A full barrier, as a kick wants it. */
 	xchg(&container->state, CKI_DEAD);
 	for (i = 0; i < container->vcpu_count; i++) {
-		struct cki_vcpu *vcpu = READ_ONCE(container->vcpus[i]);
+		/* Pairs with the release in cki_vcpu_create. */
+		struct cki_resident *resident = smp_load_acquire(&container->residents[i]);
 
-		if (vcpu)
-			cki_vcpu_kick(vcpu);
+		if (resident)
+			resident->kick(resident);
 	}
 }
 
@@ -93,7 +92,8 @@ static void container_free(struct kref *kref)
 	u32 i;
 
 	for (i = 0; i < container->vcpu_count; i++)
-		cki_vcpu_free(container->vcpus[i]);
+		if (container->residents[i])
+			container->residents[i]->free(container->residents[i]);
 	cki_pool_give(container->segments, container->segment_count);
 	cki_slot_free(&container->slot);
 	if (container->pcid_base)
@@ -156,7 +156,7 @@ static const struct vm_operations_struct container_vm_ops = {
 	.fault = container_fault,
 };
 
-static int container_mmap(struct file *file, struct vm_area_struct *vma)
+int cki_container_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct cki_container *container = file->private_data;
 	u64 pages = container->memory_size >> PAGE_SHIFT;
@@ -169,59 +169,6 @@ static int container_mmap(struct file *file, struct vm_area_struct *vma)
 	vma->vm_ops = &container_vm_ops;
 	return 0;
 }
-
-static long container_ioctl(struct file *file, unsigned int command, unsigned long argument)
-{
-	struct cki_container *container = file->private_data;
-	void __user *user = (void __user *)argument;
-	struct cki_event event;
-	struct cki_vcpu *vcpu;
-	long result;
-
-	switch (command) {
-	case CKI_CREATE_VCPU:
-		if (argument > U32_MAX)
-			return -EINVAL;
-		mutex_lock(&container->lock);
-		result = READ_ONCE(container->state) == CKI_NEW ?
-				 cki_vcpu_create(container, argument) : -EBUSY;
-		mutex_unlock(&container->lock);
-		return result;
-	case CKI_START:
-		return cki_container_start(container, file, user);
-	case CKI_RAISE_EVENT:
-		if (copy_from_user(&event, user, sizeof(event)))
-			return -EFAULT;
-		if (event.vcpu >= container->vcpu_count)
-			return -ENOENT;
-		event.vcpu = array_index_nospec(event.vcpu, CKI_VCPUS_SUPPORTED);
-		/* Pairs with the release in cki_vcpu_create. */
-		vcpu = smp_load_acquire(&container->vcpus[event.vcpu]);
-		return vcpu ? cki_vcpu_raise(vcpu, event.event) : -ENOENT;
-	case CKI_KILL:
-		if (argument)
-			return -EINVAL;
-		cki_container_kill(container);
-		return 0;
-	default:
-		return -ENOTTY;
-	}
-}
-
-static int container_release(struct inode *inode, struct file *file)
-{
-	cki_container_put(file->private_data);
-	return 0;
-}
-
-static const struct file_operations container_fops = {
-	.owner = THIS_MODULE,
-	.unlocked_ioctl = container_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
-	.mmap = container_mmap,
-	.release = container_release,
-	.llseek = noop_llseek,
-};
 
 /* Everything of slot 256 that does not depend on the start. */
 static int build_slot(struct cki_container *container)
@@ -260,7 +207,7 @@ static int build_slot(struct cki_container *container)
 	return 0;
 }
 
-static struct cki_container *new_container(const struct cki_create *create)
+struct cki_container *cki_container_new(u64 memory_size, u32 vcpu_count)
 {
 	struct cki_container *container = kzalloc(sizeof(*container), GFP_KERNEL_ACCOUNT);
 	int count, group, error;
@@ -271,72 +218,27 @@ static struct cki_container *new_container(const struct cki_create *create)
 	mutex_init(&container->lock);
 	init_rwsem(&container->classes_lock);
 	atomic_inc(&containers);
-	container->vcpu_count = create->vcpus;
+	container->vcpu_count = vcpu_count;
 	error = cki_slot_init(&container->slot);
 	if (error)
 		goto fail;
-	if (cki_world_has_pcids()) {
+	if (cki_cpu_has_pcids()) {
 		group = ida_alloc_max(&pcid_groups, PCID_GROUPS - 1, GFP_KERNEL);
 		error = group < 0 ? group : 0;
 		if (error)
 			goto fail;
 		container->pcid_base = PCID_FIRST + group * CKI_PCIDS_MAX;
 	}
-	count = cki_pool_take(create->memory_size, container->segments, CKI_SEGMENTS_MAX);
+	count = cki_pool_take(memory_size, container->segments, CKI_SEGMENTS_MAX);
 	error = count < 0 ? count : 0;
 	if (error)
 		goto fail;
 	container->segment_count = count;
-	container->memory_size = create->memory_size;
+	container->memory_size = memory_size;
 	error = build_slot(container);
 	if (!error)
 		return container;
 fail:
 	cki_container_put(container);
 	return ERR_PTR(error);
-}
-
-int cki_container_create(void __user *argument)
-{
-	struct cki_container *container;
-	struct cki_create create;
-	struct file *file;
-	int error, fd;
-
-	error = cki_read_sized(&create, sizeof(create), CKI_CREATE_SIZE_LEAST, argument);
-	if (error)
-		return error;
-	if (create.abi_version != CKI_ABI_VERSION)
-		return -EPROTO;
-	if (create.flags || create.reserved ||
-	    !create.vcpus || create.vcpus > CKI_VCPUS_SUPPORTED ||
-	    !create.memory_size || create.memory_size & (CKI_CHUNK_SIZE - 1) ||
-	    create.memory_size > CKI_FRAMES_MAX * CKI_FRAME_SIZE)
-		return -EINVAL;
-	if (create.memory_size > cki_pool_size())
-		return -ENOSPC;
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0)
-		return fd;
-	container = new_container(&create);
-	if (IS_ERR(container)) {
-		put_unused_fd(fd);
-		return PTR_ERR(container);
-	}
-	create.segment_count = container->segment_count;
-	memcpy(create.segments, container->segments, sizeof(create.segments));
-	file = anon_inode_create_getfile("[cki-container]", &container_fops, container, O_RDWR,
-					 NULL);
-	if (IS_ERR(file)) {
-		put_unused_fd(fd);
-		cki_container_put(container);
-		return PTR_ERR(file);
-	}
-	if (cki_write_sized(argument, &create, sizeof(create), create.size)) {
-		put_unused_fd(fd);
-		fput(file);
-		return -EFAULT;
-	}
-	fd_install(fd, file);
-	return fd;
 }

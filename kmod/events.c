@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Events, from the host's side: for a vCPU, and from the CPU while it was in a container. */
+/* Events for a vCPU, from the host's side. */
 #define pr_fmt(fmt) "cki: " fmt
 
 #include <linux/mm.h>
@@ -7,13 +7,8 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <trace/events/ipi.h>
-#include <asm/desc.h>
-#include <asm/irq_vectors.h>
-#include <asm/mce.h>
-#include <asm/processor-flags.h>
-#include <asm/ptrace.h>
 
-#include "internal.h"
+#include "events.h"
 
 /*
  * NULL if there is none, or if the host has found its memory to be broken: this is used in timers'
@@ -77,55 +72,4 @@ int cki_vcpu_raise(struct cki_vcpu *vcpu, u32 event)
 	set_bit(event, (unsigned long *)events);
 	cki_vcpu_kick(vcpu);
 	return 0;
-}
-
-/* It was acknowledged by delivery to the monitor: the host's handler must run, whatever comes. */
-static void interrupt(u64 vector)
-{
-	struct desc_ptr idt;
-
-	if (WARN_ON_ONCE(vector < FIRST_EXTERNAL_VECTOR || vector >= NR_VECTORS))
-		return;
-	store_idt(&idt);
-	cki_call_interrupt_handler(gate_offset((gate_desc *)idt.address + vector));
-}
-
-/*
- * To the host's handler a container is what KVM's guests are to it, user mode: what can be cured by
- * ending the thread does not end the host. If it finds that this CPU's thread is to end, it leaves
- * work for the way to user mode, which sends SIGBUS; and mce_count says so.
- */
-static void machine_check(struct cki_vcpu *vcpu)
-{
-#ifdef CONFIG_X86_MCE
-	struct pt_regs regs = {
-		.cs = 3,
-		.flags = X86_EFLAGS_IF,
-	};
-
-	do_machine_check(&regs);
-	if (current->mce_count) {
-		vcpu->memory_error = true;
-		vcpu->memory_error_hpa = current->mce_addr & MCI_ADDR_PHYSADDR;
-	}
-#endif
-}
-
-/* Has the host handle what made the container leave, with interrupts still off. */
-void cki_host_event(struct cki_vcpu *vcpu)
-{
-	switch (vcpu->sw->exit) {
-	case CKI_EXIT_INTERRUPT:
-		vcpu->run->exits_interrupt++;
-		interrupt(vcpu->sw->exit_arguments[0]);
-		break;
-	case CKI_EXIT_NMI:
-		/* The host's handler has run: cki_switch. */
-		vcpu->run->exits_other++;
-		break;
-	case CKI_EXIT_MACHINE_CHECK:
-		vcpu->run->exits_other++;
-		machine_check(vcpu);
-		break;
-	}
 }

@@ -11,7 +11,7 @@
 #include <asm/msr.h>
 #include <asm/pkru.h>
 
-#include "internal.h"
+#include "fpu.h"
 
 static unsigned int area_size;
 static bool has_tiles;
@@ -28,23 +28,23 @@ void cki_fpu_setup(void)
 		has_tiles = xgetbv(XCR_XFEATURE_ENABLED_MASK) & XFEATURE_MASK_XTILE;
 }
 
-int cki_fpu_alloc(struct cki_vcpu *vcpu)
+int cki_fpu_alloc(struct cki_fpu *fpu)
 {
 	struct xregs_state *state;
 
-	vcpu->fpu_allocation = kzalloc(area_size + 64, GFP_KERNEL_ACCOUNT);
-	if (!vcpu->fpu_allocation)
+	fpu->allocation = kzalloc(area_size + 64, GFP_KERNEL_ACCOUNT);
+	if (!fpu->allocation)
 		return -ENOMEM;
-	vcpu->fpu = PTR_ALIGN(vcpu->fpu_allocation, 64);
+	fpu->state = PTR_ALIGN(fpu->allocation, 64);
 	/* XSTATE_BV is 0: all components start in their initial state, MXCSR as stored here. */
-	state = vcpu->fpu;
+	state = fpu->state;
 	state->i387.mxcsr = MXCSR_DEFAULT;
 	return 0;
 }
 
-void cki_fpu_free(struct cki_vcpu *vcpu)
+void cki_fpu_free(struct cki_fpu *fpu)
 {
-	kfree_sensitive(vcpu->fpu_allocation);
+	kfree_sensitive(fpu->allocation);
 }
 
 static void load(const void *area, u64 components)
@@ -57,26 +57,26 @@ static void load(const void *area, u64 components)
  * With a bit of IA32_XFD set, XSAVE would leave out the tiles and their first use would fault. The
  * thread's value of it comes back behind the save.
  */
-void cki_fpu_load(struct cki_vcpu *vcpu)
+void cki_fpu_load(struct cki_fpu *fpu)
 {
 	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
-		vcpu->host_pkru = rdpkru();
+		fpu->host_pkru = rdpkru();
 	if (cpu_feature_enabled(X86_FEATURE_XFD)) {
-		rdmsrl(MSR_IA32_XFD, vcpu->host_xfd);
-		if (vcpu->host_xfd)
+		rdmsrl(MSR_IA32_XFD, fpu->host_xfd);
+		if (fpu->host_xfd)
 			wrmsrl(MSR_IA32_XFD, 0);
 	}
-	load(vcpu->fpu, -1);
+	load(fpu->state, -1);
 }
 
-void cki_fpu_save(struct cki_vcpu *vcpu)
+void cki_fpu_save(struct cki_fpu *fpu)
 {
-	asm volatile("xsave64 (%0)" :: "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
+	asm volatile("xsave64 (%0)" :: "r"(fpu->state), "a"(-1), "d"(-1) : "memory");
 	/* A thread that may not use tiles has no state to load over them. */
 	if (has_tiles)
 		load(&initial, XFEATURE_MASK_XTILE);
-	if (cpu_feature_enabled(X86_FEATURE_XFD) && vcpu->host_xfd)
-		wrmsrl(MSR_IA32_XFD, vcpu->host_xfd);
+	if (cpu_feature_enabled(X86_FEATURE_XFD) && fpu->host_xfd)
+		wrmsrl(MSR_IA32_XFD, fpu->host_xfd);
 	/* Mostly the same as the container's: both kernels begin with the same value. */
-	write_pkru(vcpu->host_pkru);
+	write_pkru(fpu->host_pkru);
 }

@@ -5,7 +5,10 @@
 #include <linux/sched/signal.h>
 #include <asm/tsc.h>
 
-#include "internal.h"
+#include "cpu.h"
+#include "events.h"
+#include "hypercall.h"
+#include "operate.h"
 
 static int answer(struct cki_vcpu *vcpu, s64 status, u64 value)
 {
@@ -29,9 +32,8 @@ static enum hrtimer_restart timer_fired(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-void cki_timer_init(struct cki_vcpu *vcpu)
+void cki_timer_setup(struct cki_vcpu *vcpu)
 {
-	hrtimer_init(&vcpu->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	vcpu->timer.function = timer_fired;
 }
 
@@ -42,9 +44,9 @@ static int set_timer(struct cki_vcpu *vcpu, u64 deadline)
 	hrtimer_cancel(&vcpu->timer);
 	if (deadline > now) {
 		/* A day is as good as never, and does not overflow. */
-		u64 ticks = min(deadline - now, (u64)cki_world_tsc_khz() * 1000 * 86400);
+		u64 ticks = min(deadline - now, (u64)cki_cpu_tsc_khz() * 1000 * 86400);
 
-		ticks = mul_u64_u32_div(ticks, 1000000, cki_world_tsc_khz());
+		ticks = mul_u64_u32_div(ticks, 1000000, cki_cpu_tsc_khz());
 		hrtimer_start(&vcpu->timer, ns_to_ktime(ticks), HRTIMER_MODE_REL);
 	} else if (deadline) {
 		cki_vcpu_raise(vcpu, CKI_EVENT_TIMER);
@@ -101,9 +103,12 @@ static int send_events(struct cki_vcpu *vcpu, u64 mask, u64 event)
 
 	if (event < CKI_EVENT_IPI || event >= CKI_EVENT_IPI + 8)
 		return answer(vcpu, -CKI_E_ARGUMENT, 0);
-	for (i = 0; i < vcpu->container->vcpu_count; i++)
-		if ((mask & BIT_ULL(i)) && vcpu->container->vcpus[i])
-			cki_vcpu_raise(vcpu->container->vcpus[i], event);
+	for (i = 0; i < vcpu->container->vcpu_count; i++) {
+		struct cki_vcpu *target = cki_vcpu_of(vcpu->container, i);
+
+		if ((mask & BIT_ULL(i)) && target)
+			cki_vcpu_raise(target, event);
+	}
 	return answer(vcpu, 0, 0);
 }
 

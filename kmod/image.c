@@ -15,7 +15,7 @@
 #include <linux/vmalloc.h>
 #include <crypto/sha2.h>
 
-#include "internal.h"
+#include "image.h"
 #include "monitors.h"
 
 static const u8 built_with[SHA256_DIGEST_SIZE] = CKI_MONITOR_SHA256;
@@ -124,11 +124,6 @@ void cki_image_unload(void)
 {
 	vfree(image);
 	image = NULL;
-}
-
-bool cki_image_present(void)
-{
-	return image;
 }
 
 static int map_segment(struct cki_slot *slot, const Elf64_Phdr *program)

@@ -11,10 +11,18 @@
 #include <linux/module.h>
 #include <linux/string.h>
 #include <linux/suspend.h>
-#include <linux/uaccess.h>
-#include <asm/tsc.h>
 
-#include "internal.h"
+#include <linux/cki.h>
+
+#include "container.h"
+#include "container_descriptor.h"
+#include "cpu.h"
+#include "fpu.h"
+#include "image.h"
+#include "pool.h"
+#include "sized.h"
+#include "slot.h"
+#include "world.h"
 
 static char *pool = "0";
 module_param(pool, charp, 0444);
@@ -38,31 +46,7 @@ static const char *const reasons[] = {
 
 static u32 missing_now(void)
 {
-	return missing | cki_world_taken();
-}
-
-int cki_read_sized(void *to, size_t size, size_t least, const void __user *from)
-{
-	u32 given;
-	int error;
-
-	if (get_user(given, (const u32 __user *)from))
-		return -EFAULT;
-	if (given < least)
-		return -EINVAL;
-	if (given > CKI_SIZE_MAX)
-		return -E2BIG;
-	error = copy_struct_from_user(to, size, from, given);
-	/* Not what it has become meanwhile. */
-	*(u32 *)to = given;
-	return error;
-}
-
-int cki_write_sized(void __user *to, const void *from, size_t size, size_t given)
-{
-	if (copy_to_user(to, from, min(size, given)))
-		return -EFAULT;
-	return given > size && clear_user(to + size, given - size) ? -EFAULT : 0;
+	return missing | cki_cpu_taken();
 }
 
 static void get_info(struct cki_info *info)
@@ -75,7 +59,7 @@ static void get_info(struct cki_info *info)
 	info->vcpus_max = CKI_VCPUS_SUPPORTED;
 	info->pool_size = cki_pool_size();
 	info->pool_free = cki_pool_free();
-	info->tsc_khz = cki_world_tsc_khz();
+	info->tsc_khz = cki_cpu_tsc_khz();
 	info->containers = cki_container_count();
 	info->monitor_pages = cki_slot_pages();
 }
@@ -85,13 +69,10 @@ static int give_info(void __user *argument)
 {
 	struct cki_info info;
 	u32 given;
+	int error = cki_read_size(&given, CKI_INFO_SIZE_LEAST, argument);
 
-	if (get_user(given, (const u32 __user *)argument))
-		return -EFAULT;
-	if (given < CKI_INFO_SIZE_LEAST)
-		return -EINVAL;
-	if (given > CKI_SIZE_MAX)
-		return -E2BIG;
+	if (error)
+		return error;
 	get_info(&info);
 	return cki_write_sized(argument, &info, sizeof(info), given);
 }
@@ -166,14 +147,14 @@ static int __init cki_init(void)
 
 	if (error)
 		return error;
-	missing = cki_world_missing();
+	missing = cki_cpu_missing();
 	if (cki_image_load(monitor))
 		missing |= CKI_MISSING_MONITOR;
 	if (!cki_pool_size())
 		missing |= CKI_MISSING_POOL;
-	error = cki_world_init();
-	if (error)
-		goto fail;
+	cki_cpu_init();
+	cki_fpu_setup();
+	cki_world_init();
 	error = register_pm_notifier(&power_notifier);
 	if (error)
 		goto fail;

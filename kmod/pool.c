@@ -22,7 +22,7 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
-#include "internal.h"
+#include "pool.h"
 
 #define CHUNK_ORDER	(21 - PAGE_SHIFT)
 

@@ -12,7 +12,7 @@
 #include <linux/sched.h>
 #include <asm/pgtable.h>
 
-#include "internal.h"
+#include "slot.h"
 
 #define ENTRY_LINK	(_PAGE_PRESENT | _PAGE_RW | _PAGE_ACCESSED)
 #define ENTRY_LEAF	(_PAGE_PRESENT | _PAGE_ACCESSED | _PAGE_DIRTY)

@@ -13,7 +13,12 @@
 #include <asm/trapnr.h>
 #include <asm/tsc.h>
 
-#include "internal.h"
+#include <linux/cki.h>
+
+#include "cpu.h"
+#include "operate.h"
+#include "sized.h"
+#include "start.h"
 
 /* All that the caller has said, read before anything is done and before any lock is taken. */
 struct request {
@@ -122,7 +127,7 @@ static void set_clock(struct cki_container *container)
 	clock->wall_seconds = wall.tv_sec;
 	clock->wall_nanoseconds = wall.tv_nsec;
 	clock->system_nanoseconds = 0;
-	clock->tsc_khz = cki_world_tsc_khz();
+	clock->tsc_khz = cki_cpu_tsc_khz();
 	container->started_ns = ktime_get_ns();
 }
 
@@ -139,7 +144,7 @@ static void set_start_info(struct cki_container *container, const struct request
 	memcpy(info->classes, container->classes, sizeof(info->classes));
 	info->boot_root_hpa = request->start.root_hpa;
 	info->clock_hpa = __pa(container->clock);
-	info->tsc_khz = cki_world_tsc_khz();
+	info->tsc_khz = cki_cpu_tsc_khz();
 	info->pcids = container->pcid_base ? CKI_PCIDS_MAX : 0;
 	info->command_line[sizeof(info->command_line) - 1] = 0;
 	if (!info->seed_size) {
@@ -263,7 +268,7 @@ static int begin(struct cki_container *container)
 	int error = 0;
 
 	mutex_lock(&container->lock);
-	if (READ_ONCE(container->state) == CKI_NEW && !container->vcpus[0])
+	if (READ_ONCE(container->state) == CKI_NEW && !cki_vcpu_of(container, 0))
 		error = -ENOENT;
 	else if (!cki_container_change(container, CKI_NEW, CKI_STARTING))
 		error = READ_ONCE(container->state) == CKI_DEAD ? -ESHUTDOWN : -EBUSY;
@@ -274,7 +279,7 @@ static int begin(struct cki_container *container)
 static int start(struct cki_container *container, struct file *file, struct request *request,
 		 void __user *argument)
 {
-	struct cki_vcpu *vcpu = container->vcpus[0];
+	struct cki_vcpu *vcpu = cki_vcpu_of(container, 0);
 	int error;
 
 	fix_classes(container, file, request);

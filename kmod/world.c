@@ -5,8 +5,6 @@
  * here and in switch.S. In between, interrupts are off for the host; the container runs with them
  * on, in the monitor's IDT, and leaves at the first one.
  */
-#define pr_fmt(fmt) "cki: " fmt
-
 #include <linux/context_tracking.h>
 #include <linux/cpufeature.h>
 #include <linux/ftrace.h>
@@ -14,6 +12,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
+#include <linux/thread_info.h>
 #include <linux/vtime.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
@@ -24,10 +23,11 @@
 #include <asm/processor.h>
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
-#include <asm/tsc.h>
 
-#include "internal.h"
+#include "cpu.h"
+#include "host.h"
 #include "switch.h"
+#include "world.h"
 
 /*
  * Linux uses 1 to 6, and those from 2048 on. Each load of the bridge drops what is tagged with it:
@@ -40,120 +40,16 @@ struct host_msrs {
 };
 
 static struct host_msrs host_msrs;
-static u32 guest_tsc_khz;
 static DEFINE_PER_CPU(u64, last_tag);
 
-static const struct {
-	unsigned int feature;
-	const char *name;
-} needed[] = {
-	{ X86_FEATURE_NX, "NX" },
-	{ X86_FEATURE_SMEP, "SMEP" },
-	{ X86_FEATURE_SMAP, "SMAP" },
-	{ X86_FEATURE_UMIP, "UMIP" },
-	{ X86_FEATURE_FSGSBASE, "FSGSBASE" },
-	{ X86_FEATURE_XSAVE, "XSAVE" },
-	{ X86_FEATURE_TSC, "TSC" },
-};
-
-static bool has_extension(void)
+void cki_world_init(void)
 {
-	unsigned int eax, ebx, ecx, edx;
-
-	/* A CPU without the leaf answers with another one's contents: hence the text. */
-	cpuid(CKI_CPUID_LEAF, &eax, &ebx, &ecx, &edx);
-	if (eax < CKI_CPUID_FEATURES_LEAF || ebx != CKI_CPUID_VENDOR_EBX ||
-	    ecx != CKI_CPUID_VENDOR_ECX || edx != CKI_CPUID_VENDOR_EDX)
-		return false;
-	cpuid(CKI_CPUID_FEATURES_LEAF, &eax, &ebx, &ecx, &edx);
-	/* Version 1 did not hold events back: no monitor is safe on it. */
-	return (eax & CKI_CPUID_FEATURES_EAX_CKI) && ecx >= CKI_ISA_VERSION;
-}
-
-u32 cki_world_missing(void)
-{
-	unsigned int eax, ebx, ecx, edx;
-	unsigned int i;
-	u32 missing = 0;
-
-	cpuid_count(7, 0, &eax, &ebx, &ecx, &edx);
-	if (!(ecx & BIT(31)))
-		missing |= CKI_MISSING_PKS;
-	if (!has_extension())
-		missing |= CKI_MISSING_EXTENSION;
-	for (i = 0; i < ARRAY_SIZE(needed); i++) {
-		if (!boot_cpu_has(needed[i].feature)) {
-			pr_warn("the CPU lacks %s\n", needed[i].name);
-			missing |= CKI_MISSING_CPU;
-		}
-	}
-	/*
-	 * Containers get the host's TSC as it is, without an offset. One that the kernel could not
-	 * calibrate is unstable to it, too; that one is measured.
-	 */
-	if (tsc_khz && check_tsc_unstable()) {
-		pr_warn("the kernel found the TSC unstable\n");
-		missing |= CKI_MISSING_CPU;
-	}
-	if (pgtable_l5_enabled() || cpu_feature_enabled(X86_FEATURE_FRED) ||
-	    cpu_feature_enabled(X86_FEATURE_XENPV) || sme_me_mask)
-		missing |= CKI_MISSING_KERNEL;
-	return missing;
-}
-
-/*
- * KVM has the bit set on all CPUs: as long as kvm_intel is loaded, or, with enable_virt_at_load=0,
- * while there is a virtual machine.
- */
-u32 cki_world_taken(void)
-{
-	return native_read_cr4() & X86_CR4_VMXE ? CKI_MISSING_VMX : 0;
-}
-
-/*
- * What the kernel found out, or, where it had nothing to compare the TSC with (a microvm without
- * PIT and HPET), what a tenth of a second shows.
- */
-static void measure_tsc(void)
-{
-	unsigned long edge;
-	u64 start;
-
-	guest_tsc_khz = tsc_khz;
-	if (guest_tsc_khz)
-		return;
-	edge = jiffies + 1;
-	while (time_before(jiffies, edge))
-		cpu_relax();
-	start = rdtsc();
-	edge = jiffies + msecs_to_jiffies(100);
-	while (time_before(jiffies, edge))
-		cond_resched();
-	guest_tsc_khz = div_u64(rdtsc() - start, 100);
-	pr_info("measured TSC: %u kHz\n", guest_tsc_khz);
-}
-
-u32 cki_world_tsc_khz(void)
-{
-	return guest_tsc_khz;
-}
-
-int cki_world_init(void)
-{
-	measure_tsc();
-	cki_fpu_setup();
 	rdmsrl(MSR_STAR, host_msrs.star);
 	rdmsrl(MSR_LSTAR, host_msrs.lstar);
 	rdmsrl(MSR_CSTAR, host_msrs.cstar);
 	rdmsrl(MSR_SYSCALL_MASK, host_msrs.fmask);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		rdmsrl(MSR_IA32_XSS, host_msrs.xss);
-	return 0;
-}
-
-bool cki_world_has_pcids(void)
-{
-	return cpu_feature_enabled(X86_FEATURE_PCID);
 }
 
 static void write_cr4(unsigned long value)
@@ -183,15 +79,16 @@ static __always_inline void guest_state_exit(void)
 }
 
 /*
- * CR4 for the container: what the monitor demands, and what it leaves to the host. A CPU that last ran another vCPU, or a vCPU that has been elsewhere
- * meanwhile, may have translations under the container's PCIDs that are no longer right: a change
- * of PGE drops those of all PCIDs. Without PCIDs each load of CR3 does.
+ * CR4 for the container: what the monitor demands, and what it leaves to the host. A CPU that last
+ * ran another vCPU, or a vCPU that has been elsewhere meanwhile, may have translations under the
+ * container's PCIDs that are no longer right: a change of PGE drops those of all PCIDs. Without
+ * PCIDs each load of CR3 does.
  */
 static void load_cr4(struct cki_vcpu *vcpu, unsigned int cpu, unsigned long cr4)
 {
 	unsigned long guest = (cr4 & (CKI_CR4_FREE | CKI_CR4_PCIDE)) | CKI_CR4_PINNED;
 
-	if (cki_world_has_pcids() &&
+	if (cki_cpu_has_pcids() &&
 	    (__this_cpu_read(last_tag) != vcpu->tag || vcpu->cpu != cpu)) {
 		write_cr4(guest ^ X86_CR4_PGE);
 		write_cr4(guest);
@@ -238,7 +135,7 @@ static void enter(struct cki_vcpu *vcpu)
 	}
 	if (host_msrs.xss)
 		wrmsrl(MSR_IA32_XSS, 0);
-	if (cki_world_has_pcids()) {
+	if (cki_cpu_has_pcids()) {
 		host.bridge |= BRIDGE_PCID;
 		host.cr3 |= X86_CR3_PCID_NOFLUSH;
 	}
@@ -271,6 +168,16 @@ static void enter(struct cki_vcpu *vcpu)
 	if (debugctl)
 		update_debugctlmsr(debugctl);
 	local_db_restore(dr7);
+}
+
+/*
+ * Work on the way to user mode that is no signal (task_work, restartable sequences, throttling by
+ * memcg, a live patch's switch of this thread) is done there: what KVM calls for it wants a struct
+ * kvm_vcpu, and what that calls is not exported.
+ */
+bool cki_has_user_work(void)
+{
+	return read_thread_flags() & (_TIF_NOTIFY_RESUME | _TIF_PATCH_PENDING);
 }
 
 static bool has_other_work(struct cki_vcpu *vcpu)
@@ -310,9 +217,9 @@ int cki_world_run(struct cki_vcpu *vcpu)
 	}
 	/* From here to the end of what the host handles, its time is the container's. */
 	vtime_account_guest_enter();
-	cki_fpu_load(vcpu);
+	cki_fpu_load(&vcpu->fpu);
 	enter(vcpu);
-	cki_fpu_save(vcpu);
+	cki_fpu_save(&vcpu->fpu);
 	WRITE_ONCE(vcpu->running_on, -1);
 	kernel_fpu_end();
 	cki_host_event(vcpu);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Memory for containers: 2 MiB chunks that the module took from the page allocator. */
+#ifndef CKI_POOL_H
+#define CKI_POOL_H
+
+#include <linux/types.h>
+
+#include <cki/abi.h>
+
+int cki_pool_init(u64 size);
+void cki_pool_exit(void);
+u64 cki_pool_size(void);
+u64 cki_pool_free(void);
+/*
+ * Takes size bytes, zeroed, as at most max segments in ascending order, if possible of this CPU's
+ * NUMA node. Returns their number.
+ */
+int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max);
+/* Gives them back; they are zeroed before anybody else gets them. */
+void cki_pool_give(const struct cki_segment *segments, unsigned int count);
+/* Memory with an error: the chunk is given to nobody any more, neither container nor host. */
+void cki_pool_retire(u64 hpa);
+
+#endif /* CKI_POOL_H */

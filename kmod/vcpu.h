@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* vCPUs: what one is made of. */
+#ifndef CKI_VCPU_H
+#define CKI_VCPU_H
+
+#include <linux/hrtimer.h>
+#include <linux/mutex.h>
+#include <linux/wait.h>
+
+#include <linux/cki.h>
+
+#include "container.h"
+#include "fpu.h"
+
+struct cki_vcpu {
+	struct cki_resident resident;	/* of the container */
+	struct cki_container *container;
+	u32 number;
+	u64 area;			/* in the slot */
+	struct mutex mutex;		/* one thread at a time */
+	struct cki_run *run;
+	struct cki_vcpu_switch *sw;
+	wait_queue_head_t idle;
+	struct hrtimer timer;
+	struct cki_fpu fpu;
+	int running_on;			/* CPU that is in the container, or -1: see cki_vcpu_kick */
+	int cpu;			/* that was in it last */
+	bool started;			/* under the mutex */
+	bool memory_error;		/* a machine check was the container's */
+	u64 memory_error_hpa;
+	bool completing;		/* run->status and value answer a hypercall */
+	u64 tag;			/* of this vCPU, never of another */
+};
+
+/* A vCPU that nobody knows of yet; or an error. */
+struct cki_vcpu *cki_vcpu_new(struct cki_container *container, u32 number);
+void cki_vcpu_free(struct cki_vcpu *vcpu);
+
+/* The vCPU of a number below the container's vcpu_count, NULL if it was not created. */
+static inline struct cki_vcpu *cki_vcpu_of(struct cki_container *container, u32 number)
+{
+	/* Pairs with the release in cki_vcpu_create. */
+	struct cki_resident *resident = smp_load_acquire(&container->residents[number]);
+
+	return resident ? container_of(resident, struct cki_vcpu, resident) : NULL;
+}
+
+#endif /* CKI_VCPU_H */
