@@ -113,8 +113,9 @@ void cki_container_put(struct cki_container *container)
 }
 
 /*
- * Frames are mapped by number, without references: nothing of the host's can hold on to a page
- * of a container's (get_user_pages refuses), so what is given back is really free.
+ * Frames are mapped by number, without references: nothing of the host's can hold on to a page of a
+ * container's (get_user_pages refuses such a mapping, and KVM finds no count that it could raise:
+ * pool.c). So what is given back is really free.
  */
 static vm_fault_t insert(struct vm_fault *vmf, unsigned long address)
 {

@@ -73,6 +73,9 @@ u32 cki_cpu_missing(void)
 	if (pgtable_l5_enabled() || cpu_feature_enabled(X86_FEATURE_FRED) ||
 	    cpu_feature_enabled(X86_FEATURE_XENPV) || sme_me_mask)
 		missing |= CKI_MISSING_KERNEL;
+	/* What a guest's table maps to nowhere, or not for it, such a CPU reads all the same. */
+	if (boot_cpu_has_bug(X86_BUG_L1TF) || boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
+		missing |= CKI_MISSING_NO_LEAKS;
 	return missing;
 }
 

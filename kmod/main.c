@@ -42,6 +42,7 @@ static const char *const reasons[] = {
 	"there is no memory pool (pool= is 0, or nothing was left)",
 	"the kernel runs with 5-level paging, FRED, memory encryption or under Xen",
 	"KVM has the CPUs in VMX operation: boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
+	"the CPU has L1TF or Meltdown: a guest kernel could read the host's memory",
 };
 
 static u32 missing_now(void)

@@ -3,6 +3,7 @@
 #define pr_fmt(fmt) "cki: " fmt
 
 #include <linux/printk.h>
+#include <linux/sprintf.h>
 #include <linux/sched.h>
 #include <linux/pid.h>
 
@@ -22,19 +23,25 @@ void cki_vcpu_retire_broken(struct cki_vcpu *vcpu)
 
 void cki_vcpu_report(struct cki_vcpu *vcpu, const char *what)
 {
-	const struct cki_vcpu_switch *sw = vcpu->sw;
-	const u64 *a = sw->exit_arguments;
-	const struct cki_refusal *refusal = &sw->refusal;
+	const struct cki_refusal *refusal = &vcpu->sw->refusal;
 
-	pr_warn_ratelimited("%s[%d]: %s: vector %llu error %llx rip %llx cr2 %llx rsp %llx\n",
-			    current->comm, task_pid_nr(current), what, a[0], a[1], a[2], a[3],
-			    a[4]);
+	pr_warn_ratelimited("%s[%d]: %s\n", current->comm, task_pid_nr(current), what);
 	if (refusal->count)
 		pr_warn_ratelimited("%s[%d]: monitor refused %llu calls, at last %llu(%llx, %llx, %llx, %llx) with error %llu, called from %llx\n",
 				    current->comm, task_pid_nr(current), refusal->count,
 				    refusal->call, refusal->arguments[0], refusal->arguments[1],
 				    refusal->arguments[2], refusal->arguments[3], refusal->error,
 				    refusal->rip);
+}
+
+void cki_vcpu_report_fault(struct cki_vcpu *vcpu, const char *what)
+{
+	const u64 *a = vcpu->sw->exit_arguments;
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s: vector %llu error %llx rip %llx cr2 %llx rsp %llx", what,
+		 a[0], a[1], a[2], a[3], a[4]);
+	cki_vcpu_report(vcpu, text);
 }
 
 /*
@@ -68,10 +75,10 @@ int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, 
 		return -EIO;
 	case CKI_EXIT_MACHINE_CHECK:
 		cki_vcpu_retire_broken(vcpu);
-		cki_vcpu_report(vcpu, "machine check");
+		cki_vcpu_report_fault(vcpu, "machine check");
 		return -EIO;
 	default:
-		cki_vcpu_report(vcpu, "monitor fault");
+		cki_vcpu_report_fault(vcpu, "monitor fault");
 		return -EIO;
 	}
 }

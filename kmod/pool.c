@@ -16,6 +16,7 @@
 #include <linux/mutex.h>
 #include <linux/numa.h>
 #include <linux/page-flags.h>
+#include <linux/page_ref.h>
 #include <linux/sched.h>
 #include <linux/sort.h>
 #include <linux/topology.h>
@@ -107,6 +108,12 @@ int cki_pool_init(u64 size)
 					CHUNK_ORDER);
 		if (!page)
 			break;
+		/*
+		 * The first page has a reference, as the others have not. Without, nobody takes one of it
+		 * through the launcher's mapping, as KVM would: it would have the page when another
+		 * container has it.
+		 */
+		page_ref_freeze(page, 1);
 		chunks[chunk_count].dirty = true;
 		chunks[chunk_count].node = page_to_nid(page);
 		chunks[chunk_count++].hpa = page_to_phys(page);
@@ -126,9 +133,12 @@ void cki_pool_exit(void)
 	while (chunk_count) {
 		struct chunk *chunk = &chunks[--chunk_count];
 
+		struct page *page = pfn_to_page(PHYS_PFN(chunk->hpa));
+
 		if (chunk->bad || !zero(chunk))
 			continue;
-		__free_pages(pfn_to_page(PHYS_PFN(chunk->hpa)), CHUNK_ORDER);
+		page_ref_unfreeze(page, 1);
+		__free_pages(page, CHUNK_ORDER);
 	}
 	vfree(chunks);
 }

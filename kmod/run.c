@@ -14,7 +14,7 @@ static int fault_exit(struct cki_vcpu *vcpu, u32 reason, const char *what)
 	struct cki_run *run = vcpu->run;
 	const struct cki_vcpu_switch *sw = vcpu->sw;
 
-	cki_vcpu_report(vcpu, what);
+	cki_vcpu_report_fault(vcpu, what);
 	cki_container_kill(vcpu->container);
 	run->exit_reason = reason;
 	run->fault.vector = sw->exit_arguments[0];

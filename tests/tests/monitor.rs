@@ -251,6 +251,13 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             "",
             "there is no memory pool",
         ),
+        (
+            "on_a_cpu_with_meltdown_no_containers",
+            "max,cki=on,vendor=GenuineIntel,family=6,model=143",
+            true,
+            "cki.pool=32M",
+            "the CPU has L1TF or Meltdown",
+        ),
     ] {
         let arguments = format!("{arguments} case=the_device_reports");
         let outcome = Machine::new(&parts, &arguments)

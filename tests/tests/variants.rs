@@ -216,7 +216,7 @@ impl Place {
             On::Every | On::Bench => machine.speed(COUNTING).device("cki-probe"),
             On::Witness => machine.file("cki_witness.ko", &self.witness),
             On::MemoryError => machine
-                .cpu("max,cki=on,vendor=GenuineIntel,family=6,model=143")
+                .cpu("max,cki=on,vendor=GenuineIntel,family=6,model=54")
                 .cpus(2)
                 .command_at(
                     "memory error wanted at ",
