@@ -236,7 +236,7 @@ static bool write_msr(unsigned int msr, u64 value)
 		set_handler(CKI_HANDLER_SYSCALL, cki_entry_SYSCALL_64);
 		return true;
 	case MSR_CSTAR:
-		set_handler(CKI_HANDLER_SYSCALL32, (void (*)(void))value);
+		set_handler(CKI_HANDLER_SYSCALL32, cki_entry_SYSCALL32);
 		return true;
 	default:
 		return false;

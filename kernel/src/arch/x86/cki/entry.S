@@ -332,6 +332,29 @@ SYM_INNER_LABEL(cki_sysret_undo, SYM_L_GLOBAL)
 SYM_CODE_END(cki_entry_SYSCALL_64)
 
 /*
+ * SYSCALL from 32-bit code, which there are CPUs for: no such system call exists.
+ * As entry_SYSCALL32_ignore, but the way back looks for events.
+ */
+SYM_CODE_START(cki_entry_SYSCALL32)
+	UNWIND_HINT_ENTRY
+	ENDBR
+	swapgs
+	movq	%rsp, PER_CPU_VAR(cpu_tss_rw + TSS_sp2)
+	movq	PER_CPU_VAR(pcpu_hot + X86_top_of_stack), %rsp
+
+	/* The CPU leaves upper halves as they were, even that of RSP. */
+	movl	%ecx, %ecx
+	pushq	$__USER_DS				/* pt_regs->ss */
+	pushq	PER_CPU_VAR(cpu_tss_rw + TSS_sp2)	/* pt_regs->sp */
+	pushq	%r11					/* pt_regs->flags */
+	pushq	$__USER32_CS				/* pt_regs->cs */
+	pushq	%rcx					/* pt_regs->ip */
+	pushq	$-1					/* pt_regs->orig_ax */
+	PUSH_AND_CLEAR_REGS rax=$-ENOSYS
+	jmp	cki_restore_regs_and_return_to_usermode
+SYM_CODE_END(cki_entry_SYSCALL32)
+
+/*
  * An event or #DB in user mode: RSP and GS base are the user's.
  */
 .macro cki_user_entry name frame cfunc

@@ -126,6 +126,7 @@ void cki_init_machine_ops(void);
 extern char cki_sysret_check[], cki_sysret[], cki_sysret_undo[];
 extern char cki_iret_check[], cki_iret[], cki_iret_undo[];
 void cki_entry_SYSCALL_64(void);
+void cki_entry_SYSCALL32(void);
 void cki_asm_event_user(void);
 void cki_asm_event_kernel(void);
 void cki_asm_debug_user(void);
