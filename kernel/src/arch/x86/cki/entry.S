@@ -19,7 +19,10 @@
  *  - #DB and events come from the monitor: the frame is in cki_vcpu_info, and
  *    all registers are still those of the interrupted code.
  *
- * Nothing here depends on alternatives, so it works from the first instruction.
+ * What user mode could make this code, or the kernel behind it, leak by speculation is
+ * kept from it as in entry_64.S, by the same macros; but there is no IBRS_ENTER, and
+ * no IBPB, because these MSRs are the host's. Nothing else here depends on
+ * alternatives, so it works from the first instruction.
  */
 #include <linux/linkage.h>
 #include <linux/err.h>
@@ -77,6 +80,8 @@ SYM_CODE_START_LOCAL(cki_error_entry)
 	jz	.Lfrom_kernel
 
 	swapgs
+	FENCE_SWAPGS_USER_ENTRY
+	UNTRAIN_RET_FROM_CALL
 	leaq	8(%rsp), %rdi
 	jmp	sync_regs
 
@@ -89,9 +94,13 @@ SYM_CODE_START_LOCAL(cki_error_entry)
 	cmpq	%rcx, RIP+8(%rsp)
 	jne	.Lkernel_gs
 	swapgs
+	FENCE_SWAPGS_USER_ENTRY
 .Lkernel_gs:
+	FENCE_SWAPGS_KERNEL_ENTRY
+	CALL_DEPTH_ACCOUNT
 	VIRTUAL_IF_SAVE off=8
 	leaq	8(%rsp), %rax
+	VALIDATE_UNRET_END
 	RET
 
 	/*
@@ -101,6 +110,8 @@ SYM_CODE_START_LOCAL(cki_error_entry)
 	 */
 .Lbad_iret:
 	swapgs
+	FENCE_SWAPGS_USER_ENTRY
+	UNTRAIN_RET_FROM_CALL
 	leaq	8(%rsp), %rdi
 	call	fixup_bad_iret
 	movq	%rax, %rdi
@@ -246,14 +257,16 @@ SYM_CODE_START(cki_restore_regs_and_return_to_usermode)
 
 	/*
 	 * An event that comes from the comparison on makes the monitor resume at
-	 * the comparison, one that comes at IRETQ, at the label behind it. Nothing
-	 * else may come between (KSM_RETURN_SET). The processor forces IF, IOPL
-	 * and NT; a fault is cki_error_entry's.
+	 * the comparison, one that comes at IRETQ, at the label behind it. So what
+	 * stands between can be done twice, and SWAPGS is the last of it
+	 * (KSM_RETURN_SET). The processor forces IF, IOPL and NT; a fault is
+	 * cki_error_entry's.
 	 */
 SYM_INNER_LABEL(cki_iret_check, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	cmpq	$0, INFO(EVENTS)
 	jne	.Levents_before_iret
+	CLEAR_CPU_BUFFERS
 	swapgs
 SYM_INNER_LABEL(cki_iret, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
@@ -295,6 +308,11 @@ SYM_CODE_START(cki_entry_SYSCALL_64)
 	movq	%rsp, %rdi
 	/* Sign extend the lower 32bit as syscall numbers are treated as int */
 	movslq	%eax, %rsi
+
+	/* These may change RAX and RCX. */
+	UNTRAIN_RET
+	CLEAR_BRANCH_HISTORY
+
 	call	do_syscall_64		/* returns with interrupts off */
 	testb	%al, %al
 	jz	cki_restore_regs_and_return_to_usermode
@@ -308,6 +326,7 @@ SYM_INNER_LABEL(cki_sysret_check, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	cmpq	$0, INFO(EVENTS)
 	jne	.Levents_before_sysret
+	CLEAR_CPU_BUFFERS
 	swapgs
 SYM_INNER_LABEL(cki_sysret, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
@@ -351,6 +370,7 @@ SYM_CODE_START(cki_entry_SYSCALL32)
 	pushq	%rcx					/* pt_regs->ip */
 	pushq	$-1					/* pt_regs->orig_ax */
 	PUSH_AND_CLEAR_REGS rax=$-ENOSYS
+	UNTRAIN_RET
 	jmp	cki_restore_regs_and_return_to_usermode
 SYM_CODE_END(cki_entry_SYSCALL32)
 
@@ -373,6 +393,7 @@ SYM_CODE_START(\name)
 	pushq	$-1
 	PUSH_AND_CLEAR_REGS
 	ENCODE_FRAME_POINTER
+	UNTRAIN_RET
 	movq	%rsp, %rdi
 	call	\cfunc
 	jmp	cki_restore_regs_and_return_to_usermode
