@@ -31,7 +31,7 @@ DEFINE_PER_CPU(struct cki_vcpu_info, cki_vcpu_info)
 	__aligned(CKI_SIZEOF_VCPU_INFO);
 DEFINE_PER_CPU(unsigned long, cki_scratch);
 
-/* What the monitor pins and this kernel knows of (section 4, I3). */
+/* What the monitor pins and this kernel knows of (invariant I3). */
 #define CKI_CR0 (X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE |	\
 		 X86_CR0_WP | X86_CR0_AM | X86_CR0_PG)
 #define CKI_CR4 (X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |	\
@@ -329,8 +329,6 @@ static const unsigned int missing[] __initconst = {
 	 */
 	X86_FEATURE_PCID,
 	X86_FEATURE_XSAVES, X86_FEATURE_SHSTK, X86_FEATURE_IBT,
-	/* IA32_TSC_AUX is the host's; LSL tells the vCPU's number. */
-	X86_FEATURE_RDTSCP, X86_FEATURE_RDPID,
 	/* The monitor refuses leaves of 1 GiB. */
 	X86_FEATURE_GBPAGES,
 	X86_FEATURE_LA57, X86_FEATURE_XFD, X86_FEATURE_AMX_TILE,
