@@ -82,7 +82,7 @@ stdenv.mkDerivation {
   buildPhase = ''
     make -s -j$NIX_BUILD_CORES vmlinux ${lib.optionalString (!debug) "bzImage"} modules
   '' + lib.optionalString (!debug) ''
-    objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux |
+    objdump -d --no-show-raw-insn vmlinux |
       awk -v known=$knownSites -f $privilegedSites
   '';
 

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Lists the privileged instructions of a kernel by function, and compares with what is known.
+# Lists the instructions of a kernel that a CKI guest may not execute, by function, and compares with what is known.
 #
-#   objdump -d --no-show-raw-insn -j .text -j .init.text vmlinux | awk -v known=FILE -f privileged-sites.awk
+#   objdump -d --no-show-raw-insn vmlinux | awk -v known=FILE -f privileged-sites.awk
 #
-# "Privileged" is what raises #GP at CPL 0 with PKRS != 0 (docs/reference/isa.md). Each line of FILE is
+# At CPL 0 with PKRS != 0 everything raises #GP that the manual does not name (docs/reference/isa.md, section 4). So it is
+# here: what is not among the ordinary mnemonics below counts as privileged, known to us or not, and so do bytes
+# that are no instruction to objdump. Whoever adds a mnemonic looks it up in the manual's list first.
+#
+# Each line of FILE is
 #   FUNCTION<blank>reason
-# where FUNCTION may end in "*" and the reason says why a CKI guest does not get there. A function that
-# has such an instruction and no line is an error: it would be a #GP in a container. A line without such
-# a function is only noted, because compilers differ in what they inline.
+# where FUNCTION may end in "*" and the reason says why a CKI guest does not get there. What an alternative would
+# put in place belongs to no function: its name is "alternative:" and the mnemonic, its reason why the alternative
+# is not chosen in a guest. A function that has such an instruction and no line is an error: it would be a #GP in
+# a container. A line without such a function is only noted, because compilers differ in what they inline.
 # Without known= the functions are only listed, with their instructions.
 
 function complain(text) {
@@ -45,10 +50,29 @@ BEGIN {
 		else
 			reason[word[1]] = 1
 	}
-	alone = "^(cli|sti|hlt|wrmsr|rdmsr|rdpmc|iret|iretq|iretw|in|out|ins[bwl]?|outs[bwl]?|lgdt|lidt|lldt|ltr|" \
-		"lmsw|clts|invd|wbinvd|wbnoinvd|invpcid|xsetbv|sysexit|sysexitl|sysexitq|sysenter|monitor|mwait|" \
-		"monitorx|mwaitx|rsm|int|int1|icebp|vmcall|vmmcall|vmlaunch|vmresume|vmxon|vmxoff|vmread|vmwrite|" \
-		"vmrun|vmload|vmsave|stgi|clgi|skinit|invlpga|invlpgb|tlbsync|getsec)$"
+	condition = "(o|no|b|ae|e|ne|be|a|s|ns|p|np|l|ge|le|g)"
+	size = "[bwlq]?"
+	# Integers and their moves. MOV is looked at again for its operands.
+	ordinary["integer"] = "^(mov|movabs|movs|movz|movnti|cmov" condition "|push|pop|xchg|xadd|cmpxchg|bswap|lea|" \
+		"add|adc|sub|sbb|and|or|xor|not|neg|inc|dec|cmp|test|mul|imul|div|idiv|shl|shr|sar|rol|ror|rcl|rcr|" \
+		"shld|shrd|bt|bts|btr|btc|bsf|bsr|stos|lods|scas|cmps|nop)" size "$"
+	ordinary["extension"] = "^(mov[sz](bw|bl|bq|wl|wq|lq)|cltq|cqto|cltd|cwtl|cwtd|set" condition "|cmpxchg(8|16)b|" \
+		"movbe|popcnt|tzcnt|lzcnt|andn|bextr|bzhi|pdep|pext|mulx|rorx|shlx|shrx|sarx|crc32[bwlq]?|rdrand|rdseed)$"
+	# Where it goes on. The far ones fault at a gate; a guest's GDT has none.
+	ordinary["control"] = "^(j" condition "|jrcxz|jmp|call|ret|leave|lret|lretq|ljmp|lcall|int3|ud[012]|" \
+		"syscall|sysret[lq]|loop)[q]?$"
+	ordinary["flags"] = "^(clc|stc|cmc|cld|std|clac|stac|pushf|popf|sahf|lahf)[q]?$"
+	ordinary["floating point"] = "^(fn?(init|clex|stsw|stcw|save)|fwait|f(ld|ild|mul|div|sub|subp|istp|st|stp)[lps]*|" \
+		"emms|ldmxcsr|stmxcsr|fx(save|rstor)(64)?|xsave(64|opt|opt64|c|c64)?|xrstor(64)?|xgetbv)$"
+	ordinary["caches and order"] = "^(pause|[lms]fence|prefetch(t[012]|nta|w)|clflush|clflushopt|clwb|serialize)$"
+	ordinary["registers"] = "^(cpuid|rdtsc|rdtscp|rdpid|rdpkru|wrpkru|(rd|wr)[fg]sbase|swapgs|invlpg|endbr64|" \
+		"str|sldt|sgdt|sidt|smsw|lar|lsl|verr|verw)$"
+	prefix = "^(rep|repz|repnz|lock|[c-g]s|ss|data16|addr32|bnd|notrack|rex.*)$"
+}
+
+/^Disassembly of section / {
+	replacement = $4 == ".altinstr_replacement:"
+	next
 }
 
 /^[0-9a-f]+ <.*>:$/ {
@@ -60,15 +84,29 @@ BEGIN {
 	next
 }
 
+function is_ordinary(mnemonic,	group) {
+	for (group in ordinary)
+		if (mnemonic ~ ordinary[group])
+			return 1
+	return 0
+}
+
 /^[ ]*[0-9a-f]+:/ {
-	mnemonic = $2
-	if (mnemonic ~ /^(rep|repz|repnz|lock|cs|ds|es|data16)$/)
-		mnemonic = $3
-	found = mnemonic ~ alone
+	for (at = 2; at < NF && $at ~ prefix; at++)
+		;
+	mnemonic = $at
+	# Prefixes alone are the end of padding; an alternative may be nothing but one.
+	if (!mnemonic || mnemonic ~ prefix)
+		next
+	if (!(mnemonic in allowed))
+		allowed[mnemonic] = is_ordinary(mnemonic)
+	found = !allowed[mnemonic]
 	if (mnemonic ~ /^mov/ && $0 ~ /%(cr[0348]|db[0-7]|dr[0-7])([,]|[ ]*$)/)
 		found = 1
 	if (!found)
 		next
+	if (replacement)
+		name = "alternative:" mnemonic
 	lines++
 	if (!(name in sites))
 		order[++functions] = name
