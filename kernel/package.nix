@@ -36,19 +36,18 @@
     ]
 }:
 
-let
-  queue = builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches));
-in
 stdenv.mkDerivation {
   pname = if debug then "cki-kernel-debug" else "cki-kernel";
   version = "6.12";
   src = linux-source;
-  patches = map (name: ./patches + "/${name}") queue;
 
   nativeBuildInputs = [ bc bison elfutils flex kmod lz4 perl rsync ];
   outputs = [ "out" "dev" ];
 
   ourSource = ./src;
+  # In the order of their numbers.
+  queue = map (name: ./patches + "/${name}")
+    (builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches)));
   # The interface between guest kernel and monitor, included as <cki/abi.h>.
   abi = ../abi/include/cki;
   checkConfig = ./check-config.awk;
@@ -66,6 +65,11 @@ stdenv.mkDerivation {
   postPatch = ''
     find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
     cp -r --no-preserve=mode $abi arch/x86/include/cki
+    # By ourselves, because a patch phase takes them with fuzz.
+    for patch in $queue; do
+      echo "-- $(basename $patch)"
+      patch -p1 --fuzz=0 --no-backup-if-mismatch < $patch
+    done
     if command -v patchShebangs > /dev/null; then patchShebangs scripts tools; fi
   '';
 

@@ -10,6 +10,8 @@ rec {
   qemu-stock = callPackage ../emulator/package.nix { patches = [ ]; };
   cki-isa-tests = callPackage ../emulator/tests/package.nix { };
   cki-kernel = callPackage ../kernel/package.nix { };
+  # A test: each patch of the kernel's queue compiles.
+  cki-kernel-queue = callPackage ../kernel/queue.nix { };
   cki-ksm = callPackage ../ksm/package.nix { };
   cki-kmod = callPackage ../kmod/package.nix { };
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/spinlock.h>
 
+#include <asm/pgalloc.h>
 #include <asm/pgtable.h>
 #include <asm/sections.h>
 
@@ -143,14 +144,7 @@ void *cki_pagetable_alloc(void)
 	return __va(hpa);
 }
 
-struct page *cki_pagetable_page_alloc(void)
-{
-	void *table = cki_pagetable_alloc();
-
-	return table ? virt_to_page(table) : NULL;
-}
-
-bool cki_pagetable_page_free(struct page *page)
+static bool free_table(struct page *page)
 {
 	u64 hpa = page_to_phys(page);
 	unsigned long flags;
@@ -176,20 +170,26 @@ bool cki_pagetable_page_free(struct page *page)
 	return true;
 }
 
-struct page *arch_pagetable_page_alloc(gfp_t gfp, unsigned int order)
+/*
+ * The second page of a root is for page-table isolation, which a guest does not
+ * have. It gets one page.
+ */
+struct page *arch_alloc_pagetable_pages(gfp_t gfp, unsigned int order)
 {
-	if (cki_guest() && !WARN_ON_ONCE(order))
-		return cki_pagetable_page_alloc();
+	void *table;
 
-	return alloc_pages_noprof(gfp, order);
+	if (!cki_guest())
+		return alloc_pages_noprof(gfp, order);
+
+	WARN_ON_ONCE(order > PGD_ALLOCATION_ORDER);
+	table = cki_pagetable_alloc();
+	return table ? virt_to_page(table) : NULL;
 }
 
-void arch_pagetable_page_free(struct page *page)
+void arch_free_pagetable_pages(struct page *page)
 {
-	if (cki_guest() && cki_pagetable_page_free(page))
-		return;
-
-	__free_pages(page, compound_order(page));
+	if (!cki_guest() || !free_table(page))
+		__free_pages(page, compound_order(page));
 }
 
 /* Before memblock knows the memory: nothing but Data may be allocated from it. */

@@ -12,9 +12,6 @@
 
 #include <linux/types.h>
 
-struct page;
-struct ptdesc;
-
 /* Page-aligned ends of the kernel's text, of init text, and its start. */
 extern char __cki_text_end[], __cki_init_text_start[], __cki_init_text_end[];
 
@@ -35,16 +32,26 @@ static __always_inline bool cki_guest(void)
 	return cpu_feature_enabled(X86_FEATURE_CKI_GUEST);
 }
 
-/* Atomic updates of an entry; plain memory if it is in no page table. */
-unsigned long cki_entry_exchange(void *entry, unsigned long value);
-bool cki_entry_try_cmpxchg(void *entry, unsigned long *old, unsigned long value);
-bool cki_entry_test_and_clear_bit(long bit, void *entry);
+#else
 
-/* Pages of frame class Pt. Never from the buddy allocator, whose pages are Data. */
-struct page *cki_pagetable_page_alloc(void);
+#define cki_is_guest	false
+
+static __always_inline bool cki_guest(void)
+{
+	return false;
+}
+
+#endif /* CONFIG_CKI_GUEST && CONFIG_PARAVIRT_XXL */
+
+/* What follows exists in kernels that can be a guest, and is called in guests only. */
+
+/* Atomic updates of an entry; plain memory if it is in no page table. */
+unsigned long cki_entry_exchange(void *pointer, unsigned long value);
+bool cki_entry_try_cmpxchg(void *pointer, unsigned long *old, unsigned long value);
+bool cki_entry_test_and_clear_bit(long bit, void *pointer);
+
+/* A page of frame class Pt. Never from the buddy allocator, whose pages are Data. */
 void *cki_pagetable_alloc(void);
-/* Returns true if the page is such a page; the caller frees all others. */
-bool cki_pagetable_page_free(struct page *page);
 
 /* Whether the whole range may be mapped writable: memory of the container's of class Data. */
 bool cki_may_map_range(phys_addr_t start, size_t size);
@@ -57,58 +64,6 @@ static __always_inline bool cki_may_map(phys_addr_t start, size_t size)
 
 /* Writes kernel text through the monitor. False if addr is not kernel text. */
 bool cki_text_poke(void *addr, const void *src, size_t len);
-
-#else
-
-#define cki_is_guest	false
-
-static __always_inline bool cki_guest(void)
-{
-	return false;
-}
-
-static inline unsigned long cki_entry_exchange(void *entry, unsigned long value)
-{
-	return 0;
-}
-
-static inline bool cki_entry_try_cmpxchg(void *entry, unsigned long *old,
-					 unsigned long value)
-{
-	return false;
-}
-
-static inline bool cki_entry_test_and_clear_bit(long bit, void *entry)
-{
-	return false;
-}
-
-static inline struct page *cki_pagetable_page_alloc(void)
-{
-	return NULL;
-}
-
-static inline void *cki_pagetable_alloc(void)
-{
-	return NULL;
-}
-
-static inline bool cki_pagetable_page_free(struct page *page)
-{
-	return false;
-}
-
-static inline bool cki_may_map(phys_addr_t start, size_t size)
-{
-	return true;
-}
-
-static inline bool cki_text_poke(void *addr, const void *src, size_t len)
-{
-	return false;
-}
-
-#endif /* CONFIG_CKI_GUEST && CONFIG_PARAVIRT_XXL */
 
 #endif /* !__ASSEMBLY__ */
 
