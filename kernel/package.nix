@@ -51,6 +51,7 @@ stdenv.mkDerivation {
   # The interface between guest kernel and monitor, included as <cki/abi.h>.
   abi = ../abi/include/cki;
   checkConfig = ./check-config.awk;
+  circles = ./circles.sh;
   privilegedSites = ./privileged-sites.awk;
   knownSites = ./privileged-sites.txt;
   inherit fragments;
@@ -88,6 +89,7 @@ stdenv.mkDerivation {
   '' + lib.optionalString (!debug) ''
     objdump -d --no-show-raw-insn vmlinux |
       awk -v known=$knownSites -f $privilegedSites
+    (cd arch/x86/cki; sh $circles $(ls *.o | grep -v built-in))
   '';
 
   installPhase = ''

@@ -92,11 +92,6 @@ static void write_all(const char *text, size_t count)
 	}
 }
 
-void cki_early_puts(const char *text)
-{
-	write_all(text, strlen(text));
-}
-
 static void boot_console_write(struct console *console, const char *text,
 			       unsigned int count)
 {

@@ -23,15 +23,7 @@
 
 #include "guest.h"
 
-const unsigned long cki_call_gate = CKI_GATE_CALL;
-
-bool cki_is_guest __ro_after_init;
-
-DEFINE_PER_CPU(struct cki_vcpu_info, cki_vcpu_info)
-	__aligned(CKI_SIZEOF_VCPU_INFO);
-DEFINE_PER_CPU(unsigned long, cki_scratch);
-
-/* What the monitor pins and this kernel knows of (invariant I3). */
+/* What the monitor pins and this kernel knows of (invariant I3 of docs/ksm.md). */
 #define CKI_CR0 (X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE |	\
 		 X86_CR0_WP | X86_CR0_AM | X86_CR0_PG)
 #define CKI_CR4 (X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |	\
@@ -109,12 +101,6 @@ void __init cki_init_entry(void)
 		      (unsigned long)__entry_text_end);
 	set_return(0, cki_sysret_check, cki_sysret, cki_sysret_undo);
 	set_return(1, cki_iret_check, cki_iret, cki_iret_undo);
-}
-
-asmlinkage __visible void __init cki_early_exception(struct pt_regs *regs,
-						     int vector)
-{
-	do_early_exception(regs, vector);
 }
 
 void cki_set_vcpu_info(void)
@@ -227,7 +213,7 @@ static bool write_msr(unsigned int msr, u64 value)
 		wrgsbase(value);
 		/* The per-CPU area may have moved. */
 		cki_set_vcpu_info();
-		cki_mmu_batch_init();
+		cki_batch_init();
 		return true;
 	case MSR_KERNEL_GS_BASE:
 		set_inactive_gs_base(value);
@@ -287,6 +273,12 @@ static void cki_set_ldt(const void *address, unsigned int entries)
 
 void __init cki_init_cpu_ops(void)
 {
+	pv_ops.irq.save_fl = __PV_IS_CALLEE_SAVE(cki_save_fl);
+	pv_ops.irq.irq_disable = __PV_IS_CALLEE_SAVE(cki_irq_disable);
+	pv_ops.irq.irq_enable = __PV_IS_CALLEE_SAVE(cki_irq_enable);
+	pv_ops.irq.safe_halt = cki_safe_halt;
+	pv_ops.irq.halt = cki_halt;
+
 	pv_ops.cpu.io_delay = paravirt_nop;
 	pv_ops.cpu.get_debugreg = cki_get_debugreg;
 	pv_ops.cpu.set_debugreg = cki_set_debugreg;

@@ -196,7 +196,7 @@ SYM_CODE_START(cki_asm_early_\vector)
 	UNWIND_HINT_REGS
 	movq	%rsp, %rdi
 	movl	$\vector, %esi
-	call	cki_early_exception
+	call	do_early_exception
 	jmp	cki_error_return
 SYM_CODE_END(cki_asm_early_\vector)
 .endm

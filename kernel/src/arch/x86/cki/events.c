@@ -13,7 +13,6 @@
 #include <asm/idtentry.h>
 #include <asm/irq_stack.h>
 #include <asm/hardirq.h>
-#include <asm/paravirt.h>
 #include <asm/x86_init.h>
 
 #include "guest.h"
@@ -89,7 +88,7 @@ int cki_event_to_irq(unsigned int event)
 	return irq ?: -ENOMEM;
 }
 
-void __init cki_init_irq(void)
+static void __init cki_init_irq(void)
 {
 	struct fwnode_handle *fwnode = irq_domain_alloc_named_fwnode("cki-event");
 
@@ -100,15 +99,15 @@ void __init cki_init_irq(void)
 }
 
 /* Called with the flag 0; returns with it 1. */
-static void cki_safe_halt(void)
+void cki_safe_halt(void)
 {
-	cki_mmu_flush_batch();
+	cki_batch_flush();
 	cki_must_call(CKI_HC_IDLE, 0, 0);
 	raw_local_irq_enable();
 }
 
 /* HLT with interrupts off, at the end of a machine's life. */
-static void cki_halt(void)
+void cki_halt(void)
 {
 	if (irqs_disabled())
 		cki_call(CKI_HC_SHUTDOWN, CKI_SHUTDOWN_POWEROFF, 0, 0, 0);
@@ -116,14 +115,8 @@ static void cki_halt(void)
 		cki_safe_halt();
 }
 
-void __init cki_init_irq_ops(void)
+void __init cki_init_event_ops(void)
 {
-	pv_ops.irq.save_fl = __PV_IS_CALLEE_SAVE(cki_save_fl);
-	pv_ops.irq.irq_disable = __PV_IS_CALLEE_SAVE(cki_irq_disable);
-	pv_ops.irq.irq_enable = __PV_IS_CALLEE_SAVE(cki_irq_enable);
-	pv_ops.irq.safe_halt = cki_safe_halt;
-	pv_ops.irq.halt = cki_halt;
-
 	legacy_pic = &null_legacy_pic;
 	x86_init.irqs.intr_init = cki_init_irq;
 	x86_init.irqs.intr_mode_select = x86_init_noop;

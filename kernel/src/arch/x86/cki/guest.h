@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the files of a CKI guest share. The monitor's interface is <cki/abi.h>. */
+/*
+ * What the files of a CKI guest share, from the bottom up: a file uses what is above it
+ * here, and the kernel's build refuses a circle (kernel/circles.sh). The monitor's
+ * interface is <cki/abi.h>.
+ */
 #ifndef ARCH_X86_CKI_GUEST_H
 #define ARCH_X86_CKI_GUEST_H
 
@@ -14,6 +18,7 @@
 /* Read-only for the guest, at a fixed address from the start. */
 #define cki_start_info	((const struct cki_start_info *)CKI_START_INFO)
 
+/* call.c */
 DECLARE_PER_CPU(struct cki_vcpu_info, cki_vcpu_info);
 DECLARE_PER_CPU(unsigned long, cki_scratch);
 
@@ -46,8 +51,18 @@ static __always_inline long cki_call(u64 number, u64 a0, u64 a1, u64 a2, u64 a3)
 	return cki_call_value(number, a0, a1, a2, a3, &value);
 }
 
-/* The monitor refused something the kernel cannot do without; does not return. */
+/* Ends the container. reason: CKI_SHUTDOWN_*. */
+static __always_inline void __noreturn cki_shut_down(u64 reason)
+{
+	for (;;)
+		cki_call(CKI_HC_SHUTDOWN, reason, 0, 0, 0);
+}
+
+/* Neither returns; objtool knows such functions by a list of its own, so they do not say so. */
+/* The monitor refused something the kernel cannot do without. */
 void cki_refused(u64 number, u64 a0, u64 a1, long status);
+/* Gives the launcher the last words, and ends the container. */
+void cki_report_panic(const char *message);
 
 /* As cki_call() with two arguments, for calls that must succeed. */
 static __always_inline void cki_must_call(u64 number, u64 a0, u64 a1)
@@ -64,15 +79,21 @@ static inline u64 cki_hpa(const void *address)
 	return __pa(address);
 }
 
-/* pagetable.c */
-void cki_pagetable_init(void);
-/* True if entry is in a Pt frame, whose hpa is stored. */
-bool cki_pagetable_entry(const void *entry, u64 *hpa);
-/* What the frame of a table was declared as: CKI_TABLE_*, or CKI_KIND_BOOT. */
-unsigned int cki_pagetable_kind(u64 hpa);
+/* frames.c */
+void cki_table_init(void);
+void cki_table_reserve(void);
+/* True if the frame is of class Pt. */
+bool cki_table_frame(u64 hpa);
+/* True if pointer is to an entry in such a frame; its hpa is stored. */
+bool cki_table_entry(const void *pointer, u64 *entry);
+/* What the frame of an entry was declared as: CKI_TABLE_*, or CKI_KIND_BOOT, or 0. */
+unsigned int cki_table_kind(u64 entry);
 /* Declares the frame as a table of this kind (CKI_TABLE_*), unless it is a table. */
-void cki_pagetable_declare(u64 hpa, unsigned int kind);
-void cki_pagetable_reserve(void);
+void cki_table_declare(u64 hpa, unsigned int kind);
+/* Makes a table a mere frame again. */
+void cki_table_release(u64 hpa);
+/* A frame that was never handed out, or 0. */
+u64 cki_table_fresh(void);
 
 /* A boot table of the loader's, of any level: declared, never freed. */
 #define CKI_KIND_BOOT	0x80
@@ -82,16 +103,25 @@ void cki_pagetable_reserve(void);
  * The monitor refused value for a table entry. Returns what the entry held before
  * it was made good; does not return for what is not a leaf.
  */
-u64 cki_entry_refused(u64 hpa, u64 value, long status);
+u64 cki_entry_refused(u64 entry, u64 value, long status);
 void cki_set_fixmap(unsigned int index, phys_addr_t phys, pgprot_t flags);
+
+/* batch.c */
+/* Called when the per-CPU area has its place. */
+void cki_batch_init(void);
+/* Whether this CPU is in lazy MMU mode. Asked first, because mostly it is not. */
+DECLARE_PER_CPU(bool, cki_lazy);
+/* In lazy mode. False if the update is to be made at once all the same. */
+bool cki_batch_add(u64 entry, u64 value);
+void cki_batch_flush(void);
+void cki_lazy_enter(void);
+void cki_lazy_leave(void);
+void cki_start_context_switch(struct task_struct *prev);
+void cki_end_context_switch(struct task_struct *next);
 
 /* mmu.c */
 void cki_init_mmu_ops(void);
 void cki_init_boot_tables(void);
-void cki_mmu_batch_init(void);
-void cki_mmu_flush_batch(void);
-void cki_start_context_switch(struct task_struct *prev);
-void cki_end_context_switch(struct task_struct *next);
 
 /* start.c */
 void cki_start_kernel(void);
@@ -101,13 +131,13 @@ void cki_init_cpu_ops(void);
 void cki_init_capabilities(void);
 void cki_set_vcpu_info(void);
 void cki_init_entry(void);
-void cki_early_exception(struct pt_regs *regs, int vector);
 
 /* events.c */
 void sysvec_cki_event(struct pt_regs *regs);
 void fred_sysvec_cki_event(struct pt_regs *regs);
-void cki_init_irq_ops(void);
-void cki_init_irq(void);
+void cki_init_event_ops(void);
+void cki_safe_halt(void);
+void cki_halt(void);
 /* Linux interrupt of an event bit; a negative error. */
 int cki_event_to_irq(unsigned int event);
 
@@ -116,7 +146,6 @@ void cki_init_time_ops(void);
 void cki_timer_event(void);
 
 /* console.c */
-void cki_early_puts(const char *text);
 void cki_register_boot_console(void);
 
 /* reboot.c */

@@ -2,13 +2,11 @@
 /*
  * pv_ops.mmu: page-table entries are written by the monitor.
  *
- * In lazy MMU mode updates gather in a list of this CPU's and go in one call.
- * Everything that reads back, orders or frees sends the list first.
+ * "pointer" is where the kernel sees an entry, "entry" its hpa, by which the monitor
+ * knows it, and "value" what it holds or shall hold.
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>
-#include <linux/preempt.h>
-#include <linux/sched.h>
 
 #include <asm/paravirt.h>
 #include <asm/pgalloc.h>
@@ -21,74 +19,15 @@
 /* Memory is write-back and nothing is global, whatever was asked for. */
 #define REFUSED_BITS	(_PAGE_PWT | _PAGE_PCD | _PAGE_GLOBAL)
 
-struct batch {
-	/* In one frame, as KSM_ENTRY_BATCH wants it. */
-	struct cki_batch_entry entries[CKI_BATCH_MAX];
-} __aligned(sizeof(struct cki_batch_entry) * CKI_BATCH_MAX);
-
-static DEFINE_PER_CPU(struct batch, batch);
-static DEFINE_PER_CPU(unsigned int, batch_count);
-static DEFINE_PER_CPU(bool, lazy);
-static DEFINE_PER_CPU(u64, batch_hpa);
 static DEFINE_PER_CPU(unsigned long, root);
 
-void cki_mmu_flush_batch(void)
-{
-	struct cki_batch_entry *entry;
-	unsigned int first = 0, count;
-	unsigned long flags;
-	long status;
-	u64 applied;
-
-	local_irq_save(flags);
-	count = this_cpu_read(batch_count);
-	if (count)
-		this_cpu_write(batch_count, 0);
-	while (first < count) {
-		status = cki_call_value(CKI_KSM_ENTRY_BATCH,
-					this_cpu_read(batch_hpa) +
-						first * sizeof(*entry),
-					count - first, 0, 0, &applied);
-		if (likely(!status))
-			break;
-
-		/* The call ends at the first refusal; the rest is another's. */
-		first += applied;
-		entry = &this_cpu_ptr(&batch)->entries[first++];
-		cki_entry_refused(entry->entry_hpa, entry->value, status);
-	}
-	local_irq_restore(flags);
-}
-
-static bool add_to_batch(u64 hpa, u64 value)
-{
-	struct cki_batch_entry *entry;
-	unsigned int count;
-	unsigned long flags;
-
-	if (!this_cpu_read(lazy) || in_interrupt())
-		return false;
-
-	local_irq_save(flags);
-	count = this_cpu_read(batch_count);
-	entry = &this_cpu_ptr(&batch)->entries[count];
-	entry->entry_hpa = hpa;
-	entry->value = value;
-	this_cpu_write(batch_count, ++count);
-	local_irq_restore(flags);
-
-	if (count == CKI_BATCH_MAX)
-		cki_mmu_flush_batch();
-	return true;
-}
-
-static void set_entry(void *entry, u64 value, unsigned int kind)
+static void set_entry(void *pointer, u64 value, unsigned int kind)
 {
 	long status;
-	u64 hpa;
+	u64 entry;
 
-	if (!cki_pagetable_entry(entry, &hpa)) {
-		WRITE_ONCE(*(u64 *)entry, value);
+	if (!cki_table_entry(pointer, &entry)) {
+		WRITE_ONCE(*(u64 *)pointer, value);
 		return;
 	}
 
@@ -96,13 +35,13 @@ static void set_entry(void *entry, u64 value, unsigned int kind)
 		value &= ~REFUSED_BITS;
 
 	/* Tables that boot code fills before it links them are the kernel's. */
-	cki_pagetable_declare(hpa, kind);
-	if (add_to_batch(hpa, value))
+	cki_table_declare(entry, kind);
+	if (this_cpu_read(cki_lazy) && cki_batch_add(entry, value))
 		return;
 
-	status = cki_call(CKI_KSM_ENTRY_SET, hpa, value, 0, 0);
+	status = cki_call(CKI_KSM_ENTRY_SET, entry, value, 0, 0);
 	if (unlikely(status))
-		cki_entry_refused(hpa, value, status);
+		cki_entry_refused(entry, value, status);
 }
 
 static void cki_set_pte(pte_t *ptep, pte_t pte)
@@ -134,62 +73,62 @@ void cki_clone_pgd_range(pgd_t *dst, const pgd_t *src, int count)
 	}
 }
 
-unsigned long cki_entry_exchange(void *entry, unsigned long value)
+unsigned long cki_entry_exchange(void *pointer, unsigned long value)
 {
 	long status;
-	u64 hpa, old;
+	u64 entry, old;
 
-	if (!cki_pagetable_entry(entry, &hpa))
-		return xchg((unsigned long *)entry, value);
+	if (!cki_table_entry(pointer, &entry))
+		return xchg((unsigned long *)pointer, value);
 
-	cki_mmu_flush_batch();
-	status = cki_call_value(CKI_KSM_ENTRY_EXCHANGE, hpa, value, 0, 0, &old);
+	cki_batch_flush();
+	status = cki_call_value(CKI_KSM_ENTRY_EXCHANGE, entry, value, 0, 0, &old);
 	if (unlikely(status))
-		return cki_entry_refused(hpa, value, status);
+		return cki_entry_refused(entry, value, status);
 	return old;
 }
 
-bool cki_entry_try_cmpxchg(void *entry, unsigned long *old, unsigned long value)
+bool cki_entry_try_cmpxchg(void *pointer, unsigned long *old, unsigned long value)
 {
 	long status;
-	u64 hpa, found;
+	u64 entry, found;
 
-	if (!cki_pagetable_entry(entry, &hpa))
-		return try_cmpxchg((unsigned long *)entry, old, value);
+	if (!cki_table_entry(pointer, &entry))
+		return try_cmpxchg((unsigned long *)pointer, old, value);
 
-	cki_mmu_flush_batch();
-	status = cki_call_value(CKI_KSM_ENTRY_COMPARE_EXCHANGE, hpa, *old, value,
+	cki_batch_flush();
+	status = cki_call_value(CKI_KSM_ENTRY_COMPARE_EXCHANGE, entry, *old, value,
 				0, &found);
 	if (likely(!status))
 		return true;
 	if (status != -(long)CKI_E_CHANGED) {
 		/* Tried again it would be refused again. */
-		cki_entry_refused(hpa, value, status);
+		cki_entry_refused(entry, value, status);
 		return true;
 	}
-	*old = READ_ONCE(*(unsigned long *)entry);
+	*old = READ_ONCE(*(unsigned long *)pointer);
 	return false;
 }
 
-bool cki_entry_test_and_clear_bit(long bit, void *entry)
+bool cki_entry_test_and_clear_bit(long bit, void *pointer)
 {
 	long status;
-	u64 hpa, old;
+	u64 entry, old;
 
-	if (!cki_pagetable_entry(entry, &hpa))
-		return test_and_clear_bit(bit, (unsigned long *)entry);
+	if (!cki_table_entry(pointer, &entry))
+		return test_and_clear_bit(bit, (unsigned long *)pointer);
 
-	cki_mmu_flush_batch();
-	status = cki_call_value(CKI_KSM_ENTRY_CLEAR, hpa, BIT_ULL(bit), 0, 0, &old);
+	cki_batch_flush();
+	status = cki_call_value(CKI_KSM_ENTRY_CLEAR, entry, BIT_ULL(bit), 0, 0, &old);
 	if (unlikely(status))
-		cki_refused(CKI_KSM_ENTRY_CLEAR, hpa, BIT_ULL(bit), status);
+		cki_refused(CKI_KSM_ENTRY_CLEAR, entry, BIT_ULL(bit), status);
 	return old & BIT_ULL(bit);
 }
 
 static void declare(struct mm_struct *mm, unsigned long pfn, unsigned int level)
 {
 	/* Tables of the image are declared where they are set up. */
-	cki_pagetable_declare(PFN_PHYS(pfn),
+	cki_table_declare(PFN_PHYS(pfn),
 			      mm == &init_mm ? level : level | CKI_TABLE_USER);
 }
 
@@ -210,7 +149,7 @@ static void cki_alloc_pud(struct mm_struct *mm, unsigned long pfn)
 
 static int cki_pgd_alloc(struct mm_struct *mm)
 {
-	cki_pagetable_declare(__pa(mm->pgd), CKI_TABLE_L4);
+	cki_table_declare(__pa(mm->pgd), CKI_TABLE_L4);
 	return 0;
 }
 
@@ -222,68 +161,28 @@ static unsigned long cki_read_cr3(void)
 /* CR3's format, PCID and "no flush" included, is the call's. */
 static void cki_write_cr3(unsigned long cr3)
 {
-	cki_mmu_flush_batch();
+	cki_batch_flush();
 	cki_must_call(CKI_KSM_ROOT_LOAD, cr3, 0);
 	this_cpu_write(root, cr3 & ~CKI_ROOT_NO_FLUSH);
 }
 
 static void cki_flush_tlb_user(void)
 {
-	cki_mmu_flush_batch();
+	cki_batch_flush();
 	cki_must_call(CKI_KSM_FLUSH, CKI_FLUSH_PCID,
 		      this_cpu_read(root) & CR3_PCID_MASK);
 }
 
 static void cki_flush_tlb_kernel(void)
 {
-	cki_mmu_flush_batch();
+	cki_batch_flush();
 	cki_must_call(CKI_KSM_FLUSH, CKI_FLUSH_ALL, 0);
 }
 
 static void cki_flush_tlb_one_user(unsigned long addr)
 {
-	cki_mmu_flush_batch();
+	cki_batch_flush();
 	invlpg(addr);
-}
-
-static void cki_lazy_enter(void)
-{
-	/* Not before the batch has an address. */
-	if (this_cpu_read(batch_hpa))
-		this_cpu_write(lazy, true);
-}
-
-static void cki_lazy_flush(void)
-{
-	cki_mmu_flush_batch();
-}
-
-static void cki_lazy_leave(void)
-{
-	this_cpu_write(lazy, false);
-	cki_mmu_flush_batch();
-}
-
-/* Kernel mappings are changed in lazy mode with preemption on. */
-void cki_start_context_switch(struct task_struct *prev)
-{
-	if (this_cpu_read(lazy)) {
-		cki_lazy_leave();
-		set_ti_thread_flag(task_thread_info(prev),
-				   TIF_LAZY_MMU_UPDATES);
-	}
-}
-
-void cki_end_context_switch(struct task_struct *next)
-{
-	if (test_and_clear_ti_thread_flag(task_thread_info(next),
-					  TIF_LAZY_MMU_UPDATES))
-		cki_lazy_enter();
-}
-
-void cki_mmu_batch_init(void)
-{
-	this_cpu_write(batch_hpa, cki_hpa(this_cpu_ptr(&batch)));
 }
 
 void __init cki_init_mmu_ops(void)
@@ -308,14 +207,14 @@ void __init cki_init_mmu_ops(void)
 	pv_ops.mmu.set_fixmap = cki_set_fixmap;
 	pv_ops.mmu.lazy_mode.enter = cki_lazy_enter;
 	pv_ops.mmu.lazy_mode.leave = cki_lazy_leave;
-	pv_ops.mmu.lazy_mode.flush = cki_lazy_flush;
+	pv_ops.mmu.lazy_mode.flush = cki_batch_flush;
 }
 
-static void __init link_table(void *entry, const void *table, unsigned int kind,
+static void __init link_table(void *pointer, const void *table, unsigned int kind,
 			      unsigned int parent)
 {
-	cki_pagetable_declare(__pa_symbol(table), kind);
-	set_entry(entry, __pa_symbol(table) | _KERNPG_TABLE_NOENC, parent);
+	cki_table_declare(__pa_symbol(table), kind);
+	set_entry(pointer, __pa_symbol(table) | _KERNPG_TABLE_NOENC, parent);
 }
 
 static void __init copy_entries(void *table, const void *from, unsigned int first,
@@ -345,7 +244,7 @@ void __init cki_init_boot_tables(void)
 				  PTE_PFN_MASK);
 	unsigned int i;
 
-	cki_pagetable_declare(__pa_symbol(init_top_pgt), CKI_TABLE_L4);
+	cki_table_declare(__pa_symbol(init_top_pgt), CKI_TABLE_L4);
 	copy_entries(init_top_pgt, boot_root, CKI_SLOT_MONITOR + 1,
 		     pgd_index(__START_KERNEL_map), CKI_TABLE_L4);
 	link_table(&init_top_pgt[pgd_index(__START_KERNEL_map)],

@@ -65,24 +65,24 @@ static bool is_leaf(unsigned int kind, u64 value)
 	       (level < CKI_TABLE_L4 && (value & _PAGE_PSE));
 }
 
-static u64 exchange(u64 hpa, u64 value)
+static u64 exchange(u64 entry, u64 value)
 {
 	u64 old;
-	long status = cki_call_value(CKI_KSM_ENTRY_EXCHANGE, hpa, value, 0, 0, &old);
+	long status = cki_call_value(CKI_KSM_ENTRY_EXCHANGE, entry, value, 0, 0, &old);
 
 	if (status)
-		cki_refused(CKI_KSM_ENTRY_EXCHANGE, hpa, value, status);
+		cki_refused(CKI_KSM_ENTRY_EXCHANGE, entry, value, status);
 	return old;
 }
 
-u64 cki_entry_refused(u64 hpa, u64 value, long status)
+u64 cki_entry_refused(u64 entry, u64 value, long status)
 {
-	unsigned int kind = cki_pagetable_kind(hpa);
-	u64 *entry = __va(hpa);
+	unsigned int kind = cki_table_kind(entry);
+	u64 *pointer = __va(entry);
 
 	/* Tables are this kernel's own business, there is nobody else to blame. */
 	if (!is_leaf(kind, value))
-		cki_refused(CKI_KSM_ENTRY_SET, hpa, value, status);
+		cki_refused(CKI_KSM_ENTRY_SET, entry, value, status);
 
 	pr_warn_ratelimited("cki: %s[%d]: the monitor refused a mapping of %#llx: error %ld\n",
 			    current->comm, task_pid_nr(current),
@@ -95,15 +95,15 @@ u64 cki_entry_refused(u64 hpa, u64 value, long status)
 		 */
 		if (current->mm && !(current->flags & PF_KTHREAD))
 			force_fatal_sig(SIGBUS);
-		return exchange(hpa, 0);
+		return exchange(entry, 0);
 	}
 
 	WARN_ON_ONCE(1);
 	if (status == -(long)CKI_E_RANGE && kind == CKI_TABLE_L1)
-		return exchange(hpa, (value & ~PTE_PFN_MASK) | __pa_symbol(nothing));
+		return exchange(entry, (value & ~PTE_PFN_MASK) | __pa_symbol(nothing));
 
 	/* Rights that it cannot have: the entry keeps those that it has. */
-	return READ_ONCE(*entry);
+	return READ_ONCE(*pointer);
 }
 
 /* There is no error to return: what is not there reads as zero. */

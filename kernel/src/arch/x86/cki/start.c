@@ -28,6 +28,8 @@
 #include "guest.h"
 #include "../kernel/cpu/cpu.h"
 
+bool cki_is_guest __ro_after_init;
+
 static char * __init cki_memory_setup(void)
 {
 	unsigned int i;
@@ -54,7 +56,7 @@ static void __init cki_set_legacy_features(void)
 static void __init cki_arch_setup(void)
 {
 	cki_register_boot_console();
-	cki_pagetable_reserve();
+	cki_table_reserve();
 	disable_acpi();
 	/* Drivers that would probe ports find them taken. */
 	paravirt_disable_iospace();
@@ -145,22 +147,20 @@ asmlinkage __visible void __init cki_start_kernel(void)
 	if (cki_start_info->magic != CKI_START_INFO_MAGIC ||
 	    cki_start_info->abi_version != CKI_ABI_VERSION) {
 		/* Nothing to report it with. */
-		for (;;)
-			cki_call(CKI_HC_SHUTDOWN, CKI_SHUTDOWN_PANIC, 0, 0, 0);
+		cki_shut_down(CKI_SHUTDOWN_PANIC);
 	}
 
 	cki_is_guest = true;
 	phys_base = cki_start_info->phys_base;
 	setup_force_cpu_cap(X86_FEATURE_CKI_GUEST);
 
-	cki_init_irq_ops();
 	cki_init_cpu_ops();
 	cki_set_vcpu_info();
 	cki_init_entry();
 	/* Interrupts are off: the flag is 0 until somebody enables them. */
 	early_boot_irqs_disabled = true;
 
-	cki_pagetable_init();
+	cki_table_init();
 	cki_init_mmu_ops();
 	cki_init_boot_tables();
 
@@ -171,6 +171,7 @@ asmlinkage __visible void __init cki_start_kernel(void)
 
 	cki_init_platform_ops();
 	cki_init_time_ops();
+	cki_init_event_ops();
 	cki_init_smp_ops();
 	cki_init_machine_ops();
 	cki_init_boot_params();
