@@ -58,7 +58,7 @@ pub use event::{Event, Hello, Isolation, VERSION};
 pub use memory::{Memory, MemoryError};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use request::{Container, Invalid, Process, ProcessId, Request, Run, feature};
-pub use signal::{FORWARDED, Forwarding, Signal};
+pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here};
 pub use status::Status;
 pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};
 

@@ -3,6 +3,7 @@
 //! Signals by number, and what a client does with those that it gets itself.
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,28 @@ pub const FORWARDED: [Signal; 45] = {
     all
 };
 
+/// Those of [`FORWARDED`] that this process does not ignore. Whoever started it had them ignored for a
+/// reason (`nohup`, a shell's background job): they are nobody's.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn forwarded_here() -> io::Result<Vec<Signal>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let ignored = ignored(&status).ok_or(io::ErrorKind::InvalidData)?;
+    let heard = FORWARDED
+        .into_iter()
+        .filter(|signal| ignored >> (signal.number() - 1) & 1 == 0);
+    Ok(heard.collect())
+}
+
+/// The mask of ignored signals in a text such as `/proc/self/status` (proc(5), SigIgn): bit N-1 is signal N.
+fn ignored(status: &str) -> Option<u64> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
 /// Two Ctrl-C within this time end a session at once.
 const IMPATIENCE: Duration = Duration::from_secs(2);
 
@@ -139,6 +162,14 @@ mod tests {
         }
         // With those two and these, all 64 are accounted for.
         assert_eq!(sorted.len() + 2 + 17, 64);
+    }
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        let status = "Name:\tcki\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000001001\n";
+        assert_eq!(ignored(status), Some(0x1001));
+        assert_eq!(ignored("SigIgn:\tx\n"), None);
+        assert_eq!(ignored("SigBlk:\t0000000000000002\n"), None);
     }
 
     #[test]

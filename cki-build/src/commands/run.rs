@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::prepare::{prepare, request};
 use cki_machine::{Ended, Io, Signals};
-use cki_session::{FORWARDED, Outcome, Signal, Status};
+use cki_session::{Outcome, Signal, Status, forwarded_here};
 
 /// Builds what is needed and runs the program with `stdin` as its input; signals to us are its own.
 ///
@@ -84,7 +84,8 @@ pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
 
 /// Has signals to us go to the program instead.
 fn forward_signals(to: Signals) {
-    match signal_hook::iterator::Signals::new(FORWARDED.map(Signal::number)) {
+    let ours = forwarded_here().map(|signals| signals.into_iter().map(Signal::number));
+    match ours.and_then(signal_hook::iterator::Signals::new) {
         Ok(mut ours) => {
             std::thread::spawn(move || {
                 for signal in ours.forever().filter_map(Signal::new) {

@@ -6,18 +6,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use cki_session::{Event, FORWARDED, Forwarding, Isolation, Outcome, Signal};
+use cki_session::{Event, Forwarding, Isolation, Outcome, Signal, forwarded_here};
 use nix::sys::signalfd::SignalFd;
 
 use super::client::{Client, Wish};
 use crate::signals;
-
-/// Signals of the user's that are the program's. Ctrl-Z stops the launcher itself, and the container with it.
-fn forwarded() -> impl Iterator<Item = Signal> {
-    FORWARDED
-        .into_iter()
-        .filter(|&signal| signal != Signal::TSTP)
-}
 
 /// A user at the command line.
 #[derive(Debug)]
@@ -35,8 +28,11 @@ impl CommandLine {
     /// # Errors
     /// Those of the system calls.
     pub fn new(print_isolation: bool) -> io::Result<Self> {
+        let mut forwarded = forwarded_here()?;
+        // Ctrl-Z stops the launcher itself, and the container with it.
+        forwarded.retain(|&signal| signal != Signal::TSTP);
         Ok(CommandLine {
-            signals: signals::take(forwarded())?,
+            signals: signals::take(forwarded)?,
             forwarding: Forwarding::new(),
             print_isolation,
         })
