@@ -283,7 +283,8 @@ impl Session {
                         self.send(&std::mem::take(&mut request));
                     }
                 }
-                Input::Init(Event::Started { isolation, .. }) => {
+                // Once: whoever says it again does not get the time again.
+                Input::Init(Event::Started { isolation, .. }) if self.times.started.is_none() => {
                     let now = Instant::now();
                     self.isolation = Some(isolation);
                     self.times.started = Some(now);
@@ -296,7 +297,7 @@ impl Session {
                 Input::Init(Event::Refused { message }) => {
                     tracing::warn!("the machine refused a request: {message}");
                 }
-                Input::Init(Event::Unknown) => {}
+                Input::Init(Event::Started { .. } | Event::Unknown) => {}
                 Input::ControlEnd(Ok(()))
                 | Input::Stdout(Relayed::End)
                 | Input::Stderr(Relayed::End | Relayed::BrokenPipe) => {

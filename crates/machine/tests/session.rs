@@ -287,6 +287,17 @@ fn time_over_asks_the_program_to_end_and_gives_124() {
 }
 
 #[test]
+fn saying_again_that_the_program_started_gives_it_no_more_time() {
+    let mut fake = Fake::new(&format!(
+        r#"{HELLO} n=0; while [ $n -lt 200 ]; do
+            echo '{{"type":"started","id":1,"pid":2,"isolation":"none"}}' >&3; n=$((n+1)); sleep 0.05
+        done; echo '{{"type":"ended","id":1,"outcome":{{"exited":0}}}}' >&3 {END}"#
+    ));
+    fake.timeout = Some(Duration::from_millis(300));
+    assert_eq!(fake.outcome(), Outcome::TimedOut);
+}
+
+#[test]
 fn a_program_that_does_not_listen_is_ended_all_the_same() {
     let mut fake = Fake::new(&format!("{HELLO} exec sleep 1000"));
     fake.timeout = Some(Duration::from_millis(50));

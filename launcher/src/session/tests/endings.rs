@@ -38,6 +38,23 @@ fn time_is_up_for_a_program_that_obeys_and_one_that_does_not() {
 }
 
 #[test]
+fn saying_again_that_the_program_started_gives_it_no_more_time() {
+    let (session, _ends) = session(|guest| {
+        guest.start();
+        for _ in 0..200 {
+            guest.say(&STARTED);
+            thread::sleep(Duration::from_millis(20));
+        }
+        guest.exit(0);
+    });
+    let plan = Plan {
+        timeout: Some(Duration::from_millis(100)),
+        ..plan()
+    };
+    assert_eq!(run(plan, session).unwrap(), Outcome::TimedOut);
+}
+
+#[test]
 fn the_client_is_told_that_the_program_started_and_how_it_ended() {
     let killed = Outcome::Signaled {
         signal: Signal::KILL,
