@@ -47,6 +47,9 @@ pub enum Error {
         "a container has one virtual processor in this version, not {0}; leave --cpus out, or add --runtime native, which isolates nothing"
     )]
     Cpus(u32),
+    /// A machine's kernel would not come up.
+    #[error("a machine takes at least {least}, not {0}", least = cki_machine::Machine::LEAST_MEMORY)]
+    Memory(cki_session::Memory),
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),

@@ -39,6 +39,14 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         Runtime::Cki | Runtime::Host => vec![host, "cki-qemu", runtime],
         Runtime::Native => vec![host, "cki-qemu"],
     };
+    if args.runtime != Runtime::Cki && args.memory < Machine::LEAST_MEMORY {
+        return Err(Error::Memory(args.memory));
+    }
+    // Before anything is built; the whole request is looked at later.
+    if args.runtime == Runtime::Cki {
+        let small = |error: cki_session::Invalid| MachineError::Request(error.to_string());
+        Container::new(args.memory).check().map_err(small)?;
+    }
     let start = Instant::now();
     let outputs = context.outputs(&attrs)?;
     let built = Instant::now();

@@ -157,6 +157,31 @@ fn a_program_that_ignores_an_interrupt_lives_on_and_a_quick_second_one_ends_it()
 }
 
 #[test]
+fn a_signal_that_is_ignored_where_cki_build_was_started_is_nobodys() {
+    let program = variable("CKI_BUILD").display().to_string();
+    // What nohup does; the process substitution is the program itself.
+    let script = "trap '' HUP
+        exec 3< <(exec \"$0\" --quiet run --runtime native -- sh -c 'echo ready; sleep 3; echo alive')
+        read -r line <&3; kill -HUP $!; echo \"$line\"; cat <&3";
+    let output = run_program("bash", ["-c", script, &program], b"");
+    assert_eq!(output.text(), "ready\nalive\n", "{}", output.stderr);
+}
+
+#[test]
+fn a_small_container_starts_and_a_smaller_one_is_refused_at_once() {
+    let output = run_on("cki", &["--memory", "64M"], &["echo", "fits"], b"");
+    assert_eq!(output.text(), "fits\n", "{}", output.stderr);
+    for (runtime, memory, least) in [("cki", "63M", "64M"), ("native", "127M", "128M")] {
+        let start = Instant::now();
+        let output = run_on(runtime, &["--memory", memory], &["true"], b"");
+        assert_eq!(output.status, 125);
+        let expected = format!("at least {least}, not {memory}");
+        assert!(output.stderr.contains(&expected), "{}", output.stderr);
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
 fn a_working_directory_that_is_not_there_is_told_in_one_line() {
     for runtime in RUNTIMES {
         for workdir in ["/nonexistent", "/etc/passwd"] {

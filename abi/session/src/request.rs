@@ -96,6 +96,9 @@ pub struct Container {
 }
 
 impl Container {
+    /// The least memory: its kernel and init take 45 MiB of it.
+    pub const LEAST_MEMORY: Memory = Memory::constant(64);
+
     /// A container that is told nothing more and shows nothing.
     #[must_use]
     pub const fn new(memory: Memory) -> Self {
@@ -125,6 +128,9 @@ pub enum Invalid {
     /// The kernel takes no such host name.
     #[error("the host name {0:?} is not 1 to 64 bytes long")]
     HostName(String),
+    /// The container's kernel would not come up.
+    #[error("a container takes at least {least}, not {0}", least = Container::LEAST_MEMORY)]
+    Memory(Memory),
     /// Both a container and a pool for containers.
     #[error("`container` and `pool` exclude each other: the container has all of the pool")]
     ContainerAndPool,
@@ -173,11 +179,26 @@ impl Run {
         if !(1..=64).contains(&name.len()) || name.contains('\0') {
             return Err(Invalid::HostName(name.clone()));
         }
-        let words = self.container.as_ref().map(|container| &container.cmdline);
-        if words.is_some_and(|words| words.contains('\0')) {
-            return Err(Invalid::Nul("the kernel's command line"));
+        if let Some(container) = &self.container {
+            container.check()?;
         }
         self.process.check()
+    }
+}
+
+impl Container {
+    /// As [`Run::check`], for a container without a program.
+    ///
+    /// # Errors
+    /// [`Invalid`].
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.memory < Self::LEAST_MEMORY {
+            return Err(Invalid::Memory(self.memory));
+        }
+        if self.cmdline.contains('\0') {
+            return Err(Invalid::Nul("the kernel's command line"));
+        }
+        Ok(())
     }
 }
 

@@ -5,8 +5,8 @@
 
 use cki_session::{
     Container, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer, MAX_LINE,
-    Outcome, Process, ProcessId, ProtocolError, Request, Run, Signal, Status, VERSION, decode,
-    encode, exit, feature, port,
+    Memory, Outcome, Process, ProcessId, ProtocolError, Request, Run, Signal, Status, VERSION,
+    decode, encode, exit, feature, port,
 };
 
 fn wire<M: serde::Serialize>(message: &M) -> String {
@@ -196,7 +196,7 @@ fn a_server_of_another_version_is_told_apart() {
 #[test]
 fn requests_that_nobody_can_carry_out_are_invalid() {
     type Change = fn(&mut Run);
-    let cases: [(Change, Invalid); 11] = [
+    let cases: [(Change, Invalid); 12] = [
         (|run| run.process.argv.clear(), Invalid::NoProgram),
         (
             |run| run.process.argv.push("a\0".into()),
@@ -236,6 +236,10 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                 });
             },
             Invalid::Nul("the kernel's command line"),
+        ),
+        (
+            |run| run.container = Some(Container::new(Memory::constant(63))),
+            Invalid::Memory(Memory::constant(63)),
         ),
         (
             |run| {

@@ -131,7 +131,7 @@ impl Channel {
 }
 
 impl Machine {
-    /// Memory with which the machine's kernel still reaches init.
+    /// Memory with which the machine's kernel still reaches init, in a machine without containers.
     pub const LEAST_MEMORY: Memory = Memory::constant(128);
 
     /// The machine in the output `cki-qemu`, as [`Machine::command`] starts it.

@@ -101,6 +101,7 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     let print = args.print_isolation || args.verbose;
     let mut client = CommandLine::new(print).context("cannot wait for signals")?;
     let wanted = Wanted::of(args);
+    wanted.container.check()?;
     if let Some(run) = &wanted.run {
         run.check()?;
     }
