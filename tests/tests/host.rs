@@ -213,3 +213,47 @@ fn a_cpu_that_lacks_something_runs_no_containers_and_is_told_what() {
     let message = failure_on("max,cki=on,pks=off", &app);
     assert!(message.contains("PKS"), "{message}");
 }
+
+/// Sleeps of a millisecond, each of which a timer's event ends, while another process reads the disk.
+const SLEEPS: &str = r#"
+end() { kill $reader; wait $reader 2> /dev/null; true; }
+(while :; do find /usr/bin /usr/lib -type f -size -200k | xargs cat > /dev/null; echo 3 > /proc/sys/vm/drop_caches; done) &
+reader=$!
+perl -e 'for (1 .. 3000) { select(undef, undef, undef, 0.001) } print "3000 sleeps\n"'
+end
+"#;
+
+#[test]
+fn events_reach_a_container_that_is_moved_between_processors() {
+    // The timer's event comes from the processor on which it was set, the disk's from the launcher's thread. One that
+    // is lost ends all sleep: nobody sets the timer again.
+    let script = format!(
+        "{FUNCTIONS}
+        cat > /tmp/work
+        launch -- sh -c \"$(cat /tmp/work)\" > out & pid=$!
+        await 1
+        moves=0
+        while kill -0 $pid 2> /dev/null; do
+            for cpu in 0 1; do taskset -acp $cpu $pid > /dev/null 2>&1 && moves=$((moves + 1)); done
+        done
+        wait $pid; echo $?; cat out; [ $moves -gt 100 ] && echo moved; dmesg | grep -E 'BUG:|WARNING:' || echo fine"
+    );
+    let options = [
+        "--quiet",
+        "--runtime",
+        "host",
+        "--memory",
+        "640M",
+        "--cpus",
+        "2",
+        "--deb",
+        "perl-base",
+    ];
+    let output = machine(&options, &["sh", "-c", &script], SLEEPS.as_bytes());
+    assert_eq!(
+        output.text(),
+        "0\n3000 sleeps\nmoved\nfine\n",
+        "{}",
+        output.stderr
+    );
+}
