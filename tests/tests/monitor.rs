@@ -47,6 +47,7 @@ const SEGMENTS: u64 = 32;
 fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
     let outcome = Machine::new(parts, "cki.pool=130M bench")
         .speed(COUNTING)
+        .device("cki-probe")
         .run()?;
     let counts = counts(&outcome.console);
     let mut wrong = Vec::new();
@@ -65,12 +66,16 @@ fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
         ("longest_table_release", LONGEST),
         ("longest_entry_batch", LONGEST),
         ("longest_exec_seal", LONGEST),
+        ("longest_exec_seal_of_many", LONGEST),
         ("longest_text_poke", LONGEST),
         ("longest_table_declare_in_pieces", LONGEST),
         ("longest_table_release_in_pieces", LONGEST),
         ("longest_entry_batch_in_pieces", LONGEST),
         ("longest_exec_seal_in_pieces", LONGEST),
+        ("longest_exec_seal_of_many_in_pieces", LONGEST),
         ("longest_text_poke_in_pieces", LONGEST),
+        ("longest_operation", LONGEST),
+        ("longest_operation_in_pieces", LONGEST),
     ] {
         match counts.get(name) {
             Some(&count) if count <= limit => println!("{name}: {count} instructions"),

@@ -72,8 +72,8 @@ pub struct Setup<'a, M> {
     next: u32,
 }
 
-/// Chunks of which a step makes the words.
-const CHUNKS_AT_ONCE: u32 = 4;
+/// Chunks of which a step makes the words. The first step has as much to do besides.
+const CHUNKS_AT_ONCE: u32 = 2;
 
 impl<'a, M: PhysMem> Setup<'a, M> {
     /// Checks a configuration.

@@ -133,13 +133,18 @@ pub(crate) const fn may_end_in(word: u64) -> bool {
 
 /// Words of a page that are looked at together.
 const GROUP: usize = 8;
-/// What things take, in units of some 70 instructions: to look for the last byte in a group; to look for
+/// What things take, in units of some 16 instructions: to look for the last byte in a group; to look for
 /// the sequence there; edges and bookkeeping of a page.
-const GLANCE: u32 = 1;
-const CLOSE_LOOK: u32 = 3;
-const PAGE: u32 = 10;
+const GLANCE: u32 = 5;
+const CLOSE_LOOK: u32 = 11;
+const PAGE: u32 = 44;
 /// What the worst page takes.
 const WORST: u32 = (WORDS / GROUP) as u32 * (GLANCE + CLOSE_LOOK) + PAGE;
+/// What a page takes without the sequence's last byte, as most are.
+const USUAL: u32 = (WORDS / GROUP) as u32 * GLANCE + PAGE;
+/// What a call may take.
+const CALL: u32 = 3 * USUAL;
+const _: () = assert!(WORST <= CALL, "a call can look at any page");
 
 /// How much looking is left for a call (I9).
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +154,7 @@ impl Effort {
     /// As much as a call may take: any page, or several of those that programs are made of.
     #[must_use]
     pub const fn of_a_call() -> Self {
-        Effort(WORST)
+        Effort(CALL)
     }
 
     fn spend(&mut self, effort: u32) -> bool {

@@ -24,7 +24,7 @@ pub enum Contents {
 /// What a step of an adoption may take, in units of some 10 instructions (I9), and what an entry takes: an
 /// empty one, one that maps memory, one that is a link.
 const EFFORT: u32 = 1500;
-const ENTRY_EFFORT: u32 = 2;
+const ENTRY_EFFORT: u32 = 5;
 const LEAF_EFFORT: u32 = 12;
 const LINK_EFFORT: u32 = 16;
 

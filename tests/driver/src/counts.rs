@@ -19,6 +19,7 @@ use crate::device::{self, Container, System};
 use crate::guest::{
     DATA, End, Guest, MEMORY, Prepared, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of,
 };
+use crate::operations;
 use crate::probe::Probe;
 use crate::script::LINK;
 
@@ -146,6 +147,11 @@ fn run(guest: &str, calls: Calls) -> Result<Vec<u64>> {
     Ok(counts)
 }
 
+/// Frames of text that a container has sealed at its start: all but UNSEALED.
+const SEALED: u64 = UNSEALED >> 12;
+/// What the guest `count_list` needs of them.
+const SEALED_FEW: u64 = 2;
+
 /// What is planted, and calls of which the last is counted.
 type Longest = (Vec<(u64, Vec<u8>)>, Vec<Call>);
 /// From where things are.
@@ -191,8 +197,8 @@ fn links(hpa: u64, entries: &[u64], value: u64, first_list: u64) -> Longest {
 
 /// The longest calls that there are, by kind: as much as the call may name, all of it as costly as
 /// can be.
-const LONGEST: [(&str, MakeLongest); 5] = [
-    ("longest_table_declare", |place| {
+const LONGEST: [(&str, u64, MakeLongest); 6] = [
+    ("longest_table_declare", SEALED, |place| {
         let table = place.table(0);
         let calls = vec![
             [KSM_TABLE_DECLARE, table, TABLE_L1, 0],
@@ -202,7 +208,7 @@ const LONGEST: [(&str, MakeLongest); 5] = [
         ];
         (vec![], calls)
     }),
-    ("longest_table_release", |place| {
+    ("longest_table_release", SEALED, |place| {
         let [l1, l2] = [0, 1].map(|n| place.table(n));
         let entries: Vec<_> = (512 - RELEASE_LINKS_MAX..512).map(|i| l2 + 8 * i).collect();
         let (plants, fill) = links(place.hpa, &entries, l1 | LINK, 0);
@@ -214,7 +220,7 @@ const LONGEST: [(&str, MakeLongest); 5] = [
         calls.push([KSM_TABLE_RELEASE, l2, 0, 0]);
         (plants, calls)
     }),
-    ("longest_entry_batch", |place| {
+    ("longest_entry_batch", SEALED, |place| {
         // Links that take the place of links.
         let [first, second, l2] = [0, 1, 2].map(|n| place.table(n));
         let entries: Vec<_> = (0..BATCH_MAX).map(|i| l2 + 8 * i).collect();
@@ -230,7 +236,7 @@ const LONGEST: [(&str, MakeLongest); 5] = [
         calls.extend(replace);
         (plants, calls)
     }),
-    ("longest_exec_seal", |place| {
+    ("longest_exec_seal", SEALED, |place| {
         // Each byte could be the sequence's last.
         let text = (UNSEALED, vec![WRPKRS[3]; 4096]);
         (
@@ -238,7 +244,13 @@ const LONGEST: [(&str, MakeLongest); 5] = [
             vec![[KSM_EXEC_SEAL, place.hpa + UNSEALED, 1, 0]],
         )
     }),
-    ("longest_text_poke", |place| {
+    ("longest_exec_seal_of_many", SEALED_FEW, |place| {
+        // No byte could be, so that there is time for several.
+        let first = place.hpa + (SEALED_FEW << 12);
+        let count = SEALED - SEALED_FEW + 1;
+        (vec![], vec![[KSM_EXEC_SEAL, first, count, 0]])
+    }),
+    ("longest_text_poke", SEALED, |place| {
         let source = (SOURCE, vec![WRPKRS[3]; 4096]);
         // Up to the frame's end, whose edge is looked at, too.
         let target = place.hpa + UNSEALED - POKE_MAX;
@@ -248,8 +260,9 @@ const LONGEST: [(&str, MakeLongest); 5] = [
 ];
 
 /// Runs `count_list`; what its last call took.
-fn run_list(container: Container, place: &Place, longest: MakeLongest) -> Result<u64> {
+fn run_list(container: Container, place: &Place, sealed: u64, longest: MakeLongest) -> Result<u64> {
     let mut prepared = Prepared::load(container, "count_list", place.hpa)?;
+    prepared.leave_unsealed(sealed);
     if place.tables - place.hpa > MEMORY {
         prepared.classes.push(ClassRange {
             base: place.tables,
@@ -279,7 +292,7 @@ fn run_list(container: Container, place: &Place, longest: MakeLongest) -> Result
 }
 
 /// Each is a single call, and an interrupt that waited for its end may be in the count: the least of some.
-fn count_longest(system: &System, chunks: u64, longest: MakeLongest) -> Result<u64> {
+fn count_longest(system: &System, chunks: u64, sealed: u64, longest: MakeLongest) -> Result<u64> {
     let mut counts = Vec::new();
     for _ in 0..TIMES {
         let mut create = device::create(chunks * CHUNK_SIZE);
@@ -296,7 +309,12 @@ fn count_longest(system: &System, chunks: u64, longest: MakeLongest) -> Result<u
             [.., last] => last.base,
             [] => bail!("no memory"),
         };
-        counts.push(run_list(container, &Place { hpa, tables }, longest)?);
+        counts.push(run_list(
+            container,
+            &Place { hpa, tables },
+            sealed,
+            longest,
+        )?);
     }
     Ok(counts.into_iter().min().unwrap_or(u64::MAX))
 }
@@ -366,20 +384,30 @@ pub fn print() -> Result<()> {
         report(name, &run("count_call", calls).context(name)?, RETURN);
     }
     let system = System::open().context("/dev/cki")?;
-    for (name, longest) in LONGEST {
-        let count = count_longest(&system, MEMORY / CHUNK_SIZE, longest).context(name)?;
+    // Only where the emulator has it.
+    let probe = Probe::open().ok();
+    let report_operations = |name: &str, chunks| -> Result<()> {
+        if let Some(probe) = &probe {
+            let count = operations::longest(&system, probe, chunks).context("a start")?;
+            println!("count longest_operation{name} {count}");
+        }
+        Ok(())
+    };
+    report_operations("", 2 * MEMORY / CHUNK_SIZE)?;
+    for (name, sealed, longest) in LONGEST {
+        let count = count_longest(&system, MEMORY / CHUNK_SIZE, sealed, longest).context(name)?;
         println!("count {name} {}", count + RETURN - empty);
     }
     let (taken, pieces) = break_up_pool(&system).context("the pool in pieces")?;
     println!("count pieces {pieces}");
-    for (name, longest) in LONGEST {
-        let count = count_longest(&system, pieces, longest).context(name)?;
+    for (name, sealed, longest) in LONGEST {
+        let count = count_longest(&system, pieces, sealed, longest).context(name)?;
         println!("count {name}_in_pieces {}", count + RETURN - empty);
     }
+    report_operations("_in_pieces", pieces)?;
     drop(taken);
-    // Only where the emulator counts them.
-    if let Ok(probe) = Probe::open() {
-        let count = flushes(&probe, |_| only([HC_EVENT_SEND, 0, EVENT_IPI, 0]))?;
+    if let Some(probe) = &probe {
+        let count = flushes(probe, |_| only([HC_EVENT_SEND, 0, EVENT_IPI, 0]))?;
         println!("count {HYPERCALL_FLUSHES} {count}");
     }
     // JMP in the place of MOV, CALL, MOV, RET.

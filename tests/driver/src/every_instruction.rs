@@ -32,7 +32,7 @@ pub const FAILURES: usize = 8;
 /// The container's text, where the guest has it.
 pub const TEXT_SIZE: u64 = 0x8000;
 /// The monitor's image: 2 MiB at most, of which data is never executed.
-const IMAGE_SIZE: u64 = 0x20_0000;
+pub const IMAGE_SIZE: u64 = 0x20_0000;
 /// No value of PKRS that a gate sets.
 const THIRD_PKRS: u64 = 4;
 

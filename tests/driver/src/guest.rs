@@ -151,6 +151,16 @@ impl Prepared {
         })
     }
 
+    /// Seals the first `sealed` frames of text only; the others cannot be executed.
+    pub fn leave_unsealed(&mut self, sealed: u64) {
+        for frame in sealed..TEXT_FRAMES {
+            let offset = TEXT + (frame << 12);
+            let entry = entry_of(0, offset) as usize;
+            self.container.write_word(entry, self.hpa + offset | READ);
+        }
+        self.seals[0].frames = sealed;
+    }
+
     /// What CKI_START gets, with pointers into this: it stays as it is while that is used.
     pub fn request(&self) -> Start {
         let mut start = Start::default();

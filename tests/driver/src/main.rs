@@ -27,6 +27,7 @@ mod machine;
 mod memory_error;
 mod module;
 mod moved;
+mod operations;
 mod probe;
 mod races;
 mod refusals;

@@ -99,6 +99,11 @@ impl Probe {
         self.write(ARMED, 1);
     }
 
+    /// Watches nothing any more.
+    pub fn disarm(&self) {
+        self.write(ARMED, 0);
+    }
+
     /// Has the next events strike so.
     pub fn plan(&self, plan: &Plan) {
         let [first, second] = plan.actions.map(|action| action as u64);

@@ -53,10 +53,10 @@ fn adopted_tables_are_judged() {
     let mut vcpu = vcpu();
     let table = L1 + 0x1000;
     put(table + 8, 0x9000_0000 | 0x63 | 1 << 63);
-    let adopt = [table, TABLE_L1, 0, 0];
-    assert_eq!(operate(&mut vcpu, OP_ADOPT, adopt), refused(E_RANGE));
+    let arguments = [table, TABLE_L1, 0, 0];
+    assert_eq!(adopt(&mut vcpu, arguments), refused(E_RANGE));
     put(table + 8, BASE | 0x63 | 1 << 63);
-    assert_eq!(operate(&mut vcpu, OP_ADOPT, adopt), OK);
+    assert_eq!(adopt(&mut vcpu, arguments), OK);
     assert_eq!(get(table + 8), BASE | 0x63 | 1 << 63, "the contents stay");
 }
 
