@@ -18,6 +18,12 @@
       checks.${system} = debian.checks;
       apps.${system}.default = { type = "app"; program = "${packages.cki-build}/bin/cki-build"; };
 
+      # `nix fmt`.
+      formatter.${system} = debian.formatter;
+
+      # `nix develop`: the machine with the pinned tools.
+      devShells.${system}.default = debian.shell;
+
       # Our packages with the user's own nixpkgs.
       overlays.default = import ./nix/overlay.nix;
 

@@ -15,25 +15,24 @@
   # The kernel that looks for mistakes of the module: the host of some tests, and nobody's guest.
 , debug ? false
   # Configuration fragments, all of them to be met by the final .config.
-, fragments ?
-    if debug
-    then [
-      ./config/base.config
-      ./config/virtio.config
-      ./config/debug.config
-      ./config/lean.config
-    ]
-    else [
-      ./config/base.config
-      ./config/programs.config
-      ./config/virtio.config
-      ./config/filesystems.config
-      ./config/network.config
-      ./config/host.config
-      ./config/guest.config
-      ./config/lean.config
-      ./config/product.config
-    ]
+, fragments ? if debug
+  then [
+    ./config/base.config
+    ./config/virtio.config
+    ./config/debug.config
+    ./config/lean.config
+  ]
+  else [
+    ./config/base.config
+    ./config/programs.config
+    ./config/virtio.config
+    ./config/filesystems.config
+    ./config/network.config
+    ./config/host.config
+    ./config/guest.config
+    ./config/lean.config
+    ./config/product.config
+  ]
 }:
 
 stdenv.mkDerivation {

@@ -32,5 +32,7 @@ let
   });
 in
 {
-  ckiPackages = import ./packages.nix { inherit callPackage; };
+  ckiPackages = import ./packages.nix { inherit callPackage; } // {
+    cki-shell = callPackage ./nixpkgs/shell.nix { };
+  };
 }

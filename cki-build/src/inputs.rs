@@ -87,10 +87,15 @@ pub(crate) fn provide_all(context: &Context, lock: &LockFile) -> Result<ProvideR
     let step = context.progress.short_step("looking for the inputs");
     let ours = open(context, step)?;
     let mut report = provide_lock(&ours, lock)?;
-    let manifest = context.checkout.dir.join("Cargo.toml");
-    report.add(provide_crates(&ours, &Cargo::default(), &manifest)?);
+    for manifest in MANIFESTS {
+        let manifest = context.checkout.dir.join(manifest);
+        report.add(provide_crates(&ours, &Cargo::default(), &manifest)?);
+    }
     Ok(report)
 }
+
+/// The workspaces whose locks name crates: ours, and that of the formatter of Nix files.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "nix/formatter/Cargo.toml"];
 
 pub(crate) fn read_lock(checkout: &Checkout) -> Result<LockFile, Error> {
     Ok(LockFile::read(&checkout.dir.join(LOCK)).map_err(InputsError::from)?)

@@ -35,6 +35,8 @@ in
   inherit packages;
   checks = import ../checks.nix { inherit callPackage packages; };
   appImage = callPackage ../../images/app/package.nix { pinned = inputs.pinned; };
+  formatter = callPackage ../formatter/package.nix { };
+  shell = import ./shell.nix { inherit lib system inputs closure mkRoot tools; basePackages = lock.base; };
   # A build root of some locked Debian packages, to look into when a build fails.
   roots = names: mkRoot { packages = lock.base ++ names; };
 }

@@ -30,7 +30,10 @@ let
 in
 {
   buildRustPackage =
-    { pname, version, src, cargoLock
+    { pname
+    , version
+    , src
+    , cargoLock
     , nativeBuildInputs ? [ ]
     , buildAndTestSubdir ? "."
     , cargoBuildFlags ? [ ]

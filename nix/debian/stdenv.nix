@@ -33,7 +33,8 @@ rec {
           src = args.src or "";
           patches = args.patches or [ ];
           outputs = args.outputs or [ "out" ];
-        });
+        }
+      );
     in
     drv // {
       meta = { } // args.meta or { };

@@ -8,6 +8,6 @@ rustPlatform // {
     doCheck = args.doCheck or false;
     # What a static program is linked with is an output of its own there.
     buildInputs = args.buildInputs or [ ]
-      ++ lib.optional (builtins.match ".*\\+crt-static.*" (args.RUSTFLAGS or "") != null) glibc.static;
+    ++ lib.optional (builtins.match ".*\\+crt-static.*" (args.RUSTFLAGS or "") != null) glibc.static;
   });
 }

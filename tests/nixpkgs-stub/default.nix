@@ -56,6 +56,11 @@ let
   final = dummies names.packages // {
     inherit lib;
     stdenv = { inherit mkDerivation; };
+    mkShell = { name, inputsFrom, packages }: mkDerivation {
+      inherit name;
+      nativeBuildInputs = packages;
+      buildInputs = inputsFrom;
+    };
     rustPlatform = {
       buildRustPackage = args: mkDerivation (removeAttrs args [ "cargoLock" ] // {
         cargoDeps = importCargoLock args.cargoLock;

@@ -21,9 +21,12 @@ pub enum Error {
     /// Cargo says no.
     #[error("cargo metadata failed:\n{0}")]
     Cargo(String),
-    /// Its answer, or the lock, has another form.
+    /// Its answer has another form.
     #[error("cargo's answer: {0}")]
     Json(#[from] serde_json::Error),
+    /// `Cargo.lock` cannot be read.
+    #[error("Cargo.lock: {0}")]
+    Read(std::io::Error),
     /// `Cargo.lock` has another form.
     #[error("Cargo.lock: {0}")]
     Lock(#[from] toml::de::Error),
@@ -42,16 +45,16 @@ pub struct Locked {
     pub checksum: Option<String>,
 }
 
-/// The crates of `Cargo.lock`.
+/// The crates of the `Cargo.lock` at `path`.
 ///
 /// # Errors
-/// [`Error::Start`] when it cannot be read, [`Error::Lock`] when it has another form.
-pub fn locked(root: &Path) -> Result<Vec<Locked>, Error> {
+/// [`Error::Read`] when it cannot be read, [`Error::Lock`] when it has another form.
+pub fn locked(path: &Path) -> Result<Vec<Locked>, Error> {
     #[derive(Deserialize)]
     struct Lock {
         package: Vec<Locked>,
     }
-    let text = std::fs::read_to_string(root.join("Cargo.lock"))?;
+    let text = std::fs::read_to_string(path).map_err(Error::Read)?;
     Ok(toml::from_str::<Lock>(&text)?.package)
 }
 

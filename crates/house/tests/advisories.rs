@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! No crate of the lock has a known vulnerability. The database is not ours to carry: it is the folder that
+//! No crate of the programs' lock has a known vulnerability. The database is not ours to carry: it is the folder that
 //! `CKI_ADVISORIES` names, or where `cargo audit` keeps its copy. Without one the test is left out, and counted so.
 
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ fn against(database: &std::path::Path) -> Result<(), Failed> {
         .into());
     }
     let mut bad = Vec::new();
-    for one in cki_house::crates::locked(&cki_house::root())? {
+    for one in cki_house::crates::locked(&cki_house::root().join("Cargo.lock"))? {
         let version = Version::parse(&one.version)?;
         for advisory in advisories::about(database, &one.name)? {
             if advisory.concerns(&one.name, &version) {

@@ -2,10 +2,10 @@
 
 //! The crates that others wrote: where they come from, under which licences, and how often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cki_house::crates::{Metadata, duplicates, locked};
-use cki_house::root;
+use cki_house::{root, tracked};
 use spdx::{Expression, ParseMode};
 
 /// What others' crates may be under, whatever links them: licences that ask for a notice, and nothing of the rest of
@@ -138,20 +138,27 @@ fn the_monitor_links_no_crate_of_others() {
 
 #[test]
 fn crates_come_from_one_registry_with_their_hashes() {
-    let crates = locked(&root()).expect("Cargo.lock");
-    let mut sources = BTreeMap::new();
-    for one in &crates {
-        match &one.source {
-            None => assert_eq!(one.checksum, None, "{}", one.name),
-            Some(source) => {
-                assert!(
-                    source.starts_with("registry+") && source.ends_with("/crates.io-index"),
-                    "{} comes from {source}",
-                    one.name
-                );
-                let sum = one.checksum.as_deref().unwrap_or_default();
-                assert!(sum.len() == 64, "{} has no hash", one.name);
-                *sources.entry(source).or_insert(0) += 1;
+    let mut sources = BTreeSet::new();
+    let locks = || {
+        tracked()
+            .into_iter()
+            .filter(|path| path.ends_with("Cargo.lock"))
+    };
+    assert!(locks().any(|path| path == "Cargo.lock"));
+    for path in locks() {
+        for one in locked(&root().join(&path)).expect("a lock") {
+            match one.source {
+                None => assert_eq!(one.checksum, None, "{path}: {}", one.name),
+                Some(source) => {
+                    assert!(
+                        source.starts_with("registry+") && source.ends_with("/crates.io-index"),
+                        "{path}: {} comes from {source}",
+                        one.name
+                    );
+                    let sum = one.checksum.unwrap_or_default();
+                    assert!(sum.len() == 64, "{path}: {} has no hash", one.name);
+                    sources.insert(source);
+                }
             }
         }
     }
@@ -160,7 +167,7 @@ fn crates_come_from_one_registry_with_their_hashes() {
 
 #[test]
 fn no_crate_is_there_twice_without_a_reason() {
-    let crates = locked(&root()).expect("Cargo.lock");
+    let crates = locked(&root().join("Cargo.lock")).expect("Cargo.lock");
     let allowed: BTreeMap<_, _> = TWICE.into_iter().collect();
     let twice = duplicates(&crates);
     let unknown: Vec<_> = twice

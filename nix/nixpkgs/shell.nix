@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# A shell with what the packages are built with, from nixpkgs: `nix develop .#cki-shell`. The shell of the pinned
+# tools is `nix develop`.
+{ mkShell
+, cargo
+, cki-kernel
+, cki-kmod
+, cki-qemu
+, clippy
+, git
+, rustc
+, rustfmt
+}:
+
+mkShell {
+  name = "cki-shell";
+  inputsFrom = [ cki-kernel cki-kmod cki-qemu ];
+  packages = [ cargo clippy git rustc rustfmt ];
+}
