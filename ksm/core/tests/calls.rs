@@ -102,7 +102,7 @@ fn tables_are_declared_by_kind_and_flags() {
 fn entry_calls_return_old_values_where_they_have_them() {
     let mut world = World::small(1);
     world.declare(PT, 1, true).expect("declare");
-    let (first, second) = (DATA | P | U, DATA | P | W | U | D);
+    let (first, second) = (DATA | P | U, DATA | P | W | U | NX | D);
     assert_eq!(
         call(&mut world, KSM_ENTRY_SET, [PT, first, 0, 0]),
         Ok(Action::Done(0))
@@ -149,14 +149,14 @@ fn a_batch_applies_updates_in_order() {
     let mut world = World::small(1);
     world.declare(PT, 1, true).expect("declare");
     let updates: Vec<_> = (0..BATCH_MAX)
-        .map(|i| (PT + 8 * i, DATA | P | U | W))
+        .map(|i| (PT + 8 * i, DATA | P | U | W | NX))
         .collect();
     list(&world, DATA + 0x800, &updates);
     assert_eq!(
         call(&mut world, KSM_ENTRY_BATCH, [DATA + 0x800, BATCH_MAX, 0, 0]),
         Ok(Action::Done(BATCH_MAX))
     );
-    assert!((0..BATCH_MAX).all(|i| world.entry(PT, i) == DATA | P | U | W));
+    assert!((0..BATCH_MAX).all(|i| world.entry(PT, i) == DATA | P | U | W | NX));
 }
 
 #[test]

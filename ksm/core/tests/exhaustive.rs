@@ -49,8 +49,8 @@ fn steps() -> Vec<Step> {
         // What an L1 takes, what an L2 takes, and what neither must.
         for value in [
             0,
-            MEMORY | P | W | U,
-            PLAYED[0] | P | W | U,
+            MEMORY | P | W | U | NX,
+            PLAYED[0] | P | W | U | NX,
             TEXT | P,
             MEMORY | P | W,
         ] {
@@ -113,7 +113,9 @@ impl Guest {
         world.declare(L3, 3, true).expect("L3");
         world.declare(PLAYED[0], 2, true).expect("L2");
         world.declare(PLAYED[1], 1, true).expect("L1");
-        world.set(PLAYED[1], 0, MEMORY | P | W | U).expect("map");
+        world
+            .set(PLAYED[1], 0, MEMORY | P | W | U | NX)
+            .expect("map");
         world.set(PLAYED[0], 0, PLAYED[1] | LINK).expect("link");
         world.set(L3, 0, PLAYED[0] | LINK).expect("link");
         world.set(L4, 0, L3 | LINK).expect("link");

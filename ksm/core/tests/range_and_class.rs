@@ -27,7 +27,7 @@ fn tables() -> (World, [u64; 4]) {
 fn own_memory_can_be_mapped() {
     let (mut world, [l1, l2, l3, user]) = tables();
     assert_eq!(world.set(l1, 0, DATA | P | W | NX), Ok(()));
-    assert_eq!(world.set(user, 0, DATA | P | W | U), Ok(()));
+    assert_eq!(world.set(user, 0, DATA | P | W | U | NX), Ok(()));
     assert_eq!(world.set(l2, 0, DATA | P | W | PS | NX), Ok(()));
     assert_eq!(world.set(l3, 0, l2 | P | W | U), Ok(()));
     assert_eq!(world.entry(l1, 0), DATA | P | W | NX);
@@ -183,7 +183,7 @@ fn i2_page_tables_text_and_constants_are_never_writable() {
             "{hpa:#x}"
         );
         assert_eq!(
-            world.set(user, 0, hpa | P | W | U),
+            world.set(user, 0, hpa | P | W | U | NX),
             Err(Refusal::Class),
             "{hpa:#x}"
         );

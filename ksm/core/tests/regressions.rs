@@ -159,13 +159,13 @@ fn xsa_214_a_frames_class_is_its_own_for_good() {
     world.declare(view, 1, true).expect("L1");
     for round in 0..3 {
         assert_eq!(
-            world.set(view, 0, PT | P | W | U),
+            world.set(view, 0, PT | P | W | U | NX),
             Err(Refusal::Class),
             "round {round}"
         );
         world.monitor.release(PT).expect("release");
         assert_eq!(
-            world.set(view, 0, PT | P | W | U),
+            world.set(view, 0, PT | P | W | U | NX),
             Err(Refusal::Class),
             "released"
         );

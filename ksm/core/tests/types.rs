@@ -157,7 +157,7 @@ fn i4_a_failed_compare_exchange_counts_nothing() {
 fn i4_exchange_returns_the_bits_that_the_walker_set_meanwhile() {
     let mut world = World::small(1);
     world.declare(PT, 1, true).expect("declare");
-    let value = DATA | P | W | U;
+    let value = DATA | P | W | U | NX;
     world.set(PT, 3, value).expect("map");
     world.memory.poke(world.frame(PT), 3, value | A | D);
     assert_eq!(
@@ -570,7 +570,7 @@ fn i5_without_pcids_cr3_has_no_other_bits() {
 fn clearing_bits_takes_rights_only() {
     let mut world = World::small(1);
     let [l1, l2, ..] = world.tower(PT, 3);
-    let value = DATA | P | W | U | A | D | 1 << 10;
+    let value = DATA | P | W | U | NX | A | D | 1 << 10;
     world.set(l1, 4, value).expect("map");
     let entry = l1 + 32;
     assert_eq!(world.monitor.clear_entry_bits(entry, A), Ok(value));
