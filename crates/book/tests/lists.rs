@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What documents list is complete: each file, and no other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cki_book::tree::Tree;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn tree() -> Tree {
+    Tree::at(&root()).expect("the tree")
+}
+
+/// The code spans in the first column of the tables of a document.
+fn first_column(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix('|')?.split('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The names below a directory, without their ending.
+fn names(tree: &Tree, directory: &str, ending: &str) -> BTreeSet<String> {
+    tree.files_below(directory, ending)
+        .filter_map(|path| path.strip_prefix(directory)?.strip_suffix(ending))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Fails with the names that `document` does not have in code spans.
+#[track_caller]
+fn has_all(tree: &Tree, document: &str, names: impl IntoIterator<Item = String>) {
+    let text = tree.text(document).expect("the document");
+    let spans: BTreeSet<_> = text.split('`').skip(1).step_by(2).collect();
+    let mut looked = 0;
+    let missing: Vec<_> = names
+        .into_iter()
+        .inspect(|_| looked += 1)
+        .filter(|name| !spans.contains(name.as_str()))
+        .collect();
+    assert!(looked > 0, "nothing was looked for in {document}");
+    assert!(missing.is_empty(), "{document} does not name {missing:?}");
+}
+
+#[test]
+fn the_readme_lists_each_directory_once() {
+    let tree = tree();
+    let readme = tree.text("README.md").expect("the document");
+    for entry in std::fs::read_dir(root()).expect("the checkout") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let hidden = name.starts_with('.') || name == "target" || name == "LICENSES";
+        if entry.path().is_dir() && !hidden && !name.starts_with("result") {
+            let listed = readme
+                .lines()
+                .filter(|line| {
+                    line.starts_with('|')
+                        && line
+                            .split('|')
+                            .nth(1)
+                            .is_some_and(|cell| cell.contains(&format!("`{name}/`")))
+                })
+                .count();
+            assert_eq!(listed, 1, "README.md lists {name}/ {listed} times");
+        }
+    }
+}
+
+#[test]
+fn the_readme_counts_the_attacks() {
+    let tree = tree();
+    let attacks = tree.files_below("tests/mutants/", ".patch").count();
+    let readme = tree.text("README.md").expect("the document");
+    assert!(
+        readme
+            .replace('\n', " ")
+            .contains(&format!("{attacks} attacks")),
+        "there are {attacks} attacks"
+    );
+}
+
+#[test]
+fn the_guest_kernels_files_are_all_described() {
+    let tree = tree();
+    let directory = "kernel/src/arch/x86/cki/";
+    let files = [".c", ".S"].iter().flat_map(|ending| {
+        names(&tree, directory, ending)
+            .into_iter()
+            .map(move |name| format!("{name}{ending}"))
+    });
+    has_all(&tree, "docs/understand/guest-kernel.md", files);
+}
+
+#[test]
+fn the_configuration_fragments_are_all_described() {
+    let tree = tree();
+    let fragments = names(&tree, "kernel/config/", ".config");
+    let text = tree.text("docs/reference/kernel.md").expect("the document");
+    assert_eq!(first_column(&text), fragments);
+}
+
+#[test]
+fn the_tests_of_the_machine_are_all_described() {
+    let tree = tree();
+    let files = names(&tree, "tests/tests/", ".rs");
+    has_all(
+        &tree,
+        "docs/hack/hacking.md",
+        files
+            .into_iter()
+            .map(|name| format!("tests/tests/{name}.rs")),
+    );
+}
+
+#[test]
+fn the_crates_are_all_described() {
+    let tree = tree();
+    let crates = tree
+        .files_below("crates/", "/Cargo.toml")
+        .map(|path| path.trim_end_matches("/Cargo.toml").to_owned());
+    has_all(&tree, "docs/hack/hacking.md", crates);
+}
+
+#[test]
+fn the_files_of_the_build_are_all_described() {
+    let tree = tree();
+    let text = tree.text("docs/hack/building.md").expect("the document");
+    for path in tree.files_below("nix/", ".nix") {
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        assert!(
+            text.contains(path) || text.contains(&format!("{directory}/  ")),
+            "docs/hack/building.md does not name {path}"
+        );
+    }
+}
+
+#[test]
+fn pictures_are_well_formed_and_described() {
+    let tree = tree();
+    let mut pictures = 0;
+    for path in tree.files_below("docs/pictures/", ".svg") {
+        let text = tree.text(path).expect("the picture");
+        let document =
+            roxmltree::Document::parse(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let svg = document.root_element();
+        assert_eq!(svg.tag_name().name(), "svg", "{path}");
+        let named = |name| {
+            svg.children()
+                .any(|node| node.has_tag_name(("http://www.w3.org/2000/svg", name)))
+        };
+        assert!(
+            named("title") && named("desc"),
+            "{path} has no title or description"
+        );
+        assert!(
+            text.contains("prefers-color-scheme: dark"),
+            "{path} has no dark colours"
+        );
+        inside(path, &document);
+        let used = tree.documents().any(|file| {
+            let name = path.rsplit('/').next().expect("a name");
+            tree.text(&format!("docs/{file}"))
+                .expect("the document")
+                .contains(name)
+        });
+        assert!(used, "no document shows {path}");
+        pictures += 1;
+    }
+    assert!(pictures >= 4, "only {pictures} pictures");
+}
+
+/// Boxes and the starts of texts lie inside of the picture.
+fn inside(path: &str, document: &roxmltree::Document<'_>) {
+    let view = document
+        .root_element()
+        .attribute("viewBox")
+        .expect("a viewBox");
+    let size: Vec<f64> = view
+        .split(' ')
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    for node in document
+        .descendants()
+        .filter(|node| matches!(node.tag_name().name(), "rect" | "text"))
+    {
+        let number = |name| {
+            node.attribute(name)
+                .map_or(0.0, |value| value.parse::<f64>().expect("a number"))
+        };
+        let (right, bottom) = (
+            number("x") + number("width"),
+            number("y") + number("height"),
+        );
+        assert!(
+            number("x") >= 0.0 && number("y") >= 0.0 && right <= size[2] && bottom <= size[3],
+            "{path}: {:?} is not inside of the picture",
+            node.text()
+        );
+    }
+}
