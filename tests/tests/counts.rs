@@ -4,6 +4,8 @@
 //!
 //! The emulator counts, so the machine's other work changes nothing.
 
+use std::path::Path;
+
 use cki_tests::cki;
 
 /// Limits that are known to be missed, and the largest value that is put up with: what the numbers are
@@ -32,4 +34,75 @@ fn containers_cost_what_is_promised() {
     }
     assert!(wrong.is_empty(), "over their limits: {wrong:?}");
     assert_eq!(criteria.len(), 9);
+    documents_say_what_was_counted(&result["report"]);
+}
+
+/// Documents, and the gates whose counts they give.
+const GIVEN: [(&str, &[&str]); 4] = [
+    ("docs/understand/page-fault.md", &["entry_set_user_page"]),
+    (
+        "docs/understand/world-switch.md",
+        &["hypercall_event_send", "hypercall_yield"],
+    ),
+    (
+        "docs/understand/ksm.md",
+        &[
+            "entry_set_user_page",
+            "call_version",
+            "longest_exec_seal",
+            "longest_exec_seal_in_pieces",
+            "longest_table_release",
+            "longest_table_release_in_pieces",
+            "longest_entry_batch",
+            "longest_entry_batch_in_pieces",
+            "longest_text_poke",
+            "longest_text_poke_in_pieces",
+            "longest_table_declare",
+            "longest_table_declare_in_pieces",
+        ],
+    ),
+    ("docs/reference/bench.md", &["text_poke_5_bytes"]),
+];
+
+/// Gates repeat exactly, and so do the documents; of operations they give the ratios to two digits.
+fn documents_say_what_was_counted(report: &serde_json::Value) {
+    let document = |path: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        std::fs::read_to_string(root.join(path)).expect("the document")
+    };
+    let mut wrong = Vec::new();
+    for (path, gates) in GIVEN {
+        let text = document(path);
+        for gate in gates {
+            let count = report["gates"][gate].as_u64().expect("a count");
+            if !text.contains(&grouped(count)) {
+                wrong.push(format!("{path}: {gate} takes {}", grouped(count)));
+            }
+        }
+    }
+    let path = "docs/understand/comparison.md";
+    let text = document(path);
+    let row = text
+        .lines()
+        .find(|line| line.starts_with("| **CKI** |") && line.contains('('))
+        .expect("the row of the measurements");
+    for operation in report["operations"].as_array().expect("a list") {
+        let ratio = format!("({:.2})", operation["ratio"].as_f64().expect("a number"));
+        if !row.contains(&ratio) {
+            wrong.push(format!(
+                "{path}: {} has the ratio {ratio}",
+                operation["name"]
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "not as counted: {wrong:#?}");
+}
+
+/// A number as documents write it: 17,449.
+fn grouped(number: u64) -> String {
+    if number < 1000 {
+        number.to_string()
+    } else {
+        format!("{},{:03}", grouped(number / 1000), number % 1000)
+    }
 }

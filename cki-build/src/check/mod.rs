@@ -14,7 +14,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 21] = [
+pub const NEEDED: [(&str, &str); 22] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -36,6 +36,7 @@ pub const NEEDED: [(&str, &str); 21] = [
     ("cki-micro", "CKI_MICRO"),
     ("cki-witness", "CKI_WITNESS"),
     ("cki-variants", "CKI_VARIANTS"),
+    ("cki-docs", "CKI_DOCS"),
 ];
 
 /// How the tests of a suite are counted.
@@ -83,19 +84,21 @@ pub fn unit_tests(checkout: &Path, filter: Option<&str>) -> Suite {
     }
 }
 
-/// Tests of the machine and of the flake.
+/// Tests of the machine and of the flake; with `all`, also those that are left out otherwise.
 #[must_use]
 pub fn machine_tests(
     checkout: &Path,
     filter: Option<&str>,
+    all: bool,
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Suite {
     let command = cargo(checkout).args(["test", "--package", "cki-tests", "--no-fail-fast", "--"]);
+    let command = command
+        .args(all.then_some("--include-ignored"))
+        .args(filter);
     let command = env
         .into_iter()
-        .fold(command.args(filter), |command, (key, value)| {
-            command.env(key, value)
-        });
+        .fold(command, |command, (key, value)| command.env(key, value));
     Suite {
         name: "tests of the machine",
         command,
@@ -189,15 +192,19 @@ mod tests {
     #[test]
     fn the_machine_tests_are_told_where_the_outputs_are() {
         let env = [("CKI_QEMU".into(), "/nix/store/q".into())];
-        let suite = machine_tests(Path::new("/x"), None, env);
-        assert_eq!(
-            words(&suite),
-            ["test", "--package", "cki-tests", "--no-fail-fast", "--"]
-        );
+        let suite = machine_tests(Path::new("/x"), None, false, env);
+        let expected = ["test", "--package", "cki-tests", "--no-fail-fast", "--"];
+        assert_eq!(words(&suite), expected);
         assert_eq!(
             suite.command.env_value("CKI_QEMU"),
             Some("/nix/store/q".as_ref())
         );
+    }
+
+    #[test]
+    fn the_long_form_leaves_no_machine_test_out() {
+        let suite = machine_tests(Path::new("/x"), Some("book"), true, []);
+        assert_eq!(words(&suite)[4..], ["--", "--include-ignored", "book"]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
                     counting: Counting::One,
                 })?;
             }
-            run.suite(&check::machine_tests(dir, filter, env))?;
+            run.suite(&check::machine_tests(dir, filter, args.all, env))?;
         }
         Err(error) => run.failure("build of what the tests need", &error),
     }
