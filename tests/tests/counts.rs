@@ -64,6 +64,30 @@ const GIVEN: [(&str, &[&str]); 4] = [
     ("docs/reference/bench.md", &["text_poke_5_bytes"]),
 ];
 
+/// Criteria, and how the specification promises their limits.
+const PROMISED: [(&str, &str); 5] = [
+    (
+        "getpid, container / native",
+        "getpid in a container at most {} times native",
+    ),
+    (
+        "anonymous page fault, container / native",
+        "at most one KSM call, at most {} times native",
+    ),
+    (
+        "KSM_ENTRY_SET, gate to gate, instructions",
+        "A set-entry call at most {} instructions, gate to gate",
+    ),
+    (
+        "hypercall to the module and back, instructions",
+        "A hypercall to the module and back at most {} |",
+    ),
+    (
+        "hypercall to the module and back, flushes of a whole TLB",
+        "takes at most {} flushes of a whole TLB",
+    ),
+];
+
 /// Gates repeat exactly, and so do the documents; of operations they give the ratios to two digits.
 fn documents_say_what_was_counted(report: &serde_json::Value) {
     let document = |path: &str| {
@@ -93,6 +117,25 @@ fn documents_say_what_was_counted(report: &serde_json::Value) {
                 "{path}: {} has the ratio {ratio}",
                 operation["name"]
             ));
+        }
+    }
+    let path = "docs/reference/specification.md";
+    let text = document(path);
+    for (name, promise) in PROMISED {
+        let criteria = report["criteria"].as_array().expect("a list");
+        let criterion = criteria
+            .iter()
+            .find(|criterion| criterion["name"] == name)
+            .expect("the criterion");
+        let limit = criterion["limit"].as_f64().expect("a number");
+        let limit = if limit.fract() == 0.0 {
+            grouped(limit as u64)
+        } else {
+            limit.to_string()
+        };
+        let promise = promise.replace("{}", &limit);
+        if !text.contains(&promise) {
+            wrong.push(format!("{path}: does not say `{promise}`"));
         }
     }
     assert!(wrong.is_empty(), "not as counted: {wrong:#?}");

@@ -203,3 +203,48 @@ fn inside(path: &str, document: &roxmltree::Document<'_>) {
         );
     }
 }
+
+/// Numbers such as 1,315 in some texts.
+fn number(text: &str) -> Option<u64> {
+    text.trim().replace(',', "").parse().ok()
+}
+
+#[test]
+fn the_counts_of_the_page_fault_add_up() {
+    let tree = tree();
+    let text = tree
+        .text("docs/understand/page-fault.md")
+        .expect("the document");
+    let (mut steps, mut all) = ([0, 0], None);
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, name, container, native, _] = cells[..] else {
+            continue;
+        };
+        let (Some(container), Some(native)) = (number(container), number(native)) else {
+            continue;
+        };
+        if name == "all" {
+            all = Some([container, native]);
+        } else {
+            steps[0] += container;
+            steps[1] += native;
+        }
+    }
+    assert_eq!(Some(steps), all);
+
+    let picture = tree
+        .text("docs/pictures/page-fault.svg")
+        .expect("the picture");
+    let document = roxmltree::Document::parse(&picture).expect("a picture");
+    let drawn: u64 = document
+        .descendants()
+        .filter(|node| {
+            node.attribute("class")
+                .is_some_and(|class| class.contains("count"))
+        })
+        .map(|node| number(node.text().unwrap_or_default()).expect("a number"))
+        .sum();
+    // The picture has no number at the program's own two instructions.
+    assert_eq!(drawn + 2, steps[0], "the picture and the table differ");
+}
