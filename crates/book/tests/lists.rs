@@ -105,6 +105,28 @@ fn the_configuration_fragments_are_all_described() {
 }
 
 #[test]
+fn the_patches_that_documents_name_are_there() {
+    let tree = tree();
+    let numbers: BTreeSet<_> = names(&tree, "kernel/patches/", ".patch")
+        .iter()
+        .filter_map(|name| Some(name.split_once('-')?.0.to_owned()))
+        .collect();
+    let mut named = 0;
+    for file in tree.documents() {
+        let text = tree.text(&format!("docs/{file}")).expect("the document");
+        for (at, marker) in text.match_indices("patch 0") {
+            let number: String = text[at + marker.len() - 1..].chars().take(4).collect();
+            assert!(
+                numbers.contains(&number),
+                "{file}: there is no patch {number}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 0, "no patch was recognised");
+}
+
+#[test]
 fn the_tests_of_the_machine_are_all_described() {
     let tree = tree();
     let files = names(&tree, "tests/tests/", ".rs");
