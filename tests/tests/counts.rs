@@ -51,6 +51,7 @@ const GIVEN: [(&str, &[&str]); 4] = [
             "call_version",
             "longest_exec_seal",
             "longest_exec_seal_in_pieces",
+            "longest_exec_seal_of_many",
             "longest_table_release",
             "longest_table_release_in_pieces",
             "longest_entry_batch",
