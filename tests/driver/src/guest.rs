@@ -163,17 +163,18 @@ impl Prepared {
 
     /// What CKI_START gets, with pointers into this: it stays as it is while that is used.
     pub fn request(&self) -> Start {
-        let mut start = Start::default();
-        start.start_info = &raw const *self.info as u64;
-        start.classes = self.classes.as_ptr() as u64;
-        start.class_count = self.classes.len() as u32;
-        start.seals = self.seals.as_ptr() as u64;
-        start.seal_count = self.seals.len() as u32;
-        start.tables = self.tables.as_ptr() as u64;
-        start.table_count = self.tables.len() as u32;
-        start.root_hpa = self.hpa + TABLES;
-        start.entry = BASE;
-        start
+        Start {
+            start_info: &raw const *self.info as u64,
+            classes: self.classes.as_ptr() as u64,
+            class_count: self.classes.len() as u32,
+            seals: self.seals.as_ptr() as u64,
+            seal_count: self.seals.len() as u32,
+            tables: self.tables.as_ptr() as u64,
+            table_count: self.tables.len() as u32,
+            root_hpa: self.hpa + TABLES,
+            entry: BASE,
+            ..Start::default()
+        }
     }
 
     /// Starts it, after a last change of what CKI_START gets.

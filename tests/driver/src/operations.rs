@@ -12,8 +12,10 @@ use cki_abi::class::CLASS_PT;
 use cki_abi::isa::WRPKRS;
 use cki_abi::layout::IMAGE_BASE;
 use cki_abi::limits::CHUNK_SIZE;
+use cki_abi::start_info::ClassRange;
+use cki_abi::uapi::start::BootTable;
 
-use crate::device::{BootTable, Class, Create, System};
+use crate::device::{System, create};
 use crate::every_instruction::{IMAGE_SIZE, module_text};
 use crate::guest::{MEMORY, Prepared, TABLES, WRITE};
 use crate::probe::Probe;
@@ -34,20 +36,20 @@ const ENTRIES: u64 = 512;
 /// # Errors
 /// When a container of so many chunks is not of one segment or of as many.
 pub fn longest(system: &System, probe: &Probe, chunks: u64) -> Result<u64> {
-    let mut create = Create::new(chunks * CHUNK_SIZE);
+    let mut create = create(chunks * CHUNK_SIZE);
     let container = system.create(&mut create)?;
     let segments = &create.segments[..create.segment_count as usize];
-    let hpa = segments[0][0];
+    let hpa = segments[0].base;
     // Where a frame is found last, and its place in the mapping.
     let (tables, offset) = match segments {
         [_] => (hpa + TABLES + 0x4000, TABLES + 0x4000),
-        [.., last] if segments.len() as u64 == chunks => (last[0], (chunks - 1) * CHUNK_SIZE),
+        [.., last] if segments.len() as u64 == chunks => (last.base, (chunks - 1) * CHUNK_SIZE),
         _ => bail!("{} segments for {chunks} chunks", segments.len()),
     };
     let mut prepared = Prepared::load(container, "shutdown", hpa)?;
     if tables - hpa > MEMORY {
-        prepared.classes.push(Class {
-            hpa: tables,
+        prepared.classes.push(ClassRange {
+            base: tables,
             size: FRAMES << 12,
             class: CLASS_PT as u32,
             reserved: 0,
