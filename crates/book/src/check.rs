@@ -34,9 +34,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
 pub fn all(root: &Path) -> Result<Vec<String>, BookError> {
     let tree = Tree::at(root)?;
     let mut faults = listed(&tree, root)?;
-    let documents = tree.documents().map(|file| format!("docs/{file}"));
-    let files: Vec<_> = std::iter::once("README.md".to_owned())
-        .chain(documents)
+    let files: Vec<_> = tree
+        .files_below("", ".md")
+        .filter(|file| *file != "kernel/src/README.md")
+        .map(str::to_owned)
         .collect();
     let mut anchors = BTreeMap::new();
     for file in &files {
@@ -91,7 +92,11 @@ fn links(
         } else {
             resolve(file, path)
         };
-        let Some(there) = there.filter(|there| tree.has_file(there)) else {
+        // The site has no pages of directories; a forge has.
+        let shown = |there: &String| {
+            tree.has_file(there) || !file.starts_with("docs/") && tree.has_directory(there)
+        };
+        let Some(there) = there.filter(shown) else {
             faults.push(format!("the link {destination} leads to no file"));
             continue;
         };

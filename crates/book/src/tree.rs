@@ -169,8 +169,8 @@ impl Tree {
     /// Whether this looks like a path of the tree.
     fn shape(&self, path: &str) -> Option<Shape> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_./-+".contains(c);
-        // NAME stands for any name.
-        let pattern = path.contains("NAME");
+        // These stand for any name and number.
+        let pattern = path.contains("NAME") || path.contains("NNNN");
         if path.is_empty()
             || pattern
             || path.starts_with(['/', '.', '-'])

@@ -270,3 +270,46 @@ fn the_counts_of_the_page_fault_add_up() {
     // The picture has no number at the program's own two instructions.
     assert_eq!(drawn + 2, steps[0], "the picture and the table differ");
 }
+
+/// Where names of documents are examples.
+const EXAMPLES: [&str; 4] = [
+    "crates/book/",
+    "crates/house/",
+    // To be mended with the next change of the guest kernel: a change there makes all kernels anew.
+    "kernel/src/README.md",
+    "kernel/src/arch/x86/cki/cpu.c",
+];
+
+#[test]
+fn documents_that_the_source_names_are_there() {
+    let tree = tree();
+    let endings = [
+        ".rs", ".c", ".h", ".S", ".s", ".nix", ".toml", ".awk", ".config", ".patch", ".sh", ".yml",
+        ".md",
+    ];
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for ending in endings {
+        for file in tree.files_below("", ending) {
+            if EXAMPLES.iter().any(|examples| file.starts_with(examples)) {
+                continue;
+            }
+            let text = tree.text(file).expect("a source");
+            for (at, _) in text.match_indices("docs/") {
+                let path: String = text[at..]
+                    .chars()
+                    .take_while(|&c| c.is_ascii_lowercase() || "/-.".contains(c))
+                    .collect();
+                let whole = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '/');
+                if whole && path.ends_with(".md") {
+                    named += 1;
+                    if !tree.has_file(&path) {
+                        missing.push(format!("{file}: {path}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(named > 20, "only {named} were recognised");
+}
