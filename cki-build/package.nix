@@ -19,6 +19,8 @@ rustPlatform.buildRustPackage {
   version = "0.1.0";
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../Cargo.lock;
+  licences = ../LICENSES;
+  copyright = ../nix/copyright.sh;
   buildAndTestSubdir = "cki-build";
   # The tests drive git and make namespaces; `cki-build check` runs them outside.
   doCheck = false;
@@ -31,11 +33,12 @@ rustPlatform.buildRustPackage {
     $cki completions bash > $out/share/bash-completion/completions/cki-build
     $cki completions zsh > $out/share/zsh/site-functions/_cki-build
     $cki completions fish > $out/share/fish/vendor_completions.d/cki-build.fish
+    (cd $buildAndTestSubdir && bash $copyright $out/share/doc/cki-build/copyright --crates MIT Apache-2.0)
   '';
 
   meta = {
     description = "Builds CKI from pinned sources and runs programs in the machine that comes out";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ mit asl20 ];
     mainProgram = "cki-build";
   };
 }

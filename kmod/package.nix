@@ -22,6 +22,8 @@ stdenv.mkDerivation {
   inherit (rustSource [ "kmod" "abi/include" ]) src;
   nativeBuildInputs = [ elfutils kmod perl ] ++ kernelPackages;
 
+  licences = ../LICENSES;
+  copyright = ../nix/copyright.sh;
   kernel = kernelBuild;
   ARCH = "x86_64";
   KBUILD_BUILD_TIMESTAMP = "Thu Jan  1 00:00:01 UTC 1970";
@@ -39,6 +41,7 @@ stdenv.mkDerivation {
     destination=$out/lib/modules/$(cat $kernel/include/config/kernel.release)/extra
     mkdir -p $destination
     strip --strip-debug -o $destination/cki.ko kmod/cki.ko
+    bash $copyright $out/share/doc/cki-kmod/copyright GPL-2.0-only
   '';
 
   # nixpkgs only: a module is no program to patch or strip further.

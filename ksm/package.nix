@@ -13,6 +13,8 @@ stdenv.mkDerivation {
   version = "0.1.0";
   inherit (rustSource [ "ksm" "abi" ]) src;
   nativeBuildInputs = [ rustc rust-src ];
+  licences = ../LICENSES;
+  copyright = ../nix/copyright.sh;
 
   buildPhase = ''
     make -C ksm O=/build/ksm RUST_SRC=${rustLibrary}
@@ -21,6 +23,7 @@ stdenv.mkDerivation {
   installPhase = ''
     mkdir -p $out/lib/firmware/cki
     cp /build/ksm/ksm $out/lib/firmware/cki/ksm
+    bash $copyright $out/share/doc/cki-ksm/copyright MIT Apache-2.0
   '';
 
   # nixpkgs only: nothing here is for the machine that builds it.
@@ -28,6 +31,6 @@ stdenv.mkDerivation {
 
   meta = {
     description = "Kernel security monitor of CKI containers";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ mit asl20 ];
   };
 }

@@ -9,6 +9,8 @@ rustPlatform.buildRustPackage {
   version = "0.1.0";
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../Cargo.lock;
+  licences = ../LICENSES;
+  copyright = ../nix/copyright.sh;
   buildAndTestSubdir = "launcher";
   RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
   # Named although it is this machine's: only then are macros, which rustc loads, not made static.
@@ -26,11 +28,12 @@ rustPlatform.buildRustPackage {
     $cki completions bash > $out/share/bash-completion/completions/cki
     $cki completions zsh > $out/share/zsh/site-functions/_cki
     $cki completions fish > $out/share/fish/vendor_completions.d/cki.fish
+    (cd $buildAndTestSubdir && bash $copyright $out/share/doc/cki-launcher/copyright --crates --static MIT Apache-2.0)
   '';
 
   meta = {
     description = "Runs programs in CKI containers";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ mit asl20 ];
     mainProgram = "cki";
   };
 }

@@ -8,6 +8,8 @@ rustPlatform.buildRustPackage {
   version = "0.1.0";
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../../Cargo.lock;
+  licences = ../../LICENSES;
+  copyright = ../../nix/copyright.sh;
   buildAndTestSubdir = "bench/micro";
   RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
   # Named although it is this machine's: only then are macros, which rustc loads, not made static.
@@ -18,10 +20,11 @@ rustPlatform.buildRustPackage {
     mkdir -p $out/bin
     cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki-micro" -type f)" $out/bin/
     strip --strip-all $out/bin/cki-micro
+    (cd $buildAndTestSubdir && bash $copyright $out/share/doc/cki-micro/copyright --crates --static MIT Apache-2.0)
   '';
 
   meta = {
     description = "Counts instructions, natively and in a CKI container";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ mit asl20 ];
   };
 }

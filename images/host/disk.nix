@@ -40,6 +40,6 @@ stdenv.mkDerivation {
 
   meta = {
     description = "Bootable disk image of the CKI host";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ gpl2Only mit asl20 ];
   };
 }

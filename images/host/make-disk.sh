@@ -41,8 +41,9 @@ syslinux --install partition
 mkdir files
 cp "$host/bzImage" "$host/initrd" files/
 cp "$config" files/syslinux.cfg
+cat "$host"/share/doc/*/copyright > files/copyright.txt
 touch -d "$stamp" files/*
-for file in bzImage initrd syslinux.cfg; do
+for file in bzImage initrd syslinux.cfg copyright.txt; do
 	mcopy -m -i partition "files/$file" "::/$file"
 done
 dd if=partition of="$out" bs="$offset" seek=1 conv=notrunc,sparse status=none

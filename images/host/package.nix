@@ -46,6 +46,8 @@ stdenv.mkDerivation {
   kernel = cki-kernel;
   init = cki-init;
   inherit busyboxStatic;
+  licences = ../../LICENSES;
+  copyright = ../../nix/copyright.sh;
   makeInitrd = ./make-initrd.sh;
   etc = ./etc;
   boot = builtins.toJSON {
@@ -69,12 +71,16 @@ stdenv.mkDerivation {
     cp initrd $out/
     cp -r $kernel/lib/modules $out/lib/
     printf '%s\n' "$boot" > $out/boot.json
+    mkdir -p $out/share
+    cp -r --no-preserve=mode $init/share/doc $out/share/
+    bash $copyright $out/share/doc/linux/copyright --by 'Linux, by its authors; of CKI, Debian or another, as the image was built' GPL-2.0-only
+    bash $copyright $out/share/doc/busybox/copyright --by 'BusyBox, by its authors' GPL-2.0-only
   '';
 
   dontFixup = true;
 
   meta = {
     description = "Kernel and initial file system of the machine that CKI containers run on";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ gpl2Only mit asl20 ];
   };
 }

@@ -23,6 +23,8 @@ stdenv.mkDerivation {
   kmod = cki-kmod;
   ksm = cki-ksm;
   launcher = cki-launcher;
+  licences = ../../LICENSES;
+  copyright = ../../nix/copyright.sh;
   makeInitrd = ../host/make-initrd.sh;
   # By this number init finds the disk; init/src/runtime.rs has it too.
   uuid = "434b4900-0000-4000-8000-000000000001";
@@ -36,6 +38,10 @@ stdenv.mkDerivation {
     # Symbols are for gdb on the outside; a container's kernel looks nothing up in them.
     objcopy --strip-all $kernel/vmlinux disk/lib/vmlinux
     bash -eu -o pipefail $makeInitrd disk/lib/initrd $init/bin/cki-init
+    for part in $launcher $kmod $ksm $init; do
+      cp -r --no-preserve=mode $part/share/doc disk/share/
+    done
+    bash $copyright disk/share/doc/linux/copyright --by 'Linux, by its authors, with the changes of CKI' GPL-2.0-only
     chmod -R u=rwX,go=rX disk
     find disk -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     mkfs.erofs --quiet --all-root -U $uuid runtime.erofs disk
@@ -50,6 +56,6 @@ stdenv.mkDerivation {
 
   meta = {
     description = "Disk with everything that a CKI host runs containers with";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ gpl2Only mit asl20 ];
   };
 }

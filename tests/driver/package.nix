@@ -8,6 +8,8 @@ rustPlatform.buildRustPackage {
   version = "0.1.0";
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../../Cargo.lock;
+  licences = ../../LICENSES;
+  copyright = ../../nix/copyright.sh;
   buildAndTestSubdir = "tests/driver";
   RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
   CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
@@ -16,10 +18,11 @@ rustPlatform.buildRustPackage {
     mkdir -p $out/bin
     cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki-monitor-driver" -type f)" $out/bin/
     strip --strip-all $out/bin/cki-monitor-driver
+    (cd $buildAndTestSubdir && bash $copyright $out/share/doc/cki-monitor-driver/copyright --crates --static MIT Apache-2.0)
   '';
 
   meta = {
     description = "Bare-metal guests and the program that runs them through /dev/cki";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ mit asl20 ];
   };
 }

@@ -32,6 +32,6 @@ stdenv.mkDerivation {
 
   meta = {
     description = "Monitors of CKI containers that each lack one check, for its tests";
-    license = lib.licenses.gpl2Only;
+    license = with lib.licenses; [ mit asl20 ];
   };
 }

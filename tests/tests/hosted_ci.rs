@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What hosted CI publishes (`.ci/artifacts`): it is there, with sums that are right, and can be tried. What of hosted
+//! CI needs no built machine is tested in `crates/house/tests/hosted_ci.rs`.
+
+use std::process::Command;
+
+use cki_tests::variable;
+
+#[test]
+fn artifacts_are_complete_with_their_sums_and_start() {
+    let out = tempfile::tempdir().expect("a folder");
+    let status = Command::new(variable("CKI_FLAKE").join(".ci/artifacts"))
+        .arg(out.path())
+        .env("CKI_BUILD", variable("CKI_BUILD"))
+        .status()
+        .expect("it starts");
+    assert!(status.success(), "{status}");
+    let mut names: Vec<_> = out
+        .path()
+        .read_dir()
+        .expect("a folder")
+        .map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            name.into_string().expect("a name")
+        })
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "SHA256SUMS",
+            "cki",
+            "cki-build",
+            "cki-build.copyright",
+            "cki-host.qcow2",
+            "cki-launcher.copyright",
+            "runtime.erofs",
+        ]
+    );
+    let sums = Command::new("sha256sum")
+        .current_dir(out.path())
+        .args(["--check", "--strict", "--quiet", "SHA256SUMS"])
+        .status()
+        .expect("sha256sum starts");
+    assert!(sums.success());
+    let listed = std::fs::read_to_string(out.path().join("SHA256SUMS")).expect("the sums");
+    assert_eq!(listed.lines().count(), names.len() - 1, "{listed}");
+    for (program, says) in [("cki-build", "cki-build 0.1.0\n"), ("cki", "cki 0.1.0\n")] {
+        let output = Command::new(out.path().join(program))
+            .arg("--version")
+            .output()
+            .expect("it starts");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), says);
+    }
+    // What the licences of linked crates want to have passed on is passed on.
+    let texts = std::fs::read_to_string(out.path().join("cki-launcher.copyright")).expect("a text");
+    for part in [
+        "Licence: MIT OR Apache-2.0",
+        "Apache License",
+        "GNU LESSER GENERAL PUBLIC LICENSE",
+        "  virtio-queue ",
+        "Redistribution and use in source and binary forms",
+    ] {
+        assert!(texts.contains(part), "{part:?} is not in {texts}");
+    }
+}
+
+#[test]
+fn licences_are_beside_what_the_host_image_is_made_of() {
+    let texts = variable("CKI_HOST").join("share/doc");
+    for (part, licence) in [
+        ("busybox", "GNU GENERAL PUBLIC LICENSE"),
+        ("cki-init", "MIT License"),
+        ("linux", "GNU GENERAL PUBLIC LICENSE"),
+    ] {
+        let text = std::fs::read_to_string(texts.join(part).join("copyright")).expect("a text");
+        assert!(text.contains(licence), "{part}: {text}");
+    }
+}
