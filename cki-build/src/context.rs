@@ -55,14 +55,7 @@ impl Context {
     /// Those of asking git.
     pub fn key(&self, kind: &str, what: &str) -> Result<Option<String>, Error> {
         let fingerprint = self.checkout.fingerprint()?;
-        Ok(fingerprint.map(|print| {
-            Cache::key(&[
-                kind,
-                "1",
-                &print,
-                what,
-                &cki_nix::store_dir().to_string_lossy(),
-            ])
-        }))
+        Ok(fingerprint
+            .map(|print| Cache::key(&[kind, "1", &print, what, &self.nix.store.to_string_lossy()])))
     }
 }

@@ -3,22 +3,25 @@
 //! Inputs of the build, as the commands need them: the packages of an image, and everything in the store.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::shown::Shown;
-use cki_inputs::app::{AppPlan, resolve_app};
-use cki_inputs::cache::write_atomically;
-use cki_inputs::crates::{Cargo, provide_crates};
-use cki_inputs::fetch::Policy;
+use cki_inputs::app::resolve_app;
+use cki_inputs::cargo::Cargo;
+use cki_inputs::crates::provide_crates;
+use cki_inputs::downloads::Downloads;
+use cki_inputs::fetch::download::Policy;
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::mirrors::Mirrors;
-use cki_inputs::provide::{ProvideReport, provide_app, provide_lock};
-use cki_inputs::{Cancel, InputsError};
+use cki_inputs::plan::AppPlan;
+use cki_inputs::provide::{provide_app, provide_lock};
+use cki_inputs::shown::Shown;
+use cki_inputs::{Inputs, InputsError, ProvideReport};
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
 use cki_nix::checkout::Checkout;
+use cki_process::cancel::Cancel;
+use cki_process::files::write_atomically;
 use cki_process::progress::Step;
 
 /// The lock file, below the checkout.
@@ -45,13 +48,13 @@ pub struct Planned {
 /// [`Error::Inputs`]; an unknown package is answered with the nearest names.
 pub fn plan(context: &Context, packages: &[String]) -> Result<Planned, Error> {
     let step = context.progress.short_step("resolving packages");
-    let ours = open(context, step)?;
+    let inputs = open(context, step)?;
     let lock = read_lock(&context.checkout)?;
-    let plan = resolve_app(&ours, &lock, packages)?;
+    let plan = resolve_app(&inputs, &lock, packages)?;
     for warning in &plan.warnings {
-        ours.progress.note(warning);
+        inputs.shown.note(warning);
     }
-    let path = ours.cache.plan(&format!("image-{}", plan.hash));
+    let path = inputs.downloads.plan(&format!("image-{}", plan.hash));
     if !path.exists() {
         let text = serde_json::to_vec(&plan).map_err(|error| Error::Io {
             path: path.clone(),
@@ -85,11 +88,11 @@ pub fn ensure(context: &Context) -> Result<ProvideReport, Error> {
 
 pub(crate) fn provide_all(context: &Context, lock: &LockFile) -> Result<ProvideReport, Error> {
     let step = context.progress.short_step("looking for the inputs");
-    let ours = open(context, step)?;
-    let mut report = provide_lock(&ours, lock)?;
+    let inputs = open(context, step)?;
+    let mut report = provide_lock(&inputs, lock)?;
     for manifest in MANIFESTS {
         let manifest = context.checkout.dir.join(manifest);
-        report.add(provide_crates(&ours, &Cargo::default(), &manifest)?);
+        report.add(provide_crates(&inputs, &Cargo::default(), &manifest)?);
     }
     Ok(report)
 }
@@ -108,40 +111,27 @@ pub(crate) fn mirrors(named: Option<&str>) -> Result<Mirrors, InputsError> {
     })
 }
 
-/// What the library of inputs needs, telling `step` what goes on.
-pub(crate) fn open(context: &Context, step: Step) -> Result<cki_inputs::Context, Error> {
+/// What operations on inputs need, showing `step` as what goes on.
+pub(crate) fn open(context: &Context, step: Step) -> Result<Inputs, Error> {
     let mirrors = mirrors(context.global.mirror.as_deref())?;
-    with_mirrors(
-        &context.cache,
-        mirrors,
-        &context.nix,
-        Arc::new(Shown::new(step)),
-    )
+    with_mirrors(&context.cache, mirrors, &context.nix, step)
 }
 
 pub(crate) fn with_mirrors(
     cache: &Cache,
     mirrors: Mirrors,
     nix: &Nix,
-    progress: Arc<dyn cki_inputs::Progress>,
-) -> Result<cki_inputs::Context, Error> {
-    let cache = cki_inputs::cache::Cache::open(cache.dir()).map_err(InputsError::from)?;
+    step: Step,
+) -> Result<Inputs, Error> {
+    let downloads = Downloads::open(cache.dir()).map_err(InputsError::from)?;
     // A signal ends us at once: whatever is half done is found by the next run.
     let cancel = Cancel::new();
-    Ok(cki_inputs::Context::with(
-        cache,
+    Ok(Inputs::new(
+        downloads,
         mirrors,
-        store_nix(nix),
+        nix.clone(),
         Policy::default(),
-        progress,
+        Shown::new(step),
         cancel,
     )?)
-}
-
-pub(crate) fn store_nix(nix: &Nix) -> cki_nix::store::Nix {
-    cki_nix::store::Nix {
-        store: cki_nix::store_dir(),
-        env: vec![("NIX_CONFIG".into(), nix.config().into())],
-        ..cki_nix::store::Nix::default()
-    }
 }

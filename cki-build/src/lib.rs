@@ -19,5 +19,4 @@ pub mod logging;
 pub mod output;
 pub mod outputs;
 pub mod prepare;
-mod shown;
 pub mod verify;

@@ -36,9 +36,7 @@ fn committed(dir: &Path, name: &str) -> Checkout {
 }
 
 fn nix(args: &[&str]) -> Command {
-    Command::new("nix")
-        .args(args)
-        .env("NIX_CONFIG", Nix::current().config())
+    Nix::current().nix().args(args)
 }
 
 #[test]

@@ -12,10 +12,10 @@ use cki_tests::checkout;
 
 /// Evaluates `attribute` of the stub in the checkout at `dir`.
 fn evaluate(dir: &Path, attribute: &str) -> Output {
-    Command::new("nix-instantiate")
+    Nix::current()
+        .with_env(Command::new("nix-instantiate"))
         .args(["--eval", "--strict", "--json", "--attr", attribute])
         .arg(dir.join("tests/nixpkgs-stub"))
-        .env("NIX_CONFIG", Nix::current().config())
         .output()
         .expect("nix-instantiate is started")
 }

@@ -23,7 +23,7 @@ pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
     }
     findings.extend([checks::namespaces(), checks::git(), checks::keyring()]);
     findings.extend(examine(global, &cache, checkout.as_ref().ok()));
-    findings.extend(checks::space(cache.dir()));
+    findings.extend(checks::space(&nix.store, cache.dir()));
     findings.extend([
         checks::kvm(),
         containers::containers(),

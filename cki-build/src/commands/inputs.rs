@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::cli::{Fetch, Lock};
 use crate::context::Context;
 use crate::error::Error;
-use crate::inputs::{LOCK, REQUEST, open, provide_all, read_lock, store_nix};
+use crate::inputs::{LOCK, REQUEST, open, provide_all, read_lock};
 use crate::output::{print, print_json};
 use cki_inputs::InputsError;
 use cki_inputs::lock::{self, LockReport, Mode};
@@ -50,9 +50,8 @@ fn keep_needed(context: &Context, lock: &mut LockFile, attrs: &[String]) -> Resu
         .collect();
     let needed: BTreeSet<PathBuf> =
         cki_nix::derivations::fixed_outputs(&context.nix.show_derivations(&drvs).read()?)?;
-    let store = store_nix(&context.nix);
     let is_needed = |name: &str, sha256: &str| {
-        needed.contains(&store.fixed_output(name, HashMode::Flat, sha256))
+        needed.contains(&context.nix.fixed_output(name, HashMode::Flat, sha256))
     };
     let seed = lock.seed.package.clone();
     lock.packages
@@ -97,9 +96,9 @@ pub(super) fn lock(context: &Context, args: &Lock) -> Result<Status, Error> {
         Mode::Keep
     };
     let step = context.progress.short_step("resolving the request");
-    let ours = open(context, step)?;
-    let (new, report) = lock::resolve(&ours, &request, old.as_ref(), mode)?;
-    drop(ours);
+    let inputs = open(context, step)?;
+    let (new, report) = lock::resolve(&inputs, &request, old.as_ref(), mode)?;
+    drop(inputs);
     if report.changed {
         new.write(&path).map_err(InputsError::from)?;
     }

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use super::Finding;
+use cki_nix::Nix;
 use cki_nix::checkout::{Checkout, CheckoutError, GitState};
 use cki_nix::setup;
-use cki_nix::{Nix, store_dir};
 use cki_process::exec::Command;
 use cki_process::units::human_bytes;
 
@@ -84,8 +84,8 @@ pub fn store(nix: &Nix) -> Finding {
             setup::Situation::current().remedy(),
         );
     }
-    let dir = store_dir();
-    let writable = rustix::fs::access(&dir, rustix::fs::Access::WRITE_OK).is_ok();
+    let dir = &nix.store;
+    let writable = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
     if writable || cki_nix::settings::uses_daemon() {
         Finding::ok(NAME, dir.display().to_string())
     } else if !dir.exists() && rustix::process::geteuid().is_root() {
@@ -158,10 +158,9 @@ pub fn keyring() -> Finding {
 
 /// Free space for the store and the cache.
 #[must_use]
-pub fn space(cache: &Path) -> Vec<Finding> {
-    let store = store_dir();
+pub fn space(store: &Path, cache: &Path) -> Vec<Finding> {
     [
-        ("space for the store", store.as_path()),
+        ("space for the store", store),
         ("space for the cache", cache),
     ]
     .into_iter()

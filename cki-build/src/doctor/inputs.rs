@@ -3,17 +3,17 @@
 //! Mirrors and pinned files.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::Finding;
 use crate::cli::Global;
 use crate::error::Error;
 use crate::inputs::{mirrors, read_lock, with_mirrors};
 use cki_inputs::mirrors::Mirrors;
-use cki_inputs::{InputsError, Silent, provide};
+use cki_inputs::{InputsError, provide};
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
 use cki_nix::checkout::Checkout;
+use cki_process::progress::Progress;
 
 /// What `doctor` says of mirrors and inputs. Nothing is downloaded.
 #[must_use]
@@ -43,14 +43,14 @@ fn pinned(cache: &Cache, checkout: &Checkout) -> Finding {
     let count = || -> Result<(usize, usize), Error> {
         let lock = read_lock(checkout)?;
         // Nothing is downloaded, so any mirror will do, and there may be none.
-        let ours = with_mirrors(
+        let inputs = with_mirrors(
             cache,
             Mirrors::named("file:/").map_err(InputsError::from)?,
             &Nix::current(),
-            Arc::new(Silent),
+            Progress::quiet().short_step("looking for the inputs"),
         )?;
-        let paths = provide::store_paths(&ours, &lock);
-        let missing = ours
+        let paths = provide::store_paths(&inputs, &lock);
+        let missing = inputs
             .nix
             .missing(paths.iter().map(PathBuf::as_path))
             .map_err(InputsError::from)?;

@@ -13,9 +13,6 @@ pub mod control;
 pub mod deb;
 pub mod dependency;
 pub mod index;
-mod nearest;
 pub mod release;
 pub mod resolver;
 pub mod version;
-
-pub use nearest::nearest_names;

@@ -6,46 +6,14 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::time::SystemTime;
 
-use liblzma::read::XzDecoder;
-use serde::{Deserialize, Serialize};
-
-use super::fetch::{Download, FetchError, FetchStats};
-use super::{Context, InputsError};
+use crate::error::InputsError;
+use crate::fetch::download::{Download, FetchStats};
+use crate::fetch::error::FetchError;
+use crate::inputs::Inputs;
+use crate::pin::IndexPin;
 use cki_debian::index::{self, PackageIndex, SourcePackage};
 use cki_debian::release::{Release, Verifier, snapshot_stamp};
-
-/// An index that is pinned by its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IndexPin {
-    /// Path below `dists/SUITE/`.
-    pub path: String,
-    /// SHA-256 of the file, lower-case hexadecimal.
-    pub sha256: String,
-    /// Size of the file in bytes.
-    pub size: u64,
-}
-
-/// The kinds of indexes that a suite has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IndexKind {
-    /// Binary packages.
-    Packages,
-    /// Source packages.
-    Sources,
-}
-
-impl IndexKind {
-    /// The index's path below `dists/SUITE/`.
-    #[must_use]
-    pub fn path(self, component: &str, architecture: &str) -> String {
-        match self {
-            Self::Packages => format!("{component}/binary-{architecture}/Packages.xz"),
-            Self::Sources => format!("{component}/source/Sources.xz"),
-        }
-    }
-}
+use liblzma::read::XzDecoder;
 
 /// No InRelease file is nearly as large; more than this is not read.
 const RELEASE_LIMIT: u64 = 16 * 1024 * 1024;
@@ -58,35 +26,35 @@ const RELEASE_LIMIT: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// [`InputsError::Fetch`] or [`InputsError::Release`].
 pub fn current_release(
-    context: &Context,
+    inputs: &Inputs,
     suite: &str,
     component: &str,
 ) -> Result<Release, InputsError> {
     let label = format!("{suite} InRelease");
-    context
-        .progress
-        .step(&format!("checking the signature of {label}"));
-    let bases = context.mirrors.bases(suite, component)?;
+    inputs
+        .shown
+        .part(&format!("checking the signature of {label}"));
+    let bases = inputs.mirrors.bases(suite, component)?;
     let urls: Vec<String> = bases
         .iter()
         .map(|base| format!("{base}/dists/{suite}/InRelease"))
         .collect();
-    let bytes = context
+    let bytes = inputs
         .fetcher
         .fetch_unpinned(&label, &urls, RELEASE_LIMIT)?;
-    let directory = context.cache.staging()?;
+    let directory = inputs.downloads.staging()?;
     let path = directory.path().join("InRelease");
     File::create(&path)
         .and_then(|mut f| f.write_all(&bytes))
         .map_err(|e| FetchError::file(&path, e))?;
-    let verifier = context
+    let verifier = inputs
         .verifier
         .clone()
-        .unwrap_or_else(|| Verifier::new(context.mirrors.keyring(suite)));
+        .unwrap_or_else(|| Verifier::new(inputs.mirrors.keyring(suite)));
     let release = verifier.open(&path, suite, &label)?;
     if release.has_expired(SystemTime::now()) {
         let end = release.valid_until.as_deref().unwrap_or_default();
-        context.progress.note(&format!(
+        inputs.shown.note(&format!(
             "{label} has expired ({end}): the mirror is no longer updated"
         ));
     }
@@ -116,13 +84,13 @@ pub fn pin(release: &Release, suite: &str, path: &str) -> Result<IndexPin, Input
 /// # Errors
 /// [`InputsError::Fetch`]; [`FetchError::Gone`] if the mirrors no longer have that version.
 pub fn fetch_index(
-    context: &Context,
+    inputs: &Inputs,
     suite: &str,
     component: &str,
     pin: &IndexPin,
     date: &str,
 ) -> Result<FetchStats, InputsError> {
-    if context.cache.has(&pin.sha256, pin.size) {
+    if inputs.downloads.has(&pin.sha256, pin.size) {
         return Ok(FetchStats {
             cached_files: 1,
             ..FetchStats::default()
@@ -130,7 +98,7 @@ pub fn fetch_index(
     }
     let (directory, file) = pin.path.rsplit_once('/').unwrap_or(("", &pin.path));
     let mut urls = Vec::new();
-    for base in context.mirrors.bases(suite, component)? {
+    for base in inputs.mirrors.bases(suite, component)? {
         urls.push(format!(
             "{base}/dists/{suite}/{directory}/by-hash/SHA256/{}",
             pin.sha256
@@ -145,11 +113,11 @@ pub fn fetch_index(
         size: pin.size,
         snapshot: snapshot_stamp(date),
     };
-    Ok(context.fetcher.fetch(&[download])?)
+    Ok(inputs.fetcher.fetch(&[download])?)
 }
 
-fn reader(context: &Context, pin: &IndexPin) -> Result<BufReader<XzDecoder<File>>, InputsError> {
-    let path = context.cache.by_hash(&pin.sha256);
+fn reader(inputs: &Inputs, pin: &IndexPin) -> Result<BufReader<XzDecoder<File>>, InputsError> {
+    let path = inputs.downloads.by_hash(&pin.sha256);
     let file = File::open(&path).map_err(|e| FetchError::file(&path, e))?;
     Ok(BufReader::with_capacity(
         256 * 1024,
@@ -162,16 +130,14 @@ fn reader(context: &Context, pin: &IndexPin) -> Result<BufReader<XzDecoder<File>
 /// # Errors
 /// [`InputsError::Index`] or [`InputsError::Fetch`].
 pub fn read_packages(
-    context: &Context,
+    inputs: &Inputs,
     suite: &str,
     automatic: bool,
     pin: &IndexPin,
 ) -> Result<PackageIndex, InputsError> {
-    PackageIndex::read(suite, automatic, reader(context, pin)?).map_err(|cause| {
-        InputsError::Index {
-            name: format!("{suite} {}", pin.path),
-            cause,
-        }
+    PackageIndex::read(suite, automatic, reader(inputs, pin)?).map_err(|cause| InputsError::Index {
+        name: format!("{suite} {}", pin.path),
+        cause,
     })
 }
 
@@ -180,12 +146,12 @@ pub fn read_packages(
 /// # Errors
 /// [`InputsError::Index`] or [`InputsError::Fetch`].
 pub fn read_source(
-    context: &Context,
+    inputs: &Inputs,
     suite: &str,
     pin: &IndexPin,
     package: &str,
 ) -> Result<Vec<SourcePackage>, InputsError> {
-    index::read_sources(package, reader(context, pin)?).map_err(|cause| InputsError::Index {
+    index::read_sources(package, reader(inputs, pin)?).map_err(|cause| InputsError::Index {
         name: format!("{suite} {}", pin.path),
         cause,
     })

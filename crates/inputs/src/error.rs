@@ -4,16 +4,17 @@
 
 use std::path::PathBuf;
 
-use super::crates::CratesError;
-use super::fetch::FetchError;
-use super::lockfile::LockFileError;
-use super::request::RequestError;
+use crate::cargo::CratesError;
+use crate::fetch::error::FetchError;
+use crate::lockfile::LockFileError;
+use crate::request::RequestError;
 use cki_debian::apt_sources::AptSourcesError;
 use cki_debian::deb::DebError;
 use cki_debian::index::IndexError;
 use cki_debian::release::ReleaseError;
 use cki_debian::resolver::ResolveError;
 use cki_nix::store::StoreError;
+use cki_process::cancel::Interrupted;
 
 /// An error of this module or of one that it uses.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,9 @@ pub enum InputsError {
         /// The hash of what is in the package.
         found: String,
     },
+    /// The work was told to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// A file in the cache was damaged after it was verified.
     #[error("{} was damaged on the disk; it was removed: run the command again", .0.display())]
     Damaged(PathBuf),

@@ -4,28 +4,33 @@
 //!
 //! - [`request`] is what people write, [`lockfile`] what they get, [`lock`] turns one into the other;
 //! - [`app`] resolves the packages of an application image;
-//! - [`provide`] downloads ([`fetch`]), verifies and imports whatever is missing from the store;
+//! - [`provide`] brings what is missing into the store: it is downloaded ([`fetch`]), verified and imported;
 //! - [`crates`] does the same for the crates in Cargo.lock.
 //!
-//! [`Context`] holds what they all need.
+//! [`Inputs`] holds what they all need.
 //!
 //! Used by: `cki-build`. May use: `cki-debian`, `cki-nix`, `cki-process`.
 
 pub mod app;
 pub mod archive;
-pub mod cache;
-mod context;
+pub mod cargo;
 pub mod crates;
+pub mod downloads;
 mod error;
 pub mod fetch;
+mod import;
+mod inputs;
 pub mod lock;
 pub mod lockfile;
 pub mod mirrors;
-pub mod progress;
+pub mod pin;
+pub mod plan;
 pub mod provide;
 pub mod request;
+pub mod seed;
+pub mod shown;
 mod transport;
 
-pub use context::Context;
 pub use error::InputsError;
-pub use progress::{Cancel, Progress, Silent};
+pub use import::ProvideReport;
+pub use inputs::Inputs;

@@ -10,21 +10,22 @@ use serde::Serialize;
 
 pub use check::{CheckReport, check};
 
-use super::archive::{self, IndexKind, IndexPin};
-use super::fetch::{Download, FetchError};
-use super::lockfile::{
-    LockFile, LockedIndexes, LockedPackage, LockedSeed, LockedSource, LockedSuite, SourceKind,
+use crate::archive;
+use crate::error::InputsError;
+use crate::fetch::error::FetchError;
+use crate::inputs::Inputs;
+use crate::lockfile::{
+    LockFile, LockedIndexes, LockedPackage, LockedSeed, LockedSource, LockedSuite, SEED_STORE_NAME,
+    SourceKind,
 };
-use super::request::{Request, SourceRequest, SuiteRequest, constraint};
-use super::{Context, InputsError, provide};
+use crate::pin::{IndexKind, IndexPin};
+use crate::request::{Request, SourceRequest, SuiteRequest, constraint};
+use crate::seed;
 use cki_debian::index::{Package, PackageIndex};
-use cki_debian::nearest_names;
-use cki_debian::release::{Release, snapshot_stamp};
+use cki_debian::release::Release;
 use cki_debian::resolver::{self, Kept, ResolveError, Want};
-use cki_nix::path::store_name;
-
-/// Name of the seed's directory in the store.
-pub const SEED_STORE_NAME: &str = "cki-seed";
+use cki_nix::path::{store_name, store_name_of};
+use cki_process::nearest::nearest_names;
 
 /// What happens to packages that are pinned already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct LockReport {
 /// # Errors
 /// See [`InputsError`].
 pub fn resolve(
-    context: &Context,
+    inputs: &Inputs,
     request: &Request,
     old: Option<&LockFile>,
     mode: Mode,
@@ -72,22 +73,20 @@ pub fn resolve(
         }
         _ => {}
     }
-    let _guard = context
-        .cache
-        .lock(context.progress.as_ref(), &context.cancel)?;
+    let _guard = inputs.lock()?;
     let kept = old.filter(|_| mode == Mode::Keep);
     let mut warnings = Vec::new();
     let mut suites = BTreeMap::new();
     let mut indexes = Vec::new();
     for suite in &request.suites {
         let locked = kept.and_then(|lock| lock.suites.get(&suite.name));
-        let locked = fetch_suite(context, request, &suite.name, locked, &mut warnings)?;
+        let locked = fetch_suite(inputs, request, &suite.name, locked, &mut warnings)?;
         if let Some(pin) = &locked.indexes.packages {
-            context
-                .progress
-                .step(&format!("reading the packages of {}", suite.name));
+            inputs
+                .shown
+                .part(&format!("reading the packages of {}", suite.name));
             indexes.push(archive::read_packages(
-                context,
+                inputs,
                 &suite.name,
                 suite.automatic,
                 pin,
@@ -95,7 +94,7 @@ pub fn resolve(
         }
         suites.insert(suite.name.clone(), locked);
     }
-    context.cancel.check()?;
+    inputs.cancel.check()?;
 
     let pinned = kept.map(|lock| &lock.packages);
     let keep: BTreeMap<String, Kept> = pinned
@@ -135,7 +134,7 @@ pub fn resolve(
             .filter(|old| check::source_fits(wanted, old));
         let source = match old {
             Some(old) => old.clone(),
-            None => locked_source(context, name, wanted, &suites, &indexes)?,
+            None => locked_source(inputs, name, wanted, &suites, &indexes)?,
         };
         sources.insert(name.clone(), source);
     }
@@ -160,13 +159,13 @@ pub fn resolve(
             .collect(),
         version: 1,
     };
-    lock.seed.sha256 = seed_hash(context, &lock, kept)?;
+    lock.seed.sha256 = seed_hash(inputs, &lock, kept)?;
     let report = report(old, &lock, warnings);
     Ok((lock, report))
 }
 
 /// All that the request asks for, in the resolver's terms.
-pub(super) fn wants(request: &Request) -> Vec<Want> {
+fn wants(request: &Request) -> Vec<Want> {
     // A package may be in several tables; the entry in [tools] may have conditions, so it counts.
     let mut wants: BTreeMap<&str, Want> = BTreeMap::new();
     wants.insert(
@@ -204,14 +203,9 @@ fn locked_package(suite: &str, package: &Package, deps: Vec<String>) -> LockedPa
     }
 }
 
-/// The store name for a file in the pool.
-pub(super) fn store_name_of(path: &str) -> String {
-    store_name(path.rsplit('/').next().unwrap_or(path))
-}
-
 /// Brings the indexes of a suite into the cache: those that are pinned, or the archive's current ones.
 fn fetch_suite(
-    context: &Context,
+    inputs: &Inputs,
     request: &Request,
     name: &str,
     old: Option<&LockedSuite>,
@@ -233,7 +227,7 @@ fn fetch_suite(
                 .all(|(kind, pin)| suite.indexes.contains(kind) == pin.is_some())
     };
     if let Some(old) = old.filter(|old| has_all(old)) {
-        match fetch_indexes(context, name, old) {
+        match fetch_indexes(inputs, name, old) {
             Ok(()) => return Ok(old.clone()),
             Err(InputsError::Fetch(FetchError::Gone { .. } | FetchError::WrongHash { .. })) => {
                 warnings.push(format!(
@@ -244,15 +238,15 @@ fn fetch_suite(
             Err(error) => return Err(error),
         }
     }
-    let release = archive::current_release(context, name, &suite.component)?;
+    let release = archive::current_release(inputs, name, &suite.component)?;
     let current = suite_of(&release, suite, &request.architecture)?;
-    fetch_indexes(context, name, &current)?;
+    fetch_indexes(inputs, name, &current)?;
     Ok(current)
 }
 
-fn fetch_indexes(context: &Context, name: &str, suite: &LockedSuite) -> Result<(), InputsError> {
+fn fetch_indexes(inputs: &Inputs, name: &str, suite: &LockedSuite) -> Result<(), InputsError> {
     for pin in suite.indexes.packages.iter().chain(&suite.indexes.sources) {
-        archive::fetch_index(context, name, &suite.component, pin, &suite.date)?;
+        archive::fetch_index(inputs, name, &suite.component, pin, &suite.date)?;
     }
     Ok(())
 }
@@ -284,7 +278,7 @@ fn suite_of(
 }
 
 fn locked_source(
-    context: &Context,
+    inputs: &Inputs,
     entry: &str,
     wanted: &SourceRequest,
     suites: &BTreeMap<String, LockedSuite>,
@@ -343,7 +337,7 @@ fn locked_source(
     let name = wanted.source.as_deref().unwrap_or_default();
     let pin = suites.get(suite).and_then(|s| s.indexes.sources.as_ref());
     let pin = pin.ok_or_else(|| unknown(name, Vec::new()))?;
-    let versions = archive::read_source(context, suite, pin, name)?;
+    let versions = archive::read_source(inputs, suite, pin, name)?;
     if versions.is_empty() {
         return Err(unknown(name, Vec::new()));
     }
@@ -377,7 +371,7 @@ fn locked_source(
 /// The hash of the seed's directory. It is taken over if package and file are those of the old lock file; otherwise the package
 /// is downloaded to look into it.
 fn seed_hash(
-    context: &Context,
+    inputs: &Inputs,
     lock: &LockFile,
     old: Option<&LockFile>,
 ) -> Result<String, InputsError> {
@@ -392,18 +386,7 @@ fn seed_hash(
     if let Some(old) = unchanged {
         return Ok(old.seed.sha256.clone());
     }
-    let suite = &lock.suites[&package.suite];
-    let download = Download {
-        name: lock.seed.package.clone(),
-        urls: provide::urls(context, &package.suite, &suite.component, &package.path)?,
-        sha256: package.sha256.clone(),
-        size: package.size,
-        snapshot: snapshot_stamp(&suite.date),
-    };
-    context.fetcher.fetch(&[download])?;
-    let staging = context.cache.staging()?;
-    let directory = provide::unpack_seed(context, lock, staging.path())?;
-    Ok(cki_nix::nar::nar_sha256(&directory).map_err(|e| FetchError::file(&directory, e))?)
+    seed::hash(inputs, lock)
 }
 
 fn report(old: Option<&LockFile>, new: &LockFile, warnings: Vec<String>) -> LockReport {

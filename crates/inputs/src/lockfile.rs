@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::archive::IndexPin;
-use super::cache::write_atomically;
-use super::fetch::FetchError;
+use crate::fetch::error::FetchError;
+use crate::mirrors::Suite;
+use crate::pin::IndexPin;
 use cki_debian::index::{is_relative_path, is_sha256};
 use cki_debian::version::Version;
 use cki_nix::path::is_store_name;
+use cki_process::files::write_atomically;
+
+/// Name of the seed's directory in the store.
+pub const SEED_STORE_NAME: &str = "cki-seed";
 
 /// The contents of the file. Fields are in alphabetical order, as in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,6 +251,20 @@ impl LockFile {
             .chain(roots)
             .find(|name| !self.packages.contains_key(*name));
         absent.map(|name| format!("package {name} is needed but not pinned"))
+    }
+
+    /// One of the suites.
+    ///
+    /// # Panics
+    /// When it is not among them; those that [`LockFile::parse`] lets an entry name are.
+    #[must_use]
+    pub fn suite<'a>(&'a self, name: &'a str) -> Suite<'a> {
+        let suite = &self.suites[name];
+        Suite {
+            name,
+            component: &suite.component,
+            date: &suite.date,
+        }
     }
 
     /// All packages that `names` need, themselves included, in alphabetical order. Unknown names are left out.

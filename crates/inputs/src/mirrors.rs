@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fetch::FetchError;
+use crate::fetch::download::Download;
+use crate::fetch::error::FetchError;
 use cki_debian::apt_proxy::{self, Proxies};
 use cki_debian::apt_sources::{self, AptSourcesError, Source};
-use cki_debian::release::DEBIAN_KEYRING;
+use cki_debian::release::{DEBIAN_KEYRING, snapshot_stamp};
 
 /// The archives of this machine, or the one that the user names.
 #[derive(Debug, Clone)]
@@ -15,6 +16,17 @@ pub struct Mirrors {
     named: Option<String>,
     sources: Vec<Source>,
     proxies: Proxies,
+}
+
+/// A suite as it was when a file of it was pinned.
+#[derive(Debug, Clone, Copy)]
+pub struct Suite<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Component that the file is in.
+    pub component: &'a str,
+    /// Date of its release file, as written there.
+    pub date: &'a str,
 }
 
 impl Mirrors {
@@ -70,6 +82,28 @@ impl Mirrors {
             Err(FetchError::NoMirror(format!("{suite} {component}")))
         } else {
             Ok(found)
+        }
+    }
+
+    /// How to download a pinned file: `name` is for messages, `path` is below a mirror's base URI.
+    ///
+    /// Without a mirror for the suite there are no URLs, which is an error only when the file has to be downloaded.
+    #[must_use]
+    pub fn download(
+        &self,
+        suite: Suite<'_>,
+        name: &str,
+        path: &str,
+        sha256: &str,
+        size: u64,
+    ) -> Download {
+        let bases = self.bases(suite.name, suite.component).unwrap_or_default();
+        Download {
+            name: name.to_owned(),
+            urls: bases.iter().map(|base| format!("{base}/{path}")).collect(),
+            sha256: sha256.to_owned(),
+            size,
+            snapshot: snapshot_stamp(suite.date),
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::archive::IndexKind;
+use crate::pin::IndexKind;
 use cki_debian::dependency::{Constraint, DependencyError};
 
 /// The contents of the file.

@@ -5,12 +5,12 @@
 mod support;
 
 use std::fs;
-use std::sync::Arc;
 
 use cki_debian::apt_proxy::Proxies;
-use cki_inputs::Cancel;
-use cki_inputs::cache::Cache;
-use cki_inputs::fetch::{FetchError, Fetcher};
+use cki_inputs::downloads::Downloads;
+use cki_inputs::fetch::Fetcher;
+use cki_inputs::fetch::error::FetchError;
+use cki_process::cancel::Cancel;
 use support::case::{Case, SIZE};
 use support::{Behaviour, Server, download, fetcher, noise, sha256};
 
@@ -175,7 +175,7 @@ fn a_wrong_file_is_refused_and_leaves_nothing() {
 #[test]
 fn a_damaged_beginning_is_thrown_away_and_the_file_downloaded_anew() {
     let case = Case::new();
-    let cache = Cache::open(case.dir.path()).unwrap();
+    let cache = Downloads::open(case.dir.path()).unwrap();
     for damaged in [noise(1000, 9), noise(SIZE, 9), noise(SIZE + 1, 9)] {
         let _ = fs::remove_file(cache.by_hash(&sha256(&case.body)));
         fs::write(cache.partial(&sha256(&case.body)), damaged).unwrap();
@@ -243,11 +243,11 @@ fn an_overloaded_server_is_asked_again() {
     let case = Case::new();
     case.server
         .next("/a.deb", &[Behaviour::Status(503), Behaviour::Status(429)]);
-    let recorder = Arc::new(support::Recorder::default());
-    let cache = Cache::open(case.dir.path()).unwrap();
+    let lines = support::Lines::default();
+    let cache = Downloads::open(case.dir.path()).unwrap();
     let fetcher = Fetcher::new(
         cache,
-        recorder.clone(),
+        lines.shown(),
         Cancel::new(),
         support::policy(),
         &Proxies::default(),
@@ -257,7 +257,7 @@ fn an_overloaded_server_is_asked_again() {
         .fetch(&[download("a.deb", &[&case.server], &case.body)])
         .unwrap();
     assert_eq!(
-        *recorder.notes.lock().unwrap(),
+        lines.all()[1..],
         [
             "a.deb: 503 Service Unavailable; trying again",
             "a.deb: 429 Too Many Requests; trying again"
@@ -304,10 +304,9 @@ fn a_mirror_is_reached_through_apts_proxy_but_this_machine_is_not() {
         http: Some(case.server.url.clone()),
         https: None,
     };
-    let cache = Cache::open(case.dir.path()).unwrap();
-    let recorder = Arc::new(support::Recorder::default());
-    let fetcher =
-        Fetcher::new(cache, recorder, Cancel::new(), support::policy(), &proxies).unwrap();
+    let cache = Downloads::open(case.dir.path()).unwrap();
+    let shown = support::Lines::default().shown();
+    let fetcher = Fetcher::new(cache, shown, Cancel::new(), support::policy(), &proxies).unwrap();
     let mut wanted = download("a.deb", &[&case.server], &case.body);
     wanted.urls = vec!["http://mirror.example.org/a.deb".into()];
     fetcher.fetch(&[wanted]).unwrap();

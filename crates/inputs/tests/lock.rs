@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use cki_debian::release::{ReleaseError, Verifier};
 use cki_debian::resolver::ResolveError;
 use cki_inputs::app::resolve_app;
-use cki_inputs::fetch::FetchError;
+use cki_inputs::fetch::error::FetchError;
 use cki_inputs::lock::{self, LockReport, Mode};
 use cki_inputs::lockfile::{LockFile, LockFileError};
 use cki_inputs::request::Request;
-use cki_inputs::{Context, InputsError};
-use cki_nix::store::Nix;
+use cki_inputs::{Inputs, InputsError};
+use cki_nix::Nix;
 use support::archive::{Archive, BACKPORTS, REQUEST, STABLE, request};
 
 const DATE: &str = "Sat, 12 Sep 2026 10:00:00 UTC";
 
-fn context(archive: &Archive) -> Context {
-    archive.context(Nix::default())
+fn inputs(archive: &Archive) -> Inputs {
+    archive.inputs(Nix::current())
 }
 
 fn lock(
@@ -30,7 +30,7 @@ fn lock(
     old: Option<&LockFile>,
     mode: Mode,
 ) -> (LockFile, LockReport) {
-    lock::resolve(&context(archive), &request(request_text), old, mode).unwrap()
+    lock::resolve(&inputs(archive), &request(request_text), old, mode).unwrap()
 }
 
 fn with_bison() -> String {
@@ -128,7 +128,7 @@ fn an_addition_keeps_what_is_pinned_though_the_archive_has_moved_on() {
         (&first.packages["gcc"], &first.suites)
     );
     // On another machine it is not, and the archive has a new one.
-    let elsewhere = archive.context_in(&archive.dir.path().join("elsewhere"), Nix::default());
+    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
     let (third, report) = lock::resolve(
         &elsewhere,
         &request(&with_bison()),
@@ -270,7 +270,7 @@ fn a_damaged_lock_file_is_refused() {
 fn unknown_packages_and_versions_are_reported_with_who_wants_them() {
     let archive = Archive::first();
     let failure = |text: &str| {
-        lock::resolve(&context(&archive), &request(text), None, Mode::Keep)
+        lock::resolve(&inputs(&archive), &request(text), None, Mode::Keep)
             .unwrap_err()
             .to_string()
     };
@@ -298,7 +298,7 @@ fn unknown_packages_and_versions_are_reported_with_who_wants_them() {
 fn a_suite_of_another_name_or_without_the_index_is_refused() {
     let archive = Archive::first();
     let failure =
-        || lock::resolve(&context(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
+        || lock::resolve(&inputs(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
     archive.server.put(
         "/dists/stable/InRelease",
         "Codename: other\nDate: x\nSHA256:\n",
@@ -327,7 +327,7 @@ fn an_index_that_is_not_the_signed_one_is_refused() {
         support::archive::xz("Package: evil\n"),
     );
     let error =
-        lock::resolve(&context(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
+        lock::resolve(&inputs(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
     let refused = matches!(
         error,
         InputsError::Fetch(FetchError::WrongHash { .. } | FetchError::Truncated { .. })
@@ -339,8 +339,8 @@ fn an_index_that_is_not_the_signed_one_is_refused() {
 fn an_application_gets_what_it_needs_and_what_every_system_has() {
     let archive = Archive::first();
     let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let context = context(&archive);
-    let plan = resolve_app(&context, &pinned, &["redis-server".into(), "awk".into()]).unwrap();
+    let inputs = inputs(&archive);
+    let plan = resolve_app(&inputs, &pinned, &["redis-server".into(), "awk".into()]).unwrap();
     let names: Vec<&str> = plan.packages.iter().map(|p| p.package.as_str()).collect();
     assert_eq!(
         names,
@@ -369,10 +369,10 @@ fn an_application_gets_what_it_needs_and_what_every_system_has() {
 fn a_plan_depends_on_what_is_asked_for_and_not_on_its_order() {
     let archive = Archive::first();
     let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let context = context(&archive);
+    let inputs = inputs(&archive);
     let plan = |names: &[&str]| {
         resolve_app(
-            &context,
+            &inputs,
             &pinned,
             &names.iter().map(ToString::to_string).collect::<Vec<_>>(),
         )
@@ -381,7 +381,7 @@ fn a_plan_depends_on_what_is_asked_for_and_not_on_its_order() {
     let first = plan(&["flex", "redis-server"]);
     // The second time it comes from the cache: the index is not even there any more.
     let index = pinned.suites["stable"].indexes.packages.clone().unwrap();
-    fs::remove_file(context.cache.by_hash(&index.sha256)).unwrap();
+    fs::remove_file(inputs.downloads.by_hash(&index.sha256)).unwrap();
     let requests = archive.server.requests().len();
     assert_eq!(plan(&["redis-server", "flex", "flex"]), first);
     assert_eq!(archive.server.requests().len(), requests);
@@ -397,8 +397,7 @@ fn a_plan_depends_on_what_is_asked_for_and_not_on_its_order() {
 fn an_unknown_application_package_is_reported_with_the_nearest_names() {
     let archive = Archive::first();
     let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let failure =
-        |name: &str| resolve_app(&context(&archive), &pinned, &[name.into()]).unwrap_err();
+    let failure = |name: &str| resolve_app(&inputs(&archive), &pinned, &[name.into()]).unwrap_err();
     let error = failure("redis");
     assert!(matches!(
         error,
@@ -424,7 +423,7 @@ fn an_application_is_resolved_from_the_archives_current_state_when_the_pinned_on
     let archive = Archive::first();
     let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
     move_on(&archive);
-    let elsewhere = archive.context_in(&archive.dir.path().join("elsewhere"), Nix::default());
+    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
     let m4 = ["m4".to_owned()];
     let plan = resolve_app(&elsewhere, &pinned, &m4).unwrap();
     let version = &plan
@@ -462,7 +461,7 @@ fn the_old_index_is_found_under_its_hash() {
     let archive = Archive::first();
     let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
     let index = pinned.suites["stable"].indexes.packages.clone().unwrap();
-    let old = fs::read(context(&archive).cache.by_hash(&index.sha256)).unwrap();
+    let old = fs::read(inputs(&archive).downloads.by_hash(&index.sha256)).unwrap();
     archive.server.put(
         &format!(
             "/dists/stable/main/binary-amd64/by-hash/SHA256/{}",
@@ -471,7 +470,7 @@ fn the_old_index_is_found_under_its_hash() {
         old,
     );
     move_on(&archive);
-    let elsewhere = archive.context_in(&archive.dir.path().join("elsewhere"), Nix::default());
+    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
     let plan = resolve_app(&elsewhere, &pinned, &["m4".into()]).unwrap();
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 }

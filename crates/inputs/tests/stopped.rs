@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_inputs::fetch::{Disk, FetchError, RealDisk};
+use cki_inputs::fetch::disk::{Disk, RealDisk};
+use cki_inputs::fetch::error::FetchError;
 use support::case::{Case, SIZE};
 use support::{Behaviour, download, fetcher, noise};
 
@@ -125,7 +126,7 @@ fn ctrl_c_ends_a_stalled_download_at_once_and_the_next_run_goes_on() {
     });
     assert!(matches!(
         fetcher.fetch(&wanted),
-        Err(FetchError::Interrupted)
+        Err(FetchError::Interrupted(_))
     ));
     assert!(
         started.elapsed() < Duration::from_secs(5),
@@ -170,7 +171,9 @@ fn child_that_downloads_until_it_is_killed() {
     let url = std::env::var("CKI_TEST_KILLED_URL").unwrap();
     let dir = std::env::var("CKI_TEST_KILLED_DIR").unwrap();
     let (cache, fetcher, cancel) = fetcher(Path::new(&dir));
-    let _guard = cache.lock(&support::Recorder::default(), &cancel).unwrap();
+    let _guard = cache
+        .lock(&support::Lines::default().shown(), &cancel)
+        .unwrap();
     let body = noise(SIZE, 1);
     let mut wanted = download("a.deb", &[], &body);
     wanted.urls = vec![format!("{url}/a.deb")];
@@ -204,12 +207,9 @@ fn a_process_that_is_killed_while_it_downloads_leaves_a_beginning_and_no_lock() 
     child.wait().unwrap();
     case.assert_nothing();
     let (cache, _, cancel) = fetcher(case.dir.path());
-    let recorder = support::Recorder::default();
-    let _guard = cache.lock(&recorder, &cancel).unwrap();
-    assert!(
-        recorder.notes.lock().unwrap().is_empty(),
-        "the lock died with its holder"
-    );
+    let lines = support::Lines::default();
+    let _guard = cache.lock(&lines.shown(), &cancel).unwrap();
+    assert!(lines.all().is_empty(), "the lock died with its holder");
     let stats = case.fetch().unwrap();
     case.assert_complete();
     assert_eq!(

@@ -9,24 +9,24 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use cki_inputs::Context;
-use cki_inputs::InputsError;
 use cki_inputs::app::resolve_app;
-use cki_inputs::crates::{Cargo, CratesError, provide_crates};
-use cki_inputs::fetch::FetchError;
+use cki_inputs::cargo::{Cargo, CratesError};
+use cki_inputs::crates::provide_crates;
+use cki_inputs::fetch::error::FetchError;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::provide::{provide_app, provide_lock, store_paths};
+use cki_inputs::{Inputs, InputsError};
 use cki_nix::path::{self, store_name};
 use cki_nix::store::StoreError;
 use support::archive::{Archive, REQUEST, deb, pool_path, request};
 use support::nix::{isolated, query};
 use support::{Behaviour, sha256};
 
-fn locked(archive: &Archive) -> (Context, LockFile) {
-    let context = archive.context(isolated(archive.dir.path()));
-    let (lock, _) = lock::resolve(&context, &request(REQUEST), None, Mode::Keep).unwrap();
-    (context, lock)
+fn locked(archive: &Archive) -> (Inputs, LockFile) {
+    let inputs = archive.inputs(isolated(archive.dir.path()));
+    let (lock, _) = lock::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
+    (inputs, lock)
 }
 
 #[test]
@@ -54,9 +54,9 @@ fn store_paths_are_those_that_nix_computes() {
 #[test]
 fn everything_that_is_pinned_gets_into_the_store_once() {
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
+    let (inputs, lock) = locked(&archive);
     let before = archive.server.sent();
-    let report = provide_lock(&context, &lock).unwrap();
+    let report = provide_lock(&inputs, &lock).unwrap();
     // Packages of the closure, two sources and the seed; the seed's package was needed to lock it.
     let files = lock.packages.len() + lock.sources.len() + 1;
     assert_eq!(
@@ -76,21 +76,21 @@ fn everything_that_is_pinned_gets_into_the_store_once() {
         ),
         (total, total)
     );
-    for path in store_paths(&context, &lock) {
+    for path in store_paths(&inputs, &lock) {
         assert!(path.exists(), "{}", path.display());
     }
     let gcc = &lock.packages["gcc"];
-    let path = context
+    let path = inputs
         .nix
         .fixed_output(&gcc.store, path::Mode::Flat, &gcc.sha256);
     assert_eq!(fs::read(&path).unwrap(), deb("gcc", "12"));
     assert_eq!(
-        query(&context.nix, &["--query", "--hash", path.to_str().unwrap()]).len(),
+        query(&inputs.nix, &["--query", "--hash", path.to_str().unwrap()]).len(),
         "sha256:".len() + 52
     );
 
     let requests = archive.server.requests().len();
-    let again = provide_lock(&context, &lock).unwrap();
+    let again = provide_lock(&inputs, &lock).unwrap();
     assert_eq!(
         (again.files, again.in_store, again.added),
         (files, files, 0)
@@ -101,9 +101,9 @@ fn everything_that_is_pinned_gets_into_the_store_once() {
 #[test]
 fn the_seed_is_a_directory_with_one_executable_program() {
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
-    provide_lock(&context, &lock).unwrap();
-    let seed = context
+    let (inputs, lock) = locked(&archive);
+    provide_lock(&inputs, &lock).unwrap();
+    let seed = inputs
         .nix
         .fixed_output("cki-seed", path::Mode::Recursive, &lock.seed.sha256);
     let names: Vec<_> = fs::read_dir(&seed)
@@ -128,11 +128,11 @@ fn the_seed_is_a_directory_with_one_executable_program() {
 #[test]
 fn a_seed_that_is_not_the_pinned_one_is_refused() {
     let archive = Archive::first();
-    let (context, mut lock) = locked(&archive);
+    let (inputs, mut lock) = locked(&archive);
     lock.seed.sha256 = "0".repeat(64);
-    let error = provide_lock(&context, &lock).unwrap_err();
+    let error = provide_lock(&inputs, &lock).unwrap_err();
     assert!(matches!(error, InputsError::Seed { .. }), "{error:?}");
-    let wrong = context
+    let wrong = inputs
         .nix
         .fixed_output("cki-seed", path::Mode::Recursive, &lock.seed.sha256);
     assert!(!wrong.exists());
@@ -141,11 +141,11 @@ fn a_seed_that_is_not_the_pinned_one_is_refused() {
 #[test]
 fn a_cached_file_that_was_damaged_is_dropped_instead_of_imported() {
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
+    let (inputs, lock) = locked(&archive);
     let gcc = &lock.packages["gcc"];
-    let cached = context.cache.by_hash(&gcc.sha256);
+    let cached = inputs.downloads.by_hash(&gcc.sha256);
     fs::write(&cached, vec![b'x'; usize::try_from(gcc.size).unwrap()]).unwrap();
-    let error = provide_lock(&context, &lock).unwrap_err();
+    let error = provide_lock(&inputs, &lock).unwrap_err();
     assert!(
         matches!(&error, InputsError::Damaged(path) if *path == cached),
         "{error:?}"
@@ -154,11 +154,11 @@ fn a_cached_file_that_was_damaged_is_dropped_instead_of_imported() {
         error.to_string().contains("run the command again"),
         "{error}"
     );
-    let path = context
+    let path = inputs
         .nix
         .fixed_output(&gcc.store, path::Mode::Flat, &gcc.sha256);
     assert!(!path.exists() && !cached.exists());
-    provide_lock(&context, &lock).unwrap();
+    provide_lock(&inputs, &lock).unwrap();
     assert_eq!(fs::read(path).unwrap(), deb("gcc", "12"));
 }
 
@@ -166,14 +166,14 @@ fn a_cached_file_that_was_damaged_is_dropped_instead_of_imported() {
 fn a_file_that_exists_in_the_store_directory_without_being_registered_is_added_properly() {
     // What a crash of Nix, or a copy by hand, leaves behind.
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
+    let (inputs, lock) = locked(&archive);
     let gcc = &lock.packages["gcc"];
-    let path = context
+    let path = inputs
         .nix
         .fixed_output(&gcc.store, path::Mode::Flat, &gcc.sha256);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "half of it").unwrap();
-    let report = provide_lock(&context, &lock).unwrap();
+    let report = provide_lock(&inputs, &lock).unwrap();
     assert_eq!(report.in_store, 0);
     assert_eq!(fs::read(path).unwrap(), deb("gcc", "12"));
 }
@@ -181,13 +181,13 @@ fn a_file_that_exists_in_the_store_directory_without_being_registered_is_added_p
 #[test]
 fn two_at_once_download_each_byte_once_and_both_succeed() {
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
+    let (inputs, lock) = locked(&archive);
     let before = archive.server.sent();
-    let (cache, nix) = (context.cache.root().to_owned(), context.nix.clone());
+    let (cache, nix) = (inputs.downloads.root().to_owned(), inputs.nix.clone());
     let reports: Vec<_> = thread::scope(|scope| {
         let run = || {
-            let context = archive.context_in(&cache, nix.clone());
-            provide_lock(&context, &lock).unwrap()
+            let inputs = archive.inputs_in(&cache, nix.clone());
+            provide_lock(&inputs, &lock).unwrap()
         };
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(run)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
@@ -210,22 +210,22 @@ fn two_at_once_download_each_byte_once_and_both_succeed() {
 #[test]
 fn after_a_failure_only_what_is_missing_is_downloaded() {
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
+    let (inputs, lock) = locked(&archive);
     let m4 = format!("/{}", pool_path("m4", "1.4"));
     archive.server.always(&m4, Behaviour::Status(404));
-    let error = provide_lock(&context, &lock).unwrap_err();
+    let error = provide_lock(&inputs, &lock).unwrap_err();
     assert!(
         matches!(&error, InputsError::Fetch(FetchError::Gone { name, .. }) if name == "m4"),
         "{error:?}"
     );
     // The failure stopped the other downloads at any point; those that were complete are not begun again.
     let complete: Vec<String> = (lock.packages.values())
-        .filter(|p| context.cache.has(&p.sha256, p.size))
+        .filter(|p| inputs.downloads.has(&p.sha256, p.size))
         .map(|p| format!("/{}", p.path))
         .collect();
     assert!(complete.len() < lock.packages.len());
     archive.server.always(&m4, Behaviour::Serve);
-    provide_lock(&context, &lock).unwrap();
+    provide_lock(&inputs, &lock).unwrap();
     for path in complete {
         let times = archive
             .server
@@ -240,9 +240,9 @@ fn after_a_failure_only_what_is_missing_is_downloaded() {
 #[test]
 fn without_nix_the_error_says_how_to_get_it() {
     let archive = Archive::first();
-    let (mut context, lock) = locked(&archive);
-    context.nix.nix_store = "/nonexistent/nix-store".into();
-    let error = provide_lock(&context, &lock).unwrap_err();
+    let (mut inputs, lock) = locked(&archive);
+    inputs.nix.nix_store = "/nonexistent/nix-store".into();
+    let error = provide_lock(&inputs, &lock).unwrap_err();
     assert!(
         matches!(error, InputsError::Store(StoreError::NoNix(_))),
         "{error:?}"
@@ -252,14 +252,14 @@ fn without_nix_the_error_says_how_to_get_it() {
 #[test]
 fn an_applications_packages_get_into_the_store() {
     let archive = Archive::first();
-    let (context, lock) = locked(&archive);
-    let plan = resolve_app(&context, &lock, &["redis-server".into()]).unwrap();
-    let report = provide_app(&context, &plan).unwrap();
+    let (inputs, lock) = locked(&archive);
+    let plan = resolve_app(&inputs, &lock, &["redis-server".into()]).unwrap();
+    let report = provide_app(&inputs, &plan).unwrap();
     assert_eq!(
         (report.files, report.added),
         (plan.packages.len(), plan.packages.len())
     );
-    for (package, path) in plan.packages.iter().zip(plan.store_paths(&context.nix)) {
+    for (package, path) in plan.packages.iter().zip(plan.store_paths(&inputs.nix)) {
         assert_eq!(
             fs::read(path).unwrap(),
             deb(&package.package, package.version.as_str())
@@ -308,30 +308,30 @@ impl Workspace {
 #[test]
 fn crates_get_into_the_store_and_cargo_is_run_only_when_needed() {
     let archive = Archive::empty();
-    let context = archive.context(isolated(archive.dir.path()));
+    let inputs = archive.inputs(isolated(archive.dir.path()));
     let workspace = Workspace::new(&sha256(b"contents"));
-    let report = provide_crates(&context, &workspace.cargo, &workspace.manifest()).unwrap();
+    let report = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap();
     assert_eq!((report.files, report.added, workspace.calls()), (1, 1, 1));
-    let path = context.nix.fixed_output(
+    let path = inputs.nix.fixed_output(
         "crate-a-1.0.0_x.tar.gz",
         path::Mode::Flat,
         &sha256(b"contents"),
     );
     assert_eq!(fs::read(&path).unwrap(), b"contents");
-    let again = provide_crates(&context, &workspace.cargo, &workspace.manifest()).unwrap();
+    let again = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap();
     assert_eq!((again.in_store, again.added, workspace.calls()), (1, 0, 1));
     // In cargo's cache, but no longer in the store.
-    query(&context.nix, &["--delete", path.to_str().unwrap()]);
-    let third = provide_crates(&context, &workspace.cargo, &workspace.manifest()).unwrap();
+    query(&inputs.nix, &["--delete", path.to_str().unwrap()]);
+    let third = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap();
     assert_eq!((third.added, workspace.calls()), (1, 1));
 }
 
 #[test]
 fn a_crate_with_a_wrong_hash_is_refused_and_left_in_place() {
     let archive = Archive::empty();
-    let context = archive.context(isolated(archive.dir.path()));
+    let inputs = archive.inputs(isolated(archive.dir.path()));
     let workspace = Workspace::new(&sha256(b"other contents"));
-    let error = provide_crates(&context, &workspace.cargo, &workspace.manifest()).unwrap_err();
+    let error = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap_err();
     let InputsError::Crates(CratesError::WrongHash { path, .. }) = &error else {
         panic!("{error:?}")
     };
@@ -341,14 +341,14 @@ fn a_crate_with_a_wrong_hash_is_refused_and_left_in_place() {
 #[test]
 fn a_failing_cargo_is_quoted() {
     let archive = Archive::empty();
-    let context = archive.context(isolated(archive.dir.path()));
+    let inputs = archive.inputs(isolated(archive.dir.path()));
     let workspace = Workspace::new(&sha256(b"contents"));
     fs::write(
         &workspace.cargo.program,
         "#!/bin/sh\necho 'error: no network' >&2\nexit 101\n",
     )
     .unwrap();
-    let error = provide_crates(&context, &workspace.cargo, &workspace.manifest()).unwrap_err();
+    let error = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap_err();
     assert!(
         error.to_string().contains("fetch --locked") && error.to_string().contains("no network"),
         "{error}"
@@ -357,7 +357,7 @@ fn a_failing_cargo_is_quoted() {
         program: Path::new("/nonexistent/cargo").into(),
         ..workspace.cargo.clone()
     };
-    let error = provide_crates(&context, &absent, &workspace.manifest()).unwrap_err();
+    let error = provide_crates(&inputs, &absent, &workspace.manifest()).unwrap_err();
     assert!(
         matches!(error, InputsError::Crates(CratesError::NoCargo { .. })),
         "{error:?}"

@@ -4,14 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
-use crate::Target;
-use crate::checkout::hex;
+use crate::eval::Target;
+use cki_process::files::write_atomically;
 
 /// Why the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +82,7 @@ impl Cache {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
-        hex(&digest.finalize())
+        format!("{:x}", digest.finalize())
     }
 
     /// Targets remembered under `key`, when all their outputs still exist.
@@ -113,12 +112,8 @@ impl Cache {
         };
         let dir = self.dir.join("evaluations");
         std::fs::create_dir_all(&dir).map_err(io)?;
-        let mut file = tempfile::NamedTempFile::new_in(&dir).map_err(io)?;
-        serde_json::to_writer(&mut file, targets).map_err(|error| io(error.into()))?;
-        file.flush().map_err(io)?;
-        // Readers see the old file or the new one, never a part.
-        file.persist(&path).map_err(|error| io(error.error))?;
-        Ok(())
+        let text = serde_json::to_vec(targets).map_err(|error| io(error.into()))?;
+        write_atomically(&path, &text).map_err(io)
     }
 
     /// A fresh directory that goes when the result is dropped, or, should we be killed, with the next call.

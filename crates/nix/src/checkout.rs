@@ -144,7 +144,7 @@ impl Checkout {
         digest.update(&head.stdout);
         digest.update(b"\0");
         digest.update(&changes);
-        Ok(Some(hex(&digest.finalize())))
+        Ok(Some(format!("{:x}", digest.finalize())))
     }
 
     /// Commit, changes and depth of the git checkout; `None` without git.
@@ -288,14 +288,6 @@ fn url_path(path: &Path) -> String {
         }
     }
     url
-}
-
-/// Bytes as lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 //! The Nix commands that we run, as values.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::settings::Situation;
 use cki_process::exec::Command;
@@ -11,35 +12,62 @@ use cki_process::exec::Command;
 /// System whose outputs we build; CKI is for x86-64 alone.
 pub const SYSTEM: &str = "x86_64-linux";
 
-/// Makes Nix commands with our settings.
+/// Where Nix's store is when nothing says otherwise.
+const STORE: &str = "/nix/store";
+
+/// How to call Nix, and where its store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nix {
-    config: String,
+    /// The program `nix-store`.
+    pub nix_store: PathBuf,
+    /// The store directory; store paths depend on it.
+    pub store: PathBuf,
+    /// Variables for each command, our settings (`NIX_CONFIG`) among them.
+    pub env: BTreeMap<OsString, OsString>,
 }
 
 impl Nix {
-    /// Nix with the settings that suit `situation`.
+    /// The `nix-store` in `PATH` and the usual store, with the settings that suit `situation`.
     #[must_use]
     pub fn new(situation: &Situation) -> Self {
         Self {
-            config: situation.nix_config(),
+            nix_store: "nix-store".into(),
+            store: STORE.into(),
+            env: BTreeMap::from([("NIX_CONFIG".into(), situation.nix_config().into())]),
         }
     }
 
-    /// Nix with the settings that suit this process.
+    /// Nix with the settings that suit this process, and the store that `NIX_STORE_DIR` names.
     #[must_use]
     pub fn current() -> Self {
-        Self::new(&Situation::current())
+        let nix = Self::new(&Situation::current());
+        match std::env::var_os("NIX_STORE_DIR") {
+            Some(store) => Self {
+                store: store.into(),
+                ..nix
+            },
+            None => nix,
+        }
     }
 
-    /// Our settings, as for the variable `NIX_CONFIG`.
+    /// `command` with our settings and the other variables.
     #[must_use]
-    pub fn config(&self) -> &str {
-        &self.config
+    pub fn with_env(&self, command: Command) -> Command {
+        self.env
+            .iter()
+            .fold(command, |command, (key, value)| command.env(key, value))
     }
 
-    fn program(&self, name: &str) -> Command {
-        Command::new(name).env("NIX_CONFIG", self.config.as_str())
+    /// `nix` with no arguments yet.
+    #[must_use]
+    pub fn nix(&self) -> Command {
+        self.with_env(Command::new("nix"))
+    }
+
+    /// `nix-store` with no arguments yet.
+    #[must_use]
+    pub fn nix_store(&self) -> Command {
+        self.with_env(Command::new(&self.nix_store))
     }
 
     fn logging(command: Command) -> Command {
@@ -49,13 +77,13 @@ impl Nix {
     /// `nix --version`.
     #[must_use]
     pub fn version(&self) -> Command {
-        self.program("nix").arg("--version")
+        self.nix().arg("--version")
     }
 
     /// The settings in force, as JSON.
     #[must_use]
     pub fn show_config(&self) -> Command {
-        self.program("nix").args(["show-config", "--json"])
+        self.nix().args(["show-config", "--json"])
     }
 
     /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]).
@@ -78,7 +106,7 @@ impl Nix {
 
     /// Impure only in that `getFlake` may take a checkout instead of a locked reference.
     fn eval(&self, expression: &str, function: &str) -> Command {
-        Self::logging(self.program("nix"))
+        Self::logging(self.nix())
             .args(["eval", "--json", "--impure", "--expr"])
             .arg(expression)
             .arg("--apply")
@@ -88,7 +116,7 @@ impl Nix {
     /// Builds derivations; every output of each.
     #[must_use]
     pub fn realise_drvs(&self, drvs: &[&Path]) -> Command {
-        Self::logging(self.program("nix-store"))
+        Self::logging(self.nix_store())
             .arg("--realise")
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
@@ -96,7 +124,7 @@ impl Nix {
     /// Builds `drv` again beside its valid outputs and compares; differing ones are kept as `PATH.check`.
     #[must_use]
     pub fn check(&self, drv: &Path, cores: u32) -> Command {
-        Self::logging(self.program("nix-store"))
+        Self::logging(self.nix_store())
             .args(["--realise", "--check", "--keep-failed"])
             .args(["--cores".to_owned(), cores.to_string()])
             .arg(drv)
@@ -105,7 +133,7 @@ impl Nix {
     /// Makes `link` a root that keeps `path` from garbage collection.
     #[must_use]
     pub fn add_root(&self, link: &Path, path: &Path) -> Command {
-        Self::logging(self.program("nix-store"))
+        Self::logging(self.nix_store())
             .arg("--realise")
             .arg(path)
             .arg("--add-root")
@@ -115,7 +143,7 @@ impl Nix {
     /// Lists the derivations and sources that `drvs` are built from, themselves included.
     #[must_use]
     pub fn requisites(&self, drvs: &[&Path]) -> Command {
-        self.program("nix-store")
+        self.nix_store()
             .args(["--query", "--requisites"])
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
@@ -123,7 +151,7 @@ impl Nix {
     /// Shows derivations as JSON, with all that they are built from.
     #[must_use]
     pub fn show_derivations(&self, drvs: &[&Path]) -> Command {
-        self.program("nix")
+        self.nix()
             .args(["show-derivation", "--recursive"])
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
@@ -131,7 +159,7 @@ impl Nix {
     /// `nix flake check` of the flake.
     #[must_use]
     pub fn flake_check(&self, flake: &str) -> Command {
-        self.program("nix")
+        self.nix()
             .args(["flake", "check", "--no-write-lock-file"])
             .arg(flake)
     }
@@ -139,7 +167,7 @@ impl Nix {
     /// Says whether the store answers.
     #[must_use]
     pub fn ping_store(&self) -> Command {
-        self.program("nix").args(["store", "ping"])
+        self.nix().args(["store", "ping"])
     }
 }
 

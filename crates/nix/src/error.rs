@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 
 use super::log::Log;
 use cki_process::exec::{Command, ExecError, describe};
+use cki_process::nearest::hint;
 
 /// Why Nix gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +21,14 @@ pub enum NixError {
     /// The flake has no such output.
     #[error(
         "the flake has no output {name}{}\nknown: {}",
-        nearest.as_ref().map(|n| format!("; did you mean {n}?")).unwrap_or_default(),
+        hint(nearest),
         known.join(", ")
     )]
     UnknownAttribute {
         /// What was asked for.
         name: String,
-        /// The known one that is most like it, when one is.
-        nearest: Option<String>,
+        /// The known ones that are most like it.
+        nearest: Vec<String>,
         /// All outputs.
         known: Vec<String>,
     },

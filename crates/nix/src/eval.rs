@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::NixError;
+use crate::error::NixError;
+use cki_process::nearest::nearest_names;
 
 /// What an attribute of the flake stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +63,7 @@ pub fn parse_targets(json: &[u8], attrs: &[String]) -> Result<BTreeMap<String, T
         None => Ok(evaluated.found),
         Some(unknown) => Err(NixError::UnknownAttribute {
             name: unknown.clone(),
-            nearest: nearest(unknown, &evaluated.known),
+            nearest: nearest_names(unknown, evaluated.known.iter().map(String::as_str)),
             known: evaluated.known,
         }),
     }
@@ -94,15 +95,6 @@ pub fn string(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-fn nearest(name: &str, known: &[String]) -> Option<String> {
-    known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate.clone())
 }
 
 #[cfg(test)]

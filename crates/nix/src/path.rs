@@ -6,6 +6,8 @@
 //! `src/libstore/store-api.cc`). There is a crate, nix-compat, that has it, but what crates.io holds under that name is empty,
 //! so these few lines are our own; nix-base32 supplies the encoding.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -18,6 +20,9 @@ pub enum Mode {
     /// The Nix archive of a file or directory.
     Recursive,
 }
+
+/// Characters of the hash in a store path.
+const HASH: usize = 32;
 
 /// The longest name that Nix allows.
 const MAX_NAME: usize = 211;
@@ -48,6 +53,19 @@ pub fn store_name(file: &str) -> String {
         name.replace_range(..1, "_");
     }
     name
+}
+
+/// The store name for the file at the end of a path.
+#[must_use]
+pub fn store_name_of(path: &str) -> String {
+    store_name(path.rsplit('/').next().unwrap_or(path))
+}
+
+/// The store name in a store path: what follows hash and dash.
+#[must_use]
+pub fn name_of(path: &Path) -> &OsStr {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    OsStr::from_bytes(name.get(HASH + 1..).unwrap_or_default())
 }
 
 /// The store path of a fixed output.
@@ -98,6 +116,8 @@ mod tests {
             path(Mode::Recursive, "cki-seed"),
             Path::new("/nix/store/0ysnkpc7hpj9db89fwkz0zc6arzi8cs5-cki-seed")
         );
+        assert_eq!(name_of(&path(Mode::Flat, "empty.deb")), "empty.deb");
+        assert_eq!(name_of(Path::new("/nix/store/short")), "");
         let elsewhere = fixed_output_path(Path::new("/tmp/store"), "empty.deb", Mode::Flat, hash);
         assert_eq!(
             elsewhere,

@@ -3,44 +3,21 @@
 //! Calling Nix: which paths are there, and adding those that are not.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::path::{Mode, fixed_output_path};
+use crate::command::Nix;
+use crate::path::{Mode, fixed_output_path, name_of};
 use cki_process::exec::{Command, ExecError};
 
 /// Paths on one command line; a store path has about 100 bytes, and 2 MiB are allowed.
 const BATCH: usize = 1000;
 
-/// How to call Nix, and where its store is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nix {
-    /// The program `nix-store`.
-    pub nix_store: PathBuf,
-    /// The store directory; store paths depend on it.
-    pub store: PathBuf,
-    /// Variables for each command.
-    pub env: Vec<(OsString, OsString)>,
-}
-
-impl Default for Nix {
-    /// The `nix-store` in `PATH`, the usual store, and no substituters: nothing is to be looked up in the network.
-    fn default() -> Self {
-        Self {
-            nix_store: "nix-store".into(),
-            store: "/nix/store".into(),
-            env: vec![(
-                "NIX_CONFIG".into(),
-                "build-users-group =\nsubstituters =".into(),
-            )],
-        }
-    }
-}
-
 /// A file or directory on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addition {
-    /// Where it is now. Its last part is the store name.
+    /// Where it is now.
     pub source: PathBuf,
     /// What its hash is taken of.
     pub mode: Mode,
@@ -65,6 +42,14 @@ pub enum StoreError {
         /// What it said.
         message: String,
     },
+    /// A file could not be linked or copied to its store name.
+    #[error("cannot write {path}: {cause}")]
+    Stage {
+        /// The link or copy.
+        path: PathBuf,
+        /// What is wrong.
+        cause: io::Error,
+    },
     /// The store's file system is full.
     #[error("the disk that holds {} is full. Free some space there (`nix-collect-garbage` removes what is not in use), then run the command again", .0.display())]
     DiskFull(PathBuf),
@@ -85,14 +70,6 @@ impl Nix {
     #[must_use]
     pub fn fixed_output(&self, name: &str, mode: Mode, sha256: &str) -> PathBuf {
         fixed_output_path(&self.store, name, mode, sha256)
-    }
-
-    fn nix_store(&self) -> Command {
-        self.env
-            .iter()
-            .fold(Command::new(&self.nix_store), |command, (key, value)| {
-                command.env(key, value)
-            })
     }
 
     /// The command that prints those of `paths` that are not in the store.
@@ -131,33 +108,39 @@ impl Nix {
 
     /// Adds files and checks that each gets the expected path. Adding what is there already does no harm.
     ///
+    /// Nix takes the store name from the file's own. A file of another name is linked into `staging`, an empty
+    /// directory, under the right one; a directory for each keeps files of the same name apart.
+    ///
     /// # Errors
     /// See [`StoreError`]; after an error some of the files may have been added.
-    pub fn add(&self, additions: &[Addition]) -> Result<(), StoreError> {
+    pub fn add(&self, additions: &[Addition], staging: &Path) -> Result<(), StoreError> {
         for mode in [Mode::Flat, Mode::Recursive] {
-            let of_mode: Vec<&Addition> = additions.iter().filter(|a| a.mode == mode).collect();
-            for batch in of_mode.chunks(BATCH) {
-                let files: Vec<&Path> = batch.iter().map(|a| a.source.as_path()).collect();
-                let command = self.add_command(mode, &files);
-                let found = self.run(&command)?;
-                if found.len() != batch.len() {
-                    let message =
-                        format!("it printed {} paths for {} files", found.len(), batch.len());
-                    return Err(StoreError::Failed {
-                        command: summary(&command),
-                        message,
-                    });
+            let (mut of_mode, mut files) = (Vec::new(), Vec::new());
+            for (i, addition) in additions.iter().enumerate() {
+                if addition.mode == mode {
+                    files.push(under_its_name(addition, &staging.join(i.to_string()))?);
+                    of_mode.push(addition);
                 }
-                for (addition, found) in batch.iter().zip(found) {
-                    if addition.expected != found {
-                        let (source_file, expected) =
-                            (addition.source.clone(), addition.expected.clone());
-                        return Err(StoreError::WrongPath {
-                            source_file,
-                            expected,
-                            found,
-                        });
-                    }
+            }
+            if files.is_empty() {
+                continue;
+            }
+            let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+            let command = self.add_command(mode, &files);
+            let found = self.run(&command)?;
+            if found.len() != files.len() {
+                return Err(StoreError::Failed {
+                    command: summary(&command),
+                    message: format!("it printed {} paths for {} files", found.len(), files.len()),
+                });
+            }
+            for (addition, found) in of_mode.into_iter().zip(found) {
+                if addition.expected != found {
+                    return Err(StoreError::WrongPath {
+                        source_file: addition.source.clone(),
+                        expected: addition.expected.clone(),
+                        found,
+                    });
                 }
             }
         }
@@ -199,6 +182,26 @@ impl Nix {
     }
 }
 
+/// The path of the addition's file under its store name: its own, or a link in the new directory `staging`.
+fn under_its_name(addition: &Addition, staging: &Path) -> Result<PathBuf, StoreError> {
+    let name = name_of(&addition.expected);
+    if addition.source.file_name().is_some_and(|own| own == name) {
+        return Ok(addition.source.clone());
+    }
+    let link = staging.join(name);
+    // Hard links cost nothing, but other file systems and protected files need a copy.
+    fs::create_dir(staging)
+        .and_then(|()| {
+            fs::hard_link(&addition.source, &link)
+                .or_else(|_| fs::copy(&addition.source, &link).map(drop))
+        })
+        .map_err(|cause| StoreError::Stage {
+            path: link.clone(),
+            cause,
+        })?;
+    Ok(link)
+}
+
 /// The command without its many paths.
 fn summary(command: &Command) -> String {
     let words = command.argv();
@@ -213,23 +216,29 @@ fn summary(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use crate::settings::Situation;
     use std::os::unix::fs::PermissionsExt;
+
+    fn nix() -> Nix {
+        Nix::new(&Situation {
+            owns_store: true,
+            user_config: None,
+        })
+    }
 
     fn script(dir: &Path, text: &str) -> Nix {
         let nix_store = dir.join("nix-store");
         fs::write(&nix_store, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&nix_store, fs::Permissions::from_mode(0o755)).unwrap();
-        Nix {
-            nix_store,
-            ..Nix::default()
-        }
+        Nix { nix_store, ..nix() }
     }
 
+    const EXPECTED: &str = "/nix/store/78qa12qn0wikhyxndpl0xlfi0qam627c-a.deb";
+
     fn addition() -> Addition {
-        let expected = PathBuf::from("/nix/store/expected-a.deb");
+        let expected = PathBuf::from(EXPECTED);
         Addition {
-            source: "/cache/staging/0/a.deb".into(),
+            source: "/cache/a.deb".into(),
             mode: Mode::Flat,
             expected,
         }
@@ -237,8 +246,8 @@ mod tests {
 
     #[test]
     fn validity_is_asked_for_all_paths_at_once() {
-        let command = Nix::default()
-            .check_command(&[Path::new("/nix/store/x-a"), Path::new("/nix/store/y-b")]);
+        let command =
+            nix().check_command(&[Path::new("/nix/store/x-a"), Path::new("/nix/store/y-b")]);
         let expected = [
             "nix-store",
             "--check-validity",
@@ -247,13 +256,13 @@ mod tests {
             "/nix/store/y-b",
         ];
         assert_eq!(command.argv(), expected);
-        let config = "build-users-group =\nsubstituters =";
-        assert_eq!(command.env_value("NIX_CONFIG"), Some(config.as_ref()));
+        let config = command.env_value("NIX_CONFIG").expect("our settings");
+        assert!(config.to_string_lossy().starts_with("substituters ="));
     }
 
     #[test]
     fn files_are_added_flat_and_directories_recursively() {
-        let nix = Nix::default();
+        let nix = nix();
         let flat = nix.add_command(
             Mode::Flat,
             &[Path::new("/s/0/a.deb"), Path::new("/s/1/b.deb")],
@@ -285,7 +294,7 @@ mod tests {
     fn a_missing_nix_is_named_with_the_command_that_installs_it() {
         let nix = Nix {
             nix_store: "/nonexistent/nix-store".into(),
-            ..Nix::default()
+            ..nix()
         };
         let error = nix.missing([Path::new("/nix/store/x")]).unwrap_err();
         assert!(matches!(error, StoreError::NoNix(_)));
@@ -303,11 +312,14 @@ mod tests {
             "echo 'error: writing to file: No space left on device' >&2; exit 1",
         );
         assert!(matches!(
-            full.add(&[addition()]),
+            full.add(&[addition()], dir.path()),
             Err(StoreError::DiskFull(_))
         ));
         let broken = script(dir.path(), "echo 'error: cannot open lock' >&2; exit 1");
-        let error = broken.add(&[addition()]).unwrap_err().to_string();
+        let error = broken
+            .add(&[addition()], dir.path())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("--add-fixed sha256 failed: error: cannot open lock")
                 && !error.contains("a.deb"),
@@ -316,17 +328,46 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_another_name_is_added_under_the_right_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("0123abcd");
+        fs::write(&source, "contents").unwrap();
+        let staging = dir.path().join("staging");
+        fs::create_dir(&staging).unwrap();
+        let nix = script(
+            dir.path(),
+            &format!(
+                "echo \"$@\" >{}/args; cat \"$3\" >{0}/seen; echo {EXPECTED}",
+                dir.path().display()
+            ),
+        );
+        let wanted = Addition {
+            source,
+            ..addition()
+        };
+        nix.add(&[wanted], &staging).unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        let link = staging.join("0/a.deb");
+        assert_eq!(
+            read("args").trim(),
+            format!("--add-fixed sha256 {}", link.display())
+        );
+        assert_eq!(read("seen"), "contents");
+    }
+
+    #[test]
     fn a_file_that_gets_another_path_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert!(
-            script(dir.path(), "echo /nix/store/expected-a.deb")
-                .add(&[addition()])
+            script(dir.path(), &format!("echo {EXPECTED}"))
+                .add(&[addition()], dir.path())
                 .is_ok()
         );
-        let other = script(dir.path(), "echo /nix/store/other-a.deb").add(&[addition()]);
+        let other =
+            script(dir.path(), "echo /nix/store/other-a.deb").add(&[addition()], dir.path());
         assert!(matches!(other, Err(StoreError::WrongPath { .. })));
         assert!(matches!(
-            script(dir.path(), "true").add(&[addition()]),
+            script(dir.path(), "true").add(&[addition()], dir.path()),
             Err(StoreError::Failed { .. })
         ));
     }

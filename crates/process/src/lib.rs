@@ -3,10 +3,14 @@
 //! What every part of the tool needs of the operating system and of the person before it.
 //!
 //! For: commands as values and the one place that executes them ([`exec`]), telling what goes on
-//! ([`progress`]), quantities as people read them ([`units`]). Exit statuses and quantities as people type
-//! them are `cki-session`'s.
+//! ([`progress`]) and being told to stop ([`cancel`]), quantities as people read them ([`units`]), names
+//! that they may have meant ([`nearest`]), files that are replaced as a whole ([`files`]). Exit statuses
+//! and quantities as people type them are `cki-session`'s.
 //! Used by: every other crate below `crates/`, and `cki-build`. May use: no crate of ours.
 
+pub mod cancel;
 pub mod exec;
+pub mod files;
+pub mod nearest;
 pub mod progress;
 pub mod units;

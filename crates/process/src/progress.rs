@@ -2,7 +2,7 @@
 
 //! Progress, on standard error only: a spinner on a terminal, plain lines elsewhere.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -81,33 +81,46 @@ impl Progress {
             }
             Style::Lines | Style::Quiet => ProgressBar::hidden(),
         };
-        if announce && self.style == Style::Lines {
-            line(what);
-        }
-        Step {
+        let step = Step {
             style: self.style,
             bar,
+            out: Mutex::new(Box::new(std::io::stderr())),
             said: Mutex::new(Instant::now()),
+        };
+        if announce {
+            step.line(what);
         }
+        step
     }
 }
 
 /// A step under way; what it shows on a terminal goes when it is dropped.
-#[derive(Debug)]
 pub struct Step {
     style: Style,
     bar: ProgressBar,
+    /// Where lines go.
+    out: Mutex<Box<dyn Write + Send>>,
     /// When the last detail was shown as a line.
     said: Mutex<Instant>,
 }
 
 impl Step {
+    /// A step whose lines go to `out`.
+    #[must_use]
+    pub fn to(out: impl Write + Send + 'static) -> Self {
+        Self {
+            style: Style::Lines,
+            bar: ProgressBar::hidden(),
+            out: Mutex::new(Box::new(out)),
+            said: Mutex::new(Instant::now()),
+        }
+    }
+
     /// A new part of the step begins: a line of its own where lines are shown.
     pub fn part(&self, what: &str) {
         match self.style {
             Style::Terminal => self.bar.set_prefix(what.to_owned()),
-            Style::Lines => line(what),
-            Style::Quiet => {}
+            Style::Lines | Style::Quiet => self.line(what),
         }
     }
 
@@ -118,7 +131,7 @@ impl Step {
             let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             if said.elapsed() >= SIGN_OF_LIFE {
                 *said = Instant::now();
-                line(what);
+                self.line(what);
             }
         }
     }
@@ -126,30 +139,38 @@ impl Step {
     /// A line where lines are shown; a terminal shows it as a detail already.
     pub fn line(&self, what: &str) {
         if self.style == Style::Lines {
-            line(what);
+            self.write(what);
         }
     }
 
     /// A line that stays, above the spinner.
     pub fn note(&self, what: &str) {
         match self.style {
-            Style::Quiet => {}
-            Style::Terminal => self.bar.suspend(|| line(what)),
-            Style::Lines => line(what),
+            Style::Terminal => self.bar.suspend(|| self.write(what)),
+            Style::Lines | Style::Quiet => self.line(what),
         }
+    }
+
+    fn write(&self, what: &str) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        // Progress is no reason to fail when nobody reads it.
+        let _ = writeln!(out, "cki-build: {what}");
     }
 
     /// Takes the spinner away.
     pub fn finish(self) {}
 }
 
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Step")
+            .field("style", &self.style)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Step {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
-}
-
-fn line(what: &str) {
-    // Progress is no reason to fail when nobody reads it.
-    let _ = writeln!(std::io::stderr(), "cki-build: {what}");
 }

@@ -1,284 +1,66 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One download: mirrors in turn, attempts on each, resuming.
+//! What is to be downloaded, how hard to try, and what was done.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
-use super::{Download, FetchError, FetchStats, Fetcher};
-use crate::progress::Cancel;
-use crate::transport::{Refusal, describe};
-
-const BUFFER: usize = 64 * 1024;
-
-/// An attempt that moved on by this much is not counted as failed: a bad connection may need many.
-const REAL_PROGRESS: u64 = 1024 * 1024;
-
-pub(super) struct Job<'a> {
-    fetcher: &'a Fetcher,
-    download: &'a Download,
-    stop: &'a Cancel,
-    part: PathBuf,
-    stats: FetchStats,
+/// A file to download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// What to call it in messages: a package's name, `bookworm Packages.xz`.
+    pub name: String,
+    /// Where it is, best first.
+    pub urls: Vec<String>,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Date of the archive that listed the file, as snapshot archives write it (`20260711T101637Z`).
+    pub snapshot: Option<String>,
 }
 
-/// A failed attempt.
-struct Failure {
-    error: FetchError,
-    /// Whether the same mirror may do better next time.
-    again: bool,
+/// How hard to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Downloads at the same time.
+    pub parallel: usize,
+    /// Attempts after the first that may fail in a row, per file and mirror.
+    pub retries: u32,
+    /// Pause before the first retry; each further one is twice as long.
+    pub backoff: Duration,
+    /// How long a connection may say nothing.
+    pub patience: Duration,
 }
 
-impl From<FetchError> for Failure {
-    fn from(error: FetchError) -> Self {
+impl Default for Policy {
+    fn default() -> Self {
         Self {
-            error,
-            again: false,
+            parallel: 4,
+            retries: 4,
+            backoff: Duration::from_millis(500),
+            patience: Duration::from_secs(30),
         }
     }
 }
 
-impl<'a> Job<'a> {
-    pub fn new(fetcher: &'a Fetcher, download: &'a Download, stop: &'a Cancel) -> Self {
-        let part = fetcher.cache.partial(&download.sha256);
-        Self {
-            fetcher,
-            download,
-            stop,
-            part,
-            stats: FetchStats::default(),
-        }
-    }
-
-    pub fn run(mut self) -> Result<FetchStats, FetchError> {
-        let have = fs::metadata(&self.part).map_or(0, |m| m.len());
-        self.fetcher
-            .progress
-            .file_started(&self.download.name, self.download.size, have);
-        self.stats.resumed_bytes = have.min(self.download.size);
-        let mut failure: Option<FetchError> = None;
-        for url in &self.download.urls {
-            match self.try_mirror(url) {
-                Ok(()) => {
-                    self.fetcher.progress.file_finished(&self.download.name);
-                    self.stats.downloaded_files = 1;
-                    return Ok(self.stats);
-                }
-                Err(error) if error.is_the_mirrors_fault() => {
-                    failure = Some(self.worse(failure, error))
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(failure.unwrap_or_else(|| FetchError::NoMirror(self.download.name.clone())))
-    }
-
-    /// Which of two mirrors' failures to report. That a file is gone from one mirror says little if another one failed
-    /// in another way; a wrong hash says most.
-    fn worse(&self, old: Option<FetchError>, new: FetchError) -> FetchError {
-        match (old, new) {
-            (None, new) => new,
-            (
-                Some(FetchError::Gone {
-                    mut urls,
-                    name,
-                    snapshot,
-                }),
-                FetchError::Gone { urls: more, .. },
-            ) => {
-                urls.extend(more);
-                FetchError::Gone {
-                    name,
-                    urls,
-                    snapshot,
-                }
-            }
-            (Some(old @ FetchError::WrongHash { .. }), _)
-            | (Some(old), FetchError::Gone { .. }) => old,
-            (Some(_), new) => new,
-        }
-    }
-
-    fn try_mirror(&mut self, url: &str) -> Result<(), FetchError> {
-        let policy = self.fetcher.policy;
-        let (mut failures, mut pause) = (0, policy.backoff);
-        loop {
-            let before = fs::metadata(&self.part).map_or(0, |m| m.len());
-            let failure = match self.attempt(url) {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            };
-            let after = fs::metadata(&self.part).map_or(0, |m| m.len());
-            if after >= before.saturating_add(REAL_PROGRESS) {
-                (failures, pause) = (0, policy.backoff);
-            }
-            failures += 1;
-            if !failure.again || failures > policy.retries {
-                return Err(failure.error);
-            }
-            self.fetcher
-                .progress
-                .note(&format!("{}; trying again", failure.error.in_short()));
-            self.wait(pause)?;
-            pause *= 2;
-        }
-    }
-
-    fn wait(&self, pause: std::time::Duration) -> Result<(), FetchError> {
-        self.stop.check()?;
-        self.fetcher.cancel.sleep(pause)
-    }
-
-    fn attempt(&mut self, url: &str) -> Result<(), Failure> {
-        let size = self.download.size;
-        let failed = |cause| FetchError::file(&self.part, cause);
-        let (mut hash, mut have) = hash_beginning(&self.part).map_err(failed)?;
-        if have > size {
-            fs::remove_file(&self.part).map_err(failed)?;
-            (hash, have) = (Sha256::new(), 0);
-        }
-        let mut resumed = have > 0;
-        if have < size {
-            self.receive(url, &mut hash, &mut have, &mut resumed)?;
-        }
-        let found = format!("{:x}", hash.finalize());
-        if found == self.download.sha256 {
-            let target = self.fetcher.cache.by_hash(&self.download.sha256);
-            return fs::rename(&self.part, &target)
-                .map_err(|e| FetchError::file(&target, e).into());
-        }
-        // A beginning that came from elsewhere, or a longer ago, may be what is wrong: once more without it.
-        fs::remove_file(&self.part).map_err(|e| FetchError::file(&self.part, e))?;
-        self.fetcher.progress.restarted(&self.download.name);
-        self.stats.resumed_bytes = 0;
-        let (name, url, expected) = (
-            self.download.name.clone(),
-            url.into(),
-            self.download.sha256.clone(),
-        );
-        Err(Failure {
-            error: FetchError::WrongHash {
-                name,
-                url,
-                expected,
-                found,
-            },
-            again: resumed,
-        })
-    }
-
-    /// Appends what the mirror sends to the `.part` file.
-    fn receive(
-        &mut self,
-        url: &str,
-        hash: &mut Sha256,
-        have: &mut u64,
-        resumed: &mut bool,
-    ) -> Result<(), Failure> {
-        let Download { name, size, .. } = self.download;
-        let (name, size) = (name.clone(), *size);
-        let truncated = |got: u64, cause: String| FetchError::Truncated {
-            name: name.clone(),
-            url: url.into(),
-            got,
-            size,
-            cause,
-        };
-        let unavailable = |cause| FetchError::Unavailable {
-            name: name.clone(),
-            url: url.into(),
-            cause,
-        };
-        self.stop.check()?;
-        self.fetcher.cancel.check()?;
-        let mut body =
-            self.fetcher
-                .transport
-                .open(url, *have)
-                .map_err(|refusal| match refusal {
-                    Refusal::Gone => {
-                        let snapshot = self.download.snapshot.clone();
-                        Failure::from(FetchError::Gone {
-                            name: name.clone(),
-                            urls: vec![url.into()],
-                            snapshot,
-                        })
-                    }
-                    Refusal::NothingThere => {
-                        truncated(*have, "the mirror has no more of it".into()).into()
-                    }
-                    Refusal::Transient(cause) => Failure {
-                        error: unavailable(cause),
-                        again: true,
-                    },
-                    Refusal::Permanent(cause) => unavailable(cause).into(),
-                })?;
-        if body.start != *have {
-            // The server does not know ranges and sends everything.
-            truncate(&self.part).map_err(|e| FetchError::file(&self.part, e))?;
-            self.fetcher.progress.restarted(&self.download.name);
-            self.stats.resumed_bytes = 0;
-            (*hash, *have, *resumed) = (Sha256::new(), 0, false);
-        }
-        let mut out = self
-            .fetcher
-            .disk
-            .append(&self.part)
-            .map_err(|e| FetchError::file(&self.part, e))?;
-        let mut buffer = vec![0; BUFFER];
-        // One byte more than expected is enough to know that it is not the file.
-        while *have <= size {
-            self.stop.check()?;
-            self.fetcher.cancel.check()?;
-            let count = match body.reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => {
-                    return Err(Failure {
-                        error: truncated(*have, describe(&e)),
-                        again: true,
-                    });
-                }
-            };
-            // Another job may own the file by now.
-            self.stop.check()?;
-            out.write_all(&buffer[..count])
-                .map_err(|e| FetchError::file(&self.part, e))?;
-            hash.update(&buffer[..count]);
-            *have += count as u64;
-            self.stats.downloaded_bytes += count as u64;
-            self.fetcher
-                .progress
-                .advanced(&self.download.name, count as u64);
-        }
-        out.flush().map_err(|e| FetchError::file(&self.part, e))?;
-        if *have < size {
-            return Err(Failure {
-                error: truncated(*have, "the connection was closed".into()),
-                again: true,
-            });
-        }
-        Ok(())
-    }
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FetchStats {
+    /// Files that were in the cache already.
+    pub cached_files: usize,
+    /// Files that were downloaded.
+    pub downloaded_files: usize,
+    /// Bytes that came over the network, including those of no use.
+    pub downloaded_bytes: u64,
+    /// Bytes that did not, because an earlier attempt had brought them.
+    pub resumed_bytes: u64,
 }
 
-/// The hash state after what is there of a file, and how much that is.
-fn hash_beginning(path: &Path) -> io::Result<(Sha256, u64)> {
-    let mut hash = Sha256::new();
-    match File::open(path) {
-        Ok(mut file) => {
-            let length = io::copy(&mut file, &mut hash)?;
-            Ok((hash, length))
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((hash, 0)),
-        Err(e) => Err(e),
+impl FetchStats {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.cached_files += other.cached_files;
+        self.downloaded_files += other.downloaded_files;
+        self.downloaded_bytes += other.downloaded_bytes;
+        self.resumed_bytes += other.resumed_bytes;
     }
-}
-
-fn truncate(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.set_len(0)
 }

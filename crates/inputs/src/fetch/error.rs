@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cki_process::cancel::Interrupted;
+
 /// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -93,9 +95,9 @@ pub enum FetchError {
         /// Bytes that are free, if known.
         free: Option<u64>,
     },
-    /// Ctrl-C.
-    #[error("interrupted; the next run goes on where this one stopped")]
-    Interrupted,
+    /// The work was told to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// Reading or writing the cache failed.
     #[error("cannot use {path}: {cause}")]
     File {
@@ -104,9 +106,6 @@ pub enum FetchError {
         /// What is wrong.
         cause: io::Error,
     },
-    /// No environment variable tells where the cache is.
-    #[error("no directory for downloads: set CKI_CACHE or HOME")]
-    NoCacheDirectory,
     /// The HTTP client cannot be set up.
     #[error("cannot download: {0}")]
     Setup(String),

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::super::lockfile::{LockFile, LockedSource, SourceKind};
-use super::super::request::{Request, SourceRequest, constraint};
-use super::{SEED_STORE_NAME, store_name_of};
+use crate::lockfile::{LockFile, LockedSource, SEED_STORE_NAME, SourceKind};
+use crate::pin::IndexKind;
+use crate::request::{Request, SourceRequest, constraint};
+use cki_nix::path::store_name_of;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -104,12 +105,8 @@ fn check_suites(request: &Request, lock: &LockFile, problems: &mut Vec<String>) 
                 .indexes
                 .packages
                 .as_ref()
-                .map(|_| super::IndexKind::Packages),
-            locked
-                .indexes
-                .sources
-                .as_ref()
-                .map(|_| super::IndexKind::Sources),
+                .map(|_| IndexKind::Packages),
+            locked.indexes.sources.as_ref().map(|_| IndexKind::Sources),
         ]
         .into_iter()
         .flatten()

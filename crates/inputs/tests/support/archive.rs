@@ -6,17 +6,19 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use cki_debian::release::Verifier;
-use cki_inputs::cache::Cache;
+use cki_inputs::Inputs;
+use cki_inputs::downloads::Downloads;
 use cki_inputs::mirrors::Mirrors;
 use cki_inputs::request::Request;
-use cki_inputs::{Cancel, Context};
-use cki_nix::store::Nix;
+use cki_inputs::shown::Shown;
+use cki_nix::Nix;
+use cki_process::cancel::Cancel;
+use cki_process::progress::Step;
 use liblzma::write::XzEncoder;
 
-use super::{Recorder, Server, policy, sha256};
+use super::{Server, policy, sha256};
 
 /// A request that [`Archive::first`] can serve.
 pub const REQUEST: &str = r#"
@@ -161,28 +163,28 @@ impl Archive {
             .put(&format!("/dists/{suite}/InRelease"), release);
     }
 
-    /// A context that uses this archive and a Nix store of its own.
-    pub fn context(&self, nix: Nix) -> Context {
-        self.context_in(&self.dir.path().join("cache"), nix)
+    /// A inputs that uses this archive and a Nix store of its own.
+    pub fn inputs(&self, nix: Nix) -> Inputs {
+        self.inputs_in(&self.dir.path().join("cache"), nix)
     }
 
     /// The same with another cache.
-    pub fn context_in(&self, cache: &Path, nix: Nix) -> Context {
+    pub fn inputs_in(&self, cache: &Path, nix: Nix) -> Inputs {
         let keyring = self.dir.path().join("keyring.gpg");
         fs::write(&keyring, "").unwrap();
         let mirrors = Mirrors::named(&self.server.url).unwrap();
-        let cache = Cache::open(cache).unwrap();
-        let mut context = Context::with(
+        let cache = Downloads::open(cache).unwrap();
+        let mut inputs = Inputs::new(
             cache,
             mirrors,
             nix,
             policy(),
-            Arc::new(Recorder::default()),
+            Shown::new(Step::to(std::io::sink())),
             Cancel::new(),
         )
         .unwrap();
-        context.verifier = Some(Verifier::new(keyring).with_gpgv(&self.gpgv));
-        context
+        inputs.verifier = Some(Verifier::new(keyring).with_gpgv(&self.gpgv));
+        inputs
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::fs;
 
-use cki_inputs::cache::Cache;
-use cki_inputs::fetch::{FetchError, FetchStats};
+use cki_inputs::downloads::Downloads;
+use cki_inputs::fetch::download::FetchStats;
+use cki_inputs::fetch::error::FetchError;
 
 use super::{Server, download, fetcher, noise, sha256};
 
@@ -37,7 +38,7 @@ impl Case {
 
     pub fn complete(&self) -> Option<Vec<u8>> {
         fs::read(
-            Cache::open(self.dir.path())
+            Downloads::open(self.dir.path())
                 .unwrap()
                 .by_hash(&sha256(&self.body)),
         )
@@ -46,7 +47,7 @@ impl Case {
 
     pub fn partial(&self) -> Option<Vec<u8>> {
         fs::read(
-            Cache::open(self.dir.path())
+            Downloads::open(self.dir.path())
                 .unwrap()
                 .partial(&sha256(&self.body)),
         )

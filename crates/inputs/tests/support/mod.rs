@@ -18,9 +18,12 @@ use std::thread;
 use std::time::Duration;
 
 use cki_debian::apt_proxy::Proxies;
-use cki_inputs::cache::Cache;
-use cki_inputs::fetch::{Download, Fetcher, Policy};
-use cki_inputs::{Cancel, Progress};
+use cki_inputs::downloads::Downloads;
+use cki_inputs::fetch::Fetcher;
+use cki_inputs::fetch::download::{Download, Policy};
+use cki_inputs::shown::Shown;
+use cki_process::cancel::Cancel;
+use cki_process::progress::Step;
 use sha2::{Digest, Sha256};
 
 /// What the server does with one request.
@@ -245,25 +248,43 @@ pub fn policy() -> Policy {
     }
 }
 
-/// Remembers what it is told.
-#[derive(Default)]
-pub struct Recorder {
-    pub notes: Mutex<Vec<String>>,
+/// Keeps the lines that are shown.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// What is shown goes here.
+    pub fn shown(&self) -> Arc<Shown> {
+        Arc::new(Shown::new(Step::to(self.clone())))
+    }
+
+    /// The lines so far, without who says them.
+    pub fn all(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().unwrap().clone())
+            .unwrap()
+            .lines()
+            .map(|line| line.trim_start_matches("cki-build: ").to_owned())
+            .collect()
+    }
 }
 
-impl Progress for Recorder {
-    fn note(&self, message: &str) {
-        self.notes.lock().unwrap().push(message.into());
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
 /// A cache in `dir` and a fetcher for it.
-pub fn fetcher(dir: &Path) -> (Cache, Fetcher, Cancel) {
-    let cache = Cache::open(dir).unwrap();
+pub fn fetcher(dir: &Path) -> (Downloads, Fetcher, Cancel) {
+    let cache = Downloads::open(dir).unwrap();
     let cancel = Cancel::new();
     let fetcher = Fetcher::new(
         cache.clone(),
-        Arc::new(Recorder::default()),
+        Lines::default().shown(),
         cancel.clone(),
         policy(),
         &Proxies::default(),

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use cki_nix::store::Nix;
+use cki_nix::Nix;
+use cki_nix::settings::Situation;
 
 /// A store below `root`, which must exist. The store is not the machine's, so a test can neither see nor change that.
 pub fn isolated(root: &Path) -> Nix {
@@ -18,7 +19,10 @@ pub fn isolated(root: &Path) -> Nix {
     let store = root.join("store");
     let mut nix = Nix {
         store: store.clone(),
-        ..Nix::default()
+        ..Nix::new(&Situation {
+            owns_store: true,
+            user_config: None,
+        })
     };
     for (name, directory) in [
         ("NIX_STORE_DIR", store),
@@ -26,9 +30,9 @@ pub fn isolated(root: &Path) -> Nix {
         ("NIX_LOG_DIR", root.join("log")),
         ("NIX_CONF_DIR", root.join("etc")),
     ] {
-        nix.env.push((name.into(), directory.into()));
+        nix.env.insert(name.into(), directory.into());
     }
-    nix.env.push(("NIX_REMOTE".into(), "".into()));
+    nix.env.insert("NIX_REMOTE".into(), "".into());
     nix
 }
 
@@ -36,7 +40,7 @@ pub fn isolated(root: &Path) -> Nix {
 pub fn query(nix: &Nix, args: &[&str]) -> String {
     let output = Command::new(&nix.nix_store)
         .args(args)
-        .envs(nix.env.iter().cloned())
+        .envs(&nix.env)
         .output()
         .unwrap();
     assert!(

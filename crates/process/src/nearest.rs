@@ -33,7 +33,8 @@ pub fn nearest_names<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>)
 }
 
 /// The end of a sentence that says what the nearest names are; empty when there are none.
-pub(crate) fn hint(nearest: &[String]) -> String {
+#[must_use]
+pub fn hint(nearest: &[String]) -> String {
     if nearest.is_empty() {
         String::new()
     } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The download cache: verified files under the name of their SHA-256.
+//! What was downloaded: verified files under the name of their SHA-256.
 //!
 //! ```text
 //! by-hash/HASH        a complete file whose hash has been checked
@@ -12,9 +12,8 @@
 //!
 //! A file gets its name in `by-hash` by rename, after its hash was found right, so a process that is killed leaves no wrong
 //! file under a right name. Nothing is flushed to the disk: should a power failure damage a file, Nix computes another store
-//! path for it and the import drops it (see [`super::provide`]).
+//! path for it and the import drops it (see [`crate::provide`]).
 
-use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -22,23 +21,24 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::fetch::FetchError;
-use super::progress::{Cancel, Progress};
+use crate::fetch::error::FetchError;
+use crate::shown::Shown;
+use cki_process::cancel::Cancel;
 
-/// The cache directory. See the module's documentation for what is in it.
+/// The directory of downloads. See the module's documentation for what is in it.
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub struct Downloads {
     root: PathBuf,
 }
 
-/// Holds the cache's lock until it is dropped, or the process ends in any way.
+/// Holds the directory's lock until it is dropped, or the process ends in any way.
 #[derive(Debug)]
-pub struct CacheGuard {
+pub struct Guard {
     _file: File,
 }
 
-impl Cache {
-    /// Opens (and creates) the cache in a directory.
+impl Downloads {
+    /// Opens (and creates) the parts of a cache directory that are for downloads.
     ///
     /// # Errors
     /// [`FetchError::File`] if it cannot be created.
@@ -51,26 +51,6 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The directory to use when none is given: `$CKI_CACHE`, or `cki` below the XDG cache directory.
-    ///
-    /// # Errors
-    /// [`FetchError::NoCacheDirectory`] if none of `CKI_CACHE`, `XDG_CACHE_HOME` and `HOME` is set.
-    pub fn default_directory() -> Result<PathBuf, FetchError> {
-        let variable = |name: &str| {
-            env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
-        variable("CKI_CACHE")
-            .or_else(|| {
-                variable("XDG_CACHE_HOME")
-                    .filter(|p| p.is_absolute())
-                    .map(|p| p.join("cki"))
-            })
-            .or_else(|| variable("HOME").map(|p| p.join(".cache/cki")))
-            .ok_or(FetchError::NoCacheDirectory)
-    }
-
     /// The directory itself.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -81,6 +61,12 @@ impl Cache {
     #[must_use]
     pub fn by_hash(&self, sha256: &str) -> PathBuf {
         self.root.join("by-hash").join(sha256)
+    }
+
+    /// Whether `path` is that of a complete file in here.
+    #[must_use]
+    pub fn is_ours(&self, path: &Path) -> bool {
+        path.parent() == Some(&self.root.join("by-hash"))
     }
 
     /// Where the beginning of the file with this hash is kept.
@@ -115,7 +101,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`FetchError::Interrupted`] while waiting; [`FetchError::File`].
-    pub fn lock(&self, progress: &dyn Progress, cancel: &Cancel) -> Result<CacheGuard, FetchError> {
+    pub fn lock(&self, shown: &Shown, cancel: &Cancel) -> Result<Guard, FetchError> {
         let path = self.root.join("lock");
         let failed = |e| FetchError::file(&path, e);
         let mut file = OpenOptions::new()
@@ -145,7 +131,7 @@ impl Cache {
                 } else {
                     format!(" (process {holder})")
                 };
-                progress.note(&format!(
+                shown.note(&format!(
                     "waiting for another cki-build{who} that uses {}",
                     self.root.display()
                 ));
@@ -157,7 +143,7 @@ impl Cache {
             .map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         self.sweep_staging().map_err(failed)?;
-        Ok(CacheGuard { _file: file })
+        Ok(Guard { _file: file })
     }
 
     fn sweep_staging(&self) -> io::Result<()> {
@@ -168,52 +154,43 @@ impl Cache {
     }
 }
 
-/// Writes a file so that others see the old contents or the new ones, never a mixture.
-///
-/// # Errors
-/// Those of the file system. The old contents are then unchanged.
-pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    file.write_all(contents)?;
-    // Temporary files are private; this one takes the place of an ordinary one.
-    let mode = fs::metadata(path).map(|m| m.permissions());
-    let mode = mode.unwrap_or(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    file.as_file().set_permissions(mode)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Mutex, mpsc};
+    use cki_process::progress::Step;
+    use std::sync::{Arc, Mutex, mpsc};
 
-    #[derive(Default)]
-    struct Notes(Mutex<Vec<String>>);
+    /// Keeps the lines that it is shown.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
 
-    impl Progress for Notes {
-        fn note(&self, message: &str) {
-            self.0.lock().unwrap().push(message.into());
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
         }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn quiet() -> Shown {
+        Shown::new(Step::to(io::sink()))
     }
 
     #[test]
     fn a_second_user_waits_for_the_first_and_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(dir.path()).unwrap();
-        let guard = cache.lock(&Notes::default(), &Cancel::new()).unwrap();
+        let cache = Downloads::open(dir.path()).unwrap();
+        let guard = cache.lock(&quiet(), &Cancel::new()).unwrap();
         let (sender, receiver) = mpsc::channel();
         let other = cache.clone();
         let thread = std::thread::spawn(move || {
-            let notes = Notes::default();
-            let _guard = other.lock(&notes, &Cancel::new()).unwrap();
+            let lines = Lines::default();
+            let shown = Shown::new(Step::to(lines.clone()));
+            let _guard = other.lock(&shown, &Cancel::new()).unwrap();
             sender.send(()).unwrap();
-            notes.0.into_inner().unwrap()
+            String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
         });
         assert!(
             receiver.recv_timeout(Duration::from_millis(300)).is_err(),
@@ -223,45 +200,30 @@ mod tests {
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();
         let notes = thread.join().unwrap();
         let me = format!("another cki-build (process {})", std::process::id());
-        assert!(notes.len() == 1 && notes[0].contains(&me), "{notes:?}");
+        assert!(notes.lines().count() == 1 && notes.contains(&me), "{notes}");
     }
 
     #[test]
     fn waiting_for_the_lock_can_be_interrupted() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(dir.path()).unwrap();
-        let _guard = cache.lock(&Notes::default(), &Cancel::new()).unwrap();
+        let cache = Downloads::open(dir.path()).unwrap();
+        let _guard = cache.lock(&quiet(), &Cancel::new()).unwrap();
         let cancel = Cancel::new();
         cancel.set();
         assert!(matches!(
-            cache.lock(&Notes::default(), &cancel),
-            Err(FetchError::Interrupted)
+            cache.lock(&quiet(), &cancel),
+            Err(FetchError::Interrupted(_))
         ));
     }
 
     #[test]
     fn what_a_killed_process_was_importing_is_swept_away() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(dir.path()).unwrap();
+        let cache = Downloads::open(dir.path()).unwrap();
         let left = dir.path().join("staging/left/a.deb");
         fs::create_dir_all(left.parent().unwrap()).unwrap();
         fs::write(&left, "x").unwrap();
-        drop(cache.lock(&Notes::default(), &Cancel::new()).unwrap());
+        drop(cache.lock(&quiet(), &Cancel::new()).unwrap());
         assert!(!left.exists());
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_contents() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock.json");
-        write_atomically(&path, b"old").unwrap();
-        write_atomically(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(write_atomically(&dir.path().join("absent/lock.json"), b"x").is_err());
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "temporary files are removed"
-        );
     }
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What every operation on inputs needs.
+
+use std::sync::Arc;
+
+use crate::downloads::{Downloads, Guard};
+use crate::error::InputsError;
+use crate::fetch::Fetcher;
+use crate::fetch::download::Policy;
+use crate::fetch::error::FetchError;
+use crate::mirrors::Mirrors;
+use crate::shown::Shown;
+use cki_debian::release::Verifier;
+use cki_nix::Nix;
+use cki_process::cancel::Cancel;
+
+/// Downloads, mirrors, fetcher and Nix of one run of the program.
+#[derive(Clone)]
+pub struct Inputs {
+    /// What was downloaded.
+    pub downloads: Downloads,
+    /// Where to download from.
+    pub mirrors: Mirrors,
+    /// Downloads what is not there yet.
+    pub fetcher: Fetcher,
+    /// How to call Nix.
+    pub nix: Nix,
+    /// Checks release files; `None` uses the keyring that apt uses for the suite.
+    pub verifier: Option<Verifier>,
+    /// Shows what goes on.
+    pub shown: Arc<Shown>,
+    /// Stops the work.
+    pub cancel: Cancel,
+}
+
+impl Inputs {
+    /// Everything of given parts.
+    ///
+    /// # Errors
+    /// See [`Fetcher::new`].
+    pub fn new(
+        downloads: Downloads,
+        mirrors: Mirrors,
+        nix: Nix,
+        policy: Policy,
+        shown: Shown,
+        cancel: Cancel,
+    ) -> Result<Self, InputsError> {
+        let shown = Arc::new(shown);
+        let fetcher = Fetcher::new(
+            downloads.clone(),
+            shown.clone(),
+            cancel.clone(),
+            policy,
+            mirrors.proxies(),
+        )?;
+        Ok(Self {
+            downloads,
+            mirrors,
+            fetcher,
+            nix,
+            verifier: None,
+            shown,
+            cancel,
+        })
+    }
+
+    /// Waits until no other process downloads or imports, and keeps them from it until the result is dropped.
+    ///
+    /// # Errors
+    /// See [`Downloads::lock`].
+    pub fn lock(&self) -> Result<Guard, FetchError> {
+        self.downloads.lock(&self.shown, &self.cancel)
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The plan of an application image: all its packages.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use cki_debian::version::Version;
+use cki_nix::Nix;
+use cki_nix::path::Mode;
+
+/// Version of the plan's format and of the way it is resolved; part of the key under which plans are cached.
+pub(crate) const FORMAT: u32 = 1;
+
+/// All packages of an application image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppPlan {
+    /// Version of the format; 1.
+    pub version: u32,
+    /// What the user asked for.
+    pub requested: Vec<String>,
+    /// For each of `requested`, the package that serves it: itself unless the name is virtual.
+    pub roots: Vec<String>,
+    /// The packages that every Debian system must have (`Essential: yes`); what they depend on is in `packages` as well.
+    pub essential: Vec<String>,
+    /// Component of all packages.
+    pub component: String,
+    /// Date of the archive they were found in, as its release file has it.
+    pub date: String,
+    /// All packages, in alphabetical order.
+    pub packages: Vec<AppPackage>,
+    /// SHA-256 of `packages` as JSON: equal for equal contents of the image.
+    pub hash: String,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A package of an application image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppPackage {
+    /// Name.
+    pub package: String,
+    /// Version.
+    pub version: Version,
+    /// Suite it was found in.
+    pub suite: String,
+    /// Path below the mirror's base URI.
+    pub path: String,
+    /// SHA-256 of the .deb.
+    pub sha256: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Name in the Nix store.
+    pub store: String,
+    /// Names of the packages of the plan that it depends on.
+    pub deps: Vec<String>,
+}
+
+impl AppPlan {
+    /// Bytes of all packages.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.packages.iter().map(|p| p.size).sum()
+    }
+
+    /// Where the .deb files are in the store once [`crate::provide::provide_app`] has run, in the order of `packages`.
+    #[must_use]
+    pub fn store_paths(&self, nix: &Nix) -> Vec<PathBuf> {
+        self.packages
+            .iter()
+            .map(|p| nix.fixed_output(&p.store, Mode::Flat, &p.sha256))
+            .collect()
+    }
+}

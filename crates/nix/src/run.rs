@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Running Nix's commands: what they log as progress, their failures in words.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::command::Nix;
+use crate::error::{self, NixError};
+use crate::eval::{self, Target};
+use crate::log::{Event, Log};
+use cki_process::exec::Command;
+use cki_process::progress::Progress;
+
+impl Nix {
+    /// Derivation and output path of each of `attrs`, from one evaluation of the flake.
+    ///
+    /// # Errors
+    /// [`NixError::UnknownAttribute`] names the nearest known one; otherwise what Nix said.
+    pub fn targets(
+        &self,
+        flake: &str,
+        attrs: &[String],
+        progress: Progress,
+    ) -> Result<BTreeMap<String, Target>, NixError> {
+        let step = progress.short_step("evaluating the flake");
+        let json = self.capture(&self.eval_targets(flake, attrs), &|_| {})?;
+        step.finish();
+        eval::parse_targets(&json, attrs)
+    }
+
+    /// Builds `targets` and protects their outputs from garbage collection by links in `roots`.
+    ///
+    /// # Errors
+    /// What Nix said, and the last lines of the build that failed.
+    pub fn realise(
+        &self,
+        targets: &BTreeMap<String, Target>,
+        roots: &Path,
+        verbose: bool,
+        progress: Progress,
+    ) -> Result<(), NixError> {
+        let names: Vec<_> = targets.keys().map(String::as_str).collect();
+        // Most often there is nothing to build, which is no news.
+        let step = progress.short_step(&format!("building {}", names.join(", ")));
+        let drvs: Vec<_> = targets
+            .values()
+            .map(|target| target.drv.as_path())
+            .collect();
+        self.capture(&self.realise_drvs(&drvs), &|event| match event {
+            Event::Building { name, done, total } => {
+                step.part(&format!("building {name} ({}/{total})", done + 1));
+            }
+            Event::Line { name, line } => {
+                if verbose {
+                    step.note(&format!("{name}> {line}"));
+                } else {
+                    step.detail(line);
+                }
+            }
+            Event::Fetching { name } => step.part(&format!("fetching {name}")),
+            Event::Message { .. } => {}
+        })?;
+        step.finish();
+        std::fs::create_dir_all(roots).map_err(|source| NixError::Io {
+            path: roots.to_owned(),
+            source,
+        })?;
+        for (name, target) in targets {
+            let link = roots.join(name);
+            self.capture(&self.add_root(&link, &target.out), &|_| {})?;
+        }
+        Ok(())
+    }
+
+    /// Runs a Nix command that logs as JSON, hands its events to `on_event` and gives its standard output.
+    ///
+    /// # Errors
+    /// [`NixError`], from what it logged.
+    pub fn capture(
+        &self,
+        command: &Command,
+        on_event: &dyn Fn(&Event),
+    ) -> Result<Vec<u8>, NixError> {
+        let pipe = |source| NixError::Exec(command.spawn_error(source));
+        let (reader, writer) = os_pipe::pipe().map_err(pipe)?;
+        let expression = command
+            .expression(Signal::TERM)
+            .stdin_null()
+            .stdout_capture()
+            .stderr_file(writer);
+        let handle = expression.start().map_err(pipe)?;
+        // The expression holds the writing end, and reading would never end.
+        drop(expression);
+        let mut log = Log::default();
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line.map_err(pipe)?;
+            if let Some(event) = log.line(&String::from_utf8_lossy(&line)) {
+                on_event(&event);
+            }
+        }
+        let output = handle.into_output().map_err(pipe)?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(error::translate(command, output.status, &log))
+        }
+    }
+}
