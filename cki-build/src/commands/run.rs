@@ -59,7 +59,7 @@ fn explain(outcome: &Outcome, args: &Run) {
             },
             args.memory
         )),
-        Outcome::TimedOut => say("the time was over"),
+        Outcome::TimedOut => say("the program reached its time limit and was ended"),
         _ => {}
     }
 }
