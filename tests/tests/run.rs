@@ -173,7 +173,11 @@ fn when_the_time_is_over_the_program_is_ended_with_124() {
         let start = Instant::now();
         let output = run_on(runtime, &["--timeout", "1"], &["sleep", "1000"], b"");
         assert_eq!(output.status, 124, "{}", output.stderr);
-        assert!(output.stderr.contains("reached its time limit"), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("reached its time limit"),
+            "{}",
+            output.stderr
+        );
         assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

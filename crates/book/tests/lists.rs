@@ -149,6 +149,16 @@ fn the_crates_are_all_described() {
 }
 
 #[test]
+fn the_crates_are_all_in_the_picture() {
+    let tree = tree();
+    let picture = tree.text("docs/pictures/crates.svg").expect("the picture");
+    for file in tree.files_below("crates/", "/Cargo.toml") {
+        let name = file.trim_end_matches("/Cargo.toml");
+        assert!(picture.contains(name), "the picture lacks {name}");
+    }
+}
+
+#[test]
 fn the_files_of_the_build_are_all_described() {
     let tree = tree();
     let text = tree.text("docs/hack/building.md").expect("the document");

@@ -118,7 +118,9 @@ fn explain(outcome: &Outcome, args: Option<&RunArgs>) {
             args.memory
         ),
         (Outcome::Failed(failure), _) => eprintln!("cki: {}", failure.message),
-        (Outcome::TimedOut, _) => eprintln!("cki: the program reached its time limit and was ended"),
+        (Outcome::TimedOut, _) => {
+            eprintln!("cki: the program reached its time limit and was ended")
+        }
         (Outcome::Exited(_) | Outcome::Signaled { .. }, _) => {}
     }
 }
