@@ -11,11 +11,12 @@ use cki_tests::checkout;
 
 /// Runs `nix SUBCOMMAND ARGUMENTS` for the checkout, in the folder `here`.
 fn nix(subcommand: &str, here: &Path, arguments: &[&str]) -> Output {
-    Command::new("nix")
+    let command = Command::new("nix")
         .args([subcommand, "--offline"])
         .args(arguments)
-        .cwd(here)
-        .env("NIX_CONFIG", Nix::current().config())
+        .cwd(here);
+    Nix::current()
+        .with_env(command)
         .output()
         .expect("nix is started")
 }
