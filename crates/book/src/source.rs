@@ -11,7 +11,8 @@ pub fn page(path: &str, text: &str) -> Page {
     let mut html = format!("<h1>{}</h1>\n<pre class=\"lines\">", escape(path));
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
-        let _ = writeln!(
+        // A span is a block: a newline would be an empty line.
+        let _ = write!(
             html,
             "<span id=\"L{number}\"><a href=\"#L{number}\">{number}</a>{}</span>",
             escape(line)
