@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The module on Debian's kernel, with bare-metal guests: all cases of the driver, and those of what ours leaves out
+//! of its configuration.
+
+use cki_tests::bare::{Machine, PASSED, Parts, module, output};
+
+/// Runs the driver there; all of its cases pass, of which there are `at_least` so many.
+fn passes(arguments: &str, at_least: usize) {
+    let with_debians = || -> Result<Parts, String> {
+        Ok(Parts {
+            kernel: output("CKI_DEBIAN_KERNEL")?.join("bzImage"),
+            module: module(&output("CKI_KMOD_DEBIAN")?)?,
+            ..Parts::from_environment()?
+        })
+    };
+    let parts = with_debians().unwrap_or_else(|error| panic!("{error}"));
+    // The module knows four levels of page tables, the emulator's CPU has five.
+    let arguments = format!("no5lvl {arguments}");
+    let outcome = Machine::new(&parts, &arguments)
+        .memory("512M")
+        .run()
+        .expect("it is started");
+    let cases = outcome.cases();
+    let failed: Vec<_> = cases.iter().filter(|(_, result)| result.is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", outcome.tail());
+    assert!(cases.len() >= at_least, "{cases:?}\n{}", outcome.tail());
+    assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
+}
+
+#[test]
+fn the_cases_of_module_and_monitor_pass_there() {
+    passes("cki.pool=32M", 90);
+}
+
+#[test]
+fn suspension_32_bit_calls_and_local_descriptors_are_as_without_containers() {
+    passes("cki.pool=32M stock", 3);
+}
