@@ -359,3 +359,23 @@ void __init cki_init_capabilities(void)
 	setup_force_cpu_cap(X86_FEATURE_CONSTANT_TSC);
 	setup_force_cpu_cap(X86_FEATURE_NONSTOP_TSC);
 }
+
+/*
+ * What CR4 gives to user mode is the host's to say. A kernel that was told not to
+ * use it ("nopku", "noxsave", "nofsgsbase", "clearcpuid=") would not switch it
+ * between tasks either, and tasks would share it.
+ */
+static int __init cki_check_user_state(void)
+{
+	unsigned int features = cpuid_ebx(7);
+
+	if (!cki_guest())
+		return 0;
+
+	if ((cpuid_ecx(1) & BIT(27) && !boot_cpu_has(X86_FEATURE_OSXSAVE)) ||
+	    (cpuid_ecx(7) & BIT(4) && !boot_cpu_has(X86_FEATURE_OSPKE)) ||
+	    (features & BIT(0) && !boot_cpu_has(X86_FEATURE_FSGSBASE)))
+		panic("cki: this CPU state is in use and cannot be left out: XSAVE, PKU or FSGSBASE");
+	return 0;
+}
+arch_initcall(cki_check_user_state);

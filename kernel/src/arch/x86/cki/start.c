@@ -164,6 +164,8 @@ asmlinkage __visible void __init cki_start_kernel(void)
 	cki_init_mmu_ops();
 	cki_init_boot_tables();
 
+	/* The number of CPUID's last leaf first: get_cpu_cap() reads none behind it. */
+	cpu_detect(&boot_cpu_data);
 	get_cpu_cap(&boot_cpu_data);
 	x86_configure_nx();
 	get_cpu_address_sizes(&boot_cpu_data);
