@@ -7,6 +7,10 @@
 #include <linux/io.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/oom.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/spinlock.h>
 
 #include <asm/pgalloc.h>
@@ -36,11 +40,57 @@ void *cki_pagetable_alloc(void)
 	}
 	raw_spin_unlock_irqrestore(&pool_lock, flags);
 
-	if (!hpa) {
-		pr_warn_ratelimited("cki: out of page-table frames\n");
-		return NULL;
+	return hpa ? __va(hpa) : NULL;
+}
+
+/* Whether a process may be killed for a table, by the rules of the page allocator. */
+static bool may_kill(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp) && (gfp & __GFP_FS) &&
+	       !(gfp & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL)) &&
+	       !(current->flags & (PF_MEMALLOC | PF_EXITING)) &&
+	       system_state == SYSTEM_RUNNING;
+}
+
+static void *alloc_waiting(void)
+{
+	unsigned int tick;
+	void *table;
+
+	/* Who was killed frees tables as it ends; that takes a moment. */
+	for (tick = 0; tick < HZ && !fatal_signal_pending(current); tick++) {
+		schedule_timeout_uninterruptible(1);
+		table = cki_pagetable_alloc();
+		if (table)
+			return table;
 	}
-	return __va(hpa);
+	return NULL;
+}
+
+/*
+ * Frames for tables can be used up while there is memory left. That must end as
+ * running out of memory does, by the OOM killer, which counts tables: the callers
+ * of a fault would try again and again.
+ */
+static void *alloc_or_kill(gfp_t gfp)
+{
+	struct oom_control oc = { .gfp_mask = gfp };
+	void *table = cki_pagetable_alloc();
+	bool killed = true;
+
+	while (!table && killed && may_kill(gfp) && !fatal_signal_pending(current)) {
+		if (mutex_trylock(&oom_lock)) {
+			table = cki_pagetable_alloc();
+			if (!table) {
+				pr_warn_ratelimited("cki: no page-table frame is left\n");
+				killed = out_of_memory(&oc);
+			}
+			mutex_unlock(&oom_lock);
+		}
+		if (!table && killed)
+			table = alloc_waiting();
+	}
+	return table;
 }
 
 static bool free_table(struct page *page)
@@ -80,7 +130,7 @@ struct page *arch_alloc_pagetable_pages(gfp_t gfp, unsigned int order)
 		return alloc_pages_noprof(gfp, order);
 
 	WARN_ON_ONCE(order > PGD_ALLOCATION_ORDER);
-	table = cki_pagetable_alloc();
+	table = alloc_or_kill(gfp);
 	return table ? virt_to_page(table) : NULL;
 }
 
