@@ -109,8 +109,12 @@ void cki_safe_halt(void)
 /* HLT with interrupts off, at the end of a machine's life. */
 void cki_halt(void)
 {
+	/* Before it runs, nobody switches it off: it has crashed, perhaps without a word. */
 	if (irqs_disabled())
-		cki_call(CKI_HC_SHUTDOWN, CKI_SHUTDOWN_POWEROFF, 0, 0, 0);
+		cki_call(CKI_HC_SHUTDOWN,
+			 system_state < SYSTEM_RUNNING ? CKI_SHUTDOWN_PANIC :
+							 CKI_SHUTDOWN_POWEROFF,
+			 0, 0, 0);
 	else
 		cki_safe_halt();
 }

@@ -51,7 +51,10 @@ bool cki_may_map_range(phys_addr_t start, size_t size)
 	return true;
 }
 
-/* Stands for all frames that the kernel maps for itself and cannot have. */
+/*
+ * Stands for all frames that the kernel maps for itself and cannot have. It reads
+ * as zero, or as what was written by way of another such mapping.
+ */
 static u8 nothing[PAGE_SIZE] __page_aligned_bss;
 
 static bool is_leaf(unsigned int kind, u64 value)
@@ -106,7 +109,7 @@ u64 cki_entry_refused(u64 entry, u64 value, long status)
 	return READ_ONCE(*pointer);
 }
 
-/* There is no error to return: what is not there reads as zero. */
+/* There is no error to return: what is not there is nothing, for reading only. */
 void cki_set_fixmap(unsigned int index, phys_addr_t phys, pgprot_t flags)
 {
 	if (pgprot_val(flags) && !cki_may_map_range(phys & PAGE_MASK, PAGE_SIZE)) {
