@@ -87,6 +87,15 @@ static const unsigned char code32[] = {
 	0xff, 0x24, 0x25, 0x08, 0x01, 0, 0x20,		/* jmp *LOW_RETURN */
 };
 
+/* The same with a system call, which there is none of: ENOSYS. Some CPUs have SYSCALL in 32-bit code. */
+static const unsigned char syscall32[] = {
+	0xb8, 0x14, 0, 0, 0,				/* mov $20, %eax */
+	0x0f, 0x05,					/* syscall */
+	0xea, 0x0e, 0, 0, 0x20, USER_CS, 0,		/* ljmp $USER_CS, $LOW + 14 */
+	0x48, 0x8b, 0x24, 0x25, 0x00, 0x01, 0, 0x20,	/* movq LOW_STACK, %rsp */
+	0xff, 0x24, 0x25, 0x08, 0x01, 0, 0x20,		/* jmp *LOW_RETURN */
+};
+
 static void bad_returns(void)
 {
 	static const struct change changes[] = {
@@ -116,9 +125,10 @@ static void bad_returns(void)
 	}
 }
 
-static void compatibility_mode(void)
+/* Runs 32-bit code a thousand times, and counts how often it left this result in EAX. */
+static void compatibility_mode(const char *what, const unsigned char *code, size_t size, int result)
 {
-	static struct change change = { "32-bit code", USER32_CS, -1, LOW, 0 };
+	static struct change change = { "", USER32_CS, -1, LOW, 0 };
 	void *low = mmap((void *)LOW, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	long self = getpid(), sum = 0;
@@ -127,7 +137,8 @@ static void compatibility_mode(void)
 		perror("mmap");
 		exit(1);
 	}
-	memcpy(low, code32, sizeof(code32));
+	memcpy(low, code, size);
+	change.what = what;
 	wanted = &change;
 	for (int i = 0; i < 1000; i++) {
 		register long rax asm("rax") = SYS_kill;
@@ -146,9 +157,9 @@ static void compatibility_mode(void)
 			     : "D"(self), "S"((long)SIGUSR1),
 			       [stack] "i"(LOW_STACK), [target] "i"(LOW_RETURN)
 			     : "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
-		sum += rax;
+		sum += (int)rax == result;
 	}
-	printf("32-bit code ran %ld times\n", sum);
+	printf("%s ran %ld times\n", what, sum);
 }
 
 static unsigned long steps;
@@ -267,7 +278,8 @@ int main(void)
 	handle(SIGBUS, on_fault);
 	handle(SIGILL, on_fault);
 	bad_returns();
-	compatibility_mode();
+	compatibility_mode("32-bit code", code32, sizeof(code32), 1);
+	compatibility_mode("SYSCALL of 32-bit code", syscall32, sizeof(syscall32), -ENOSYS);
 	traps();
 	debugger();
 	printf("all returned\n");

@@ -125,7 +125,8 @@ fn returns_that_fault_step_or_change_mode_do_what_they_do_natively() {
         include_bytes!("../programs/returns.c"),
     );
     assert!(output.contains("code as stack: signal 11, code 128, trap 13, error 0x30\n"));
-    assert!(output.contains("32-bit code ran 1000 times\n"));
+    assert!(output.contains("\n32-bit code ran 1000 times\n"));
+    assert!(output.contains("SYSCALL of 32-bit code ran 1000 times\n"));
     assert!(output.ends_with("all returned\n"), "{output}");
 }
 
