@@ -8,6 +8,7 @@
 mod archive;
 pub mod bare;
 pub mod elf;
+pub mod reports;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Programs in containers do what they do natively, byte for byte.
+//! Programs in containers do what they do natively, byte for byte; in the long form also on a host whose kernel looks
+//! for mistakes, and finds none.
 
-use cki_tests::{Output, run_on};
+use cki_tests::reports::reports;
+use cki_tests::{Output, long, machine, run_on};
 
 /// Packages of the programs below, in one image.
 const PACKAGES: [&str; 10] = [
@@ -36,7 +38,27 @@ fn same(command: &[&str], stdin: &[u8]) -> String {
         String::from_utf8_lossy(&container.stdout)
     );
     assert_eq!(native.stderr, container.stderr);
+    if long() {
+        no_mistake_shows(command, stdin, &native.stdout);
+    }
     String::from_utf8(native.stdout).expect("text")
+}
+
+/// Runs `command` in a container on the kernel that looks for mistakes of the module: it puts out what it is to, and
+/// the kernel has nothing to say.
+fn no_mistake_shows(command: &[&str], stdin: &[u8], expected: &[u8]) {
+    // The host's console is on standard error.
+    let options = ["--verbose", "--runtime", "cki", "--host-kernel", "debug"];
+    let output = machine(&[&options, &PACKAGES[..]].concat(), command, stdin);
+    assert_eq!(output.status, 0, "on the debug host: {}", output.stderr);
+    assert!(output.stdout == expected, "{}", output.text());
+    assert!(
+        output.stderr.contains("cki: isolation: full (cki)"),
+        "this is no console: {}",
+        output.stderr
+    );
+    let reports = reports(&output.stderr);
+    assert!(reports.is_empty(), "{reports:#?}\n{}", output.stderr);
 }
 
 #[test]

@@ -5,31 +5,8 @@
 //! run there, the kernel must have nothing to say.
 
 use cki_tests::bare::{Machine, Outcome, PASSED, Parts, module, output};
+use cki_tests::reports::reports;
 use cki_tests::run_on;
-
-/// How reports begin: of any kind, of the checks (lib/, mm/kasan, kernel/locking, mm/kmemleak), of the driver of
-/// debug objects. The last is in all that have a stack.
-const REPORTS: [&str; 13] = [
-    "BUG:",
-    "WARNING:",
-    "INFO:",
-    "KASAN:",
-    "UBSAN:",
-    "ODEBUG:",
-    "Oops",
-    "stack-protector",
-    "list_add corruption",
-    "list_del corruption",
-    "unreferenced object",
-    "new suspected memory leaks",
-    "Call Trace:",
-];
-
-/// The lines that are or begin reports.
-fn reports(log: &str) -> Vec<&str> {
-    let is_report = |line: &&str| REPORTS.iter().any(|words| line.contains(words));
-    log.lines().filter(is_report).collect()
-}
 
 /// Runs the driver on that kernel.
 fn drive(cpus: u32, arguments: &str) -> Outcome {
@@ -100,19 +77,4 @@ fn ten_containers_leave_no_report() {
         "{lines:#?}"
     );
     assert_eq!(lines[10], "1", "{log}");
-}
-
-#[test]
-fn a_report_is_found_where_there_is_one() {
-    for line in [
-        "[    1.0] BUG: KASAN: slab-use-after-free in cki_vcpu_free+0x1/0x2 [cki]",
-        "[    1.0] WARNING: possible circular locking dependency detected",
-        "[    1.0] WARNING: CPU: 0 PID: 1 at kernel/locking/lockdep.c:1 x+0x1/0x2",
-        "[    1.0] UBSAN: shift-out-of-bounds in kmod/slot.c:1:2",
-        "[    1.0] BUG: sleeping function called from invalid context at mm/x.c:1",
-        "[    1.0] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
-    ] {
-        assert_eq!(reports(&format!("fine\n{line}\nfine\n")), [line]);
-    }
-    assert!(reports("[    0.1] kasan: KernelAddressSanitizer initialized").is_empty());
 }
