@@ -108,3 +108,18 @@ fn the_hosts_kernel_keeps_what_is_its_own_and_gets_at_what_it_has_to() {
     assert_eq!(cases.len(), 6, "{}", outcome.tail());
     assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
 }
+
+#[test]
+fn what_a_guest_tries_at_random_gains_nothing() {
+    let parts = parts();
+    let all = if long() { " random=all" } else { "" };
+    let outcome = Machine::new(&parts, &format!("cki.pool=32M loglevel=1 random{all}"))
+        .limit(Duration::from_secs(if long() { 1800 } else { 300 }))
+        .run()
+        .expect("it is started");
+    let cases = outcome.cases();
+    let failed: Vec<_> = cases.iter().filter(|(_, result)| result.is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", outcome.tail());
+    assert_eq!(cases.len(), 3, "{}", outcome.tail());
+    assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
+}

@@ -22,6 +22,7 @@ core::arch::global_asm!(
     include_str!("attack.s"),
     include_str!("counts.s"),
     include_str!("every.s"),
+    include_str!("random.s"),
     GATE_CALL = const GATE_CALL,
     GATE_IRET = const GATE_IRET,
     BOOT_INFO = const BOOT_INFO,
@@ -40,6 +41,8 @@ core::arch::global_asm!(
     E_RETURN = const E_RETURN,
     KSM_HANDLER_SET = const KSM_HANDLER_SET,
     KSM_VCPU_INFO_SET = const KSM_VCPU_INFO_SET,
+    HANDLER_EVENT_USER = const HANDLER_EVENT_USER,
+    HANDLER_DEBUG_USER = const HANDLER_DEBUG_USER,
     HANDLER_DEBUG_KERNEL = const HANDLER_DEBUG_KERNEL,
     HANDLER_EVENT_KERNEL = const HANDLER_EVENT_KERNEL,
     HANDLER_IRET_REFUSED = const HANDLER_IRET_REFUSED,
@@ -136,4 +139,5 @@ guests! {
     every_event guest_every_event guest_every_event_end,
     every_iret guest_every_iret guest_every_iret_end,
     alias guest_alias guest_alias_end,
+    random guest_random guest_random_end,
 }
