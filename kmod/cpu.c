@@ -7,6 +7,9 @@
 #include <linux/math64.h>
 #include <linux/mem_encrypt.h>
 #include <linux/sched.h>
+#include <asm/fpu/xcr.h>
+#include <asm/fpu/xstate.h>
+#include <asm/msr.h>
 #include <asm/processor.h>
 #include <asm/special_insns.h>
 #include <asm/tsc.h>
@@ -15,6 +18,13 @@
 #include <linux/cki.h>
 
 #include "cpu.h"
+
+/*
+ * State of user mode that XCR0 has switched on and the guest's kernel knows: x87, SSE, AVX, MPX,
+ * AVX-512, PKRU. Of what it does not know, one program of a container would have what another left there.
+ */
+#define KNOWN_COMPONENTS	(XFEATURE_MASK_FPSSE | XFEATURE_MASK_YMM | XFEATURE_MASK_BNDREGS | \
+				 XFEATURE_MASK_BNDCSR | XFEATURE_MASK_AVX512 | XFEATURE_MASK_PKRU)
 
 static u32 guest_tsc_khz;
 
@@ -49,6 +59,7 @@ u32 cki_cpu_missing(void)
 {
 	unsigned int eax, ebx, ecx, edx;
 	unsigned int i;
+	u64 star, components;
 	u32 missing = 0;
 
 	cpuid_count(7, 0, &eax, &ebx, &ecx, &edx);
@@ -68,6 +79,17 @@ u32 cki_cpu_missing(void)
 	 */
 	if (tsc_khz && check_tsc_unstable()) {
 		pr_warn("the kernel found the TSC unstable\n");
+		missing |= CKI_MISSING_CPU;
+	}
+	rdmsrl(MSR_STAR, star);
+	if (star != CKI_STAR_HIGH << 32) {
+		pr_warn("the kernel has other selectors in IA32_STAR than containers\n");
+		missing |= CKI_MISSING_KERNEL;
+	}
+	components = boot_cpu_has(X86_FEATURE_OSXSAVE) ? xgetbv(XCR_XFEATURE_ENABLED_MASK) : 0;
+	if (components & ~KNOWN_COMPONENTS) {
+		pr_warn("the CPU has state that guests would not switch (XCR0 is %llx): boot with clearcpuid=amx_tile, or the like\n",
+			components);
 		missing |= CKI_MISSING_CPU;
 	}
 	if (pgtable_l5_enabled() || cpu_feature_enabled(X86_FEATURE_FRED) ||

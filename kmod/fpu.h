@@ -8,7 +8,6 @@
 struct cki_fpu {
 	void *state;		/* XSAVE area */
 	void *allocation;	/* in which it is, aligned */
-	u64 host_xfd;
 	u32 host_pkru;
 };
 

@@ -144,8 +144,15 @@ static void say_what_is_missing(void)
  */
 static int __init cki_init(void)
 {
-	int error = cki_pool_init(memparse(pool, NULL));
+	char *end;
+	u64 size = memparse(pool, &end);
+	int error;
 
+	if (end == pool || *end) {
+		pr_err("pool=%s is not a size such as 512M\n", pool);
+		return -EINVAL;
+	}
+	error = cki_pool_init(size);
 	if (error)
 		return error;
 	missing = cki_cpu_missing();

@@ -26,6 +26,8 @@
 #include "pool.h"
 
 #define CHUNK_ORDER	(21 - PAGE_SHIFT)
+/* Pages that the pool does not take, whatever is asked for: the host is to survive a slip. */
+#define LEAST_FOR_THE_HOST	((32L << 20) >> PAGE_SHIFT)
 
 struct chunk {
 	u64 hpa;
@@ -93,13 +95,13 @@ static int by_address(const void *a, const void *b)
 
 int cki_pool_init(u64 size)
 {
-	unsigned int wanted = size / CKI_CHUNK_SIZE;
+	unsigned int wanted = min(size, (u64)totalram_pages() << PAGE_SHIFT) / CKI_CHUNK_SIZE;
 	int node = NUMA_NO_NODE;
 
 	chunks = vcalloc(max(wanted, 1U), sizeof(*chunks));
 	if (!chunks)
 		return -ENOMEM;
-	while (chunk_count < wanted) {
+	while (chunk_count < wanted && si_mem_available() > LEAST_FOR_THE_HOST) {
 		struct page *page;
 
 		/* As much of each node's, while it has as much. */

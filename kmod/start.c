@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* CKI_START: classes are fixed, the monitor takes over. */
-#include <linux/cleanup.h>
 #include <linux/fs.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -31,7 +30,7 @@ struct request {
 
 static void free_request(struct request *request)
 {
-	kfree_sensitive(request->info);
+	kvfree_sensitive(request->info, sizeof(*request->info));
 	kvfree(request->classes);
 	kvfree(request->seals);
 	kvfree(request->tables);
@@ -74,6 +73,18 @@ static bool valid(const struct cki_container *container, const struct request *r
 	       classes_valid(container, request);
 }
 
+/*
+ * Reads count elements into new memory, which the caller's memory cgroup is charged with: it is
+ * held for as long as the caller's own memory takes to be read.
+ */
+static int read_list(void **list, u64 from, u32 count, size_t size)
+{
+	*list = kvmalloc_array(count, size, GFP_KERNEL_ACCOUNT);
+	if (!*list)
+		return -ENOMEM;
+	return copy_from_user(*list, u64_to_user_ptr(from), count * size) ? -EFAULT : 0;
+}
+
 /* What it has read is to be freed in any case. */
 static int read_request(const struct cki_container *container, struct request *request,
 			const void __user *argument)
@@ -87,21 +98,18 @@ static int read_request(const struct cki_container *container, struct request *r
 	    start->refusal_index || start->reserved2 || start->class_count > CKI_CLASS_RANGES_MAX ||
 	    start->seal_count > CKI_SEALS_MAX || start->table_count > CKI_BOOT_TABLES_MAX)
 		return -EINVAL;
-	request->info = memdup_user(u64_to_user_ptr(start->start_info), sizeof(*request->info));
-	if (IS_ERR(request->info))
-		return PTR_ERR(no_free_ptr(request->info));
-	request->classes = vmemdup_array_user(u64_to_user_ptr(start->classes), start->class_count,
-					      sizeof(*request->classes));
-	if (IS_ERR(request->classes))
-		return PTR_ERR(no_free_ptr(request->classes));
-	request->seals = vmemdup_array_user(u64_to_user_ptr(start->seals), start->seal_count,
-					    sizeof(*request->seals));
-	if (IS_ERR(request->seals))
-		return PTR_ERR(no_free_ptr(request->seals));
-	request->tables = vmemdup_array_user(u64_to_user_ptr(start->tables), start->table_count,
-					     sizeof(*request->tables));
-	if (IS_ERR(request->tables))
-		return PTR_ERR(no_free_ptr(request->tables));
+	error = read_list((void **)&request->info, start->start_info, 1, sizeof(*request->info));
+	if (!error)
+		error = read_list((void **)&request->classes, start->classes, start->class_count,
+				  sizeof(*request->classes));
+	if (!error)
+		error = read_list((void **)&request->seals, start->seals, start->seal_count,
+				  sizeof(*request->seals));
+	if (!error)
+		error = read_list((void **)&request->tables, start->tables, start->table_count,
+				  sizeof(*request->tables));
+	if (error)
+		return error;
 	return valid(container, request) ? 0 : -EINVAL;
 }
 

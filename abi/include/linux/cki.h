@@ -358,7 +358,10 @@ struct cki_run {
 #define CKI_START _IO(CKI_IOC, 0x51)
 /* Container. `struct cki_event *`. */
 #define CKI_RAISE_EVENT _IOW(CKI_IOC, 0x52, struct cki_event)
-/* Container. Ends it: every CKI_RUN, now or later, fails with ESHUTDOWN. Argument 0. */
+/*
+ * Container. Ends it: every later CKI_RUN fails with ESHUTDOWN; one that is under way returns, with that error or
+ * with an exit that it had come to. Argument 0.
+ */
 #define CKI_KILL _IO(CKI_IOC, 0x53)
 /*
  * vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with exit_reason set. Errors:

@@ -23,7 +23,8 @@ ioctls! { IOC;
     START = 0x51;
     /// Container. `struct cki_event *`.
     RAISE_EVENT = 0x52, Event;
-    /// Container. Ends it: every CKI_RUN, now or later, fails with ESHUTDOWN. Argument 0.
+    /// Container. Ends it: every later CKI_RUN fails with ESHUTDOWN; one that is under way returns, with that error or
+    /// with an exit that it had come to. Argument 0.
     KILL = 0x53;
     /// vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with exit_reason set. Errors:
     /// EINTR (signal or immediate_exit), EBUSY (another thread runs or starts it), ENXIO (KVM has this CPU in VMX
