@@ -67,7 +67,7 @@ SYM_FUNC_START(cki_switch)
 	movq	HOST_CR3(%rbx), %rax
 	movq	%rax, %cr3
 	irp_msr = 0
-	.irp	number, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE
+	.irp	number, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE
 	movl	$\number, %ecx
 	movl	HOST_MSRS + 8 * irp_msr(%rbx), %eax
 	movl	HOST_MSRS + 8 * irp_msr + 4(%rbx), %edx

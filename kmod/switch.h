@@ -25,7 +25,7 @@ struct cki_host_state {
 	u64 area;			/* of the vCPU, in slot 256 */
 	u64 bridge;			/* for CR3, with the PCID */
 	u64 cr3;
-	u64 msrs[5];			/* STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE */
+	u64 msrs[4];			/* LSTAR, CSTAR, FMASK, KERNEL_GS_BASE */
 	struct desc_ptr gdt_writable __aligned(16);
 	struct desc_ptr gdt __aligned(16);
 	struct desc_ptr idt __aligned(16);

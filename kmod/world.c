@@ -36,7 +36,7 @@
 #define BRIDGE_PCID	7
 
 struct host_msrs {
-	u64 star, lstar, cstar, fmask, xss;
+	u64 lstar, cstar, fmask, xss;
 };
 
 static struct host_msrs host_msrs;
@@ -44,7 +44,6 @@ static DEFINE_PER_CPU(u64, last_tag);
 
 void cki_world_init(void)
 {
-	rdmsrl(MSR_STAR, host_msrs.star);
 	rdmsrl(MSR_LSTAR, host_msrs.lstar);
 	rdmsrl(MSR_CSTAR, host_msrs.cstar);
 	rdmsrl(MSR_SYSCALL_MASK, host_msrs.fmask);
@@ -111,7 +110,7 @@ static void enter(struct cki_vcpu *vcpu)
 		.area = vcpu->area,
 		.bridge = __pa(vcpu->container->slot.bridge),
 		.cr3 = __read_cr3(),
-		.msrs = { host_msrs.star, host_msrs.lstar, host_msrs.cstar, host_msrs.fmask },
+		.msrs = { host_msrs.lstar, host_msrs.cstar, host_msrs.fmask },
 		.gdt_writable = { .size = GDT_SIZE - 1, .address = (unsigned long)gdt },
 		.exit = &vcpu->sw->exit,
 	};
@@ -124,7 +123,7 @@ static void enter(struct cki_vcpu *vcpu)
 	native_store_gdt(&host.gdt);
 	store_idt(&host.idt);
 	store_ldt(host.ldt);
-	rdmsrl(MSR_KERNEL_GS_BASE, host.msrs[4]);
+	rdmsrl(MSR_KERNEL_GS_BASE, host.msrs[3]);
 	get_debugreg(dr6, 6);
 	/* Branch steps and records, traps of bus locks: the thread's and perf's, not the container's. */
 	if (debugctl)
@@ -161,7 +160,7 @@ static void enter(struct cki_vcpu *vcpu)
 		loadsegment(fs, fs);
 	if (gs) {
 		load_gs_index(gs);
-		wrmsrl(MSR_KERNEL_GS_BASE, host.msrs[4]);
+		wrmsrl(MSR_KERNEL_GS_BASE, host.msrs[3]);
 	}
 	wrfsbase(fs_base);
 	set_debugreg(dr6, 6);

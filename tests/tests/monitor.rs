@@ -60,7 +60,7 @@ fn calls_are_short(parts: &Parts) -> Result<(), Failed> {
     for (name, limit) in [
         ("entry_set_user_page", 200),
         ("entry_set_kernel_page", 200),
-        ("hypercall_event_send", 1200),
+        ("hypercall_event_send", 760),
         ("text_poke_5_bytes", 450),
         ("longest_table_declare", LONGEST),
         ("longest_table_release", LONGEST),
@@ -281,6 +281,32 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
                 return Ok(());
             }
             Err(format!("the module did not say \"{message}\":\n{}", outcome.console).into())
+        }));
+    }
+    for (name, arguments, passes, message) in [
+        (
+            "a_pool_that_is_no_size_is_refused",
+            "cki.pool=32Q",
+            false,
+            "cki: pool=32Q is not a size such as 512M",
+        ),
+        (
+            "a_pool_larger_than_the_machine_leaves_the_host_enough",
+            "cki.pool=1T",
+            true,
+            "cki: pool=1048576M: only ",
+        ),
+    ] {
+        let arguments = format!("{arguments} case=the_device_reports");
+        let outcome = Machine::new(&parts, &arguments).run()?;
+        trials.push(Trial::test(name, move || {
+            if outcome.console.contains(message) && passes == (outcome.status == Some(PASSED)) {
+                return Ok(());
+            }
+            let Outcome {
+                status, console, ..
+            } = &outcome;
+            Err(format!("status {status:?}, \"{message}\" wanted:\n{console}").into())
         }));
     }
     trials.push(Trial::test("calls_are_short", move || {

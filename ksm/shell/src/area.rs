@@ -99,8 +99,8 @@ pub struct State {
     pub fs_base: u64,
     pub gs_base: u64,
     pub kernel_gs_base: u64,
-    /// STAR, LSTAR, CSTAR, FMASK.
-    pub syscall_msrs: [u64; 4],
+    /// LSTAR, CSTAR, FMASK.
+    pub syscall_msrs: [u64; 3],
     /// DS, ES, FS, GS.
     pub selectors: [u16; 4],
     pub gdtr: TablePointer,

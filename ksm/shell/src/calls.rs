@@ -194,15 +194,15 @@ fn set_handler(vcpu: &mut Vcpu, index: u64, address: u64) -> Result<(), Refusal>
     let state = vcpu.state();
     let slot = (index - HANDLER_EVENT_USER) as usize;
     *state.handlers.get_mut(slot).ok_or(Refusal::Monitor)? = address;
-    // STAR, LSTAR, CSTAR, FMASK are consecutive.
+    // LSTAR, CSTAR, FMASK are consecutive.
     let msr = match index {
-        HANDLER_SYSCALL => 1,
-        HANDLER_SYSCALL32 => 2,
+        HANDLER_SYSCALL => 0,
+        HANDLER_SYSCALL32 => 1,
         _ => return Ok(()),
     };
     state.syscall_msrs[msr] = address;
     // SAFETY: LSTAR or CSTAR; the rules let canonical addresses through only.
-    unsafe { cpu::write_msr(cpu::IA32_STAR + msr as u32, address) };
+    unsafe { cpu::write_msr(cpu::IA32_LSTAR + msr as u32, address) };
     Ok(())
 }
 

@@ -13,8 +13,8 @@ use crate::area::AreaAddress;
 use crate::state::boot;
 
 const IA32_EFER: u32 = 0xc000_0080;
-/// First of STAR, LSTAR, CSTAR and FMASK.
-pub const IA32_STAR: u32 = 0xc000_0081;
+/// First of LSTAR, CSTAR and FMASK.
+pub const IA32_LSTAR: u32 = 0xc000_0082;
 const CR4_PGE: u64 = 1 << 7;
 /// DR6 when nothing has happened (Intel SDM Vol. 3A 17.2.3).
 const DR6_NOTHING: u64 = 0xffff_0ff0;

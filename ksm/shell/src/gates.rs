@@ -36,7 +36,7 @@ core::arch::global_asm!(
     IRET_OFFSET = const GATE_IRET - GATE_CALL,
     ENTRY_OFFSET = const MONITOR_ENTRY - GATE_CALL,
     PKRS_GUEST = const PKRS_GUEST,
-    MSR_STAR = const cpu::IA32_STAR,
+    MSR_LSTAR = const cpu::IA32_LSTAR,
     OP_RUN = const OP_RUN,
     ORIGIN_IRET = const ORIGIN_IRET,
     ORIGIN_CALL = const ORIGIN_CALL,

@@ -164,15 +164,14 @@ monitor_entry:
 	test	rsp, rsp
 	jz	operation		# nothing to run: operation_entry says so
 
-	# Into the container. The guest's selectors first: loading one clears its base. VERR because
-	# the guest may have taken a TLS descriptor away since it loaded it.
+	# Into the container. The guest's selectors first: loading one clears its base. Mostly all are 0.
+	mov	rax, [rdi + {SELECTORS}]
+	test	rax, rax
+	jnz	selectors
 	.irp	name, ds, es, fs, gs
-	movzx	eax, word ptr [rdi + {SELECTORS} + sel_\name]
-	verr	ax
-	jz	2f
-	xor	eax, eax
-2:	mov	\name, ax
+	mov	\name, ax
 	.endr
+selectors_loaded:
 	mov	rax, [rdi + {FS_BASE}]
 	wrfsbase rax
 	mov	rax, [rdi + {KERNEL_GS_BASE}]
@@ -180,8 +179,8 @@ monitor_entry:
 	swapgs
 	mov	rax, [rdi + {GS_BASE}]
 	wrgsbase rax
-	.irp	pair, 0, 1, 2, 3
-	mov	ecx, {MSR_STAR} + \pair	# STAR, LSTAR, CSTAR, FMASK
+	.irp	pair, 0, 1, 2
+	mov	ecx, {MSR_LSTAR} + \pair	# LSTAR, CSTAR, FMASK; STAR is the host's, too
 	mov	eax, [rdi + {SYSCALL_MSRS} + 8 * \pair]
 	mov	edx, [rdi + {SYSCALL_MSRS} + 8 * \pair + 4]
 	wrmsr
@@ -198,6 +197,17 @@ monitor_entry:
 	pop	rbx
 	sti				# for a return by WRPKRS; events are held until then
 	ret
+
+	# VERR because the guest may have taken a TLS descriptor away since it loaded it.
+selectors:
+	.irp	name, ds, es, fs, gs
+	movzx	eax, word ptr [rdi + {SELECTORS} + sel_\name]
+	verr	ax
+	jz	2f
+	xor	eax, eax
+2:	mov	\name, ax
+	.endr
+	jmp	selectors_loaded
 
 	.set	sel_ds, 0
 	.set	sel_es, 2

@@ -10,7 +10,7 @@ use cki_abi::layout::{
     IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP,
 };
 use cki_abi::monitor::*;
-use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_KERNEL_DS, STAR_HIGH, SYSCALL_MASK};
+use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_KERNEL_DS, SYSCALL_MASK};
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
 use cki_ksm_core::descriptor::{self, Owner};
 use cki_ksm_core::event::entry_address;
@@ -65,7 +65,7 @@ pub fn set_up_tables(vcpu: &mut Vcpu) {
         limit: 0xfff,
         base: idt,
     };
-    state.syscall_msrs = [STAR_HIGH << 32, 0, 0, SYSCALL_MASK];
+    state.syscall_msrs = [0, 0, SYSCALL_MASK];
 }
 
 /// What a vector does before the guest has a handler for it: the monitor's event entry. For the

@@ -94,6 +94,8 @@ end_guest every_call
 # An event that the guest sends to itself, its handler, and GATE_IRET out of it.
 guest every_event
 	prelude
+	mov	eax, 0x2b		# SEL_USER_DS: the way back from the host has selectors to load
+	mov	ds, ax
 	set_info
 	set_handler {HANDLER_EVENT_KERNEL}, 5f
 	mov	r10, INFO
@@ -137,6 +139,8 @@ end_guest every_event
 # GATE_IRET, and one whose frame is refused.
 guest every_iret
 	prelude
+	mov	eax, 0x2b		# and here another, so that each is once 0 and once not
+	mov	es, ax
 	set_info
 	set_handler {HANDLER_IRET_REFUSED}, 6f
 1:	round

@@ -164,7 +164,7 @@ impl Report {
             criterion(
                 "hypercall to the module and back, instructions",
                 gate("hypercall_event_send")?,
-                1200.0,
+                760.0,
             ),
             criterion(
                 "hypercall to the module and back, flushes of a whole TLB",

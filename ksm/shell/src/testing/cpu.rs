@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 
 use crate::area::AreaAddress;
 
-pub const IA32_STAR: u32 = 0xc000_0081;
+pub const IA32_LSTAR: u32 = 0xc000_0082;
 /// DR6 as a CPU has it when nothing has happened: what is reserved reads as 1, and so does bit 11 without a lock of
 /// the bus (Intel SDM Vol. 3A 17.2.3).
 pub const DR6_NOTHING: u64 = 0xffff_0ff0;

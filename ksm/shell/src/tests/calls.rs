@@ -149,8 +149,8 @@ fn handlers_get_to_the_idt_and_to_the_system_call_registers() {
     cpu::done();
     let set = [HANDLER_SYSCALL, HANDLER, 0, 0];
     assert_eq!(call(&mut vcpu, KSM_HANDLER_SET, set), done(0));
-    assert_eq!(cpu::done(), [Did::WriteMsr(cpu::IA32_STAR + 1, HANDLER)]);
-    assert_eq!(vcpu.state().syscall_msrs[1], HANDLER, "for the way back");
+    assert_eq!(cpu::done(), [Did::WriteMsr(cpu::IA32_LSTAR, HANDLER)]);
+    assert_eq!(vcpu.state().syscall_msrs[0], HANDLER, "for the way back");
     // What the host takes stays the host's.
     for vector in [1, 2, 8, 18, 32, 255] {
         let gate = vcpu.idt()[vector as usize];
