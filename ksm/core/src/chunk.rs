@@ -7,9 +7,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::edges::Edges;
 use crate::frame::{Class, Frame, Word};
 use crate::refusal::Refusal;
-use crate::scan::Edges;
 
 const CLASS_MASK: u64 = 7;
 const SEALED_SHIFT: u32 = 16;

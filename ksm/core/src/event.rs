@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReturnWindow {
     check: u64,
-    leave: u64,
+    at_return: u64,
     undo: u64,
 }
 
@@ -28,16 +28,20 @@ impl ReturnWindow {
     /// # Errors
     ///
     /// [`Refusal::Address`] for an address that is not canonical or in slot 256, [`Refusal::Argument`]
-    /// unless check <= leave (or all are 0: no such return).
-    pub fn new(check: u64, leave: u64, undo: u64) -> Result<Self, Refusal> {
-        let window = ReturnWindow { check, leave, undo };
+    /// unless check <= at_return (or all are 0: no such return).
+    pub fn new(check: u64, at_return: u64, undo: u64) -> Result<Self, Refusal> {
+        let window = ReturnWindow {
+            check,
+            at_return,
+            undo,
+        };
         if window == ReturnWindow::default() {
             return Ok(window);
         }
-        for address in [check, leave, undo] {
+        for address in [check, at_return, undo] {
             entry_address(address)?;
         }
-        if check <= leave {
+        if check <= at_return {
             Ok(window)
         } else {
             Err(Refusal::Argument)
@@ -47,11 +51,11 @@ impl ReturnWindow {
     /// Where a guest that was interrupted at `rip` with an event pending goes on, if `rip` is in here.
     #[must_use]
     fn restart(&self, rip: u64) -> Option<u64> {
-        if self.leave == 0 {
+        if self.at_return == 0 {
             None
-        } else if rip == self.leave {
+        } else if rip == self.at_return {
             Some(self.undo)
-        } else if (self.check..self.leave).contains(&rip) {
+        } else if (self.check..self.at_return).contains(&rip) {
             Some(self.check)
         } else {
             None

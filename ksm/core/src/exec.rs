@@ -4,11 +4,12 @@
 
 use cki_abi::limits::{FRAME_SIZE, SEAL_MAX};
 
+use crate::edges::Edges;
 use crate::frame::{Class, Frame, Word};
 use crate::memory::PhysMem;
 use crate::monitor::Monitor;
 use crate::refusal::Refusal;
-use crate::scan::{Edges, Effort, Found, byte_of, search_page};
+use crate::scan::{Effort, Found, byte_of, search_page};
 
 impl<M: PhysMem> Monitor<'_, M> {
     /// Scans and seals `count` Exec frames from `hpa` on. Only sealed frames may be mapped executable

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | Pt, a table | 6:3 kind, 17:8 links that its entries hold, 63:32 references to it |
 //! | Pt, no table | 6:3 zero, 11:8 kind that it last was (0: none), 63:16 flush epoch of its release |
-//! | Exec | 3 sealed, 6:4 and 9:7 edges (see [`crate::scan::Edges`]) |
+//! | Exec | 3 sealed, 6:4 and 9:7 edges (see [`crate::edges::Edges`]) |
 //! | Data, Ro | none |
 //!
 //! References and epoch share bits because a frame never needs both (I4): what is referred to is
@@ -20,8 +20,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L4, TABLE_USER};
 use cki_abi::class::{CLASS_DATA, CLASS_EXEC, CLASS_PT, CLASS_RO};
 
+use crate::edges::Edges;
 use crate::refusal::Refusal;
-use crate::scan::Edges;
 
 /// A frame of the container: its dense number over all segments, not an address. Only
 /// [`crate::segment::Segments`] makes them, so a `Frame` is in range (I1).

@@ -16,9 +16,9 @@
 //! | I1 Range | [`segment`], [`rules`] |
 //! | I2 Class | [`rules`], [`chunk`] |
 //! | I3 Execute | [`rules`], [`pinned`] |
-//! | I4 Types | [`table`], [`update`], [`frame`], [`flush`] |
+//! | I4 Types | [`table`], [`update`], [`frame`], [`epochs`], [`flush`] |
 //! | I5 Root | [`root`], [`update`] |
-//! | I6 No gadget | [`exec`], `poke`, [`scan`] |
+//! | I6 No gadget | [`exec`], `poke`, [`scan`], [`edges`] |
 //! | I7 Gates | the shell |
 //! | I8 Frames | [`iret`] |
 //! | I9 Interrupts | [`descriptor`], [`iret`]; the bounds of every loop here |
@@ -39,10 +39,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod adoption;
 pub mod call;
 pub mod chunk;
 pub mod descriptor;
+pub mod edges;
 pub mod entry;
+pub mod epochs;
 pub mod event;
 pub mod exec;
 pub mod flush;

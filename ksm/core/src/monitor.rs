@@ -7,15 +7,15 @@ use core::sync::atomic::AtomicU64;
 use cki_abi::limits::{CHUNK_FRAMES, CLASS_RANGES_MAX, FRAME_SIZE, PCIDS_MAX, VCPUS_MAX};
 use cki_abi::start_info::{ClassRange, Segment};
 
+use crate::adoption::Adoption;
 use crate::chunk::{Chunks, FRAMES_SHIFT};
+use crate::edges::EdgeCounts;
 use crate::entry::{ACCESSED, ADDRESS, PRESENT, WRITABLE};
-use crate::flush::Epochs;
+use crate::epochs::Epochs;
 use crate::frame::{Class, Frame, Frames};
 use crate::memory::PhysMem;
 use crate::refusal::Refusal;
-use crate::scan::EdgeCounts;
 use crate::segment::{Segments, Shared};
-use crate::table::Adoption;
 
 /// What the host decides about a container before it starts (`struct cki_monitor_boot`).
 #[derive(Clone, Copy, Debug)]

@@ -9,11 +9,12 @@ use core::ops::Range;
 
 use cki_abi::limits::{FRAME_SIZE, POKE_MAX};
 
+use crate::edges::{Edges, touches_edges};
 use crate::frame::{Class, Frame, Word};
 use crate::memory::{PhysMem, Scratch, WORDS};
 use crate::monitor::Monitor;
 use crate::refusal::Refusal;
-use crate::scan::{Edges, byte_of, may_end_in, may_spell, touches_edges};
+use crate::scan::{byte_of, may_end_in, may_spell};
 
 /// Bytes of a word.
 const BYTES: usize = 8;

@@ -4,6 +4,7 @@
 
 use cki_abi::limits::{FRAME_SIZE, RELEASE_LINKS_MAX};
 
+use crate::adoption::Adoption;
 use crate::entry::{ADDRESS, is_link};
 use crate::frame::{Class, Frame, Kind, Word};
 use crate::memory::{PhysMem, WORDS};
@@ -27,31 +28,6 @@ const EFFORT: u32 = 1500;
 const ENTRY_EFFORT: u32 = 5;
 const LEAF_EFFORT: u32 = 12;
 const LINK_EFFORT: u32 = 16;
-
-/// A frame that is becoming a table with the contents that it has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Adoption {
-    frame: Frame,
-    kind: Kind,
-    /// Entry to look at next. What is in front of it is judged, and its links are counted.
-    next: usize,
-    /// So many are.
-    links: u32,
-    /// What an entry has broken: the links are given up again, from the last on.
-    refusal: Option<Refusal>,
-}
-
-impl Adoption {
-    const fn new(frame: Frame, kind: Kind) -> Self {
-        Adoption {
-            frame,
-            kind,
-            next: 0,
-            links: 0,
-            refusal: None,
-        }
-    }
-}
 
 impl<M: PhysMem> Monitor<'_, M> {
     /// Makes the Pt frame at `table_hpa` a table; its contents stay in as many calls of

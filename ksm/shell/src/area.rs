@@ -3,7 +3,7 @@
 //! A vCPU's area in slot 256, what the monitor keeps in it, and who may touch it.
 //!
 //! `docs/understand/soundness.md` has the argument; the short of it: an entry from the assembler makes one [`Vcpu`], every
-//! reference to what is in the area borrows from it, and only `gates::leave`, which borrows it exclusively, lets
+//! reference to what is in the area borrows from it, and only `gates::exit`, which borrows it exclusively, lets
 //! anybody else run.
 
 use core::ptr::{self, NonNull};
@@ -16,60 +16,12 @@ use cki_abi::layout::{
 use cki_abi::limits::VCPUS_MAX;
 use cki_ksm_core::descriptor::GDT_SLOTS;
 use cki_ksm_core::event::EntryCode;
-use cki_ksm_core::{Frame as PageFrame, Refusal, Scratch};
+use cki_ksm_core::{Frame, Refusal, Scratch};
 
 use crate::info::Info;
 use crate::memory::DirectMap;
 use crate::switch::Switch;
-
-/// What an event entry or GATE_IRET leaves on a stack, and `frame_return` pops.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Frame {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rbp: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rbx: u64,
-    pub rax: u64,
-    /// Vector, or [`ORIGIN_IRET`], [`ORIGIN_CALL`].
-    pub vector: u64,
-    pub error_code: u64,
-    pub rip: u64,
-    /// CS, and PKRS in the upper half.
-    pub cs_and_pkrs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
-}
-
-const _: () = assert!(size_of::<Frame>() == 22 * 8);
-
-/// `vector` of a frame that GATE_IRET made.
-pub const ORIGIN_IRET: u64 = 0x200;
-/// `vector` of a frame that a call's slow return made.
-pub const ORIGIN_CALL: u64 = 0x201;
-
-impl Frame {
-    /// PKRS at the interruption.
-    pub fn pkrs(&self) -> u64 {
-        self.cs_and_pkrs >> 32
-    }
-
-    /// Whether it was in user mode.
-    pub fn is_user(&self) -> bool {
-        self.cs_and_pkrs & 3 == 3
-    }
-}
+use crate::trap::TrapFrame;
 
 /// Operand of LGDT and LIDT, aligned so that the base is.
 #[derive(Debug)]
@@ -114,7 +66,7 @@ pub struct State {
     /// The guest's entry code.
     pub entry_code: EntryCode,
     /// Where the guest's `struct cki_vcpu_info` is.
-    pub info: Option<(PageFrame, usize)>,
+    pub info: Option<(Frame, usize)>,
 }
 
 const _: () = assert!(size_of::<State>() <= 4096);
@@ -154,7 +106,7 @@ impl Vcpu {
     /// # Safety
     ///
     /// `area` is that of the vCPU which this CPU runs, as the assembler (or `cpu::current_area`) has it, and no
-    /// other `Vcpu` of it is used as long as this one: they are all in [`crate::gates::leave`], or belong to
+    /// other `Vcpu` of it is used as long as this one: they are all in [`crate::gates::exit`], or belong to
     /// code that nothing returns to.
     pub unsafe fn enter(area: AreaAddress) -> Self {
         let pointer = ptr::with_exposed_provenance_mut(area.0 as usize);
@@ -166,7 +118,7 @@ impl Vcpu {
         }
     }
 
-    /// For [`crate::gates::leave`], and for addresses of what is in the area.
+    /// For [`crate::gates::exit`], and for addresses of what is in the area.
     pub fn address(&self) -> AreaAddress {
         AreaAddress(self.area.as_ptr() as u64)
     }
@@ -269,15 +221,15 @@ impl Vcpu {
         self.state().handlers.get(slot).copied().unwrap_or(0)
     }
 
-    /// Puts a frame on the call stack as if the guest had been interrupted and the vCPU had left for the host;
+    /// Puts a trap frame on the call stack as if the guest had been interrupted and the vCPU had left for the host;
     /// the next OP_RUN resumes it at `resume`, which pops it. Nothing may be suspended on that stack.
-    pub fn suspend_at(&mut self, frame: Frame, resume: u64) {
+    pub fn suspend_at(&mut self, trap: TrapFrame, resume: u64) {
         let registers = SUSPENDED - 7 * 8;
         // SAFETY: the call stack is 16 KiB. What runs now, an operation, uses its upper 12 KiB at most, below which
         // the frame ends, and nothing else uses it until OP_RUN. Both writes are aligned.
         unsafe {
-            self.at::<Frame>(registers + 7 * 8).write(frame);
-            // What world_exit would have left: six registers and where to return to.
+            self.at::<TrapFrame>(registers + 7 * 8).write(trap);
+            // What exit_to_host would have left: six registers and where to return to.
             self.at::<[u64; 7]>(registers)
                 .write([0, 0, 0, 0, 0, 0, resume]);
         }
@@ -290,4 +242,4 @@ const SUSPENDED: u64 = VCPU_STACK_TOP - 0x3100;
 
 // It lies as IRETQ wants it when it is on a stack whose top is a multiple of 16, and whole below 12 KiB.
 const _: () = assert!(SUSPENDED % 16 == 0);
-const _: () = assert!(SUSPENDED + size_of::<Frame>() as u64 <= VCPU_STACK_TOP - 0x3000);
+const _: () = assert!(SUSPENDED + size_of::<TrapFrame>() as u64 <= VCPU_STACK_TOP - 0x3000);

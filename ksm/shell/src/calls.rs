@@ -15,12 +15,14 @@ use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_ksm_core::call::Refused;
 use cki_ksm_core::{Action, Monitor, Refusal, iret};
 
-use crate::area::{AreaAddress, Frame, Vcpu};
+use crate::access::rules;
+use crate::area::{AreaAddress, Vcpu};
 use crate::info::Info;
 use crate::memory::DirectMap;
-use crate::operations::default_gate;
-use crate::state::rules;
-use crate::{cpu, events, fault, gates};
+use crate::root::cr3_to_keep;
+use crate::tables::default_gate;
+use crate::trap::TrapFrame;
+use crate::{cpu, end, events, gates};
 
 /// rax and rdx of a call's return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ fn entry_set(vcpu: &mut Vcpu, entry: u64, value: u64) -> Outcome {
     }
 }
 
-/// Apart from the entry, whose frame on the stack it would otherwise make large.
+/// Apart from the entry, whose share of the stack it would otherwise make large.
 #[inline(never)]
 fn any_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Outcome {
     vcpu.switch().count_call();
@@ -99,7 +101,7 @@ fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -
     vcpu.switch().record(number, arguments, refused.why, rip);
     if code == E_MONITOR {
         let arguments = [FAULT_INCONSISTENT, number, rip, 0, 0, 0];
-        fault::end(vcpu, EXIT_MONITOR_FAULT, arguments);
+        end::end(vcpu, EXIT_MONITOR_FAULT, arguments);
     }
     Outcome {
         status: code.wrapping_neg(),
@@ -110,23 +112,13 @@ fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -
 fn hypercall(vcpu: &mut Vcpu, number: u64, [a, b, c, d]: [u64; 4]) -> Outcome {
     vcpu.switch()
         .set_exit(EXIT_HYPERCALL, [number, a, b, c, d, 0]);
-    gates::leave(vcpu);
+    gates::exit(vcpu);
     if events::pending(vcpu) {
         // Not delivered here: the return takes the way of interrupted code then.
         vcpu.state().slow_return = 1;
     }
     let (status, value) = vcpu.switch().answer();
     Outcome { status, value }
-}
-
-/// What to load into CR3 when the vCPU comes back: the same root and PCID, nothing flushed.
-pub fn cr3_to_keep(cr3: u64) -> u64 {
-    if cpu::has_pcids() {
-        cr3 | ROOT_NO_FLUSH
-    } else {
-        // Bits 0 to 11 would be PWT, PCD and reserved, bit 63 reserved (Intel SDM Vol. 3A 4.5).
-        cr3 & !ROOT_NO_FLUSH & !(FRAME_SIZE - 1)
-    }
 }
 
 /// Carries out what the rules decided.
@@ -208,49 +200,49 @@ fn set_handler(vcpu: &mut Vcpu, index: u64, address: u64) -> Result<(), Refusal>
 
 const _: () = assert!(KSM_VCPU_INFO_SET < HC_BASE);
 
-/// GATE_IRET, on the call stack; `frame` has the general registers, its five upper words are
+/// GATE_IRET, on the call stack; `trap` has the general registers, its five upper words are
 /// filled in here.
 ///
 /// # Safety
 ///
 /// From GATE_IRET, with the area of the vCPU that this runs on.
-pub unsafe extern "C" fn iret_entry(area: AreaAddress, frame: &mut Frame, rsp: u64) {
+pub unsafe extern "C" fn iret_entry(area: AreaAddress, trap: &mut TrapFrame, rsp: u64) {
     // SAFETY: the guest has jumped to the gate, so no code of ours was at work.
     let mut vcpu = unsafe { Vcpu::enter(area) };
-    iret(&mut vcpu, frame, rsp);
+    iret(&mut vcpu, trap, rsp);
 }
 
-/// Makes a frame what the guest asks to return to, or an entry of its handler for refusals.
-pub fn iret(vcpu: &mut Vcpu, frame: &mut Frame, rsp: u64) {
+/// Makes the trap frame what the guest asks to return to, or an entry of its handler for refusals.
+pub fn iret(vcpu: &mut Vcpu, trap: &mut TrapFrame, rsp: u64) {
     vcpu.switch().count_return();
     let request = vcpu.info().map(Info::requested);
     match request.and_then(|request| Ok((iret::check(&request)?, request))) {
         Ok((to, request)) => {
-            frame.rip = to.rip;
-            frame.cs_and_pkrs = to.cs_and_pkrs;
-            frame.rflags = to.rflags;
-            frame.rsp = to.rsp;
-            frame.ss = to.ss;
-            frame.rax = request.rax;
-            frame.rcx = request.rcx;
-            frame.rdx = request.rdx;
-            events::deliver(vcpu, frame);
+            trap.rip = to.rip;
+            trap.cs_and_pkrs = to.cs_and_pkrs;
+            trap.rflags = to.rflags;
+            trap.rsp = to.rsp;
+            trap.ss = to.ss;
+            trap.rax = request.rax;
+            trap.rcx = request.rcx;
+            trap.rdx = request.rdx;
+            events::deliver(vcpu, trap);
         }
         Err(refusal) => {
             vcpu.switch().record(u64::MAX, [rsp, 0, 0, 0], refusal, 0);
             let handler = vcpu.handler(HANDLER_IRET_REFUSED);
             if handler == 0 {
                 let arguments = [FAULT_NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, rsp, 0];
-                fault::end(vcpu, EXIT_GUEST_FAULT, arguments);
+                end::end(vcpu, EXIT_GUEST_FAULT, arguments);
             }
-            frame.rip = handler;
-            frame.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
-            frame.rflags = events::HANDLER_FLAGS;
-            frame.rsp = rsp;
-            frame.ss = SEL_KERNEL_DS;
-            frame.rax = refusal.code().wrapping_neg();
-            frame.rcx = 0;
-            frame.rdx = 0;
+            trap.rip = handler;
+            trap.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
+            trap.rflags = events::HANDLER_FLAGS;
+            trap.rsp = rsp;
+            trap.ss = SEL_KERNEL_DS;
+            trap.rax = refusal.code().wrapping_neg();
+            trap.rcx = 0;
+            trap.rdx = 0;
         }
     }
 }

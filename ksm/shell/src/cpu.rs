@@ -10,7 +10,6 @@ use cki_abi::selectors::SEL_VCPU_NUMBER;
 use cki_ksm_core::pinned;
 
 use crate::area::AreaAddress;
-use crate::state::boot;
 
 const IA32_EFER: u32 = 0xc000_0080;
 /// First of LSTAR, CSTAR and FMASK.
@@ -62,9 +61,7 @@ pub fn has_pcids() -> bool {
 }
 
 /// The control registers are as the rules assume, and the extension is on.
-pub fn check_pinned() -> bool {
-    // As the container was set up, whatever CR4 says.
-    let pcids = boot(|boot| boot.pcids != 0);
+pub fn check_pinned(pcids: bool) -> bool {
     pinned::check(cr0(), cr4(), read_msr(IA32_EFER), pcids).is_ok()
         && read_msr(MSR_CTL as u32) == MSR_CTL_EN
 }

@@ -11,9 +11,10 @@ use cki_ksm_core::Refusal;
 use cki_ksm_core::event::Delivery;
 use cki_ksm_core::iret::FLAG_TRAP;
 
-use crate::area::{AreaAddress, Frame, Vcpu};
+use crate::area::{AreaAddress, Vcpu};
 use crate::info::Place;
-use crate::{cpu, fault, gates};
+use crate::trap::TrapFrame;
+use crate::{cpu, end, gates};
 
 const DEBUG: u64 = 1;
 const NMI: u64 = 2;
@@ -28,64 +29,63 @@ pub const HANDLER_FLAGS: u64 = 0x202;
 /// # Safety
 ///
 /// From the event entries, with the area of the vCPU that this runs on.
-pub unsafe extern "C" fn event_entry(area: AreaAddress, frame: &mut Frame) {
+pub unsafe extern "C" fn event_entry(area: AreaAddress, trap: &mut TrapFrame) {
     // SAFETY: at the guest's PKRS no code of ours was at work. At PKRS 0 it is a trap in a gate, which has not
     // entered Rust yet, or the code that it has struck is not returned to.
     let mut vcpu = unsafe { Vcpu::enter(area) };
-    event(&mut vcpu, frame);
+    event(&mut vcpu, trap);
 }
 
-/// Has everybody do what an event asks for; then `frame` is what to return to.
-pub fn event(vcpu: &mut Vcpu, frame: &mut Frame) {
-    match frame.vector {
-        _ if frame.pkrs() == 0 => in_monitor(vcpu, frame),
-        FIRST_INTERRUPT..=255 => exit(vcpu, frame, EXIT_INTERRUPT),
-        NMI => exit(vcpu, frame, EXIT_NMI),
-        MACHINE_CHECK => exit(vcpu, frame, EXIT_MACHINE_CHECK),
-        _ if is_misused(frame) => {}
-        DEBUG => debug(vcpu, frame),
-        _ => fault::fault(vcpu, frame),
+/// Has everybody do what an event asks for; then `trap` is what to return to.
+pub fn event(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
+    match trap.vector {
+        _ if trap.pkrs() == 0 => in_monitor(vcpu, trap),
+        FIRST_INTERRUPT..=255 => exit_for_event(vcpu, trap, EXIT_INTERRUPT),
+        NMI => exit_for_event(vcpu, trap, EXIT_NMI),
+        MACHINE_CHECK => exit_for_event(vcpu, trap, EXIT_MACHINE_CHECK),
+        _ if is_misused(trap) => {}
+        DEBUG => debug(vcpu, trap),
+        _ => end::by_fault(vcpu, trap),
     }
     // Only now: the host has to get its interrupt, or its APIC delivers no other.
-    if is_misused(frame) {
+    if is_misused(trap) {
         let arguments = [
             FAULT_GATE_MISUSED,
-            frame.vector,
-            frame.rip,
+            trap.vector,
+            trap.rip,
             cpu::cr2(),
-            frame.rsp,
-            frame.pkrs(),
+            trap.rsp,
+            trap.pkrs(),
         ];
-        fault::end(vcpu, EXIT_GUEST_FAULT, arguments);
+        end::end(vcpu, EXIT_GUEST_FAULT, arguments);
     }
 }
 
 /// An event at PKRS = 0: the trap of a gate that was entered with TF set, or the end of the container.
-fn in_monitor(vcpu: &mut Vcpu, frame: &mut Frame) {
-    match frame.vector {
+fn in_monitor(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
+    match trap.vector {
         DEBUG => {
             cpu::take_dr6();
-            frame.rflags &= !FLAG_TRAP;
+            trap.rflags &= !FLAG_TRAP;
         }
         // What the monitor was doing is lost, and with it the container. The host has its machine check.
-        MACHINE_CHECK => fault::end(vcpu, EXIT_MACHINE_CHECK, [MACHINE_CHECK, 1, 0, 0, 0, 0]),
-        _ => fault::fault(vcpu, frame),
+        MACHINE_CHECK => end::end(vcpu, EXIT_MACHINE_CHECK, [MACHINE_CHECK, 1, 0, 0, 0, 0]),
+        _ => end::by_fault(vcpu, trap),
     }
 }
 
 /// I7: a WRPKRS reached by a jump can give PKRS a third value for as long as it takes to the comparison
 /// behind it. Whoever is met there is not resumed.
-fn is_misused(frame: &Frame) -> bool {
-    frame.pkrs() != 0 && frame.pkrs() != PKRS_GUEST
+fn is_misused(trap: &TrapFrame) -> bool {
+    trap.pkrs() != 0 && trap.pkrs() != PKRS_GUEST
 }
 
 /// Has the host handle the event, then goes on.
-fn exit(vcpu: &mut Vcpu, frame: &mut Frame, reason: u64) {
-    vcpu.switch()
-        .set_exit(reason, [frame.vector, 0, 0, 0, 0, 0]);
-    gates::leave(vcpu);
-    if !is_misused(frame) {
-        deliver(vcpu, frame);
+fn exit_for_event(vcpu: &mut Vcpu, trap: &mut TrapFrame, reason: u64) {
+    vcpu.switch().set_exit(reason, [trap.vector, 0, 0, 0, 0, 0]);
+    gates::exit(vcpu);
+    if !is_misused(trap) {
+        deliver(vcpu, trap);
     }
 }
 
@@ -94,23 +94,23 @@ fn exit(vcpu: &mut Vcpu, frame: &mut Frame, reason: u64) {
 /// # Safety
 ///
 /// From the end of a call, with the area of the vCPU that this runs on.
-pub unsafe extern "C" fn slow_return_entry(area: AreaAddress, frame: &mut Frame) {
+pub unsafe extern "C" fn slow_return_entry(area: AreaAddress, trap: &mut TrapFrame) {
     // SAFETY: the call's own is gone.
     let mut vcpu = unsafe { Vcpu::enter(area) };
     vcpu.state().slow_return = 0;
-    deliver(&mut vcpu, frame);
+    deliver(&mut vcpu, trap);
 }
 
 /// #DB in the guest. DR7 is 0 and INT1 is refused, so it is TF.
-fn debug(vcpu: &mut Vcpu, frame: &mut Frame) {
+fn debug(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
     let dr6 = cpu::take_dr6();
-    let handler = if frame.is_user() {
+    let handler = if trap.is_user() {
         HANDLER_DEBUG_USER
     } else {
         HANDLER_DEBUG_KERNEL
     };
-    if enter(vcpu, frame, handler, Place::Debug, dr6).is_err() {
-        fault::fault(vcpu, frame);
+    if enter(vcpu, trap, handler, Place::Debug, dr6).is_err() {
+        end::by_fault(vcpu, trap);
     }
 }
 
@@ -120,43 +120,43 @@ pub fn pending(vcpu: &Vcpu) -> bool {
         .is_ok_and(|info| info.has_events() && info.flag())
 }
 
-/// Delivers pending events to the guest that `frame` returns to, if it takes them there. A frame that returns
+/// Delivers pending events to the guest that `trap` returns to, if it takes them there. One that returns
 /// to anything but the guest would become one with its address and the monitor's rights: it ends the container.
-pub fn deliver(vcpu: &mut Vcpu, frame: &mut Frame) {
-    if frame.pkrs() != PKRS_GUEST {
-        fault::fault(vcpu, frame);
+pub fn deliver(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
+    if trap.pkrs() != PKRS_GUEST {
+        end::by_fault(vcpu, trap);
     }
     let flag = match vcpu.info() {
         Ok(info) if info.has_events() => info.flag(),
         _ => return,
     };
     // GATE_CALL at the guest's PKRS is the guest's call, not entry code.
-    let rip = if gates::in_gate_call(frame.rip) {
+    let rip = if gates::in_gate_call(trap.rip) {
         0
     } else {
-        frame.rip
+        trap.rip
     };
-    match vcpu.state().entry_code.decide(frame.is_user(), rip, flag) {
-        Delivery::User => enter_event(vcpu, frame, HANDLER_EVENT_USER),
-        Delivery::Kernel => enter_event(vcpu, frame, HANDLER_EVENT_KERNEL),
-        Delivery::Restart(rip) => frame.rip = rip,
+    match vcpu.state().entry_code.decide(trap.is_user(), rip, flag) {
+        Delivery::User => enter_event(vcpu, trap, HANDLER_EVENT_USER),
+        Delivery::Kernel => enter_event(vcpu, trap, HANDLER_EVENT_KERNEL),
+        Delivery::Restart(rip) => trap.rip = rip,
         Delivery::Hold => {}
     }
 }
 
-fn enter_event(vcpu: &mut Vcpu, frame: &mut Frame, handler: u64) {
+fn enter_event(vcpu: &mut Vcpu, trap: &mut TrapFrame, handler: u64) {
     // Without a handler the event stays pending.
-    if enter(vcpu, frame, handler, Place::Event, 0).is_ok() {
+    if enter(vcpu, trap, handler, Place::Event, 0).is_ok() {
         if let Ok(info) = vcpu.info() {
             info.clear_flag();
         }
     }
 }
 
-/// Leaves the frame in the guest's vcpu_info and turns it into an entry of the handler.
+/// Puts the state into the guest's vcpu_info and makes the trap frame an entry of the handler.
 fn enter(
     vcpu: &mut Vcpu,
-    frame: &mut Frame,
+    trap: &mut TrapFrame,
     handler: u64,
     place: Place,
     dr6: u64,
@@ -165,10 +165,10 @@ fn enter(
     if address == 0 {
         return Err(Refusal::State);
     }
-    vcpu.info()?.leave_state(place, frame, dr6);
-    frame.rip = address;
-    frame.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
-    frame.rflags = HANDLER_FLAGS;
-    frame.ss = SEL_KERNEL_DS;
+    vcpu.info()?.put_state(place, trap, dr6);
+    trap.rip = address;
+    trap.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
+    trap.rflags = HANDLER_FLAGS;
+    trap.ss = SEL_KERNEL_DS;
     Ok(())
 }

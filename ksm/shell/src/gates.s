@@ -30,7 +30,7 @@
 	popfq
 .endm
 
-# The 15 general registers of struct Frame.
+# The 15 general registers of struct TrapFrame.
 .macro push_registers
 	push	rax
 	push	rbx
@@ -94,7 +94,7 @@ gate_call:
 	call	{call_entry}		# (area, number, a, b, c, d) -> rax, rdx
 	pop	rcx
 	cmp	qword ptr [rcx + {SLOW_RETURN}], 0
-	jne	call_by_frame
+	jne	call_by_trap
 	pop	rsp
 	mov	r11, rax
 	xor	ecx, ecx
@@ -135,12 +135,12 @@ gate_iret:
 	mov	rdi, rcx
 	mov	rsi, rsp
 	call	{iret_entry}		# (area, frame, guest's RSP)
-	jmp	frame_return
+	jmp	trap_return
 
 	.org	gate_call + {ENTRY_OFFSET}, 0xcc
 
 # ---- MONITOR_ENTRY ------------------------------------------------------------------------------
-# From the module: CALL with rdi = area, rsi = what to load into CR3 when leaving. PKRS = 0, IF = 0,
+# From the module: CALL with rdi = area, rsi = what to load into CR3 on the way out. PKRS = 0, IF = 0,
 # the extension on (so events are held), bridge page tables, GDT, IDT and TR of the host's.
 	.globl	monitor_entry
 monitor_entry:
@@ -150,7 +150,7 @@ monitor_entry:
 	call	{check_entry}		# (area) -> 0, or 1: not to be entered, the host is told why
 	mov	rdi, rbx
 	test	eax, eax
-	jnz	leave_monitor
+	jnz	exit_common
 	lgdt	[rdi + {GDTR}]
 	lidt	[rdi + {IDTR}]
 	and	byte ptr [rdi + {TSS_TYPE}], 0xfd
@@ -223,12 +223,12 @@ operation:
 3:	mov	rbx, rdi
 	call	{operation_entry}	# (area)
 	mov	rdi, rbx
-	jmp	leave_monitor
+	jmp	exit_common
 
 # ---- To the host --------------------------------------------------------------------------------
-# extern "C" fn world_exit(area): returns at the next OP_RUN. PKRS = 0, on a stack of the area's.
-	.globl	world_exit
-world_exit:
+# extern "C" fn exit_to_host(area): returns at the next OP_RUN. PKRS = 0, on a stack of the area's.
+	.globl	exit_to_host
+exit_to_host:
 	push	rbx
 	push	rbp
 	push	r12
@@ -250,23 +250,23 @@ world_exit:
 	mov	[rdi + {CR2}], rax
 	# The module finds the extension on and our tables in place, and ends the holding of events when
 	# everything is the host's again (kmod/switch.S).
-leave_monitor:
+exit_common:
 	cli
 	mov	rax, [rdi + {BRIDGE}]
 	mov	cr3, rax
 	mov	rsp, [rdi + {HOST_RSP}]
 	ret
 
-# ---- Back to the guest through a frame ----------------------------------------------------------
-# PKRS = 0, rsp = Frame on a stack of the area's. IRETQ changes PKRS and RFLAGS together.
-	.globl	frame_return
-frame_return:
+# ---- Back to the guest through a trap frame ----------------------------------------------------------
+# PKRS = 0, rsp = TrapFrame on a stack of the area's. IRETQ changes PKRS and RFLAGS together.
+	.globl	trap_return
+trap_return:
 	pop_registers
 	add	rsp, 16
 	iretq
 
-# A call's return by a frame instead, as if RET had been interrupted: the guest has an event to take.
-call_by_frame:
+# A call's return by a trap frame instead, as if RET had been interrupted: the guest has an event to take.
+call_by_trap:
 	pop	r11			# guest's RSP
 	push	{SEL_KERNEL_DS}
 	push	r11
@@ -291,7 +291,7 @@ call_by_frame:
 	and	rdi, {VCPU_MASK}
 	mov	rsi, rsp
 	call	{slow_return_entry}	# (area, frame)
-	jmp	frame_return
+	jmp	trap_return
 
 # ---- A WRPKRS of a gate was reached by a jump ---------------------------------------------------
 gate_bad:
@@ -319,7 +319,7 @@ event_common:
 	and	rdi, {VCPU_MASK}
 	mov	rsi, rsp
 	call	{event_entry}		# (area, frame)
-	jmp	frame_return
+	jmp	trap_return
 
 # One entry of 16 bytes a vector.
 	.globl	event_stubs

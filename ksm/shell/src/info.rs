@@ -9,22 +9,19 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use cki_abi::vcpu::{EventFrame, IretFrame, VcpuInfo};
-use cki_ksm_core::Frame as PageFrame;
+use cki_ksm_core::Frame;
 
-use crate::area::Frame;
-use crate::memory::DirectMap;
-
-/// Words of it.
-pub const WORDS: usize = size_of::<VcpuInfo>() / 8;
+use crate::memory::{DirectMap, INFO_WORDS};
+use crate::trap::TrapFrame;
 
 /// Bits of the guest's interrupt flag in the word that begins with it.
 const FLAG: u64 = 0xff;
 
 /// It, of one vCPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Info<'v>(&'v [AtomicU64; WORDS]);
+pub struct Info<'v>(&'v [AtomicU64; INFO_WORDS]);
 
-/// Where the monitor leaves an interrupted state.
+/// Where the monitor puts an interrupted state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `vcpu_info.event`.
@@ -35,7 +32,7 @@ pub enum Place {
 
 impl<'v> Info<'v> {
     /// The one at byte `offset` of a frame.
-    pub fn new(memory: &'v DirectMap, frame: PageFrame, offset: usize) -> Self {
+    pub fn new(memory: &'v DirectMap, frame: Frame, offset: usize) -> Self {
         Info(memory.info(frame, offset))
     }
 
@@ -83,17 +80,17 @@ impl<'v> Info<'v> {
     }
 
     /// Leaves an interrupted state for a handler of the guest's.
-    pub fn leave_state(self, place: Place, frame: &Frame, dr6: u64) {
+    pub fn put_state(self, place: Place, trap: &TrapFrame, dr6: u64) {
         let place = match place {
             Place::Event => offset_of!(VcpuInfo, event),
             Place::Debug => offset_of!(VcpuInfo, debug),
         };
         for (offset, value) in [
-            (offset_of!(EventFrame, rip), frame.rip),
-            (offset_of!(EventFrame, cs), frame.cs_and_pkrs & 0xffff),
-            (offset_of!(EventFrame, rflags), frame.rflags),
-            (offset_of!(EventFrame, rsp), frame.rsp),
-            (offset_of!(EventFrame, ss), frame.ss),
+            (offset_of!(EventFrame, rip), trap.rip),
+            (offset_of!(EventFrame, cs), trap.cs_and_pkrs & 0xffff),
+            (offset_of!(EventFrame, rflags), trap.rflags),
+            (offset_of!(EventFrame, rsp), trap.rsp),
+            (offset_of!(EventFrame, ss), trap.ss),
             (offset_of!(EventFrame, dr6), dr6),
         ] {
             self.word(place + offset).store(value, Ordering::Relaxed);

@@ -5,8 +5,8 @@
 //! The host module maps this image and its tables into slot 256 of every address space of a
 //! container and enters it at `MONITOR_ENTRY`. From then on the guest kernel reaches it through two
 //! gates, the CPU through privileged IDT gates, and it reaches the host by switching worlds:
-//! [`gates`] has all of that in assembler. A vCPU's execution in the monitor is a coroutine of the
-//! host: `world_exit` suspends it on its own stack, the next OP_RUN resumes it.
+//! `gates.s` has all of that; `entries` is what it calls. A vCPU's execution in the monitor is a coroutine of the
+//! host: `exit_to_host` suspends it on its own stack, the next OP_RUN resumes it.
 //!
 //! # Stacks
 //!
@@ -17,6 +17,9 @@
 //!
 //! So nothing interrupts the monitor, and the way out needs no last look: what was held arrives behind it, at
 //! the guest's first instruction.
+//!
+//! Files use only files further down: `entries`; `operations`; `calls`; `events`; `access`, `tables`; `end`; `gates`;
+//! `state`, `root`; `cpu`; `area`; `info`, `switch`; `memory`, `lock`, `trap`.
 //!
 //! # Unsafe
 //!
@@ -33,21 +36,27 @@
 // A monitor is a machine-level program: only for this target is it linked and started.
 #![cfg_attr(not(target_os = "none"), allow(dead_code))]
 
+mod access;
 mod area;
 mod calls;
 #[cfg_attr(test, path = "testing/cpu.rs")]
 mod cpu;
+mod end;
+#[cfg(not(test))]
+mod entries;
 mod events;
-mod fault;
 #[cfg_attr(test, path = "testing/gates.rs")]
 mod gates;
 mod info;
 mod lock;
 mod memory;
 mod operations;
+mod root;
 mod state;
 mod switch;
+mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trap;

@@ -29,7 +29,7 @@ const PATIENCE: u32 = (VCPUS_MAX * LONGEST_CALL).div_ceil(LOOK) as u32;
 /// It is taken at PKRS = 0, where no event interrupts the holder, and never held across a world switch.
 /// So waiting is bounded by the longest call (I9), unless the holder does not come back: it has faulted
 /// or panicked, or a machine check has struck it. Then its vCPU has poisoned the lock on its way out
-/// (`fault::end`), or, if not even that was possible, whoever has waited too long does. What the lock
+/// (`end::end`), or, if not even that was possible, whoever has waited too long does. What the lock
 /// guards may be half changed then; nobody gets to it any more, and each vCPU that tries ends.
 #[derive(Debug)]
 pub struct Lock<T> {

@@ -6,9 +6,11 @@ use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use cki_abi::limits::FRAME_SIZE;
+use cki_abi::vcpu::VcpuInfo;
 use cki_ksm_core::{Frame, PhysMem};
 
-use crate::info;
+/// Words of a `struct cki_vcpu_info`.
+pub const INFO_WORDS: usize = size_of::<VcpuInfo>() / 8;
 
 /// Where frame 0 is.
 #[cfg(not(test))]
@@ -46,8 +48,8 @@ impl DirectMap {
     }
 
     /// A `struct cki_vcpu_info` that begins at a byte offset, a multiple of its size, of a frame.
-    pub fn info(&self, frame: Frame, offset: usize) -> &[AtomicU64; info::WORDS] {
-        const SIZE: usize = info::WORDS * 8;
+    pub fn info(&self, frame: Frame, offset: usize) -> &[AtomicU64; INFO_WORDS] {
+        const SIZE: usize = INFO_WORDS * 8;
         self.words(frame, offset % FRAME_SIZE as usize / SIZE * SIZE)
     }
 }

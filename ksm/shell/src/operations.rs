@@ -6,20 +6,20 @@ use cki_abi::calls::{KSM_EXEC_SEAL, KSM_TABLE_DECLARE};
 use cki_abi::errors::{E_ARGUMENT, E_CALL, E_STATE};
 use cki_abi::faults::FAULT_NOT_PINNED;
 use cki_abi::keys::PKRS_GUEST;
-use cki_abi::layout::{
-    IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP,
-};
 use cki_abi::monitor::*;
-use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_KERNEL_DS, SYSCALL_MASK};
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
-use cki_ksm_core::descriptor::{self, Owner};
 use cki_ksm_core::event::entry_address;
 use cki_ksm_core::{Config, Kind, Monitor, Refusal, Setup};
 
-use crate::area::{AreaAddress, Frame, TablePointer, Vcpu};
+use crate::access::rules;
+use crate::area::{AreaAddress, Vcpu};
 use crate::events::HANDLER_FLAGS;
 use crate::memory::DirectMap;
-use crate::state::{Rules, boot, rules, storage};
+use crate::root::cr3_to_keep;
+use crate::state::{Rules, boot, storage};
+use crate::tables::set_up_tables;
+use crate::trap::TrapFrame;
 use crate::{cpu, gates};
 
 /// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
@@ -31,7 +31,9 @@ use crate::{cpu, gates};
 pub unsafe extern "C" fn check_entry(area: AreaAddress) -> u64 {
     // SAFETY: the module enters a vCPU when it is not in the monitor: all code of ours is in leave().
     let mut vcpu = unsafe { Vcpu::enter(area) };
-    if !cpu::check_pinned() {
+    // As the container was set up, whatever CR4 says.
+    let pcids = boot(|boot| boot.pcids != 0);
+    if !cpu::check_pinned(pcids) {
         let arguments = [FAULT_NOT_PINNED, 0, 0, 0, 0, 0];
         vcpu.switch().set_exit(EXIT_MONITOR_FAULT, arguments);
         return 1;
@@ -41,46 +43,6 @@ pub unsafe extern "C" fn check_entry(area: AreaAddress) -> u64 {
     }
     0
 }
-
-/// Sets up GDT, IDT and TSS.
-pub fn set_up_tables(vcpu: &mut Vcpu) {
-    *vcpu.gdt() = descriptor::gdt(vcpu.number() as u64);
-    for (vector, gate) in vcpu.idt().iter_mut().enumerate() {
-        *gate = default_gate(vector as u64);
-    }
-    *vcpu.tss() = [0; 26];
-    for ist in 1..=IST_COUNT {
-        let top = vcpu.address_of(VCPU_IST_TOP + (ist - 1) * VCPU_IST_STRIDE);
-        vcpu.set_tss_stack(7 + 2 * ist as usize, top);
-    }
-    // The I/O bitmap begins beyond the limit: there is none.
-    vcpu.tss()[25] = (descriptor::TSS_SIZE as u32) << 16;
-    let [gdt, idt] = [VCPU_GDT, VCPU_IDT].map(|offset| vcpu.address_of(offset));
-    let state = vcpu.state();
-    state.gdtr = TablePointer {
-        limit: GDT_SIZE as u16 - 1,
-        base: gdt,
-    };
-    state.idtr = TablePointer {
-        limit: 0xfff,
-        base: idt,
-    };
-    state.syscall_msrs = [0, 0, SYSCALL_MASK];
-}
-
-/// What a vector does before the guest has a handler for it: the monitor's event entry. For the
-/// guest's own vectors and reserved ones that is the end of the container, with the vector named.
-pub fn default_gate(vector: u64) -> [u64; 2] {
-    let stub = gates::event_stub(vector);
-    let gate = match descriptor::owner(vector) {
-        Owner::Monitor { .. } => descriptor::monitor_gate(vector, stub),
-        // As the gate of #DF: privileged, and on the stack of last resort.
-        Owner::Guest | Owner::Nobody => descriptor::monitor_gate(8, stub),
-    };
-    gate.unwrap_or([0, 0])
-}
-
-const _: () = assert!(IST_DOUBLE_FAULT != 0);
 
 /// Carries out the operation in the vCPU's switch page.
 ///
@@ -191,7 +153,7 @@ fn new_monitor(boot: &MonitorBoot) -> Result<Setup<'static, DirectMap>, u64> {
     Setup::new(memory, &config, storage(bytes)?).map_err(Refusal::code)
 }
 
-/// Prepares the first frame, as if the guest had been interrupted in front of its first instruction.
+/// Prepares the first trap frame, as if the guest had been interrupted in front of its first instruction.
 fn start(vcpu: &mut Vcpu, root: u64, rip: u64, rsp: u64, rdi: u64) -> Result<(), u64> {
     if vcpu.state().resume_rsp != 0 {
         return Err(E_STATE);
@@ -204,16 +166,16 @@ fn start(vcpu: &mut Vcpu, root: u64, rip: u64, rsp: u64, rdi: u64) -> Result<(),
         monitor.start_vcpu(number).map_err(Refusal::code)?;
         monitor.load_root(number, root).map_err(Refusal::code)?
     };
-    vcpu.state().root = crate::calls::cr3_to_keep(cr3);
-    let frame = Frame {
+    vcpu.state().root = cr3_to_keep(cr3);
+    let trap = TrapFrame {
         rdi,
         rip,
         cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
         rflags: HANDLER_FLAGS,
         rsp,
         ss: SEL_KERNEL_DS,
-        ..Frame::default()
+        ..TrapFrame::default()
     };
-    vcpu.suspend_at(frame, gates::frame_return_address());
+    vcpu.suspend_at(trap, gates::trap_return_address());
     Ok(())
 }

@@ -2,19 +2,14 @@
 
 //! The container's monitor and its storage.
 
-use cki_abi::faults::FAULT_POISONED;
-use cki_abi::monitor::EXIT_MONITOR_FAULT;
 #[cfg(not(test))]
 use cki_abi::monitor::MonitorBoot;
 #[cfg(not(test))]
 use cki_ksm_core::Storage;
 use cki_ksm_core::{Monitor, Refusal, Setup};
 
-use crate::area::Vcpu;
-use crate::fault;
 #[cfg(not(test))]
 use crate::lock::Lock;
-use crate::lock::{Guard, Poisoned};
 use crate::memory::DirectMap;
 
 /// The rules with this container's state.
@@ -48,21 +43,13 @@ impl Rules {
 #[cfg(not(test))]
 static RULES: Lock<Rules> = Lock::new(Rules::None);
 
+/// Their lock.
 #[cfg(not(test))]
-fn lock() -> &'static Lock<Rules> {
+pub fn lock() -> &'static Lock<Rules> {
     &RULES
 }
 #[cfg(test)]
-use crate::testing::rules as lock;
-
-/// The rules, when no other vCPU has them. Where one has ended the container, this one ends, too.
-#[inline]
-pub fn rules(vcpu: &mut Vcpu) -> Guard<'static, Rules> {
-    match lock().lock() {
-        Ok(guard) => guard,
-        Err(Poisoned) => fault::end(vcpu, EXIT_MONITOR_FAULT, [FAULT_POISONED, 0, 0, 0, 0, 0]),
-    }
-}
+pub use crate::testing::rules as lock;
 
 /// Nobody gets to the rules any more.
 pub fn poison() {

@@ -46,7 +46,7 @@ pub fn has_pcids() -> bool {
     PCIDS.get()
 }
 
-pub fn check_pinned() -> bool {
+pub fn check_pinned(_pcids: bool) -> bool {
     PINNED.get()
 }
 

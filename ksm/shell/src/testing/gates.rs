@@ -16,9 +16,9 @@ thread_local! {
     static HOST: RefCell<VecDeque<Turn>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// What the monitor unwinds with when it leaves and the host has no turn left.
+/// What the monitor unwinds with when it exits and the host has no turn left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct Exited {
     pub exit: u64,
     pub arguments: [u64; 6],
 }
@@ -33,7 +33,7 @@ pub fn turns_left() -> usize {
     HOST.with_borrow(VecDeque::len)
 }
 
-pub fn leave(vcpu: &mut Vcpu) {
+pub fn exit(vcpu: &mut Vcpu) {
     // The next vCPU would wait for who is suspended here. Who leaves for good has poisoned it.
     assert!(!rules().is_held(), "leaves with the lock");
     let turn = HOST.with_borrow_mut(VecDeque::pop_front);
@@ -41,7 +41,7 @@ pub fn leave(vcpu: &mut Vcpu) {
         Some(turn) => turn(vcpu),
         None => {
             let (exit, arguments) = vcpu.switch().exit();
-            std::panic::resume_unwind(Box::new(Left { exit, arguments }));
+            std::panic::resume_unwind(Box::new(Exited { exit, arguments }));
         }
     }
 }
@@ -50,7 +50,7 @@ pub fn event_stub(vector: u64) -> u64 {
     0xffff_8000_0020_2000 + 16 * vector
 }
 
-pub fn frame_return_address() -> u64 {
+pub fn trap_return_address() -> u64 {
     0xffff_8000_0020_1000
 }
 

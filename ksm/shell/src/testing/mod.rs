@@ -18,10 +18,11 @@ use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
 use cki_ksm_core::Storage;
 
 use crate::area::{AreaAddress, Vcpu};
-use crate::gates::Left;
+use crate::gates::Exited;
 use crate::lock::Lock;
 use crate::operations;
 use crate::state::Rules;
+use crate::tables;
 
 /// The container's memory: a chunk of Data, whose second half is Pt, Exec and so on.
 pub const BASE: u64 = 0x4000_0000;
@@ -113,7 +114,7 @@ pub fn new_vcpu() -> Vcpu {
     // SAFETY: the area is new.
     let mut vcpu = unsafe { Vcpu::enter(area) };
     assert!(vcpu.begin() && !vcpu.begin());
-    operations::set_up_tables(&mut vcpu);
+    tables::set_up_tables(&mut vcpu);
     vcpu
 }
 
@@ -150,7 +151,7 @@ pub fn vcpu() -> Vcpu {
 }
 
 /// Does something that ends with leaving for the host for good: how.
-pub fn end_of(what: impl FnOnce()) -> Left {
+pub fn end_of(what: impl FnOnce()) -> Exited {
     let end = catch_unwind(AssertUnwindSafe(what)).expect_err("it comes back");
     *end.downcast().expect("leaves for the host")
 }

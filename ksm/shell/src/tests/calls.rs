@@ -15,12 +15,13 @@ use cki_abi::monitor::*;
 use cki_abi::selectors::*;
 use cki_abi::vcpu::{IretFrame, VcpuInfo};
 
-use crate::area::{Frame, Vcpu};
+use crate::area::Vcpu;
 use crate::calls::{Outcome, call, iret};
 use crate::cpu::{self, Did, PCIDS};
 use crate::gates;
-use crate::operations::default_gate;
+use crate::tables::default_gate;
 use crate::testing::*;
+use crate::trap::TrapFrame;
 
 const HANDLER: u64 = 0xffff_ffff_8200_0000;
 const DATA_PAGE: u64 = BASE | 0x63 | 1 << 63;
@@ -197,12 +198,12 @@ fn request_user() {
 fn a_return_takes_its_registers_from_the_request() {
     let mut vcpu = guest();
     request_user();
-    let mut frame = Frame {
+    let mut frame = TrapFrame {
         rbx: 77,
-        ..Frame::default()
+        ..TrapFrame::default()
     };
     iret(&mut vcpu, &mut frame, 0x5000);
-    let expected = Frame {
+    let expected = TrapFrame {
         rip: 0x40_0000,
         cs_and_pkrs: SEL_USER_CS | PKRS_GUEST << 32,
         rflags: 0x202,
@@ -212,7 +213,7 @@ fn a_return_takes_its_registers_from_the_request() {
         rcx: 2,
         rdx: 3,
         rbx: 77,
-        ..Frame::default()
+        ..TrapFrame::default()
     };
     assert_eq!(frame, expected);
     assert_eq!(vcpu.switch().counts(), [2, 1, 0]);
@@ -225,7 +226,7 @@ fn an_event_takes_the_place_of_the_target_of_a_return() {
     assert_eq!(call(&mut vcpu, KSM_HANDLER_SET, set), done(0));
     request_user();
     put(INFO + offset_of!(VcpuInfo, events) as u64, 1);
-    let mut frame = Frame::default();
+    let mut frame = TrapFrame::default();
     iret(&mut vcpu, &mut frame, 0x5000);
     assert_eq!((frame.rip, frame.rsp), (HANDLER + 8, 0x7000));
     let interrupted = INFO + offset_of!(VcpuInfo, event) as u64;
@@ -243,16 +244,16 @@ fn i8_a_refused_return_goes_to_its_handler_at_the_guests_rights() {
         let mut vcpu = guest();
         request_user();
         request(field, value);
-        let mut frame = Frame::default();
+        let mut frame = TrapFrame::default();
         iret(&mut vcpu, &mut frame, 0x5000);
-        let expected = Frame {
+        let expected = TrapFrame {
             rip: HANDLER,
             cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
             rflags: 0x202,
             rsp: 0x5000,
             ss: SEL_KERNEL_DS,
             rax: E_RETURN.wrapping_neg(),
-            ..Frame::default()
+            ..TrapFrame::default()
         };
         assert_eq!(frame, expected);
         assert_eq!(vcpu.switch().counts()[2], 1, "the host can tell");
@@ -262,7 +263,7 @@ fn i8_a_refused_return_goes_to_its_handler_at_the_guests_rights() {
 #[test]
 fn a_refused_return_without_handler_ends_the_container() {
     let mut vcpu = vcpu();
-    let end = end_of(|| iret(&mut vcpu, &mut Frame::default(), 0x5000));
+    let end = end_of(|| iret(&mut vcpu, &mut TrapFrame::default(), 0x5000));
     assert_eq!(end.exit, EXIT_GUEST_FAULT);
     assert_eq!(
         end.arguments,

@@ -13,12 +13,13 @@ use cki_abi::monitor::*;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
 use cki_abi::vcpu::{EventFrame, VcpuInfo};
 
-use crate::area::{Frame, Vcpu};
+use crate::area::Vcpu;
 use crate::calls::call;
 use crate::cpu::{DR6, DR6_NOTHING};
 use crate::events::{deliver, event};
-use crate::gates::{self, Left};
+use crate::gates::{self, Exited};
 use crate::testing::*;
+use crate::trap::TrapFrame;
 
 const KERNEL: u64 = 0xffff_ffff_8100_0000;
 const USER: u64 = 0x40_0000;
@@ -49,13 +50,13 @@ fn must_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) {
     assert_eq!(call(vcpu, number, arguments).status, 0);
 }
 
-fn frame(vector: u64, rip: u64, user: bool) -> Frame {
+fn frame(vector: u64, rip: u64, user: bool) -> TrapFrame {
     let (cs, ss) = if user {
         (SEL_USER_CS, SEL_USER_DS)
     } else {
         (SEL_KERNEL_CS, SEL_KERNEL_DS)
     };
-    Frame {
+    TrapFrame {
         vector,
         rip,
         cs_and_pkrs: cs | PKRS_GUEST << 32,
@@ -63,11 +64,11 @@ fn frame(vector: u64, rip: u64, user: bool) -> Frame {
         rsp: 0x1234,
         ss,
         rbx: 77,
-        ..Frame::default()
+        ..TrapFrame::default()
     }
 }
 
-fn at_pkrs(pkrs: u64, vector: u64) -> Frame {
+fn at_pkrs(pkrs: u64, vector: u64) -> TrapFrame {
     let mut frame = frame(vector, GATE_CALL + 20, false);
     frame.cs_and_pkrs = SEL_KERNEL_CS | pkrs << 32;
     frame
@@ -131,7 +132,7 @@ fn user_mode_is_interrupted_whatever_the_flag_says() {
     let before = frame(TIMER, USER, true);
     let mut after = before.clone();
     deliver(&mut vcpu, &mut after);
-    let expected = Frame {
+    let expected = TrapFrame {
         rip: HANDLER + HANDLER_EVENT_USER,
         cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
         rflags: 0x202,
@@ -205,7 +206,7 @@ fn entry_code_is_not_interrupted_and_its_returns_start_anew() {
         deliver(&mut vcpu, &mut after);
         assert_eq!(
             after,
-            Frame {
+            TrapFrame {
                 rip: expected,
                 ..before
             }
@@ -299,7 +300,7 @@ fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
         let arguments = [vector, 5, USER, 0xc2, 0x1234, PKRS_GUEST];
         assert_eq!(
             end,
-            Left {
+            Exited {
                 exit: EXIT_GUEST_FAULT,
                 arguments
             }
@@ -352,6 +353,6 @@ fn whoever_has_ended_ends_again_when_it_is_resumed() {
 fn leaving_with_the_lock_does_not_go_unnoticed() {
     let mut vcpu = guest();
     gates::host(|_| {});
-    let _guard = crate::state::rules(&mut vcpu);
-    gates::leave(&mut vcpu);
+    let _guard = crate::access::rules(&mut vcpu);
+    gates::exit(&mut vcpu);
 }

@@ -11,11 +11,11 @@ use cki_abi::layout::{IST_COUNT, VCPU_IST_STRIDE, VCPU_IST_TOP, VCPU_STACK_TOP};
 use cki_abi::monitor::*;
 use cki_abi::selectors::*;
 
-use crate::area::Frame;
 use crate::cpu::PINNED;
 use crate::gates;
 use crate::operations::check_entry;
 use crate::testing::*;
+use crate::trap::TrapFrame;
 
 const OK: (u64, u64) = (0, 0);
 
@@ -75,23 +75,23 @@ fn a_start_leaves_a_frame_for_the_next_run_and_is_done_once() {
     let state = vcpu.state();
     assert_eq!(state.root, ROOT);
     let resume = state.resume_rsp;
-    let end = resume + 7 * 8 + size_of::<Frame>() as u64;
+    let end = resume + 7 * 8 + size_of::<TrapFrame>() as u64;
     assert!(end <= vcpu.address_of(VCPU_STACK_TOP) - 0x3000);
     // SAFETY: in the area, where the frame was put.
     let (registers, frame) = unsafe {
         let at = std::ptr::with_exposed_provenance::<[u64; 7]>(resume as usize);
-        (at.read(), at.add(1).cast::<Frame>().read())
+        (at.read(), at.add(1).cast::<TrapFrame>().read())
     };
-    let return_to = gates::frame_return_address();
+    let return_to = gates::trap_return_address();
     assert_eq!(registers, [0, 0, 0, 0, 0, 0, return_to]);
-    let expected = Frame {
+    let expected = TrapFrame {
         rdi: 0x5678,
         rip: entry,
         cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
         rflags: 0x202,
         rsp: 0x1234,
         ss: SEL_KERNEL_DS,
-        ..Frame::default()
+        ..TrapFrame::default()
     };
     assert_eq!(frame, expected);
 }
