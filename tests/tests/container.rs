@@ -153,6 +153,19 @@ fn returns_that_fault_step_or_change_mode_do_what_they_do_natively() {
 }
 
 #[test]
+fn protection_keys_are_each_threads_own() {
+    let output = same(
+        &["sh", "-c", COMPILE_AND_RUN],
+        include_bytes!("../programs/keys.c"),
+    );
+    assert_eq!(
+        output,
+        "read 1\ncode 4, the key that was allocated: 1\nthe stranger ended by signal 9\n\
+         thread 0: its own\nthread 1: its own\nthread 2: its own\n"
+    );
+}
+
+#[test]
 fn git_keeps_two_hundred_files() {
     let script = "
 set -e
@@ -261,4 +274,27 @@ fn a_container_out_of_memory_says_so() {
         "{}",
         output.stderr
     );
+}
+
+/// Touches 20,000 pages that lie 2 MiB apart: each needs a page table of its own. By a fault and by read().
+const TOUCH_SPARSELY: &str = r#"
+touch() { perl -e "$1"; echo "status $?"; ls /bin/sh; }
+map='my $at = syscall(9, 0, 20000 << 21, 3, 0x4022, -1, 0); $at > 0 or die;'
+touch "$map"'for my $n (0 .. 19999) { unpack("P1", pack("Q", $at + ($n << 21))) }'
+touch "$map"'open(Z, "<", "/dev/zero"); my $z = fileno(Z);
+    for my $n (0 .. 19999) { syscall(0, $z, $at + ($n << 21), 1) == 1 or die "read: $!" }'
+"#;
+
+/// A container has 1/32 of its memory for page tables. A program that uses them up is ended as one that is out
+/// of memory, and what others start afterwards works.
+#[test]
+fn a_program_that_uses_up_the_page_tables_is_killed_and_others_go_on() {
+    let output = run(
+        "cki",
+        &["--memory", "512M", "--timeout", "3m"],
+        &["sh", "-c", TOUCH_SPARSELY],
+        b"",
+    );
+    assert_eq!(output.status, 0, "{}{}", output.text(), output.stderr);
+    assert_eq!(output.text(), "status 137\n/bin/sh\n".repeat(2));
 }
