@@ -19,8 +19,11 @@ use crate::guest::{BASE, DATA, End, Guest, TABLES, UNMAPPED, entry_of};
 /// kernel's command line, all of it.
 const SHORT: u64 = 0x1000;
 const WHOLE: u64 = 0xb000;
+/// The gates, where what WRPKRS is given decides, and how often each of their bytes is tried.
+const GATES: u64 = 0x200;
+const ROUNDS_OF_GATES: u64 = 40;
 /// Rounds of calls, likewise.
-const CALLS: u64 = 20_000;
+const CALLS: u64 = 10_000;
 const ALL_CALLS: u64 = 400_000;
 /// A guest that makes no progress for that long loops, at its own rights; another one goes on.
 const MILLISECONDS: i64 = 100;
@@ -57,17 +60,18 @@ fn whole() -> bool {
 }
 
 fn jumps(flags: u64) -> Result<()> {
+    // A trap behind WRPKRS comes before what the gate does: one round shows it as well as many.
+    let rounds = if flags == 0 { ROUNDS_OF_GATES } else { 1 };
+    for round in 0..rounds {
+        go(IMAGE_BASE, IMAGE_BASE + GATES, flags, None, round)?;
+    }
     let size = if whole() { WHOLE } else { SHORT };
-    go(IMAGE_BASE, IMAGE_BASE + size, flags, None)
+    go(IMAGE_BASE, IMAGE_BASE + size, flags, None, ROUNDS_OF_GATES)
 }
 
 fn calls() -> Result<()> {
-    go(
-        0,
-        if whole() { ALL_CALLS } else { CALLS },
-        0,
-        Some(GATE_CALL),
-    )
+    let count = if whole() { ALL_CALLS } else { CALLS };
+    go(0, count, 0, Some(GATE_CALL), 0)
 }
 
 /// Values that registers are made of.
@@ -151,9 +155,10 @@ fn values(hpa: u64, calls: bool) -> Vec<u64> {
 }
 
 /// From one address, or round, to the last, with as many guests as it takes.
-fn go(first: u64, end: u64, flags: u64, gate: Option<u64>) -> Result<()> {
+fn go(first: u64, end: u64, flags: u64, gate: Option<u64>, round: u64) -> Result<()> {
     let system = System::open().context("/dev/cki")?;
-    let (mut at, mut seed, mut guests) = (first, 0x9e37_79b9_7f4a_7c15u64, 0u64);
+    let (mut at, mut guests) = (first, 0u64);
+    let mut seed = (2 * round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (mut returns, mut exceptions) = (0u64, 0u64);
     while at < end {
         guests += 1;
@@ -173,7 +178,13 @@ fn go(first: u64, end: u64, flags: u64, gate: Option<u64>) -> Result<()> {
             }
             let values = values(hpa, gate.is_some());
             for (n, value) in values.iter().cycle().take(64).enumerate() {
-                container.write_word(TABLE + 8 * n, *value);
+                // WRPKRS wants 0 in two registers, and gates want it in the third.
+                let value = if gate.is_none() && n % 2 == 0 {
+                    0
+                } else {
+                    *value
+                };
+                container.write_word(TABLE + 8 * n, value);
             }
         })?;
         run(&guest).with_context(|| format!("from {at:#x} on, seed {seed:#x}"))?;
