@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod sentence;
 
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use cki_session::Status;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
+use crate::sentence::sentence;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -32,33 +34,5 @@ fn main() -> ExitCode {
             eprintln!("cki: {}", sentence(&error));
             Status::FAILED.into()
         }
-    }
-}
-
-/// An error with its causes. Some of our errors quote their cause; that is not said twice.
-fn sentence(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |mut text, cause| {
-        let cause = cause.to_string();
-        if !text.ends_with(&cause) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&cause);
-        }
-        text
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_that_is_quoted_is_not_said_twice() {
-        let error = anyhow::anyhow!("no such note");
-        assert_eq!(
-            sentence(&error.context("kernel k: no such note").context("run")),
-            "run: kernel k: no such note"
-        );
     }
 }

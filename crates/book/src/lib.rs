@@ -4,8 +4,8 @@
 //!
 //! [`contents`] reads the order of the pages from `docs/README.md`; [`page`] turns one Markdown file into HTML;
 //! [`tree`] finds the files that a page names, `source` shows them; [`site`] writes everything; [`check`] looks for
-//! links, anchors and paths that lead nowhere, and for lines that are too wide. Used by the binary `cki-book`, which
-//! the package `cki-docs` runs, and by this crate's tests. It uses nothing else of ours.
+//! links, anchors and paths that lead nowhere, and for lines that are too wide.
+//! Used by: its program, which the package `cki-docs` runs, and its tests. May use: no crate of ours.
 
 #![forbid(unsafe_code)]
 

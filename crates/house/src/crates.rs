@@ -3,7 +3,7 @@
 //! The crates of `Cargo.lock`, and which of them each of our programs is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
@@ -79,12 +79,15 @@ pub struct Package {
     pub license: Option<String>,
     /// Where it comes from; none for our own.
     pub source: Option<String>,
+    /// Where its manifest is.
+    pub manifest_path: PathBuf,
     targets: Vec<Target>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Target {
     kind: Vec<String>,
+    src_path: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +123,21 @@ impl Package {
     #[must_use]
     pub fn is_program(&self) -> bool {
         self.has("bin")
+    }
+
+    /// The root files of its library and programs.
+    #[must_use]
+    pub fn roots(&self) -> Vec<PathBuf> {
+        self.targets
+            .iter()
+            .filter(|target| {
+                target
+                    .kind
+                    .iter()
+                    .any(|kind| kind == "lib" || kind == "bin")
+            })
+            .map(|target| target.src_path.clone())
+            .collect()
     }
 
     fn has(&self, wanted: &str) -> bool {
@@ -160,6 +178,20 @@ impl Metadata {
         self.packages
             .iter()
             .filter(|package| package.source.is_none())
+    }
+
+    /// Names of the crates that `package` itself uses outside its tests.
+    #[must_use]
+    pub fn uses(&self, package: &Package) -> BTreeSet<&str> {
+        let names: BTreeMap<_, _> = self.packages.iter().map(|p| (&*p.id, &*p.name)).collect();
+        self.resolve
+            .nodes
+            .iter()
+            .filter(|node| node.id == package.id)
+            .flat_map(|node| &node.deps)
+            .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind.is_none()))
+            .filter_map(|dependency| names.get(&*dependency.pkg).copied())
+            .collect()
     }
 
     /// The crates that are linked into the program of the package `name`, itself among them.

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the tests of the repository itself share: which files are tracked, which licence each states, which crates are
-//! linked into which program, which advisories there are about them, what hosted CI runs.
+//! linked into which program, which advisories there are about them, what hosted CI runs, which file uses which.
 //!
-//! No program uses this crate. Its tests are among the "tests of the crates" of `cki-build check`, and by themselves:
-//! `cargo test -p cki-house`.
+//! Used by: its own tests, which are among the "tests of the crates" of `cki-build check`, and by themselves:
+//! `cargo test -p cki-house`. May use: no crate of ours; in tests, the command line of `cki-build`.
 
 pub mod advisories;
 pub mod crates;
 pub mod hosted;
 pub mod licences;
+pub mod modules;
+pub mod source;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cki_debian::release::{ReleaseError, Verifier};
 use cki_debian::resolver::ResolveError;
@@ -17,6 +17,7 @@ use cki_inputs::request::Request;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::Nix;
 use support::archive::{Archive, BACKPORTS, REQUEST, STABLE, request};
+use support::fixture;
 
 const DATE: &str = "Sat, 12 Sep 2026 10:00:00 UTC";
 
@@ -473,66 +474,6 @@ fn the_old_index_is_found_under_its_hash() {
     let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
     let plan = resolve_app(&elsewhere, &pinned, &["m4".into()]).unwrap();
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
-}
-
-/// Files of a release that was signed with a key made for these tests; tests/fixtures/signed/make says how.
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/signed")
-        .join(name)
-}
-
-fn open(contents: &[u8], keyring: &str) -> Result<cki_debian::release::Release, ReleaseError> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), contents).unwrap();
-    Verifier::new(fixture(keyring)).open(file.path(), "stable", "stable InRelease")
-}
-
-#[test]
-fn a_good_signature_is_accepted_and_only_signed_text_is_read() {
-    let signed = fs::read(fixture("InRelease")).unwrap();
-    let release = open(&signed, "keyring.gpg").unwrap();
-    assert_eq!(release.codename, "stable");
-    let more = [
-        b"Codename: stable\nSuite: evil\n\n".as_slice(),
-        &signed,
-        b"\nSuite: evil\n",
-    ]
-    .concat();
-    // gpgv may refuse text around the signature or leave it out; it must not become part of the release.
-    match open(&more, "keyring.gpg") {
-        Ok(release) => assert_eq!(release.suite, None),
-        Err(error) => assert!(
-            matches!(error, ReleaseError::BadSignature { .. }),
-            "{error:?}"
-        ),
-    }
-}
-
-#[test]
-fn a_changed_unsigned_or_foreign_release_is_refused() {
-    let signed = fs::read_to_string(fixture("InRelease")).unwrap();
-    let changed = signed.replacen("Codename: stable", "Codename: staple", 1);
-    let body = signed
-        .split("\n\n")
-        .nth(1)
-        .unwrap()
-        .split("-----BEGIN")
-        .next()
-        .unwrap();
-    for (contents, keyring) in [
-        (changed.as_str(), "keyring.gpg"),
-        (body, "keyring.gpg"),
-        ("", "keyring.gpg"),
-        (signed.as_str(), "other.gpg"),
-    ] {
-        let error = open(contents.as_bytes(), keyring).unwrap_err();
-        assert!(
-            matches!(error, ReleaseError::BadSignature { .. }),
-            "{error:?}"
-        );
-        assert!(error.to_string().contains("--mirror URL"), "{error}");
-    }
 }
 
 #[test]

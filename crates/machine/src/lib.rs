@@ -6,8 +6,8 @@
 //! that could be left behind or taken over, and no connection to wait for. Threads relay the streams;
 //! all they notice goes through one channel to [`run`], which alone decides.
 //!
-//! Used by: `cki-build`, and the tests that need a machine (`tests/`). May use: `cki-process`, and of
-//! `abi/` the session's messages.
+//! Used by: `cki-build`, and the tests that need a machine (`tests/`). May use: `cki-process`,
+//! `cki-session`.
 
 mod console;
 pub mod driver;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -18,6 +19,9 @@ pub enum CacheError {
     /// No directory was given and there is none to derive one from.
     #[error("neither HOME nor XDG_CACHE_HOME is set; name a directory with --cache DIR")]
     NoHome,
+    /// Something else than a directory has that name.
+    #[error("{0} is not a directory; name another one with --cache DIR or CKI_CACHE")]
+    NotADirectory(PathBuf),
     /// A file of it could not be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -52,9 +56,15 @@ impl Cache {
                 .ok_or(CacheError::NoHome)?
                 .join("cki"),
         };
-        let io = |source| CacheError::Io {
-            path: dir.clone(),
-            source,
+        let io = |source: std::io::Error| match source.kind() {
+            // That is how the kernel says that something else has the name.
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                CacheError::NotADirectory(dir.clone())
+            }
+            _ => CacheError::Io {
+                path: dir.clone(),
+                source,
+            },
         };
         std::fs::create_dir_all(&dir).map_err(io)?;
         // Nix wants roots as absolute paths.
@@ -185,6 +195,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(Some(&dir.path().join("new/cache"))).expect("made");
         (dir, cache)
+    }
+
+    #[test]
+    fn a_cache_that_is_no_directory_is_called_that() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        for path in [file.clone(), file.join("below"), "/dev/null".into()] {
+            let error = Cache::open(Some(&path)).expect_err("no directory");
+            assert!(error.to_string().contains("is not a directory"), "{error}");
+        }
     }
 
     fn target(out: &Path) -> BTreeMap<String, Target> {

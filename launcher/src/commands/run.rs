@@ -32,7 +32,7 @@ use cki_session::{
 };
 
 use crate::cli::RunArgs;
-use crate::sentence;
+use crate::sentence::sentence;
 
 /// `cki run`; its exit status. How it ended is said to whoever asked: on the descriptor, or on standard error.
 pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {

@@ -22,7 +22,7 @@ use cki_abi::vcpu::{EventFrame, VcpuInfo};
 use crate::attack::Attack;
 use crate::attack::Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
 use crate::attack::Refusal::{Error, Fault, HostGoesOn};
-use crate::cases::{GENERAL_PROTECTION, wrpkrs_of_the_gates};
+use crate::case::{GENERAL_PROTECTION, wrpkrs_of_the_gates};
 use crate::guest::{BASE, DATA, EXECUTE, UNMAPPED, UNSEALED, WRITE, entry_of};
 use crate::script::*;
 

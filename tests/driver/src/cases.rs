@@ -18,15 +18,12 @@ use cki_abi::uapi::version::UAPI_VERSION;
 use crate::alarm::Alarm;
 use crate::attack::Outcome;
 use crate::attacks;
+use crate::case::{Case, GENERAL_PROTECTION, wrpkrs_of_the_gates};
 use crate::device::{self, System};
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
 use crate::module;
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
 
-/// One case.
-pub type Case = Box<dyn Fn() -> Result<()>>;
-
-pub const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 /// Page-fault error code (Intel SDM Vol. 3A 4.7).
 const FAULT_PRESENT: u64 = 1;
@@ -455,21 +452,6 @@ fn killed() -> Result<()> {
     let info = system.info()?;
     ensure!(info.pool_free == before && info.containers == 0, "{info:?}");
     ends("shutdown", &[START_INFO], End::Code(42))
-}
-
-/// Where WRPKRS stands in the monitor's gates.
-pub fn wrpkrs_of_the_gates() -> Result<Vec<u64>> {
-    let image = std::fs::read("/lib/firmware/cki/ksm").context("the monitor")?;
-    // The gates are the first page of the first segment.
-    let offset = u64::from_le_bytes(image[64 + 8..64 + 16].try_into()?) as usize;
-    let found: Vec<u64> = image[offset..offset + 0x1000]
-        .windows(4)
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == cki_abi::isa::WRPKRS)
-        .map(|(at, _)| IMAGE_BASE + at as u64)
-        .collect();
-    ensure!(found.len() == 4, "WRPKRS at {found:x?}");
-    Ok(found)
 }
 
 /// Jumps to every WRPKRS of the monitor's with values that a gate does not use there, and the good ones.

@@ -9,47 +9,24 @@
 //! lines `hit EVENT SCENARIO ADDRESS...` tell the test where it struck, `module ADDRESS` where the module's part
 //! is.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cki_abi::faults::FAULT_GATE_MISUSED;
 use cki_abi::layout::{IMAGE_BASE, START_INFO};
 
-use crate::cases::wrpkrs_of_the_gates;
+use crate::case::wrpkrs_of_the_gates;
 use crate::guest::{BASE, End};
+use crate::hits::{ALIAS, IMAGE_SIZE, TEXT_SIZE, module_text};
 use crate::lives::Life;
 use crate::probe::{Action, Probe};
 use crate::sweep::Sweep;
 
 /// What a guest does in a round.
 const SCENARIOS: [&str; 4] = ["hypercall", "call", "event", "iret"];
-/// As "hypercall", with text of the guest's at the module's addresses.
-pub const ALIAS: &str = "hypercall_with_an_alias";
-/// Failures after which a scenario is given up.
-pub const FAILURES: usize = 8;
-/// The container's text, where the guest has it.
-pub const TEXT_SIZE: u64 = 0x8000;
-/// The monitor's image: 2 MiB at most, of which data is never executed.
-pub const IMAGE_SIZE: u64 = 0x20_0000;
 /// No value of PKRS that a gate sets.
 const THIRD_PKRS: u64 = 4;
-
-/// Module text that runs on neither side's tables alone.
-pub fn module_text() -> Result<(u64, u64)> {
-    let section = |name: &str| -> Result<u64> {
-        let path = format!("/sys/module/cki/sections/{name}");
-        let text = fs::read_to_string(&path).context(path)?;
-        Ok(u64::from_str_radix(
-            text.trim().trim_start_matches("0x"),
-            16,
-        )?)
-    };
-    let start = section(".noinstr.text").or_else(|_| section(".text"))?;
-    // As far as the section goes in any build; what else is on these pages only makes a round longer.
-    Ok((start, start + 0x1000))
-}
 
 /// All of them; what failed is printed.
 pub fn run() -> Result<()> {
@@ -153,25 +130,3 @@ fn lives() -> Result<(Life, Life)> {
     };
     Ok((start, misuse))
 }
-
-/// Tells the test where events struck.
-pub fn print_hits(action: Action, scenario: &str, hits: &BTreeSet<u64>) {
-    let event = match action {
-        Action::MachineCheck => "mce",
-        Action::Nmi | Action::Nothing => "nmi",
-    };
-    let hits: Vec<_> = hits.iter().map(|at| format!("{at:x}")).collect();
-    println!("hit {event} {scenario} {}", hits.join(" "));
-}
-
-/// A container that the host has ended because of a machine check.
-#[derive(Debug)]
-pub struct EndedByMachineCheck;
-
-impl std::fmt::Display for EndedByMachineCheck {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ended by a machine check")
-    }
-}
-
-impl std::error::Error for EndedByMachineCheck {}

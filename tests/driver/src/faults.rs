@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::{self, System};
 use crate::guest::{End, Guest, MEMORY, Prepared};
 use crate::machine;

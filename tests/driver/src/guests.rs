@@ -15,7 +15,7 @@ use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
 
-use crate::script::step;
+use crate::step;
 
 core::arch::global_asm!(
     include_str!("guests.s"),

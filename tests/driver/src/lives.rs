@@ -12,8 +12,8 @@ use cki_abi::uapi::run::exits::RUN_MACHINE_CHECK;
 
 use crate::counter::Counter;
 use crate::device::System;
-use crate::every_instruction::{EndedByMachineCheck, FAILURES, print_hits};
 use crate::guest::{DATA, End, Guest};
+use crate::hits::{EndedByMachineCheck, FAILURES, print_hits};
 use crate::probe::{Action, Plan, Probe};
 
 /// Longest life that is recorded.

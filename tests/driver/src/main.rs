@@ -14,6 +14,7 @@ mod alarm;
 mod alias;
 mod attack;
 mod attacks;
+mod case;
 mod cases;
 mod counter;
 mod counts;
@@ -22,6 +23,7 @@ mod every_instruction;
 mod faults;
 mod guest;
 mod guests;
+mod hits;
 mod lives;
 mod machine;
 mod memory_error;
@@ -33,13 +35,14 @@ mod races;
 mod random;
 mod refusals;
 mod script;
+mod step;
 mod stock;
 mod sweep;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cases::Case;
+use case::Case;
 
 /// What is done instead of cases.
 type Work = fn() -> anyhow::Result<()>;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::alarm::Alarm;
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 use crate::moved::{own_id, pin};

@@ -15,7 +15,7 @@ use cki_abi::uapi::start::{Seal, Start};
 use cki_abi::uapi::system::Info;
 
 use crate::alarm::Alarm;
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::{self, System};
 use crate::guest::{End, Guest, MEMORY, Prepared, TEXT};
 

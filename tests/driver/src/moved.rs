@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::System;
 use crate::guest::{DATA, Guest};
 use crate::races::complaints;

@@ -16,8 +16,8 @@ use cki_abi::start_info::ClassRange;
 use cki_abi::uapi::start::BootTable;
 
 use crate::device::{System, create};
-use crate::every_instruction::{IMAGE_SIZE, module_text};
 use crate::guest::{MEMORY, Prepared, TABLES, WRITE};
+use crate::hits::{IMAGE_SIZE, module_text};
 use crate::probe::Probe;
 use crate::script::LINK;
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::{self, System};
 use crate::guest::{DATA, MEMORY, Prepared};
 

@@ -11,7 +11,7 @@ use cki_abi::layout::*;
 use cki_abi::uapi::run::exits::{RUN_MMIO_WRITE, RUN_PANIC};
 
 use crate::alarm::Alarm;
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::System;
 use crate::guest::{BASE, DATA, End, Guest, TABLES, UNMAPPED, entry_of};
 

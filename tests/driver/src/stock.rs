@@ -10,7 +10,7 @@ use std::io;
 use anyhow::{Context, Result, ensure};
 use cki_abi::layout::START_INFO;
 
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 

@@ -9,10 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::alias;
 use crate::counter::Counter;
 use crate::device::{System, Vcpu};
-use crate::every_instruction::{
-    ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, module_text, print_hits,
-};
 use crate::guest::{BASE, DATA, Guest, UNMAPPED, WRITE, entry_of};
+use crate::hits::{ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, module_text, print_hits};
 use crate::probe::{Action, Plan, Probe, Strikes};
 use cki_abi::uapi::run::Run;
 use cki_abi::uapi::run::exits::{RUN_CONSOLE_WRITE, RUN_MACHINE_CHECK};

@@ -18,7 +18,7 @@ use cki_abi::start_info::{Clock, StartInfo};
 
 use crate::alarm::Alarm;
 use crate::attack::{SCRIPT, SEEN};
-use crate::cases::Case;
+use crate::case::Case;
 use crate::device::{self, System};
 use crate::guest::{DATA, End, Guest};
 use crate::machine;

@@ -208,6 +208,13 @@ impl Server {
     }
 }
 
+/// Files of a release that was signed with a key made for these tests; tests/fixtures/signed/make says how.
+pub fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/signed")
+        .join(name)
+}
+
 /// Bytes that look random but are the same each time.
 pub fn noise(length: usize, seed: u8) -> Vec<u8> {
     let mut block = [seed; 32];

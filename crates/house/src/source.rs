@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a Rust file declares, imports and names, as far as telling which file uses which one needs it.
+
+use std::collections::BTreeSet;
+
+/// What a file has outside its tests.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// Names of the modules that it declares with files of their own.
+    pub modules: Vec<String>,
+    /// What it imports.
+    pub imports: Vec<Import>,
+    /// Paths of two and more words that stand in it elsewhere.
+    pub paths: Vec<Vec<String>>,
+    /// Names of the items that it defines.
+    pub defines: BTreeSet<String>,
+    /// All words outside its imports.
+    pub words: BTreeSet<String>,
+}
+
+/// One name that a `use` declaration brings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Import {
+    /// What it is called here; `*` when it is all names.
+    pub name: String,
+    /// What it stands for.
+    pub path: Vec<String>,
+    /// Whether it is passed on.
+    pub public: bool,
+}
+
+/// Reads a file's text.
+#[must_use]
+pub fn read(text: &str) -> Source {
+    let mut reader = Reader {
+        tokens: tokens(&blank(text)),
+        at: 0,
+        inline: Vec::new(),
+        depth: 0,
+        source: Source::default(),
+    };
+    reader.items();
+    reader.source
+}
+
+/// `text` with comments and the contents of literals replaced by blanks.
+fn blank(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skipped = comment(rest).or_else(|| literal(rest));
+        match skipped {
+            Some(length) => {
+                out.push(' ');
+                rest = &rest[length..];
+            }
+            None => {
+                out.push(c);
+                // A word is passed whole: its end may look like the start of a raw string.
+                let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+                let length = word.max(c.len_utf8());
+                out.push_str(&rest[c.len_utf8()..length]);
+                rest = &rest[length..];
+            }
+        }
+    }
+    out
+}
+
+fn is_word(c: char) -> bool {
+    c == '_' || c.is_alphanumeric()
+}
+
+fn comment(text: &str) -> Option<usize> {
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    if !text.starts_with("/*") {
+        return None;
+    }
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        let here = &text[at..];
+        if here.starts_with("/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if here.starts_with("*/") {
+            (depth, at) = (depth - 1, at + 2);
+            if depth == 0 {
+                break;
+            }
+        } else {
+            at += here.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    Some(at)
+}
+
+fn literal(text: &str) -> Option<usize> {
+    let body = text.trim_start_matches(['b', 'c']);
+    let prefix = text.len() - body.len();
+    if prefix > 1 {
+        return None;
+    }
+    if let Some(raw) = body.strip_prefix('r') {
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        if raw[hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let start = prefix + 1 + hashes + 1;
+            let length = text[start..]
+                .find(&end)
+                .map_or(text.len() - start, |n| n + end.len());
+            return Some(start + length);
+        }
+        return None;
+    }
+    let quote = body.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let inner = &body[1..];
+    if quote == '\'' {
+        // A lifetime has no second quote behind its first character.
+        let mut chars = inner.chars();
+        let first = chars.next()?;
+        if first != '\\' && chars.next() != Some('\'') {
+            return None;
+        }
+    }
+    let mut escaped = false;
+    for (i, c) in inner.char_indices() {
+        if !escaped && c == quote {
+            return Some(prefix + 1 + i + 1);
+        }
+        escaped = !escaped && c == '\\';
+    }
+    Some(text.len())
+}
+
+/// Words, `::`, and other characters one by one.
+fn tokens(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(c) = rest.chars().next() {
+        let length = if is_word(c) {
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        } else if rest.starts_with("::") {
+            2
+        } else {
+            c.len_utf8()
+        };
+        found.push(rest[..length].to_owned());
+        rest = rest[length..].trim_start();
+    }
+    found
+}
+
+struct Reader {
+    tokens: Vec<String>,
+    at: usize,
+    /// Depths of braces at which modules without a file of their own began.
+    inline: Vec<usize>,
+    depth: usize,
+    source: Source,
+}
+
+impl Reader {
+    fn peek(&self, ahead: usize) -> &str {
+        self.tokens.get(self.at + ahead).map_or("", String::as_str)
+    }
+
+    fn next(&mut self) -> String {
+        let token = self.peek(0).to_owned();
+        self.at += 1;
+        token
+    }
+
+    fn items(&mut self) {
+        let mut public = false;
+        while self.at < self.tokens.len() {
+            let was_public = std::mem::take(&mut public);
+            match self.peek(0) {
+                "#" => {
+                    if self.attribute() {
+                        self.skip_item();
+                    }
+                }
+                "pub" => {
+                    self.at += 1;
+                    let scopes = ["crate", "super", "self", "in"];
+                    if self.peek(0) == "(" && scopes.contains(&self.peek(1)) {
+                        self.skip_group("(", ")");
+                    }
+                    public = true;
+                }
+                "use" => {
+                    self.at += 1;
+                    self.import(Vec::new(), was_public);
+                }
+                "mod" if is_word(self.peek(1).chars().next().unwrap_or(' ')) => {
+                    self.at += 1;
+                    let name = self.next();
+                    if self.peek(0) == ";" {
+                        self.source.modules.push(name);
+                    } else if self.peek(0) == "{" {
+                        self.inline.push(self.depth);
+                    }
+                }
+                "{" => {
+                    self.at += 1;
+                    self.depth += 1;
+                }
+                "}" => {
+                    self.at += 1;
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.inline.last() == Some(&self.depth) {
+                        self.inline.pop();
+                    }
+                }
+                "fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" | "union" => {
+                    self.at += 1;
+                    let name = self.peek(0).to_owned();
+                    self.source.defines.insert(name);
+                }
+                _ => self.word(),
+            }
+        }
+    }
+
+    /// Passes an attribute; whether it says that what follows is for tests only.
+    fn attribute(&mut self) -> bool {
+        self.at += 1;
+        if self.peek(0) == "!" {
+            self.at += 1;
+        }
+        let start = self.at;
+        self.skip_group("[", "]");
+        self.tokens[start..self.at.min(self.tokens.len())] == ["[", "cfg", "(", "test", ")", "]"]
+    }
+
+    /// Passes a group in brackets, nested ones included.
+    fn skip_group(&mut self, open: &str, close: &str) {
+        let mut depth = 0;
+        while self.at < self.tokens.len() {
+            let token = self.next();
+            if token == open {
+                depth += 1;
+            } else if token == close {
+                depth -= 1;
+                if depth == 0 {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Passes one item with its attributes.
+    fn skip_item(&mut self) {
+        while self.peek(0) == "#" {
+            self.attribute();
+        }
+        let is_use = self.peek(0) == "use" || (self.peek(0) == "pub" && self.peek(1) == "use");
+        while self.at < self.tokens.len() {
+            if self.peek(0) == "{" && !is_use {
+                return self.skip_group("{", "}");
+            }
+            if self.next() == ";" {
+                return;
+            }
+        }
+    }
+
+    /// Reads a tree of imports below `prefix`.
+    fn import(&mut self, prefix: Vec<String>, public: bool) {
+        let mut path = prefix;
+        loop {
+            match self.next().as_str() {
+                "::" => {}
+                "{" => {
+                    while self.at < self.tokens.len() && self.peek(0) != "}" {
+                        self.import(path.clone(), public);
+                        if self.peek(0) == "," {
+                            self.at += 1;
+                        }
+                    }
+                    self.at += 1;
+                    return;
+                }
+                "*" => return self.imported("*".to_owned(), path, public),
+                word => {
+                    // `a::{self}` is a.
+                    if word != "self" || path.is_empty() {
+                        path.push(word.to_owned());
+                    }
+                    if self.peek(0) == "::" {
+                        continue;
+                    }
+                    let mut name = path.last().cloned().unwrap_or_default();
+                    if self.peek(0) == "as" {
+                        self.at += 1;
+                        name = self.next();
+                    }
+                    return self.imported(name, path, public);
+                }
+            }
+        }
+    }
+
+    fn imported(&mut self, name: String, path: Vec<String>, public: bool) {
+        if let Some(path) = self.outside(path) {
+            let import = Import { name, path, public };
+            self.source.imports.push(import);
+        }
+    }
+
+    /// A word, or a path that begins with it.
+    fn word(&mut self) {
+        let first = self.next();
+        if !first.starts_with(is_word) {
+            return;
+        }
+        self.source.words.insert(first.clone());
+        let mut path = vec![first];
+        while self.peek(0) == "::" && self.peek(1).starts_with(is_word) {
+            self.at += 1;
+            path.push(self.next());
+        }
+        if path.len() > 1 {
+            self.source.paths.extend(self.outside(path));
+        }
+    }
+
+    /// `path` as it would stand outside the modules that this file has within; none when it does not leave them.
+    fn outside(&self, path: Vec<String>) -> Option<Vec<String>> {
+        let within = self.inline.len();
+        let ups = path.iter().take_while(|word| *word == "super").count();
+        match path[0].as_str() {
+            _ if within == 0 => Some(path),
+            "super" if ups < within => None,
+            "super" if ups == within => Some(
+                std::iter::once("self".to_owned())
+                    .chain(path.into_iter().skip(ups))
+                    .collect(),
+            ),
+            "super" => Some(path.into_iter().skip(within).collect()),
+            "self" => None,
+            _ => Some(path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(source: &Source) -> Vec<String> {
+        source.paths.iter().map(|path| path.join("::")).collect()
+    }
+
+    #[test]
+    fn comments_and_literals_name_nothing() {
+        let source = read(
+            r####"// crate::a
+            /* crate::b /* nested */ crate::c */
+            const S: &str = "crate::d \" crate::e"; const R: &str = r#"crate::f " crate::g"#;
+            fn f<'a>(c: char) { let q = '"'; let e = '\''; let b = b"crate::h"; crate::i::j(c) }"####,
+        );
+        assert_eq!(paths(&source), ["crate::i::j"]);
+    }
+
+    #[test]
+    fn imports_are_taken_apart() {
+        let source = read("pub(crate) use a::{b::{self, C as D}, e::*}; use f;");
+        let imports: Vec<_> = source
+            .imports
+            .iter()
+            .map(|i| (i.name.as_str(), i.path.join("::"), i.public))
+            .collect();
+        let expected = [
+            ("b", "a::b", true),
+            ("D", "a::b::C", true),
+            ("*", "a::e", true),
+            ("f", "f", false),
+        ];
+        assert_eq!(imports, expected.map(|(n, p, v)| (n, p.to_owned(), v)));
+    }
+
+    #[test]
+    fn tests_are_left_out_and_modules_within_are_not() {
+        let source = read(
+            "mod a; #[cfg(test)] mod tests { use crate::x; } #[cfg(test)] mod t; \
+             #[cfg(test)] use crate::y::{z}; mod within { use super::a::B; use super::super::C; fn f() {} } \
+             fn g() { super::d() }",
+        );
+        assert_eq!(source.modules, ["a"]);
+        let imports: Vec<_> = source.imports.iter().map(|i| i.path.join("::")).collect();
+        assert_eq!(imports, ["self::a::B", "super::C"]);
+        assert_eq!(paths(&source), ["super::d"]);
+        assert!(source.defines.contains("f") && source.defines.contains("g"));
+    }
+}

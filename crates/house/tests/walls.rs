@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The house has walls: which crate may use which, no files of a crate that use each other in a circle, and no file
+//! that nobody wants to read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cki_house::crates::{Metadata, Package};
+use cki_house::modules::{Crate, circles};
+use cki_house::{root, tracked};
+
+/// Lines that a Rust file may have; docs/hack/hacking.md asks for fewer.
+const LINES: usize = 500;
+
+/// Folders whose crates others may use; the rest are programs and tests.
+const LIBRARIES: [&str; 2] = ["crates", "abi"];
+
+/// A program's library that the tool reads measurements with.
+const EXCEPTIONS: [(&str, &str); 1] = [("cki-build", "cki-micro")];
+
+/// Crates below crates/ that only hold and show the others; nothing uses them, so they may look at programs.
+const WATCHERS: [&str; 2] = ["cki-book", "cki-house"];
+
+fn metadata() -> Metadata {
+    Metadata::of(&root()).expect("cargo knows the workspace")
+}
+
+/// The folder of the package, seen from the top of the checkout.
+fn folder(package: &Package) -> String {
+    let directory = package.manifest_path.parent().expect("a folder");
+    let below = directory.strip_prefix(root()).expect("in the checkout");
+    below.display().to_string()
+}
+
+fn is_library(package: &Package) -> bool {
+    LIBRARIES
+        .iter()
+        .any(|top| Path::new(&folder(package)).starts_with(top))
+}
+
+#[test]
+fn no_file_of_a_crate_uses_itself_through_others() {
+    let root = root();
+    let mut found = Vec::new();
+    let mut read = 0;
+    for package in metadata().ours() {
+        for file in package.roots() {
+            let modules = Crate::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            let uses = modules.uses();
+            read += uses.len();
+            for circle in circles(&uses) {
+                let names: Vec<_> = circle.iter().map(|f| name(&root, f)).collect();
+                let arrows: Vec<_> = circle
+                    .iter()
+                    .flat_map(|from| uses[from].intersection(&circle).map(move |to| (*from, *to)))
+                    .map(|(from, to)| format!("{} -> {}", name(&root, from), name(&root, to)))
+                    .collect();
+                found.push((names, arrows));
+            }
+        }
+    }
+    assert!(read > 250, "only {read} files were read");
+    assert!(found.is_empty(), "files in a circle: {found:#?}");
+    assert!(
+        left.is_empty(),
+        "no longer circles, take them out: {left:#?}"
+    );
+}
+
+fn name(root: &Path, file: &Path) -> String {
+    let below = file.strip_prefix(root).unwrap_or(file);
+    below.display().to_string()
+}
+
+#[test]
+fn no_crate_uses_a_program() {
+    let metadata = metadata();
+    let ours: BTreeMap<&str, &Package> = metadata.ours().map(|p| (&*p.name, p)).collect();
+    let mut wrong = Vec::new();
+    for package in ours.values().filter(|p| is_library(p) || p.is_program()) {
+        for used in metadata.uses(package) {
+            let allowed = ours.get(used).is_none_or(|used| {
+                // The programs' own parts: a core that is tested apart.
+                is_library(used)
+                    || folder(used).split('/').next() == folder(package).split('/').next()
+            });
+            let exception = EXCEPTIONS.contains(&(&package.name, used));
+            if !allowed && !exception && !WATCHERS.contains(&&*package.name) {
+                wrong.push(format!("{} uses {used}", package.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn crates_use_what_their_first_lines_say_and_say_who_uses_them() {
+    let metadata = metadata();
+    let ours: BTreeSet<&str> = metadata.ours().map(|p| &*p.name).collect();
+    let mut wrong = Vec::new();
+    for package in metadata.ours().filter(|p| folder(p).starts_with("crates/")) {
+        let text = fs::read_to_string(root().join(folder(package)).join("src/lib.rs")).expect("it");
+        let docs: String = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("//!"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let said = docs.split_once("May use:").map(|(_, rest)| {
+            // As far as the sentence goes.
+            rest.split_once(['.', ';']).map_or(rest, |(list, _)| list)
+        });
+        let Some(may_use) = said else {
+            wrong.push(format!("{} does not say what it may use", package.name));
+            continue;
+        };
+        if !docs.contains("Used by:") {
+            wrong.push(format!("{} does not say who uses it", package.name));
+        }
+        let said: BTreeSet<&str> = may_use
+            .split('`')
+            .filter(|word| ours.contains(word))
+            .collect();
+        let used: BTreeSet<&str> = metadata
+            .uses(package)
+            .into_iter()
+            .filter(|name| ours.contains(name))
+            .collect();
+        if said != used {
+            wrong.push(format!("{} says {said:?} and uses {used:?}", package.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn rust_files_can_be_read_at_a_sitting() {
+    let too_long: Vec<_> = tracked()
+        .into_iter()
+        .filter(|path| path.ends_with(".rs"))
+        .map(|path| {
+            let text = fs::read_to_string(root().join(PathBuf::from(&path))).expect("a file");
+            (path, text.lines().count())
+        })
+        .filter(|(_, lines)| *lines > LINES)
+        .collect();
+    assert!(too_long.is_empty(), "more than {LINES} lines: {too_long:?}");
+}
