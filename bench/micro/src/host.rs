@@ -63,8 +63,10 @@ pub fn say(line: &Line) -> Result<()> {
     Ok(())
 }
 
-/// Loads the module and copies what the launcher needs; the initial file system gets this program.
+/// Loads the module and copies what the launcher needs; the initial file system gets this program. The driver looks
+/// in /sys for where the module is.
 fn prepare(wanted: &Wanted) -> Result<()> {
+    machine::mount_at("sysfs", "sysfs", "/sys", MsFlags::empty())?;
     machine::mount_at(DISK, "erofs", RUNTIME, MsFlags::MS_RDONLY)?;
     let at = |file: &str| format!("{RUNTIME}/lib/{file}");
     let parameters = format!(
