@@ -6,17 +6,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use cki_erofs::{LENGTH, OFFSET, Superblock};
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{chdir, chroot};
 
 use crate::mounts::{MountError, make_directory, mount_at};
-
-/// Where the EROFS superblock lies in the image, in bytes (`fs/erofs/erofs_fs.h`).
-const SUPERBLOCK_OFFSET: u64 = 1024;
-/// Bytes of the superblock that are read here; it has 128.
-const SUPERBLOCK_BYTES: usize = 40;
-/// First field of the superblock, little-endian.
-const MAGIC: u32 = 0xe0f5_e1e2;
 
 /// Why the disk is no application image that can be run.
 #[derive(Debug, thiserror::Error)]
@@ -64,33 +58,21 @@ pub fn find_disk(sysfs: &Path, dev: &Path, serial: &str) -> Result<PathBuf, Imag
         .ok_or(ImageError::NoDisk)
 }
 
-/// Bytes that the EROFS file system of `superblock` has, or `None` when it is none.
-#[must_use]
-pub fn announced_size(superblock: &[u8; SUPERBLOCK_BYTES]) -> Option<u64> {
-    let word = |at: usize| {
-        let bytes = superblock[at..at + 4].try_into().expect("four bytes");
-        u32::from_le_bytes(bytes)
-    };
-    let block_bits = superblock[12];
-    if word(0) != MAGIC || !(9..=16).contains(&block_bits) {
-        return None;
-    }
-    Some(u64::from(word(36)) << block_bits)
-}
-
 /// Refuses a disk that is no complete EROFS image, before the kernel gives a vaguer answer.
 ///
 /// # Errors
 /// [`ImageError::Foreign`], [`ImageError::Truncated`], [`ImageError::Read`].
 pub fn check(disk: &mut (impl Read + Seek)) -> Result<(), ImageError> {
     let actual = disk.seek(SeekFrom::End(0))?;
-    let mut superblock = [0; SUPERBLOCK_BYTES];
-    if actual < SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES as u64 {
+    let mut superblock = [0; LENGTH];
+    if actual < OFFSET + LENGTH as u64 {
         return Err(ImageError::Foreign);
     }
-    disk.seek(SeekFrom::Start(SUPERBLOCK_OFFSET))?;
+    disk.seek(SeekFrom::Start(OFFSET))?;
     disk.read_exact(&mut superblock)?;
-    let expected = announced_size(&superblock).ok_or(ImageError::Foreign)?;
+    let expected = Superblock::parse(&superblock)
+        .ok_or(ImageError::Foreign)?
+        .size;
     if actual < expected {
         return Err(ImageError::Truncated { expected, actual });
     }
@@ -136,6 +118,7 @@ fn switch_root(root: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cki_erofs::MAGIC;
     use std::io::Cursor;
 
     /// The start of an EROFS image of `blocks` blocks of 4 KiB.

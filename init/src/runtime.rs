@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
+use cki_erofs::{LENGTH, OFFSET, Superblock};
 use cki_session::Memory;
 use nix::mount::MsFlags;
 
@@ -17,12 +18,6 @@ use crate::mounts::{MountError, make_directory, mount_at};
 pub const DIRECTORY: &str = "/runtime";
 /// UUID of its file system; `images/runtime/package.nix` makes it with this one.
 const UUID: [u8; 16] = *b"CKI\0\0\0\x40\0\x80\0\0\0\0\0\0\x01";
-/// Start of the EROFS superblock and, in it, of the UUID (Linux, `fs/erofs/erofs_fs.h`).
-const SUPERBLOCK: u64 = 1024;
-const UUID_OFFSET: usize = 48;
-/// First field of the superblock.
-const MAGIC: [u8; 4] = 0xe0f5_e1e2_u32.to_le_bytes();
-
 /// Why this machine cannot run containers.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -83,9 +78,9 @@ fn find(sysfs: &Path, dev: &Path) -> Option<PathBuf> {
 }
 
 fn is_runtime(device: &Path) -> bool {
-    let mut start = [0; UUID_OFFSET + UUID.len()];
-    let read = File::open(device).and_then(|file| file.read_exact_at(&mut start, SUPERBLOCK));
-    read.is_ok() && start.starts_with(&MAGIC) && start.ends_with(&UUID)
+    let mut start = [0; LENGTH];
+    let read = File::open(device).and_then(|file| file.read_exact_at(&mut start, OFFSET));
+    read.is_ok() && Superblock::parse(&start).is_some_and(|superblock| superblock.uuid == UUID)
 }
 
 #[cfg(test)]
@@ -94,7 +89,8 @@ mod tests {
 
     fn disk(uuid: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 4096];
-        bytes[1024..1028].copy_from_slice(&MAGIC);
+        bytes[1024..1028].copy_from_slice(&cki_erofs::MAGIC.to_le_bytes());
+        bytes[1024 + 12] = 12;
         bytes[1072..1072 + uuid.len()].copy_from_slice(uuid);
         bytes
     }

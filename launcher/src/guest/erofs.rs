@@ -5,11 +5,7 @@
 //! The guest's kernel judges the image for itself; this only turns "cannot mount" in there into a
 //! sentence out here, for the two mistakes that people make: another file, and half a file.
 
-/// Where the superblock is (Linux `fs/erofs/erofs_fs.h`).
-const SUPERBLOCK: u64 = 1024;
-/// Bytes of it that are looked at.
-const LENGTH: usize = 40;
-const MAGIC: u32 = 0xe0f5_e1e2;
+use cki_erofs::{LENGTH, OFFSET, Superblock};
 
 /// Why a file is no root image.
 #[derive(Debug, thiserror::Error)]
@@ -29,30 +25,19 @@ pub enum ImageError {
     },
 }
 
-/// Judges an image of `length` bytes by its first bytes (at least 1064 where there are as many).
+/// Judges an image of `length` bytes by its first bytes (at least [`START`] where there are as many).
 ///
 /// # Errors
 /// [`ImageError`].
 pub fn check(start: &[u8], length: u64) -> Result<(), ImageError> {
     let superblock = start
-        .get(SUPERBLOCK as usize..)
-        .and_then(|rest| rest.get(..LENGTH))
+        .get(OFFSET as usize..)
+        .and_then(<[u8]>::first_chunk::<LENGTH>)
+        .and_then(Superblock::parse)
         .ok_or(ImageError::Foreign)?;
-    let word = |at: usize| {
-        superblock[at..at + 4]
-            .iter()
-            .rev()
-            .fold(0u32, |value, &byte| value << 8 | u32::from(byte))
-    };
-    let bits = superblock[12];
-    // Blocks of 512 bytes to 64 KiB.
-    if word(0) != MAGIC || !(9..=16).contains(&bits) {
-        return Err(ImageError::Foreign);
-    }
-    let expected = u64::from(word(36)) << bits;
-    if expected > length {
+    if superblock.size > length {
         return Err(ImageError::Truncated {
-            expected,
+            expected: superblock.size,
             actual: length,
         });
     }
@@ -60,11 +45,12 @@ pub fn check(start: &[u8], length: u64) -> Result<(), ImageError> {
 }
 
 /// Bytes that [`check`] wants to see.
-pub const START: usize = SUPERBLOCK as usize + LENGTH;
+pub const START: usize = OFFSET as usize + LENGTH;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cki_erofs::MAGIC;
 
     fn image(blocks: u32) -> Vec<u8> {
         let mut start = vec![0; START];
