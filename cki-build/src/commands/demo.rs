@@ -92,7 +92,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use cki_machine::driver::Timeline;
+    use cki_machine::Timeline;
 
     fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
         let now = Instant::now();

@@ -21,6 +21,7 @@ use super::error::{MachineError, report};
 use super::machine::Machine;
 use super::ports::Ports;
 use super::relay::{self, Relayed};
+use super::timeline::Timeline;
 
 /// Longest time from QEMU's start to the program's. It takes seconds; a loaded computer may need more,
 /// and past this the machine hangs.
@@ -42,21 +43,6 @@ pub struct Io {
     pub stderr: Box<dyn Write + Send>,
     /// Where the kernel console goes, besides being kept for reports.
     pub console: Option<Box<dyn Write + Send>>,
-}
-
-/// When things happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeline {
-    /// QEMU was started.
-    pub start: Instant,
-    /// Init said hello.
-    pub hello: Option<Instant>,
-    /// The program was executed.
-    pub started: Option<Instant>,
-    /// Its first byte of output came.
-    pub first_byte: Option<Instant>,
-    /// QEMU ended.
-    pub end: Instant,
 }
 
 /// A session that is over.
@@ -329,7 +315,7 @@ impl Session {
                     status = Some(ended);
                 }
                 Input::Signal(signal) => {
-                    let started = self.times.started.is_some();
+                    let started = self.times.has_begun();
                     if self.forwarding.ends(signal, Instant::now(), started) {
                         self.kill();
                         return Ok(self.ended(Outcome::signaled(signal)));

@@ -16,9 +16,11 @@ mod host_image;
 pub mod machine;
 mod ports;
 mod relay;
+mod timeline;
 pub mod tsc;
 
-pub use driver::{Ended, Io, Signals, Timeline, run};
+pub use driver::{Ended, Io, Signals, run};
 pub use error::MachineError;
 pub use host_image::{Board, HostImage};
 pub use machine::Machine;
+pub use timeline::Timeline;

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -310,6 +311,8 @@ fn a_program_that_does_not_listen_is_ended_all_the_same() {
 fn with_signals(fake: &Fake, signals: &'static [Signal]) -> Ended {
     let (sender, handle) = mpsc::channel();
     let stdout = fake.stdout.clone();
+    let over = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&over);
     let watcher = std::thread::spawn(move || {
         let to: Signals = handle.recv().expect("a handle");
         for (sent, signal) in signals.iter().enumerate() {
@@ -318,6 +321,9 @@ fn with_signals(fake: &Fake, signals: &'static [Signal]) -> Ended {
                 text.iter().filter(|&&byte| byte == b'\n').count()
             };
             while lines() <= sent {
+                if told.load(Ordering::Acquire) {
+                    return;
+                }
                 std::thread::yield_now();
             }
             to.send(*signal);
@@ -326,6 +332,7 @@ fn with_signals(fake: &Fake, signals: &'static [Signal]) -> Ended {
     let ended = fake
         .run_with(|signals| sender.send(signals).expect("sent"))
         .expect("the session ends well");
+    over.store(true, Ordering::Release);
     watcher.join().expect("joined");
     ended
 }
