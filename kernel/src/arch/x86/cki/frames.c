@@ -63,34 +63,33 @@ unsigned int cki_table_kind(u64 entry)
 	return *kind_of(entry & PAGE_MASK);
 }
 
-bool cki_table_entry(const void *pointer, u64 *entry)
+/* The range that pointer is in, as seen by the kernel; or NULL. */
+static __always_inline struct pt_range *range_at(const void *pointer, u64 *entry)
 {
 	unsigned long address = (unsigned long)pointer;
 
-	if (address >= (unsigned long)__cki_pt_start &&
-	    address < (unsigned long)__cki_pt_end) {
-		*entry = __pa_symbol(address);
-		return true;
-	}
-
 	/* vmalloc addresses too: a pmd_t on a stack, for example, is plain memory. */
-	if (address < PAGE_OFFSET || address >= VMALLOC_START)
-		return false;
+	if (likely(address >= PAGE_OFFSET && address < VMALLOC_START))
+		*entry = address - PAGE_OFFSET;
+	else if (address >= (unsigned long)__cki_pt_start &&
+		 address < (unsigned long)__cki_pt_end)
+		*entry = __pa_symbol(address);
+	else
+		return NULL;
 
-	*entry = address - PAGE_OFFSET;
 	return range_of(*entry);
 }
 
-void cki_table_declare(u64 hpa, unsigned int kind)
+bool cki_table_entry(const void *pointer, u64 *entry)
 {
-	u8 *declared;
+	return range_at(pointer, entry);
+}
+
+static void declare(u64 hpa, unsigned int kind, u8 *declared)
+{
 	long status;
 
 	hpa &= PAGE_MASK;
-	declared = kind_of(hpa);
-	if (likely(*declared))
-		return;
-
 	status = cki_call(CKI_KSM_TABLE_DECLARE, hpa, kind, 0, 0);
 	if (status == -(long)CKI_E_STALE) {
 		cki_must_call(CKI_KSM_FLUSH, CKI_FLUSH_EVERYWHERE, 0);
@@ -100,6 +99,28 @@ void cki_table_declare(u64 hpa, unsigned int kind)
 		cki_refused(CKI_KSM_TABLE_DECLARE, hpa, kind, status);
 
 	*declared = kind;
+}
+
+void cki_table_declare(u64 hpa, unsigned int kind)
+{
+	u8 *declared = kind_of(hpa);
+
+	if (!*declared)
+		declare(hpa, kind, declared);
+}
+
+bool cki_table_entry_as(const void *pointer, unsigned int kind, u64 *entry)
+{
+	struct pt_range *range = range_at(pointer, entry);
+	u8 *declared;
+
+	if (!range)
+		return false;
+
+	declared = &kinds[range->first + ((*entry - range->base) >> PAGE_SHIFT)];
+	if (unlikely(!*declared))
+		declare(*entry, kind, declared);
+	return true;
 }
 
 void cki_table_release(u64 hpa)

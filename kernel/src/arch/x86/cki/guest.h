@@ -86,6 +86,8 @@ void cki_table_reserve(void);
 bool cki_table_frame(u64 hpa);
 /* True if pointer is to an entry in such a frame; its hpa is stored. */
 bool cki_table_entry(const void *pointer, u64 *entry);
+/* As cki_table_entry(), and the frame is declared as cki_table_declare() does it. */
+bool cki_table_entry_as(const void *pointer, unsigned int kind, u64 *entry);
 /* What the frame of an entry was declared as: CKI_TABLE_*, or CKI_KIND_BOOT, or 0. */
 unsigned int cki_table_kind(u64 entry);
 /* Declares the frame as a table of this kind (CKI_TABLE_*), unless it is a table. */

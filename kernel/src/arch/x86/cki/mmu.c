@@ -26,7 +26,8 @@ static void set_entry(void *pointer, u64 value, unsigned int kind)
 	long status;
 	u64 entry;
 
-	if (!cki_table_entry(pointer, &entry)) {
+	/* Tables that boot code fills before it links them are the kernel's. */
+	if (!cki_table_entry_as(pointer, kind, &entry)) {
 		WRITE_ONCE(*(u64 *)pointer, value);
 		return;
 	}
@@ -34,8 +35,6 @@ static void set_entry(void *pointer, u64 value, unsigned int kind)
 	if (value & _PAGE_PRESENT)
 		value &= ~REFUSED_BITS;
 
-	/* Tables that boot code fills before it links them are the kernel's. */
-	cki_table_declare(entry, kind);
 	if (this_cpu_read(cki_lazy) && cki_batch_add(entry, value))
 		return;
 
