@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * In lazy MMU mode updates of table entries gather in a list of this CPU's and go to
  * the monitor in one call. Everything that reads back, orders or frees sends the list

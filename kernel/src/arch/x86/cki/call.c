@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The ground of a CKI guest: the gate of its calls, the words that it shares with the
  * monitor, and what becomes of a call that had to succeed and did not. All other

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The console: hypercalls that take a frame. hvc0 for user space, a boot console
  * for the messages before it.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * pv_ops.cpu: descriptor tables, control registers and MSRs are the monitor's.
  * What the kernel writes there it only remembers, or asks the monitor for.

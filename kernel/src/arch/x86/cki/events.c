@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Events: the interrupts of a CKI guest. The host sets a bit in cki_vcpu_info,
  * the monitor enters the handler when the guest's flag allows it.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files of a CKI guest share, from the bottom up: a file uses what is above it
  * here, and the kernel's build refuses a circle (kernel/circles.sh). The monitor's

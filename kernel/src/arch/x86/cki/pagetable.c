@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pages for page tables: a pool of frames of class Pt, which the buddy allocator
  * never sees. They come from there and go back there.

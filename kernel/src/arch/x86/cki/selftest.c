@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Asks for mappings of what is not the guest's, by each interface that there is,
  * with "cki_selftest" on the command line. User space reaches few of them.

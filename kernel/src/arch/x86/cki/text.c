@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Changes of kernel text: Exec frames are written by KSM_TEXT_POKE only.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Time of a CKI guest: the TSC, whose frequency the start info tells, the wall
  * clock of the clock page, and one-shot timers by hypercall.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * virtio devices of a CKI guest: the register layout of virtio-mmio (virtio 1.2,
  * section 4.2.2), version 2, with hypercalls in place of loads and stores.
