@@ -167,12 +167,19 @@ fn live_patch() -> Result<()> {
     thread::scope(|scope| {
         let (vcpu, returns) = (&guest.vcpu, &returns);
         scope.spawn(move || {
-            let _ = sender.send(leave_restartable_sequences().map(|()| own_id()));
-            while vcpu.run_once().is_ok_and(|run| run.exit_reason == 0) {
+            let left = leave_restartable_sequences().map(|()| own_id());
+            let go_on = left.is_ok();
+            let _ = sender.send(left);
+            while go_on && vcpu.run_once().is_ok_and(|run| run.exit_reason == 0) {
                 returns.fetch_add(1, Ordering::Relaxed);
             }
         });
         let thread = receiver.recv()??;
+        // It has to be in the container, or it would wait on its way there.
+        let start = Instant::now();
+        while guest.container.read_word(DATA as usize + 16) != 1 && start.elapsed() < PATIENCE {
+            thread::yield_now();
+        }
         let result = (0..TIMES).try_for_each(|time| {
             let before = returns.load(Ordering::Relaxed);
             tell("patch_pending", &thread.to_string())?;
