@@ -46,7 +46,10 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	siglongjmp(back, 1);
 }
 
-/* A stranger that takes all memory from itself, and stays on the processor. */
+/*
+ * A stranger that takes all memory from itself and stays on the processor. Linux ends it when it cannot write
+ * the stranger's rseq area.
+ */
 static void beside_a_stranger(void)
 {
 	pid_t child = fork();
