@@ -389,7 +389,6 @@ impl<'a> Machine<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn an_emulator_whose_monitor_cannot_be_reached_does_not_stay() {
@@ -399,8 +398,7 @@ mod tests {
         let script = "#!/bin/sh\necho $$ > \"${0%/*}/pid\"\necho wanted now\nexec sleep 100\n";
         fs::create_dir(path("bin")).expect("a directory");
         let program = path("bin/qemu-system-x86_64");
-        fs::write(&program, script).expect("a program");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+        cki_process::files::write_program(&program, script).expect("a program");
         fs::write(path("part"), "").expect("a file");
         let parts = Parts {
             qemu: directory.path().to_owned(),

@@ -284,8 +284,7 @@ impl Workspace {
             dir.path().display(),
             cache.display()
         );
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        cki_process::files::write_program(&program, &script).unwrap();
         let lock = format!(
             "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0+x\"\nsource = \"registry+https://registry.example.org\"\nchecksum = \"{checksum}\"\n"
         );

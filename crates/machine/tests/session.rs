@@ -3,13 +3,13 @@
 //! The session driver against a machine played by a shell script that inherits QEMU's descriptors.
 
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use cki_machine::{Board, Ended, HostImage, Io, Machine, MachineError, Signals, driver};
+use cki_process::files::write_program;
 use cki_session::{Container, Failure, FailureKind, Memory, Outcome, Run, Signal, Status};
 
 /// Says hello and waits for the request, as init does.
@@ -62,9 +62,7 @@ impl Fake {
     fn new(script: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let write = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, text).expect("written");
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+            write_program(&dir.path().join(name), text).expect("written");
         };
         write("qemu", &format!("#!/bin/bash\n{script}"));
         write("app.img", "");

@@ -217,7 +217,6 @@ fn summary(command: &Command) -> String {
 mod tests {
     use super::*;
     use crate::settings::Situation;
-    use std::os::unix::fs::PermissionsExt;
 
     fn nix() -> Nix {
         Nix::new(&Situation {
@@ -228,8 +227,7 @@ mod tests {
 
     fn script(dir: &Path, text: &str) -> Nix {
         let nix_store = dir.join("nix-store");
-        fs::write(&nix_store, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&nix_store, fs::Permissions::from_mode(0o755)).unwrap();
+        cki_process::files::write_program(&nix_store, &format!("#!/bin/sh\n{text}\n")).unwrap();
         Nix { nix_store, ..nix() }
     }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Files that are replaced as a whole or not at all.
+//! Files that are replaced as a whole or not at all, and programs that are written to be executed.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Writes a file so that others see the old contents or the new ones, never a mixture.
 ///
@@ -26,6 +27,29 @@ pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a program of `text` that can be executed at once, however many threads start others meanwhile.
+///
+/// Another process writes it: a child that is started while this one has it open for writing inherits the
+/// descriptor until it executes something itself, and a file that is open for writing cannot be executed
+/// (ETXTBSY). For stand-ins in tests.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_program(path: &Path, text: &str) -> io::Result<()> {
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat > \"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = shell.stdin.take() {
+        stdin.write_all(text.as_bytes())?;
+    }
+    if !shell.wait()?.success() {
+        return Err(io::Error::other("the shell could not write it"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +67,22 @@ mod tests {
             1,
             "temporary files are removed"
         );
+    }
+
+    #[test]
+    fn a_program_can_be_executed_at_once_while_others_are_started() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let path = dir.path().join(format!("program{thread}"));
+                scope.spawn(move || {
+                    for round in 0..10 {
+                        write_program(&path, &format!("#!/bin/sh\nexit {round}\n")).unwrap();
+                        let status = Command::new(&path).status().unwrap();
+                        assert_eq!(status.code(), Some(round));
+                    }
+                });
+            }
+        });
     }
 }

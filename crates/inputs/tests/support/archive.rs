@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cki_debian::release::Verifier;
@@ -96,8 +95,7 @@ impl Archive {
         let dir = tempfile::tempdir().unwrap();
         let gpgv = dir.path().join("gpgv");
         let script = "#!/bin/sh\nfor file; do :; done\necho '[GNUPG:] GOODSIG 1 x' >&2\necho '[GNUPG:] VALIDSIG 1' >&2\ncat \"$file\"\n";
-        fs::write(&gpgv, script).unwrap();
-        fs::set_permissions(&gpgv, fs::Permissions::from_mode(0o755)).unwrap();
+        cki_process::files::write_program(&gpgv, script).unwrap();
         Self {
             server: Server::start(),
             dir,
