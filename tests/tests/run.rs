@@ -224,7 +224,7 @@ fn the_processors_are_as_many_as_were_asked_for() {
 #[test]
 fn ctrl_c_ends_the_emulator_and_leaves_nothing() {
     for runtime in RUNTIMES {
-        let mut running = Running::start(runtime, "echo ready; sleep 1000");
+        let mut running = Running::start(runtime, "echo ready; exec sleep 1000");
         assert_eq!(running.line(), "ready\n");
         let emulator = running.emulator();
         assert_eq!(running.end_by(Signal::INT).code(), Some(130));
