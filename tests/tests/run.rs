@@ -221,10 +221,13 @@ fn the_processors_are_as_many_as_were_asked_for() {
     }
 }
 
+/// Waits to be interrupted. A shell would not do: dash handles SIGINT itself between two commands, and then goes on.
+const WAITS: &str = r#"exec perl -e '$| = 1; print "ready\n"; sleep 1000'"#;
+
 #[test]
 fn ctrl_c_ends_the_emulator_and_leaves_nothing() {
     for runtime in RUNTIMES {
-        let mut running = Running::start(runtime, "echo ready; exec sleep 1000");
+        let mut running = Running::start(runtime, WAITS);
         assert_eq!(running.line(), "ready\n");
         let emulator = running.emulator();
         assert_eq!(running.end_by(Signal::INT).code(), Some(130));
