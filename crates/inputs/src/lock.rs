@@ -294,12 +294,15 @@ fn locked_source(
             nearest,
         })
     };
-    let unsatisfiable = |name: &str, found| {
+    let unsatisfiable = |name: &str, found: Vec<&_>| {
         let dependency = format!("{name} ({})", wanted.version);
         InputsError::Resolve(ResolveError::Unsatisfiable {
             dependency,
             wanted_by: wanted_by.clone(),
-            found,
+            found: found
+                .into_iter()
+                .map(|version| format!("{version} in {suite}"))
+                .collect(),
         })
     };
     if let Some(name) = &wanted.package {
@@ -314,15 +317,8 @@ fn locked_source(
         let found = versions
             .iter()
             .find(|p| condition.as_ref().is_none_or(|c| c.accepts(&p.version)));
-        let package = found.ok_or_else(|| {
-            unsatisfiable(
-                name,
-                versions
-                    .iter()
-                    .map(|p| format!("{} in {suite}", p.version))
-                    .collect(),
-            )
-        })?;
+        let package = found
+            .ok_or_else(|| unsatisfiable(name, versions.iter().map(|p| &p.version).collect()))?;
         return Ok(LockedSource {
             kind: SourceKind::Package,
             name: name.clone(),
@@ -347,15 +343,8 @@ fn locked_source(
     let found = fits
         .filter_map(|p| p.upstream_tarball().map(|file| (p, file)))
         .next();
-    let (package, (file, sha256, size)) = found.ok_or_else(|| {
-        unsatisfiable(
-            name,
-            versions
-                .iter()
-                .map(|p| format!("{} in {suite}", p.version))
-                .collect(),
-        )
-    })?;
+    let (package, (file, sha256, size)) =
+        found.ok_or_else(|| unsatisfiable(name, versions.iter().map(|p| &p.version).collect()))?;
     Ok(LockedSource {
         kind: SourceKind::Source,
         name: name.into(),
