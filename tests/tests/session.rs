@@ -37,7 +37,7 @@ print("cwd", os.getcwd(), "umask", oct(os.umask(0)))
 fn inherited(runtime: &str) -> BTreeMap<String, String> {
     let output = run_on(
         runtime,
-        &["--deb", "python3-minimal"],
+        &["--deb", "python3"],
         &["python3", "-c", INHERITED],
         b"",
     );
