@@ -52,12 +52,12 @@ static bool may_kill(gfp_t gfp)
 	       system_state == SYSTEM_RUNNING;
 }
 
+/* Who ends gives tables back after it is gone: an RCU grace period, the OOM reaper. */
 static void *alloc_waiting(void)
 {
 	unsigned int tick;
 	void *table;
 
-	/* Who was killed frees tables as it ends; that takes a moment. */
 	for (tick = 0; tick < HZ && !fatal_signal_pending(current); tick++) {
 		schedule_timeout_uninterruptible(1);
 		table = cki_pagetable_alloc();
@@ -70,7 +70,8 @@ static void *alloc_waiting(void)
 /*
  * Frames for tables can be used up while there is memory left. That must end as
  * running out of memory does, by the OOM killer, which counts tables: the callers
- * of a fault would try again and again.
+ * of a fault would try again and again. Nobody is killed for tables that are on
+ * their way back, so this waits first.
  */
 static void *alloc_or_kill(gfp_t gfp)
 {
@@ -79,16 +80,12 @@ static void *alloc_or_kill(gfp_t gfp)
 	bool killed = true;
 
 	while (!table && killed && may_kill(gfp) && !fatal_signal_pending(current)) {
-		if (mutex_trylock(&oom_lock)) {
-			table = cki_pagetable_alloc();
-			if (!table) {
-				pr_warn_ratelimited("cki: no page-table frame is left\n");
-				killed = out_of_memory(&oc);
-			}
-			mutex_unlock(&oom_lock);
-		}
-		if (!table && killed)
-			table = alloc_waiting();
+		table = alloc_waiting();
+		if (table || fatal_signal_pending(current) || !mutex_trylock(&oom_lock))
+			continue;
+		pr_warn_ratelimited("cki: no page-table frame is left\n");
+		killed = out_of_memory(&oc);
+		mutex_unlock(&oom_lock);
 	}
 	return table;
 }
