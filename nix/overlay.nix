@@ -20,6 +20,8 @@ let
       url = "mirror://debian/${qemu.path}";
       inherit (qemu) sha256;
     };
+    # Its libraries are not in the program, and its firmware names its licence itself.
+    qemuParts = null;
     # nixpkgs' seabios is one build for one machine; its QEMU brings them all.
     firmwareDir = "${final.qemu_kvm}/share/qemu";
     syslinuxDir = "${final.syslinux}/share/syslinux";
