@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::inputs;
 use cki_machine::{HostImage, Machine, MachineError, tsc};
-use cki_session::{Container, Memory, Process, ProcessId};
+use cki_session::{Container, Memory};
 
 /// Host name of the machine.
 const HOST_NAME: &str = "cki";
@@ -96,17 +96,13 @@ pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, Machin
         Runtime::Native | Runtime::Cki => None,
         Runtime::Host => Memory::from_mib(u64::from(args.memory.mib()) / 2).ok(),
     };
-    let run = cki_session::Run {
-        id: ProcessId::MAIN,
-        process: Process {
-            argv: args.command.iter().map(text).collect::<Result<_, _>>()?,
-            env: args.env.clone(),
-            workdir: args.workdir.clone(),
-        },
-        hostname: HOST_NAME.to_owned(),
-        container,
-        pool,
-    };
+    let argv: Vec<String> = args.command.iter().map(text).collect::<Result<_, _>>()?;
+    let mut run = cki_session::Run::new(argv);
+    run.process.env.clone_from(&args.env);
+    run.process.workdir.clone_from(&args.workdir);
+    run.hostname = HOST_NAME.to_owned();
+    run.container = container;
+    run.pool = pool;
     run.check()
         .map_err(|error| MachineError::Request(error.to_string()))?;
     Ok(run)

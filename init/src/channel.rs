@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_passed_over_with_its_reason() {
         let (mut channel, mut host) = pair();
-        host.write_all(b"{\"type\":\"resize\"}\n{\"type\":\"signal\",\"id\":1,\"signal\":2}\n")
+        host.write_all(b"{\"type\":\"pause\"}\n{\"type\":\"signal\",\"id\":1,\"signal\":2}\n")
             .unwrap();
         let got = channel.wait_for_messages::<Request>().unwrap();
-        assert!(got[0].as_ref().unwrap_err().contains("`resize`"));
+        assert!(got[0].as_ref().unwrap_err().contains("`pause`"));
         assert_eq!(got[1], signal(Signal::INT));
     }
 

@@ -38,7 +38,7 @@ pub fn start(run: &Run, disk: &Path) -> io::Result<(Child, Launcher)> {
     // Otherwise its end would not be seen.
     drop(its);
     let mut launcher = Launcher::new(ours);
-    launcher.ask(&Request::Run(run.clone()));
+    launcher.ask(&Request::Run(Box::new(run.clone())));
     Ok((child, launcher))
 }
 

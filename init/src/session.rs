@@ -151,7 +151,7 @@ fn serve(
     let disk = image::find_disk(Path::new("/sys"), Path::new("/dev"), APP_SERIAL)?;
     let mut requests = control.wait_for_messages()?;
     let run = match requests.pop_front() {
-        Some(Ok(Request::Run(run))) => run,
+        Some(Ok(Request::Run(run))) => *run,
         Some(Err(why)) => return Err(ServeError::Refused(why)),
         _ => {
             return Err(ServeError::Refused(
@@ -161,6 +161,11 @@ fn serve(
     };
     *id = run.id;
     run.check()?;
+    if let Some(name) = run.unsupported(FEATURES) {
+        return Err(ServeError::Refused(format!(
+            "init does not support `{name}`"
+        )));
+    }
 
     // Blocked before there is a child, so that no SIGCHLD is lost.
     let mut mask = SigSet::empty();
@@ -313,6 +318,7 @@ impl Session {
                 return Ok(None);
             }
             Ok(Request::Signal { id, .. }) => format!("there is no process {id}"),
+            Ok(Request::Resize { id, .. }) => format!("process {id} has no terminal"),
             Ok(Request::Run(_)) => "`run` twice".to_owned(),
             Err(why) => why,
         };

@@ -20,9 +20,8 @@ fn file(directory: &Path, name: &str, text: &str, mode: u32) {
 
 fn run(argv: &[&str], workdir: &Path) -> Process {
     Process {
-        argv: argv.iter().map(|&word| word.to_owned()).collect(),
-        env: vec![],
         workdir: workdir.display().to_string(),
+        ..Process::new(argv.iter().copied())
     }
 }
 

@@ -236,14 +236,14 @@ run = {"type": "run", "id": 5, "hostname": "box", "container": {"memory": "128M"
        "process": {"argv": ["sh", "-c", "trap 'exit 9' USR1; uname -n; while :; do sleep 0.1; done"],
                    "env": [], "workdir": "/usr"}}
 if sys.argv[1] == "later":
-    run["process"]["terminal"] = {"rows": 24}
+    run["process"]["namespaces"] = []
 say(run)
 hear()
 hear()
 if sys.argv[1] == "now":
     # Once it has said something, it listens to signals.
     print(launcher.stdout.readline().decode(), end="", flush=True)
-    say({"type": "resize", "id": 5})
+    say({"type": "pause", "id": 5})
     hear()
     say({"type": "signal", "id": 5, "signal": 10})
     hear()
@@ -265,12 +265,12 @@ print(launcher.wait())
         output.stderr
     );
     assert!(
-        lines[3].starts_with("refused") && lines[3].contains("`resize`"),
+        lines[3].starts_with("refused") && lines[3].contains("`pause`"),
         "{lines:?}"
     );
     assert_eq!(lines[4..], ["ended {'exited': 9}", "9"]);
     let output = run("later");
     let lines: Vec<_> = output.text().lines().collect();
-    assert!(lines[1].contains("`terminal`"), "{lines:?}");
+    assert!(lines[1].contains("`namespaces`"), "{lines:?}");
     assert_eq!((lines.len(), lines[2]), (3, "125"));
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Outcome;
-use crate::request::ProcessId;
+use crate::process::ProcessId;
 
 /// Version of this protocol, carried by [`Event::Hello`]. A client refuses any other.
 pub const VERSION: u32 = 3;

@@ -16,7 +16,7 @@
 //! server -> client   hello            what the server understands
 //! client -> server   run              once
 //! server -> client   started
-//! client -> server   signal           any number, after run
+//! client -> server   signal, resize   any number, after run
 //! server -> client   refused          a request that the server did not carry out; the session goes on
 //! server -> client   ended            once, last: its outcome
 //! ```
@@ -39,27 +39,42 @@
 //!   can talk to servers without it.
 //! - **[`VERSION`] changes only when something that exists changes its meaning.** Then both ends must.
 //!
-//! What belongs to a process (user, terminal) goes into [`Process`], what belongs to a container
-//! (mounts, network, disks) into [`Container`]. Every message about a process carries its
+//! What belongs to a process (user, terminal) goes into [`Process`], what belongs to its root file system
+//! (what is mounted, whether it can be written) into [`Root`], and what the machine around it has (memory,
+//! network, disks) into [`Container`]. Every message about a process carries its
 //! [`ProcessId`], so that a session can have more than one.
 //!
 //! Used by `cki-build`, the launcher (`cki`) and init; uses none of them.
 
+mod capability;
 mod event;
+mod invalid;
+mod limit;
 mod memory;
 mod outcome;
+mod process;
 mod request;
+mod root;
 mod signal;
 mod status;
+mod terminal;
+mod user;
 pub mod values;
 pub mod wire;
 
+pub use capability::{Capabilities, Capability};
 pub use event::{Event, Hello, Isolation, VERSION};
+pub use invalid::Invalid;
+pub use limit::Limit;
 pub use memory::{Memory, MemoryError};
 pub use outcome::{Failure, FailureKind, Outcome};
-pub use request::{Container, Invalid, Process, ProcessId, Request, Run, feature};
+pub use process::{Process, ProcessId};
+pub use request::{Container, Request, Run, feature};
+pub use root::{Root, Tmpfs};
 pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here};
 pub use status::Status;
+pub use terminal::Terminal;
+pub use user::User;
 pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};
 
 /// Names of the virtio-serial ports (`/sys/class/virtio-ports/*/name` in a machine or container).

@@ -2,19 +2,25 @@
 
 //! What a client asks for.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use crate::invalid::Invalid;
 use crate::memory::Memory;
+use crate::process::{Process, ProcessId};
+use crate::root::Root;
 use crate::signal::Signal;
+use crate::terminal::Terminal;
 
 /// Optional parts of a request, by the names that `hello` lists.
 pub mod feature {
+    pub use crate::process::feature::{CAPABILITIES, LIMITS, PROCESS, TERMINAL, USER};
+
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";
     /// [`Run::pool`](super::Run::pool).
     pub const POOL: &str = "pool";
+    /// [`Run::root`](super::Run::root).
+    pub const ROOT: &str = "root";
 }
 
 /// What a client says to its server. Fields that the server does not know are refused.
@@ -22,7 +28,7 @@ pub mod feature {
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Start the program; the first request, sent once.
-    Run(Run),
+    Run(Box<Run>),
     /// Send a signal to the program (to its process group). Before it runs, it waits for that.
     Signal {
         /// Which program.
@@ -30,22 +36,13 @@ pub enum Request {
         /// Which signal.
         signal: Signal,
     },
-}
-
-/// A process of a session. The client chooses the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ProcessId(pub u32);
-
-impl ProcessId {
-    /// The program that [`Run`] starts, unless its client has reasons for another number.
-    pub const MAIN: ProcessId = ProcessId(1);
-}
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)
-    }
+    /// The user's terminal has another size now, and so has that of the program.
+    Resize {
+        /// Which program.
+        id: ProcessId,
+        /// The new size.
+        terminal: Terminal,
+    },
 }
 
 /// A program to run, and where.
@@ -65,20 +62,9 @@ pub struct Run {
     /// command `cki` then. Not together with `container`, which has all of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Memory>,
-}
-
-/// What a process executes. Strings are UTF-8 because JSON is; a client refuses others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Process {
-    /// Program and arguments; never empty. A name without `/` is looked up in `PATH`
-    /// (the one of `env` if it sets one).
-    pub argv: Vec<String>,
-    /// Variables to set, on top of init's defaults (`PATH`, `HOME`, `LANG`); later ones win.
-    #[serde(default)]
-    pub env: Vec<(String, String)>,
-    /// Absolute path of the working directory in the image.
-    pub workdir: String,
+    /// What is done to its root file system.
+    #[serde(default, skip_serializing_if = "Root::is_empty")]
+    pub root: Root,
 }
 
 /// A container of a program's own.
@@ -110,46 +96,17 @@ impl Container {
     }
 }
 
-/// Why a request can be carried out nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// There is no program.
-    #[error("no program: argv is empty")]
-    NoProgram,
-    /// No system call takes a NUL byte.
-    #[error("{0} has a NUL byte in it")]
-    Nul(&'static str),
-    /// A variable has no name, or a name that cannot be one.
-    #[error("{0:?} cannot be the name of a variable")]
-    Variable(String),
-    /// The working directory is not absolute.
-    #[error("the working directory {0:?} is not an absolute path")]
-    WorkingDirectory(String),
-    /// The kernel takes no such host name.
-    #[error("the host name {0:?} is not 1 to 64 bytes long")]
-    HostName(String),
-    /// The container's kernel would not come up.
-    #[error("a container takes at least {least}, not {0}", least = Container::LEAST_MEMORY)]
-    Memory(Memory),
-    /// Both a container and a pool for containers.
-    #[error("`container` and `pool` exclude each other: the container has all of the pool")]
-    ContainerAndPool,
-}
-
 impl Run {
     /// A program with no more than init's variables, in `/`, of a machine called `cki`.
     #[must_use]
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         Run {
             id: ProcessId::MAIN,
-            process: Process {
-                argv: argv.into_iter().map(Into::into).collect(),
-                env: Vec::new(),
-                workdir: "/".to_owned(),
-            },
+            process: Process::new(argv),
             hostname: "cki".to_owned(),
             container: None,
             pool: None,
+            root: Root::default(),
         }
     }
 
@@ -159,9 +116,11 @@ impl Run {
         let uses = [
             (feature::CONTAINER, self.container.is_some()),
             (feature::POOL, self.pool.is_some()),
+            (feature::ROOT, !self.root.is_empty()),
         ];
         let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);
         uses.into_iter()
+            .chain(self.process.uses())
             .find(|&(name, used)| used && !honoured(name))
             .map(|(name, _)| name)
     }
@@ -193,36 +152,13 @@ impl Container {
     /// [`Invalid`].
     pub fn check(&self) -> Result<(), Invalid> {
         if self.memory < Self::LEAST_MEMORY {
-            return Err(Invalid::Memory(self.memory));
+            return Err(Invalid::Memory {
+                memory: self.memory,
+                least: Self::LEAST_MEMORY,
+            });
         }
         if self.cmdline.contains('\0') {
             return Err(Invalid::Nul("the kernel's command line"));
-        }
-        Ok(())
-    }
-}
-
-impl Process {
-    fn check(&self) -> Result<(), Invalid> {
-        if self.argv.is_empty() {
-            return Err(Invalid::NoProgram);
-        }
-        if self.argv.iter().any(|word| word.contains('\0')) {
-            return Err(Invalid::Nul("an argument"));
-        }
-        for (name, value) in &self.env {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(Invalid::Variable(name.clone()));
-            }
-            if value.contains('\0') {
-                return Err(Invalid::Nul("the value of a variable"));
-            }
-        }
-        if !self.workdir.starts_with('/') {
-            return Err(Invalid::WorkingDirectory(self.workdir.clone()));
-        }
-        if self.workdir.contains('\0') {
-            return Err(Invalid::Nul("the working directory"));
         }
         Ok(())
     }

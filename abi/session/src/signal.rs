@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -26,8 +27,12 @@ impl Signal {
     pub const PIPE: Signal = Signal(13);
     /// The end that is asked for.
     pub const TERM: Signal = Signal(15);
+    /// Going on after a stop.
+    pub const CONT: Signal = Signal(18);
     /// Ctrl-Z.
     pub const TSTP: Signal = Signal(20);
+    /// The terminal has another size.
+    pub const WINCH: Signal = Signal(28);
 
     /// The signal with this number, if there is one.
     #[must_use]
@@ -63,6 +68,40 @@ impl TryFrom<i32> for Signal {
 
     fn try_from(number: i32) -> Result<Self, String> {
         Signal::new(number).ok_or_else(|| format!("{number} is no signal: they are 1 to 64"))
+    }
+}
+
+/// Names of signals 1 to 31, without `SIG`.
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+];
+
+/// `TERM`, `SIGTERM`, `15`, `RTMIN`, `RTMIN+3`, `RTMAX-1`, as people type them.
+impl FromStr for Signal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let distance = |rest: &str, sign: char| match rest {
+            "" => Some(0),
+            rest => rest.strip_prefix(sign)?.parse::<u8>().ok(),
+        };
+        let number = if let Some(at) = NAMES.iter().position(|known| *known == name) {
+            Some(at as i32 + 1)
+        } else if let Some(rest) = name.strip_prefix("RTMIN") {
+            distance(rest, '+').map(|more| 34 + i32::from(more))
+        } else if let Some(rest) = name.strip_prefix("RTMAX") {
+            let less = distance(rest, '-').map(i32::from);
+            less.map(|less| 64 - less).filter(|&number| number >= 34)
+        } else {
+            name.parse().ok()
+        };
+        number.and_then(Signal::new).ok_or_else(|| {
+            format!("{text:?} is no signal: expected a name such as TERM, or 1 to 64")
+        })
     }
 }
 

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use cki_session::values::{parse_duration, parse_variable, parse_workdir};
-use cki_session::{Memory, MemoryError};
+use cki_session::{
+    Capabilities, Capability, Limit, Memory, MemoryError, Signal, Terminal, Tmpfs, User,
+};
 use proptest::prelude::*;
 
 fn mib(text: &str) -> Result<u32, MemoryError> {
@@ -145,4 +147,143 @@ proptest! {
     fn a_variable_comes_back_as_it_was(name in "[^=\0]+", value in "[^\0]*") {
         prop_assert_eq!(parse_variable(&format!("{name}={value}")), Ok((name, value)));
     }
+}
+
+/// Each text is taken and means the other, which is its form in messages.
+fn means<T>(cases: &[(&str, &str)])
+where
+    T: std::str::FromStr<Err = String> + std::fmt::Display + serde::Serialize,
+{
+    for (text, form) in cases {
+        let value: T = text.parse().expect(text);
+        assert_eq!(value.to_string(), *form);
+        assert_eq!(serde_json::to_value(&value).unwrap(), *form);
+    }
+}
+
+fn refused<T: std::str::FromStr<Err = String>>(cases: &[(&str, &str)]) {
+    for (text, part) in cases {
+        let Err(error) = text.parse::<T>() else {
+            panic!("{text:?} was taken");
+        };
+        assert!(error.contains(part), "{text}: {part} in {error}");
+    }
+}
+
+#[test]
+fn a_user_is_a_name_or_a_number_and_may_have_a_group() {
+    means::<User>(&[
+        ("www-data", "www-data"),
+        ("1000:0", "1000:0"),
+        ("a:b", "a:b"),
+    ]);
+    let user: User = "a:7".parse().unwrap();
+    assert_eq!((user.user(), user.group()), ("a", Some("7")));
+    for text in ["", ":", "a:", ":a", "a:b:c", "a\nb", "a\0"] {
+        refused::<User>(&[(text, "UID[:GID]")]);
+    }
+}
+
+#[test]
+fn a_limit_has_the_name_of_a_resource_and_a_soft_and_a_hard_value() {
+    means::<Limit>(&[
+        ("nofile=1024:4096", "nofile=1024:4096"),
+        ("core=0", "core=0:0"),
+        ("stack=8388608:-1", "stack=8388608:unlimited"),
+    ]);
+    let limit: Limit = "nofile=1:2".parse().unwrap();
+    assert_eq!((limit.resource(), limit.soft(), limit.hard()), (7, 1, 2));
+    refused::<Limit>(&[
+        ("nofile", "RESOURCE=SOFT"),
+        ("nofile=", "RESOURCE=SOFT"),
+        ("nofile=-2", "RESOURCE=SOFT"),
+        ("nofile=+2", "RESOURCE=SOFT"),
+        ("nofile=1:2:3", "RESOURCE=SOFT"),
+        ("files=1", "no resource \"files\"; there are cpu, "),
+        ("nofile=unlimited:5", "above the hard one"),
+    ]);
+}
+
+#[test]
+fn capabilities_are_named_as_in_their_manual_page() {
+    means::<Capability>(&[
+        ("net_raw", "NET_RAW"),
+        ("CAP_CHOWN", "CHOWN"),
+        ("all", "ALL"),
+    ]);
+    refused::<Capability>(&[("NET", "no capability \"NET\""), ("", "no capability")]);
+}
+
+#[test]
+fn what_is_dropped_stays_dropped_and_all_but_some_can_be() {
+    let dropped = |add: &[&str], drop: &[&str]| -> Vec<u32> {
+        let list = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let (add, drop) = (list(add), list(drop));
+        Capabilities { add, drop }.dropped().collect()
+    };
+    assert_eq!(dropped(&[], &[]), [0; 0]);
+    assert_eq!(dropped(&["chown"], &[]), [0; 0]);
+    assert_eq!(dropped(&[], &["chown", "bpf"]), [0, 39]);
+    assert_eq!(dropped(&["chown"], &["chown"]), [0]);
+    assert_eq!(dropped(&["all"], &["chown"]), [0]);
+    assert_eq!(dropped(&[], &["all"]), (0..41).collect::<Vec<_>>());
+    let all_but = dropped(&["kill"], &["all"]);
+    assert!(all_but.len() == 40 && !all_but.contains(&5));
+    assert_eq!(dropped(&["all"], &["all"]), [0; 0]);
+}
+
+#[test]
+fn a_tmpfs_has_a_path_and_may_have_a_size_and_a_mode() {
+    means::<Tmpfs>(&[
+        ("/var/cache", "/var/cache"),
+        ("/a:size=64M", "/a:size=64M"),
+        ("/a:mode=0755,size=1G", "/a:size=1G,mode=755"),
+        ("/a:", "/a"),
+    ]);
+    assert_eq!("/a".parse::<Tmpfs>().unwrap().mode(), 0o1777);
+    refused::<Tmpfs>(&[
+        ("tmp", "absolute path"),
+        ("", "absolute path"),
+        ("/a/../b", "without .."),
+        ("/", "root itself"),
+        ("//./", "root itself"),
+        ("/a:size=x", "size: expected a number"),
+        ("/a:mode=9", "octal"),
+        ("/a:mode=17777", "octal"),
+        ("/a:exec", "no option \"exec\"; there are size"),
+    ]);
+}
+
+#[test]
+fn a_signal_has_a_name_or_a_number() {
+    for (text, number) in [
+        ("TERM", 15),
+        ("sigkill", 9),
+        ("HUP", 1),
+        ("SYS", 31),
+        ("RTMIN", 34),
+        ("RTMIN+30", 64),
+        ("SIGRTMAX", 64),
+        ("RTMAX-30", 34),
+        ("7", 7),
+        ("64", 64),
+    ] {
+        assert_eq!(text.parse::<Signal>().unwrap().number(), number, "{text}");
+    }
+    for text in [
+        "", "0", "65", "-9", "FOO", "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMIN+-1",
+    ] {
+        refused::<Signal>(&[(text, "is no signal")]);
+    }
+}
+
+#[test]
+fn a_terminal_has_a_size_and_nothing_else() {
+    let text = r#"{"rows":24,"columns":80}"#;
+    assert_eq!(
+        serde_json::from_str::<Terminal>(text).unwrap(),
+        Terminal::USUAL
+    );
+    let more = r#"{"rows":24,"columns":80,"colours":8}"#;
+    assert!(serde_json::from_str::<Terminal>(more).is_err());
 }

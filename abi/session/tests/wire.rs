@@ -5,7 +5,7 @@
 
 use cki_session::{
     Container, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer, MAX_LINE,
-    Memory, Outcome, Process, ProcessId, ProtocolError, Request, Run, Signal, Status, VERSION,
+    Memory, Outcome, ProcessId, ProtocolError, Request, Run, Signal, Status, Terminal, VERSION,
     decode, encode, exit, feature, port,
 };
 
@@ -15,15 +15,8 @@ fn wire<M: serde::Serialize>(message: &M) -> String {
 
 fn run(argv: &[&str]) -> Run {
     Run {
-        id: ProcessId::MAIN,
-        process: Process {
-            argv: argv.iter().map(|&word| word.to_owned()).collect(),
-            env: vec![],
-            workdir: "/".into(),
-        },
         hostname: "h".into(),
-        container: None,
-        pool: None,
+        ..Run::new(argv.iter().copied())
     }
 }
 
@@ -52,10 +45,34 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         id: ProcessId(7),
         signal: Signal::TERM,
     };
+    let resize = Request::Resize {
+        id: ProcessId(7),
+        terminal: Terminal::USUAL,
+    };
+    let mut rich = run.clone();
+    rich.process.user = Some("nobody".parse().unwrap());
+    rich.process.terminal = Some(Terminal::USUAL);
+    rich.process.limits = vec!["core=0".parse().unwrap()];
+    rich.process.capabilities.drop = vec!["all".parse().unwrap()];
+    rich.root.read_only = true;
+    rich.root.tmpfs = vec!["/a:size=1M".parse().unwrap()];
+    let parts = concat!(
+        r#""workdir":"/","user":"nobody","terminal":{"rows":24,"columns":80},"limits":["core=0:0"],"#,
+        r#""capabilities":{"drop":["ALL"]}}"#,
+    );
+    let all = plain.replace(r#""workdir":"/"}"#, parts).replace(
+        r#""h"}"#,
+        r#""h","root":{"read_only":true,"tmpfs":["/a:size=1M"]}}"#,
+    );
     let cases = [
-        (Request::Run(run), plain),
-        (Request::Run(contained), &container),
-        (Request::Run(pooled), &pool),
+        (Request::Run(Box::new(rich)), all.as_str()),
+        (
+            resize,
+            r#"{"type":"resize","id":7,"terminal":{"rows":24,"columns":80}}"#,
+        ),
+        (Request::Run(Box::new(run)), plain),
+        (Request::Run(Box::new(contained)), &container),
+        (Request::Run(Box::new(pooled)), &pool),
         (signal, r#"{"type":"signal","id":7,"signal":15}"#),
     ];
     for (request, text) in cases {
@@ -119,18 +136,19 @@ fn events_have_the_documented_form_and_come_back_equal() {
 
 #[test]
 fn a_request_with_more_than_the_server_knows_is_refused_by_name() {
-    let text = wire(&Request::Run(run(&["id"])));
-    let in_process = text.replace("\"workdir\"", "\"user\":\"root\",\"workdir\"");
+    let text = wire(&Request::Run(Box::new(run(&["id"]))));
+    let in_process = text.replace("\"workdir\"", "\"namespaces\":[],\"workdir\"");
     let on_top = text.replace("\"hostname\"", "\"exec\":true,\"hostname\"");
     let in_container = text.replace(
         "\"hostname\"",
         "\"container\":{\"memory\":\"64M\",\"network\":\"none\"},\"hostname\"",
     );
     for (text, name) in [
-        (in_process.as_str(), "`user`"),
+        (in_process.as_str(), "`namespaces`"),
         (&on_top, "`exec`"),
         (&in_container, "`network`"),
-        (r#"{"type":"resize","id":1}"#, "`resize`"),
+        (r#"{"type":"pause","id":1}"#, "`pause`"),
+        (r#"{"type":"resize","id":1}"#, "`terminal`"),
         (r#"{"type":"signal","id":1}"#, "`signal`"),
         (
             r#"{"type":"signal","id":1,"signal":9,"group":true}"#,
@@ -183,6 +201,29 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
     let mut pooled = plain;
     pooled.pool = Some("64M".parse().unwrap());
     assert_eq!(pooled.unsupported(&[feature::CONTAINER]), Some("pool"));
+    type Change = fn(&mut Run);
+    let parts: [(Change, &str); 5] = [
+        (|run| run.root.read_only = true, "root"),
+        (
+            |run| run.process.terminal = Some(Terminal::USUAL),
+            "terminal",
+        ),
+        (|run| run.process.user = Some("a".parse().unwrap()), "user"),
+        (
+            |run| run.process.limits = vec!["core=0".parse().unwrap()],
+            "limits",
+        ),
+        (
+            |run| run.process.capabilities.add = vec!["all".parse().unwrap()],
+            "capabilities",
+        ),
+    ];
+    for (change, name) in parts {
+        let mut run = run(&["id"]);
+        change(&mut run);
+        assert_eq!(run.unsupported::<&str>(&[]), Some(name));
+        assert_eq!(run.unsupported(&[name]), None);
+    }
 }
 
 #[test]
@@ -239,7 +280,10 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         ),
         (
             |run| run.container = Some(Container::new(Memory::constant(63))),
-            Invalid::Memory(Memory::constant(63)),
+            Invalid::Memory {
+                memory: Memory::constant(63),
+                least: Memory::constant(64),
+            },
         ),
         (
             |run| {
@@ -334,7 +378,7 @@ fn what_is_no_json_is_told_from_what_is_not_understood() {
 
 #[test]
 fn a_message_longer_than_the_limit_is_refused_on_both_sides() {
-    let run = Request::Run(run(&[&"x".repeat(MAX_LINE)]));
+    let run = Request::Run(Box::new(run(&[&"x".repeat(MAX_LINE)])));
     assert!(matches!(encode(&run), Err(ProtocolError::TooLong)));
     let line = vec![b' '; MAX_LINE + 1];
     assert!(matches!(

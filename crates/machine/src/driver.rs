@@ -98,7 +98,7 @@ pub fn run(
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
 ) -> Result<Ended, MachineError> {
-    let request = encode(&Request::Run(run.clone())).map_err(|error| {
+    let request = encode(&Request::Run(Box::new(run.clone()))).map_err(|error| {
         MachineError::Request(format!(
             "the arguments and the environment together are {error}"
         ))

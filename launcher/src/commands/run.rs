@@ -27,9 +27,7 @@ use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
 use cki_launcher::vm::Waker;
 use cki_launcher::vm::machine::Machine;
-use cki_session::{
-    APP_SERIAL, Container, Failure, FailureKind, Outcome, Process, ProcessId, Run, Status,
-};
+use cki_session::{APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Status};
 
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
@@ -63,17 +61,10 @@ struct Wanted {
 impl Wanted {
     /// What the options say.
     fn of(args: &RunArgs) -> Self {
-        let run = Run {
-            id: ProcessId::MAIN,
-            process: Process {
-                argv: args.argv.clone(),
-                env: args.env.clone(),
-                workdir: args.workdir.clone(),
-            },
-            hostname: args.hostname.clone(),
-            container: None,
-            pool: None,
-        };
+        let mut run = Run::new(args.argv.iter());
+        run.process.env.clone_from(&args.env);
+        run.process.workdir.clone_from(&args.workdir);
+        run.hostname.clone_from(&args.hostname);
         Wanted {
             container: Container {
                 memory: args.memory,

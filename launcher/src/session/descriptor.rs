@@ -66,9 +66,9 @@ impl Descriptor {
         let request = |message: String| Failure::new(FailureKind::Request, message);
         let mut run = loop {
             match self.hear() {
-                Heard::Request(Request::Run(run)) => break run,
-                Heard::Request(Request::Signal { .. }) => {
-                    return Err(request("`signal` before `run`".to_owned()));
+                Heard::Request(Request::Run(run)) => break *run,
+                Heard::Request(Request::Signal { .. } | Request::Resize { .. }) => {
+                    return Err(request("another request before `run`".to_owned()));
                 }
                 Heard::NotUnderstood(why) => return Err(request(why)),
                 Heard::End(why) => return Err(Failure::new(FailureKind::Internal, why)),
@@ -196,6 +196,9 @@ impl Client for Descriptor {
                     continue;
                 }
                 Heard::Request(Request::Signal { id, .. }) => format!("there is no process {id}"),
+                Heard::Request(Request::Resize { id, .. }) => {
+                    format!("process {id} has no terminal")
+                }
                 Heard::Request(Request::Run(_)) => "`run` twice".to_owned(),
                 Heard::NotUnderstood(why) => why,
             };

@@ -70,7 +70,7 @@ impl<'s> Driver<'s> {
         plan: Plan,
         client: &'s mut dyn Client,
     ) -> Result<Self, ContainerError> {
-        let request = plan.run.clone().map(Request::Run);
+        let request = plan.run.clone().map(|run| Request::Run(Box::new(run)));
         let request = request.as_ref().map(encode).transpose();
         // A console has started when its kernel does.
         let started = plan.run.is_none();

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use cki_session::{Container, Event, Process, ProcessId, Request, Run, decode, encode};
+use cki_session::{Container, Event, Memory, Request, Run, decode, encode};
 
 pub fn cki(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cki"))
@@ -34,21 +34,10 @@ pub fn with_client(arguments: &[&str]) -> (Command, UnixStream) {
 /// A request for `true` in a container of 128 MiB, as a line.
 pub fn request() -> Vec<u8> {
     let run = Run {
-        id: ProcessId::MAIN,
-        process: Process {
-            argv: vec!["true".to_owned()],
-            env: Vec::new(),
-            workdir: "/".to_owned(),
-        },
-        hostname: "cki".to_owned(),
-        container: Some(Container {
-            memory: "128M".parse().expect("a size"),
-            cmdline: String::new(),
-            verbose: false,
-        }),
-        pool: None,
+        container: Some(Container::new(Memory::constant(128))),
+        ..Run::new(["true"])
     };
-    encode(&Request::Run(run)).expect("short")
+    encode(&Request::Run(Box::new(run))).expect("short")
 }
 
 /// All that a launcher says until it is gone, without its hello.

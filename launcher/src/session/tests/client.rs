@@ -36,7 +36,7 @@ fn request(change: impl FnOnce(&mut cki_session::Run)) -> Request {
         verbose: true,
     });
     change(&mut run);
-    Request::Run(run)
+    Request::Run(Box::new(run))
 }
 
 /// All that is still to be heard, after the launcher has gone.
@@ -68,7 +68,7 @@ fn the_request_comes_over_the_descriptor_and_its_rest_goes_to_init() {
 #[test]
 fn a_request_that_a_launcher_cannot_carry_out_is_refused_by_name() {
     let user = String::from_utf8(encode(&request(|_| ())).unwrap()).unwrap();
-    let user = user.replace("\"workdir\"", "\"user\":\"nobody\",\"workdir\"");
+    let user = user.replace("\"workdir\"", "\"namespaces\":[],\"workdir\"");
     let signal = Request::Signal {
         id: ProcessId::MAIN,
         signal: Signal::TERM,
@@ -87,8 +87,8 @@ fn a_request_that_a_launcher_cannot_carry_out_is_refused_by_name() {
             line(&request(|run| run.process.argv.clear())),
             "argv is empty",
         ),
-        (user.into_bytes(), "`user`"),
-        (line(&signal), "`signal` before `run`"),
+        (user.into_bytes(), "`namespaces`"),
+        (line(&signal), "another request before `run`"),
         (b"{\"type\":\"exec\"}\n".to_vec(), "`exec`"),
     ];
     for (bytes, part) in cases {
@@ -137,8 +137,8 @@ fn signals_come_as_messages_and_what_is_not_carried_out_is_said() {
         assert_eq!(hear(), STARTED);
         ask(&mut client, &signal(2, Signal::KILL));
         ask(&mut client, &request(|_| ()));
-        client.write_all(b"{\"type\":\"resize\"}\n").unwrap();
-        for part in ["no process 2", "`run` twice", "`resize`"] {
+        client.write_all(b"{\"type\":\"pause\"}\n").unwrap();
+        for part in ["no process 2", "`run` twice", "`pause`"] {
             let Event::Refused { message } = hear() else {
                 panic!("not refused: {part}");
             };

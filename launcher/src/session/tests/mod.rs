@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cki_session::{Event, Isolation, Outcome, Process, ProcessId, Run};
+use cki_session::{Event, Isolation, Outcome, ProcessId, Run};
 use nix::fcntl::OFlag;
 
 use super::Session;
@@ -49,17 +49,7 @@ fn pipe() -> (File, File) {
 
 fn plan() -> Plan {
     Plan {
-        run: Some(Run {
-            id: ProcessId::MAIN,
-            process: Process {
-                argv: vec!["echo".to_owned(), "hello".to_owned()],
-                env: Vec::new(),
-                workdir: "/".to_owned(),
-            },
-            hostname: "cki".to_owned(),
-            container: None,
-            pool: None,
-        }),
+        run: Some(Run::new(["echo", "hello"])),
         isolation: Isolation::Full,
         timeout: None,
         start_timeout: Duration::from_secs(20),

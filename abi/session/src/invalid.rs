@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Requests that nobody can carry out.
+
+use crate::memory::Memory;
+
+/// Why a request can be carried out nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// There is no program.
+    #[error("no program: argv is empty")]
+    NoProgram,
+    /// No system call takes a NUL byte.
+    #[error("{0} has a NUL byte in it")]
+    Nul(&'static str),
+    /// A variable has no name, or a name that cannot be one.
+    #[error("{0:?} cannot be the name of a variable")]
+    Variable(String),
+    /// The working directory is not absolute.
+    #[error("the working directory {0:?} is not an absolute path")]
+    WorkingDirectory(String),
+    /// The kernel takes no such host name.
+    #[error("the host name {0:?} is not 1 to 64 bytes long")]
+    HostName(String),
+    /// The container's kernel would not come up.
+    #[error("a container takes at least {least}, not {memory}")]
+    Memory {
+        /// What was asked for.
+        memory: Memory,
+        /// The least.
+        least: Memory,
+    },
+    /// Both a container and a pool for containers.
+    #[error("`container` and `pool` exclude each other: the container has all of the pool")]
+    ContainerAndPool,
+}
