@@ -19,7 +19,7 @@
 //! the guest's first instruction.
 //!
 //! Files use only files further down: `entries`; `operations`; `calls`; `events`; `access`, `tables`; `end`; `gates`;
-//! `state`, `root`; `cpu`; `area`; `info`, `switch`; `memory`, `lock`, `trap`.
+//! `state`, `root`; `cpu`; `area`; `info`, `switch`; `memory`, `lock`, `trap`; `sync`.
 //!
 //! # Unsafe
 //!
@@ -54,6 +54,7 @@ mod operations;
 mod root;
 mod state;
 mod switch;
+mod sync;
 mod tables;
 #[cfg(test)]
 mod testing;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The one lock of a container's monitor.
+//!
+//! A test compiles this file a second time, with the words and the threads of a model that goes through all orders in
+//! which vCPUs can get at it (`tests/lock_model.rs`): hence `super::sync`.
 
 use core::cell::UnsafeCell;
-use core::hint::spin_loop;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use cki_abi::limits::VCPUS_MAX;
+
+use super::sync::{AtomicU32, Ordering, spin_loop};
 
 /// Somebody holds the lock.
 const TAKEN: u32 = 1;
@@ -16,13 +19,13 @@ const TAKEN: u32 = 1;
 const POISONED: u32 = 2;
 
 /// Instructions of the longest call of a guest's (I9). The module's operations run before there is anybody to wait.
-const LONGEST_CALL: u64 = 20_000;
+pub const LONGEST_CALL: u64 = 20_000;
 /// Instructions of a look at a lock that another holds, at least: compare and exchange, what became of it, PAUSE.
 /// So many of the holder's take no longer than they.
-const LOOK: u64 = 5;
+pub const LOOK: u64 = 5;
 /// How often a vCPU looks at a lock that another holds: as long as all vCPUs together may hold it, one call each.
 /// A holder that does not come back is not waited for longer than this.
-const PATIENCE: u32 = (VCPUS_MAX * LONGEST_CALL).div_ceil(LOOK) as u32;
+pub const PATIENCE: u32 = (VCPUS_MAX * LONGEST_CALL).div_ceil(LOOK) as u32;
 
 /// A spin lock that can be poisoned.
 ///
@@ -47,10 +50,10 @@ unsafe impl<T: Send> Sync for Lock<T> {}
 pub struct Poisoned;
 
 impl<T> Lock<T> {
-    /// An open lock.
-    pub const fn new(value: T) -> Self {
+    /// An open lock: `state` is 0. (A model's words are made at run time, so nothing constant makes them.)
+    pub const fn new(state: AtomicU32, value: T) -> Self {
         Lock {
-            state: AtomicU32::new(0),
+            state,
             value: UnsafeCell::new(value),
         }
     }
@@ -62,10 +65,20 @@ impl<T> Lock<T> {
     /// [`Poisoned`], at once or while it waits.
     #[inline]
     pub fn lock(&self) -> Result<Guard<'_, T>, Poisoned> {
+        // A test's threads stop and go as their host likes.
+        self.lock_within(if cfg!(test) { u32::MAX } else { PATIENCE })
+    }
+
+    /// The same, with so many looks at a lock that another holds. Who has looked as often poisons it.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`].
+    #[inline]
+    pub fn lock_within(&self, looks: u32) -> Result<Guard<'_, T>, Poisoned> {
         match self.take() {
             Ok(guard) => Ok(guard),
-            // A test's threads stop and go as their host likes.
-            Err(_) => self.wait(if cfg!(test) { u32::MAX } else { PATIENCE }),
+            Err(_) => self.wait(looks),
         }
     }
 
@@ -81,8 +94,8 @@ impl<T> Lock<T> {
     }
 
     #[cold]
-    fn wait(&self, patience: u32) -> Result<Guard<'_, T>, Poisoned> {
-        for _ in 0..patience {
+    fn wait(&self, looks: u32) -> Result<Guard<'_, T>, Poisoned> {
+        for _ in 0..looks {
             match self.take() {
                 Ok(guard) => return Ok(guard),
                 Err(state) if state & POISONED != 0 => return Err(Poisoned),
@@ -133,106 +146,5 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         // Poison stays.
         self.lock.state.fetch_and(!TAKEN, Ordering::Release);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use std::thread;
-
-    const THREADS: usize = 4;
-
-    /// Not atomic: two threads in it at once lose counts.
-    #[derive(Default)]
-    struct Counts {
-        first: u64,
-        second: u64,
-    }
-
-    #[test]
-    fn one_at_a_time_has_the_lock() {
-        const ROUNDS: u64 = 20_000;
-        let lock = Lock::new(Counts::default());
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    for _ in 0..ROUNDS {
-                        let mut guard = lock.lock().expect("nobody poisons it");
-                        assert_eq!(guard.first, guard.second, "somebody is half-way");
-                        guard.first += 1;
-                        guard.second += 1;
-                    }
-                });
-            }
-        });
-        let guard = lock.lock().expect("nobody has it");
-        assert_eq!(guard.first, ROUNDS * THREADS as u64);
-    }
-
-    #[test]
-    fn a_holder_that_dies_ends_all_who_wait() {
-        for _ in 0..50 {
-            let lock = Lock::new(());
-            let waiting = AtomicUsize::new(0);
-            thread::scope(|scope| {
-                // As a vCPU that faults in a call: it never gives the lock back, and poisons it.
-                core::mem::forget(lock.lock().expect("nobody has it"));
-                for _ in 0..THREADS {
-                    scope.spawn(|| {
-                        waiting.fetch_add(1, Ordering::SeqCst);
-                        assert!(lock.lock().is_err());
-                    });
-                }
-                while waiting.load(Ordering::SeqCst) == 0 {
-                    thread::yield_now();
-                }
-                lock.poison();
-            });
-        }
-    }
-
-    #[test]
-    fn a_holder_that_never_comes_back_is_not_waited_for_forever() {
-        let lock = Lock::new(());
-        core::mem::forget(lock.lock().expect("nobody has it"));
-        assert_eq!(lock.wait(1000).err(), Some(Poisoned));
-        assert_eq!(lock.lock().err(), Some(Poisoned), "and nobody waits again");
-    }
-
-    #[test]
-    fn i9_a_holder_is_waited_for_as_long_as_all_calls_take_and_no_host_notices() {
-        let looks = u64::from(PATIENCE);
-        let calls = VCPUS_MAX * LONGEST_CALL;
-        assert!(looks * LOOK >= calls && (looks - 1) * LOOK < calls);
-        // A locked access that misses, and PAUSE of 140 cycles, on a CPU of 1 GHz: events are held meanwhile, and
-        // Linux waits a second for CPUs that do not come to a machine check.
-        let microseconds = looks * 400 / 1000;
-        assert!(microseconds < 500_000, "{microseconds} us");
-    }
-
-    #[test]
-    fn a_poisoned_lock_stays_poisoned_when_its_holder_goes_on() {
-        let lock = Lock::new(1);
-        let mut guard = lock.lock().expect("nobody has it");
-        lock.poison();
-        // Another vCPU has ended the container; this one finishes what it is at.
-        *guard = 2;
-        drop(guard);
-        assert_eq!(lock.lock().err(), Some(Poisoned));
-        lock.poison();
-        assert_eq!(lock.lock().err(), Some(Poisoned));
-    }
-
-    #[test]
-    fn whoever_is_in_time_gets_it() {
-        let lock = Lock::new(0);
-        thread::scope(|scope| {
-            let guard = lock.lock().expect("nobody has it");
-            let waiter = scope.spawn(|| lock.lock().map(|guard| *guard));
-            drop(guard);
-            assert_eq!(waiter.join().expect("no panic"), Ok(0));
-        });
     }
 }

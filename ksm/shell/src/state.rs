@@ -11,6 +11,8 @@ use cki_ksm_core::{Monitor, Refusal, Setup};
 #[cfg(not(test))]
 use crate::lock::Lock;
 use crate::memory::DirectMap;
+#[cfg(not(test))]
+use crate::sync::AtomicU32;
 
 /// The rules with this container's state.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Rules {
 }
 
 #[cfg(not(test))]
-static RULES: Lock<Rules> = Lock::new(Rules::None);
+static RULES: Lock<Rules> = Lock::new(AtomicU32::new(0), Rules::None);
 
 /// Their lock.
 #[cfg(not(test))]

@@ -6,7 +6,7 @@
 use std::alloc::{Layout, alloc_zeroed};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L4};
 use cki_abi::class::{CLASS_EXEC, CLASS_PT};
@@ -38,7 +38,7 @@ thread_local! {
 }
 
 fn no_rules() -> &'static Lock<Rules> {
-    Box::leak(Box::new(Lock::new(Rules::None)))
+    Box::leak(Box::new(Lock::new(AtomicU32::new(0), Rules::None)))
 }
 
 fn zeroed(size: u64, align: u64) -> u64 {

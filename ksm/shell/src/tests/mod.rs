@@ -4,4 +4,6 @@
 
 mod calls;
 mod events;
+mod lock;
+mod lock_model;
 mod operations;
