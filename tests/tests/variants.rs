@@ -50,7 +50,7 @@ enum Sign {
 }
 
 /// Patch, machine, case and sign.
-const VARIANTS: [(&str, On, &str, Sign); 19] = [
+const VARIANTS: [(&str, On, &str, Sign); 20] = [
     (
         "extension_off_too_early",
         On::Every,
@@ -164,6 +164,12 @@ const VARIANTS: [(&str, On, &str, Sign); 19] = [
         On::One("vmx"),
         "no_container_runs_on_a_cpu_in_vmx_operation",
         Sign::StandsIn,
+    ),
+    (
+        "resumed_on_the_guests_tables",
+        On::Every,
+        "nmi_at_every_instruction_of_a_hypercall_with_an_alias",
+        Sign::Fails("the guest has read the monitor's memory"),
     ),
 ];
 
