@@ -272,6 +272,12 @@ pub enum BenchKind {
     },
     /// How many instructions containers cost, side by side with the same work without one
     Micro,
+    /// Whether containers do what programs do natively while 1,000 NMIs a second strike their processors
+    Nmi {
+        /// How long containers are started for (60, 1.5m)
+        #[arg(long, value_name = "TIME", default_value = "60", value_parser = parse_duration)]
+        duration: Duration,
+    },
     /// How long a warm `run` takes until the program's first byte, by phase, without and with a container
     Boot {
         /// Number of runs of each

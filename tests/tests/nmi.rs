@@ -8,14 +8,12 @@
 //! containers do: forks, page faults, reads of the disk, two of them on two processors.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cki_machine::storm::{self, Sent, Storm, words};
 use cki_machine::{HostImage, Io, Machine, tsc};
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{cki, long, variable};
@@ -32,15 +30,6 @@ const MEMORY: u32 = 256;
 const HOST_MEMORY: u32 = 192;
 const DEBUG_HOST_MEMORY: u32 = 768;
 
-/// What Linux says of an NMI that nobody asked for (arch/x86/kernel/nmi.c), and of the rate of such lines; and of
-/// a clock that has to wait for our emulator.
-const EXPECTED: [&str; 5] = [
-    "Uhhuh. NMI received for unknown reason 3f",
-    "Dazed and confused, but trying to continue",
-    "unknown_nmi_error: ",
-    "INFO: NMI handler",
-    "hrtimer: interrupt took",
-];
 /// How trouble begins. A console that NMIs write to has halves of lines, so that it is searched for words; the log
 /// itself is compared line by line.
 const TROUBLE: [&str; 8] = [
@@ -126,67 +115,14 @@ impl Write for Sink {
     }
 }
 
-/// NMIs for a machine, until it is told to stop or the machine has ended.
-struct Storm {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, Duration)>,
-}
-
-impl Storm {
-    /// On the machine whose QMP socket is at `path`.
-    fn start(path: &Path) -> Self {
-        let mut stream = UnixStream::connect(path).expect("QEMU listens");
-        let mut answers = BufReader::new(stream.try_clone().expect("a second handle"));
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let counter = thread::spawn(move || {
-                let (mut count, mut line) = (0, String::new());
-                while answers.read_line(&mut line).is_ok_and(|length| length > 0) {
-                    // The greeting and the answer to the first command are not NMIs.
-                    count += u64::from(line.contains("\"id\""));
-                    assert!(!line.contains("\"error\""), "{line}");
-                    line.clear();
-                }
-                count
-            });
-            let mut say = |line: &str| stream.write_all(line.as_bytes());
-            let start = Instant::now();
-            let mut sent = 0;
-            if say("{\"execute\":\"qmp_capabilities\"}\n").is_ok() {
-                while !stopped.load(Ordering::Relaxed)
-                    && say("{\"execute\":\"inject-nmi\",\"id\":0}\n").is_ok()
-                {
-                    sent += 1;
-                    thread::sleep(
-                        (start + PERIOD * sent).saturating_duration_since(Instant::now()),
-                    );
-                }
-            }
-            let duration = start.elapsed();
-            // Nobody answers any more, or there is nothing more to answer.
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-            (counter.join().expect("it counts"), duration)
-        });
-        Self { stop, thread }
-    }
-
-    /// How many there were, in which time.
-    fn end(self) -> (u64, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("it ends")
-    }
-}
-
 /// What a machine did.
 struct Done {
     outcome: Outcome,
     stdout: String,
     stderr: String,
-    /// What the host's kernel said from the start of init on, without times.
+    /// What the host's kernel said, without times.
     log: Vec<String>,
-    /// NMIs, and in which time.
-    storm: Option<(u64, Duration)>,
+    storm: Option<Sent>,
 }
 
 /// Line of the kernel's log with which it starts init.
@@ -199,10 +135,8 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
         Place::Debug => ("CKI_HOST_DEBUG", "CKI_RUNTIME_DEBUG", DEBUG_HOST_MEMORY),
         _ => ("CKI_HOST", "CKI_RUNTIME", HOST_MEMORY),
     };
-    let mut host = HostImage::load(&variable(image_of_host)).expect("a host image");
+    let host = HostImage::load(&variable(image_of_host)).expect("a host image");
     let container_cmdline = host.container_cmdline.clone();
-    // NMIs reach the first processor only if nobody asks for more.
-    host.cmdline.push_str(" apic_extnmi=all");
     let mib = match place {
         Place::Native => MEMORY,
         Place::Container | Place::Debug => MEMORY + host_memory,
@@ -217,14 +151,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     machine.verbose = true;
     let dir = tempfile::tempdir().expect("a directory");
     let qmp = dir.path().join("qmp");
-    machine.extra = vec![
-        "-qmp".to_owned(),
-        format!("unix:{},server=on,wait=off", qmp.display()),
-        // A microvm has no port that tells the reason of an NMI. What is read there without this device makes
-        // Linux print two lines about each.
-        "-device".to_owned(),
-        "cki-probe".to_owned(),
-    ];
+    storm::prepare(&mut machine, &qmp);
     let mut run = Run::new(["sh", "-c", script]);
     run.process.workdir = "/root".into();
     match place {
@@ -253,10 +180,10 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
         io,
         |_| {},
         || {
-            nmis = storm.then(|| Storm::start(&qmp));
+            nmis = storm.then(|| Storm::start(&qmp, PERIOD).expect("QEMU listens"));
         },
     );
-    let storm = nmis.map(Storm::end);
+    let storm = nmis.map(|storm| storm.end().expect("QEMU injects"));
     let mut stdout = stdout.text();
     let mut console = console.text();
     if let Some((output, log)) = stdout.split_once(LOG) {
@@ -284,12 +211,10 @@ enum Place {
     Debug,
 }
 
-/// The lines from the start of init on, without their times.
+/// The lines, without their times.
 fn log(console: &str) -> Vec<String> {
     console
         .lines()
-        .skip_while(|line| !line.contains(INIT_LINE))
-        .skip(1)
         .map(|line| {
             let line = line.trim_end();
             line.split_once("] ")
@@ -302,7 +227,10 @@ fn log(console: &str) -> Vec<String> {
 
 /// The storm's run went as the quiet one did.
 fn alike(place: Place, quiet: &Done, stormy: &Done) {
-    let (nmis, duration) = stormy.storm.expect("a storm");
+    let Sent {
+        count: nmis,
+        time: duration,
+    } = stormy.storm.expect("a storm");
     println!("{nmis} NMIs in {:.1} s", duration.as_secs_f64());
     assert_eq!(
         (&stormy.outcome, stormy.stderr.as_str()),
@@ -317,19 +245,16 @@ fn alike(place: Place, quiet: &Done, stormy: &Done) {
     );
     let room = (duration.as_nanos() / PERIOD.as_nanos()) as u64;
     assert!(nmis * 100 >= room * AT_LEAST, "{nmis} NMIs in {duration:?}");
-    // Numbers differ from run to run.
-    let words = |line: &String| {
-        let words = line.split_whitespace();
-        let words = words.filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
-        words.collect::<Vec<_>>().join(" ")
-    };
-    let known: BTreeSet<_> = quiet.log.iter().map(words).collect();
+    // What one boot says before init, another one may say behind it.
+    let known: BTreeSet<_> = quiet.log.iter().map(|line| words(line)).collect();
     let whole = place == Place::Host;
     let news: Vec<_> = stormy
         .log
         .iter()
+        .skip_while(|line| !line.contains(INIT_LINE))
+        .skip(1)
         .filter(|line| whole || TROUBLE.iter().any(|words| line.contains(words)))
-        .filter(|line| !EXPECTED.iter().any(|words| line.contains(words)))
+        .filter(|line| !storm::is_expected(line))
         .filter(|line| !known.contains(&words(line)))
         .collect();
     assert!(news.is_empty(), "the host's log: {news:#?}");
@@ -377,7 +302,7 @@ fn two_containers_on_two_processors_take_a_thousand_nmis_a_second_each() {
         ..quiet
     };
     alike(Place::Host, &quiet, &stormy);
-    let (nmis, _) = stormy.storm.expect("a storm");
+    let nmis = stormy.storm.expect("a storm").count;
     let seen: Vec<u64> = counts
         .split_whitespace()
         .map_while(|word| word.parse().ok())

@@ -4,27 +4,27 @@
 
 mod limits;
 mod micro;
+mod nmi;
+mod nmi_report;
+mod program;
 
-use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
 use rustix::process::Signal;
 use serde::Serialize;
 
-use crate::cli::{Bench, BenchKind, DEFAULT_MEMORY, HostKernel, Run, Runtime};
+use crate::cli::{Bench, BenchKind, Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
-use crate::prepare::{Preparation, prepare, request};
-use cki_machine::{Ended, Io, Machine};
+use crate::prepare::{Preparation, prepare};
+use cki_machine::{Ended, Machine};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
 use cki_session::Status;
-
-/// Line of the kernel's log with which it starts init.
-const INIT_LINE: &str = "Run /init as init process";
+use program::{INIT_LINE, execute, program};
 
 /// What `bench boot` measures.
 const RUNTIMES: [Runtime; 2] = [Runtime::Native, Runtime::Cki];
@@ -34,6 +34,7 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
         BenchKind::Micro => micro::micro(context),
+        BenchKind::Nmi { duration } => nmi::nmi(context, *duration),
     }
 }
 
@@ -116,7 +117,7 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
         for _ in 0..runs {
             let enter = enter_to_first_byte(context, &args)?;
             let (machine, preparation) = prepare(context, &args)?;
-            let (ended, _) = execute(&machine, &args)?;
+            let (ended, _) = execute(&machine, &args, b"", None, || {})?;
             times.push(phases(runtime, enter, preparation, &ended)?);
         }
     }
@@ -148,20 +149,6 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
         ))?;
     }
     Ok(Status::OK)
-}
-
-fn program(runtime: Runtime, words: &[&str]) -> Run {
-    Run {
-        runtime,
-        host_kernel: HostKernel::Cki,
-        deb: Vec::new(),
-        memory: DEFAULT_MEMORY,
-        cpus: 1,
-        timeout: None,
-        env: Vec::new(),
-        workdir: "/root".to_owned(),
-        command: words.iter().map(Into::into).collect(),
-    }
 }
 
 /// What a runtime is called on the command line.
@@ -201,42 +188,6 @@ fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error>
     Ok(elapsed)
 }
 
-/// Memory that the program's output goes to.
-#[derive(Debug, Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sink.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn execute(machine: &Machine, args: &Run) -> Result<(Ended, String), Error> {
-    let output = Sink::default();
-    let io = Io {
-        stdin: Box::new(io::empty()),
-        stdout: Box::new(output.clone()),
-        stderr: Box::new(io::stderr()),
-        console: None,
-    };
-    let ended = cki_machine::run(machine, request(args, machine)?, None, io, |_| {}, || {})?;
-    let status = ended.outcome.status();
-    if status != Status::OK {
-        return Err(Error::Bench(format!(
-            "{:?} ended with status {}",
-            args.command, status.0
-        )));
-    }
-    let bytes = output.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok((ended, String::from_utf8_lossy(&bytes).into_owned()))
-}
-
 fn phases(
     runtime: Runtime,
     enter: Duration,
@@ -272,7 +223,13 @@ fn virtual_time_to_init(machine: Machine) -> Result<u64, Error> {
         cpus: 1,
         ..machine
     };
-    let (_, log) = execute(&machine, &program(Runtime::Native, &["dmesg"]))?;
+    let (_, log) = execute(
+        &machine,
+        &program(Runtime::Native, &["dmesg"]),
+        b"",
+        None,
+        || {},
+    )?;
     init_time(&log)
         .ok_or_else(|| Error::Bench(format!("the kernel's log has no line {INIT_LINE:?}")))
 }

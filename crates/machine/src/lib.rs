@@ -16,6 +16,7 @@ mod host_image;
 pub mod machine;
 mod ports;
 mod relay;
+pub mod storm;
 mod timeline;
 pub mod tsc;
 

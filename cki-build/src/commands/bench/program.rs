@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A program on a machine, and what it put out.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::cli::{DEFAULT_MEMORY, HostKernel, Run, Runtime};
+use crate::error::Error;
+use crate::prepare::request;
+use cki_machine::{Ended, Io, Machine};
+use cki_session::Status;
+
+/// Line of the kernel's log with which it starts init.
+pub(super) const INIT_LINE: &str = "Run /init as init process";
+
+/// As `run --runtime RUNTIME -- WORDS`.
+pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
+    Run {
+        runtime,
+        host_kernel: HostKernel::Cki,
+        deb: Vec::new(),
+        memory: DEFAULT_MEMORY,
+        cpus: 1,
+        timeout: None,
+        env: Vec::new(),
+        workdir: "/root".to_owned(),
+        command: words.iter().map(Into::into).collect(),
+    }
+}
+
+/// Memory that the program's output goes to.
+#[derive(Debug, Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a program, which has to end with status 0, within `timeout` if there is one; what it put out. `ready` is
+/// called before it starts.
+pub(super) fn execute(
+    machine: &Machine,
+    args: &Run,
+    stdin: &'static [u8],
+    timeout: Option<Duration>,
+    ready: impl FnOnce(),
+) -> Result<(Ended, String), Error> {
+    let output = Sink::default();
+    let io = Io {
+        stdin: Box::new(stdin),
+        stdout: Box::new(output.clone()),
+        stderr: Box::new(io::stderr()),
+        console: None,
+    };
+    let request = request(args, machine)?;
+    let ended = cki_machine::run(machine, request, timeout, io, |_| {}, ready)?;
+    let status = ended.outcome.status();
+    if status != Status::OK {
+        return Err(Error::Bench(format!(
+            "{:?} ended with status {}",
+            args.command, status.0
+        )));
+    }
+    let bytes = output.0.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok((ended, String::from_utf8_lossy(&bytes).into_owned()))
+}
