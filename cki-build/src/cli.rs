@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cki_debian::name::parse_package;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use cki_session::values::{parse_duration, parse_variable, parse_workdir};
-use cki_session::{Memory, Status};
+use cki_session::{Container, Memory, Status};
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
 #[derive(Debug, Parser)]
@@ -42,7 +43,8 @@ pub struct Global {
     /// Show no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Write the result to standard output as JSON
+    /// Write the result as JSON: to standard output, or, where that is the program's, as the last line of
+    /// standard error
     #[arg(long, global = true)]
     pub json: bool,
     /// The CKI checkout [default: the one around the current directory]
@@ -92,6 +94,14 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether standard output belongs to a program that the command runs.
+    #[must_use]
+    pub const fn runs_a_program(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Demo(_))
+    }
+}
+
 /// What the program runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Runtime {
@@ -129,9 +139,6 @@ impl HostKernel {
     }
 }
 
-/// What a container or a machine gets when nothing is said.
-pub const DEFAULT_MEMORY: Memory = Memory::constant(1024);
-
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -142,10 +149,14 @@ pub struct Run {
     #[arg(long, value_enum, value_name = "KERNEL", default_value_t)]
     pub host_kernel: HostKernel,
     /// Debian package to install in the image, with its dependencies; may be repeated
-    #[arg(long, value_name = "PKG")]
+    #[arg(long, value_name = "PKG", value_parser = parse_package)]
     pub deb: Vec<String>,
-    /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G
-    #[arg(short, long, value_name = "SIZE", default_value_t = DEFAULT_MEMORY)]
+    /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G; with `--runtime
+    /// host` [default: 2G], half of it is for containers
+    #[arg(
+        short, long, value_name = "SIZE",
+        default_value_if("runtime", "host", "2G"), default_value_t = Container::DEFAULT_MEMORY
+    )]
     pub memory: Memory,
     /// Number of processors; a container has one in this version
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -224,7 +235,7 @@ pub enum ImageKind {
     /// A read-only file system (erofs) with Debian packages and their dependencies
     App {
         /// Debian package; may be repeated
-        #[arg(long, value_name = "PKG", required = true)]
+        #[arg(long, value_name = "PKG", required = true, value_parser = parse_package)]
         deb: Vec<String>,
         /// File to write
         #[arg(short, long, value_name = "FILE")]

@@ -3,7 +3,7 @@
 //! Builds CKI from pinned sources and runs programs in the machine that comes out.
 //!
 //! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it, a file each, with
-//! what several of them need: [`context`], [`inputs`], [`outputs`], [`prepare`], [`output`]. What the
+//! what several of them need: [`context`], [`inputs`], [`outputs`], [`prepare`], [`output`], [`ending`]. What the
 //! commands `check`, `doctor`, `image` and `verify` are made of has modules of these names.
 //! Used by: `main.rs`. May use: the crates below `crates/`, `abi/session`, `bench/micro`.
 
@@ -12,6 +12,7 @@ pub mod cli;
 pub mod commands;
 pub mod context;
 pub mod doctor;
+pub mod ending;
 pub mod error;
 pub mod image;
 pub mod inputs;

@@ -24,8 +24,8 @@ pub fn start(verbose: bool) {
     }
 }
 
-/// Writes `error` with its causes to standard error, and with `json` also as an object to standard output.
-pub fn report(error: &anyhow::Error, json: bool) {
+/// Writes `error` with its causes to standard error, and gives what it wrote.
+pub fn report(error: &anyhow::Error) -> String {
     use std::io::Write as _;
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
@@ -38,11 +38,5 @@ pub fn report(error: &anyhow::Error, json: bool) {
     }
     // Nobody may be reading; there is no other place to say so.
     let _ = writeln!(std::io::stderr(), "cki-build: {text}");
-    if json {
-        let _ = writeln!(
-            std::io::stdout(),
-            "{}",
-            serde_json::json!({ "error": text })
-        );
-    }
+    text
 }

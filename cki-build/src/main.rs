@@ -15,7 +15,13 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             let status = error.exit_status();
-            cki_build::logging::report(&anyhow::Error::new(error), cli.global.json);
+            let text = cki_build::logging::report(&anyhow::Error::new(error));
+            if cli.global.json && cli.command.runs_a_program() {
+                cki_build::ending::Ending::failed(status, text).write();
+            } else if cli.global.json {
+                // Why it cannot be written has been said.
+                let _ = cki_build::output::print_json(&serde_json::json!({ "error": text }));
+            }
             status.into()
         }
     }

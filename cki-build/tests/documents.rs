@@ -31,8 +31,9 @@ fn the_options_of_run_are_all_described() {
         .get_arguments()
         .filter_map(|argument| argument.get_long())
         .map(|long| format!("--{long}"));
-    // Those of every command are in its help; one of them matters for a program.
-    let expected: BTreeSet<_> = options.chain(["--verbose".to_owned()]).collect();
+    // Those of every command are in its help; two of them matter for a program.
+    let of_all = ["--json", "--verbose"].map(str::to_owned);
+    let expected: BTreeSet<_> = options.chain(of_all).collect();
     let described: BTreeSet<_> = first_column(&document("docs/try/programs.md"))
         .iter()
         .filter_map(|cell| cell.split(' ').next())

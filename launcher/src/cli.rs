@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cki_session::values::{parse_duration, parse_variable, parse_workdir};
-use cki_session::{Memory, Status};
+use cki_session::{Container, Memory, Status};
 use clap::{Args, Parser, Subcommand};
 
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
@@ -94,7 +94,7 @@ pub struct RunArgs {
     )]
     pub session_fd: Option<i32>,
     /// Memory of the container (512M, 1.5G; a number alone is MiB)
-    #[arg(long, short, value_name = "SIZE", default_value = "256M")]
+    #[arg(long, short, value_name = "SIZE", default_value_t = Container::DEFAULT_MEMORY)]
     pub memory: Memory,
     /// Of this, memory set aside for page tables [default: a 32nd, at least 4M]
     #[arg(long, value_name = "SIZE")]

@@ -210,6 +210,80 @@ fn mistakes_of_usage_have_one_status_in_both_programs() {
 }
 
 #[test]
+fn containers_have_one_default_of_memory_whoever_starts_them() {
+    let told = ["grep", "MemTotal", "/proc/meminfo"];
+    let tool = machine(&[], &told, b"");
+    let files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda";
+    let script = format!(
+        "cki run {files} --cmdline mitigations=off -- {}",
+        told.join(" ")
+    );
+    let launcher = machine(&["--runtime", "host"], &["sh", "-c", &script], b"");
+    assert_eq!(launcher.text(), tool.text(), "{}", launcher.stderr);
+    let kib: u64 = tool
+        .text()
+        .split_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("KiB");
+    assert!((900 << 10..1 << 20).contains(&kib), "{kib}");
+    // What is said of the machine does not contradict what containers there have.
+    assert!(
+        launcher
+            .stderr
+            .contains("isolation: none (native); containers that it starts"),
+        "{}",
+        launcher.stderr
+    );
+}
+
+#[test]
+fn json_of_a_run_is_the_last_line_of_standard_error_and_never_among_the_programs_output() {
+    let program = variable("CKI_BUILD");
+    let run = |args: &[&str]| {
+        let output = run_program(
+            &program,
+            [&["--json", "--quiet", "run"], args].concat(),
+            b"",
+        );
+        let last = output.stderr.lines().last().expect("a line").to_owned();
+        let json: serde_json::Value = serde_json::from_str(&last).expect("JSON");
+        (output, json)
+    };
+    let (output, json) = run(&["--", "sh", "-c", "echo out; echo err >&2; kill -TERM $$"]);
+    assert_eq!(output.text(), "out\n");
+    assert!(output.stderr.starts_with("err\n{"), "{}", output.stderr);
+    assert_eq!(output.status, 143);
+    assert_eq!(json["status"], 143);
+    assert_eq!(json["outcome"], "signaled");
+    assert_eq!(json["signal"], 15);
+    assert_eq!(json["isolation"], "full (cki)");
+    // A failure of ours, before there is a program.
+    let (output, json) = run(&["--memory", "63M", "--", "true"]);
+    assert_eq!((output.status, output.text()), (125, ""));
+    assert_eq!(
+        (&json["status"], &json["outcome"]),
+        (&125.into(), &"failed".into())
+    );
+    let words = json["error"].as_str().expect("a sentence");
+    assert!(words.contains("at least 64M"), "{words}");
+}
+
+#[test]
+fn a_package_with_a_version_or_an_architecture_is_refused_with_the_syntax() {
+    for package in ["hello=2.10-3", "hello:amd64"] {
+        let output = machine(&["--deb", package], &["hello"], b"");
+        assert_eq!(output.status, 125);
+        assert!(
+            output.stderr.contains("say hello, without"),
+            "{}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
 fn help_that_cannot_be_written_is_a_failure() {
     let program = variable("CKI_BUILD").display().to_string();
     let script = "\"$0\" --help > /dev/full; echo $?; \"$0\" --help | head -1 > /dev/null; echo $?";

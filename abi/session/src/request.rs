@@ -85,6 +85,9 @@ impl Container {
     /// The least memory: its kernel and init take 45 MiB of it.
     pub const LEAST_MEMORY: Memory = Memory::constant(64);
 
+    /// What a container gets when nothing is said, of whatever program that starts it.
+    pub const DEFAULT_MEMORY: Memory = Memory::constant(1024);
+
     /// A container that is told nothing more and shows nothing.
     #[must_use]
     pub const fn new(memory: Memory) -> Self {

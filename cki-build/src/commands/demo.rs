@@ -4,11 +4,12 @@
 
 use std::io::{self, Write as _};
 
-use cki_session::{Isolation, Outcome, Status};
+use cki_session::{Container, Isolation, Outcome, Status};
 
 use super::run;
-use crate::cli::{DEFAULT_MEMORY, Demo, HostKernel, Run, Runtime};
+use crate::cli::{Demo, HostKernel, Run, Runtime};
 use crate::context::Context;
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::output::print;
 use cki_machine::Ended;
@@ -21,7 +22,7 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
         runtime: Runtime::Cki,
         host_kernel: HostKernel::Cki,
         deb: vec!["sqlite3".to_owned()],
-        memory: DEFAULT_MEMORY,
+        memory: Container::DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,
         env: Vec::new(),
@@ -30,7 +31,11 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
     };
     let sql = io::Cursor::new(work(args.rows));
     let ended = run::execute(context, &program, Box::new(sql))?;
-    conclude(&ended)
+    let concluded = conclude(&ended);
+    if context.global.json && concluded.is_ok() {
+        Ending::of(&ended).write();
+    }
+    concluded
 }
 
 /// The last line, and the status: 0 only if all of it happened in a container that was isolated.

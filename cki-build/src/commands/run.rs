@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::cli::{Run, Runtime};
 use crate::context::Context;
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::prepare::{prepare, request};
 use cki_machine::{Ended, Io, Signals};
@@ -70,14 +71,21 @@ fn say(text: &str) {
 }
 
 pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
-    if args.runtime != Runtime::Cki && !context.global.quiet {
-        say("isolation: none (native)");
+    match args.runtime {
+        Runtime::Native if !context.global.quiet => say("isolation: none (native)"),
+        Runtime::Host if !context.global.quiet => {
+            say("isolation: none (native); containers that it starts have their own (`cki info`)");
+        }
+        _ => {}
     }
     let ended = execute(context, args, Box::new(std::io::stdin()))?;
     if context.global.verbose && args.runtime == Runtime::Cki {
         if let Some(isolation) = ended.isolation {
             say(&format!("isolation: {isolation}"));
         }
+    }
+    if context.global.json {
+        Ending::of(&ended).write();
     }
     Ok(ended.outcome.status())
 }

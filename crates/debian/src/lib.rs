@@ -5,7 +5,7 @@
 //! For: versions, control files, dependencies and their resolution, signed release files, programs out
 //! of packages, and where the machine's apt gets its packages from. Nothing here opens a connection,
 //! and nothing knows of Nix.
-//! Used by: `cki-inputs`. May use: `cki-process`.
+//! Used by: `cki-inputs`, `cki-build`. May use: `cki-process`.
 
 pub mod apt_proxy;
 pub mod apt_sources;
@@ -13,6 +13,7 @@ pub mod control;
 pub mod deb;
 pub mod dependency;
 pub mod index;
+pub mod name;
 pub mod release;
 pub mod resolver;
 pub mod version;

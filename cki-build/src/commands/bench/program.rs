@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::cli::{DEFAULT_MEMORY, HostKernel, Run, Runtime};
+use crate::cli::{HostKernel, Run, Runtime};
 use crate::error::Error;
 use crate::prepare::request;
 use cki_machine::{Ended, Io, Machine};
-use cki_session::Status;
+use cki_session::{Container, Status};
 
 /// Line of the kernel's log with which it starts init.
 pub(super) const INIT_LINE: &str = "Run /init as init process";
@@ -21,7 +21,7 @@ pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
         runtime,
         host_kernel: HostKernel::Cki,
         deb: Vec::new(),
-        memory: DEFAULT_MEMORY,
+        memory: Container::DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,
         env: Vec::new(),

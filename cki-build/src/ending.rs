@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How a program ended, as `--json` has it. Standard output is the program's, so this goes to standard
+//! error, as the last line.
+
+use std::io::Write as _;
+
+use cki_machine::Ended;
+use cki_session::{Outcome, Status};
+use serde::Serialize;
+
+/// How a program ended, or why there was none.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Ending {
+    /// Exit status of `cki-build`, 0..=255.
+    status: u8,
+    /// `exited`, `signaled`, `timed-out`; `failed` when there is no telling what the program did.
+    outcome: &'static str,
+    /// The signal that ended it, as a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    /// Whether it was ended because memory ran out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    out_of_memory: bool,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// How isolated it was; not there for a program that was never started, or without a container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolation: Option<String>,
+}
+
+impl Ending {
+    /// The ending of a session.
+    #[must_use]
+    pub fn of(ended: &Ended) -> Self {
+        let isolation = ended.isolation.map(|isolation| isolation.to_string());
+        let ending = Ending {
+            status: ended.outcome.status().0,
+            outcome: "exited",
+            signal: None,
+            out_of_memory: false,
+            error: None,
+            isolation,
+        };
+        match &ended.outcome {
+            Outcome::Exited(_) => ending,
+            Outcome::Signaled { signal, oom } => Ending {
+                outcome: "signaled",
+                signal: Some(signal.number()),
+                out_of_memory: *oom,
+                ..ending
+            },
+            Outcome::TimedOut => Ending {
+                outcome: "timed-out",
+                ..ending
+            },
+            Outcome::Failed(failure) => Ending {
+                outcome: "failed",
+                error: Some(failure.message.clone()),
+                ..ending
+            },
+        }
+    }
+
+    /// There was no program: we failed before.
+    #[must_use]
+    pub fn failed(status: Status, error: String) -> Self {
+        Ending {
+            status: status.0,
+            outcome: "failed",
+            signal: None,
+            out_of_memory: false,
+            error: Some(error),
+            isolation: None,
+        }
+    }
+
+    /// Writes it to standard error, in one line. Nobody may be reading; the status says the most of it, too.
+    pub fn write(&self) {
+        let line = serde_json::to_string(self).expect("numbers and strings can be written as JSON");
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cki_machine::Timeline;
+    use cki_session::{Failure, FailureKind, Isolation, Signal};
+    use std::time::Instant;
+
+    fn json(outcome: Outcome, isolation: Option<Isolation>) -> String {
+        let now = Instant::now();
+        let ended = Ended {
+            outcome,
+            times: Timeline {
+                start: now,
+                hello: None,
+                started: None,
+                first_byte: None,
+                end: now,
+            },
+            kernel: None,
+            isolation,
+        };
+        serde_json::to_string(&Ending::of(&ended)).expect("it is written")
+    }
+
+    #[test]
+    fn every_ending_can_be_told_from_the_others() {
+        assert_eq!(
+            json(Outcome::Exited(7), Some(Isolation::Full)),
+            r#"{"status":7,"outcome":"exited","isolation":"full (cki)"}"#
+        );
+        let oom = Outcome::Signaled {
+            signal: Signal::KILL,
+            oom: true,
+        };
+        assert_eq!(
+            json(oom, None),
+            r#"{"status":137,"outcome":"signaled","signal":9,"out_of_memory":true}"#
+        );
+        assert_eq!(
+            json(Outcome::TimedOut, None),
+            r#"{"status":124,"outcome":"timed-out"}"#
+        );
+        let failure = Failure::new(FailureKind::NotFound, "no such program: x");
+        assert_eq!(
+            json(Outcome::Failed(failure), None),
+            r#"{"status":127,"outcome":"failed","error":"no such program: x"}"#
+        );
+    }
+}
