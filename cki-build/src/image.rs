@@ -40,7 +40,7 @@ pub enum ImageError {
     },
 }
 
-/// Refuses early what [`write`] would refuse late, after a long build.
+/// Refuses early what [`fn@write`] would refuse late, after a long build.
 ///
 /// # Errors
 /// [`ImageError`].

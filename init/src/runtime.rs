@@ -21,7 +21,7 @@ const UUID: [u8; 16] = *b"CKI\0\0\0\x40\0\x80\0\0\0\0\0\0\x01";
 /// Why this machine cannot run containers.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// No disk has [`UUID`].
+    /// No disk has `UUID`.
     #[error("the machine has no runtime disk, which containers are started from")]
     NoDisk,
     /// It cannot be mounted.
@@ -67,7 +67,7 @@ pub fn offer_commands() -> io::Result<()> {
     Ok(())
 }
 
-/// The block device with the file system [`UUID`]: a whole disk of a machine that `cki-build` starts, a
+/// The block device with the file system `UUID`: a whole disk of a machine that `cki-build` starts, a
 /// partition of the disk image.
 fn find(sysfs: &Path, dev: &Path) -> Option<PathBuf> {
     let devices = fs::read_dir(sysfs.join("class/block")).ok()?;

@@ -132,6 +132,18 @@ pub fn lints(checkout: &Path) -> [Suite; 2] {
     ]
 }
 
+/// The documentation of the crates has no link that leads nowhere, nor anything else that rustdoc warns of.
+#[must_use]
+pub fn documentation(checkout: &Path) -> Suite {
+    Suite {
+        name: "doc",
+        command: cargo(checkout)
+            .args(["doc", "--workspace", "--no-deps", "--keep-going"])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+        counting: Counting::One,
+    }
+}
+
 /// Runs `suite`: standard error goes to ours, standard output to `output`, as they come.
 ///
 /// # Errors
@@ -200,6 +212,17 @@ mod tests {
         assert_eq!(
             suite.command.env_value("CKI_QEMU"),
             Some("/nix/store/q".as_ref())
+        );
+    }
+
+    #[test]
+    fn a_warning_in_the_documentation_is_a_failure() {
+        let suite = documentation(Path::new("/x"));
+        let flags = suite.command.env_value("RUSTDOCFLAGS");
+        assert_eq!(flags, Some("--deny warnings".as_ref()));
+        assert_eq!(
+            words(&suite),
+            ["doc", "--workspace", "--no-deps", "--keep-going"]
         );
     }
 

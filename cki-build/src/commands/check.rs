@@ -41,6 +41,10 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
             ));
         }
     }
+    let documentation = check::documentation(dir);
+    if wanted(documentation.name, filter) {
+        run.suite(&documentation)?;
+    }
     run.suite(&check::unit_tests(dir, filter))?;
     // What the rest needs is built only now: a mistake that the quick tests find should not wait for it.
     match environment(context, &program) {

@@ -93,7 +93,7 @@ impl Advisory {
 /// The advisories about the crate `name` in the database at `database`.
 ///
 /// # Errors
-/// As [`Error`] says; a crate without advisories is no error.
+/// As [`enum@Error`] says; a crate without advisories is no error.
 pub fn about(database: &Path, name: &str) -> Result<Vec<Advisory>, Error> {
     let folder = database.join("crates").join(name);
     if !folder.exists() {

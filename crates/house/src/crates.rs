@@ -151,7 +151,7 @@ impl Metadata {
     /// Asks cargo, without network.
     ///
     /// # Errors
-    /// As [`Error`] says.
+    /// As [`enum@Error`] says.
     pub fn of(root: &Path) -> Result<Metadata, Error> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)

@@ -68,7 +68,7 @@ pub enum Action {
     },
     /// Remember a return to user mode in it.
     SetReturn {
-        /// Below [`RETURNS_MAX`](cki_abi::limits::RETURNS_MAX).
+        /// Below [`RETURNS_MAX`].
         index: usize,
         /// The return.
         window: ReturnWindow,

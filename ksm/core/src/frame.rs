@@ -2,7 +2,7 @@
 
 //! Frames, their classes, and the word that the monitor keeps for each.
 //!
-//! A word changes only by [`Frames::transition`], a compare-exchange from the value that was
+//! A word changes only by `Frames::transition`, a compare-exchange from the value that was
 //! judged. Bits 2:0 are the class and never change; the rest depends on it:
 //!
 //! | class | bits |

@@ -27,7 +27,7 @@
 //!
 //! Everything that changes state takes `&mut self`: the shell holds one lock per container around
 //! a call. State that will have to be shared without it is already in per-frame atomic words that
-//! change by compare-exchange from the value that was judged ([`frame::Frames::transition`]), so
+//! change by compare-exchange from the value that was judged (`Frames::transition` in [`frame`]), so
 //! a wrong lock is found, and the lock can be narrowed to tables without a change of format.
 //! The CPU's page walker takes no lock: entries are read and written with single atomic accesses.
 //!

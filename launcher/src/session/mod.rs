@@ -10,7 +10,7 @@
 //! | [`control`] | the other side, init of the container: its port and what it says |
 //! | [`plan`] | what is to be run, where and how long |
 //! | [`streams`] | the program's standard streams |
-//! | [`driver`] | serves all of these in one thread until the session is over |
+//! | `driver` | serves all of these in one thread until the session is over |
 //! | [`error`] | a container that did not end as it should |
 //!
 //! Uses [`crate::vm`], which knows nothing of it.

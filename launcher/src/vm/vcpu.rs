@@ -33,7 +33,7 @@ pub enum End {
     Panicked,
 }
 
-/// [`serve`], and an end even if it panics: without one, the main thread would wait for ever.
+/// `serve`, and an end even if it panics: without one, the main thread would wait for ever.
 pub fn run(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
     // Nothing of the two is used after a panic but to end the container.
     let serve = std::panic::AssertUnwindSafe(|| serve(vcpu, machine));
