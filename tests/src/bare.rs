@@ -32,6 +32,23 @@ pub const COUNTING: &[&str] = &[
     "shift=0,sleep=off",
 ];
 
+/// What is around the CPUs: QEMU's name, and what the kernel is told.
+struct Board {
+    machine: &'static str,
+    words: &'static str,
+}
+
+const MICROVM: Board = Board {
+    machine: "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on",
+    words: "acpi=off pci=off",
+};
+const PC: Board = Board {
+    machine: "q35",
+    words: "",
+};
+/// Memory of a node, in MiB.
+const NODE_MIB: u32 = 256;
+
 /// What every machine is made of.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -178,6 +195,7 @@ pub struct Machine<'a> {
     silence: Option<(&'a str, Duration)>,
     command: Option<(&'a str, &'a str)>,
     devices: Vec<&'a str>,
+    nodes: u32,
     files: Vec<(&'a str, &'a Path)>,
 }
 
@@ -198,6 +216,7 @@ impl<'a> Machine<'a> {
             silence: None,
             command: None,
             devices: Vec::new(),
+            nodes: 0,
             files: Vec::new(),
         }
     }
@@ -258,6 +277,13 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// With so many NUMA nodes of 256 MiB and a CPU each: a PC, whose firmware tells of them by ACPI.
+    #[must_use]
+    pub fn nodes(mut self, nodes: u32) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
     /// With one more file at the top of its initial file system.
     #[must_use]
     pub fn file(mut self, name: &'a str, path: &'a Path) -> Self {
@@ -303,6 +329,25 @@ impl<'a> Machine<'a> {
         Ok(archive.finish())
     }
 
+    fn memory_and_cpus(&self) -> Vec<String> {
+        let (cpus, memory) = match self.nodes {
+            0 => (self.cpus, self.memory.to_owned()),
+            nodes => (nodes, format!("{}M", nodes * NODE_MIB)),
+        };
+        // Firmware lists one CPU a package for kernels that do not ask ACPI.
+        let smp = format!("{cpus},sockets={cpus}");
+        let mut words = vec!["-m".to_owned(), memory, "-smp".to_owned(), smp];
+        for node in 0..self.nodes {
+            words.extend([
+                "-object".to_owned(),
+                format!("memory-backend-ram,id=node{node},size={NODE_MIB}M"),
+                "-numa".to_owned(),
+                format!("node,nodeid={node},cpus={node},memdev=node{node}"),
+            ]);
+        }
+        words
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -312,17 +357,16 @@ impl<'a> Machine<'a> {
         let directory = tempfile::tempdir().map_err(words)?;
         let initrd = directory.path().join("initrd");
         fs::write(&initrd, self.initial_file_system()?).map_err(words)?;
+        let board = if self.nodes == 0 { MICROVM } else { PC };
         let command_line = format!(
             "console=ttyS0 loglevel=6 panic=-1 reboot=t tsc=reliable no_timer_check \
-             lapic_timer_hz=1000000000 mitigations=off acpi=off pci=off {}",
-            self.arguments
+             lapic_timer_hz=1000000000 mitigations=off {} {}",
+            board.words, self.arguments
         );
         let mut command = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"));
         command
-            .args(["-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on"])
-            .args(["-cpu", self.cpu, "-m", self.memory])
-            // Firmware lists one CPU a package for kernels that do not ask ACPI.
-            .args(["-smp", &format!("{0},sockets={0}", self.cpus)])
+            .args(["-M", board.machine, "-cpu", self.cpu])
+            .args(self.memory_and_cpus())
             .args(self.speed)
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none"])

@@ -19,8 +19,10 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-/// Seconds after which a command that should have ended long ago is ended.
+/// Seconds after which a command that should have ended long ago is ended; more in the long forms, some of which are on
+/// a kernel that looks at all it does.
 const LIMIT: &str = "300";
+const LONG_LIMIT: &str = "1200";
 
 /// The value of a variable that `cki-build check` sets.
 ///
@@ -73,7 +75,7 @@ pub fn run_program<A: AsRef<OsStr>>(
     stdin: &[u8],
 ) -> Output {
     let mut child = Command::new("timeout")
-        .args(["--kill-after=5", LIMIT])
+        .args(["--kill-after=5", if long() { LONG_LIMIT } else { LIMIT }])
         .arg(program)
         .args(args)
         .stdin(Stdio::piped())

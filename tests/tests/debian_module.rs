@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The module on Debian's kernel, with bare-metal guests: all cases of the driver, and those of what ours leaves out
-//! of its configuration.
+//! of its configuration, NUMA among it.
 
 use cki_tests::bare::{Machine, PASSED, Parts, module, output};
 
-/// Runs the driver there; all of its cases pass, of which there are `at_least` so many.
-fn passes(arguments: &str, at_least: usize) {
+/// Runs the driver there, on a machine of `nodes` NUMA nodes; all of its cases pass, of which there are `at_least` so
+/// many.
+fn passes(nodes: u32, arguments: &str, at_least: usize) {
     let with_debians = || -> Result<Parts, String> {
         Ok(Parts {
             kernel: output("CKI_DEBIAN_KERNEL")?.join("bzImage"),
@@ -19,6 +20,7 @@ fn passes(arguments: &str, at_least: usize) {
     let arguments = format!("no5lvl {arguments}");
     let outcome = Machine::new(&parts, &arguments)
         .memory("512M")
+        .nodes(nodes)
         .run()
         .expect("it is started");
     let cases = outcome.cases();
@@ -30,10 +32,15 @@ fn passes(arguments: &str, at_least: usize) {
 
 #[test]
 fn the_cases_of_module_and_monitor_pass_there() {
-    passes("cki.pool=32M", 90);
+    passes(0, "cki.pool=32M", 90);
 }
 
 #[test]
 fn suspension_32_bit_calls_and_local_descriptors_are_as_without_containers() {
-    passes("cki.pool=32M stock", 3);
+    passes(0, "cki.pool=32M stock", 3);
+}
+
+#[test]
+fn memory_of_a_container_is_of_its_creators_node_first() {
+    passes(2, "cki.pool=32M nodes", 1);
 }

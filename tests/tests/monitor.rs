@@ -263,6 +263,14 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             "cki.pool=32M",
             "the CPU has L1TF or Meltdown",
         ),
+        (
+            "with_an_unstable_clock_no_containers",
+            "max,cki=on",
+            true,
+            // Without a frequency there is nothing that could be unstable.
+            "cki.pool=32M tsc_early_khz=2600000 tsc=unstable",
+            "the CPU lacks something that every machine with PKS has",
+        ),
     ] {
         let arguments = format!("{arguments} case=the_device_reports");
         let outcome = Machine::new(&parts, &arguments)
@@ -273,6 +281,10 @@ fn trials(parts: Parts) -> Result<Vec<Trial>, String> {
             let refused = outcome
                 .console
                 .contains(&format!("cki: no containers: {message}"));
+            let said = outcome
+                .console
+                .contains("cki: the kernel found the TSC unstable");
+            let refused = refused && said == (name == "with_an_unstable_clock_no_containers");
             let failed = outcome
                 .cases()
                 .get("the_device_reports_full_isolation")

@@ -5,7 +5,8 @@
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
 //! instead; with `every` events strike in front of every instruction. With `races` it runs the cases that want two
 //! CPUs, with `memory_error` those that want machine checks, with `faults` those that want allocations to fail,
-//! with `random` those that try things at random, with `stock` those that want a kernel of another configuration, with `witness` those that want another module in the kernel, with `vmx` those of a CPU in VMX operation.
+//! with `random` those that try things at random, with `stock` those that want a kernel of another configuration, with `nodes` those that want two NUMA nodes,
+//! with `witness` those that want another module in the kernel, with `vmx` those of a CPU in VMX operation.
 
 // `address | rights` is how an entry reads.
 #![allow(clippy::precedence)]
@@ -29,6 +30,7 @@ mod machine;
 mod memory_error;
 mod module;
 mod moved;
+mod nodes;
 mod operations;
 mod probe;
 mod races;
@@ -71,12 +73,13 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     // Those that want more than a machine with the module, or take their time.
-    let special: [(&str, Cases); 8] = [
+    let special: [(&str, Cases); 9] = [
         ("races", races::all),
         ("races", moved::all),
         ("memory_error", memory_error::all),
         ("faults", faults::all),
         ("stock", stock::all),
+        ("nodes", nodes::all),
         ("random", random::all),
         ("witness", witness::all),
         ("vmx", module::vmx),
