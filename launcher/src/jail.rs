@@ -2,16 +2,51 @@
 
 //! What the launcher may ask of the host's kernel while a guest runs.
 //!
-//! The filter is set for all threads after the last file is open and before the first instruction of
-//! the guest. A guest that took over the launcher through a device could then read and write what is
+//! Each thread gets the filter of its duty after the last file is open and before the first instruction
+//! of the guest. A guest that took over the launcher through a device could then read and write what is
 //! open, drive its own container, and end: no new files, sockets, processes or executable memory.
 
 use std::collections::BTreeMap;
+use std::io;
 
+use cki_abi::uapi::ioctls::{KILL, RAISE_EVENT, RUN};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, apply_filter_all_threads,
+    SeccompRule, apply_filter,
 };
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Serves the session: streams, the client, time.
+    Session,
+    /// Runs a vCPU, and the console when the guest asks for it.
+    Vcpu,
+    /// Reads and writes a disk.
+    Disk,
+}
+
+/// What a thread does first: gives up what its duty does not need.
+pub type Confine = fn(Duty) -> io::Result<()>;
+
+impl Duty {
+    /// Calls that are allowed with any arguments besides [`ALLOWED`].
+    fn calls(self) -> &'static [i64] {
+        match self {
+            Duty::Session | Duty::Vcpu => &[],
+            Duty::Disk => &[libc::SYS_pread64],
+        }
+    }
+
+    /// The ioctls of `/dev/cki` that it makes.
+    fn ioctls(self) -> &'static [u64] {
+        match self {
+            Duty::Vcpu => &[RUN, RAISE_EVENT],
+            Duty::Session => &[RAISE_EVENT, KILL],
+            Duty::Disk => &[RAISE_EVENT],
+        }
+    }
+}
 
 /// The filter cannot be made or set.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +66,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_write,
     libc::SYS_poll,
     libc::SYS_ppoll,
-    // The disk.
-    libc::SYS_pread64,
     // Locks, channels, the end of a thread.
     libc::SYS_futex,
     libc::SYS_exit,
@@ -73,16 +106,16 @@ fn argument(
     )?])
 }
 
-/// The filter.
-///
-/// # Errors
-/// [`SeccompError`] if the library refuses it.
-pub fn program() -> Result<BpfProgram, SeccompError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    let ioctls = cki_module::CALLS_AFTER_START
-        .into_iter()
-        .map(|request| argument(1, SeccompCmpOp::Eq, request))
+fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED
+        .iter()
+        .chain(duty.calls())
+        .map(|&call| (call, Vec::new()))
+        .collect();
+    let ioctls = duty
+        .ioctls()
+        .iter()
+        .map(|&request| argument(1, SeccompCmpOp::Eq, request))
         .collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_ioctl, ioctls);
     // The standard library asserts in debug builds that what it closes is open.
@@ -103,10 +136,10 @@ pub fn program() -> Result<BpfProgram, SeccompError> {
     Ok(filter.try_into()?)
 }
 
-/// Sets the filter for all threads, for good.
+/// Sets the filter of a duty for the calling thread, for good.
 ///
 /// # Errors
 /// [`SeccompError`].
-pub fn apply() -> Result<(), SeccompError> {
-    Ok(apply_filter_all_threads(&program()?)?)
+pub fn confine(duty: Duty) -> Result<(), SeccompError> {
+    Ok(apply_filter(&program(duty)?)?)
 }

@@ -4,12 +4,12 @@
 //!
 //! | module | what | uses |
 //! |---|---|---|
-//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `inherited`, `signals` |
-//! | [`vm`] | devices behind hypercalls, the vCPU's loop, the kernel's console, sentences about bad ends | `virtio`, `module`, `names` |
+//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals` |
+//! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
 //! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
-//! | [`jail`] | what the launcher may ask of the host's kernel while a guest runs | `module` |
+//! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | |
 //! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `module` the only `unsafe` | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 

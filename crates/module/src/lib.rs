@@ -24,10 +24,3 @@ pub use exit::Exit;
 pub use mapping::Mapping;
 pub use system::System;
 pub use vcpu::{RunPage, Vcpu};
-
-/// The ioctls that are made once a container has been started, for a system-call filter.
-pub const CALLS_AFTER_START: [u64; 3] = [
-    cki_abi::uapi::ioctls::RUN,
-    cki_abi::uapi::ioctls::RAISE_EVENT,
-    cki_abi::uapi::ioctls::KILL,
-];

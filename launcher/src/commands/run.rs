@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use cki_abi::uapi::run::Run as RunPage;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
-use cki_launcher::jail;
+use cki_launcher::jail::{self, Confine, Duty};
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
 use cki_launcher::session::Session;
@@ -27,6 +27,7 @@ use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
 use cki_launcher::vm::Waker;
 use cki_launcher::vm::machine::Machine;
+use cki_launcher::vm::table::Table;
 use cki_session::{APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Status};
 
 use crate::cli::RunArgs;
@@ -205,6 +206,15 @@ fn session(
     client: &mut dyn Client,
 ) -> anyhow::Result<Outcome> {
     let root = args.root.as_deref().map(root).transpose()?;
+    let our_streams = "cannot duplicate the standard streams";
+    let streams = Streams::ours().context(our_streams)?;
+    let waker = Waker::new().context("cannot make an eventfd")?;
+    let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
+    let ports = streams.ports(&inbox, &outgoing).context(our_streams)?;
+    let mut devices = Table::new(ports)?;
+    if let Some(root) = root {
+        devices.add(root, Duty::Disk)?;
+    }
     let initrd = args.initrd.as_deref();
     let boot = Boot {
         kernel: input("guest kernel", &args.kernel)?,
@@ -212,7 +222,7 @@ fn session(
             .map(|path| input("initial ramdisk", path))
             .transpose()?,
         command_line: command_line(&wanted),
-        devices: 1 + u32::from(root.is_some()),
+        devices: devices.len(),
         pool: args
             .page_tables
             .map(|size| size.bytes().next_multiple_of(CHUNK)),
@@ -229,17 +239,12 @@ fn session(
     let memory = load(&container, &boot)?;
     drop(boot);
 
-    let our_streams = "cannot duplicate the standard streams";
-    let streams = Streams::ours().context(our_streams)?;
-    let waker = Waker::new().context("cannot make an eventfd")?;
-    let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
-    let ports = streams.ports(&inbox, &outgoing).context(our_streams)?;
     let copy = match (&wanted.run, wanted.container.verbose) {
         (None, _) => Some(duplicate(&io::stdout())?),
         (Some(_), true) => Some(duplicate(&io::stderr())?),
         (Some(_), false) => None,
     };
-    let machine = Machine::new(Arc::new(container), memory, copy, ports, root, waker)?;
+    let machine = Machine::new(Arc::new(container), memory, copy, devices, waker);
     let session = Session {
         machine: Arc::new(machine),
         vcpu: Box::new(vcpu),
@@ -247,9 +252,9 @@ fn session(
         inbox,
         streams,
     };
-    let confine = || match args.no_seccomp {
-        true => Ok(()),
-        false => jail::apply().map_err(io::Error::other),
+    let confine: Confine = match args.no_seccomp {
+        true => |_| Ok(()),
+        false => |duty| jail::confine(duty).map_err(io::Error::other),
     };
     let plan = Plan {
         run: wanted.run,

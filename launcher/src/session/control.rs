@@ -23,6 +23,8 @@ pub enum Input {
     Protocol(String),
     /// The vCPU does not run any more.
     VcpuEnded(End),
+    /// The thread of a device, by the number of its slot, ended for a reason that is a bug or the host's.
+    DeviceFailed(u32, String),
 }
 
 /// The way to the session.

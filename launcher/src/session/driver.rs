@@ -47,8 +47,6 @@ pub(super) struct Driver<'s> {
     timed_out: bool,
     /// How it ended, while output is still to be taken from us.
     last: Step,
-    /// The vCPU's thread has ended.
-    vcpu_ended: bool,
     /// The client wants something.
     asked: bool,
     /// Our standard input has not ended (console only).
@@ -96,17 +94,11 @@ impl<'s> Driver<'s> {
             started,
             timed_out: false,
             last: None,
-            vcpu_ended: false,
             // It may have said more than its first request.
             asked: true,
             typing: true,
             more: false,
         })
-    }
-
-    /// Whether the vCPU's thread has ended.
-    pub(super) fn vcpu_has_ended(&self) -> bool {
-        self.vcpu_ended
     }
 
     /// Serves the session to its end.
@@ -141,7 +133,6 @@ impl<'s> Driver<'s> {
     fn input(&mut self, input: Input) -> Step {
         match input {
             Input::VcpuEnded(end) => {
-                self.vcpu_ended = true;
                 // After the last message, it is init that switches its machine off.
                 if self.last.is_some() {
                     return None;
@@ -150,6 +141,9 @@ impl<'s> Driver<'s> {
             }
             _ if self.last.is_some() => None,
             Input::Protocol(error) => Some(Err(ContainerError::Protocol(error))),
+            Input::DeviceFailed(device, problem) => {
+                Some(Err(ContainerError::Device { device, problem }))
+            }
             Input::Init(event) => self.init_says(event),
         }
     }

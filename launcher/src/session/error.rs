@@ -39,6 +39,14 @@ pub enum ContainerError {
     /// Our standard output fails.
     #[error("cannot write standard output: {0}")]
     Output(io::ErrorKind),
+    /// The thread of a device ended.
+    #[error("device {device} of the container cannot go on: {problem}")]
+    Device {
+        /// Number of its slot.
+        device: u32,
+        /// What went wrong.
+        problem: String,
+    },
     /// Something of the host's.
     #[error("{what}: {source}")]
     Host {

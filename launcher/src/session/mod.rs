@@ -11,6 +11,7 @@
 //! | [`plan`] | what is to be run, where and how long |
 //! | [`streams`] | the program's standard streams |
 //! | `driver` | serves all of these in one thread until the session is over |
+//! | `threads` | the other threads: the vCPU's, those of devices |
 //! | [`error`] | a container that did not end as it should |
 //!
 //! Uses [`crate::vm`], which knows nothing of it.
@@ -25,25 +26,25 @@ pub mod plan;
 pub mod streams;
 #[cfg(test)]
 mod tests;
+mod threads;
 
-use std::io;
-use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cki_session::Outcome;
 
+use crate::jail::{Confine, Duty};
 use crate::module::Vcpu;
 use crate::vm::machine::Machine;
-use crate::vm::vcpu;
 use client::Client;
-use control::{Inbox, Input, Outgoing};
+use control::{Inbox, Outgoing};
 use driver::Driver;
 use error::{ContainerError, host};
 use plan::Plan;
 use streams::Streams;
+use threads::Threads;
 
-/// Time for the vCPU's thread to come back after the container was killed.
+/// Time for the other threads to end after the container was killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// A started container with everything that its session needs.
@@ -61,7 +62,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Runs the container to its end; it is gone on return. `confine` is called once both threads
+    /// Runs the container to its end; it is gone on return. Each thread calls `confine` for itself once all
     /// exist and before the guest runs.
     ///
     /// # Errors
@@ -69,47 +70,17 @@ impl Session {
     pub fn run(
         mut self,
         plan: Plan,
-        confine: impl FnOnce() -> io::Result<()>,
+        confine: Confine,
         client: &mut dyn Client,
     ) -> Result<Outcome, ContainerError> {
-        let (go, gone) = mpsc::channel::<()>();
-        let (up, is_up) = mpsc::channel::<()>();
-        let (machine, mut vcpu) = (Arc::clone(&self.machine), self.vcpu);
-        let inputs = self.inbox.sender();
-        thread::Builder::new()
-            .name("vcpu0".to_owned())
-            .spawn(move || {
-                // Its own start is over: what it asks of the kernel from now on is in the filter.
-                let _ = up.send(());
-                if gone.recv().is_ok() {
-                    inputs.send(Input::VcpuEnded(vcpu::run(&mut *vcpu, &machine)));
-                }
-            })
-            .map_err(host("cannot start a thread"))?;
-        // It sends before anything else, so this does not fail.
-        let _ = is_up.recv();
-        confine().map_err(host("the launcher's own confinement"))?;
+        let threads = Threads::start(&self.machine, self.vcpu, &self.inbox, confine)?;
+        confine(Duty::Session).map_err(host("the launcher's own confinement"))?;
         let mut driver = Driver::new(&self.machine, &self.outgoing, plan, client)?;
-        // The thread waits for this; it is there, since it was spawned.
-        let _ = go.send(());
+        threads.go();
         let result = driver.drive(&self.inbox, &mut self.streams);
-        let has_ended = driver.vcpu_has_ended();
         self.machine.kill();
-        if !has_ended {
-            wait_for_end(&self.inbox);
-        }
+        // So that the module can free everything at once, and disks have what they were given.
+        threads.wait(END_LIMIT);
         result
-    }
-}
-
-/// Waits until the vCPU's thread is out of the guest, so that the module can free everything at once.
-fn wait_for_end(inbox: &Inbox) {
-    let deadline = Instant::now() + END_LIMIT;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match inbox.receive(left) {
-            Some(Input::VcpuEnded(_)) | None => return,
-            Some(_) => {}
-        }
     }
 }

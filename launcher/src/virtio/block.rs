@@ -186,6 +186,7 @@ impl Device for Block {
         Ok(Progress {
             notify: used && queue.needs_notification(memory)?,
             more,
+            ..Progress::default()
         })
     }
 }

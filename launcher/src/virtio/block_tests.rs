@@ -58,7 +58,7 @@ fn sectors_are_read_into_several_buffers() {
     let (status, length) = request(&mut driver, VIRTIO_BLK_T_IN, 3, &[100, 412, 1024]);
     assert_eq!((status, length), (0, 1537));
     assert_eq!(driver.bytes(DATA_AT, 1536), contents()[3 * 512..6 * 512]);
-    assert!(driver.transport.take_interrupt());
+    assert!(driver.take_interrupt());
 }
 
 #[test]
@@ -207,8 +207,8 @@ fn a_request_larger_than_any_that_keeps_to_the_limits_fails() {
         chain.push((STATUS_AT, 1, WRITE));
         driver.offer(0, &chain);
         driver.notify(0);
-        while driver.transport.take_more() {
-            driver.transport.poll(&driver.memory);
+        while driver.take_more() {
+            driver.poll();
         }
         assert_eq!(driver.bytes(STATUS_AT, 1), [status as u8], "{length}");
     }
@@ -226,9 +226,9 @@ fn many_requests_are_served_in_turns() {
     }
     driver.notify(0);
     let mut turns = vec![driver.used(0).len()];
-    while driver.transport.take_more() {
-        assert!(driver.transport.take_interrupt());
-        driver.transport.poll(&driver.memory);
+    while driver.take_more() {
+        assert!(driver.take_interrupt());
+        driver.poll();
         turns.push(driver.used(0).len());
     }
     // 384 KiB each: a turn ends with the one that reaches 1 MiB.

@@ -153,6 +153,12 @@ impl Console {
         self.ports.get(index)?.broken
     }
 
+    /// What the ports wait for, and which are broken.
+    fn waits(&self) -> Vec<(Interest, bool)> {
+        let of = |port: &Port| (port.interest, port.broken.is_some());
+        self.ports.iter().map(of).collect()
+    }
+
     fn send(&mut self, message: Vec<u8>) -> Result<(), DriverFault> {
         if self.messages.len() == CONTROL_MAX {
             return Err(DriverFault::Request(
@@ -284,6 +290,7 @@ fn drain<'m>(
     Ok(Progress {
         notify: used != 0 && queue.needs_notification(memory)?,
         more: matches!(kept, Some(Step::Later)),
+        ..Progress::default()
     })
 }
 
@@ -434,6 +441,7 @@ impl Device for Console {
         queue: Option<usize>,
     ) -> Result<Progress, DriverFault> {
         let mut progress = Progress::default();
+        let before = self.waits();
         if let Some(queue) = ready(queues, CONTROL_OUT) {
             progress |= self.control_out(memory, queue)?;
         }
@@ -458,6 +466,7 @@ impl Device for Console {
         if let Some(queue) = ready(queues, CONTROL_IN).filter(|_| !self.messages.is_empty()) {
             progress |= self.control_in(memory, queue)?;
         }
+        progress.waits_changed = self.waits() != before;
         Ok(progress)
     }
 }

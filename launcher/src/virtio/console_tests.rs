@@ -135,7 +135,7 @@ fn the_handshake_gives_every_port_its_name_and_opens_it() {
             (2, event::PORT_OPEN, 1, String::new())
         ]
     );
-    assert!(driver.transport.take_interrupt());
+    assert!(driver.take_interrupt());
 }
 
 #[test]
@@ -189,11 +189,11 @@ fn a_buffer_stays_until_all_of_it_is_taken() {
     assert!(driver.used(out).is_empty());
     assert!(driver.transport.device.interest(0).output);
     fars[0].lock().unwrap().room = Some(1003);
-    driver.transport.poll(&driver.memory);
+    driver.poll();
     assert_eq!(driver.used(out).len(), 1);
     assert!(driver.transport.device.interest(0).output);
     fars[0].lock().unwrap().room = None;
-    driver.transport.poll(&driver.memory);
+    driver.poll();
     assert_eq!(driver.used(out).len(), 1);
     assert!(!driver.transport.device.interest(0).output);
     let output = fars[0].lock().unwrap().output.clone();
@@ -208,8 +208,8 @@ fn much_output_is_taken_in_turns() {
     driver.offer(5, &[(OUT_AT, 200 << 10, 0); 4]);
     driver.notify(5);
     let mut turns = vec![fars[0].lock().unwrap().output.len()];
-    while driver.transport.take_more() {
-        driver.transport.poll(&driver.memory);
+    while driver.take_more() {
+        driver.poll();
         turns.push(fars[0].lock().unwrap().output.len());
     }
     assert_eq!(turns, [256 << 10, 512 << 10, 768 << 10, 800 << 10]);
@@ -246,7 +246,7 @@ fn input_waits_for_an_open_port_and_a_buffer() {
     let (mut driver, fars) = console();
     let (input, _) = queues_of(1);
     fars[0].lock().unwrap().input.extend(b"hello");
-    driver.transport.poll(&driver.memory);
+    driver.poll();
     assert!(!driver.transport.device.interest(0).input);
     say(&mut driver, 1, event::PORT_OPEN, 1);
     assert_eq!(fars[0].lock().unwrap().input.len(), 5);
@@ -259,7 +259,7 @@ fn input_waits_for_an_open_port_and_a_buffer() {
     assert_eq!(&driver.bytes(IN_AT, 5), b"hello");
     assert!(driver.transport.device.interest(0).input);
     fars[0].lock().unwrap().input.extend(b"!");
-    driver.transport.poll(&driver.memory);
+    driver.poll();
     assert_eq!(driver.bytes(IN_AT + 100, 1), b"!");
     assert!(!driver.transport.device.interest(0).input, "no buffer left");
 }
@@ -280,7 +280,7 @@ fn the_end_of_input_closes_the_port_once_after_all_bytes() {
     assert_eq!(driver.used(input).len(), 1);
     let closed = [(2, event::PORT_OPEN, 0, String::new())];
     assert_eq!(hear(&mut driver), closed);
-    driver.transport.poll(&driver.memory);
+    driver.poll();
     assert!(hear(&mut driver).is_empty());
     assert!(!driver.transport.device.interest(1).input);
     // Who asks later hears it too.
@@ -357,10 +357,10 @@ proptest! {
         driver.notify(out);
         for room in rooms {
             fars[0].lock().unwrap().room = Some(room);
-            driver.transport.poll(&driver.memory);
+            driver.poll();
         }
         fars[0].lock().unwrap().room = None;
-        driver.transport.poll(&driver.memory);
+        driver.poll();
         prop_assert_eq!(&fars[0].lock().unwrap().output, &expected);
     }
 }

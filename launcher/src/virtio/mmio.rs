@@ -2,6 +2,9 @@
 
 //! The registers of a virtio-mmio device, version 2 (virtio 1.2, 4.2.2).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FAILED, VIRTIO_CONFIG_S_FEATURES_OK,
     VIRTIO_CONFIG_S_NEEDS_RESET, VIRTIO_F_VERSION_1,
@@ -42,22 +45,27 @@ const TRANSPORT_FEATURES: u64 =
 #[error("no such register")]
 pub struct NoRegister;
 
+/// Work that a write to a register asked a device for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A queue was notified.
+    Queue(usize),
+    /// The driver finished its set-up: buffers may be in any queue.
+    All,
+}
+
 /// A device and its registers.
 #[derive(Debug)]
-pub struct Transport<D> {
-    /// The device.
-    pub device: D,
+pub struct Transport<D: ?Sized> {
     queues: Vec<Queue>,
     status: u32,
     device_features_select: u32,
     driver_features_select: u32,
     driver_features: u64,
     queue_select: u32,
-    interrupt_status: u32,
-    /// Whether an interrupt is to be raised that nobody has taken yet.
-    interrupt: bool,
-    /// Whether the device stopped with work left.
-    more: bool,
+    interrupt_status: Arc<AtomicU32>,
+    /// The device. Last, so that a transport of a device is one of `dyn Device` too.
+    pub device: D,
 }
 
 impl<D: Device> Transport<D> {
@@ -70,27 +78,23 @@ impl<D: Device> Transport<D> {
             .map(|_| Queue::new(QUEUE_SIZE))
             .collect::<Result<_, _>>()?;
         Ok(Transport {
-            device,
             queues,
             status: 0,
             device_features_select: 0,
             driver_features_select: 0,
             driver_features: 0,
             queue_select: 0,
-            interrupt_status: 0,
-            interrupt: false,
-            more: false,
+            interrupt_status: Arc::default(),
+            device,
         })
     }
+}
 
-    /// Whether the device's event is to be raised; asking takes it.
-    pub fn take_interrupt(&mut self) -> bool {
-        std::mem::take(&mut self.interrupt)
-    }
-
-    /// Whether the device has work left that [`Transport::poll`] continues; asking takes it.
-    pub fn take_more(&mut self) -> bool {
-        std::mem::take(&mut self.more)
+impl<D: Device + ?Sized> Transport<D> {
+    /// The register InterruptStatus, for a driver that must not wait while the device works.
+    #[must_use]
+    pub fn interrupt_status(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.interrupt_status)
     }
 
     /// Reads `size` bytes (1, 2, 4 or 8) at `offset`.
@@ -113,7 +117,7 @@ impl<D: Device> Transport<D> {
             VIRTIO_MMIO_DEVICE_FEATURES => half(self.offered(), self.device_features_select),
             VIRTIO_MMIO_QUEUE_NUM_MAX => self.selected().map_or(0, |q| u32::from(q.max_size())),
             VIRTIO_MMIO_QUEUE_READY => self.selected().map_or(0, |q| u32::from(q.ready())),
-            VIRTIO_MMIO_INTERRUPT_STATUS => self.interrupt_status,
+            VIRTIO_MMIO_INTERRUPT_STATUS => self.interrupt_status.load(Ordering::SeqCst),
             VIRTIO_MMIO_STATUS => self.status,
             // No shared memory region: 4.2.2 wants a length of all ones.
             VIRTIO_MMIO_SHM_LEN_LOW
@@ -127,8 +131,9 @@ impl<D: Device> Transport<D> {
         Ok(u64::from(value))
     }
 
-    /// Writes `size` bytes (1, 2, 4 or 8) at `offset`. Writes that the standard forbids a driver at
-    /// this time, and those to read-only registers, change nothing.
+    /// Writes `size` bytes (1, 2, 4 or 8) at `offset`, and says what the device is to do now, if anything
+    /// ([`Transport::process`]). Writes that the standard forbids a driver at this time, and those to
+    /// read-only registers, change nothing.
     ///
     /// # Errors
     /// [`NoRegister`].
@@ -138,10 +143,10 @@ impl<D: Device> Transport<D> {
         offset: u64,
         size: u64,
         value: u64,
-    ) -> Result<(), NoRegister> {
+    ) -> Result<Option<Due>, NoRegister> {
         let Some(register) = register(offset, size)? else {
             // No device here has a configuration that the driver writes.
-            return Ok(());
+            return Ok(None);
         };
         let value = value as u32;
         match register {
@@ -149,9 +154,11 @@ impl<D: Device> Transport<D> {
             VIRTIO_MMIO_DRIVER_FEATURES_SEL => self.driver_features_select = value,
             VIRTIO_MMIO_DRIVER_FEATURES => self.set_driver_features(value),
             VIRTIO_MMIO_QUEUE_SEL => self.queue_select = value,
-            VIRTIO_MMIO_QUEUE_NOTIFY => self.notify(memory, value as usize),
-            VIRTIO_MMIO_INTERRUPT_ACK => self.interrupt_status &= !value,
-            VIRTIO_MMIO_STATUS => self.set_status(memory, value),
+            VIRTIO_MMIO_QUEUE_NOTIFY => return Ok(Some(Due::Queue(value as usize))),
+            VIRTIO_MMIO_INTERRUPT_ACK => {
+                self.interrupt_status.fetch_and(!value, Ordering::SeqCst);
+            }
+            VIRTIO_MMIO_STATUS => return Ok(self.set_status(value)),
             VIRTIO_MMIO_QUEUE_NUM
             | VIRTIO_MMIO_QUEUE_READY
             | VIRTIO_MMIO_QUEUE_DESC_LOW
@@ -162,12 +169,39 @@ impl<D: Device> Transport<D> {
             | VIRTIO_MMIO_QUEUE_USED_HIGH => self.configure_queue(memory, register, value),
             _ => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Lets the device do what has become possible on the host's side, or was left for later.
-    pub fn poll(&mut self, memory: &GuestMemoryMmap) {
-        self.process(memory, None);
+    /// Lets the device do a bounded piece of what is due, or without `due` of what has become possible on the
+    /// host's side, or was left for later. With [`Progress::notify`], its event is to be raised.
+    pub fn process(&mut self, memory: &GuestMemoryMmap, due: Option<Due>) -> Progress {
+        let queue = match due {
+            Some(Due::Queue(queue)) => Some(queue),
+            Some(Due::All) | None => None,
+        };
+        let not_ready = |queue| !self.queues.get(queue).is_some_and(Queue::ready);
+        if !self.is_live() || queue.is_some_and(not_ready) {
+            return Progress::default();
+        }
+        match self.device.process(memory, &mut self.queues, queue) {
+            Ok(progress) => {
+                if progress.notify {
+                    self.interrupt_for(VIRTIO_MMIO_INT_VRING);
+                }
+                progress
+            }
+            Err(_) => {
+                // 2.1.2: the bit, and a configuration change notification.
+                self.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+                self.interrupt_for(VIRTIO_MMIO_INT_CONFIG);
+                Progress {
+                    notify: true,
+                    // Whatever it waited for, nobody needs to any more.
+                    waits_changed: true,
+                    ..Progress::default()
+                }
+            }
+        }
     }
 
     /// Whether the driver has finished its set-up and nothing has broken since.
@@ -198,17 +232,22 @@ impl<D: Device> Transport<D> {
         };
     }
 
-    fn set_status(&mut self, memory: &GuestMemoryMmap, value: u32) {
+    fn set_status(&mut self, value: u32) -> Option<Due> {
         if value == 0 {
-            return self.reset();
+            self.reset();
+            return None;
         }
         // A driver adds bits; only a reset clears them (2.1.1). NEEDS_RESET is the device's.
         let own = self.status & VIRTIO_CONFIG_S_NEEDS_RESET;
         let mut next = self.status | value & !VIRTIO_CONFIG_S_NEEDS_RESET | own;
         let added = next & !self.status;
-        if added & VIRTIO_CONFIG_S_FEATURES_OK != 0 && !self.features_fit() {
-            // Left clear: the driver reads it back and gives up (3.1.1, step 6).
-            next &= !VIRTIO_CONFIG_S_FEATURES_OK;
+        if added & VIRTIO_CONFIG_S_FEATURES_OK != 0 {
+            if self.features_fit() {
+                self.device.negotiated(self.driver_features);
+            } else {
+                // Left clear: the driver reads it back and gives up (3.1.1, step 6).
+                next &= !VIRTIO_CONFIG_S_FEATURES_OK;
+            }
         }
         if next & VIRTIO_CONFIG_S_FEATURES_OK == 0 {
             next &= !VIRTIO_CONFIG_S_DRIVER_OK;
@@ -220,8 +259,8 @@ impl<D: Device> Transport<D> {
             for queue in &mut self.queues {
                 queue.set_event_idx(event_idx);
             }
-            self.process(memory, None);
         }
+        started.then_some(Due::All)
     }
 
     fn features_fit(&self) -> bool {
@@ -239,9 +278,7 @@ impl<D: Device> Transport<D> {
         self.driver_features_select = 0;
         self.driver_features = 0;
         self.queue_select = 0;
-        self.interrupt_status = 0;
-        self.interrupt = false;
-        self.more = false;
+        self.interrupt_status.store(0, Ordering::SeqCst);
     }
 
     fn configure_queue(&mut self, memory: &GuestMemoryMmap, register: u32, value: u32) {
@@ -275,34 +312,8 @@ impl<D: Device> Transport<D> {
         }
     }
 
-    fn notify(&mut self, memory: &GuestMemoryMmap, queue: usize) {
-        if self.queues.get(queue).is_some_and(Queue::ready) {
-            self.process(memory, Some(queue));
-        }
-    }
-
-    fn process(&mut self, memory: &GuestMemoryMmap, queue: Option<usize>) {
-        if !self.is_live() {
-            return;
-        }
-        match self.device.process(memory, &mut self.queues, queue) {
-            Ok(Progress { notify, more }) => {
-                self.more |= more;
-                if notify {
-                    self.interrupt_for(VIRTIO_MMIO_INT_VRING);
-                }
-            }
-            Err(_) => {
-                // 2.1.2: the bit, and a configuration change notification.
-                self.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-                self.interrupt_for(VIRTIO_MMIO_INT_CONFIG);
-            }
-        }
-    }
-
-    fn interrupt_for(&mut self, reason: u32) {
-        self.interrupt_status |= reason;
-        self.interrupt = true;
+    fn interrupt_for(&self, reason: u32) {
+        self.interrupt_status.fetch_or(reason, Ordering::SeqCst);
     }
 }
 

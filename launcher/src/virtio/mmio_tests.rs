@@ -14,6 +14,7 @@ use crate::virtio::testing::Driver;
 struct Echo {
     resets: u32,
     notified: Vec<Option<usize>>,
+    negotiated: Vec<u64>,
     fails: bool,
 }
 
@@ -30,6 +31,9 @@ impl Device for Echo {
     fn read_config(&self, offset: u64, data: &mut [u8]) {
         crate::virtio::copy_config(&[1, 2, 3, 4], offset, data);
     }
+    fn negotiated(&mut self, features: u64) {
+        self.negotiated.push(features);
+    }
     fn reset(&mut self) {
         self.resets += 1;
     }
@@ -45,7 +49,7 @@ impl Device for Echo {
         }
         Ok(Progress {
             notify: queue.is_some(),
-            more: false,
+            ..Progress::default()
         })
     }
 }
@@ -64,6 +68,11 @@ fn the_set_up_of_the_standard_makes_the_device_live() {
     let driver = Driver::new(Echo::default());
     assert!(driver.transport.is_live());
     assert_eq!(driver.transport.device.notified, [None]);
+    // All that was offered but event indices.
+    assert_eq!(
+        driver.transport.device.negotiated,
+        [1 << 32 | 1 << 28 | 1 << 3]
+    );
 }
 
 #[test]
@@ -79,6 +88,7 @@ fn features_that_were_not_offered_are_refused() {
         assert_eq!(driver.read(reg::VIRTIO_MMIO_STATUS), 3);
         driver.add_status(4);
         assert!(!driver.transport.is_live(), "DRIVER_OK without FEATURES_OK");
+        assert!(driver.transport.device.negotiated.is_empty());
     }
 }
 
@@ -146,10 +156,10 @@ fn a_notification_before_the_start_does_nothing() {
 #[test]
 fn an_interrupt_is_raised_once_and_acknowledged() {
     let mut driver = Driver::new(Echo::default());
-    assert!(!driver.transport.take_interrupt());
+    assert!(!driver.take_interrupt());
     driver.notify(1);
-    assert!(driver.transport.take_interrupt());
-    assert!(!driver.transport.take_interrupt());
+    assert!(driver.take_interrupt());
+    assert!(!driver.take_interrupt());
     assert_eq!(driver.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 1);
     driver.write(reg::VIRTIO_MMIO_INTERRUPT_ACK, 1);
     assert_eq!(driver.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 0);
@@ -161,7 +171,7 @@ fn a_fault_stops_the_device_until_it_is_reset() {
     driver.transport.device.fails = true;
     driver.notify(0);
     assert!(driver.needs_reset());
-    assert!(driver.transport.take_interrupt());
+    assert!(driver.take_interrupt());
     assert_eq!(driver.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 2);
     let asked = driver.transport.device.notified.len();
     driver.notify(0);
@@ -199,10 +209,7 @@ fn accesses_that_no_register_has_are_refused() {
     let mut driver = Driver::cold(Echo::default());
     for (offset, size) in [(0, 1), (0, 8), (2, 4), (0x1000, 4), (u64::MAX, 4), (0, 3)] {
         assert_eq!(driver.transport.read(offset, size), Err(NoRegister));
-        assert_eq!(
-            driver.transport.write(&driver.memory, offset, size, 0),
-            Err(NoRegister)
-        );
+        assert_eq!(driver.try_write(offset, size, 0), Err(NoRegister));
     }
 }
 
@@ -215,7 +222,7 @@ proptest! {
         let mut driver = if live { Driver::new(Echo::default()) } else { Driver::cold(Echo::default()) };
         for (offset, size, value, write) in accesses {
             if write {
-                let _ = driver.transport.write(&driver.memory, offset, size, value);
+                let _ = driver.try_write(offset, size, value);
             } else {
                 let _ = driver.transport.read(offset, size);
             }

@@ -10,7 +10,10 @@ pub mod block;
 pub mod console;
 pub mod mmio;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use virtio_queue::Queue;
 use vm_memory::GuestMemoryMmap;
@@ -39,10 +42,18 @@ pub trait Device: Send {
     fn queue_count(&self) -> usize;
     /// Reads the configuration space; what lies beyond it reads 0.
     fn read_config(&self, offset: u64, data: &mut [u8]);
+    /// Hears which of the offered features the driver took, those of the transport among them.
+    fn negotiated(&mut self, _features: u64) {}
     /// Forgets all that a driver told it.
     fn reset(&mut self);
-    /// Does what can be done now, but no more than a bounded piece of it: the caller holds a lock that
-    /// the session's thread needs to see signals and deadlines. `queue` has been notified, or with
+    /// A descriptor that is readable when the device has something to do on the host's side; the same one
+    /// for as long as the device lives. A device that waits for several things, or not always for the
+    /// same, gives an epoll descriptor.
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Does what can be done now, but no more than a bounded piece of it: the caller holds the device's
+    /// lock, which others need to see signals and deadlines. `queue` has been notified, or with
     /// `None` something happened on the host's side, or there was more to do.
     ///
     /// # Errors
@@ -62,12 +73,18 @@ pub struct Progress {
     pub notify: bool,
     /// There is more that can be done now: ask again, after a look at what else there is.
     pub more: bool,
+    /// There will be more to do after this time, if nothing happens before.
+    pub after: Option<Duration>,
+    /// What the device waits for on the host's side is not what it was.
+    pub waits_changed: bool,
 }
 
 impl std::ops::BitOrAssign for Progress {
     fn bitor_assign(&mut self, other: Self) {
         self.notify |= other.notify;
         self.more |= other.more;
+        self.after = self.after.into_iter().chain(other.after).min();
+        self.waits_changed |= other.waits_changed;
     }
 }
 

@@ -2,15 +2,18 @@
 
 //! A driver for tests: sets a device up through its registers as Linux does, and gives it buffers.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
     VIRTIO_CONFIG_S_FEATURES_OK,
 };
 use virtio_bindings::virtio_mmio as reg;
+use virtio_queue::Queue;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::Device;
-use super::mmio::{QUEUE_SIZE, Transport};
+use super::mmio::{Due, NoRegister, QUEUE_SIZE, Transport};
+use super::{Device, DriverFault, Progress};
 
 /// Bytes of guest memory, from address 0 on.
 pub const MEMORY: u64 = 16 << 20;
@@ -39,6 +42,8 @@ pub struct Driver<D> {
     pub transport: Transport<D>,
     pub memory: GuestMemoryMmap,
     rings: Vec<Ring>,
+    interrupt: bool,
+    more: bool,
 }
 
 impl<D: Device> Driver<D> {
@@ -49,6 +54,8 @@ impl<D: Device> Driver<D> {
             transport: Transport::new(device).unwrap(),
             memory: memory(),
             rings: vec![Ring::default(); count],
+            interrupt: false,
+            more: false,
         }
     }
 
@@ -103,9 +110,37 @@ impl<D: Device> Driver<D> {
     }
 
     pub fn write(&mut self, register: u32, value: u32) {
-        self.transport
-            .write(&self.memory, register.into(), 4, value.into())
-            .unwrap();
+        self.try_write(register.into(), 4, value.into()).unwrap();
+    }
+
+    /// Any write, and what follows from it.
+    pub fn try_write(&mut self, offset: u64, size: u64, value: u64) -> Result<(), NoRegister> {
+        let due = self.transport.write(&self.memory, offset, size, value)?;
+        if due.is_some() {
+            self.process(due);
+        }
+        Ok(())
+    }
+
+    /// Something happened on the host's side, or there was more to do.
+    pub fn poll(&mut self) {
+        self.process(None);
+    }
+
+    fn process(&mut self, due: Option<Due>) {
+        let progress = self.transport.process(&self.memory, due);
+        self.interrupt |= progress.notify;
+        self.more |= progress.more;
+    }
+
+    /// Whether the device interrupted since this was asked last.
+    pub fn take_interrupt(&mut self) -> bool {
+        std::mem::take(&mut self.interrupt)
+    }
+
+    /// Whether the device stopped with work left since this was asked last.
+    pub fn take_more(&mut self) -> bool {
+        std::mem::take(&mut self.more)
     }
 
     pub fn add_status(&mut self, bit: u32) {
@@ -211,3 +246,49 @@ impl<D: Device> Driver<D> {
 fn ring(queue: usize) -> u64 {
     RINGS + RING_STRIDE * queue as u64
 }
+
+/// What a [`Scripted`] device does each time.
+pub type Script = Box<dyn FnMut() -> Progress + Send>;
+
+/// A device with one queue that does what a test says.
+pub struct Scripted {
+    pub script: Script,
+    pub source: Option<OwnedFd>,
+}
+
+impl Device for Scripted {
+    fn id(&self) -> u32 {
+        42
+    }
+    fn features(&self) -> u64 {
+        0
+    }
+    fn queue_count(&self) -> usize {
+        1
+    }
+    fn read_config(&self, _offset: u64, data: &mut [u8]) {
+        data.fill(0);
+    }
+    fn reset(&mut self) {}
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.source.as_ref().map(AsFd::as_fd)
+    }
+    fn process(
+        &mut self,
+        _memory: &GuestMemoryMmap,
+        _queues: &mut [Queue],
+        _queue: Option<usize>,
+    ) -> Result<Progress, DriverFault> {
+        Ok((self.script)())
+    }
+}
+
+/// The writes that bring up a device without its queues: register and value.
+pub const BRING_UP: [(u32, u32); 6] = [
+    (reg::VIRTIO_MMIO_STATUS, 0),
+    (reg::VIRTIO_MMIO_STATUS, 3),
+    (reg::VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1),
+    (reg::VIRTIO_MMIO_DRIVER_FEATURES, 1),
+    (reg::VIRTIO_MMIO_STATUS, 11),
+    (reg::VIRTIO_MMIO_STATUS, 15),
+];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the two threads share: guest memory, devices, the kernel's console.
+//! What the threads share: guest memory, devices, the kernel's console.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -14,17 +14,12 @@ use parking_lot::Mutex;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::console::GuestConsole;
+use super::table::{Slot, Table, Thread};
 use super::waker::Waker;
 use crate::module::Container;
-use crate::virtio::Device;
-use crate::virtio::block::Block;
 use crate::virtio::console::{Console, Interest};
-use crate::virtio::mmio::{NoRegister, Transport};
+use crate::virtio::{Device, Progress};
 
-/// Number of the console device.
-pub const CONSOLE: u32 = 0;
-/// Number of the disk, if there is one.
-pub const DISK: u32 = 1;
 /// The vCPU that devices interrupt.
 const VCPU: u32 = 0;
 
@@ -42,29 +37,16 @@ pub mod port {
     pub const COUNT: usize = 4;
 }
 
-struct Devices {
-    console: Transport<Console>,
-    disk: Option<Transport<Block>>,
-}
-
-/// What came of a piece of a device's work.
-struct Turn {
-    result: Result<(), NoRegister>,
-    /// There is more that it can do now.
-    more: bool,
-    /// The session's thread has something new to wait for.
-    waits_changed: bool,
-}
-
 /// A started container's outside.
 ///
-/// The session's thread takes the locks to see what there is to do, and so to see signals and deadlines:
-/// they are held for a bounded piece of work, and given up fairly, so that a guest that notifies its
-/// devices without end does not keep that thread away. (The locks of the standard library are not fair.)
+/// The session's thread takes the console's locks to see what there is to do, and so to see signals and
+/// deadlines: they are held for a bounded piece of work, and given up fairly, so that a guest that notifies
+/// its devices without end does not keep that thread away. (The locks of the standard library are not fair.)
+/// Of the other devices it takes no lock.
 pub struct Machine {
     container: Arc<dyn Container>,
     memory: GuestMemoryMmap,
-    devices: Mutex<Devices>,
+    devices: Table,
     console: Mutex<GuestConsole>,
     /// Where the kernel's output is copied to, as long as that can be written. Writing may wait for a
     /// reader that has stopped, so only the vCPU's thread takes this lock.
@@ -81,29 +63,29 @@ const fn refused(error: u64) -> Refused {
 
 impl Machine {
     /// Puts the parts together. `memory` reaches the Data frames; `waker` is woken when the session's thread has
-    /// something to do for a device.
-    ///
-    /// # Errors
-    /// Never for the queue size that all devices have.
+    /// something to do for the console.
+    #[must_use]
     pub fn new(
         container: Arc<dyn Container>,
         memory: GuestMemoryMmap,
         copy: Option<File>,
-        ports: Console,
-        disk: Option<Block>,
+        devices: Table,
         waker: Waker,
-    ) -> Result<Self, virtio_queue::Error> {
-        Ok(Machine {
+    ) -> Self {
+        Machine {
             container,
             memory,
-            devices: Mutex::new(Devices {
-                console: Transport::new(ports)?,
-                disk: disk.map(Transport::new).transpose()?,
-            }),
+            devices,
             console: Mutex::default(),
             copy: Mutex::new(copy),
             waker,
-        })
+        }
+    }
+
+    /// The devices.
+    #[must_use]
+    pub fn devices(&self) -> &Table {
+        &self.devices
     }
 
     /// Reads a register of a device.
@@ -111,16 +93,11 @@ impl Machine {
     /// # Errors
     /// [`Refused`].
     pub fn mmio_read(&self, device: u64, offset: u64, size: u64) -> Result<u64, Refused> {
-        let devices = self.devices.lock();
-        let value = match (device as u32, &devices.disk) {
-            (CONSOLE, _) => devices.console.read(offset, size),
-            (DISK, Some(disk)) => disk.read(offset, size),
-            _ => return Err(refused(E_ARGUMENT)),
-        };
-        value.map_err(|_| refused(E_ARGUMENT))
+        let slot = self.devices.get(device).ok_or(refused(E_ARGUMENT))?;
+        slot.read(offset, size).map_err(|_| refused(E_ARGUMENT))
     }
 
-    /// Writes a register of a device, and does what follows from it.
+    /// Writes a register of a device, and does what follows from it unless the device has a thread for that.
     ///
     /// # Errors
     /// [`Refused`].
@@ -131,72 +108,51 @@ impl Machine {
         size: u64,
         value: u64,
     ) -> Result<(), Refused> {
-        let device = u32::try_from(device).map_err(|_| refused(E_ARGUMENT))?;
-        let mut turn = self.turn(device, Some((offset, size, value)))?;
-        let result = turn.result;
-        loop {
-            if turn.waits_changed {
-                self.waker.wake();
-            }
-            if !turn.more {
-                return result.map_err(|_| refused(E_ARGUMENT));
-            }
-            turn = self.turn(device, None)?;
+        let slot = self.devices.get(device).ok_or(refused(E_ARGUMENT))?;
+        let mut progress = slot
+            .write(&self.memory, offset, size, value)
+            .map_err(|_| refused(E_ARGUMENT))?;
+        self.follow(slot, progress);
+        while progress.more {
+            progress = self.turn(slot);
         }
+        Ok(())
     }
 
     /// Has the console do what has become possible on our side. Returns whether there is more that it can do:
     /// call again, after a look at signals and time.
     pub fn poll(&self) -> bool {
-        self.turn(CONSOLE, None).is_ok_and(|turn| turn.more)
+        self.turn(self.devices.console()).more
     }
 
-    /// A write to a register of a device, or without one what it can do now; one bounded piece, under the lock.
-    fn turn(&self, device: u32, write: Option<(u64, u64, u64)>) -> Result<Turn, Refused> {
-        let mut devices = self.devices.lock();
-        let before = waits(&devices.console);
-        let Devices { console, disk } = &mut *devices;
-        let (result, more) = match (device, disk) {
-            (CONSOLE, _) => self.step(device, console, write),
-            (DISK, Some(disk)) => self.step(device, disk, write),
-            _ => return Err(refused(E_ARGUMENT)),
-        };
-        Ok(Turn {
-            result,
-            more,
-            waits_changed: waits(&devices.console) != before,
-        })
+    /// Has a device do a bounded piece of what it can do now, and tells whom it concerns.
+    pub fn turn<D: Device + ?Sized>(&self, slot: &Slot<D>) -> Progress {
+        let progress = slot.turn(&self.memory);
+        self.follow(slot, progress);
+        progress
     }
 
-    fn step<D: Device>(
-        &self,
-        device: u32,
-        transport: &mut Transport<D>,
-        write: Option<(u64, u64, u64)>,
-    ) -> (Result<(), NoRegister>, bool) {
-        let result = match write {
-            Some((offset, size, value)) => transport.write(&self.memory, offset, size, value),
-            None => {
-                transport.poll(&self.memory);
-                Ok(())
-            }
-        };
-        if transport.take_interrupt() {
-            self.raise(EVENT_DEVICE as u32 + device);
+    fn follow<D: Device + ?Sized>(&self, slot: &Slot<D>, progress: Progress) {
+        if progress.notify {
+            self.raise(EVENT_DEVICE as u32 + slot.number());
         }
-        (result, transport.take_more())
+        // A device with a thread waits there.
+        if progress.waits_changed && slot.thread().is_none() {
+            self.waker.wake();
+        }
     }
 
     /// What the ports wait for.
     #[must_use]
     pub fn interests(&self) -> [Interest; port::COUNT] {
-        waits(&self.devices.lock().console).0
+        let of = |console: &Console| std::array::from_fn(|port| console.interest(port));
+        self.devices.console().look(of)
     }
 
     /// Why a port's output goes nowhere, if so.
     #[must_use]
     pub fn broken(&self, port: usize) -> Option<ErrorKind> {
-        self.devices.lock().console.device.broken(port)
+        self.devices.console().look(|console| console.broken(port))
     }
 
     /// Console output of the guest kernel; the bytes taken.
@@ -258,22 +214,16 @@ impl Machine {
         self.console.lock().text()
     }
 
-    /// Ends the container.
+    /// Ends the container, and tells the devices' threads to end.
     pub fn kill(&self) {
         self.container.kill();
+        for slot in self.devices.threaded() {
+            slot.thread().into_iter().for_each(Thread::stop);
+        }
     }
 
     fn raise(&self, event: u32) {
         // It fails only when the container has ended, which its vCPU tells.
         let _ = self.container.raise(VCPU, event);
     }
-}
-
-/// What the ports wait for, and which are broken: a change of either concerns the thread that serves the session.
-fn waits(console: &Transport<Console>) -> ([Interest; port::COUNT], [bool; port::COUNT]) {
-    let device = &console.device;
-    (
-        std::array::from_fn(|port| device.interest(port)),
-        std::array::from_fn(|port| device.broken(port).is_some()),
-    )
 }

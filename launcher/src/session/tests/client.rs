@@ -149,7 +149,7 @@ fn signals_come_as_messages_and_what_is_not_carried_out_is_said() {
     });
     let mut plan = plan();
     plan.run = Some(run);
-    let outcome = session.run(plan, || Ok(()), &mut launcher).unwrap();
+    let outcome = session.run(plan, |_| Ok(()), &mut launcher).unwrap();
     assert!(launcher.end(&outcome));
     user.join().unwrap();
 }
@@ -164,7 +164,7 @@ fn a_client_that_goes_takes_its_container_along() {
             thread::park();
         }
     });
-    let outcome = session.run(plan(), || Ok(()), &mut launcher).unwrap();
+    let outcome = session.run(plan(), |_| Ok(()), &mut launcher).unwrap();
     let Outcome::Failed(failure) = outcome else {
         panic!("{outcome:?}");
     };
@@ -221,7 +221,7 @@ fn with_signals(
     let mut client = CommandLine::new(false).unwrap();
     let us = pthread_self();
     let (session, _ends): (Session, _) = session(move |driver| guest(driver, us));
-    session.run(plan(), || Ok(()), &mut client)
+    session.run(plan(), |_| Ok(()), &mut client)
 }
 
 fn send(to: Pthread, signal: Signal) {
@@ -305,6 +305,6 @@ fn a_wish_to_end_comes_after_an_end_that_init_has_told() {
         guest.send(5, &both);
     });
     let mut client = Impatient(super::Silent::new());
-    let outcome = session.run(plan(), || Ok(()), &mut client).unwrap();
+    let outcome = session.run(plan(), |_| Ok(()), &mut client).unwrap();
     assert_eq!(outcome, Outcome::Exited(9));
 }

@@ -10,8 +10,12 @@ use cki_session::{Event, Failure, FailureKind, Hello, Outcome, Request, Signal, 
 use vm_memory::{Bytes, GuestAddress};
 
 use super::guest::BUFFERS;
-use super::{ContainerError, Plan, STARTED, Silent, Streams, pipe, plan, run, session, session_on};
+use super::{
+    ContainerError, Plan, STARTED, Silent, Streams, pipe, plan, run, session, session_on,
+    session_with,
+};
 use crate::module::{Exit, Fault, ModuleError, Vcpu};
+use crate::virtio::testing::{BRING_UP, Scripted};
 
 #[test]
 fn time_is_up_for_a_program_that_obeys_and_one_that_does_not() {
@@ -67,7 +71,7 @@ fn the_client_is_told_that_the_program_started_and_how_it_ended() {
             guest.end(said);
         });
         let mut client = Silent::new();
-        let result = session.run(plan(), || Ok(()), &mut client);
+        let result = session.run(plan(), |_| Ok(()), &mut client);
         assert_eq!(result.unwrap(), outcome);
         assert_eq!(client.told, [STARTED]);
     }
@@ -89,7 +93,7 @@ fn a_program_that_cannot_be_run_is_told_as_init_says_it() {
             guest.end(Outcome::Failed(Failure::new(kind, "nope: not found")));
         });
         let mut client = Silent::new();
-        let outcome = session.run(plan(), || Ok(()), &mut client).unwrap();
+        let outcome = session.run(plan(), |_| Ok(()), &mut client).unwrap();
         let Outcome::Failed(failure) = &outcome else {
             panic!("{outcome:?}");
         };
@@ -115,7 +119,7 @@ fn a_request_that_init_refuses_is_told_and_the_session_goes_on() {
         guest.exit(0);
     });
     let mut client = Silent::new();
-    let outcome = session.run(plan(), || Ok(()), &mut client).unwrap();
+    let outcome = session.run(plan(), |_| Ok(()), &mut client).unwrap();
     assert_eq!(outcome, Outcome::Exited(0));
     assert_eq!(client.told, [STARTED, refused]);
 }
@@ -128,7 +132,7 @@ fn a_reader_of_the_kernels_console_that_stops_does_not_keep_time_from_running_ou
         stdout: pipe().1,
         stderr: pipe().1,
     };
-    let (session, _log) = session_on(streams, Some(copy), |guest| {
+    let (session, _log) = session_on(streams, Some(copy), None, |guest| {
         guest.start();
         loop {
             guest.print(&"chatter\n".repeat(100));
@@ -249,4 +253,32 @@ fn a_bug_in_the_vcpus_thread_ends_the_run() {
     session.vcpu = Box::new(Broken);
     let error = run(plan(), session).unwrap_err();
     assert!(error.to_string().contains("the launcher failed"), "{error}");
+}
+
+#[test]
+fn a_bug_in_a_devices_thread_ends_the_run() {
+    let device = Scripted {
+        script: Box::new(|| panic!("on purpose")),
+        source: None,
+    };
+    let (session, ends) = session_with(Some(device), |guest| {
+        for (register, value) in BRING_UP {
+            guest.hypercall(Exit::MmioWrite {
+                device: 1,
+                offset: register.into(),
+                size: 4,
+                value: value.into(),
+            });
+        }
+        loop {
+            thread::sleep(Duration::from_secs(60));
+        }
+    });
+    let error = run(plan(), session).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("device 1") && text.contains("failed"),
+        "{text}"
+    );
+    assert!(ends.log.lock().unwrap().killed);
 }

@@ -26,10 +26,13 @@ use super::plan::Plan;
 use super::streams::Streams;
 use crate::guest::layout::Place;
 use crate::guest::load::map;
+use crate::jail::Duty;
 use crate::module::Container;
 use crate::module::fake::{FakeContainer, Log};
+use crate::virtio::testing::Scripted;
 use crate::vm::Waker;
 use crate::vm::machine::Machine;
+use crate::vm::table::Table;
 use guest::{BASE, Guest, SIZE};
 
 /// The test's ends of a session's streams.
@@ -57,6 +60,14 @@ fn plan() -> Plan {
 }
 
 fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
+    session_with(None, guest)
+}
+
+/// A session, with a device in slot 1 if there is one.
+fn session_with(
+    device: Option<Scripted>,
+    guest: impl FnOnce(&mut Guest) + Send + 'static,
+) -> (Session, Ends) {
     let ((stdin_there, stdin), (stdout, stdout_there), (stderr, stderr_there)) =
         (pipe(), pipe(), pipe());
     let streams = Streams {
@@ -64,7 +75,7 @@ fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
         stdout: stdout_there,
         stderr: stderr_there,
     };
-    let (session, log) = session_on(streams, None, guest);
+    let (session, log) = session_on(streams, None, device, guest);
     let ends = Ends {
         stdin: Some(stdin),
         stdout,
@@ -77,6 +88,7 @@ fn session(guest: impl FnOnce(&mut Guest) + Send + 'static) -> (Session, Ends) {
 fn session_on(
     streams: Streams,
     copy: Option<File>,
+    device: Option<Scripted>,
     guest: impl FnOnce(&mut Guest) + Send + 'static,
 ) -> (Session, Arc<Mutex<Log>>) {
     let container = FakeContainer::new(&[(BASE, SIZE)]);
@@ -91,7 +103,11 @@ fn session_on(
     let waker = Waker::new().unwrap();
     let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
     let ports = streams.ports(&inbox, &outgoing).unwrap();
-    let machine = Machine::new(Arc::new(container), memory, copy, ports, None, waker).unwrap();
+    let mut devices = Table::new(ports).unwrap();
+    if let Some(device) = device {
+        devices.add(device, Duty::Disk).unwrap();
+    }
+    let machine = Machine::new(Arc::new(container), memory, copy, devices, waker);
     let session = Session {
         machine: Arc::new(machine),
         vcpu: Box::new(vcpu),
@@ -133,7 +149,7 @@ impl Client for Silent {
 
 /// Runs a session for a client that wants nothing.
 fn run(plan: Plan, session: Session) -> Result<Outcome, ContainerError> {
-    session.run(plan, || Ok(()), &mut Silent::new())
+    session.run(plan, |_| Ok(()), &mut Silent::new())
 }
 
 const STARTED: Event = Event::Started {

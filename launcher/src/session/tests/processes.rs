@@ -4,16 +4,20 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 
 use cki_session::{Event, Outcome, ProcessId, decode};
 
-use super::{STARTED, plan, session};
-use crate::jail;
+use super::{STARTED, plan, session, session_with};
+use crate::jail::{self, Confine};
+use crate::module::Exit;
 use crate::session::descriptor::Descriptor;
 use crate::testing::{child, role};
+use crate::virtio::Progress;
+use crate::virtio::testing::{BRING_UP, Scripted};
 
 /// A child with `role`, and its client's end of the descriptor, which the child has as its standard input.
 fn launcher(name: &str, role: &str) -> (Child, UnixStream) {
@@ -49,7 +53,7 @@ fn a_whole_session_runs_under_the_filter_and_other_calls_kill_it() {
         outcome: Outcome::Exited(44),
     };
     assert_eq!(said(&text), [STARTED, last]);
-    for forbidden in ["open", "ioctl", "exec-memory", "socket"] {
+    for forbidden in ["open", "ioctl", "exec-memory", "socket", "device", "pread"] {
         let (mut child, _client) = launcher(NAME, forbidden);
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(libc::SIGSYS), "{forbidden}: {status}");
@@ -58,20 +62,43 @@ fn a_whole_session_runs_under_the_filter_and_other_calls_kill_it() {
 
 /// The child: a session under the filter, then what it was asked to try.
 fn confined(role: &str) -> ! {
-    let (session, mut ends) = session(|guest| {
+    let is_rogue = role == "device";
+    let file = tempfile::tempfile().unwrap();
+    let disks = file.try_clone().unwrap();
+    let device = Scripted {
+        script: Box::new(move || {
+            // What only a disk may ask for, and what it may not.
+            assert_eq!(disks.read_at(&mut [0], 0).unwrap(), 0);
+            if is_rogue {
+                drop(std::net::UdpSocket::bind("127.0.0.1:0"));
+            }
+            Progress::default()
+        }),
+        source: None,
+    };
+    let (session, mut ends) = session_with(Some(device), |guest| {
         guest.print("booting\n");
+        for (register, value) in BRING_UP {
+            guest.hypercall(Exit::MmioWrite {
+                device: 1,
+                offset: register.into(),
+                size: 4,
+                value: value.into(),
+            });
+        }
         guest.start();
         let text = guest.receive(6);
         guest.send(9, &text);
         guest.exit(44);
     });
     ends.stdin.take().unwrap().write_all(b"input").unwrap();
-    let confine = || jail::apply().map_err(std::io::Error::other);
+    let confine: Confine = |duty| jail::confine(duty).map_err(std::io::Error::other);
     let mut client = Descriptor::open(0).unwrap();
     let outcome = session.run(plan(), confine, &mut client).unwrap();
     assert!(client.end(&outcome));
     match role {
         "session" => {}
+        "pread" => drop(file.read_at(&mut [0], 0)),
         "open" => drop(std::fs::File::open("/dev/null")),
         "ioctl" => {
             let _ = std::io::stdin().is_terminal();
@@ -99,7 +126,7 @@ fn a_killed_launcher_closes_everything_and_says_no_last_message() {
             }
         });
         let mut client = Descriptor::open(0).unwrap();
-        let result = session.run(plan(), || Ok(()), &mut client);
+        let result = session.run(plan(), |_| Ok(()), &mut client);
         panic!("{result:?}");
     }
     let (mut launcher, mut client) = launcher(NAME, "launcher");

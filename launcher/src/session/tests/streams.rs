@@ -112,7 +112,7 @@ fn standard_input_that_is_closed_is_at_its_end() {
             stdout: stdout_there,
             stderr: stderr_there,
         };
-        let (session, _) = session_on(streams, None, |guest| {
+        let (session, _) = session_on(streams, None, None, |guest| {
             guest.start();
             guest.wait_closed(2);
             guest.send(9, b"the end");

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The table of devices: what the guest reaches by which slot number, and who does a device's work.
+//!
+//! Each device has a lock of its own, held for a bounded piece of its work. The console's work is done
+//! by whoever notices it: the vCPU's thread that was told of a buffer, the session's thread that polls
+//! streams. Every other device has a thread, which may wait, for a disk for instance, while the vCPU
+//! runs on: the registers that a driver needs then are reached without the device's lock.
+//!
+//! The guest finds the devices by asking each slot for its device type: the number of slots is in its
+//! start info (`device_count`), so nothing else announces them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use cki_abi::limits::DEVICES_MAX;
+use parking_lot::Mutex;
+use virtio_bindings::virtio_mmio::{
+    VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INTERRUPT_STATUS, VIRTIO_MMIO_QUEUE_NOTIFY,
+};
+use vm_memory::GuestMemoryMmap;
+
+use super::waker::Waker;
+use crate::jail::Duty;
+use crate::virtio::console::Console;
+use crate::virtio::mmio::{NoRegister, Transport};
+use crate::virtio::{Device, Progress};
+
+/// A device cannot be added.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// All slots are taken.
+    #[error("a container has {DEVICES_MAX} devices at most")]
+    Full,
+    /// No descriptor is left to wait with.
+    #[error("a device cannot be waited for")]
+    Descriptor(#[from] io::Error),
+    /// A queue's size is none: a bug, since all devices have the same.
+    #[error("virtqueue")]
+    Queue(#[from] virtio_queue::Error),
+}
+
+/// A device in the table.
+pub struct Slot<D: ?Sized = dyn Device> {
+    number: u32,
+    interrupt_status: Arc<AtomicU32>,
+    thread: Option<Thread>,
+    /// Last, so that the slot of a device is one of `dyn Device` too.
+    transport: Mutex<Transport<D>>,
+}
+
+/// What the thread of a device needs.
+#[derive(Debug)]
+pub struct Thread {
+    /// Wakes it.
+    pub waker: Waker,
+    /// What else it waits for ([`Device::source`]).
+    pub source: Option<OwnedFd>,
+    /// What it does, and so what it may ask of the host's kernel.
+    pub duty: Duty,
+    stopped: AtomicBool,
+}
+
+impl Thread {
+    fn new(device: &dyn Device, duty: Duty) -> io::Result<Self> {
+        let source = device.source().map(|source| source.try_clone_to_owned());
+        Ok(Thread {
+            waker: Waker::new()?,
+            source: source.transpose()?,
+            duty,
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks it to end.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    /// Whether it was asked to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+}
+
+impl<D: Device> Slot<D> {
+    fn new(number: u32, device: D, thread: Option<Thread>) -> Result<Self, TableError> {
+        let transport = Transport::new(device)?;
+        Ok(Slot {
+            number,
+            interrupt_status: transport.interrupt_status(),
+            thread,
+            transport: Mutex::new(transport),
+        })
+    }
+}
+
+impl<D: Device + ?Sized> Slot<D> {
+    /// Its number, by which the guest reaches it.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The thread of its own, if it has one.
+    #[must_use]
+    pub fn thread(&self) -> Option<&Thread> {
+        self.thread.as_ref()
+    }
+
+    /// Looks at the device, under its lock.
+    pub fn look<T>(&self, look: impl FnOnce(&D) -> T) -> T {
+        look(&self.transport.lock().device)
+    }
+
+    /// Reads `size` bytes of a register.
+    ///
+    /// # Errors
+    /// [`NoRegister`].
+    pub fn read(&self, offset: u64, size: u64) -> Result<u64, NoRegister> {
+        if (offset, size) == (VIRTIO_MMIO_INTERRUPT_STATUS.into(), 4) {
+            return Ok(self.interrupt_status.load(Ordering::SeqCst).into());
+        }
+        self.transport.lock().read(offset, size)
+    }
+
+    /// Writes `size` bytes of a register. What the device is to do then, its thread does; without one, a first
+    /// piece of it is done here, and [`Slot::turn`] does the rest.
+    ///
+    /// # Errors
+    /// [`NoRegister`].
+    pub fn write(
+        &self,
+        memory: &GuestMemoryMmap,
+        offset: u64,
+        size: u64,
+        value: u64,
+    ) -> Result<Progress, NoRegister> {
+        if (offset, size) == (VIRTIO_MMIO_INTERRUPT_ACK.into(), 4) {
+            let acknowledged = value as u32;
+            self.interrupt_status
+                .fetch_and(!acknowledged, Ordering::SeqCst);
+            return Ok(Progress::default());
+        }
+        let notifies = (offset, size) == (VIRTIO_MMIO_QUEUE_NOTIFY.into(), 4);
+        if let Some(thread) = self.thread.as_ref().filter(|_| notifies) {
+            // Whether the queue is one, and ready, the thread sees.
+            thread.waker.wake();
+            return Ok(Progress::default());
+        }
+        let mut transport = self.transport.lock();
+        let due = transport.write(memory, offset, size, value)?;
+        Ok(match (due, &self.thread) {
+            (None, _) => Progress::default(),
+            (Some(_), Some(thread)) => {
+                thread.waker.wake();
+                Progress::default()
+            }
+            (due, None) => transport.process(memory, due),
+        })
+    }
+
+    /// Has the device do a bounded piece of what it can do now.
+    pub fn turn(&self, memory: &GuestMemoryMmap) -> Progress {
+        self.transport.lock().process(memory, None)
+    }
+}
+
+/// The devices of a container.
+pub struct Table {
+    console: Arc<Slot<Console>>,
+    slots: Vec<Arc<Slot>>,
+}
+
+impl Table {
+    /// A table with the console, in slot 0.
+    ///
+    /// # Errors
+    /// Never for the queue size that all devices have.
+    pub fn new(console: Console) -> Result<Self, TableError> {
+        let console = Arc::new(Slot::new(0, console, None)?);
+        let slots = vec![Arc::clone(&console) as Arc<Slot>];
+        Ok(Table { console, slots })
+    }
+
+    /// Adds a device, whose thread has `duty`; the number of its slot.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn add(&mut self, device: impl Device + 'static, duty: Duty) -> Result<u32, TableError> {
+        let number = self.len();
+        if u64::from(number) == DEVICES_MAX {
+            return Err(TableError::Full);
+        }
+        let thread = Thread::new(&device, duty)?;
+        self.slots
+            .push(Arc::new(Slot::new(number, device, Some(thread))?));
+        Ok(number)
+    }
+
+    /// How many slots there are, which the guest is told (`device_count`).
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is always the console")]
+    pub fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// The console.
+    #[must_use]
+    pub fn console(&self) -> &Slot<Console> {
+        &self.console
+    }
+
+    /// A device by the number of its slot.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<&Slot> {
+        let number = usize::try_from(number).ok()?;
+        self.slots.get(number).map(AsRef::as_ref)
+    }
+
+    /// The devices that have threads.
+    pub fn threaded(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.slots.iter().filter(|slot| slot.thread().is_some())
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Devices in their slots, with the threads that serve them.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+use cki_abi::hypercalls::arguments::EVENT_DEVICE;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use virtio_bindings::virtio_mmio as reg;
+
+use super::*;
+use crate::module::fake::{FakeContainer, Log};
+use crate::virtio::testing::{BRING_UP, Script, Scripted, memory};
+use crate::vm::machine::Machine;
+use crate::vm::worker;
+
+const SOON: Duration = Duration::from_millis(50);
+const LATE: Duration = Duration::from_secs(20);
+
+fn scripted(script: impl FnMut() -> Progress + Send + 'static) -> Scripted {
+    Scripted {
+        script: Box::new(script) as Script,
+        source: None,
+    }
+}
+
+/// A container with a device in slot 1 and the device's thread.
+struct Bench {
+    machine: Arc<Machine>,
+    log: Arc<std::sync::Mutex<Log>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Bench {
+    fn new(device: Scripted) -> Self {
+        let mut devices = Table::new(Console::new(Vec::new())).unwrap();
+        assert_eq!(devices.add(device, Duty::Disk).unwrap(), 1);
+        let container = FakeContainer::new(&[(0, 4096)]);
+        let log = Arc::clone(&container.log);
+        let waker = Waker::new().unwrap();
+        let machine = Machine::new(Arc::new(container), memory(), None, devices, waker);
+        let machine = Arc::new(machine);
+        let shared = Arc::clone(&machine);
+        let thread = spawn(move || {
+            let slot = shared.devices().get(1).unwrap();
+            worker::serve(&shared, slot, slot.thread().unwrap())
+        });
+        let bench = Bench {
+            machine,
+            log,
+            thread: Some(thread),
+        };
+        for (register, value) in BRING_UP {
+            bench.write(register, value);
+        }
+        bench
+    }
+
+    fn write(&self, register: u32, value: u32) {
+        self.machine
+            .mmio_write(1, register.into(), 4, value.into())
+            .unwrap();
+    }
+
+    fn read(&self, register: u32) -> u64 {
+        self.machine.mmio_read(1, register.into(), 4).unwrap()
+    }
+
+    fn interrupts(&self) -> usize {
+        let event = (0, EVENT_DEVICE as u32 + 1);
+        let log = self.log.lock().unwrap();
+        log.raised.iter().filter(|raised| **raised == event).count()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.machine.kill();
+        self.thread.take().unwrap().join().unwrap().unwrap();
+    }
+}
+
+/// A device that says when it begins its work and waits to be told to end it.
+fn slow() -> (Scripted, Receiver<()>, Sender<()>) {
+    let ((begin, begun), (end, ended)) = (channel(), channel());
+    let device = scripted(move || {
+        let _ = begin.send(());
+        let _ = ended.recv();
+        Progress {
+            notify: true,
+            ..Progress::default()
+        }
+    });
+    (device, begun, end)
+}
+
+#[test]
+fn a_device_at_work_does_not_keep_the_vcpu_from_what_a_driver_does_then() {
+    let (device, begun, end) = slow();
+    let bench = Bench::new(device);
+    // Dropped before the bench, which waits for the device's thread.
+    let end = end;
+    begun.recv_timeout(LATE).unwrap();
+    // It is at work, for as long as we like.
+    bench.write(reg::VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    bench.write(reg::VIRTIO_MMIO_QUEUE_NOTIFY, 7);
+    assert_eq!(bench.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+    bench.write(reg::VIRTIO_MMIO_INTERRUPT_ACK, 3);
+    assert_eq!(bench.interrupts(), 0);
+    end.send(()).unwrap();
+    // What was notified meanwhile is looked at after.
+    begun.recv_timeout(LATE).unwrap();
+    assert_eq!(bench.interrupts(), 1);
+    assert_eq!(bench.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 1);
+    bench.write(reg::VIRTIO_MMIO_INTERRUPT_ACK, 1);
+    assert_eq!(bench.read(reg::VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+#[test]
+fn a_reset_waits_until_the_device_has_stopped_working() {
+    let (device, begun, end) = slow();
+    let bench = Bench::new(device);
+    // Dropped before the bench, which waits for the device's thread.
+    let end = end;
+    begun.recv_timeout(LATE).unwrap();
+    let (reset, is_reset) = channel();
+    let machine = Arc::clone(&bench.machine);
+    let driver = spawn(move || {
+        machine
+            .mmio_write(1, reg::VIRTIO_MMIO_STATUS.into(), 4, 0)
+            .unwrap();
+        reset.send(()).unwrap();
+    });
+    assert_eq!(is_reset.recv_timeout(SOON), Err(RecvTimeoutError::Timeout));
+    // The driver's set-up may have woken it more than once.
+    for _ in 0..8 {
+        end.send(()).unwrap();
+    }
+    is_reset.recv_timeout(LATE).unwrap();
+    driver.join().unwrap();
+    // After it, the device does nothing whatever is notified.
+    while begun.try_recv().is_ok() {}
+    bench.write(reg::VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    assert!(begun.recv_timeout(SOON).is_err());
+}
+
+#[test]
+fn a_device_is_woken_by_the_host_and_by_time() {
+    let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+    let host = EventFd::from_flags(flags).unwrap();
+    let source: OwnedFd = host.as_fd().try_clone_to_owned().unwrap();
+    let (turn, turns) = channel();
+    let reader = File::from(source.try_clone().unwrap());
+    let device = Scripted {
+        script: Box::new(move || {
+            let by_host = (&reader).read(&mut [0; 8]).is_ok();
+            let _ = turn.send((by_host, Instant::now()));
+            Progress {
+                after: by_host.then_some(SOON),
+                ..Progress::default()
+            }
+        }),
+        source: Some(source),
+    };
+    let bench = Bench::new(device);
+    // Once or twice for the driver that came up.
+    while let Ok((by_host, _)) = turns.recv_timeout(2 * SOON) {
+        assert!(!by_host);
+    }
+    host.write(1).unwrap();
+    let (by_host, first) = turns.recv_timeout(LATE).unwrap();
+    assert!(by_host);
+    let (by_host, second) = turns.recv_timeout(LATE).unwrap();
+    assert!(!by_host && second - first >= SOON);
+    assert!(turns.recv_timeout(2 * SOON).is_err());
+    drop(bench);
+}
+
+#[test]
+fn work_without_end_leaves_the_registers_and_the_end_to_others() {
+    let bench = Bench::new(scripted(|| Progress {
+        more: true,
+        ..Progress::default()
+    }));
+    for _ in 0..50 {
+        assert_eq!(bench.read(reg::VIRTIO_MMIO_STATUS), 15);
+    }
+    // Its drop ends the thread.
+    sleep(Duration::from_millis(1));
+}
+
+#[test]
+fn slots_are_numbered_in_order_and_limited() {
+    let mut table = Table::new(Console::new(Vec::new())).unwrap();
+    for number in 1..DEVICES_MAX as u32 {
+        let added = table.add(scripted(Progress::default), Duty::Disk);
+        assert_eq!(added.unwrap(), number);
+    }
+    let full = table.add(scripted(Progress::default), Duty::Disk);
+    assert!(matches!(full, Err(TableError::Full)));
+    assert_eq!(table.len(), 32);
+    assert_eq!(table.get(31).unwrap().number(), 31);
+    for absent in [32, u64::from(u32::MAX) + 1, u64::MAX] {
+        assert!(table.get(absent).is_none());
+    }
+}

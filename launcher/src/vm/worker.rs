@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The loop of a device's thread.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::machine::Machine;
+use super::table::{Slot, Thread};
+
+/// Does the work of a device until its thread is told to stop.
+///
+/// # Errors
+/// When waiting fails, which it does not for descriptors that are open.
+pub fn serve(machine: &Machine, slot: &Slot, thread: &Thread) -> io::Result<()> {
+    while !thread.is_stopped() {
+        let progress = machine.turn(slot);
+        if !progress.more {
+            wait(thread, progress.after)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the device was notified, has something to do on the host's side, or the time is over.
+fn wait(thread: &Thread, time: Option<Duration>) -> io::Result<()> {
+    let mut fds = vec![PollFd::new(thread.waker.as_fd(), PollFlags::POLLIN)];
+    if let Some(source) = &thread.source {
+        fds.push(PollFd::new(source.as_fd(), PollFlags::POLLIN));
+    }
+    // Rounded up, so that the time has passed when poll returns.
+    let limit = time.map(|time| time + Duration::from_millis(1));
+    let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok());
+    match poll(&mut fds, limit.unwrap_or(PollTimeout::NONE)) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // Before the device looks at its queues: what is notified from now on wakes the thread again.
+    let _ = thread.waker.take();
+    Ok(())
+}
