@@ -28,6 +28,8 @@
     ./config/virtio.config
     ./config/filesystems.config
     ./config/network.config
+    ./config/netfilter.config
+    ./config/security.config
     ./config/host.config
     ./config/guest.config
     ./config/lean.config
@@ -53,6 +55,8 @@ stdenv.mkDerivation {
   circles = ./circles.sh;
   privilegedSites = ./privileged-sites.awk;
   knownSites = ./privileged-sites.txt;
+  licences = ../LICENSES;
+  copyright = ../nix/copyright.sh;
   inherit fragments;
 
   # All that the kernel would otherwise take from the machine and the moment of the build.
@@ -100,6 +104,7 @@ stdenv.mkDerivation {
     cp .config $out/config
     make -s INSTALL_MOD_PATH=$out modules_install
     rm -f $out/lib/modules/*/build $out/lib/modules/*/source
+    bash $copyright $out/share/doc/linux/copyright --by 'Linux, by its authors, with the changes of CKI' GPL-2.0-only
 
     # What kbuild reads when it builds a module elsewhere: its own programs, every makefile,
     # headers, the linker script, and the symbols of this kernel.

@@ -64,6 +64,8 @@ BEGIN {
 	ordinary["flags"] = "^(clc|stc|cmc|cld|std|clac|stac|pushf|popf|sahf|lahf)[q]?$"
 	ordinary["floating point"] = "^(fn?(init|clex|stsw|stcw|save)|fwait|f(ld|ild|mul|div|sub|subp|istp|st|stp)[lps]*|" \
 		"emms|ldmxcsr|stmxcsr|fx(save|rstor)(64)?|xsave(64|opt|opt64|c|c64)?|xrstor(64)?|xgetbv)$"
+	# What nf_tables looks up ranges with, between kernel_fpu_begin() and kernel_fpu_end(). VEX, never EVEX.
+	ordinary["vectors"] = "^v(movdqa|movntdqa|pand|ptest|pxor)$"
 	ordinary["caches and order"] = "^(pause|[lms]fence|prefetch(t[012]|nta|w)|clflush|clflushopt|clwb|serialize)$"
 	ordinary["registers"] = "^(cpuid|rdtsc|rdtscp|rdpid|rdpkru|wrpkru|(rd|wr)[fg]sbase|swapgs|invlpg|endbr64|" \
 		"str|sldt|sgdt|sidt|smsw|lar|lsl|verr|verw)$"

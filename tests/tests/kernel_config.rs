@@ -166,3 +166,35 @@ fn the_fragments_of_a_kernel_do_not_contradict_each_other() {
     there.sort();
     assert_eq!(used, there, "every fragment is some kernel's");
 }
+
+/// What containers expect of the kernel, built in: it loads no modules in a container.
+const EXPECTED: &str = "
+    NF_TABLES NF_TABLES_INET NFT_NAT NFT_MASQ NFT_REDIR NFT_CT NFT_COMPAT NF_CONNTRACK NF_NAT
+    IP_NF_IPTABLES IP_NF_NAT IP_NF_TARGET_MASQUERADE IP_NF_TARGET_REDIRECT IP6_NF_IPTABLES IP6_NF_NAT
+    NETFILTER_XT_MATCH_ADDRTYPE NETFILTER_XT_MATCH_COMMENT NETFILTER_XT_MATCH_CONNTRACK
+    NETFILTER_XT_MATCH_MULTIPORT NETFILTER_XT_MARK BRIDGE BRIDGE_NETFILTER VETH VLAN_8021Q MACVLAN
+    IPVLAN TUN WIREGUARD DUMMY NET_SCHED VSOCKETS VIRTIO_VSOCKETS VIRTIO_NET
+    HW_RANDOM_VIRTIO FUSE_FS VIRTIO_FS NET_9P_VIRTIO 9P_FS OVERLAY_FS SQUASHFS EROFS_FS EXT4_FS QUOTA
+    BLK_DEV_DM DM_CRYPT BLK_DEV_LOOP SWAP PSI CGROUP_HUGETLB CGROUP_MISC CGROUP_PIDS CGROUP_DEVICE
+    BLK_DEV_THROTTLING SECURITY_LANDLOCK SECURITY_YAMA SECURITY_APPARMOR AUDIT CRYPTO_USER_API_HASH
+    CRYPTO_USER_API_SKCIPHER CHECKPOINT_RESTORE USER_NS SECCOMP_FILTER INOTIFY_USER FANOTIFY BINFMT_MISC
+    POSIX_MQUEUE KEYS BPF_SYSCALL CGROUP_BPF
+";
+
+#[test]
+fn what_containers_expect_is_asked_for_and_built_in() {
+    let product = lists()
+        .into_iter()
+        .find(|list| list.iter().any(|path| path.ends_with("guest.config")))
+        .expect("the product's kernel is that of containers");
+    let asked: String = product
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let asked: Vec<&str> = asked.lines().collect();
+    let missing: Vec<&str> = EXPECTED
+        .split_whitespace()
+        .filter(|symbol| !asked.contains(&format!("CONFIG_{symbol}=y").as_str()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -90,6 +90,7 @@ fn ordinary_instructions_need_none_whatever_their_prefixes() {
             "jrcxz  ffffffff81000000 <f>",
             "xsavec64 (%rdi)",
             "verw   0x0(%rip)",
+            "vptest %ymm1,%ymm0",
             "sysretq",
             "cli",
         ],
