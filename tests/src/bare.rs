@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::archive::Archive;
+use cpio::newc::{Builder, trailer};
 
 /// Exit status of QEMU when the driver ends the machine with 0x10.
 pub const PASSED: i32 = 33;
@@ -143,6 +143,17 @@ fn rest_of_line(console: &str, words: &str) -> Option<String> {
     let (_, rest) = console.split_once(words)?;
     let (line, _) = rest.split_once('\n')?;
     Some(line.trim_end().to_owned())
+}
+
+/// Adds a file or a directory to an initial file system.
+fn add(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) -> Result<(), String> {
+    let size = u32::try_from(content.len()).map_err(|_| format!("{name} is too large"))?;
+    let mut entry = Builder::new(name).mode(mode).write(archive, size);
+    entry
+        .write_all(content)
+        .and_then(|()| entry.finish())
+        .map_err(|error| format!("{name}: {error}"))?;
+    Ok(())
 }
 
 /// What a machine left behind.
@@ -307,7 +318,7 @@ impl<'a> Machine<'a> {
     }
 
     fn initial_file_system(&self) -> Result<Vec<u8>, String> {
-        let mut archive = Archive::default();
+        let mut archive = Vec::new();
         for directory in [
             "dev",
             "proc",
@@ -316,17 +327,20 @@ impl<'a> Machine<'a> {
             "lib/firmware",
             "lib/firmware/cki",
         ] {
-            archive.directory(directory);
+            add(&mut archive, directory, 0o040_755, &[])?;
         }
-        archive.file("init", &self.parts.driver)?;
-        archive.file("cki.ko", self.module)?;
-        if let Some(monitor) = self.monitor {
-            archive.file("lib/firmware/cki/ksm", monitor)?;
+        let monitor = self.monitor.map(|path| ("lib/firmware/cki/ksm", path));
+        let own = [("init", &*self.parts.driver), ("cki.ko", self.module)];
+        for (name, path) in own
+            .into_iter()
+            .chain(monitor)
+            .chain(self.files.iter().copied())
+        {
+            let content = fs::read(path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            add(&mut archive, name, 0o100_755, &content)?;
         }
-        for (name, path) in &self.files {
-            archive.file(name, path)?;
-        }
-        Ok(archive.finish())
+        trailer(archive).map_err(|error| error.to_string())
     }
 
     fn memory_and_cpus(&self) -> Vec<String> {

@@ -5,7 +5,6 @@
 //! They are told where the outputs of the flake are by variables that `cki-build check` sets; a test
 //! whose variable is missing fails and says so.
 
-mod archive;
 pub mod bare;
 pub mod elf;
 pub mod reports;

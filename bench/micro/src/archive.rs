@@ -1,48 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Archives in cpio's "newc" format, which the kernel unpacks as initial file systems
-//! (Documentation/driver-api/early-userspace). Several may follow each other.
+//! A program more in an initial file system, which is an archive in cpio's "newc" format; several of those
+//! may follow each other (Linux, Documentation/driver-api/early-userspace).
+
+use std::io::{self, Write as _};
+
+use cpio::newc::{Builder, trailer};
 
 /// Appends an archive with one program to an initial file system.
-pub fn append_program(initrd: &mut Vec<u8>, name: &str, program: &[u8]) {
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for a program of 4 GiB and more.
+pub fn append_program(initrd: &mut Vec<u8>, name: &str, program: &[u8]) -> io::Result<()> {
+    let size = u32::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // Archives begin at multiples of four.
-    pad(initrd);
-    entry(initrd, name, 0o100_755, program);
-    entry(initrd, "TRAILER!!!", 0, &[]);
-}
-
-fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) {
-    // Inode, mode, uid, gid, links, mtime, size, device, device number, length of the name, checksum.
-    let inode = 0;
-    let length = name.len() + 1;
-    let fields = [
-        inode,
-        mode as usize,
-        0,
-        0,
-        1,
-        0,
-        content.len(),
-        0,
-        0,
-        0,
-        0,
-        length,
-        0,
-    ];
-    archive.extend(b"070701");
-    for field in fields {
-        archive.extend(format!("{field:08x}").bytes());
-    }
-    archive.extend(name.bytes());
-    archive.push(0);
-    pad(archive);
-    archive.extend(content);
-    pad(archive);
-}
-
-fn pad(archive: &mut Vec<u8>) {
-    archive.resize(archive.len().next_multiple_of(4), 0);
+    initrd.resize(initrd.len().next_multiple_of(4), 0);
+    let mut entry = Builder::new(name).mode(0o100_755).write(&mut *initrd, size);
+    entry.write_all(program)?;
+    entry.finish()?;
+    trailer(initrd)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -52,7 +29,7 @@ mod tests {
     #[test]
     fn an_archive_begins_where_the_kernel_looks_for_it() {
         let mut initrd = b"other".to_vec();
-        append_program(&mut initrd, "p", b"\x7fELF!");
+        append_program(&mut initrd, "p", b"\x7fELF!").expect("it is small");
         assert_eq!(&initrd[..14], b"other\0\0\x00070701");
         // Header of 110 bytes and the name with its zero, padded to 112.
         assert_eq!(&initrd[8 + 110..8 + 112], b"p\0");

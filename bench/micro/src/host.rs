@@ -78,7 +78,7 @@ fn prepare(wanted: &Wanted) -> Result<()> {
     fs::copy(format!("{RUNTIME}/bin/cki"), format!("{COPIES}/cki"))?;
     fs::copy(at("vmlinux"), format!("{COPIES}/vmlinux"))?;
     let mut initrd = fs::read(at("initrd"))?;
-    archive::append_program(&mut initrd, PROGRAM, &fs::read("/proc/self/exe")?);
+    archive::append_program(&mut initrd, PROGRAM, &fs::read("/proc/self/exe")?)?;
     fs::write(format!("{COPIES}/initrd"), initrd)?;
     Ok(())
 }
