@@ -55,6 +55,8 @@ pub fn decode<M: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<M, ProtocolEr
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
+    /// So many of them are known to have no `\n`: a long line that comes in many pieces is looked through once.
+    looked: usize,
 }
 
 impl LineBuffer {
@@ -69,8 +71,13 @@ impl LineBuffer {
     /// [`ProtocolError::TooLong`] once more than [`MAX_LINE`] bytes have come without a `\n`;
     /// the stream is of no use after that.
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
-        match self.bytes.iter().position(|&byte| byte == b'\n') {
+        let new = self.bytes.get(self.looked..).unwrap_or(&[]);
+        let found = new.iter().position(|&byte| byte == b'\n');
+        let end = found.map(|at| self.looked + at);
+        self.looked = self.bytes.len();
+        match end {
             Some(end) if end < MAX_LINE => {
+                self.looked = 0;
                 let rest = self.bytes.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.bytes, rest);
                 line.pop();
