@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::unblocked::SOCKET_FLAGS;
 use cki_abi::uapi::ioctls::{KILL, RAISE_EVENT, RUN};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -88,7 +89,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_getpid,
     libc::SYS_gettid,
-    libc::SYS_tgkill,
     // Seeds of hash tables.
     libc::SYS_getrandom,
 ];
@@ -121,6 +121,18 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
     // The standard library asserts in debug builds that what it closes is open.
     let is_open = argument(1, SeccompCmpOp::Eq, libc::F_GETFD as u64)?;
     rules.insert(libc::SYS_fcntl, vec![is_open]);
+    // abort() and raise() send a signal to a thread of this process; nobody else gets one.
+    let ours = argument(0, SeccompCmpOp::Eq, std::process::id().into())?;
+    rules.insert(libc::SYS_tgkill, vec![ours]);
+    // Sockets that are open, without waiting and to nobody but their peer.
+    let flags = SOCKET_FLAGS.bits() as u64;
+    for call in [libc::SYS_sendto, libc::SYS_recvfrom] {
+        let connected = SeccompRule::new(vec![
+            SeccompCondition::new(3, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, flags)?,
+            SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?,
+        ])?;
+        rules.insert(call, vec![connected]);
+    }
     // No executable memory: the allocator needs none.
     let executable = libc::PROT_EXEC as u64;
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {

@@ -4,13 +4,14 @@
 //!
 //! | module | what | uses |
 //! |---|---|---|
-//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals` |
+//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `unblocked` |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
 //! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
-//! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | |
+//! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
 //! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `module` the only `unsafe` | |
+//! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
 pub mod guest;
@@ -22,5 +23,6 @@ pub mod session;
 pub mod signals;
 #[cfg(test)]
 mod testing;
+pub mod unblocked;
 pub mod virtio;
 pub mod vm;

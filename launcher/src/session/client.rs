@@ -5,6 +5,7 @@
 use std::os::fd::BorrowedFd;
 
 use cki_session::{Event, Isolation, Outcome, Signal};
+use nix::poll::PollFlags;
 
 /// What a client wants while its session runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +18,21 @@ pub enum Wish {
 
 /// Who asked for a session.
 pub trait Client {
-    /// Readable when it wants something.
+    /// Ready for any of [`Client::interest`] when it wants something, or has room for what it is told.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
-    /// What it wants, once its descriptor is readable. `started` tells whether there is a program that can have
+    /// What poll is to wait for at its descriptor.
+    fn interest(&self) -> PollFlags {
+        PollFlags::POLLIN
+    }
+
+    /// What it wants, once its descriptor is ready. `started` tells whether there is a program that can have
     /// a say.
     fn wishes(&mut self, started: bool) -> Vec<Wish>;
 
-    /// Init of the container is up.
+    /// Init of the container is up. Does not wait for the client.
     fn up(&mut self, isolation: Isolation);
 
-    /// Tells it what happens to the program.
+    /// Tells it what happens to the program. Does not wait for the client.
     fn tell(&mut self, event: &Event);
 }

@@ -10,7 +10,9 @@ use cki_session::{Event, Forwarding, Isolation, Outcome, Signal, forwarded_here}
 use nix::sys::signalfd::SignalFd;
 
 use super::client::{Client, Wish};
+use super::streams::duplicate;
 use crate::signals;
+use crate::unblocked::{Unblocked, Way};
 
 /// A user at the command line.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct CommandLine {
     signals: SignalFd,
     forwarding: Forwarding,
     print_isolation: bool,
+    /// Standard error. A reader of it that has stopped does not keep us from signals and time.
+    sentences: Unblocked,
 }
 
 impl CommandLine {
@@ -35,6 +39,7 @@ impl CommandLine {
             signals: signals::take(forwarded)?,
             forwarding: Forwarding::new(),
             print_isolation,
+            sentences: Unblocked::new(&duplicate(&io::stderr())?, Way::Out)?,
         })
     }
 }
@@ -62,13 +67,14 @@ impl Client for CommandLine {
 
     fn up(&mut self, isolation: Isolation) {
         if self.print_isolation {
-            eprintln!("isolation: {isolation}");
+            self.sentences.say(&format!("isolation: {isolation}"));
         }
     }
 
     fn tell(&mut self, event: &Event) {
         if let Event::Refused { message } = event {
-            eprintln!("cki: init of the container: {message}");
+            let line = format!("cki: init of the container: {message}");
+            self.sentences.say(&line);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,12 @@ use cki_session::{Event, LineBuffer, decode};
 use crate::virtio::console::PortIo;
 use crate::vm::Waker;
 use crate::vm::vcpu::End;
+
+/// Messages of init's that wait for the session, at most. A guest that says more waits itself, and what it
+/// says stays in its own memory.
+pub const WAITING_MAX: usize = 8;
+/// Bytes of requests that wait for init, at most: a line of the longest, and many signals.
+pub const OUTGOING_MAX: usize = cki_session::MAX_LINE + (64 << 10);
 
 /// What the session is told.
 #[derive(Debug)]
@@ -31,15 +38,25 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub struct Inputs {
     sender: Sender<Input>,
+    /// How many of init's messages wait.
+    waiting: Arc<AtomicUsize>,
     waker: Waker,
 }
 
 impl Inputs {
     /// Tells the session.
     pub fn send(&self, input: Input) {
+        if matches!(input, Input::Init(_)) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+        }
         // It is over, or nobody waits any more: nothing is lost.
         let _ = self.sender.send(input);
         self.waker.wake();
+    }
+
+    /// Whether init has to wait before it says more.
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) >= WAITING_MAX
     }
 }
 
@@ -57,7 +74,11 @@ impl Inbox {
         let (sender, receiver) = mpsc::channel();
         Inbox {
             receiver,
-            inputs: Inputs { sender, waker },
+            inputs: Inputs {
+                sender,
+                waiting: Arc::default(),
+                waker,
+            },
         }
     }
 
@@ -76,13 +97,20 @@ impl Inbox {
     /// What came, without waiting.
     #[must_use]
     pub fn take(&self) -> Option<Input> {
-        self.receiver.try_recv().ok()
+        self.taken(self.receiver.try_recv().ok())
     }
 
     /// What comes within `time`.
     #[must_use]
     pub fn receive(&self, time: Duration) -> Option<Input> {
-        self.receiver.recv_timeout(time).ok()
+        self.taken(self.receiver.recv_timeout(time).ok())
+    }
+
+    fn taken(&self, input: Option<Input>) -> Option<Input> {
+        if matches!(input, Some(Input::Init(_))) {
+            self.inputs.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        input
     }
 }
 
@@ -91,12 +119,15 @@ impl Inbox {
 pub struct Outgoing(Arc<Mutex<VecDeque<u8>>>);
 
 impl Outgoing {
-    /// Adds a line.
-    pub fn push(&self, line: &[u8]) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(line);
+    /// Adds a line; whether there was room for it. A guest that does not read does not make the launcher keep
+    /// more than [`OUTGOING_MAX`] for it.
+    pub fn push(&self, line: &[u8]) -> bool {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = bytes.len() + line.len() <= OUTGOING_MAX;
+        if fits {
+            bytes.extend(line);
+        }
+        fits
     }
 }
 
@@ -126,17 +157,28 @@ impl ControlPort {
 }
 
 impl PortIo for ControlPort {
+    /// Takes whole lines as long as the session has room for their messages, so that what it has no room for
+    /// stays in the guest's buffer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lines.push(bytes);
-        loop {
+        let mut taken = 0;
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if self.inputs.is_full() {
+                break;
+            }
+            self.lines.push(piece);
+            taken += piece.len();
             match self.lines.next_line() {
                 Ok(Some(line)) => match decode(&line) {
                     Ok(event) => self.inputs.send(Input::Init(event)),
                     Err(error) => return Err(self.breach(&error)),
                 },
-                Ok(None) => return Ok(bytes.len()),
+                Ok(None) => {}
                 Err(error) => return Err(self.breach(&error)),
             }
+        }
+        match taken {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
         }
     }
 
@@ -191,6 +233,38 @@ mod tests {
         let (mut port, inbox, _) = port();
         assert!(port.write(b"Linux version 6.12\n").is_err());
         assert!(matches!(inbox.take(), Some(Input::Protocol(_))));
+    }
+
+    #[test]
+    fn a_guest_that_talks_without_end_waits_for_the_session() {
+        let (mut port, inbox, _) = port();
+        let line = b"{\"type\":\"refused\",\"message\":\"no\"}\n";
+        let lines = line.repeat(WAITING_MAX + 3);
+        let taken = port.write(&lines).unwrap();
+        assert_eq!(taken, WAITING_MAX * line.len());
+        let full = port.write(&lines[taken..]).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        // A start of a line is a message to come, too.
+        assert!(port.write(b"{").is_err());
+        assert!(inbox.take().is_some());
+        assert_eq!(port.write(&lines[taken..]).unwrap(), line.len());
+        let rest = std::iter::from_fn(|| inbox.take()).count();
+        assert_eq!(rest, WAITING_MAX);
+        assert_eq!(
+            port.write(&lines[taken + line.len()..]).unwrap(),
+            2 * line.len()
+        );
+    }
+
+    #[test]
+    fn requests_for_a_guest_that_does_not_read_are_bounded() {
+        let (mut port, _inbox, outgoing) = port();
+        let line = vec![b'x'; 4096];
+        let kept = std::iter::repeat_with(|| outgoing.push(&line)).take(1000);
+        assert_eq!(kept.filter(|kept| *kept).count(), OUTGOING_MAX / line.len());
+        let mut bytes = [0; 4096];
+        assert_eq!(port.read(&mut bytes).unwrap(), 4096);
+        assert!(outgoing.push(&line));
     }
 
     #[test]

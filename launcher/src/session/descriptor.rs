@@ -7,8 +7,9 @@
 //! Only a launcher that is killed says no last message; the client sees the end of the file instead. A client
 //! that closes its end has gone, and its container ends.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use cki_session::{
@@ -19,14 +20,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::client::{Client, Wish};
 use crate::inherited::{self, InheritedError};
+use crate::unblocked::{Unblocked, Way};
 
 /// The optional parts of requests that the launcher honours.
 const FEATURES: &[&str] = &[feature::CONTAINER];
+
+/// Bytes that a client was told and has not taken, beyond which it is not listened to.
+const UNTOLD_MAX: usize = 64 << 10;
 
 /// A program that asked for a session.
 #[derive(Debug)]
 pub struct Descriptor {
     file: File,
+    /// What it is told, and what it has not taken of that.
+    out: Unblocked,
+    untold: VecDeque<u8>,
     lines: LineBuffer,
     /// The process of the session, once that is known.
     id: ProcessId,
@@ -51,7 +59,8 @@ impl Descriptor {
     /// # Errors
     /// [`InheritedError`] when it cannot be read and written.
     pub fn open(number: RawFd) -> Result<Self, InheritedError> {
-        let mut client = Self::from(inherited::both_ways(number)?);
+        let mut client = Self::try_from(inherited::both_ways(number)?)
+            .map_err(|source| InheritedError::System { number, source })?;
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         client.say(&Event::Hello(Hello::new(FEATURES, &release)));
         Ok(client)
@@ -95,31 +104,49 @@ impl Descriptor {
         self.say_ended(outcome)
     }
 
+    /// The one message that a client is waited for to take; the container is gone by then.
     fn say_ended(&mut self, outcome: &Outcome) -> bool {
         self.ended = true;
         let (id, outcome) = (self.id, outcome.clone());
-        self.say(&Event::Ended { id, outcome })
+        self.say(&Event::Ended { id, outcome });
+        loop {
+            match self.write() {
+                Ok(true) => return true,
+                Ok(false) => self.wait(PollFlags::POLLOUT),
+                Err(_) => return false,
+            }
+        }
     }
 
-    /// Says something; whether it was taken. A client that has gone is seen when it is listened to.
-    fn say(&mut self, event: &Event) -> bool {
-        encode(event).is_ok_and(|line| self.write(&line).is_ok())
+    /// Says something, at once or as soon as the client has room. One that has gone is seen when it is
+    /// listened to.
+    fn say(&mut self, event: &Event) {
+        if let Ok(line) = encode(event) {
+            self.untold.extend(line);
+        }
+        let _ = self.write();
     }
 
-    fn write(&mut self, mut rest: &[u8]) -> io::Result<()> {
-        while !rest.is_empty() {
-            match self.file.write(rest) {
+    /// Writes what the client has not been told yet; whether that was all.
+    fn write(&mut self) -> io::Result<bool> {
+        loop {
+            let (rest, _) = self.untold.as_slices();
+            if rest.is_empty() {
+                return Ok(true);
+            }
+            match self.out.write(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => rest = rest.get(count..).unwrap_or(&[]),
+                Ok(count) => drop(self.untold.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever started us may have made it non-blocking.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.wait(PollFlags::POLLOUT);
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+    }
+
+    /// Whether it is told more before it takes what it was told.
+    fn takes_more(&self) -> bool {
+        self.untold.len() < UNTOLD_MAX
     }
 
     /// What the client has said, without waiting.
@@ -165,14 +192,18 @@ fn understand(line: &[u8]) -> Heard {
     }
 }
 
-impl From<File> for Descriptor {
-    fn from(file: File) -> Self {
-        Descriptor {
+impl TryFrom<File> for Descriptor {
+    type Error = io::Error;
+
+    fn try_from(file: File) -> io::Result<Self> {
+        Ok(Descriptor {
+            out: Unblocked::new(&file, Way::Out)?,
+            untold: VecDeque::new(),
             file,
             lines: LineBuffer::default(),
             id: ProcessId::MAIN,
             ended: false,
-        }
+        })
     }
 }
 
@@ -181,9 +212,22 @@ impl Client for Descriptor {
         self.file.as_fd()
     }
 
+    fn interest(&self) -> PollFlags {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::POLLOUT, !self.untold.is_empty());
+        // Requests that are refused have answers, which it has to take.
+        flags.set(PollFlags::POLLIN, self.takes_more());
+        flags
+    }
+
     fn wishes(&mut self, _started: bool) -> Vec<Wish> {
         let mut wishes = Vec::new();
+        // A client that has gone is seen below.
+        let _ = self.write();
         loop {
+            if !self.takes_more() {
+                return wishes;
+            }
             let refused = match self.hear() {
                 Heard::Nothing => return wishes,
                 Heard::End(why) => {

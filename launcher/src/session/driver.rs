@@ -11,7 +11,7 @@ use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, en
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::client::{Client, Wish};
-use super::control::{Inbox, Input, Outgoing};
+use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::plan::Plan;
 use super::streams::Streams;
@@ -24,8 +24,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Longest time that poll waits; a deadline further away is looked at again.
 const POLL_MAX: Duration = Duration::from_secs(60);
 
-/// Bytes of signals that wait with the request until init is up; a client that sends more loses them.
-const EARLY_MAX: usize = cki_session::MAX_LINE + (64 << 10);
+/// Refusals of init's that the client is told, at most; a guest can say as many as it likes.
+const REFUSALS_MAX: usize = 16;
+/// Bytes of each that it is told.
+const REFUSAL_SIZE: usize = 1024;
 
 /// What a session is at.
 pub(super) struct Driver<'s> {
@@ -53,6 +55,8 @@ pub(super) struct Driver<'s> {
     typing: bool,
     /// The console stopped with work left.
     more: bool,
+    /// How many refusals the client was told.
+    refusals: usize,
 }
 
 type Step = Option<Result<Outcome, ContainerError>>;
@@ -98,6 +102,7 @@ impl<'s> Driver<'s> {
             asked: true,
             typing: true,
             more: false,
+            refusals: 0,
         })
     }
 
@@ -108,10 +113,14 @@ impl<'s> Driver<'s> {
         streams: &mut Streams,
     ) -> Result<Outcome, ContainerError> {
         loop {
-            while let Some(input) = inbox.take() {
+            // Not until nothing is left: a guest may add as fast.
+            for _ in 0..=WAITING_MAX {
+                let Some(input) = inbox.take() else { break };
                 if let Some(result) = self.input(input) {
                     return result;
                 }
+                // Init may have waited for room.
+                self.more = true;
             }
             // After the messages: a program that has started gets the signal, one that has ended tells how.
             let step = self
@@ -162,7 +171,8 @@ impl<'s> Driver<'s> {
                     (Ok(()), None) => {
                         self.hello = true;
                         self.client.up(self.isolation);
-                        self.outgoing.push(&std::mem::take(&mut self.request));
+                        // The first that is for init, and no longer than what there is room for.
+                        let _ = self.outgoing.push(&std::mem::take(&mut self.request));
                         self.more |= self.machine.poll();
                         return None;
                     }
@@ -189,8 +199,12 @@ impl<'s> Driver<'s> {
                 }));
                 None
             }
-            Event::Refused { .. } => {
-                self.client.tell(&event);
+            Event::Refused { message } => {
+                if self.refusals < REFUSALS_MAX {
+                    self.refusals += 1;
+                    let message = start_of(message, REFUSAL_SIZE);
+                    self.client.tell(&Event::Refused { message });
+                }
                 None
             }
             Event::Unknown => None,
@@ -287,10 +301,11 @@ impl<'s> Driver<'s> {
         let Ok(line) = encode(&Request::Signal { id, signal }) else {
             return;
         };
+        // A program that takes no signals, or does not run yet, gets the first some thousand.
         if self.hello {
-            self.outgoing.push(&line);
+            let _ = self.outgoing.push(&line);
             self.more |= self.machine.poll();
-        } else if self.request.len() < EARLY_MAX {
+        } else if self.request.len() + line.len() <= OUTGOING_MAX {
             self.request.extend(line);
         }
     }
@@ -310,7 +325,7 @@ impl<'s> Driver<'s> {
         }
         let mut fds = vec![
             PollFd::new(inbox.waker().as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.client.descriptor(), PollFlags::POLLIN),
+            PollFd::new(self.client.descriptor(), self.client.interest()),
         ];
         // A descriptor that we wait for nothing of would still report that it was hung up.
         for (file, flags) in [&our.stdin, &our.stdout, &our.stderr]
@@ -369,4 +384,12 @@ impl<'s> Driver<'s> {
         // Rounded up, so that the deadline has passed when poll returns.
         PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::NONE)
     }
+}
+
+/// At most `size` bytes of `text`, whole characters.
+fn start_of(mut text: String, size: usize) -> String {
+    let end = (0..=size.min(text.len())).rev();
+    let end = end.into_iter().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
+    text
 }

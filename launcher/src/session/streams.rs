@@ -3,15 +3,14 @@
 //! The program's standard streams: our own descriptors, as the host's ends of the console's ports.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 
-use cki_session::port as names;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use super::control::{ControlPort, Inbox, Outgoing};
+use crate::unblocked::{Unblocked, Way};
 use crate::virtio::console::{Console, PortIo};
 use crate::vm::machine::port;
+use cki_session::port as names;
 
 /// Our side of the program's streams. Descriptors of their own, so that closing them hurts nobody.
 #[derive(Debug)]
@@ -40,14 +39,14 @@ impl Streams {
     /// The device with the ports of a session. What comes over the control port goes to `inbox`.
     ///
     /// # Errors
-    /// When a descriptor cannot be duplicated.
+    /// When a descriptor can be neither opened again nor duplicated.
     pub fn ports(&self, inbox: &Inbox, outgoing: &Outgoing) -> io::Result<Console> {
         let control = ControlPort::new(inbox.sender(), outgoing.clone());
         let ends: [Box<dyn PortIo>; port::COUNT] = [
             Box::new(control),
-            Box::new(Stream::Input(self.stdin.try_clone()?)),
-            Box::new(Stream::Output(self.stdout.try_clone()?)),
-            Box::new(Stream::Output(self.stderr.try_clone()?)),
+            Stream::input(&self.stdin)?,
+            Stream::output(&self.stdout)?,
+            Stream::output(&self.stderr)?,
         ];
         let named = names::ALL.map(str::to_owned).into_iter().zip(ends);
         Ok(Console::new(named.collect()))
@@ -62,20 +61,23 @@ pub fn duplicate(stream: &impl AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
 }
 
-/// Whether poll sees any of `flags`, an error or a hang-up on a descriptor now.
-fn is_ready(file: &File, flags: PollFlags) -> bool {
-    let mut fds = [PollFd::new(file.as_fd(), flags)];
-    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
+/// One of our streams.
+#[derive(Debug)]
+enum Stream {
+    /// Standard input.
+    Input(Unblocked),
+    /// Standard output or error.
+    Output(Unblocked),
 }
 
-/// One of our streams. The descriptor stays blocking, because it is shared with who started us; poll is
-/// asked before each access.
-#[derive(Debug)]
-pub enum Stream {
-    /// Standard input.
-    Input(File),
-    /// Standard output or error.
-    Output(File),
+impl Stream {
+    fn input(file: &File) -> io::Result<Box<Self>> {
+        Ok(Box::new(Stream::Input(Unblocked::new(file, Way::In)?)))
+    }
+
+    fn output(file: &File) -> io::Result<Box<Self>> {
+        Ok(Box::new(Stream::Output(Unblocked::new(file, Way::Out)?)))
+    }
 }
 
 impl PortIo for Stream {
@@ -83,68 +85,14 @@ impl PortIo for Stream {
         match self {
             // Nothing writes to the port of standard input; if something does, nobody reads it.
             Stream::Input(_) => Ok(bytes.len()),
-            Stream::Output(file) if is_ready(file, PollFlags::POLLOUT) => file.write(bytes),
-            Stream::Output(_) => Err(ErrorKind::WouldBlock.into()),
+            Stream::Output(file) => file.write(bytes),
         }
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Input(file) if is_ready(file, PollFlags::POLLIN) => file.read(bytes),
-            _ => Err(ErrorKind::WouldBlock.into()),
+            Stream::Input(file) => file.read(bytes),
+            Stream::Output(_) => Err(ErrorKind::WouldBlock.into()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::OwnedFd;
-
-    use super::*;
-
-    fn pipe() -> (File, File) {
-        let (read, write) = std::os::unix::net::UnixStream::pair().unwrap();
-        (
-            File::from(OwnedFd::from(read)),
-            File::from(OwnedFd::from(write)),
-        )
-    }
-
-    fn would_block(result: io::Result<usize>) -> bool {
-        result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-    }
-
-    #[test]
-    fn a_full_pipe_does_not_block_the_writer() {
-        let (mut read, write) = pipe();
-        let mut stream = Stream::Output(write);
-        let mut written = 0;
-        while let Ok(count) = stream.write(&[b'x'; 4096]) {
-            written += count;
-            assert!(written <= 1 << 20, "never full");
-        }
-        assert!(would_block(stream.write(b"x")));
-        read.read_exact(&mut vec![0; 8192]).unwrap();
-        assert!(stream.write(b"x").is_ok());
-    }
-
-    #[test]
-    fn a_pipe_without_a_reader_is_broken() {
-        let (read, write) = pipe();
-        drop(read);
-        let error = Stream::Output(write).write(b"x").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn input_comes_as_it_is_there_and_ends() {
-        let (read, mut write) = pipe();
-        let mut stream = Stream::Input(read);
-        let mut bytes = [0; 8];
-        assert!(would_block(stream.read(&mut bytes)));
-        write.write_all(b"abc").unwrap();
-        assert_eq!(stream.read(&mut bytes).unwrap(), 3);
-        drop(write);
-        assert_eq!(stream.read(&mut bytes).unwrap(), 0);
     }
 }

@@ -21,7 +21,10 @@ use crate::session::descriptor::Descriptor;
 /// A launcher's client, and the other end of its descriptor.
 fn descriptor() -> (Descriptor, UnixStream) {
     let (here, there) = UnixStream::pair().unwrap();
-    (Descriptor::from(File::from(OwnedFd::from(there))), here)
+    (
+        Descriptor::try_from(File::from(OwnedFd::from(there))).unwrap(),
+        here,
+    )
 }
 
 fn ask(client: &mut UnixStream, request: &Request) {

@@ -125,6 +125,30 @@ fn a_request_that_init_refuses_is_told_and_the_session_goes_on() {
 }
 
 #[test]
+fn a_guest_that_refuses_without_end_fills_nothing_and_does_not_outlive_its_time() {
+    let mut plan = plan();
+    plan.timeout = Some(Duration::from_millis(300));
+    let (session, _ends) = session(|guest| {
+        guest.start();
+        let message = "x".repeat(15_000);
+        loop {
+            guest.say(&Event::Refused {
+                message: message.clone(),
+            });
+        }
+    });
+    let mut client = Silent::new();
+    let outcome = session.run(plan, |_| Ok(()), &mut client).unwrap();
+    assert_eq!(outcome, Outcome::TimedOut);
+    let (started, refused) = client.told.split_first().unwrap();
+    assert_eq!((started, refused.len()), (&STARTED, 16));
+    assert!(refused.iter().all(|event| matches!(
+        event,
+        Event::Refused { message } if message.len() == 1024
+    )));
+}
+
+#[test]
 fn a_reader_of_the_kernels_console_that_stops_does_not_keep_time_from_running_out() {
     let (_reader, copy) = pipe();
     let streams = Streams {
