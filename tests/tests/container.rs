@@ -297,6 +297,42 @@ fn a_program_that_uses_up_the_page_tables_is_killed_and_others_go_on() {
     assert_eq!(output.text(), "status 137\n/bin/sh\n".repeat(4));
 }
 
+/// It is the program with most tables that is killed, not a larger one of somebody else's.
+#[test]
+fn an_unprivileged_program_cannot_have_another_killed_for_its_page_tables() {
+    let script = r#"
+perl -e 'my $x = "x" x (200 << 20); mkdir "/tmp/up"; sleep 1 until -e "/tmp/over"; print "lives\n"' &
+until [ -e /tmp/up ]; do sleep 1; done
+perl -e '$) = "65534 65534"; $> = 65534; $( = 65534; $< = 65534;
+    my $at = syscall(9, 0, 20000 << 21, 1, 0x4022, -1, 0); $at > 0 or die;
+    for my $n (0 .. 19999) { unpack("P1", pack("Q", $at + ($n << 21))) }'
+echo "status $?"
+touch /tmp/over
+wait
+"#;
+    let limits = ["--memory", "512M", "--timeout", "3m"];
+    let output = run("cki", &limits, &["sh", "-c", script], b"");
+    assert_eq!(output.status, 0, "{}{}", output.text(), output.stderr);
+    assert_eq!(output.text(), "status 137\nlives\n");
+}
+
+/// Tables are memory of the cgroup whose program needs them.
+#[test]
+fn page_tables_count_for_the_memory_cgroup_of_their_program() {
+    let script = r#"
+mkdir /tmp/cg && mount -t cgroup2 none /tmp/cg && cd /tmp/cg || exit 3
+echo +memory > cgroup.subtree_control && mkdir small && echo 8M > small/memory.max || exit 4
+sh -c 'echo $$ > /tmp/cg/small/cgroup.procs && exec perl -e "$1"' sh '
+    my $at = syscall(9, 0, 4000 << 21, 1, 0x4022, -1, 0); $at > 0 or die;
+    for my $n (0 .. 3999) { unpack("P1", pack("Q", $at + ($n << 21))) }'
+echo "status $?"
+grep -w oom_kill small/memory.events
+"#;
+    let output = run("cki", &["--memory", "512M"], &["sh", "-c", script], b"");
+    assert_eq!(output.status, 0, "{}{}", output.text(), output.stderr);
+    assert_eq!(output.text(), "status 137\noom_kill 1\n");
+}
+
 /// As the only program of its container, it is told so.
 #[test]
 fn a_program_that_uses_up_the_page_tables_is_out_of_memory() {

@@ -11,6 +11,7 @@
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/types.h>
+#include <asm/fpu/xstate.h>
 #include <asm/fpu/xcr.h>
 #include <asm/fsgsbase.h>
 #include <asm/msr.h>
@@ -376,6 +377,12 @@ static int __init cki_check_user_state(void)
 	    (cpuid_ecx(7) & BIT(4) && !boot_cpu_has(X86_FEATURE_OSPKE)) ||
 	    (features & BIT(0) && !boot_cpu_has(X86_FEATURE_FSGSBASE)))
 		panic("cki: this CPU state is in use and cannot be left out: XSAVE, PKU or FSGSBASE");
+
+	/* Each component of XSAVE hangs on a feature of its own, such as AVX. */
+	if (boot_cpu_has(X86_FEATURE_OSXSAVE) &&
+	    xgetbv(XCR_XFEATURE_ENABLED_MASK) & ~fpu_user_cfg.max_features)
+		panic("cki: registers are in use that cannot be left out: XCR0 %#llx, here %#llx",
+		      xgetbv(XCR_XFEATURE_ENABLED_MASK), fpu_user_cfg.max_features);
 	return 0;
 }
 arch_initcall(cki_check_user_state);

@@ -187,4 +187,7 @@ unsigned long cki_save_fl(void);
 void cki_irq_disable(void);
 void cki_irq_enable(void);
 
+/* victim.c */
+bool cki_kill_for_tables(void);
+
 #endif

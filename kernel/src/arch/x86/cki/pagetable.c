@@ -6,6 +6,7 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/list.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/oom.h>
@@ -69,13 +70,11 @@ static void *alloc_waiting(void)
 
 /*
  * Frames for tables can be used up while there is memory left. That must end as
- * running out of memory does, by the OOM killer, which counts tables: the callers
- * of a fault would try again and again. Nobody is killed for tables that are on
- * their way back, so this waits first.
+ * running out of memory does, or the callers of a fault would try again and again.
+ * Nobody is killed for tables that are on their way back, so this waits first.
  */
 static void *alloc_or_kill(gfp_t gfp)
 {
-	struct oom_control oc = { .gfp_mask = gfp };
 	void *table = cki_pagetable_alloc();
 	bool killed = true;
 
@@ -84,24 +83,20 @@ static void *alloc_or_kill(gfp_t gfp)
 		if (table || fatal_signal_pending(current) || !mutex_trylock(&oom_lock))
 			continue;
 		pr_warn_ratelimited("cki: no page-table frame is left\n");
-		killed = out_of_memory(&oc);
+		killed = cki_kill_for_tables();
 		mutex_unlock(&oom_lock);
 	}
 	return table;
 }
 
-static bool free_table(struct page *page)
+static void free_table(struct page *page)
 {
 	u64 hpa = page_to_phys(page);
-	unsigned int kind;
+	unsigned int kind = cki_table_kind(hpa);
 	unsigned long flags;
 
-	if (!cki_table_frame(hpa))
-		return false;
-
-	kind = cki_table_kind(hpa);
 	if (WARN_ON_ONCE(kind & CKI_KIND_BOOT))
-		return true;
+		return;
 
 	if (kind) {
 		/* What unlinked it may still wait in a batch. */
@@ -112,7 +107,6 @@ static bool free_table(struct page *page)
 	raw_spin_lock_irqsave(&pool_lock, flags);
 	list_add_tail(&page->lru, &free_pages_list);
 	raw_spin_unlock_irqrestore(&pool_lock, flags);
-	return true;
 }
 
 /*
@@ -128,11 +122,24 @@ struct page *arch_alloc_pagetable_pages(gfp_t gfp, unsigned int order)
 
 	WARN_ON_ONCE(order > PGD_ALLOCATION_ORDER);
 	table = alloc_or_kill(gfp);
-	return table ? virt_to_page(table) : NULL;
+	if (!table)
+		return NULL;
+
+	/* As the page allocator does: tables count for the cgroup of who needs them. */
+	if (gfp & __GFP_ACCOUNT &&
+	    memcg_kmem_charge_page(virt_to_page(table), gfp, 0)) {
+		free_table(virt_to_page(table));
+		return NULL;
+	}
+	return virt_to_page(table);
 }
 
 void arch_free_pagetable_pages(struct page *page)
 {
-	if (!cki_guest() || !free_table(page))
+	if (cki_guest() && cki_table_frame(page_to_phys(page))) {
+		memcg_kmem_uncharge_page(page, 0);
+		free_table(page);
+	} else {
 		__free_pages(page, compound_order(page));
+	}
 }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who is killed when page tables are used up: the process with most of them, which
+ * need not be the one with most memory (mm/oom_kill.c).
+ */
+#include <linux/cred.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/oom.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uidgid.h>
+
+#include "guest.h"
+
+/* What one who is killed needs to give its tables back; then the next is killed. */
+#define PATIENCE (5 * HZ)
+
+/* Bytes of tables that the process would give back, 0 if it must not be killed. */
+static unsigned long tables_of(struct task_struct *process)
+{
+	struct task_struct *task;
+	unsigned long bytes = 0;
+
+	if (is_global_init(process) || process->flags & PF_KTHREAD)
+		return 0;
+
+	task = find_lock_task_mm(process);
+	if (!task)
+		return 0;
+	if (process->signal->oom_score_adj != OOM_SCORE_ADJ_MIN && !in_vfork(task))
+		bytes = mm_pgtables_bytes(task->mm);
+	task_unlock(task);
+	return bytes;
+}
+
+static bool is_dying(struct task_struct *process)
+{
+	return process->signal->flags & SIGNAL_GROUP_EXIT;
+}
+
+/* Ends all that share the memory of the process, since only the last gives tables back. */
+static void kill_sharers(struct task_struct *victim, unsigned long tables)
+{
+	struct task_struct *task = find_lock_task_mm(victim);
+	struct task_struct *process;
+	struct mm_struct *mm;
+
+	if (!task)
+		return;
+	mm = task->mm;
+	mmgrab(mm);
+	task_unlock(task);
+
+	/* Its parent, and init of the container, know the reason by these words. */
+	pr_err("Out of memory: Killed process %d (%s) for its page tables: %lukB, UID:%u\n",
+	       task_tgid_nr(victim), victim->comm, tables >> 10,
+	       from_kuid(&init_user_ns, task_uid(victim)));
+	for_each_process(process) {
+		if (!process_shares_mm(process, mm) || is_global_init(process) ||
+		    process->flags & PF_KTHREAD)
+			continue;
+		do_send_sig_info(SIGKILL, SEND_SIG_PRIV, process, PIDTYPE_TGID);
+	}
+	mmdrop(mm);
+}
+
+/*
+ * Kills the process with most page tables, or leaves those who were killed some
+ * time. Returns false if there is nobody to kill. Called with oom_lock.
+ */
+bool cki_kill_for_tables(void)
+{
+	static unsigned long last_kill;
+	struct task_struct *process, *victim = NULL;
+	unsigned long most = 0;
+	bool dying = false;
+
+	rcu_read_lock();
+	for_each_process(process) {
+		unsigned long tables = tables_of(process);
+
+		if (tables && is_dying(process)) {
+			dying = true;
+		} else if (tables > most) {
+			most = tables;
+			victim = process;
+		}
+	}
+	if (victim && !(dying && time_before(jiffies, last_kill + PATIENCE))) {
+		kill_sharers(victim, most);
+		last_kill = jiffies;
+	}
+	rcu_read_unlock();
+	return victim || dying;
+}
