@@ -7,13 +7,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use cki_session::{Event, Failure, FailureKind, Outcome, Request, Run};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::inheritance::{as_session_leader, with_fresh_signals};
+use crate::program::Started;
 use crate::runtime;
 
 /// Starts the launcher with pipes for the standard streams, and sends it the request, which has a
@@ -21,7 +22,7 @@ use crate::runtime;
 ///
 /// # Errors
 /// Those of fork and exec.
-pub fn start(run: &Run, disk: &Path) -> io::Result<(Child, Launcher)> {
+pub fn start(run: &Run, disk: &Path) -> io::Result<(Started, Launcher)> {
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     // PID 1 has one thread, so no other child inherits the descriptor meanwhile.
@@ -39,7 +40,11 @@ pub fn start(run: &Run, disk: &Path) -> io::Result<(Child, Launcher)> {
     drop(its);
     let mut launcher = Launcher::new(ours);
     launcher.ask(&Request::Run(Box::new(run.clone())));
-    Ok((child, launcher))
+    let started = Started {
+        child,
+        terminal: None,
+    };
+    Ok((started, launcher))
 }
 
 /// What `cki` is called with: what the program is run on. All else is in the request.

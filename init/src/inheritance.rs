@@ -22,6 +22,12 @@ pub fn as_session_leader(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(lead_session) }
 }
 
+/// Has the child's terminal, its standard input, be the controlling one of the session that it leads.
+pub fn with_terminal(command: &mut Command) -> &mut Command {
+    // SAFETY: as above.
+    unsafe { command.pre_exec(control_terminal) }
+}
+
 fn reset_signals() -> io::Result<()> {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: no handler of ours is installed. SIGKILL, SIGSTOP and the C library's own signals are
@@ -43,6 +49,14 @@ fn reset_signals() -> io::Result<()> {
 fn lead_session() -> io::Result<()> {
     // SAFETY: the call touches no memory.
     if unsafe { libc::setsid() } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn control_terminal() -> io::Result<()> {
+    // SAFETY: the call touches no memory.
+    if unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())

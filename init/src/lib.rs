@@ -7,9 +7,11 @@
 //! that is asked for a container is a client itself, of the launcher that it starts. The *shell* mode gives the disk image a prompt on its consoles. What can be
 //! decided without being PID 1 is plain functions here, and tested on any machine.
 
+pub mod account;
 pub mod channel;
 pub mod cmdline;
 pub mod container;
+pub mod credentials;
 pub mod image;
 pub mod inheritance;
 pub mod machine;
@@ -20,7 +22,10 @@ pub mod oom;
 pub mod ports;
 pub mod process;
 pub mod program;
+pub mod pty;
 pub mod pump;
+pub mod root;
+pub mod running;
 pub mod runtime;
 pub mod session;
 pub mod shell;

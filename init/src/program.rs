@@ -12,17 +12,22 @@ use std::process::{Child, Command, Stdio};
 
 use cki_session::{FailureKind, Process};
 
-use crate::inheritance::{as_session_leader, with_fresh_signals};
+use crate::account::{self, Account, AccountError};
+use crate::credentials::{LIMIT_REFUSED, restrict};
+use crate::inheritance::{as_session_leader, with_fresh_signals, with_terminal};
+use crate::pty::Pty;
 
-/// Variables that every program gets unless the client sets them.
-const DEFAULT_ENVIRONMENT: [(&str, &str); 3] = [
-    (
-        "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    ),
-    ("HOME", "/root"),
-    ("LANG", "C.UTF-8"),
-];
+/// Where programs are looked for unless the client sets `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its process, with our ends of its pipes unless it has a terminal.
+    pub child: Child,
+    /// Its terminal.
+    pub terminal: Option<Pty>,
+}
 
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,15 @@ pub enum ProgramError {
         /// Why.
         source: io::Error,
     },
+    /// There is no such user.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A limit that the kernel does not take.
+    #[error("the kernel takes no such limits: {0}")]
+    Limit(String),
+    /// It can get no terminal.
+    #[error("cannot open a terminal: {0}")]
+    Terminal(io::Error),
     /// Anything else that fork or exec failed with.
     #[error("cannot start {path}: {source}")]
     Start {
@@ -63,19 +77,24 @@ impl ProgramError {
         match self {
             Self::NotFound(_) => FailureKind::NotFound,
             Self::NotExecutable { .. } => FailureKind::NotExecutable,
-            Self::WorkingDirectory { .. } => FailureKind::Request,
-            Self::Start { .. } => FailureKind::Internal,
+            Self::WorkingDirectory { .. } | Self::Account(_) | Self::Limit(_) => {
+                FailureKind::Request
+            }
+            Self::Terminal(_) | Self::Start { .. } => FailureKind::Internal,
         }
     }
 }
 
-/// The whole environment of the program: the defaults, then what the client sets, later ones winning.
+/// The whole environment of the program: the defaults, then what the client sets, later ones winning. A terminal
+/// that the client does not name is taken for the most common one.
 #[must_use]
-pub fn environment(set: &[(String, String)]) -> BTreeMap<String, String> {
-    DEFAULT_ENVIRONMENT
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-        .chain(set.iter().cloned())
+pub fn environment(process: &Process, home: &str) -> BTreeMap<String, String> {
+    let defaults = [("PATH", DEFAULT_PATH), ("HOME", home), ("LANG", "C.UTF-8")];
+    let terminal = process.terminal.map(|_| ("TERM", "xterm"));
+    let defaults = defaults.into_iter().chain(terminal);
+    defaults
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .chain(process.env.iter().cloned())
         .collect()
 }
 
@@ -141,12 +160,12 @@ fn has_known_format(file: &Path) -> bool {
     }
 }
 
-/// Starts the program as leader of a session, with pipes for its standard streams and nothing else of
-/// init's. The request was found to be valid ([`cki_session::Run::check`]).
+/// Starts the program as leader of a session, with pipes or a terminal for its standard streams and nothing else
+/// of init's. The request was found to be valid ([`cki_session::Run::check`]).
 ///
 /// # Errors
 /// [`ProgramError`], after which no process is left.
-pub fn start(process: &Process) -> Result<Child, ProgramError> {
+pub fn start(process: &Process) -> Result<Started, ProgramError> {
     let (name, arguments) = process
         .argv
         .split_first()
@@ -160,7 +179,11 @@ pub fn start(process: &Process) -> Result<Child, ProgramError> {
         return Err(wrong_workdir(io::Error::from_raw_os_error(libc::ENOTDIR)));
     }
 
-    let environment = environment(&process.env);
+    let user = process.user.as_ref();
+    let account = user.map(|user| account::find(Path::new("/"), user));
+    let account = account.transpose()?;
+    let home = account.as_ref().map_or("/root", |account| &account.home);
+    let environment = environment(process, home);
     let file = find(name, &environment["PATH"], workdir)?;
     let path = file.display().to_string();
     if !has_known_format(&file) {
@@ -175,13 +198,23 @@ pub fn start(process: &Process) -> Result<Child, ProgramError> {
         .args(arguments)
         .env_clear()
         .envs(&environment)
-        .current_dir(workdir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    as_session_leader(with_fresh_signals(&mut command))
+        .current_dir(workdir);
+    as_session_leader(with_fresh_signals(&mut command));
+    let terminal =
+        connect(&mut command, process, account.as_ref()).map_err(ProgramError::Terminal)?;
+    restrict(
+        &mut command,
+        &process.limits,
+        &process.capabilities,
+        account.as_ref(),
+    );
+    let child = command
         .spawn()
         .map_err(|source| match source.raw_os_error() {
+            Some(LIMIT_REFUSED) => {
+                let limits = process.limits.iter().map(ToString::to_string);
+                ProgramError::Limit(limits.collect::<Vec<_>>().join(", "))
+            }
             // The file is there, so what is missing is what its first line or PT_INTERP names.
             Some(libc::ENOENT) => ProgramError::NotExecutable {
                 path,
@@ -194,5 +227,31 @@ pub fn start(process: &Process) -> Result<Child, ProgramError> {
                 }
             }
             _ => ProgramError::Start { path, source },
-        })
+        })?;
+    Ok(Started { child, terminal })
+}
+
+/// Connects the program's standard streams: to a terminal if it is to have one, to pipes otherwise.
+fn connect(
+    command: &mut Command,
+    process: &Process,
+    account: Option<&Account>,
+) -> io::Result<Option<Pty>> {
+    let Some(size) = process.terminal else {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        return Ok(None);
+    };
+    let pty = Pty::open(size)?;
+    if let Some(account) = account {
+        pty.give_to(account.uid)?;
+    }
+    command
+        .stdin(pty.program()?)
+        .stdout(pty.program()?)
+        .stderr(pty.program()?);
+    with_terminal(command);
+    Ok(Some(pty))
 }

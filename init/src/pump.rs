@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
 
+use crate::pty;
+
 /// Bytes held between the two ends: what a pipe holds, and two writes of a virtio-serial port.
 const CAPACITY: usize = 64 * 1024;
 
@@ -41,6 +43,8 @@ enum State {
 #[derive(Debug)]
 pub struct Pump {
     source: Option<File>,
+    /// The sink is a terminal, and this was the last byte that was typed.
+    typed: Option<Option<u8>>,
     sink: Option<File>,
     buffer: Box<[u8]>,
     state: State,
@@ -53,8 +57,18 @@ impl Pump {
         Self {
             source: Some(source),
             sink: Some(sink),
+            typed: None,
             buffer: vec![0; CAPACITY].into(),
             state: State::Reading,
+        }
+    }
+
+    /// A pump to our end of a terminal, where the end of file is typed.
+    #[must_use]
+    pub fn to_terminal(source: File, master: File) -> Self {
+        Self {
+            typed: Some(None),
+            ..Self::new(source, master)
         }
     }
 
@@ -113,7 +127,12 @@ impl Pump {
         while from < to {
             match sink.write(&self.buffer[from..to]) {
                 Ok(0) => return self.finish(),
-                Ok(length) => from += length,
+                Ok(length) => {
+                    from += length;
+                    if let Some(last) = &mut self.typed {
+                        *last = Some(self.buffer[from - 1]);
+                    }
+                }
                 Err(error) if is_temporary(&error) => {
                     self.state = State::Writing(from, to);
                     return;
@@ -121,12 +140,20 @@ impl Pump {
                 Err(_) => return self.finish(),
             }
         }
-        self.state = State::Reading;
+        self.state = match self.source {
+            Some(_) => State::Reading,
+            None => State::Settling,
+        };
     }
 
     fn end_of_file(&mut self) {
         self.source = None;
         self.state = State::Settling;
+        if let (Some(last), Some(master)) = (self.typed.take(), &self.sink) {
+            let end = pty::end_of_file(master, last);
+            self.buffer[..end.len()].copy_from_slice(&end);
+            self.write(0, end.len());
+        }
     }
 
     fn finish(&mut self) {

@@ -2,12 +2,11 @@
 
 //! A session: one program of the application image, run for a client.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use cki_session::{
@@ -25,12 +24,21 @@ use crate::mounts::{self, MountError};
 use crate::oom::KernelLog;
 use crate::ports::{self, PortError};
 use crate::process;
-use crate::program::{self, ProgramError};
-use crate::pump::{Pump, non_blocking};
+use crate::program::{self, ProgramError, Started};
+use crate::root::{self, RootError};
+use crate::running::{Ends, Running};
 use crate::runtime::{self, RuntimeError};
 
 /// The optional parts of requests that init honours.
-const FEATURES: &[&str] = &[feature::CONTAINER, feature::POOL];
+const FEATURES: &[&str] = &[
+    feature::CONTAINER,
+    feature::POOL,
+    feature::ROOT,
+    feature::CAPABILITIES,
+    feature::LIMITS,
+    feature::TERMINAL,
+    feature::USER,
+];
 /// How long the host may take to connect a stream after it sent `run`; it connects all of them
 /// before it starts the machine, so only the kernel's own message can be under way.
 const STREAM_PATIENCE: Duration = Duration::from_millis(50);
@@ -55,6 +63,9 @@ pub enum ServeError {
     /// A file system of the kernel in the image.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// What the client wants done to the root file system.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// What containers are run with.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -81,7 +92,7 @@ impl ServeError {
         match self {
             Self::Image(_) => FailureKind::Image,
             Self::Program(error) => error.kind(),
-            Self::Invalid(_) | Self::Refused(_) => FailureKind::Request,
+            Self::Invalid(_) | Self::Refused(_) | Self::Root(_) => FailureKind::Request,
             _ => FailureKind::Internal,
         }
     }
@@ -125,18 +136,19 @@ pub fn run() -> Result<(), ServeError> {
 /// The ports of the program's standard streams, and the kernel log; opened before the image hides
 /// init's own `/dev`.
 struct Streams {
-    stdin: File,
-    stdout: File,
-    stderr: File,
+    ends: Ends,
     log: KernelLog,
 }
 
 impl Streams {
     fn open(sysfs: &Path, dev: &Path) -> Result<Self, ServeError> {
+        let port = |name| ports::open(sysfs, dev, name);
         Ok(Self {
-            stdin: ports::open(sysfs, dev, port::STDIN)?,
-            stdout: ports::open(sysfs, dev, port::STDOUT)?,
-            stderr: ports::open(sysfs, dev, port::STDERR)?,
+            ends: Ends {
+                stdin: port(port::STDIN)?,
+                stdout: port(port::STDOUT)?,
+                stderr: port(port::STDERR)?,
+            },
             log: KernelLog::open(dev).map_err(ServeError::system("cannot open /dev/kmsg"))?,
         })
     }
@@ -176,28 +188,28 @@ fn serve(
         .map_err(io::Error::from)
         .map_err(ServeError::system("cannot make a signalfd"))?;
 
-    let (child, launcher) = match run.container {
+    let (started, launcher) = match run.container {
         None => (start_here(&run, &disk)?, None),
         Some(_) => {
-            let (child, launcher) = start_container(&run, &disk)?;
-            (child, Some(launcher))
+            let (started, launcher) = start_container(&run, &disk)?;
+            (started, Some(launcher))
         }
     };
     if launcher.is_none() {
         control.send(&Event::Started {
             id: *id,
-            pid: process::id(&child),
+            pid: process::id(&started.child),
             isolation: Isolation::None,
         })?;
     }
-    let mut session = Session::new(run.id, child, launcher, streams)?;
+    let mut session = Session::new(run.id, started, launcher, streams)?;
     loop {
         for request in requests {
             if let Some(refused) = session.obey(request)? {
                 control.send(&refused)?;
             }
         }
-        if session.is_over() {
+        if session.main.is_over() {
             return Ok(session.outcome());
         }
         let seen = session.wait(control.as_fd(), children.as_fd())?;
@@ -217,7 +229,7 @@ fn serve(
 }
 
 /// The program as a process of this machine, in its image.
-fn start_here(run: &Run, disk: &Path) -> Result<Child, ServeError> {
+fn start_here(run: &Run, disk: &Path) -> Result<Started, ServeError> {
     image::enter(disk)?;
     mounts::mount_kernel_filesystems(Path::new("/"))?;
     if let Some(pool) = run.pool {
@@ -225,11 +237,12 @@ fn start_here(run: &Run, disk: &Path) -> Result<Child, ServeError> {
         runtime::offer_commands().map_err(ServeError::system("cannot link the command cki"))?;
     }
     set_names(&run.hostname)?;
+    root::prepare(&run.root)?;
     Ok(program::start(&run.process)?)
 }
 
 /// The launcher of the container that `run` asks for, with the program in it.
-fn start_container(run: &Run, disk: &Path) -> Result<(Child, Launcher), ServeError> {
+fn start_container(run: &Run, disk: &Path) -> Result<(Started, Launcher), ServeError> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
     if let Some(container) = &run.container {
         runtime::start(container.memory)?;
@@ -262,13 +275,9 @@ struct Seen {
     events: Vec<Event>,
 }
 
-/// A started program.
+/// A session that runs.
 struct Session {
-    id: ProcessId,
-    pid: i32,
-    /// Standard input, output, error.
-    pumps: [Pump; 3],
-    ended: Option<ExitStatus>,
+    main: Running,
     log: KernelLog,
     /// What runs the program, unless it is a process of this machine.
     launcher: Option<Launcher>,
@@ -277,70 +286,53 @@ struct Session {
 impl Session {
     fn new(
         id: ProcessId,
-        mut child: Child,
+        started: Started,
         launcher: Option<Launcher>,
-        mut streams: Streams,
+        streams: Streams,
     ) -> Result<Self, ServeError> {
-        let what = ServeError::system("cannot use the program's pipes");
-        let pipe = |end: Option<OwnedFd>| {
-            let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
-            end.and_then(non_blocking).map_err(&what)
-        };
-        let stdin = pipe(child.stdin.take().map(OwnedFd::from))?;
-        let stdout = pipe(child.stdout.take().map(OwnedFd::from))?;
-        let stderr = pipe(child.stderr.take().map(OwnedFd::from))?;
+        let Streams { ends, mut log } = streams;
         // A stream that stays unconnected is one that the host closed at once: `</dev/null` is
         // end of file, and the program gets SIGPIPE when it writes to a closed output.
-        for port in [&streams.stdin, &streams.stdout, &streams.stderr] {
+        for port in [&ends.stdin, &ends.stdout, &ends.stderr] {
             let _ = ports::is_connected(port, STREAM_PATIENCE);
         }
         // What the log has said until now is about nobody in this session.
-        streams.log.says_killed(0);
+        log.says_killed(0);
+        let what = ServeError::system("cannot use the program's streams");
         Ok(Self {
-            id,
-            pid: process::id(&child),
-            pumps: [
-                Pump::new(streams.stdin, stdin),
-                Pump::new(stdout, streams.stdout),
-                Pump::new(stderr, streams.stderr),
-            ],
-            ended: None,
-            log: streams.log,
+            main: Running::new(id, started, ends).map_err(what)?,
+            log,
             launcher,
         })
     }
 
     /// Carries a request out, or says why not.
     fn obey(&mut self, request: Heard<Request>) -> Result<Option<Event>, ServeError> {
-        let refused = match request {
-            Ok(Request::Signal { id, signal }) if id == self.id => {
-                self.signal(signal)?;
+        let refused = match (request, &mut self.launcher) {
+            (Ok(request @ (Request::Signal { .. } | Request::Resize { .. })), Some(launcher)) => {
+                launcher.ask(&request);
                 return Ok(None);
             }
-            Ok(Request::Signal { id, .. }) => format!("there is no process {id}"),
-            Ok(Request::Resize { id, .. }) => format!("process {id} has no terminal"),
-            Ok(Request::Run(_)) => "`run` twice".to_owned(),
-            Err(why) => why,
+            (Ok(Request::Signal { id, signal }), None) if id == self.main.id() => {
+                self.main
+                    .signal(signal)
+                    .map_err(ServeError::system("cannot send the signal"))?;
+                return Ok(None);
+            }
+            (Ok(Request::Resize { id, terminal }), None) if id == self.main.id() => {
+                match self.main.resize(terminal) {
+                    Some(Ok(())) => return Ok(None),
+                    Some(Err(error)) => format!("cannot resize the terminal: {error}"),
+                    None => format!("process {id} has no terminal"),
+                }
+            }
+            (Ok(Request::Signal { id, .. } | Request::Resize { id, .. }), None) => {
+                format!("there is no process {id}")
+            }
+            (Ok(Request::Run(_)), _) => "`run` twice".to_owned(),
+            (Err(why), _) => why,
         };
         Ok(Some(Event::Refused { message: refused }))
-    }
-
-    fn signal(&mut self, signal: cki_session::Signal) -> Result<(), ServeError> {
-        if self.ended.is_some() {
-            return Ok(());
-        }
-        if let Some(launcher) = &mut self.launcher {
-            let id = self.id;
-            launcher.ask(&Request::Signal { id, signal });
-            return Ok(());
-        }
-        match process::signal_group(self.pid, signal.number()) {
-            // The group can be gone while its leader waits to be reaped.
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                Err(ServeError::system("cannot send the signal")(error))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Waits for something to do, and does what concerns the streams.
@@ -356,12 +348,10 @@ impl Session {
         let launcher = self.launcher.as_ref().and_then(Launcher::channel);
         let own = fds.len() + usize::from(launcher.is_some());
         fds.extend(launcher.map(|channel| PollFd::new(channel, PollFlags::POLLIN)));
-        let mut polled = Vec::with_capacity(self.pumps.len());
-        for (index, pump) in self.pumps.iter().enumerate() {
-            if let Some((fd, flags)) = pump.interest() {
-                fds.push(PollFd::new(fd, flags));
-                polled.push(index);
-            }
+        let mut polled = Vec::new();
+        for (stream, fd, flags) in self.main.interests() {
+            fds.push(PollFd::new(fd, flags));
+            polled.push(stream);
         }
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -371,9 +361,9 @@ impl Session {
             .iter()
             .map(|fd| fd.revents().unwrap_or(PollFlags::empty()))
             .collect();
-        for (index, &flags) in polled.into_iter().zip(&seen[own..]) {
+        for (stream, &flags) in polled.into_iter().zip(&seen[own..]) {
             if !flags.is_empty() {
-                self.pumps[index].advance(flags);
+                self.main.advance(stream, flags);
             }
         }
         let said = own > 2 && !seen[2].is_empty();
@@ -389,21 +379,16 @@ impl Session {
 
     fn reap(&mut self) {
         while let Some((pid, status)) = process::reap() {
-            if pid == self.pid && self.ended.is_none() {
-                self.ended = Some(status);
+            if pid == self.main.pid() && self.main.ended().is_none() {
+                self.main.end(status);
                 // What the program left behind would keep its output open for ever.
                 process::kill_everything();
             }
         }
     }
 
-    /// The program has ended and the client has all its output.
-    fn is_over(&self) -> bool {
-        self.ended.is_some() && self.pumps[1..].iter().all(Pump::is_done)
-    }
-
     fn outcome(mut self) -> Outcome {
-        let status = self.ended.unwrap_or_default();
+        let status = self.main.ended().unwrap_or_default();
         if let Some(launcher) = self.launcher {
             return launcher.outcome(status);
         }
@@ -413,7 +398,7 @@ impl Session {
         ) {
             (Some(signal), _) => Outcome::Signaled {
                 signal,
-                oom: signal == cki_session::Signal::KILL && self.log.says_killed(self.pid),
+                oom: signal == cki_session::Signal::KILL && self.log.says_killed(self.main.pid()),
             },
             // The kernel keeps eight bits of it.
             (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),

@@ -28,7 +28,10 @@ fn run(argv: &[&str], workdir: &Path) -> Process {
 #[test]
 fn the_hosts_variables_come_over_the_defaults_and_later_ones_win() {
     let set = [("HOME", "/a"), ("X", "1"), ("X", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let got = environment(&set);
+    let mut process = run(&["true"], Path::new("/"));
+    process.env = set.to_vec();
+    let got = environment(&process, "/home");
+    assert_eq!(got.get("TERM"), None);
     assert_eq!(got["HOME"], "/a");
     assert_eq!(got["X"], "2");
     assert!(got["PATH"].contains("/usr/bin"));
@@ -118,7 +121,8 @@ fn a_missing_working_directory_is_named() {
 fn a_started_program_has_its_name_arguments_directory_and_streams() {
     let root = tempfile::tempdir().unwrap();
     let script = "read line; echo \"$0:$1:$line:$PWD:$HOME\"; echo oops >&2; exit 7";
-    let mut child = start(&run(&["sh", "-c", script, "me", "you"], root.path())).unwrap();
+    let started = start(&run(&["sh", "-c", script, "me", "you"], root.path())).unwrap();
+    let mut child = started.child;
     child.stdin.take().unwrap().write_all(b"input\n").unwrap();
     let (mut out, mut err) = (String::new(), String::new());
     child
@@ -144,6 +148,6 @@ fn a_started_program_has_its_name_arguments_directory_and_streams() {
 #[test]
 fn a_started_program_leads_its_process_group() {
     let root = tempfile::tempdir().unwrap();
-    let mut child = start(&run(&["sh", "-c", "kill -TERM 0; sleep 9"], root.path())).unwrap();
-    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
+    let mut started = start(&run(&["sh", "-c", "kill -TERM 0; sleep 9"], root.path())).unwrap();
+    assert_eq!(started.child.wait().unwrap().signal(), Some(libc::SIGTERM));
 }

@@ -22,8 +22,6 @@ pub(crate) mod feature {
     pub const TERMINAL: &str = "terminal";
     /// [`Process::user`](super::Process::user).
     pub const USER: &str = "user";
-    /// All of them: what a server honours that hands processes on as they come.
-    pub const PROCESS: [&str; 4] = [CAPABILITIES, LIMITS, TERMINAL, USER];
 }
 
 /// A process of a session. The client chooses the numbers.

@@ -13,7 +13,7 @@ use crate::terminal::Terminal;
 
 /// Optional parts of a request, by the names that `hello` lists.
 pub mod feature {
-    pub use crate::process::feature::{CAPABILITIES, LIMITS, PROCESS, TERMINAL, USER};
+    pub use crate::process::feature::{CAPABILITIES, LIMITS, TERMINAL, USER};
 
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";

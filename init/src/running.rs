@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A program that runs: its streams, its terminal, and its end.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+
+use cki_session::{ProcessId, Signal, Terminal};
+use nix::poll::PollFlags;
+
+use crate::process;
+use crate::program::Started;
+use crate::pty::Pty;
+use crate::pump::{Pump, non_blocking};
+
+/// The client's ends of the standard streams, non-blocking.
+#[derive(Debug)]
+pub struct Ends {
+    /// What the program is to read.
+    pub stdin: File,
+    /// Where its output goes.
+    pub stdout: File,
+    /// Where its errors go, unless it has a terminal.
+    pub stderr: File,
+}
+
+/// A program that runs, or has ended and still has output for the client.
+#[derive(Debug)]
+pub struct Running {
+    id: ProcessId,
+    pid: i32,
+    input: Pump,
+    output: Vec<Pump>,
+    terminal: Option<Pty>,
+    ended: Option<ExitStatus>,
+}
+
+impl Running {
+    /// Connects a program to its client.
+    ///
+    /// # Errors
+    /// When our ends of its streams cannot be used.
+    pub fn new(id: ProcessId, started: Started, ends: Ends) -> io::Result<Self> {
+        let Started {
+            mut child,
+            terminal,
+        } = started;
+        let (input, output) = match &terminal {
+            // All that is written comes out of the one end.
+            Some(pty) => (
+                Pump::to_terminal(ends.stdin, non_blocking(pty.master()?)?),
+                vec![Pump::new(non_blocking(pty.master()?)?, ends.stdout)],
+            ),
+            None => (
+                Pump::new(ends.stdin, pipe(child.stdin.take())?),
+                vec![
+                    Pump::new(pipe(child.stdout.take())?, ends.stdout),
+                    Pump::new(pipe(child.stderr.take())?, ends.stderr),
+                ],
+            ),
+        };
+        Ok(Running {
+            id,
+            pid: process::id(&child),
+            input,
+            output,
+            terminal,
+            ended: None,
+        })
+    }
+
+    /// The client's number for it.
+    #[must_use]
+    pub fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// The kernel's number for it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its end, once that was seen.
+    #[must_use]
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.ended
+    }
+
+    /// It has ended, and the client has all its output.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended.is_some() && self.output.iter().all(Pump::is_done)
+    }
+
+    /// Takes note of its end. What is still written to its terminal by others comes to an end with them.
+    pub fn end(&mut self, status: ExitStatus) {
+        self.ended = Some(status);
+        self.terminal = None;
+    }
+
+    /// Sends a signal to its process group.
+    ///
+    /// # Errors
+    /// Those of kill(2), but for a group that is gone while its leader waits to be reaped.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        match process::signal_group(self.pid, signal.number()) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives its terminal another size; `None` when it has none.
+    pub fn resize(&self, size: Terminal) -> Option<io::Result<()>> {
+        self.terminal.as_ref().map(|pty| pty.resize(size))
+    }
+
+    fn pumps(&self) -> impl Iterator<Item = &Pump> {
+        std::iter::once(&self.input).chain(&self.output)
+    }
+
+    /// What its streams wait for: the number of the stream, and what to poll.
+    pub fn interests(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, PollFlags)> {
+        let pumps = self.pumps().enumerate();
+        pumps.filter_map(|(number, pump)| pump.interest().map(|(fd, flags)| (number, fd, flags)))
+    }
+
+    /// Does what can be done for a stream, given what poll saw.
+    pub fn advance(&mut self, number: usize, seen: PollFlags) {
+        let mut pumps = std::iter::once(&mut self.input).chain(&mut self.output);
+        if let Some(pump) = pumps.nth(number) {
+            pump.advance(seen);
+        }
+    }
+}
+
+/// Our end of a pipe, non-blocking.
+fn pipe(end: Option<impl Into<OwnedFd>>) -> io::Result<File> {
+    non_blocking(end.ok_or(io::ErrorKind::NotFound)?.into())
+}
