@@ -8,6 +8,7 @@ let
     "bench/micro"
     "cki-build"
     "crates/debian"
+    "crates/frontend"
     "crates/inputs"
     "crates/machine"
     "crates/nix"

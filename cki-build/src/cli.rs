@@ -10,7 +10,8 @@ use std::time::Duration;
 use cki_debian::name::parse_package;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use cki_session::values::{parse_duration, parse_variable, parse_workdir};
+use cki_frontend::ProgramOptions;
+use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
@@ -62,7 +63,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a program from Debian packages in a container
-    Run(Run),
+    Run(Box<Run>),
     /// Run SQLite in a container on real work, and say how isolated it was
     Demo(Demo),
     /// Build outputs of the flake
@@ -162,16 +163,17 @@ pub struct Run {
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
     /// End the program after this time (seconds, or 500ms, 2m, 1h) and exit with 124
-    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// Set a variable in the program's environment; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = parse_variable)]
-    pub env: Vec<(String, String)>,
-    /// Directory in which the program starts
-    #[arg(short, long, value_name = "DIR", default_value = "/root", value_parser = parse_workdir)]
-    pub workdir: String,
+    /// What the program is run with.
+    #[command(flatten)]
+    pub program: ProgramOptions,
     /// The program and its arguments
-    #[arg(required = true, last = true, value_name = "CMD")]
+    #[arg(
+        required_unless_present = "entrypoint",
+        last = true,
+        value_name = "CMD"
+    )]
     pub command: Vec<OsString>,
 }
 

@@ -39,6 +39,9 @@ pub enum Error {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The user's terminal, which a program with a terminal needs.
+    #[error("cannot use the terminal: {0}")]
+    Terminal(std::io::Error),
     /// Nobody reads standard output any more.
     #[error("nobody reads the output")]
     BrokenPipe,

@@ -12,10 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::inputs;
 use cki_machine::{HostImage, Machine, MachineError, tsc};
-use cki_session::{Container, Memory};
-
-/// Host name of the machine.
-const HOST_NAME: &str = "cki";
+use cki_session::{Container, Memory, Terminal};
 
 /// How long the parts of the preparation took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -73,12 +70,16 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     Ok((machine, preparation))
 }
 
-/// The request for init of `machine`.
+/// The request for init of `machine`; `terminal` gives the size of the program's, if it is to have one.
 ///
 /// # Errors
-/// [`MachineError::Request`] when an argument is no UTF-8, which the protocol cannot carry, and when nobody
-/// could carry the request out.
-pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, MachineError> {
+/// [`MachineError::Request`] when an argument is no UTF-8, which the protocol cannot carry, when a file of
+/// variables cannot be used, and when nobody could carry the request out.
+pub fn request(
+    args: &Run,
+    machine: &Machine,
+    terminal: impl FnOnce() -> Terminal,
+) -> Result<cki_session::Run, MachineError> {
     let text = |word: &OsString| {
         word.clone().into_string().map_err(|word| {
             MachineError::Request(format!("the argument {word:?} is not valid UTF-8"))
@@ -96,11 +97,9 @@ pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, Machin
         Runtime::Native | Runtime::Cki => None,
         Runtime::Host => Memory::from_mib(u64::from(args.memory.mib()) / 2).ok(),
     };
-    let argv: Vec<String> = args.command.iter().map(text).collect::<Result<_, _>>()?;
-    let mut run = cki_session::Run::new(argv);
-    run.process.env.clone_from(&args.env);
-    run.process.workdir.clone_from(&args.workdir);
-    run.hostname = HOST_NAME.to_owned();
+    let argv = args.command.iter().map(text).collect::<Result<_, _>>()?;
+    let request = args.program.request(argv, terminal);
+    let mut run = request.map_err(|error| MachineError::Request(error.to_string()))?;
     run.container = container;
     run.pool = pool;
     run.check()
@@ -112,6 +111,7 @@ pub fn request(args: &Run, machine: &Machine) -> Result<cki_session::Run, Machin
 mod tests {
     use super::*;
     use crate::cli::HostKernel;
+    use cki_frontend::{ProcessOptions, ProgramOptions};
     use cki_machine::Board;
     use std::os::unix::ffi::OsStringExt as _;
     use std::path::Path;
@@ -124,8 +124,13 @@ mod tests {
             memory: Memory::constant(512),
             cpus: 1,
             timeout: None,
-            env: vec![("A".into(), "1".into())],
-            workdir: "/root".into(),
+            program: ProgramOptions {
+                process: ProcessOptions {
+                    env: vec![("A".into(), "1".into())],
+                    ..ProcessOptions::default()
+                },
+                ..ProgramOptions::default()
+            },
             command,
         }
     }
@@ -146,7 +151,10 @@ mod tests {
     #[test]
     fn the_request_says_what_the_command_line_said() {
         let command = vec!["sh".into(), "-c".into(), "exit 7".into()];
-        let request = request(&args(Runtime::Native, command), &machine()).expect("valid");
+        let request = request(&args(Runtime::Native, command), &machine(), || {
+            Terminal::USUAL
+        })
+        .expect("valid");
         assert_eq!(request.process.argv, ["sh", "-c", "exit 7"]);
         assert_eq!(request.process.env, [("A".to_owned(), "1".to_owned())]);
         assert_eq!(request.container, None);
@@ -154,7 +162,10 @@ mod tests {
 
     #[test]
     fn a_container_gets_the_memory_that_was_asked_for() {
-        let request = request(&args(Runtime::Cki, vec!["true".into()]), &machine()).expect("valid");
+        let request = request(&args(Runtime::Cki, vec!["true".into()]), &machine(), || {
+            Terminal::USUAL
+        })
+        .expect("valid");
         assert_eq!(
             request.container,
             Some(Container {
@@ -167,18 +178,22 @@ mod tests {
 
     #[test]
     fn a_request_that_nobody_could_carry_out_is_refused_before_a_machine_is_started() {
-        let message = request(&args(Runtime::Cki, Vec::new()), &machine())
-            .expect_err("no program")
-            .to_string();
+        let message = request(&args(Runtime::Cki, Vec::new()), &machine(), || {
+            Terminal::USUAL
+        })
+        .expect_err("no program")
+        .to_string();
         assert!(message.contains("argv is empty"), "{message}");
     }
 
     #[test]
     fn an_argument_that_the_protocol_cannot_carry_is_refused() {
         let word = OsString::from_vec(vec![b'a', 0xff]);
-        let message = request(&args(Runtime::Cki, vec![word]), &machine())
-            .expect_err("not UTF-8")
-            .to_string();
+        let message = request(&args(Runtime::Cki, vec![word]), &machine(), || {
+            Terminal::USUAL
+        })
+        .expect_err("not UTF-8")
+        .to_string();
         assert!(message.contains("UTF-8"), "{message}");
     }
 }

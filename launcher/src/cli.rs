@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cki_session::values::{parse_duration, parse_variable, parse_workdir};
+use cki_frontend::ProgramOptions;
+use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
 use clap::{Args, Parser, Subcommand};
 
@@ -57,18 +58,23 @@ pub enum Command {
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 12] = [
+const OF_THE_REQUEST: [&str; 17] = [
+    "ProcessOptions",
     "argv",
     "cmdline",
     "console",
     "cpus",
-    "env",
+    "entrypoint",
     "hostname",
+    "init",
     "memory",
     "print_isolation",
+    "read_only",
+    "stop_signal",
+    "stop_timeout",
     "timeout",
+    "tmpfs",
     "verbose",
-    "workdir",
     "page_tables",
 ];
 
@@ -110,17 +116,11 @@ pub struct RunArgs {
         allow_hyphen_values = true
     )]
     pub cmdline: String,
-    /// Set a variable in the program's environment; may be repeated
-    #[arg(long, short, value_name = "NAME=VALUE", value_parser = parse_variable)]
-    pub env: Vec<(String, String)>,
-    /// Directory in which the program starts
-    #[arg(long, short, value_name = "DIR", default_value = "/root", value_parser = parse_workdir)]
-    pub workdir: String,
-    /// Host name of the container
-    #[arg(long, value_name = "NAME", default_value = "cki")]
-    pub hostname: String,
+    /// What the program is run with.
+    #[command(flatten)]
+    pub program: ProgramOptions,
     /// End the program after this time and exit with 124 (30, 1.5, 500ms, 2m, 1h 30m)
-    #[arg(long, short, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Give up when the program does not run after this time
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_duration)]
@@ -132,7 +132,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub print_isolation: bool,
     /// Connect the guest kernel's console to standard input and output instead of running a program
-    #[arg(long, conflicts_with_all = ["argv", "env"])]
+    #[arg(long, conflicts_with_all = ["argv", "ProcessOptions", "entrypoint"])]
     pub console: bool,
     /// Print what the container took on standard error when it has ended, as one JSON object; for
     /// measurements
@@ -145,7 +145,7 @@ pub struct RunArgs {
     #[arg(
         trailing_var_arg = true,
         value_name = "COMMAND",
-        required_unless_present_any = ["console", "session_fd"]
+        required_unless_present_any = ["console", "session_fd", "entrypoint"]
     )]
     pub argv: Vec<String>,
 }
@@ -177,7 +177,10 @@ mod tests {
         let args = run("cki run --kernel k --root r --memory 1G -e A=b=c -- ls -l --memory 3");
         assert_eq!(args.argv, ["ls", "-l", "--memory", "3"]);
         assert_eq!(args.memory.mib(), 1024);
-        assert_eq!(args.env, [("A".to_owned(), "b=c".to_owned())]);
+        assert_eq!(
+            args.program.process.env,
+            [("A".to_owned(), "b=c".to_owned())]
+        );
     }
 
     #[test]
@@ -200,6 +203,10 @@ mod tests {
             "--env A=b",
             "--workdir /",
             "--hostname h",
+            "-t",
+            "--user daemon",
+            "--read-only",
+            "--entrypoint sh",
             "--timeout 5",
             "--verbose",
             "--print-isolation",

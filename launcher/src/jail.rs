@@ -34,16 +34,26 @@ impl Duty {
     /// Calls that are allowed with any arguments besides [`ALLOWED`].
     fn calls(self) -> &'static [i64] {
         match self {
-            Duty::Session | Duty::Vcpu => &[],
+            Duty::Vcpu => &[],
+            // Whether the user's terminal is ours to set.
+            Duty::Session => &[libc::SYS_getpgrp, libc::SYS_getpgid],
             Duty::Disk => &[libc::SYS_pread64],
         }
     }
 
-    /// The ioctls of `/dev/cki` that it makes.
+    /// The ioctls that it makes: of `/dev/cki`, and of the user's terminal, which is raw while a program has one of its
+    /// own.
     fn ioctls(self) -> &'static [u64] {
         match self {
             Duty::Vcpu => &[RUN, RAISE_EVENT],
-            Duty::Session => &[RAISE_EVENT, KILL],
+            Duty::Session => &[
+                RAISE_EVENT,
+                KILL,
+                libc::TIOCGWINSZ,
+                libc::TIOCGPGRP,
+                libc::TCGETS2,
+                libc::TCSETS2,
+            ],
             Duty::Disk => &[RAISE_EVENT],
         }
     }

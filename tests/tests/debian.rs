@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cki_machine::{HostImage, Io, Machine};
+use cki_machine::{HostImage, Io, Machine, TimeLimit};
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{Output, cki, machine, run_on, variable};
 
@@ -147,8 +147,9 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
         console: Some(Box::new(console.clone())),
+        terminal: None,
     };
-    let ended = cki_machine::run(&machine, run, None, io, |_| {}, || {});
+    let ended = cki_machine::run(&machine, run, TimeLimit::NONE, io, |_| {}, || {});
     let console = console.text();
     let ended = ended.unwrap_or_else(|error| panic!("{error}\n{console}"));
     assert_eq!(

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use cki_machine::{HostImage, Io, Machine};
+use cki_machine::{HostImage, Io, Machine, TimeLimit};
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{Output, machine, variable};
 
@@ -188,8 +188,9 @@ fn failure_on(cpu: &str, app: &Path) -> String {
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),
         console: None,
+        terminal: None,
     };
-    let ended = cki_machine::run(&machine, run, None, io, |_| {}, || {});
+    let ended = cki_machine::run(&machine, run, TimeLimit::NONE, io, |_| {}, || {});
     match ended.expect("the machine ends well").outcome {
         Outcome::Failed(failure) => failure.message,
         other => panic!("no container can run there: {other:?}"),

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use cki_machine::storm::{self, Sent, Storm, words};
-use cki_machine::{HostImage, Io, Machine, tsc};
+use cki_machine::{HostImage, Io, Machine, TimeLimit, tsc};
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{cki, long, variable};
 
@@ -169,6 +169,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
         console: Some(Box::new(console.clone())),
+        terminal: None,
     };
     let mut nmis = None;
     let limit = Duration::from_secs(20 * seconds());
@@ -176,7 +177,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     let ended = cki_machine::run(
         &machine,
         run,
-        Some(limit),
+        TimeLimit::new(Some(limit)),
         io,
         |_| {},
         || {

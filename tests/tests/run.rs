@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use cki_machine::{Ended, HostImage, Io, Machine};
+use cki_machine::{Ended, HostImage, Io, Machine, TimeLimit};
 use cki_session::{Memory, Outcome, Run};
 use cki_tests::{RUNTIMES, Running, cki, machine, run_on, variable};
 use rustix::process::Signal;
@@ -321,9 +321,10 @@ fn failure_of(image: &[u8]) -> String {
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),
         console: None,
+        terminal: None,
     };
     let run = Run::new(["true"]);
-    match cki_machine::run(&machine, run, None, io, |_| {}, || {}) {
+    match cki_machine::run(&machine, run, TimeLimit::NONE, io, |_| {}, || {}) {
         Ok(Ended {
             outcome: Outcome::Failed(failure),
             ..

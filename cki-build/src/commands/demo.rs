@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::output::print;
+use cki_frontend::ProgramOptions;
 use cki_machine::Ended;
 
 /// What runs in the container; `sqlite3` reads [`work`].
@@ -25,12 +26,11 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
         memory: Container::DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,
-        env: Vec::new(),
-        workdir: "/root".to_owned(),
+        program: ProgramOptions::default(),
         command: ["sh", "-c", SCRIPT].map(Into::into).into(),
     };
     let sql = io::Cursor::new(work(args.rows));
-    let ended = run::execute(context, &program, Box::new(sql))?;
+    let ended = run::execute(context, &program, Some(Box::new(sql)))?;
     let concluded = conclude(&ended);
     if context.global.json && concluded.is_ok() {
         Ending::of(&ended).write();

@@ -10,18 +10,36 @@ use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::prepare::{prepare, request};
-use cki_machine::{Ended, Io, Signals};
-use cki_session::{Outcome, Signal, Status, forwarded_here};
+use cki_frontend::UserTerminal;
+use cki_machine::{Ended, Io, Signals, TimeLimit};
+use cki_session::{Outcome, Signal, Status, Terminal, forwarded_here};
 
-/// Builds what is needed and runs the program with `stdin` as its input; signals to us are its own.
+/// Builds what is needed and runs the program with `stdin` as its input, or ours; signals to us are its own.
 ///
 /// # Errors
 /// [`Error`].
-pub fn execute(context: &Context, args: &Run, stdin: Box<dyn Read + Send>) -> Result<Ended, Error> {
+pub fn execute(
+    context: &Context,
+    args: &Run,
+    stdin: Option<Box<dyn Read + Send>>,
+) -> Result<Ended, Error> {
     let (machine, _) = prepare(context, args)?;
-    let request = request(args, &machine)?;
+    let terminal = args.program.process.tty.then(UserTerminal::of_streams);
+    let terminal = terminal.transpose().map_err(Error::Terminal)?;
+    let size = || {
+        terminal
+            .as_ref()
+            .map_or(Terminal::USUAL, UserTerminal::size)
+    };
+    let request = request(args, &machine, size)?;
+    let (signal, grace) = args.program.stop();
+    let time = TimeLimit {
+        limit: args.timeout,
+        signal,
+        grace,
+    };
     let io = Io {
-        stdin,
+        stdin: stdin.unwrap_or_else(|| Box::new(std::io::stdin())),
         stdout: Box::new(std::io::stdout()),
         stderr: Box::new(std::io::stderr()),
         console: if machine.verbose {
@@ -29,9 +47,10 @@ pub fn execute(context: &Context, args: &Run, stdin: Box<dyn Read + Send>) -> Re
         } else {
             None
         },
+        terminal,
     };
     let step = context.progress.short_step("starting the machine");
-    let ended = cki_machine::run(&machine, request, args.timeout, io, forward_signals, || {
+    let ended = cki_machine::run(&machine, request, time, io, forward_signals, || {
         step.finish()
     })?;
     let times = ended.times;
@@ -78,7 +97,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
         }
         _ => {}
     }
-    let ended = execute(context, args, Box::new(std::io::stdin()))?;
+    let ended = execute(context, args, None)?;
     if context.global.verbose && args.runtime == Runtime::Cki {
         if let Some(isolation) = ended.isolation {
             say(&format!("isolation: {isolation}"));

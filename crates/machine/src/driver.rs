@@ -2,7 +2,7 @@
 
 //! Runs a session from the start of QEMU to its end.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cki_frontend::UserTerminal;
 use cki_process::exec::describe;
 use cki_session::{
     Event, FailureKind, Forwarding, Hello, Isolation, Outcome, ProcessId, Request, Run, Signal,
@@ -18,70 +19,19 @@ use cki_session::{
 
 use super::console::Tail;
 use super::error::{MachineError, report};
+use super::inputs::{Input, Signals, relay_output};
 use super::machine::Machine;
 use super::ports::Ports;
 use super::relay::{self, Relayed};
+use super::terms::{Ended, Io, TimeLimit};
 use super::timeline::Timeline;
 
 /// Longest time from QEMU's start to the program's. It takes seconds; a loaded computer may need more,
 /// and past this the machine hangs.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Time between the signal and the end of the machine when the time is over.
-const GRACE: Duration = Duration::from_secs(2);
-
 /// Time for QEMU to end once init has closed all ports.
 const END_LIMIT: Duration = Duration::from_secs(20);
-
-/// Our side of the program's streams.
-pub struct Io {
-    /// What the program reads.
-    pub stdin: Box<dyn Read + Send>,
-    /// Where its standard output goes.
-    pub stdout: Box<dyn Write + Send>,
-    /// Where its standard error goes.
-    pub stderr: Box<dyn Write + Send>,
-    /// Where the kernel console goes, besides being kept for reports.
-    pub console: Option<Box<dyn Write + Send>>,
-}
-
-/// A session that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// How the program ended.
-    pub outcome: Outcome,
-    /// When things happened.
-    pub times: Timeline,
-    /// Kernel release of the machine, once init has said it.
-    pub kernel: Option<String>,
-    /// What kept the program from the machine, once it was started.
-    pub isolation: Option<Isolation>,
-}
-
-/// What the session is told.
-#[derive(Debug)]
-enum Input {
-    Init(Event),
-    ControlEnd(Result<(), String>),
-    First(Instant),
-    Stdout(Relayed),
-    Stderr(Relayed),
-    Qemu(ExitStatus),
-    Signal(Signal),
-}
-
-/// Sends signals to the program of a session from another thread.
-#[derive(Debug, Clone)]
-pub struct Signals(Sender<Input>);
-
-impl Signals {
-    /// Sends `signal` to the program. It ends the session instead where [`Forwarding`] says so; Ctrl-Z
-    /// (SIGTSTP) stops this process too, once it was passed on.
-    pub fn send(&self, signal: Signal) {
-        // The session may be over already: then there is no program to get it.
-        let _ = self.0.send(Input::Signal(signal));
-    }
-}
 
 /// Starts the machine, has it run `run`, and gives how that ended. The machine is gone when this returns.
 ///
@@ -93,7 +43,7 @@ impl Signals {
 pub fn run(
     machine: &Machine,
     run: Run,
-    timeout: Option<Duration>,
+    time: TimeLimit,
     io: Io,
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
@@ -110,7 +60,7 @@ pub fn run(
     let (events, queue) = mpsc::channel();
     signals(Signals(events.clone()));
     let mut session = Session::start(machine, io, events, run.id)?;
-    session.timeout = timeout;
+    session.time = time;
     let result = session.drive(&queue, &run, request, ready);
     // Whatever happened above, nothing stays behind.
     session.kill();
@@ -128,7 +78,9 @@ struct Session {
     console: Tail,
     qemu_log: Tail,
     console_thread: Option<thread::JoinHandle<()>>,
-    timeout: Option<Duration>,
+    /// The user's, if the program has one.
+    terminal: Option<UserTerminal>,
+    time: TimeLimit,
     deadline: Option<Instant>,
     times: Timeline,
     kernel: Option<String>,
@@ -200,7 +152,8 @@ impl Session {
             console,
             qemu_log,
             console_thread: Some(console_thread),
-            timeout: None,
+            time: TimeLimit::NONE,
+            terminal: io.terminal,
             deadline: Some(start + START_LIMIT),
             times: Timeline {
                 start,
@@ -254,8 +207,8 @@ impl Session {
                 }
                 None => {
                     timed_out = true;
-                    self.signal(Signal::TERM);
-                    self.deadline = Some(Instant::now() + GRACE);
+                    self.signal(self.time.signal);
+                    self.deadline = Instant::now().checked_add(self.time.grace);
                     continue;
                 }
             };
@@ -274,7 +227,8 @@ impl Session {
                     let now = Instant::now();
                     self.isolation = Some(isolation);
                     self.times.started = Some(now);
-                    self.deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
+                    self.deadline = self.time.limit.and_then(|limit| now.checked_add(limit));
+                    self.go_raw();
                 }
                 Input::Init(Event::Ended { outcome, .. }) => {
                     self.times.started.get_or_insert_with(Instant::now);
@@ -319,6 +273,9 @@ impl Session {
                     if self.forwarding.ends(signal, Instant::now(), started) {
                         self.kill();
                         return Ok(self.ended(Outcome::signaled(signal)));
+                    }
+                    if self.is_the_terminals(signal) {
+                        continue;
                     }
                     let message = self.signal_message(signal);
                     if request.is_empty() {
@@ -410,6 +367,37 @@ impl Session {
         self.console.text()
     }
 
+    /// From now on all keys are the program's.
+    fn go_raw(&mut self) {
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        terminal.enter();
+        let (id, terminal) = (self.id, terminal.size());
+        // It may have changed since the request was made.
+        let message = encode(&Request::Resize { id, terminal });
+        self.send(&message.unwrap_or_default());
+    }
+
+    /// Whether a signal is about the user's terminal, and not about a program that has one of its own; it is
+    /// obeyed then.
+    fn is_the_terminals(&mut self, signal: Signal) -> bool {
+        let Some(terminal) = &mut self.terminal else {
+            return false;
+        };
+        if ![Signal::TSTP, Signal::CONT, Signal::WINCH].contains(&signal) {
+            return false;
+        }
+        if signal == Signal::TSTP {
+            terminal.leave();
+            stop_ourselves();
+        }
+        if self.times.started.is_some() {
+            self.go_raw();
+        }
+        true
+    }
+
     fn signal(&mut self, signal: Signal) {
         let message = self.signal_message(signal);
         self.send(&message);
@@ -457,27 +445,4 @@ fn stop_ourselves() {
     if let Err(error) = rustix::process::kill_process(us, rustix::process::Signal::STOP) {
         tracing::debug!(%error, "stopping");
     }
-}
-
-fn relay_output(
-    from: UnixStream,
-    mut to: Box<dyn Write + Send>,
-    events: Sender<Input>,
-    is_stdout: bool,
-) {
-    thread::spawn(move || {
-        let Ok(rest) = from.try_clone() else { return };
-        let result = relay::output(from, &mut *to, |at| {
-            let _ = events.send(Input::First(at));
-        });
-        let ended = matches!(result, Relayed::End);
-        let _ = events.send(if is_stdout {
-            Input::Stdout(result)
-        } else {
-            Input::Stderr(result)
-        });
-        if !ended {
-            relay::drain(rest);
-        }
-    });
 }

@@ -6,22 +6,26 @@
 //! that could be left behind or taken over, and no connection to wait for. Threads relay the streams;
 //! all they notice goes through one channel to [`run`], which alone decides.
 //!
-//! Used by: `cki-build`, and the tests that need a machine (`tests/`). May use: `cki-process`,
-//! `cki-session`.
+//! Used by: `cki-build`, and the tests that need a machine (`tests/`). May use: `cki-frontend`,
+//! `cki-process`, `cki-session`.
 
 mod console;
 pub mod driver;
 mod error;
 mod host_image;
+mod inputs;
 pub mod machine;
 mod ports;
 mod relay;
 pub mod storm;
+mod terms;
 mod timeline;
 pub mod tsc;
 
-pub use driver::{Ended, Io, Signals, run};
+pub use driver::run;
 pub use error::MachineError;
 pub use host_image::{Board, HostImage};
+pub use inputs::Signals;
 pub use machine::Machine;
+pub use terms::{Ended, Io, TimeLimit};
 pub use timeline::Timeline;

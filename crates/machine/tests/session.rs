@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use cki_machine::{Board, Ended, HostImage, Io, Machine, MachineError, Signals, driver};
+use cki_machine::{Board, Ended, HostImage, Io, Machine, MachineError, Signals, TimeLimit, driver};
 use cki_process::files::write_program;
 use cki_session::{Container, Failure, FailureKind, Memory, Outcome, Run, Signal, Status};
 
@@ -107,11 +107,19 @@ impl Fake {
             },
             stderr: Box::new(self.stderr.clone()),
             console: Some(Box::new(self.console.clone())),
+            terminal: None,
         };
         let mut run = Run::new(["prog", "arg"]);
         run.process.env = vec![("K".into(), "V".into())];
         run.container = self.container.clone();
-        driver::run(&machine, run, self.timeout, io, signals, || {})
+        driver::run(
+            &machine,
+            run,
+            TimeLimit::new(self.timeout),
+            io,
+            signals,
+            || {},
+        )
     }
 
     fn outcome(&self) -> Outcome {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cki_abi::uapi::run::Run as RunPage;
+use cki_frontend::UserTerminal;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::{self, Confine, Duty};
@@ -28,7 +29,9 @@ use cki_launcher::virtio::block::Block;
 use cki_launcher::vm::Waker;
 use cki_launcher::vm::machine::Machine;
 use cki_launcher::vm::table::Table;
-use cki_session::{APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Status};
+use cki_session::{
+    APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
+};
 
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
@@ -57,16 +60,15 @@ struct Wanted {
     run: Option<Run>,
     /// How long the program may run.
     timeout: Option<Duration>,
+    /// What it gets when that is over, and how long it may run on.
+    stop: (Signal, Duration),
 }
 
 impl Wanted {
-    /// What the options say.
-    fn of(args: &RunArgs) -> Self {
-        let mut run = Run::new(args.argv.iter());
-        run.process.env.clone_from(&args.env);
-        run.process.workdir.clone_from(&args.workdir);
-        run.hostname.clone_from(&args.hostname);
-        Wanted {
+    /// What the options say, for a program with a terminal of this size if it is to have one.
+    fn of(args: &RunArgs, terminal: Terminal) -> anyhow::Result<Self> {
+        let run = args.program.request(args.argv.clone(), || terminal)?;
+        Ok(Wanted {
             container: Container {
                 memory: args.memory,
                 cmdline: args.cmdline.clone(),
@@ -74,7 +76,8 @@ impl Wanted {
             },
             run: (!args.console).then_some(run),
             timeout: args.timeout,
-        }
+            stop: args.program.stop(),
+        })
     }
 
     /// What a client asks for. It keeps the program's time itself.
@@ -83,6 +86,7 @@ impl Wanted {
             container,
             run: Some(run),
             timeout: None,
+            stop: (Signal::TERM, Duration::ZERO),
         }
     }
 }
@@ -91,8 +95,13 @@ impl Wanted {
 fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     // Before any thread: all of them inherit the mask.
     let print = args.print_isolation || args.verbose;
-    let mut client = CommandLine::new(print).context("cannot wait for signals")?;
-    let wanted = Wanted::of(args);
+    let terminal = args.program.process.tty.then(UserTerminal::of_streams);
+    let terminal = terminal.transpose().context("cannot use the terminal")?;
+    let size = terminal
+        .as_ref()
+        .map_or(Terminal::USUAL, UserTerminal::size);
+    let wanted = Wanted::of(args, size)?;
+    let mut client = CommandLine::new(print, terminal).context("cannot wait for signals")?;
     wanted.container.check()?;
     if let Some(run) = &wanted.run {
         run.check()?;
@@ -260,6 +269,7 @@ fn session(
         run: wanted.run,
         isolation,
         timeout: wanted.timeout,
+        stop: wanted.stop,
         start_timeout: args.start_timeout,
     };
     let outcome = session.run(plan, confine, client)?;

@@ -4,7 +4,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use cki_session::{Event, Isolation, Outcome, Signal};
+use cki_session::{Event, Isolation, Outcome, Signal, Terminal};
 use nix::poll::PollFlags;
 
 /// What a client wants while its session runs.
@@ -12,6 +12,8 @@ use nix::poll::PollFlags;
 pub enum Wish {
     /// The program gets a signal.
     Signal(Signal),
+    /// Its terminal gets another size.
+    Resize(Terminal),
     /// The session ends now.
     End(Outcome),
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use cki_frontend::UserTerminal;
 use cki_session::{Event, Forwarding, Isolation, Outcome, Signal, forwarded_here};
 use nix::sys::signalfd::SignalFd;
 
@@ -22,25 +23,44 @@ pub struct CommandLine {
     print_isolation: bool,
     /// Standard error. A reader of it that has stopped does not keep us from signals and time.
     sentences: Unblocked,
+    /// The user's, if the program has one.
+    terminal: Option<UserTerminal>,
 }
 
 impl CommandLine {
     /// Takes over the signals that are meant for the program. To be called before any other thread is
     /// started, which inherits the mask. With `print_isolation`, it is said on standard error once the
-    /// container is up.
+    /// container is up. `terminal` is the user's, for a program that has one.
     ///
     /// # Errors
     /// Those of the system calls.
-    pub fn new(print_isolation: bool) -> io::Result<Self> {
+    pub fn new(print_isolation: bool, terminal: Option<UserTerminal>) -> io::Result<Self> {
         let mut forwarded = forwarded_here()?;
-        // Ctrl-Z stops the launcher itself, and the container with it.
-        forwarded.retain(|&signal| signal != Signal::TSTP);
+        // Ctrl-Z stops the launcher itself, and the container with it; a raw terminal is to be left first.
+        forwarded.retain(|&signal| signal != Signal::TSTP || terminal.is_some());
         Ok(CommandLine {
             signals: signals::take(forwarded)?,
             forwarding: Forwarding::new(),
             print_isolation,
             sentences: Unblocked::new(&duplicate(&io::stderr())?, Way::Out)?,
+            terminal,
         })
+    }
+
+    /// What a signal means to a program with a terminal of its own; `None` when it is about other things.
+    fn of_terminal(&mut self, signal: Signal) -> Option<Wish> {
+        let terminal = self.terminal.as_mut()?;
+        match signal {
+            Signal::TSTP => {
+                terminal.leave();
+                // The container stops with us.
+                let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);
+            }
+            Signal::CONT | Signal::WINCH => {}
+            _ => return None,
+        }
+        terminal.enter();
+        Some(Wish::Resize(terminal.size()))
     }
 }
 
@@ -58,7 +78,7 @@ impl Client for CommandLine {
             wishes.push(
                 match self.forwarding.ends(signal, Instant::now(), started) {
                     true => Wish::End(Outcome::signaled(signal)),
-                    false => Wish::Signal(signal),
+                    false => self.of_terminal(signal).unwrap_or(Wish::Signal(signal)),
                 },
             );
         }
@@ -72,9 +92,14 @@ impl Client for CommandLine {
     }
 
     fn tell(&mut self, event: &Event) {
-        if let Event::Refused { message } = event {
-            let line = format!("cki: init of the container: {message}");
-            self.sentences.say(&line);
+        match (event, &mut self.terminal) {
+            // From now on all keys are the program's.
+            (Event::Started { .. }, Some(terminal)) => terminal.enter(),
+            (Event::Refused { message }, _) => {
+                let line = format!("cki: init of the container: {message}");
+                self.sentences.say(&line);
+            }
+            _ => {}
         }
     }
 }

@@ -23,7 +23,15 @@ use crate::inherited::{self, InheritedError};
 use crate::unblocked::{Unblocked, Way};
 
 /// The optional parts of requests that the launcher honours.
-const FEATURES: &[&str] = &[feature::CONTAINER];
+const FEATURES: &[&str] = &[
+    feature::CONTAINER,
+    // These are for init of the container, which says itself what it honours.
+    feature::ROOT,
+    feature::CAPABILITIES,
+    feature::LIMITS,
+    feature::TERMINAL,
+    feature::USER,
+];
 
 /// Bytes that a client was told and has not taken, beyond which it is not listened to.
 const UNTOLD_MAX: usize = 64 << 10;
@@ -239,9 +247,12 @@ impl Client for Descriptor {
                     wishes.push(Wish::Signal(signal));
                     continue;
                 }
-                Heard::Request(Request::Signal { id, .. }) => format!("there is no process {id}"),
-                Heard::Request(Request::Resize { id, .. }) => {
-                    format!("process {id} has no terminal")
+                Heard::Request(Request::Resize { id, terminal }) if id == self.id => {
+                    wishes.push(Wish::Resize(terminal));
+                    continue;
+                }
+                Heard::Request(Request::Signal { id, .. } | Request::Resize { id, .. }) => {
+                    format!("there is no process {id}")
                 }
                 Heard::Request(Request::Run(_)) => "`run` twice".to_owned(),
                 Heard::NotUnderstood(why) => why,

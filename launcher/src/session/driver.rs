@@ -19,8 +19,6 @@ use crate::vm::machine::{Machine, port};
 use crate::vm::report;
 use crate::vm::vcpu::End;
 
-/// Time for the program to end when its time is over, before its container is killed.
-const GRACE: Duration = Duration::from_secs(2);
 /// Longest time that poll waits; a deadline further away is looked at again.
 const POLL_MAX: Duration = Duration::from_secs(60);
 
@@ -41,6 +39,7 @@ pub(super) struct Driver<'s> {
     /// What init is told once it is up.
     request: Vec<u8>,
     timeout: Option<Duration>,
+    stop: (Signal, Duration),
     start_timeout: Duration,
     deadline: Option<Instant>,
     hello: bool,
@@ -92,6 +91,7 @@ impl<'s> Driver<'s> {
                 .map_err(|error| ContainerError::Request(error.to_string()))?
                 .unwrap_or_default(),
             timeout: plan.timeout,
+            stop: plan.stop,
             start_timeout: plan.start_timeout,
             deadline: first_limit.and_then(|limit| Instant::now().checked_add(limit)),
             hello: false,
@@ -272,8 +272,9 @@ impl<'s> Driver<'s> {
             }));
         }
         self.timed_out = true;
-        self.deadline = Some(Instant::now() + GRACE);
-        self.signal(Signal::TERM);
+        let (signal, grace) = self.stop;
+        self.deadline = Instant::now().checked_add(grace);
+        self.signal(signal);
         None
     }
 
@@ -285,20 +286,29 @@ impl<'s> Driver<'s> {
         for wish in self.client.wishes(has_a_say) {
             match wish {
                 Wish::Signal(signal) => self.signal(signal),
+                Wish::Resize(terminal) => {
+                    let id = self.id;
+                    self.ask(&Request::Resize { id, terminal });
+                }
                 Wish::End(outcome) => return self.last.take().or(Some(Ok(outcome))),
             }
         }
         None
     }
 
-    /// Sends a signal to the program; before init is up, with the request.
+    /// Sends a signal to the program.
     fn signal(&mut self, signal: Signal) {
         if !self.is_session() {
             return;
         }
         let id = self.id;
+        self.ask(&Request::Signal { id, signal });
+    }
+
+    /// Asks init for something; before it is up, with the request.
+    fn ask(&mut self, request: &Request) {
         // A few bytes, far below the limit.
-        let Ok(line) = encode(&Request::Signal { id, signal }) else {
+        let Ok(line) = encode(request) else {
             return;
         };
         // A program that takes no signals, or does not run yet, gets the first some thousand.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cki_session::{Isolation, Run};
+use cki_session::{Isolation, Run, Signal};
 
 /// What a session is to do.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Plan {
     pub isolation: Isolation,
     /// How long the program may run.
     pub timeout: Option<Duration>,
+    /// What it gets when that is over, and how long it may then run on.
+    pub stop: (Signal, Duration),
     /// How long the container may take until the program runs.
     pub start_timeout: Duration,
 }

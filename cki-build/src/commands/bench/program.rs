@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::cli::{HostKernel, Run, Runtime};
 use crate::error::Error;
 use crate::prepare::request;
-use cki_machine::{Ended, Io, Machine};
-use cki_session::{Container, Status};
+use cki_frontend::ProgramOptions;
+use cki_machine::{Ended, Io, Machine, TimeLimit};
+use cki_session::{Container, Status, Terminal};
 
 /// Line of the kernel's log with which it starts init.
 pub(super) const INIT_LINE: &str = "Run /init as init process";
@@ -24,8 +25,7 @@ pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
         memory: Container::DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,
-        env: Vec::new(),
-        workdir: "/root".to_owned(),
+        program: ProgramOptions::default(),
         command: words.iter().map(Into::into).collect(),
     }
 }
@@ -61,9 +61,10 @@ pub(super) fn execute(
         stdout: Box::new(output.clone()),
         stderr: Box::new(io::stderr()),
         console: None,
+        terminal: None,
     };
-    let request = request(args, machine)?;
-    let ended = cki_machine::run(machine, request, timeout, io, |_| {}, ready)?;
+    let request = request(args, machine, || Terminal::USUAL)?;
+    let ended = cki_machine::run(machine, request, TimeLimit::new(timeout), io, |_| {}, ready)?;
     let status = ended.outcome.status();
     if status != Status::OK {
         return Err(Error::Bench(format!(

@@ -221,7 +221,7 @@ fn a_full_non_blocking_descriptor_is_waited_for() {
 fn with_signals(
     guest: impl FnOnce(&mut Guest, Pthread) + Send + 'static,
 ) -> Result<Outcome, ContainerError> {
-    let mut client = CommandLine::new(false).unwrap();
+    let mut client = CommandLine::new(false, None).unwrap();
     let us = pthread_self();
     let (session, _ends): (Session, _) = session(move |driver| guest(driver, us));
     session.run(plan(), |_| Ok(()), &mut client)

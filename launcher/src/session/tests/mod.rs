@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cki_session::{Event, Isolation, Outcome, ProcessId, Run};
+use cki_session::{Event, Isolation, Outcome, ProcessId, Run, Signal};
 use nix::fcntl::OFlag;
 
 use super::Session;
@@ -55,6 +55,7 @@ fn plan() -> Plan {
         run: Some(Run::new(["echo", "hello"])),
         isolation: Isolation::Full,
         timeout: None,
+        stop: (Signal::TERM, Duration::from_secs(2)),
         start_timeout: Duration::from_secs(20),
     }
 }
