@@ -9,6 +9,7 @@
 , qemu-source
 , dtc
 , glib
+, cki-libslirp
 , meson
 , ninja
 , pcre2
@@ -17,6 +18,8 @@
 , python3Packages
 , seabios
 , zlib
+  # What is to be passed on of the libraries and the firmware in it, one folder a package; null: they bring it.
+, qemuParts
 , static ? true
 , firmwareDir ? "${seabios}/share/seabios"
 , patches ? map (name: ./patches + "/${name}")
@@ -42,8 +45,12 @@ stdenv.mkDerivation {
   ];
   buildInputs = [ dtc glib pcre2 seabios zlib ];
 
+  licences = ../LICENSES;
+  copyright = ../nix/copyright.sh;
+  authors = "QEMU, by its authors" + lib.optionalString (patches != [ ]) ", with the changes of CKI";
   devices = ./devices/cki.mak;
   inherit firmwareDir;
+  libslirp = cki-libslirp;
   pkgversion = if patches == [ ] then "stock" else "cki";
   staticFlag = if static then "--static" else "";
 
@@ -65,6 +72,7 @@ stdenv.mkDerivation {
 
   # --prefix only has to be one: QEMU looks for ../share/qemu from its bin.
   configurePhase = ''
+    export PKG_CONFIG_PATH=$libslirp/lib/pkgconfig''${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
     mkdir build
     cd build
     ../configure \
@@ -81,6 +89,9 @@ stdenv.mkDerivation {
       --enable-fdt=system \
       --enable-tools \
       --enable-membarrier \
+      --enable-slirp \
+      --enable-attr --enable-virtfs \
+      --enable-vmdk \
       --audio-drv-list= \
       --disable-docs \
       --disable-install-blobs \
@@ -117,6 +128,11 @@ stdenv.mkDerivation {
       cp "$firmwareDir/$firmware.bin" $out/share/qemu/
     done
     ln -s bios-microvm.bin $out/share/qemu/qboot.rom
+    bash $copyright $out/share/doc/qemu/copyright --by "$authors" ${lib.optionalString static "--static"} GPL-2.0-only
+    cp ../LICENSE ../COPYING.LIB $out/share/doc/qemu/
+    cp -r --no-preserve=mode $libslirp/share/doc/libslirp $out/share/doc/
+  '' + lib.optionalString (qemuParts != null) ''
+    cp -r --no-preserve=mode ${qemuParts}/. $out/share/doc/
   '';
 
   meta = {

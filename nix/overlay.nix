@@ -5,7 +5,11 @@ final: prev:
 
 let
   debianLock = builtins.fromJSON (builtins.readFile ./debian/lock.json);
-  qemu = debianLock.sources.qemu;
+  fetchSource = { store, path, sha256, ... }: final.fetchurl {
+    name = store;
+    url = "mirror://debian/${path}";
+    inherit sha256;
+  };
 
   callPackage = final.lib.callPackageWith (final // final.ckiPackages // {
     stdenv = import ./nixpkgs/stdenv.nix { inherit (final) stdenv; };
@@ -15,11 +19,9 @@ let
     static = false;
     # kernel.org's 6.12; the patch queue applies to it and to Debian's alike.
     linux-source = final.linuxKernel.kernels.linux_6_12.src;
-    qemu-source = final.fetchurl {
-      name = qemu.store;
-      url = "mirror://debian/${qemu.path}";
-      inherit (qemu) sha256;
-    };
+    qemu-source = fetchSource debianLock.sources.qemu;
+    libslirp-source = fetchSource debianLock.sources.libslirp;
+    passt-source = fetchSource debianLock.sources.passt;
     # Its libraries are not in the program, and its firmware names its licence itself.
     qemuParts = null;
     # nixpkgs' seabios is one build for one machine; its QEMU brings them all.

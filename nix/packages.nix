@@ -4,6 +4,7 @@
 { callPackage }:
 
 rec {
+  cki-libslirp = callPackage ../emulator/libslirp/package.nix { };
   cki-qemu = callPackage ../emulator/package.nix { };
   # The same QEMU without our patches: what the extension's tests and
   # measurements are compared with.

@@ -21,6 +21,8 @@ let
     rustPlatform = import ./rust.nix { inherit lib stdenv inputs tools; };
     linux-source = import ./linux-source.nix { inherit stdenv tools; deb = inputs.pinned lock.sources.linux; };
     qemu-source = inputs.pinned lock.sources.qemu;
+    libslirp-source = inputs.pinned lock.sources.libslirp;
+    passt-source = inputs.pinned lock.sources.passt;
     # Of what is in QEMU's package, linked statically or copied.
     qemuParts = import ./copyrights.nix { inherit stdenv tools inputs lock; }
       [ "libglib2.0-0" "libpcre2-8-0" "zlib1g" "libfdt1" "libc6" "seabios" ];

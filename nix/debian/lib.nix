@@ -44,5 +44,5 @@ rec {
     then throw "${toString file}: the Debian set has no ${concatStringsSep ", " missing}; map it in nix/debian/tools.nix"
     else makeOverridable f given;
 
-  licenses = genAttrs [ "gpl2Only" "gpl2Plus" "lgpl21Plus" "mit" "asl20" ] (name: { shortName = name; });
+  licenses = genAttrs [ "agpl3Plus" "bsd3" "gpl2Only" "gpl2Plus" "lgpl21Plus" "mit" "asl20" ] (name: { shortName = name; });
 }

@@ -10,10 +10,11 @@ use cki_house::{root, tracked};
 
 /// What folders and files are under; of several that name a file the longest counts. Patches of the emulator are not
 /// here: theirs is in what they change.
-const RULES: [(&str, &str); 11] = [
+const RULES: [(&str, &str); 12] = [
     ("", OURS),
     ("abi/include/", "GPL-2.0-only WITH Linux-syscall-note"),
     ("emulator/devices/cki.mak", "GPL-2.0-or-later"),
+    ("emulator/libslirp/0001", "BSD-3-Clause"),
     ("emulator/tests/", "GPL-2.0-only"),
     ("emulator/tests/package.nix", OURS),
     ("emulator/tests/rt/allow-list.h", "LGPL-2.1-or-later"),
@@ -27,7 +28,7 @@ const RULES: [(&str, &str); 11] = [
 const OURS: &str = "MIT OR Apache-2.0";
 
 /// The files of QEMU 10.0.2 that our patches change, by what they state. Before a file comes in here, read its head.
-const QEMU: [(&str, &[&str]); 3] = [
+const QEMU: [(&str, &[&str]); 4] = [
     (
         "LGPL-2.1-or-later",
         &[
@@ -48,12 +49,18 @@ const QEMU: [(&str, &[&str]); 3] = [
         ],
     ),
     ("LGPL-2.0-or-later", &["target/i386/tcg/helper-tcg.h"]),
-    // They state nothing, which QEMU's LICENSE takes for this.
+    ("MIT", &["net/slirp.c"]),
+    // Those of microvm state it; the others state nothing, which QEMU's LICENSE takes for this.
     (
         "GPL-2.0-or-later",
         &[
             "hw/i386/Kconfig",
             "hw/i386/meson.build",
+            "hw/i386/microvm-dt.c",
+            "hw/i386/microvm.c",
+            "include/hw/i386/microvm.h",
+            "qapi/net.json",
+            "qemu-options.hx",
             "target/i386/helper.h",
             "target/i386/machine.c",
             "target/i386/svm.h",
