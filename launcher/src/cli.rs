@@ -99,6 +99,10 @@ pub struct RunArgs {
         conflicts_with_all = OF_THE_REQUEST
     )]
     pub session_fd: Option<i32>,
+    /// Connect the container's vsock (context 3) to Unix sockets: who connects to FILE and says `CONNECT port`
+    /// speaks with that port of the container; a connection of the container's to port P goes to FILE_P
+    #[arg(long, value_name = "FILE")]
+    pub vsock: Option<PathBuf>,
     /// Memory of the container (512M, 1.5G; a number alone is MiB)
     #[arg(long, short, value_name = "SIZE", default_value_t = Container::DEFAULT_MEMORY)]
     pub memory: Memory,

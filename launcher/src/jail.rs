@@ -25,6 +25,10 @@ pub enum Duty {
     Vcpu,
     /// Reads and writes a disk.
     Disk,
+    /// Moves bytes between the guest and Unix sockets, to which it connects itself.
+    Sockets,
+    /// Gives random numbers.
+    Entropy,
 }
 
 /// What a thread does first: gives up what its duty does not need.
@@ -34,15 +38,23 @@ impl Duty {
     /// Calls that are allowed with any arguments besides [`ALLOWED`].
     fn calls(self) -> &'static [i64] {
         match self {
-            Duty::Vcpu => &[],
+            Duty::Vcpu | Duty::Entropy => &[],
             // Whether the user's terminal is ours to set.
             Duty::Session => &[libc::SYS_getpgrp, libc::SYS_getpgid],
             Duty::Disk => &[libc::SYS_pread64],
+            Duty::Sockets => &[
+                libc::SYS_accept4,
+                libc::SYS_connect,
+                libc::SYS_epoll_ctl,
+                libc::SYS_epoll_wait,
+                libc::SYS_epoll_pwait,
+                libc::SYS_shutdown,
+            ],
         }
     }
 
-    /// The ioctls that it makes: of `/dev/cki`, and of the user's terminal, which is raw while a program has one of its
-    /// own.
+    /// The ioctls that it makes: of `/dev/cki`, of the user's terminal, which is raw while a program has one of its own,
+    /// and one that makes a socket non-blocking.
     fn ioctls(self) -> &'static [u64] {
         match self {
             Duty::Vcpu => &[RUN, RAISE_EVENT],
@@ -54,7 +66,8 @@ impl Duty {
                 libc::TCGETS2,
                 libc::TCSETS2,
             ],
-            Duty::Disk => &[RAISE_EVENT],
+            Duty::Disk | Duty::Entropy => &[RAISE_EVENT],
+            Duty::Sockets => &[RAISE_EVENT, libc::FIONBIO],
         }
     }
 }
@@ -137,11 +150,19 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
     // Sockets that are open, without waiting and to nobody but their peer.
     let flags = SOCKET_FLAGS.bits() as u64;
     for call in [libc::SYS_sendto, libc::SYS_recvfrom] {
-        let connected = SeccompRule::new(vec![
-            SeccompCondition::new(3, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, flags)?,
-            SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?,
-        ])?;
-        rules.insert(call, vec![connected]);
+        let to_peer = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+        let at_once = SeccompCondition::new(3, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, flags)?;
+        let conditions = match duty {
+            // They are non-blocking themselves.
+            Duty::Sockets => vec![to_peer],
+            _ => vec![at_once, to_peer],
+        };
+        rules.insert(call, vec![SeccompRule::new(conditions)?]);
+    }
+    if duty == Duty::Sockets {
+        // Unix sockets, none of a network.
+        let unix = argument(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
+        rules.insert(libc::SYS_socket, vec![unix]);
     }
     // No executable memory: the allocator needs none.
     let executable = libc::PROT_EXEC as u64;

@@ -7,13 +7,15 @@
 //! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `unblocked` |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
-//! | [`virtio`] | registers by hypercall, a read-only disk, a console with named ports: pure over guest memory | |
+//! | [`backend`] | what is behind devices, on the host's side | `virtio` |
+//! | [`virtio`] | registers by hypercall, and devices: a read-only disk, a console with named ports, sockets: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
 //! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `module` the only `unsafe` | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
+pub mod backend;
 pub mod guest;
 pub mod inherited;
 pub mod jail;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cki_abi::uapi::run::Run as RunPage;
 use cki_frontend::UserTerminal;
+use cki_launcher::backend::unix_sockets::UnixSockets;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::{self, Confine, Duty};
@@ -26,6 +27,8 @@ use cki_launcher::session::error::ContainerError;
 use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
+use cki_launcher::virtio::rng::Rng;
+use cki_launcher::virtio::vsock::Vsock;
 use cki_launcher::vm::Waker;
 use cki_launcher::vm::machine::Machine;
 use cki_launcher::vm::table::Table;
@@ -223,6 +226,12 @@ fn session(
     let mut devices = Table::new(ports)?;
     if let Some(root) = root {
         devices.add(root, Duty::Disk)?;
+    }
+    let random = File::open("/dev/urandom").context("/dev/urandom")?;
+    devices.add(Rng::new(random), Duty::Entropy)?;
+    if let Some(path) = &args.vsock {
+        let sockets = UnixSockets::listen(path).context("--vsock")?;
+        devices.add(Vsock::new(sockets), Duty::Sockets)?;
     }
     let initrd = args.initrd.as_deref();
     let boot = Boot {

@@ -12,9 +12,10 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
 };
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT, Writer};
+use virtio_queue::{DescriptorChain, Queue, QueueT, Writer};
 use vm_memory::GuestMemoryMmap;
 
+use super::drain::next;
 use super::mmio::QUEUE_SIZE;
 use super::{Device, DriverFault, Progress, copy_config};
 
@@ -171,7 +172,7 @@ impl Device for Block {
         while more && done < TURN {
             queue.disable_notification(memory)?;
             while done < TURN {
-                let Some(chain) = queue.iter(memory)?.next() else {
+                let Some(chain) = next(memory, queue)? else {
                     break;
                 };
                 let head = chain.head_index();

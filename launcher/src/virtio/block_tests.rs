@@ -257,3 +257,35 @@ proptest! {
         driver.notify(0);
     }
 }
+
+/// An indirect table may be longer than the queue; a chain may not. Looking at 128 times 65,535 descriptors
+/// took 0.7 s under the device's lock.
+#[test]
+fn a_chain_longer_than_its_queue_stops_the_device() {
+    for (length, stops) in [
+        (QUEUE_SIZE, false),
+        (QUEUE_SIZE + 1, true),
+        (u16::MAX, true),
+    ] {
+        let mut driver = disk();
+        let table = 0x60_0000u64;
+        for at in 0..length {
+            let (size, flags) = match at {
+                0 => (16, NEXT),
+                _ if at + 1 == length => (1, WRITE),
+                _ => (4, NEXT | WRITE),
+            };
+            let mut descriptor = (DATA_AT + 16 * u64::from(at)).to_le_bytes().to_vec();
+            descriptor.extend(u32::to_le_bytes(size));
+            descriptor.extend(flags.to_le_bytes());
+            descriptor.extend((at + 1).to_le_bytes());
+            driver.put(table + 16 * u64::from(at), &descriptor);
+        }
+        driver.put(DATA_AT, &[0; 16]);
+        const INDIRECT: u16 = 4;
+        driver.offer(0, &[(table, 16 * u32::from(length), INDIRECT)]);
+        driver.notify(0);
+        assert_eq!(driver.needs_reset(), stops, "{length}");
+        assert_eq!(driver.used(0).len(), usize::from(!stops), "{length}");
+    }
+}

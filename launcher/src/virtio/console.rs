@@ -14,10 +14,10 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
+use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::mmio::QUEUE_SIZE;
+use super::drain::{Step, drain};
 use super::{Device, DriverFault, Progress, copy_config};
 
 /// Feature bit (5.3.3).
@@ -240,58 +240,6 @@ impl Console {
             Ok(Step::Used(buffer.bytes_written() as u32))
         })
     }
-}
-
-/// What became of a buffer.
-enum Step {
-    /// Done, with so many bytes written to it.
-    Used(u32),
-    /// It stays the first of its queue, until something happens.
-    Keep,
-    /// It stays the first of its queue, for now.
-    Later,
-}
-
-/// Hands the buffers of a queue to `each` until there are none or one is kept; not more of them at a time
-/// than the queue holds, since a driver may add others as fast.
-fn drain<'m>(
-    memory: &'m GuestMemoryMmap,
-    queue: &mut Queue,
-    mut each: impl FnMut(DescriptorChain<&'m GuestMemoryMmap>) -> Result<Step, DriverFault>,
-) -> Result<Progress, DriverFault> {
-    let mut used = 0;
-    let mut kept = None;
-    while kept.is_none() {
-        queue.disable_notification(memory)?;
-        while let Some(chain) = queue.iter(memory)?.next() {
-            let head = chain.head_index();
-            let step = match each(chain)? {
-                Step::Used(length) if used < QUEUE_SIZE => {
-                    queue.add_used(memory, head, length)?;
-                    used += 1;
-                    continue;
-                }
-                Step::Used(length) => {
-                    queue.add_used(memory, head, length)?;
-                    Step::Later
-                }
-                step => {
-                    queue.go_to_previous_position();
-                    step
-                }
-            };
-            kept = Some(step);
-            break;
-        }
-        if kept.is_some() || !queue.enable_notification(memory)? {
-            break;
-        }
-    }
-    Ok(Progress {
-        notify: used != 0 && queue.needs_notification(memory)?,
-        more: matches!(kept, Some(Step::Later)),
-        ..Progress::default()
-    })
 }
 
 impl Port {

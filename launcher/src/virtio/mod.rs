@@ -2,15 +2,18 @@
 
 //! virtio devices whose registers the guest reaches by hypercalls (virtio 1.2).
 //!
-//! [`mmio`] is the register file that all devices share, [`block`] and [`console`] are devices. A
+//! [`mmio`] is the register file that all devices share, the others are devices. A
 //! device sees queues and guest memory, nothing of `/dev/cki`; what a guest writes is never trusted:
 //! a queue or a request that cannot be ends in DEVICE_NEEDS_RESET, as 2.1.2 of the standard has it.
 
 pub mod block;
 pub mod console;
+mod drain;
 pub mod mmio;
+pub mod rng;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod vsock;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

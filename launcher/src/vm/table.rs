@@ -164,6 +164,12 @@ impl<D: Device + ?Sized> Slot<D> {
         })
     }
 
+    /// Whether a driver has brought it up, and nothing has broken since.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.transport.lock().is_live()
+    }
+
     /// Has the device do a bounded piece of what it can do now.
     pub fn turn(&self, memory: &GuestMemoryMmap) -> Progress {
         self.transport.lock().process(memory, None)

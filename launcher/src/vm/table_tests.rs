@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::thread::{Builder, JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use cki_abi::hypercalls::arguments::EVENT_DEVICE;
@@ -19,6 +19,8 @@ use crate::virtio::testing::{BRING_UP, Script, Scripted, memory};
 use crate::vm::machine::Machine;
 use crate::vm::worker;
 
+/// Name of a thread whose time is measured.
+const NAME: &str = "woken-bench";
 const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(20);
 
@@ -38,6 +40,10 @@ struct Bench {
 
 impl Bench {
     fn new(device: Scripted) -> Self {
+        Bench::named("bench", device)
+    }
+
+    fn named(name: &str, device: Scripted) -> Self {
         let mut devices = Table::new(Console::new(Vec::new())).unwrap();
         assert_eq!(devices.add(device, Duty::Disk).unwrap(), 1);
         let container = FakeContainer::new(&[(0, 4096)]);
@@ -46,14 +52,14 @@ impl Bench {
         let machine = Machine::new(Arc::new(container), memory(), None, devices, waker);
         let machine = Arc::new(machine);
         let shared = Arc::clone(&machine);
-        let thread = spawn(move || {
+        let thread = Builder::new().name(name.to_owned()).spawn(move || {
             let slot = shared.devices().get(1).unwrap();
             worker::serve(&shared, slot, slot.thread().unwrap())
         });
         let bench = Bench {
             machine,
             log,
-            thread: Some(thread),
+            thread: Some(thread.unwrap()),
         };
         for (register, value) in BRING_UP {
             bench.write(register, value);
@@ -167,7 +173,7 @@ fn a_device_is_woken_by_the_host_and_by_time() {
         }),
         source: Some(source),
     };
-    let bench = Bench::new(device);
+    let bench = Bench::named(NAME, device);
     // Once or twice for the driver that came up.
     while let Ok((by_host, _)) = turns.recv_timeout(2 * SOON) {
         assert!(!by_host);
@@ -178,7 +184,33 @@ fn a_device_is_woken_by_the_host_and_by_time() {
     let (by_host, second) = turns.recv_timeout(LATE).unwrap();
     assert!(!by_host && second - first >= SOON);
     assert!(turns.recv_timeout(2 * SOON).is_err());
-    drop(bench);
+    // A device that is down is not asked, and its thread does not look at the host's side either.
+    bench.write(reg::VIRTIO_MMIO_STATUS, 0);
+    host.write(1).unwrap();
+    let before = cpu_time();
+    assert!(turns.recv_timeout(4 * SOON).is_err());
+    assert!(cpu_time() - before < 2 * SOON);
+    for (register, value) in BRING_UP {
+        bench.write(register, value);
+    }
+    assert!(turns.recv_timeout(LATE).unwrap().0);
+}
+
+/// CPU time of the thread that serves the only bench of this name.
+fn cpu_time() -> Duration {
+    let mut time = Duration::ZERO;
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        // One that has ended has no name any more.
+        let Ok(name) = std::fs::read_to_string(task.path().join("comm")) else {
+            continue;
+        };
+        if name.trim_end() == NAME {
+            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap();
+            let nanoseconds = text.split(' ').next().unwrap().parse().unwrap();
+            time += Duration::from_nanos(nanoseconds);
+        }
+    }
+    time
 }
 
 #[test]

@@ -20,16 +20,18 @@ pub fn serve(machine: &Machine, slot: &Slot, thread: &Thread) -> io::Result<()> 
     while !thread.is_stopped() {
         let progress = machine.turn(slot);
         if !progress.more {
-            wait(thread, progress.after)?;
+            wait(thread, slot.is_live(), progress.after)?;
         }
     }
     Ok(())
 }
 
 /// Waits until the device was notified, has something to do on the host's side, or the time is over.
-fn wait(thread: &Thread, time: Option<Duration>) -> io::Result<()> {
+fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<()> {
     let mut fds = vec![PollFd::new(thread.waker.as_fd(), PollFlags::POLLIN)];
-    if let Some(source) = &thread.source {
+    // A device that no driver has brought up, or that has broken, does not read its source: it would be
+    // readable for ever. Bringing it up wakes the thread.
+    if let Some(source) = thread.source.as_ref().filter(|_| live) {
         fds.push(PollFd::new(source.as_fd(), PollFlags::POLLIN));
     }
     // Rounded up, so that the time has passed when poll returns.

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Unix sockets behind the socket device, as Firecracker has them.
+//!
+//! A client of the host's connects to the socket PATH and says `CONNECT port`, a line; when the guest
+//! accepts, it reads `OK port'` and then speaks with whoever listens on that port in the guest. A
+//! connection of the guest's to port P of the host goes to the socket `PATH_P`, if somebody listens.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+use crate::virtio::vsock::connection::{Interest, asked_port};
+use crate::virtio::vsock::{Host, HostEvent};
+
+/// Token of the listener.
+const LISTENER: u64 = u64::MAX;
+/// Tokens of clients that have not said what they want are from here on.
+const CLIENTS: u64 = 1 << 62;
+/// Such clients at most; who comes then is sent away.
+const CLIENTS_MAX: usize = 32;
+/// Bytes of the first line at most.
+const LINE_MAX: usize = 32;
+/// Events taken at a time.
+const EVENTS: usize = 32;
+
+/// The sockets cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Somebody listens there.
+    #[error("{} is in use by another process; choose another path", .0.display())]
+    InUse(PathBuf),
+    /// Something else is there.
+    #[error("{} exists and is no socket; choose another path", .0.display())]
+    Exists(PathBuf),
+    /// It cannot be made.
+    #[error("cannot listen on {}", .path.display())]
+    Listen {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A client that has not said what it wants.
+#[derive(Debug)]
+struct Client {
+    token: u64,
+    stream: UnixStream,
+    line: Vec<u8>,
+}
+
+/// The sockets.
+#[derive(Debug)]
+pub struct UnixSockets {
+    path: PathBuf,
+    listener: UnixListener,
+    epoll: Epoll,
+    clients: Vec<Client>,
+    next: u64,
+}
+
+impl UnixSockets {
+    /// Listens on `path`, for this user only. A socket that is left there and that nobody listens on is replaced.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn listen(path: &Path) -> Result<Self, SocketError> {
+        let failed = |source| SocketError::Listen {
+            path: path.to_owned(),
+            source,
+        };
+        if let Ok(there) = path.symlink_metadata() {
+            if !there.file_type().is_socket() {
+                return Err(SocketError::Exists(path.to_owned()));
+            }
+            if UnixStream::connect(path).is_ok() {
+                return Err(SocketError::InUse(path.to_owned()));
+            }
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+        let listener = bind(path).map_err(failed)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+        epoll.add(&listener, event).map_err(|e| failed(e.into()))?;
+        Ok(UnixSockets {
+            path: path.to_owned(),
+            listener,
+            epoll,
+            clients: Vec::new(),
+            next: CLIENTS,
+        })
+    }
+
+    fn accept(&mut self) {
+        let Ok((stream, _)) = self.listener.accept() else {
+            return;
+        };
+        if self.clients.len() == CLIENTS_MAX || stream.set_nonblocking(true).is_err() {
+            return;
+        }
+        let token = self.next;
+        self.next += 1;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
+        if self.epoll.add(&stream, event).is_ok() {
+            let line = Vec::new();
+            self.clients.push(Client {
+                token,
+                stream,
+                line,
+            });
+        }
+    }
+
+    /// Reads more of what a client wants. One that wants nothing that can be is sent away.
+    fn client(&mut self, token: u64) -> Option<HostEvent> {
+        let at = self
+            .clients
+            .iter()
+            .position(|client| client.token == token)?;
+        let client = &mut self.clients[at];
+        let line = read_line(&client.stream, &mut client.line);
+        if matches!(&line, Err(error) if error.kind() == ErrorKind::WouldBlock) {
+            return None;
+        }
+        let client = self.clients.swap_remove(at);
+        // If it fails, the client is closed all the same.
+        let _ = self.epoll.delete(&client.stream);
+        let port = line.and_then(|()| asked_port(&client.line)).ok()?;
+        Some(HostEvent::Asked(port, client.stream))
+    }
+}
+
+/// Makes the socket and listens; nobody else can connect at any time.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    // In a directory that nobody else can enter, until its mode is set.
+    let nonce = format!(".cki-{}", std::process::id());
+    let private = directory.join(nonce);
+    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+    let made = || {
+        let inside = private.join("s");
+        let listener = UnixListener::bind(&inside)?;
+        std::fs::set_permissions(&inside, PermissionsExt::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        std::fs::rename(&inside, path)?;
+        Ok(listener)
+    };
+    let listener = made();
+    let _ = std::fs::remove_dir_all(&private);
+    listener
+}
+
+/// Reads up to the end of a line, and not more.
+fn read_line(mut stream: &UnixStream, line: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let mut byte = [0];
+        if stream.read(&mut byte)? == 0 || line.len() == LINE_MAX {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        if byte == *b"\n" {
+            return Ok(());
+        }
+        line.extend(byte);
+    }
+}
+
+fn flags(interest: Interest) -> EpollFlags {
+    let mut flags = EpollFlags::empty();
+    flags.set(EpollFlags::EPOLLIN, interest.read);
+    flags.set(EpollFlags::EPOLLOUT, interest.write);
+    flags
+}
+
+impl Host for UnixSockets {
+    fn source(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
+    fn events(&mut self) -> Vec<HostEvent> {
+        let mut ready = [EpollEvent::empty(); EVENTS];
+        let count = self.epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or(0);
+        let mut events = Vec::new();
+        for event in &ready[..count] {
+            match event.data() {
+                LISTENER => self.accept(),
+                token if token >= CLIENTS => events.extend(self.client(token)),
+                token => events.push(HostEvent::Ready(token)),
+            }
+        }
+        events
+    }
+
+    fn connect(&mut self, port: u32) -> io::Result<UnixStream> {
+        let mut path = OsString::from(&self.path);
+        path.push(format!("_{port}"));
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        // Of a listener with a full backlog, this is an error, and does not wait.
+        connect(socket.as_raw_fd(), &UnixAddr::new(Path::new(&path))?)?;
+        Ok(UnixStream::from(socket))
+    }
+
+    fn watch(
+        &mut self,
+        stream: &UnixStream,
+        token: u64,
+        from: Interest,
+        to: Interest,
+    ) -> io::Result<()> {
+        let (nothing, flags) = (Interest::default(), flags(to));
+        let mut event = EpollEvent::new(flags, token);
+        // A stream that is watched for nothing would still report that it was hung up, again and again.
+        match (from == nothing, to == nothing) {
+            (true, true) => {}
+            (true, false) => self.epoll.add(stream, event)?,
+            (false, false) => self.epoll.modify(stream, &mut event)?,
+            (false, true) => self.epoll.delete(stream)?,
+        }
+        Ok(())
+    }
+}

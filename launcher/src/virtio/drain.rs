@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Hands the buffers of a queue to a device, a bounded number at a time.
+
+use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
+use vm_memory::GuestMemoryMmap;
+
+use super::mmio::QUEUE_SIZE;
+use super::{DriverFault, Progress};
+
+/// The next chain of a queue. A chain has no more descriptors than its queue has entries, an indirect one
+/// neither (2.7.5.3.1): to look at 65,535 of them would take longer than a turn may.
+pub(super) fn next<'m>(
+    memory: &'m GuestMemoryMmap,
+    queue: &mut Queue,
+) -> Result<Option<DescriptorChain<&'m GuestMemoryMmap>>, DriverFault> {
+    let Some(chain) = queue.iter(memory)?.next() else {
+        return Ok(None);
+    };
+    match chain.clone().nth(usize::from(QUEUE_SIZE)) {
+        None => Ok(Some(chain)),
+        Some(_) => Err(DriverFault::Request("a chain longer than its queue")),
+    }
+}
+
+/// What became of a buffer.
+pub(super) enum Step {
+    /// Done, with so many bytes written to it.
+    Used(u32),
+    /// It stays the first of its queue, until something happens.
+    Keep,
+    /// It stays the first of its queue, for now.
+    Later,
+}
+
+/// Hands the buffers of a queue to `each` until there are none or one is kept; not more of them at a time
+/// than the queue holds, since a driver may add others as fast.
+pub(super) fn drain<'m>(
+    memory: &'m GuestMemoryMmap,
+    queue: &mut Queue,
+    mut each: impl FnMut(DescriptorChain<&'m GuestMemoryMmap>) -> Result<Step, DriverFault>,
+) -> Result<Progress, DriverFault> {
+    let mut used = 0;
+    let mut kept = None;
+    while kept.is_none() {
+        queue.disable_notification(memory)?;
+        while let Some(chain) = next(memory, queue)? {
+            let head = chain.head_index();
+            let step = match each(chain)? {
+                Step::Used(length) if used < QUEUE_SIZE => {
+                    queue.add_used(memory, head, length)?;
+                    used += 1;
+                    continue;
+                }
+                Step::Used(length) => {
+                    queue.add_used(memory, head, length)?;
+                    Step::Later
+                }
+                step => {
+                    queue.go_to_previous_position();
+                    step
+                }
+            };
+            kept = Some(step);
+            break;
+        }
+        if kept.is_some() || !queue.enable_notification(memory)? {
+            break;
+        }
+    }
+    Ok(Progress {
+        notify: used != 0 && queue.needs_notification(memory)?,
+        more: matches!(kept, Some(Step::Later)),
+        ..Progress::default()
+    })
+}
