@@ -24,7 +24,7 @@ const PERMISSIVE: [&str; 9] = [
 
 /// Crates of which the lock has two versions, and why nothing can be done about it here. What brings the older one in
 /// is `cargo tree --invert NAME@VERSION --target all`.
-const TWICE: [(&str, &str); 9] = [
+const TWICE: [(&str, &str); 21] = [
     ("base64", "reqwest 0.12 wants 0.22, its hyper-util 0.23"),
     (
         "bitflags",
@@ -39,6 +39,12 @@ const TWICE: [(&str, &str); 9] = [
         "ring wants 0.2, rand of proptest 0.3, tempfile 0.4",
     ),
     (
+        "memoffset",
+        "fuse-backend-rs wants nix 0.24, which wants 0.6",
+    ),
+    ("mio", "fuse-backend-rs wants 0.8"),
+    ("nix", "fuse-backend-rs wants 0.24"),
+    (
         "r-efi",
         "two of getrandom, for machines without an operating system",
     ),
@@ -51,7 +57,19 @@ const TWICE: [(&str, &str); 9] = [
         "syn",
         "derives of tracing and zerocopy want 2, those of serde and clap 3",
     ),
-    ("windows-sys", "ring wants 0.52, for Windows"),
+    ("vm-memory", "fuse-backend-rs 0.14 wants 0.17"),
+    (
+        "windows-sys",
+        "ring wants 0.52, for Windows, and mio 0.8 0.48",
+    ),
+    ("windows-targets", "of the two windows-sys"),
+    ("windows_aarch64_gnullvm", "of the two windows-sys"),
+    ("windows_aarch64_msvc", "of the two windows-sys"),
+    ("windows_i686_gnu", "of the two windows-sys"),
+    ("windows_i686_msvc", "of the two windows-sys"),
+    ("windows_x86_64_gnu", "of the two windows-sys"),
+    ("windows_x86_64_gnullvm", "of the two windows-sys"),
+    ("windows_x86_64_msvc", "of the two windows-sys"),
 ];
 
 fn is_permissive(license: &str) -> bool {

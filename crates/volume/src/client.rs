@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Starting the process of a volume.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::serve::READY;
+
+/// Bytes of what the process says before it is ready, at most.
+const SAID_MAX: u64 = 4096;
+
+/// A directory to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it is.
+    pub directory: PathBuf,
+    /// Whether nothing in it can be changed.
+    pub is_read_only: bool,
+}
+
+/// A volume that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The process cannot be started.
+    #[error("cannot start the process of the volume {}: {source}", .directory.display())]
+    Spawn {
+        /// The volume's directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It said why it cannot serve the directory.
+    #[error("the volume {}: {reason}", .directory.display())]
+    Refused {
+        /// The volume's directory.
+        directory: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl Volume {
+    /// The words for the program that [`start`] executes, after those that lead it to
+    /// [`serve::main`](crate::serve::main): the directory, and `ro` or `rw`.
+    #[must_use]
+    pub fn words(&self) -> [OsString; 2] {
+        let access = if self.is_read_only { "ro" } else { "rw" };
+        [self.directory.clone().into(), access.into()]
+    }
+}
+
+/// The process of a volume. It ends when the socket does; dropping this ends it at once.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended; then there is nobody to kill, and its status to take.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the process of a volume: `program`, with what leads it to [`serve::main`](crate::serve::main) and
+/// [`Volume::words`] behind that. Returns our end of its socket once it serves.
+///
+/// # Errors
+/// [`StartError`]: no such directory, no user namespaces, and the like.
+pub fn start(
+    program: &Path,
+    leading: &[&str],
+    volume: &Volume,
+) -> Result<(UnixStream, Process), StartError> {
+    let spawn = |source| StartError::Spawn {
+        directory: volume.directory.clone(),
+        source,
+    };
+    let (ours, its) = UnixStream::pair().map_err(spawn)?;
+    let mut child = Command::new(program)
+        .args(leading)
+        .args(volume.words())
+        .env_clear()
+        .stdin(OwnedFd::from(its))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(spawn)?;
+    let said = child.stdout.take();
+    let process = Process { child };
+    let mut reason = String::new();
+    if let Some(said) = said {
+        BufReader::new(said.take(SAID_MAX))
+            .read_line(&mut reason)
+            .map_err(spawn)?;
+    }
+    if reason == READY {
+        return Ok((ours, process));
+    }
+    let reason = match reason.trim_end() {
+        "" => "its process ended without a word".to_owned(),
+        said => said.to_owned(),
+    };
+    Err(StartError::Refused {
+        directory: volume.directory.clone(),
+        reason,
+    })
+}

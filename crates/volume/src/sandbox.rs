@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What keeps the process of a volume from everything but its directory.
+//!
+//! In this order, by a process of one thread: namespaces ([`leave`]), then in a child, which is the first
+//! of its own process namespace, a root with the directory and `/proc` ([`enter`]), capabilities and system
+//! calls ([`confine`]). A step that fails is an error: there is no volume with half a sandbox.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, chdir, chroot, fork, getegid, geteuid, pipe};
+
+use crate::seccomp;
+
+/// Where the directory is in the new root.
+pub const DIRECTORY: &str = "/volume";
+
+/// What the process keeps of root's capabilities: those that a file server for several users needs. In its
+/// own user namespace they are good for files of users that the namespace has, and for nothing else.
+const CAPABILITIES: [Capability; 6] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_FOWNER,
+    Capability::CAP_FSETID,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETUID,
+];
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step}: {source}")]
+pub struct SandboxError {
+    step: &'static str,
+    source: io::Error,
+}
+
+fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SandboxError {
+    move |source| SandboxError {
+        step,
+        source: source.into(),
+    }
+}
+
+/// Whose files the process can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Users {
+    /// All users: the process was started by root.
+    All,
+    /// The user who started the process, who is root in the namespace; everybody else is `nobody`.
+    One,
+}
+
+impl Users {
+    /// What this process can have.
+    #[must_use]
+    pub fn ours() -> Self {
+        match geteuid().is_root() {
+            true => Self::All,
+            false => Self::One,
+        }
+    }
+}
+
+/// Leaves all namespaces for new ones. The process namespace is that of its next child.
+///
+/// # Errors
+/// [`SandboxError`], most likely because the machine lets only root make user namespaces.
+pub fn leave(users: Users) -> Result<(), SandboxError> {
+    allow_many_files();
+    let namespaces = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    let separate = || unshare(namespaces).map_err(cannot("make namespaces for a volume"));
+    match users {
+        Users::All => with_all_users(separate),
+        Users::One => {
+            let (user, group) = (geteuid(), getegid());
+            separate()?;
+            let write = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text);
+            write("setgroups", "deny".to_owned())
+                .and_then(|()| write("uid_map", format!("0 {user} 1")))
+                .and_then(|()| write("gid_map", format!("0 {group} 1")))
+                .map_err(cannot("name the user of a volume's namespace"))
+        }
+    }
+}
+
+/// Calls `separate`, and has a child that stays outside name all users of the new namespace: a process
+/// may name one of them itself.
+fn with_all_users(separate: impl Fn() -> Result<(), SandboxError>) -> Result<(), SandboxError> {
+    let step = "name the users of a volume's namespace";
+    let (separated, tell) = pipe().map_err(cannot(step))?;
+    let us = Pid::this();
+    // SAFETY: the process has one thread, so the child is a whole copy of it.
+    match unsafe { fork() }.map_err(cannot(step))? {
+        ForkResult::Child => {
+            drop(tell);
+            let named = fs::File::from(separated)
+                .read_exact(&mut [0])
+                .and_then(|()| name_users(us));
+            std::process::exit(i32::from(named.is_err()));
+        }
+        ForkResult::Parent { child } => {
+            drop(separated);
+            separate()?;
+            fs::File::from(tell).write_all(&[0]).map_err(cannot(step))?;
+            match waitpid(child, None).map_err(cannot(step))? {
+                nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),
+                _ => Err(cannot(step)(io::Error::from(
+                    io::ErrorKind::PermissionDenied,
+                ))),
+            }
+        }
+    }
+}
+
+/// Gives the namespace of a process all users of ours, under the same numbers.
+fn name_users(process: Pid) -> io::Result<()> {
+    for map in ["uid_map", "gid_map"] {
+        let ours = fs::read_to_string(format!("/proc/self/{map}"))?;
+        fs::write(format!("/proc/{process}/{map}"), same_numbers(&ours))?;
+    }
+    Ok(())
+}
+
+/// The map for a namespace below the one with this map: the same numbers on both sides.
+fn same_numbers(map: &str) -> String {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (first, count) = (words.next()?, words.nth(1)?);
+        Some(format!("{first} {first} {count}\n"))
+    };
+    map.lines().filter_map(line).collect()
+}
+
+/// The process keeps a descriptor for each file that the container's kernel remembers.
+fn allow_many_files() {
+    let most = fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+    let Ok(most) = most.trim().parse() else {
+        return;
+    };
+    // Whoever may not raise the limit has as many as it allows.
+    if setrlimit(Resource::RLIMIT_NOFILE, most, most).is_err() {
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        }
+    }
+}
+
+/// Makes a root that has `directory` at [`DIRECTORY`] and the process's own `/proc`, and nothing else. The process
+/// is the first of its namespace.
+///
+/// # Errors
+/// [`SandboxError`].
+pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError> {
+    let step = "make the root of a volume's process";
+    let tree = detached::clone(&directory).map_err(cannot("take the volume's directory"))?;
+    drop(directory);
+    detached::restrict(&tree, is_read_only).map_err(cannot("restrict the volume's directory"))?;
+    // The namespace's own /proc is hidden by the new root, which its processes still need to be allowed one.
+    let none = None::<&str>;
+    let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(cannot(step))?;
+    mount(
+        Some("cki-volume"),
+        "/proc",
+        Some("tmpfs"),
+        safe,
+        Some("mode=755,size=4k,nr_inodes=4"),
+    )
+    .map_err(cannot(step))?;
+    chdir("/proc").map_err(cannot(step))?;
+    for place in ["proc", "volume"] {
+        fs::create_dir(place).map_err(cannot(step))?;
+    }
+    mount(Some("proc"), "proc", Some("proc"), safe, Some("subset=pid"))
+        .map_err(cannot("mount /proc for a volume's process"))?;
+    detached::attach(&tree, Path::new("volume")).map_err(cannot(step))?;
+    mount(
+        none,
+        ".",
+        none,
+        safe | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
+        none,
+    )
+    .map_err(cannot(step))?;
+    chroot(".").map_err(cannot(step))?;
+    chdir("/").map_err(cannot(step))
+}
+
+/// Gives up all capabilities but those of a file server, and all system calls but its own, for good.
+///
+/// # Errors
+/// [`SandboxError`].
+pub fn confine() -> Result<(), SandboxError> {
+    let step = "drop the capabilities of a volume's process";
+    let cannot_drop = |error: caps::errors::CapsError| cannot(step)(io::Error::other(error));
+    let kept = CapsHashSet::from(CAPABILITIES);
+    for capability in caps::all() {
+        let has = caps::has_cap(None, CapSet::Bounding, capability);
+        if !kept.contains(&capability) && has.unwrap_or_default() {
+            caps::drop(None, CapSet::Bounding, capability).map_err(cannot_drop)?;
+        }
+    }
+    caps::clear(None, CapSet::Ambient).map_err(cannot_drop)?;
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        let set_to = match set {
+            CapSet::Inheritable => CapsHashSet::new(),
+            _ => kept.clone(),
+        };
+        caps::set(None, set, &set_to).map_err(cannot_drop)?;
+    }
+    nix::sys::prctl::set_no_new_privs().map_err(cannot("give up new privileges"))?;
+    seccomp::apply().map_err(|error| cannot("restrict system calls")(io::Error::other(error)))
+}
+
+/// Mounts that are not attached anywhere (`open_tree(2)`, `mount_setattr(2)`, `move_mount(2)`), which the
+/// crates that we use do not have.
+mod detached {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::{AsRawFd, FromRawFd, OwnedFd, Path, io};
+
+    fn result(value: libc::c_long) -> io::Result<libc::c_int> {
+        match libc::c_int::try_from(value) {
+            Ok(value) if value >= 0 => Ok(value),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// A copy of the mounts at and below `directory`.
+    pub(super) fn clone(directory: &OwnedFd) -> io::Result<OwnedFd> {
+        let flags = libc::OPEN_TREE_CLONE
+            | libc::OPEN_TREE_CLOEXEC
+            | (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE) as libc::c_uint;
+        // SAFETY: the path is a string, and the call writes nothing.
+        let tree = unsafe {
+            libc::syscall(
+                libc::SYS_open_tree,
+                directory.as_raw_fd(),
+                c"".as_ptr(),
+                flags,
+            )
+        };
+        // SAFETY: the call has just opened it.
+        Ok(unsafe { OwnedFd::from_raw_fd(result(tree)?) })
+    }
+
+    /// `struct mount_attr` of `linux/mount.h`.
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+
+    /// Takes devices, set-user-ID programs, execution and perhaps writing from a tree.
+    pub(super) fn restrict(tree: &OwnedFd, is_read_only: bool) -> io::Result<()> {
+        let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+        if is_read_only {
+            set |= libc::MOUNT_ATTR_RDONLY;
+        }
+        let attributes = Attributes {
+            set,
+            clear: 0,
+            propagation: 0,
+            user_namespace: 0,
+        };
+        // SAFETY: the path is a string, and the call reads the structure of the length that it is told.
+        result(unsafe {
+            libc::syscall(
+                libc::SYS_mount_setattr,
+                tree.as_raw_fd(),
+                c"".as_ptr(),
+                (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE) as libc::c_uint,
+                &raw const attributes,
+                size_of::<Attributes>(),
+            )
+        })
+        .map(drop)
+    }
+
+    /// Attaches a tree at `place`.
+    pub(super) fn attach(tree: &OwnedFd, place: &Path) -> io::Result<()> {
+        let place = CString::new(place.as_os_str().as_bytes())?;
+        // SAFETY: both paths are strings, and the call writes nothing.
+        result(unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                tree.as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_FDCWD,
+                place.as_ptr(),
+                libc::MOVE_MOUNT_F_EMPTY_PATH,
+            )
+        })
+        .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_below_ours_has_our_numbers() {
+        assert_eq!(
+            same_numbers("         0       1000          1\n         1     100000      65536\n"),
+            "0 0 1\n1 1 65536\n"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The process of a volume.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use fuse_backend_rs::api::server::Server;
+use fuse_backend_rs::passthrough::{CachePolicy, Config, PassthroughFs};
+use fuse_backend_rs::transport::{FuseBuf, FuseDevWriter, Reader, Writer};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+use crate::message::{self, MESSAGE_MAX};
+use crate::sandbox::{self, SandboxError, Users};
+
+/// What the process says on standard output before the first reply; anything else is why there is no volume.
+pub(crate) const READY: &str = "ready\n";
+
+/// How long the container may take names and attributes for granted. Others change the directory too.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// There is no volume.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("{0}")]
+    Directory(io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("cannot serve it: {0}")]
+    Serve(io::Error),
+}
+
+/// Serves `directory` on the socket that is standard input, until that ends. To be called by a process of one
+/// thread, which does nothing else: this is what [`crate::client::start`] starts.
+#[must_use]
+pub fn main(directory: &Path, is_read_only: bool) -> ExitCode {
+    match run(directory, is_read_only) {
+        Ok(code) => code,
+        Err(error) => {
+            // If nobody listens any more, nobody wants to know.
+            let _ = writeln!(io::stdout(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(directory: &Path, is_read_only: bool) -> Result<ExitCode, ServeError> {
+    let users = Users::ours();
+    sandbox::leave(users)?;
+    // SAFETY: the process has one thread, so the child is a whole copy of it.
+    match unsafe { fork() }.map_err(|error| ServeError::Serve(error.into()))? {
+        ForkResult::Child => {
+            // The parent does nothing but wait, so whoever ends it means the volume.
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+                .map_err(|error| ServeError::Serve(error.into()))?;
+            // By now, because a mount of another namespace is no use here.
+            let directory = open(directory).map_err(ServeError::Directory)?;
+            sandbox::enter(directory, is_read_only)?;
+            serve(users)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ForkResult::Parent { child } => Ok(match waitpid(child, None) {
+            Ok(WaitStatus::Exited(_, 0)) => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        }),
+    }
+}
+
+fn open(directory: &Path) -> io::Result<OwnedFd> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+        .open(directory)
+        .map(OwnedFd::from)
+}
+
+/// Serves what is in the sandbox until the socket ends.
+fn serve(users: Users) -> Result<(), ServeError> {
+    let config = Config {
+        root_dir: sandbox::DIRECTORY.to_owned(),
+        entry_timeout: REMEMBERED,
+        attr_timeout: REMEMBERED,
+        cache_policy: CachePolicy::Auto,
+        xattr: true,
+        killpriv_v2: true,
+        // What is written through the container's cache is written through ours.
+        allow_direct_io: false,
+        ..Config::default()
+    };
+    let files = PassthroughFs::<()>::new(config).map_err(ServeError::Serve)?;
+    // Finds out whether the directory can be read at all, and takes the umask off.
+    files.import().map_err(ServeError::Serve)?;
+    let server = Server::new(files);
+    let socket = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(ServeError::Serve)?;
+    sandbox::confine()?;
+    io::stdout()
+        .write_all(READY.as_bytes())
+        .and_then(|()| io::stdout().flush())
+        .map_err(ServeError::Serve)?;
+
+    let mut stream = File::from(socket);
+    let mut request = Vec::with_capacity(MESSAGE_MAX);
+    let mut reply = vec![0; MESSAGE_MAX];
+    while message::read_request(&mut stream, &mut request)
+        .map_err(ServeError::Serve)?
+        .is_some()
+    {
+        message::limit_data(&mut request);
+        if users == Users::One {
+            message::come_from_root(&mut request);
+        }
+        let socket = stream.as_raw_fd();
+        let broken =
+            |error: fuse_backend_rs::transport::Error| ServeError::Serve(io::Error::other(error));
+        let reader = Reader::<()>::from_fuse_buffer(FuseBuf::new(&mut request)).map_err(broken)?;
+        let writer = FuseDevWriter::new(socket, &mut reply).map_err(broken)?;
+        // It answers what it refuses; an error is a message that is none, or a socket that has ended.
+        server
+            .handle_message(reader, Writer::FuseDev(writer), None, None)
+            .map_err(|error| ServeError::Serve(io::Error::other(error.to_string())))?;
+    }
+    Ok(())
+}
