@@ -106,7 +106,7 @@ pub struct RunArgs {
     /// Memory of the container (512M, 1.5G; a number alone is MiB)
     #[arg(long, short, value_name = "SIZE", default_value_t = Container::DEFAULT_MEMORY)]
     pub memory: Memory,
-    /// Of this, memory set aside for page tables [default: a 32nd, at least 4M]
+    /// Of this, memory set aside for page tables [default: a 16th, at least 4M]
     #[arg(long, value_name = "SIZE")]
     pub page_tables: Option<Memory>,
     /// Virtual processors; this version runs one

@@ -286,7 +286,7 @@ touch "$map"'open(Z, "<", "/dev/zero"); my $z = fileno(Z);
     for my $n (0 .. 19999) { syscall(0, $z, $at + ($n << 21), 1) == 1 or die "read: $!" }'
 "#;
 
-/// A container has 1/32 of its memory for page tables. A program that uses them up is ended as one that is out
+/// A container has 1/16 of its memory for page tables. A program that uses them up is ended as one that is out
 /// of memory, and others go on.
 #[test]
 fn a_program_that_uses_up_the_page_tables_is_killed_and_others_go_on() {
@@ -295,6 +295,17 @@ fn a_program_that_uses_up_the_page_tables_is_killed_and_others_go_on() {
     let output = run("cki", &limits, &["sh", "-c", &script], b"");
     assert_eq!(output.status, 0, "{}{}", output.text(), output.stderr);
     assert_eq!(output.text(), "status 137\n/bin/sh\n".repeat(4));
+}
+
+/// They are enough for many small processes: a process takes a third as much of them as of other memory.
+#[test]
+fn a_gibibyte_is_enough_for_a_thousand_processes() {
+    let script = r#"my $n = 0;
+        while ($n < 1000) { my $pid = fork; defined $pid or last; $pid or do { sleep 1000; exit }; ++$n }
+        $| = 1; print "$n\n"; kill "KILL", -$$;"#;
+    let limits = ["--memory", "1G", "--timeout", "3m"];
+    let output = run("cki", &limits, &["perl", "-e", script], b"");
+    assert_eq!(output.text(), "1000\n", "{}", output.stderr);
 }
 
 /// It is the program with most tables that is killed, not a larger one of somebody else's.

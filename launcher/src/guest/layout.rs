@@ -11,10 +11,10 @@
 //!
 //! # How much Pt
 //!
-//! Classes are fixed while memory is delegated, so the pool is decided here: one 32nd of the memory
-//! up to 4 GiB and one 64th of what exceeds it, at least 4 MiB, rounded up to 2 MiB. A small process
-//! needs about a dozen tables (48 KiB), one that touches all memory once 1/512 of it, so the 8 MiB of a
-//! 256 MiB container serve some 170 small processes. `--page-tables` overrides it.
+//! Classes are fixed while memory is delegated, so the pool is decided here: one 16th of the memory
+//! up to 4 GiB and one 32nd of what exceeds it, at least 4 MiB, rounded up to 2 MiB. A small process
+//! needs about a dozen tables (48 KiB), one that touches all memory once 1/512 of it, so the 16 MiB of a
+//! 256 MiB container serve some 340 small processes. `--page-tables` overrides it.
 
 use cki_abi::class::{CLASS_DATA, CLASS_EXEC, CLASS_PT, CLASS_RO};
 use cki_abi::start_info::{ClassRange, Segment};
@@ -24,7 +24,7 @@ use super::{CHUNK, FRAME, round_up};
 
 /// Least page-table pool.
 const POOL_MIN: u64 = 4 << 20;
-/// Up to here a 32nd.
+/// Up to here a 16th.
 const POOL_KNEE: u64 = 4 << 30;
 /// Memory that a guest needs besides what is loaded, to say how much would do.
 const WORKING_MIN: u64 = 16 << 20;
@@ -90,7 +90,7 @@ pub struct Layout {
 /// Bytes of the page-table pool for a container of `memory` bytes.
 #[must_use]
 pub fn default_pool(memory: u64) -> u64 {
-    let size = memory.min(POOL_KNEE) / 32 + memory.saturating_sub(POOL_KNEE) / 64;
+    let size = memory.min(POOL_KNEE) / 16 + memory.saturating_sub(POOL_KNEE) / 32;
     size.max(POOL_MIN).next_multiple_of(CHUNK)
 }
 
@@ -293,10 +293,10 @@ mod tests {
     #[test]
     fn the_pool_grows_with_memory_and_is_whole_chunks() {
         assert_eq!(default_pool(32 * MIB), 4 * MIB);
-        assert_eq!(default_pool(256 * MIB), 8 * MIB);
-        assert_eq!(default_pool(300 * MIB), 10 * MIB);
-        assert_eq!(default_pool(4096 * MIB), 128 * MIB);
-        assert_eq!(default_pool(8192 * MIB), 192 * MIB);
+        assert_eq!(default_pool(256 * MIB), 16 * MIB);
+        assert_eq!(default_pool(300 * MIB), 20 * MIB);
+        assert_eq!(default_pool(4096 * MIB), 256 * MIB);
+        assert_eq!(default_pool(8192 * MIB), 384 * MIB);
     }
 
     #[test]
