@@ -50,7 +50,7 @@ enum Sign {
 }
 
 /// Patch, machine, case and sign.
-const VARIANTS: [(&str, On, &str, Sign); 20] = [
+const VARIANTS: [(&str, On, &str, Sign); 22] = [
     (
         "extension_off_too_early",
         On::Every,
@@ -170,6 +170,18 @@ const VARIANTS: [(&str, On, &str, Sign); 20] = [
         On::Every,
         "nmi_at_every_instruction_of_a_hypercall_with_an_alias",
         Sign::Fails("the guest has read the monitor's memory"),
+    ),
+    (
+        "charged_to_nobody",
+        On::One(""),
+        "what_a_container_takes_beside_its_memory_is_charged_to_its_maker",
+        Sign::Fails("are charged"),
+    ),
+    (
+        "pkru_stands_for_tiles",
+        On::One(""),
+        "the_device_reports_full_isolation",
+        Sign::Says("cki: the CPU has state that guests would not switch"),
     ),
 ];
 
