@@ -19,14 +19,15 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Scenarios of the driver: what a guest does again and again,
-const SCENARIOS: [&str; 4] = ["hypercall", "call", "event", "iret"];
+const SCENARIOS: [&str; 5] = ["hypercall", "call", "event", "iret", "way_to_user_mode"];
 /// and what happens once in its life.
 const LIVES: [&str; 2] = ["start", "misused_gate"];
 /// More cases.
-const MORE: [&str; 3] = [
+const MORE: [&str; 4] = [
     "machine_check_at_every_instruction_behind_an_nmi_in_a_hypercall",
     "nmi_at_every_instruction_behind_a_machine_check_in_a_hypercall",
     "nmi_at_every_instruction_of_a_hypercall_with_an_alias",
+    "second_nmi_behind_one_in_a_start",
 ];
 /// The driver's word for a run of all pairs.
 const ALL_PAIRS: &str = " pairs=all";

@@ -50,7 +50,7 @@ enum Sign {
 }
 
 /// Patch, machine, case and sign.
-const VARIANTS: [(&str, On, &str, Sign); 22] = [
+const VARIANTS: [(&str, On, &str, Sign); 23] = [
     (
         "extension_off_too_early",
         On::Every,
@@ -182,6 +182,12 @@ const VARIANTS: [(&str, On, &str, Sign); 22] = [
         On::One(""),
         "the_device_reports_full_isolation",
         Sign::Says("cki: the CPU has state that guests would not switch"),
+    ),
+    (
+        "no_way_back_from_a_return",
+        On::Every,
+        "nmi_at_every_instruction_of_a_way_to_user_mode",
+        Sign::Fails("the guest went on behind its look"),
     ),
 ];
 

@@ -172,6 +172,161 @@ guest every_iret
 	jmp	1b
 end_guest every_iret
 
+# To user mode by IRETQ and back by SYSCALL, then by SYSRET and back, with an event on each way that has come behind
+# the guest's last look: it sends itself one and looks away the first time (r14). Whatever strikes in front of
+# iretq or sysretq, between look and there, or in user mode, the event is taken once. [rbx + 80]: those taken at the
+# look, [rbx + 88]: those that have found user mode; behind that, from look to return on both ways.
+.set USER_OFFSET, 0x108000		# a frame of Data
+.set USER_TEXT, 0x400000		# where user mode has it
+.set USER_END, USER_TEXT + 5
+.set USER_GS, 0x7000
+.set user_20, 0
+.set user_21, 8
+.set user_30, 16
+.set user_31, 24
+
+# From user mode, with the GS base that belongs there, into the kernel with its own.
+.macro from_user code
+	rdgsbase rax
+	cmp	rax, USER_GS
+	fail_unless je, \code
+	swapgs
+	rdgsbase rax
+	cmp	rax, rbx
+	fail_unless je, \code + 1
+.endm
+
+# What is pending is taken and counted, if there is something. Clobbers rax, r10.
+.macro take
+	mov	r10, INFO
+	xor	eax, eax
+	lock xchg [r10 + 8], rax
+	shr	rax, {EVENT_IPI}
+	add	[rbx + 56], rax
+	xor	r14d, r14d
+.endm
+
+.macro send
+	mov	rdi, 1
+	mov	rsi, {EVENT_IPI}
+	call_monitor {HC_EVENT_SEND}
+	test	rax, rax
+	fail_unless jz, 0xec1
+	xor	r14d, r14d
+.endm
+
+# KSM_RETURN_SET
+.macro set_return index, check, at, undo
+	mov	edi, \index
+	lea	rsi, [rip + \check]
+	lea	r8, [rip + \at]
+	lea	r9, [rip + \undo]
+	call_monitor {KSM_RETURN_SET}
+	test	rax, rax
+	fail_unless jz, 0xec2
+.endm
+
+guest every_user
+	prelude
+	set_info
+	set_handler {HANDLER_SYSCALL}, 40f
+	set_handler {HANDLER_EVENT_USER}, 50f
+	lea	rdi, [rip + 20f]
+	lea	rsi, [rip + 90f]
+	call_monitor {KSM_ENTRY_CODE_SET}
+	test	rax, rax
+	fail_unless jz, 0xec3
+	set_return 0, 20f, 21f, 22f
+	set_return 1, 30f, 31f, 32f
+	lea	rsi, [rip + 80f]	# user mode's text, through the kernel's mapping
+	mov	rdi, TEXT + USER_OFFSET
+	mov	ecx, USER_END - USER_TEXT
+	rep movsb
+	mov	eax, USER_GS
+	wrgsbase rax
+	swapgs
+	wrgsbase rbx
+	.irp	label, 20, 21, 30, 31
+	lea	rax, [rip + \label\()f]
+	mov	[rbx + 96 + user_\label], rax
+	.endr
+
+1:	round
+	xor	r13d, r13d		# what user mode does
+	mov	r12, [rbx + 56]
+	mov	qword ptr [rbx + 72], 0	# ways to user mode so far
+	send
+	mov	rax, rsp
+	push	{SEL_USER_DS}
+	push	rax
+	push	0x202
+	push	{SEL_USER_CS}
+	push	USER_TEXT
+
+	# The first way. Entry code from here on: no event enters the kernel.
+20:	inc	r14d
+	cmp	r14d, 1
+	jne	23f
+	swapgs
+21:	iretq
+22:	swapgs
+	jmp	20b
+23:	take
+	add	[rbx + 80], rax
+	jmp	20b
+
+	# The second one.
+30:	inc	r14d
+	cmp	r14d, 1
+	jne	33f
+	swapgs
+31:	sysretq
+32:	swapgs
+	jmp	30b
+33:	take
+	add	[rbx + 80], rax
+	mov	ecx, USER_TEXT
+	mov	r11d, 0x202
+	jmp	30b
+
+	# SYSCALL. RSP is the kernel's: user mode has no use for it.
+40:	from_user 0xed1
+	cmp	rcx, USER_END
+	fail_unless je, 0xed3
+	take				# if nothing has struck
+	inc	qword ptr [rbx + 72]
+	cmp	qword ptr [rbx + 72], 1
+	jne	41f
+	cmp	r13, 1
+	fail_unless je, 0xed4
+	send
+	mov	ecx, USER_TEXT
+	mov	r11d, 0x202
+	jmp	30b
+41:	cmp	r13, 2
+	fail_unless je, 0xed5
+	add	r12, 2
+	cmp	r12, [rbx + 56]
+	fail_unless je, 0xed6
+	mov	rax, STACK
+	cmp	rsp, rax
+	fail_unless je, 0xed7
+	jmp	1b
+
+	# An event in user mode; back there by IRETQ.
+50:	from_user 0xed8
+	take
+	add	[rbx + 88], rax
+	.irp	at, 32, 24, 16, 8, 0
+	push	[r10 + {EVENT} + \at]
+	.endr
+	jmp	20b
+90:
+
+80:	inc	r13			# USER_TEXT
+	syscall				# to USER_END
+end_guest every_user
+
 # What a guest would do at PKRS = 0: reads the monitor's memory, goes back to its own rights, and ends.
 guest alias
 	movabs	rcx, {BOOT_INFO}

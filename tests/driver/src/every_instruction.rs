@@ -18,13 +18,14 @@ use cki_abi::layout::{IMAGE_BASE, START_INFO};
 
 use crate::case::wrpkrs_of_the_gates;
 use crate::guest::{BASE, End};
-use crate::hits::{ALIAS, IMAGE_SIZE, TEXT_SIZE, module_text};
+use crate::hits::{ALIAS, IMAGE_SIZE, TEXT_SIZE, USER, module_text};
 use crate::lives::Life;
 use crate::probe::{Action, Probe};
 use crate::sweep::Sweep;
+use crate::user;
 
 /// What a guest does in a round.
-const SCENARIOS: [&str; 4] = ["hypercall", "call", "event", "iret"];
+const SCENARIOS: [&str; 5] = ["hypercall", "call", "event", "iret", USER];
 /// No value of PKRS that a gate sets.
 const THIRD_PKRS: u64 = 4;
 
@@ -38,6 +39,7 @@ pub fn run() -> Result<()> {
         module,
         (IMAGE_BASE, IMAGE_BASE + IMAGE_SIZE),
         (BASE, BASE + TEXT_SIZE),
+        (user::TEXT, user::TEXT + 0x1000),
     ]);
     let filter = std::env::var("case").ok();
     let wanted = |name: &str| {
@@ -102,6 +104,9 @@ pub fn run() -> Result<()> {
             &mut || misuse.lives(&probe, action, &known, all),
         );
     }
+    case("second_nmi_behind_one_in_a_start".to_owned(), &mut || {
+        start.pairs(&probe)
+    });
     ensure!(failed == 0, "{failed} failed");
     Ok(())
 }

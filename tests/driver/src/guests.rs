@@ -10,7 +10,7 @@ use cki_abi::hypercalls::*;
 use cki_abi::isa::MSR_IA32_PKRS;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{BOOT_INFO, GATE_CALL, GATE_IRET};
-use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
 use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
@@ -41,6 +41,9 @@ core::arch::global_asm!(
     E_RETURN = const E_RETURN,
     KSM_HANDLER_SET = const KSM_HANDLER_SET,
     KSM_VCPU_INFO_SET = const KSM_VCPU_INFO_SET,
+    KSM_ENTRY_CODE_SET = const KSM_ENTRY_CODE_SET,
+    KSM_RETURN_SET = const KSM_RETURN_SET,
+    HANDLER_SYSCALL = const HANDLER_SYSCALL,
     HANDLER_EVENT_USER = const HANDLER_EVENT_USER,
     HANDLER_DEBUG_USER = const HANDLER_DEBUG_USER,
     HANDLER_DEBUG_KERNEL = const HANDLER_DEBUG_KERNEL,
@@ -49,6 +52,8 @@ core::arch::global_asm!(
     ABI_VERSION = const ABI_VERSION,
     SEL_KERNEL_CS = const SEL_KERNEL_CS,
     SEL_KERNEL_DS = const SEL_KERNEL_DS,
+    SEL_USER_CS = const SEL_USER_CS,
+    SEL_USER_DS = const SEL_USER_DS,
     IRET = const offset_of!(VcpuInfo, iret),
     EVENT = const offset_of!(VcpuInfo, event),
     DEBUG = const offset_of!(VcpuInfo, debug),
@@ -138,6 +143,7 @@ guests! {
     every_call guest_every_call guest_every_call_end,
     every_event guest_every_event guest_every_event_end,
     every_iret guest_every_iret guest_every_iret_end,
+    every_user guest_every_user guest_every_user_end,
     alias guest_alias guest_alias_end,
     random guest_random guest_random_end,
 }

@@ -11,6 +11,8 @@ use crate::probe::Action;
 
 /// As "hypercall", with text of the guest's at the module's addresses.
 pub const ALIAS: &str = "hypercall_with_an_alias";
+/// To user mode and back.
+pub const USER: &str = "way_to_user_mode";
 /// Failures after which a scenario is given up.
 pub const FAILURES: usize = 8;
 /// The container's text, where the guest has it.

@@ -23,6 +23,8 @@ const TRACE: u64 = 1 << 22;
 const COMPILED: std::ops::Range<u64> = IMAGE_BASE + 0x2000..IMAGE_BASE + 0x20_0000;
 /// where a machine check strikes at one in so many instructions only, unless all are wanted.
 const SPARSE: u64 = 8;
+/// Instructions behind a first event at which a second one strikes, one after the other.
+const BEHIND: u64 = 8;
 
 /// What lives.
 #[derive(Debug)]
@@ -147,6 +149,44 @@ impl Life {
             failures.len(),
             failures[0]
         );
+        Ok(())
+    }
+}
+
+impl Life {
+    /// An NMI at the first execution of each instruction in assembler, and a second one at each of the next few. Where
+    /// events are held they become one; the compiled part is all such, and as long as it takes.
+    pub fn pairs(&self, probe: &Probe) -> Result<()> {
+        let mut executions = self.record(probe)?;
+        executions.retain(|address, _| !COMPILED.contains(address));
+        let mut counter = Counter::new()?;
+        let mut hits: BTreeSet<u64> = BTreeSet::new();
+        let (mut lives, mut apart) = (0, 0);
+        for &address in executions.keys() {
+            for second in 1..=BEHIND {
+                let plan = Plan {
+                    second,
+                    ..plan(Action::Nmi, 1, address)
+                };
+                let result = self.live(probe, &plan);
+                let strikes = probe.strikes();
+                let places = || format!("at {:x?}", strikes.at);
+                result.with_context(places)?;
+                let expected = strikes.at.len() as u64 - strikes.coalesced;
+                let seen = counter.taken()?;
+                ensure!(
+                    seen == expected,
+                    "{}: {expected} events, of which the host saw {seen}",
+                    places()
+                );
+                lives += 1;
+                apart += u64::from(expected == 2);
+                hits.extend(strikes.at);
+            }
+        }
+        println!("pairs {} {lives} lives, {apart} with two", self.name);
+        print_hits(Action::Nmi, self.name, &hits);
+        ensure!(apart > 0, "no two NMIs were two");
         Ok(())
     }
 }

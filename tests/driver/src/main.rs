@@ -40,6 +40,7 @@ mod script;
 mod step;
 mod stock;
 mod sweep;
+mod user;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

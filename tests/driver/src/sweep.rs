@@ -10,8 +10,9 @@ use crate::alias;
 use crate::counter::Counter;
 use crate::device::{System, Vcpu};
 use crate::guest::{BASE, DATA, Guest, UNMAPPED, WRITE, entry_of};
-use crate::hits::{ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, module_text, print_hits};
+use crate::hits::{ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, USER, module_text, print_hits};
 use crate::probe::{Action, Plan, Probe, Strikes};
+use crate::user::{self, Found};
 use cki_abi::uapi::run::Run;
 use cki_abi::uapi::run::exits::{RUN_CONSOLE_WRITE, RUN_MACHINE_CHECK};
 
@@ -106,6 +107,7 @@ impl<'a> Sweep<'a> {
     fn round(&mut self, action: Action, first: u64, address: u64, second: u64) -> Result<Strikes> {
         self.rounds += 1;
         let before = self.guest.container.read_word(ROUNDS);
+        let found = Found::read(&self.guest);
         self.probe.plan(&Plan {
             actions: [action, self.second],
             first,
@@ -126,6 +128,9 @@ impl<'a> Sweep<'a> {
             action == Action::Nothing || seen == expected,
             "{expected} events, of which the host saw {seen}"
         );
+        if let (USER, [first, ..]) = (self.scenario, &strikes.at[..]) {
+            found.is_right(&self.guest, *first)?;
+        }
         Ok(strikes)
     }
 
@@ -283,15 +288,15 @@ fn next(vcpu: &Vcpu, run: &Run) -> Result<u64> {
 
 /// A guest at the end of its first round.
 fn start(system: &System, scenario: &str) -> Result<Guest> {
-    let guest = if scenario == ALIAS {
-        alias::prepare(system, module_text()?.0)?
-    } else {
-        Guest::start(system, &format!("every_{scenario}"), |container, hpa| {
+    let guest = match scenario {
+        ALIAS => alias::prepare(system, module_text()?.0)?,
+        USER => user::prepare(system)?,
+        _ => Guest::start(system, &format!("every_{scenario}"), |container, hpa| {
             let words = [entry_of(hpa, UNMAPPED), hpa + DATA | WRITE, 0];
             for (index, word) in words.into_iter().enumerate() {
                 container.write_word(DATA as usize + 8 + 8 * index, word);
             }
-        })?
+        })?,
     };
     let run = guest.vcpu.run().context("CKI_RUN")?;
     ensure!(next(&guest.vcpu, &run)? == told(1), "no first round");
