@@ -87,7 +87,10 @@ fn initrd(dir: &Path, initrd: &Path, programs: &[(&str, &Path)]) -> Result<PathB
     };
     let mut bytes = read(initrd)?;
     for (name, path) in programs {
-        archive::append_program(&mut bytes, name, &read(path)?);
+        archive::append_program(&mut bytes, name, &read(path)?).map_err(|source| Error::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
     }
     let path = dir.join("initrd");
     fs::write(&path, bytes).map_err(|source| Error::Io {
