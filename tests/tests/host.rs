@@ -121,11 +121,14 @@ fn a_missing_or_forbidden_device_is_named_with_the_remedy() {
 
 #[test]
 fn a_guest_kernel_that_panics_is_a_failure_with_its_last_words() {
+    let script = "words=rdinit=/missing; run -- true";
     refused(
-        "words=rdinit=/missing; run -- true",
+        script,
         125,
         &["its kernel panicked", "Unable to mount root fs"],
     );
+    let said = host(script).stderr;
+    assert!(!said.contains("PCI:"), "what healthy kernels print: {said}");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 //! `cki-build run`: programs in the real machine.
 
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use cki_machine::{Ended, HostImage, Io, Machine, TimeLimit};
@@ -306,6 +309,30 @@ fn an_unknown_attribute_is_answered_with_the_nearest_name() {
         "{}",
         output.stderr
     );
+}
+
+#[test]
+fn the_console_of_a_healthy_machine_has_nothing_that_a_failure_would_show() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = dir.path().join("app.img");
+    let args = ["image", "app", "--deb", "lua5.4", "-o"].map(OsStr::new);
+    let output = cki(args.into_iter().chain([app.as_os_str()]));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
+    let machine = Machine::new(&variable("CKI_QEMU"), host, app, Memory::constant(256), 1);
+    // What a machine says that is told to be quiet fits into a socket.
+    let (mut reader, console) = UnixStream::pair().expect("a socket pair");
+    let io = Io {
+        stdin: Box::new(std::io::empty()),
+        stdout: Box::new(std::io::sink()),
+        stderr: Box::new(std::io::sink()),
+        console: Some(Box::new(console)),
+    };
+    let ended = cki_machine::run(&machine, Run::new(["true"]), None, io, |_| {}, || {});
+    assert_eq!(ended.expect("it runs").outcome, Outcome::Exited(0));
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).expect("the writer is gone");
+    assert_eq!(cki_session::console::report(&said), "");
 }
 
 /// Runs `true` from `image`, which is not what it should be, and gives what was said.

@@ -47,6 +47,7 @@
 //! Used by `cki-build`, the launcher (`cki`) and init; uses none of them.
 
 mod capability;
+pub mod console;
 mod event;
 mod invalid;
 mod limit;

@@ -6,13 +6,9 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes kept of a console.
-const KEPT: usize = 64 << 10;
+use cki_session::console::{self, KEPT};
 
-/// Lines of it that a report shows.
-const SHOWN_LINES: usize = 25;
-
-/// The last 64 KiB of a stream.
+/// The last [`KEPT`] bytes of a stream.
 #[derive(Debug, Clone, Default)]
 pub struct Tail(Arc<Mutex<VecDeque<u8>>>);
 
@@ -24,15 +20,10 @@ impl Tail {
         kept.drain(..excess);
     }
 
-    /// The last lines, as text.
+    /// The last lines, as [`console::report`] has them.
     pub fn text(&self) -> String {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(kept.make_contiguous()).replace('\r', "");
-        let lines: Vec<_> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
-        lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+        console::report(kept.make_contiguous())
     }
 
     /// Reads `from` to its end, keeping the tail and copying all to `copy` for as long as that works.
@@ -60,13 +51,5 @@ mod tests {
         tail.follow(&b"\r\nlast\r\n"[..], None);
         assert_eq!(tail.0.lock().expect("lock").len(), KEPT);
         assert!(tail.text().ends_with("\nlast"));
-    }
-
-    #[test]
-    fn a_report_is_short() {
-        let tail = Tail::default();
-        let text: String = (0..100).map(|n| format!("{n}\n")).collect();
-        tail.follow(text.as_bytes(), None);
-        assert!(tail.text().starts_with("75\n"));
     }
 }
