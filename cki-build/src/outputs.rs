@@ -91,8 +91,9 @@ impl Context {
 
     fn realise(&self, targets: &BTreeMap<String, Target>) -> Result<(), Error> {
         let roots = self.cache.roots();
+        let scratch = self.cache.scratch()?;
         self.nix
-            .realise(targets, &roots, self.global.verbose, self.progress)
+            .realise(targets, &roots, scratch, self.global.verbose, self.progress)
             .map_err(|error| self.explain(error))
     }
 }

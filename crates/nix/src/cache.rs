@@ -165,6 +165,25 @@ pub struct Scratch {
     _lock: File,
 }
 
+/// How often a directory is removed, and how long between two attempts: processes that were killed may still
+/// write there for a moment.
+const ATTEMPTS: usize = 20;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for _ in 0..ATTEMPTS {
+            match std::fs::remove_dir_all(self.path()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::debug!(%error, path = %self.path().display(), "not removed");
+                }
+                _ => break,
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
 impl Scratch {
     /// The directory.
     #[must_use]

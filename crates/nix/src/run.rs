@@ -8,11 +8,13 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
+use crate::cache::Scratch;
 use crate::command::Nix;
 use crate::error::{self, NixError};
 use crate::eval::{self, Target};
 use crate::log::{Event, Log};
 use cki_process::exec::Command;
+use cki_process::interrupt::Deferred;
 use cki_process::progress::Progress;
 
 impl Nix {
@@ -32,7 +34,8 @@ impl Nix {
         eval::parse_targets(&json, attrs)
     }
 
-    /// Builds `targets` and protects their outputs from garbage collection by links in `roots`.
+    /// Builds `targets` and protects their outputs from garbage collection by links in `roots`. What is half built
+    /// is in `scratch`; a signal that asks us to end does so when that is gone.
     ///
     /// # Errors
     /// What Nix said, and the last lines of the build that failed.
@@ -40,6 +43,7 @@ impl Nix {
         &self,
         targets: &BTreeMap<String, Target>,
         roots: &Path,
+        scratch: Scratch,
         verbose: bool,
         progress: Progress,
     ) -> Result<(), NixError> {
@@ -50,7 +54,12 @@ impl Nix {
             .values()
             .map(|target| target.drv.as_path())
             .collect();
-        self.capture(&self.realise_drvs(&drvs), &|event| match event {
+        let deferred = Deferred::start().map_err(|source| NixError::Io {
+            path: "/proc/self/status".into(),
+            source,
+        })?;
+        let command = self.realise_drvs(&drvs).env("TMPDIR", scratch.path());
+        let built = self.run(&command, Some(&deferred), &|event| match event {
             Event::Building { name, done, total } => {
                 step.part(&format!("building {name} ({}/{total})", done + 1));
             }
@@ -63,7 +72,10 @@ impl Nix {
             }
             Event::Fetching { name } => step.part(&format!("fetching {name}")),
             Event::Message { .. } => {}
-        })?;
+        });
+        drop(scratch);
+        deferred.finish();
+        built?;
         step.finish();
         std::fs::create_dir_all(roots).map_err(|source| NixError::Io {
             path: roots.to_owned(),
@@ -85,6 +97,16 @@ impl Nix {
         command: &Command,
         on_event: &dyn Fn(&Event),
     ) -> Result<Vec<u8>, NixError> {
+        self.run(command, None, on_event)
+    }
+
+    /// As [`Nix::capture`]; with `deferred`, a signal to us is one to the command.
+    fn run(
+        &self,
+        command: &Command,
+        deferred: Option<&Deferred>,
+        on_event: &dyn Fn(&Event),
+    ) -> Result<Vec<u8>, NixError> {
         let pipe = |source| NixError::Exec(command.spawn_error(source));
         let (reader, writer) = os_pipe::pipe().map_err(pipe)?;
         let expression = command
@@ -93,6 +115,9 @@ impl Nix {
             .stdout_capture()
             .stderr_file(writer);
         let handle = expression.start().map_err(pipe)?;
+        if let Some(deferred) = deferred {
+            deferred.watch(handle.pids());
+        }
         // The expression holds the writing end, and reading would never end.
         drop(expression);
         let mut log = Log::default();

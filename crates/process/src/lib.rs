@@ -3,7 +3,7 @@
 //! What every part of the tool needs of the operating system and of the person before it.
 //!
 //! For: commands as values and the one place that executes them ([`exec`]), telling what goes on
-//! ([`progress`]) and being told to stop ([`cancel`]), quantities as people read them ([`units`]), names
+//! ([`progress`]) being told to stop ([`cancel`], [`interrupt`]), quantities as people read them ([`units`]), names
 //! that they may have meant ([`nearest`]), files that are replaced as a whole ([`files`]). Exit statuses
 //! and quantities as people type them are `cki-session`'s.
 //! Used by: every other crate below `crates/`, and `cki-build`. May use: no crate of ours.
@@ -11,6 +11,7 @@
 pub mod cancel;
 pub mod exec;
 pub mod files;
+pub mod interrupt;
 pub mod nearest;
 pub mod progress;
 pub mod units;
