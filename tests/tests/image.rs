@@ -4,10 +4,13 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write as _};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cki_tests::{Output, cki, run_program, variable};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Offset and value of the erofs superblock's magic (Linux, fs/erofs/erofs_fs.h).
 const EROFS_MAGIC: (usize, [u8; 4]) = (1024, 0xe0f5_e1e2_u32.to_le_bytes());
@@ -202,4 +205,58 @@ fn a_full_disk_is_named_and_leaves_no_half_image() {
         output.stderr
     );
     assert_eq!(output.text(), "", "something was left behind");
+}
+
+/// Where Nix builds for this `cki-build`, when it does.
+fn building(cache: &Path) -> Vec<PathBuf> {
+    let below = |dir: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let scratch = below(&cache.join("scratch"));
+    scratch.iter().flat_map(|dir| below(dir)).collect()
+}
+
+#[test]
+fn an_image_build_that_is_interrupted_leaves_nothing() {
+    let cache = variable("CKI_CACHE");
+    let before = building(&cache);
+    // A set of packages that nothing else asks for; they are pinned, so that none has to be downloaded.
+    let packages = ["bc", "flex", "lz4", "mtools"].map(|name| format!("--deb={name}"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = dir.path().join("never.img");
+    let mut child = Command::new(variable("CKI_BUILD"))
+        .args(["--quiet", "image", "app", "-o"])
+        .arg(&output)
+        .args(&packages)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let start = Instant::now();
+    let build = loop {
+        let new = building(&cache).into_iter().find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("nix-build-") && !before.contains(path)
+        });
+        if let Some(path) = new {
+            break path;
+        }
+        assert!(
+            child.try_wait().expect("it is ours").is_none(),
+            "it has ended"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(200),
+            "nothing is built"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // Some files in, to have something to leave.
+    std::thread::sleep(Duration::from_secs(1));
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).expect("it is there");
+    let status = child.wait().expect("it is ours");
+    assert_eq!(status.signal(), Some(2), "{status}");
+    assert!(!build.exists(), "{} is left", build.display());
+    assert!(!output.exists());
 }

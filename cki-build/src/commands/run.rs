@@ -114,6 +114,7 @@ fn forward_signals(to: Signals) {
     let ours = forwarded_here().map(|signals| signals.into_iter().map(Signal::number));
     match ours.and_then(signal_hook::iterator::Signals::new) {
         Ok(mut ours) => {
+            cki_process::interrupt::hand_over();
             std::thread::spawn(move || {
                 for signal in ours.forever().filter_map(Signal::new) {
                     to.send(signal);

@@ -59,7 +59,7 @@ impl Nix {
             source,
         })?;
         let command = self.realise_drvs(&drvs).env("TMPDIR", scratch.path());
-        let built = self.run(&command, Some(&deferred), &|event| match event {
+        let built = self.capture_with(&command, Some(&deferred), &|event| match event {
             Event::Building { name, done, total } => {
                 step.part(&format!("building {name} ({}/{total})", done + 1));
             }
@@ -97,11 +97,11 @@ impl Nix {
         command: &Command,
         on_event: &dyn Fn(&Event),
     ) -> Result<Vec<u8>, NixError> {
-        self.run(command, None, on_event)
+        self.capture_with(command, None, on_event)
     }
 
     /// As [`Nix::capture`]; with `deferred`, a signal to us is one to the command.
-    fn run(
+    fn capture_with(
         &self,
         command: &Command,
         deferred: Option<&Deferred>,
