@@ -327,8 +327,16 @@ fn the_console_of_a_healthy_machine_has_nothing_that_a_failure_would_show() {
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),
         console: Some(Box::new(console)),
+        terminal: None,
     };
-    let ended = cki_machine::run(&machine, Run::new(["true"]), None, io, |_| {}, || {});
+    let ended = cki_machine::run(
+        &machine,
+        Run::new(["true"]),
+        TimeLimit::NONE,
+        io,
+        |_| {},
+        || {},
+    );
     assert_eq!(ended.expect("it runs").outcome, Outcome::Exited(0));
     let mut said = Vec::new();
     reader.read_to_end(&mut said).expect("the writer is gone");
