@@ -170,7 +170,7 @@ fn the_mode_is_named_inside_the_host() {
     assert!(
         output
             .text()
-            .contains("mode cki, isolation full (cki): the CPU has PKS and the CKI extension"),
+            .contains("isolation: full (cki); the CPU has PKS and the CKI extension"),
         "{}{}",
         output.text(),
         output.stderr

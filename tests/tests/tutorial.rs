@@ -127,4 +127,23 @@ fn the_first_change_works_as_its_page_says() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+
+    // Step 5: the mutant that the page names no longer applies, and no other.
+    let mut broken = Vec::new();
+    for entry in fs::read_dir(dir.path().join("tests/mutants")).expect("the mutants") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if name.ends_with(".patch") {
+            let status = Command::new("git")
+                .args(["apply", "--check"])
+                .arg(&path)
+                .current_dir(dir.path())
+                .status()
+                .expect("git is started");
+            if !status.success() {
+                broken.push(name.into_owned());
+            }
+        }
+    }
+    assert_eq!(broken, ["07-user_leaf_without_user_bit.patch"]);
 }

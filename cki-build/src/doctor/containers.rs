@@ -11,14 +11,14 @@ const NAME: &str = "containers";
 /// Device of the host module.
 const DEVICE: &str = "/dev/cki";
 
-/// The mode of this machine. On most it is none, which is no fault: `run` has a machine of its own.
+/// The isolation that containers have on this machine. On most it is none, which is no fault: `run` has a machine of its own.
 #[must_use]
 pub fn containers() -> Finding {
     if !Path::new(DEVICE).exists() {
         return Finding::ok(
             NAME,
             format!(
-                "mode none here (no {DEVICE}: the module cki is not loaded); `cki-build run` brings a machine of mode cki"
+                "isolation: none here (no {DEVICE}: the module cki is not loaded); `cki-build run` brings a machine that has it"
             ),
         );
     }
@@ -46,13 +46,13 @@ fn judge(json: &[u8], stderr: &[u8]) -> Finding {
         Some(true) => Finding::ok(
             NAME,
             format!(
-                "mode cki, isolation {}: the CPU has PKS and the CKI extension",
+                "isolation: {}; the CPU has PKS and the CKI extension",
                 text("isolation")
             ),
         ),
         Some(false) => Finding::note(
             NAME,
-            format!("mode none, no isolation: {}", text("missing")),
+            format!("isolation: none: {}", text("missing")),
             "use a machine that has it, such as the one of `cki-build run`",
         ),
         None => Finding::note(
