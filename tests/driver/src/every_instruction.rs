@@ -105,7 +105,7 @@ pub fn run() -> Result<()> {
         );
     }
     case("second_nmi_behind_one_in_a_start".to_owned(), &mut || {
-        start.pairs(&probe)
+        start.pairs(&probe, all)
     });
     ensure!(failed == 0, "{failed} failed");
     Ok(())

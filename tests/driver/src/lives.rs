@@ -23,8 +23,9 @@ const TRACE: u64 = 1 << 22;
 const COMPILED: std::ops::Range<u64> = IMAGE_BASE + 0x2000..IMAGE_BASE + 0x20_0000;
 /// where a machine check strikes at one in so many instructions only, unless all are wanted.
 const SPARSE: u64 = 8;
-/// Instructions behind a first event at which a second one strikes, one after the other.
-const BEHIND: u64 = 8;
+/// Instructions behind a first event at which a second one strikes, one after the other; and if all are wanted.
+const BEHIND: u64 = 2;
+const FAR_BEHIND: u64 = 8;
 
 /// What lives.
 #[derive(Debug)]
@@ -156,14 +157,14 @@ impl Life {
 impl Life {
     /// An NMI at the first execution of each instruction in assembler, and a second one at each of the next few. Where
     /// events are held they become one; the compiled part is all such, and as long as it takes.
-    pub fn pairs(&self, probe: &Probe) -> Result<()> {
+    pub fn pairs(&self, probe: &Probe, all: bool) -> Result<()> {
         let mut executions = self.record(probe)?;
         executions.retain(|address, _| !COMPILED.contains(address));
         let mut counter = Counter::new()?;
         let mut hits: BTreeSet<u64> = BTreeSet::new();
         let (mut lives, mut apart) = (0, 0);
         for &address in executions.keys() {
-            for second in 1..=BEHIND {
+            for second in 1..=if all { FAR_BEHIND } else { BEHIND } {
                 let plan = Plan {
                     second,
                     ..plan(Action::Nmi, 1, address)
