@@ -78,3 +78,26 @@ fn licences_are_beside_what_the_host_image_is_made_of() {
         assert!(text.contains(licence), "{part}: {text}");
     }
 }
+
+#[test]
+fn licences_are_beside_kernel_and_emulator_and_what_is_linked_into_it() {
+    for (output, part, words) in [
+        ("CKI_KERNEL", "linux", "GNU GENERAL PUBLIC LICENSE"),
+        ("CKI_QEMU", "qemu", "GNU GENERAL PUBLIC LICENSE"),
+        ("CKI_QEMU", "libglib2.0-0", "LGPL"),
+        (
+            "CKI_QEMU",
+            "libpcre2-8-0",
+            "Redistribution and use in source and binary forms",
+        ),
+        ("CKI_QEMU", "zlib1g", "This software is provided 'as-is'"),
+        ("CKI_QEMU", "seabios", "LGPL"),
+    ] {
+        let path = variable(output)
+            .join("share/doc")
+            .join(part)
+            .join("copyright");
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{part}: {e}"));
+        assert!(text.contains(words), "{part}: {text}");
+    }
+}

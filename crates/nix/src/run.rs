@@ -60,6 +60,8 @@ impl Nix {
         })?;
         let command = self.realise_drvs(&drvs).env("TMPDIR", scratch.path());
         let built = self.capture_with(&command, Some(&deferred), &|event| match event {
+            // What Nix expects before the first build counts what is there already.
+            Event::Building { name, done: 0, .. } => step.part(&format!("building {name}")),
             Event::Building { name, done, total } => {
                 step.part(&format!("building {name} ({}/{total})", done + 1));
             }
