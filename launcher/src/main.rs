@@ -8,7 +8,7 @@ mod sentence;
 
 use std::process::ExitCode;
 
-use cki_session::Status;
+use cki_session::{Status, complain};
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => status.into(),
         Err(error) => {
-            eprintln!("cki: {}", sentence(&error));
+            complain(&format!("cki: {}", sentence(&error)));
             Status::FAILED.into()
         }
     }

@@ -3,6 +3,9 @@
 //! The binary with a host module that is preloaded (`module.c`): how a container ends that cannot be
 //! made, or whose guest never gets as far as init. Each is one message, and what the launcher needs.
 
+// What is printed is for the reader of a log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod common;
 
 use std::collections::HashMap;

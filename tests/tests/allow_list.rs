@@ -6,6 +6,9 @@
 //! After a change of the list `CKI_PRINT_LIST=1 cargo test --test allow_list -- --nocapture` prints the
 //! manual's table.
 
+// What is printed is for the reader of a log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

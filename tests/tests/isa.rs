@@ -9,6 +9,9 @@
 //! The machines and images come from the environment, which `cki-build check` sets: `CKI_QEMU` and
 //! `CKI_QEMU_STOCK` (outputs of those names) and `CKI_ISA_TESTS`.
 
+// What the harness does not run as a test: what is printed is for the reader of its log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -10,6 +10,9 @@
 //! The parts come from the environment, which `cki-build check` sets: `CKI_QEMU`, `CKI_KERNEL`,
 //! `CKI_KSM`, `CKI_KSM_MUTANTS`, `CKI_KMOD`, `CKI_KMOD_TESTS` and `CKI_MONITOR_DRIVER` (outputs of those names).
 
+// What the harness does not run as a test: what is printed is for the reader of its log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -7,6 +7,9 @@
 //! world switch and of the monitor is met is for `events.rs`; here it is the time that counts, and all that
 //! containers do: forks, page faults, reads of the disk, two of them on two processors.
 
+// What is printed is for the reader of a log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;

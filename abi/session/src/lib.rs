@@ -73,7 +73,7 @@ pub use process::{Process, ProcessId};
 pub use request::{Container, Request, Run, feature};
 pub use root::{Root, Tmpfs};
 pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here};
-pub use status::Status;
+pub use status::{Status, complain};
 pub use terminal::Terminal;
 pub use user::User;
 pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};

@@ -65,6 +65,12 @@ impl Status {
     }
 }
 
+/// Writes a line to standard error, which is where a program says what it has to say itself. Nobody may be reading;
+/// there is no other place to say so, and the status says the most of it.
+pub fn complain(text: &str) {
+    let _ = say(&mut io::stderr(), &format!("{text}\n"));
+}
+
 fn say(to: &mut impl Write, text: &str) -> io::Result<()> {
     to.write_all(text.as_bytes())?;
     to.flush()

@@ -2,6 +2,8 @@
 
 //! PID 1 of a container.
 
+use std::io::{self, Write as _};
+
 use anyhow::{Context, Result, ensure};
 
 use crate::machine;
@@ -14,7 +16,7 @@ pub const FAULTS_MAX: u32 = 16_384;
 /// measures, as on the machine itself.
 pub fn work(first: u64) -> Result<()> {
     machine::set_up()?;
-    println!("{first}");
+    writeln!(io::stdout(), "{first}")?;
     let status = work::command().status().context("cannot start a process")?;
     ensure!(status.success(), "{status}");
     machine::power_off()
@@ -23,7 +25,7 @@ pub fn work(first: u64) -> Result<()> {
 /// Touches `faults` pages whose tables are there already, and ends without giving anything back.
 pub fn faults(first: u64, faults: u32) -> Result<()> {
     machine::set_up()?;
-    println!("{first}");
+    writeln!(io::stdout(), "{first}")?;
     let region = Region::new(FAULTS_MAX)?;
     region.touch(FAULTS_MAX);
     region.forget();

@@ -3,7 +3,7 @@
 //! PID 1 of the machine: measures natively, then has the launcher start containers.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -59,7 +59,7 @@ pub fn run(first: u64, wanted: &Wanted) -> Result<()> {
 
 /// Prints a line.
 pub fn say(line: &Line) -> Result<()> {
-    println!("{}", serde_json::to_string(line)?);
+    writeln!(io::stdout(), "{}", serde_json::to_string(line)?)?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ mod host;
 mod machine;
 mod work;
 
+use std::io::Write as _;
+
 use anyhow::{Result, bail};
 use cki_micro::{Line, VARIABLE, mode};
 
@@ -23,7 +25,7 @@ fn main() -> Result<()> {
     match words[..] {
         [mode::WORK] => {
             for sample in work::all()? {
-                println!("{}", serde_json::to_string(&sample)?);
+                writeln!(std::io::stdout(), "{}", serde_json::to_string(&sample)?)?;
             }
             Ok(())
         }

@@ -2,7 +2,7 @@
 
 //! `cki-build run`
 
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::time::Instant;
 
 use crate::cli::{Run, Runtime};
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::prepare::{prepare, request};
 use cki_frontend::UserTerminal;
 use cki_machine::{Ended, Io, Signals, TimeLimit};
-use cki_session::{Outcome, Signal, Status, Terminal, forwarded_here};
+use cki_session::{Outcome, Signal, Status, Terminal, complain, forwarded_here};
 
 /// Builds what is needed and runs the program with `stdin` as its input, or ours; signals to us are its own.
 ///
@@ -85,8 +85,7 @@ fn explain(outcome: &Outcome, args: &Run) {
 }
 
 fn say(text: &str) {
-    // Nobody may be reading; the status says it too.
-    let _ = writeln!(std::io::stderr(), "cki-build: {text}");
+    complain(&format!("cki-build: {text}"));
 }
 
 pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {

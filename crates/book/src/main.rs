@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,16 +18,21 @@ fn run(tree: &Path, out: &Path) -> Result<(), BookError> {
     site::write(tree, out)
 }
 
+/// Nobody may be reading; the status says it too.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let [tree, out] = arguments.as_slice() else {
-        eprintln!("usage: cki-book TREE OUT");
+        complain("usage: cki-book TREE OUT");
         return ExitCode::from(2);
     };
     match run(Path::new(tree), Path::new(out)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }

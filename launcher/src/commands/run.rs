@@ -33,7 +33,7 @@ use cki_launcher::vm::Waker;
 use cki_launcher::vm::machine::Machine;
 use cki_launcher::vm::table::Table;
 use cki_session::{
-    APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
+    APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal, complain,
 };
 
 use crate::cli::RunArgs;
@@ -117,14 +117,12 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
 /// Says what the status alone does not.
 fn explain(outcome: &Outcome, args: Option<&RunArgs>) {
     match (outcome, args) {
-        (Outcome::Signaled { oom: true, .. }, Some(args)) => eprintln!(
+        (Outcome::Signaled { oom: true, .. }, Some(args)) => complain(&format!(
             "cki: the container ran out of memory (--memory {}) and its kernel killed the program",
             args.memory
-        ),
-        (Outcome::Failed(failure), _) => eprintln!("cki: {}", failure.message),
-        (Outcome::TimedOut, _) => {
-            eprintln!("cki: the program reached its time limit and was ended")
-        }
+        )),
+        (Outcome::Failed(failure), _) => complain(&format!("cki: {}", failure.message)),
+        (Outcome::TimedOut, _) => complain("cki: the program reached its time limit and was ended"),
         (Outcome::Exited(_) | Outcome::Signaled { .. }, _) => {}
     }
 }
@@ -283,7 +281,7 @@ fn session(
     };
     let outcome = session.run(plan, confine, client)?;
     if args.print_counts {
-        eprintln!("{}", counts(&page.read(), size, monitor_pages));
+        complain(&counts(&page.read(), size, monitor_pages).to_string());
     }
     Ok(outcome)
 }
