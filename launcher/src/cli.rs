@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cki_frontend::ProgramOptions;
+use cki_launcher::backend::disk::DiskArg;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
 use clap::{Args, Parser, Subcommand};
@@ -99,6 +100,10 @@ pub struct RunArgs {
         conflicts_with_all = OF_THE_REQUEST
     )]
     pub session_fd: Option<i32>,
+    /// Give the container a disk: a file or block device, or a qcow2 image if its name ends so; with `:ro`, it
+    /// cannot be written. May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
+    #[arg(long = "disk", value_name = "FILE[:ro]")]
+    pub disks: Vec<DiskArg>,
     /// Connect the container's vsock (context 3) to Unix sockets: who connects to FILE and says `CONNECT port`
     /// speaks with that port of the container; a connection of the container's to port P goes to FILE_P
     #[arg(long, value_name = "FILE")]

@@ -41,7 +41,19 @@ impl Duty {
             Duty::Vcpu | Duty::Entropy => &[],
             // Whether the user's terminal is ours to set.
             Duty::Session => &[libc::SYS_getpgrp, libc::SYS_getpgid],
-            Duty::Disk => &[libc::SYS_pread64],
+            Duty::Disk => &[
+                libc::SYS_pread64,
+                libc::SYS_preadv,
+                libc::SYS_pwrite64,
+                libc::SYS_pwritev,
+                libc::SYS_fallocate,
+                libc::SYS_fdatasync,
+                libc::SYS_fsync,
+                // The length of an image, which grows.
+                libc::SYS_ftruncate,
+                libc::SYS_lseek,
+                libc::SYS_statx,
+            ],
             Duty::Sockets => &[
                 libc::SYS_accept4,
                 libc::SYS_connect,

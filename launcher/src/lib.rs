@@ -11,12 +11,13 @@
 //! | [`virtio`] | registers by hypercall, and devices: a read-only disk, a console with named ports, sockets: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
-//! | [`inherited`], [`signals`] | a descriptor left open for us, signals as something to read: with `module` the only `unsafe` | |
+//! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read, the allocator's heap: with `module` the only `unsafe` | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
 pub mod backend;
 pub mod guest;
+pub mod heap;
 pub mod inherited;
 pub mod jail;
 pub mod module;

@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command};
 use crate::sentence::sentence;
 
 fn main() -> ExitCode {
+    cki_launcher::heap::have_one();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

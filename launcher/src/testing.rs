@@ -12,6 +12,8 @@ pub(crate) fn child(name: &str, role: &str) -> Command {
     command
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(ROLE, format!("{name}={role}"))
+        // As `heap::have_one` does, which comes too late for the thread of a test.
+        .env("MALLOC_ARENA_MAX", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

@@ -111,3 +111,9 @@ pub mod exit {
 /// `serial=` of the virtio-blk device that carries the application image
 /// (`/sys/block/vd?/serial` in a machine or container; at most 20 bytes, virtio 1.2 section 5.2.6.1).
 pub const APP_SERIAL: &str = "cki-app";
+
+/// `serial=` of the virtio-blk device that carries the user's disk `number`, from 0.
+#[must_use]
+pub fn disk_serial(number: usize) -> String {
+    format!("cki-disk{number}")
+}

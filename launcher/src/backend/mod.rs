@@ -2,4 +2,10 @@
 
 //! What is behind devices, on the host's side. Nothing here sees queues or guest memory.
 
+pub mod disk;
+pub mod file;
+pub mod qcow2;
 pub mod unix_sockets;
+
+#[cfg(test)]
+mod power_tests;

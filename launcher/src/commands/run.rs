@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cki_abi::uapi::run::Run as RunPage;
 use cki_frontend::UserTerminal;
+use cki_launcher::backend::disk;
+use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::unix_sockets::UnixSockets;
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
@@ -34,6 +36,7 @@ use cki_launcher::vm::machine::Machine;
 use cki_launcher::vm::table::Table;
 use cki_session::{
     APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal, complain,
+    disk_serial,
 };
 
 use crate::cli::RunArgs;
@@ -184,7 +187,7 @@ fn root(path: &Path) -> Result<Block, RootError> {
         let mut start = vec![0; erofs::START.min(length as usize)];
         file.read_exact_at(&mut start, 0)?;
         erofs::check(&start, length)?;
-        Ok(Block::new(file, APP_SERIAL)?)
+        Ok(Block::new(Box::new(RawFile::new(file, true)?), APP_SERIAL))
     };
     judged().map_err(|source| RootError {
         path: path.to_owned(),
@@ -224,6 +227,10 @@ fn session(
     let mut devices = Table::new(ports)?;
     if let Some(root) = root {
         devices.add(root, Duty::Disk)?;
+    }
+    for (number, arg) in args.disks.iter().enumerate() {
+        let disk = Block::new(disk::open(arg)?, &disk_serial(number));
+        devices.add(disk, Duty::Disk)?;
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;

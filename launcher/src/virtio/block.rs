@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A read-only disk (virtio 1.2, 5.2): the application image.
+//! A disk (virtio 1.2, 5.2): the application image, which is read-only, and what the user brings.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Write};
 
 use virtio_bindings::virtio_blk::{
-    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX,
-    VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP,
-    VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
+    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO,
+    VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_ID_BYTES,
+    VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_DISCARD,
+    VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
+    VIRTIO_BLK_T_WRITE_ZEROES,
 };
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
-use virtio_queue::{DescriptorChain, Queue, QueueT, Writer};
+use virtio_queue::{DescriptorChain, Queue, QueueT, Reader, Writer};
 use vm_memory::GuestMemoryMmap;
 
 use super::drain::next;
 use super::mmio::QUEUE_SIZE;
+use super::storage::Storage;
 use super::{Device, DriverFault, Progress, copy_config};
 
 /// Bytes of a sector (5.2.4).
 const SECTOR: u64 = 512;
 /// Bytes of a request's header: type, reserved, sector.
 const HEADER: usize = 16;
-/// Bytes that are read from the file at a time.
+/// Bytes that are read or written at a time.
 const PIECE: usize = 64 << 10;
 /// Buffers of a request: what a queue holds, without header and status.
 const SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
@@ -35,41 +36,46 @@ const REQUEST_MAX: usize = SEGMENTS as usize * SEGMENT_MAX as usize;
 /// Bytes after which [`Block::process`] leaves the next request for later.
 const TURN: usize = 1 << 20;
 
-/// A disk with the contents of a file.
-#[derive(Debug)]
+/// Bytes of one request to zero or discard at most.
+const RANGE_MAX: u64 = 32 << 20;
+/// Bytes of a range (`struct virtio_blk_discard_write_zeroes`): sector, count of sectors, flags.
+const RANGE: usize = 16;
+/// Flag of a range: the sectors may be unmapped.
+const UNMAP: u32 = 1;
+
+/// The disk.
 pub struct Block {
-    file: File,
+    storage: Box<dyn Storage>,
     sectors: u64,
     serial: [u8; VIRTIO_BLK_ID_BYTES as usize],
+    /// The driver flushes; without that, every write must be safe when it is done (5.2.6.2).
+    flushes: bool,
     buffer: Box<[u8]>,
 }
 
 impl Block {
-    /// A disk of the whole sectors of `file`. Of `serial`, the first 20 bytes count.
-    ///
-    /// # Errors
-    /// When the length of the file cannot be found.
-    pub fn new(mut file: File, serial: &str) -> io::Result<Self> {
-        // Unlike the length in the metadata, this is right for a block device too.
-        let sectors = file.seek(SeekFrom::End(0))? / SECTOR;
+    /// A disk of the whole sectors of `storage`. Of `serial`, the first 20 bytes count.
+    #[must_use]
+    pub fn new(storage: Box<dyn Storage>, serial: &str) -> Self {
         let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
         for (to, from) in id.iter_mut().zip(serial.bytes()) {
             *to = from;
         }
-        Ok(Block {
-            file,
-            sectors,
+        Block {
+            sectors: storage.size() / SECTOR,
+            storage,
             serial: id,
+            flushes: false,
             buffer: vec![0; PIECE].into(),
-        })
+        }
     }
 
-    /// Carries out one request. Returns the bytes written to the guest.
+    /// Carries out one request. Returns the bytes written to the guest, and those moved either way.
     fn request(
         &mut self,
         memory: &GuestMemoryMmap,
         chain: DescriptorChain<&GuestMemoryMmap>,
-    ) -> Result<u32, DriverFault> {
+    ) -> Result<(u32, usize), DriverFault> {
         let mut reader = chain.clone().reader(memory)?;
         let mut data = chain.writer(memory)?;
         let mut header = [0; HEADER];
@@ -83,35 +89,47 @@ impl Block {
                 "a block request without a status byte",
             ))?;
         let mut status = data.split_at(room).map_err(DriverFault::Queue)?;
-        let word = |at: usize| {
-            header[at..at + 4]
-                .iter()
-                .rev()
-                .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
-        };
-        let outcome = match word(0) as u32 {
-            VIRTIO_BLK_T_IN => self.read(word(8) | word(12) << 32, &mut data)?,
+        let [kind, _, low, high] = words(&header);
+        let sector = u64::from(low) | u64::from(high) << 32;
+        let mut moved = 0;
+        let outcome = match kind {
+            VIRTIO_BLK_T_IN => self.read(sector, &mut data)?,
             VIRTIO_BLK_T_GET_ID => {
                 let count = data.available_bytes().min(self.serial.len());
                 data.write_all(&self.serial[..count])?;
                 VIRTIO_BLK_S_OK
             }
-            // 5.2.6.2: a write to a read-only device fails with IOERR, and changes nothing.
-            VIRTIO_BLK_T_OUT => VIRTIO_BLK_S_IOERR,
+            // 5.2.6.2: a change of a read-only device fails with IOERR, and changes nothing.
+            VIRTIO_BLK_T_OUT | VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES
+                if self.storage.is_read_only() =>
+            {
+                VIRTIO_BLK_S_IOERR
+            }
+            VIRTIO_BLK_T_OUT => {
+                moved = reader.available_bytes();
+                self.write(sector, &mut reader)?
+            }
+            VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES => self.range(kind, &mut reader)?,
+            VIRTIO_BLK_T_FLUSH if !self.storage.is_read_only() => of(self.storage.flush()),
             _ => VIRTIO_BLK_S_UNSUPP,
         };
         status.write_all(&[outcome as u8])?;
-        Ok(data.bytes_written() as u32 + 1)
+        let written = data.bytes_written() as u32 + 1;
+        Ok((written, moved + written as usize))
     }
 
-    /// Fills `data` from `sector` on; the status for the guest. More than [`REQUEST_MAX`] no driver may
-    /// ask for.
+    /// Whether `length` bytes from `sector` on are whole sectors of the disk, and not more than
+    /// [`REQUEST_MAX`], which no driver may ask for.
+    fn fits(&self, sector: u64, length: u64) -> bool {
+        let end = sector.checked_add(length / SECTOR);
+        length % SECTOR == 0
+            && length <= REQUEST_MAX as u64
+            && end.is_some_and(|end| end <= self.sectors)
+    }
+
+    /// Fills `data` from `sector` on; the status for the guest.
     fn read(&mut self, sector: u64, data: &mut Writer<'_>) -> Result<u32, DriverFault> {
-        let length = data.available_bytes() as u64;
-        let fits = sector
-            .checked_add(length / SECTOR)
-            .is_some_and(|end| end <= self.sectors);
-        if length % SECTOR != 0 || length > REQUEST_MAX as u64 || !fits {
+        if !self.fits(sector, data.available_bytes() as u64) {
             return Ok(VIRTIO_BLK_S_IOERR);
         }
         let mut offset = sector * SECTOR;
@@ -119,7 +137,7 @@ impl Block {
             let count = data.available_bytes().min(self.buffer.len());
             let piece = &mut self.buffer[..count];
             // The file may have become shorter, or its disk may fail.
-            if self.file.read_exact_at(piece, offset).is_err() {
+            if self.storage.read(piece, offset).is_err() {
                 return Ok(VIRTIO_BLK_S_IOERR);
             }
             data.write_all(piece)?;
@@ -127,6 +145,81 @@ impl Block {
         }
         Ok(VIRTIO_BLK_S_OK)
     }
+
+    /// Writes what is left of `data` from `sector` on; the status for the guest.
+    fn write(&mut self, sector: u64, data: &mut Reader<'_>) -> Result<u32, DriverFault> {
+        if !self.fits(sector, data.available_bytes() as u64) {
+            return Ok(VIRTIO_BLK_S_IOERR);
+        }
+        let mut offset = sector * SECTOR;
+        while data.available_bytes() != 0 {
+            let count = data.available_bytes().min(self.buffer.len());
+            let piece = &mut self.buffer[..count];
+            data.read_exact(piece)?;
+            if self.storage.write(piece, offset).is_err() {
+                return Ok(VIRTIO_BLK_S_IOERR);
+            }
+            offset += count as u64;
+        }
+        Ok(self.changed())
+    }
+
+    /// Zeroes or discards a range; the status for the guest.
+    fn range(&mut self, kind: u32, data: &mut Reader<'_>) -> Result<u32, DriverFault> {
+        let mut range = [0; RANGE];
+        if data.available_bytes() != RANGE {
+            return Ok(VIRTIO_BLK_S_UNSUPP);
+        }
+        data.read_exact(&mut range)?;
+        let [low, high, count, flags] = words(&range);
+        let sector = u64::from(low) | u64::from(high) << 32;
+        let length = u64::from(count) * SECTOR;
+        let zeroes = kind == VIRTIO_BLK_T_WRITE_ZEROES;
+        // 5.2.6.2: unknown flags, and UNMAP of a discard, are UNSUPP.
+        if flags & !(if zeroes { UNMAP } else { 0 }) != 0 {
+            return Ok(VIRTIO_BLK_S_UNSUPP);
+        }
+        let end = sector.checked_add(u64::from(count));
+        if length > RANGE_MAX || end.is_none_or(|end| end > self.sectors) {
+            return Ok(VIRTIO_BLK_S_IOERR);
+        }
+        if count == 0 {
+            return Ok(VIRTIO_BLK_S_OK);
+        }
+        let done = match zeroes {
+            true => self
+                .storage
+                .zero(sector * SECTOR, length, flags & UNMAP != 0),
+            false => self.storage.discard(sector * SECTOR, length),
+        };
+        Ok(match of(done) {
+            VIRTIO_BLK_S_OK => self.changed(),
+            status => status,
+        })
+    }
+
+    /// After a change: safe at once for a driver that does not flush.
+    fn changed(&mut self) -> u32 {
+        match self.flushes {
+            true => VIRTIO_BLK_S_OK,
+            false => of(self.storage.flush()),
+        }
+    }
+}
+
+/// The status of what was done.
+fn of(result: io::Result<()>) -> u32 {
+    result.map_or(VIRTIO_BLK_S_IOERR, |()| VIRTIO_BLK_S_OK)
+}
+
+/// Four numbers in memory order.
+fn words(bytes: &[u8; 16]) -> [u32; 4] {
+    std::array::from_fn(|word| {
+        bytes[4 * word..4 * word + 4]
+            .iter()
+            .rev()
+            .fold(0, |value, &byte| value << 8 | u32::from(byte))
+    })
 }
 
 impl Device for Block {
@@ -135,7 +228,13 @@ impl Device for Block {
     }
 
     fn features(&self) -> u64 {
-        1 << VIRTIO_BLK_F_RO
+        let changes = match self.storage.is_read_only() {
+            true => 1 << VIRTIO_BLK_F_RO,
+            false => {
+                1 << VIRTIO_BLK_F_FLUSH | 1 << VIRTIO_BLK_F_DISCARD | 1 << VIRTIO_BLK_F_WRITE_ZEROES
+            }
+        };
+        changes
             | 1 << VIRTIO_BLK_F_BLK_SIZE
             | 1 << VIRTIO_BLK_F_SIZE_MAX
             | 1 << VIRTIO_BLK_F_SEG_MAX
@@ -146,16 +245,37 @@ impl Device for Block {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        // struct virtio_blk_config (5.2.4): capacity, size_max, seg_max, geometry, blk_size.
-        let mut space = [0; 24];
+        // struct virtio_blk_config (5.2.4): capacity, size_max, seg_max, geometry, blk_size, topology,
+        // writeback, num_queues; of a discard and of zeroes: most sectors, most ranges; their alignment,
+        // and whether zeroes may unmap.
+        let mut space = [0; 60];
         space[..8].copy_from_slice(&self.sectors.to_le_bytes());
         space[8..12].copy_from_slice(&SEGMENT_MAX.to_le_bytes());
         space[12..16].copy_from_slice(&SEGMENTS.to_le_bytes());
         space[20..24].copy_from_slice(&(SECTOR as u32).to_le_bytes());
+        if !self.storage.is_read_only() {
+            let sectors = ((RANGE_MAX / SECTOR) as u32).to_le_bytes();
+            for (at, value) in [
+                (36, sectors),
+                (40, 1u32.to_le_bytes()),
+                (44, 1u32.to_le_bytes()),
+                (48, sectors),
+                (52, 1u32.to_le_bytes()),
+                (56, 1u32.to_le_bytes()),
+            ] {
+                space[at..at + 4].copy_from_slice(&value);
+            }
+        }
         copy_config(&space, offset, data);
     }
 
-    fn reset(&mut self) {}
+    fn negotiated(&mut self, features: u64) {
+        self.flushes = features & 1 << VIRTIO_BLK_F_FLUSH != 0;
+    }
+
+    fn reset(&mut self) {
+        self.flushes = false;
+    }
 
     fn process(
         &mut self,
@@ -176,11 +296,11 @@ impl Device for Block {
                     break;
                 };
                 let head = chain.head_index();
-                let written = self.request(memory, chain)?;
+                let (written, moved) = self.request(memory, chain)?;
                 queue.add_used(memory, head, written)?;
                 used = true;
                 // A request has its own cost, however little it is about.
-                done += written as usize + PIECE / 16;
+                done += moved + PIECE / 16;
             }
             more = queue.enable_notification(memory)?;
         }

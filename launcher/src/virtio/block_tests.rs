@@ -2,10 +2,13 @@
 
 //! Requests to the disk, well-formed and hostile.
 
+use std::fs::File;
+
 use proptest::prelude::*;
 use virtio_bindings::virtio_mmio as reg;
 
 use super::*;
+use crate::backend::file::RawFile;
 use crate::virtio::testing::{Driver, NEXT, WRITE};
 
 const HEADER_AT: u64 = 0x80_0000;
@@ -18,11 +21,21 @@ fn contents() -> Vec<u8> {
 }
 
 fn disk() -> Driver<Block> {
+    disk_and_file(true).0
+}
+
+fn disk_and_file(read_only: bool) -> (Driver<Block>, File) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&contents()).unwrap();
     // Half a sector more does not count.
     file.write_all(&[1; 256]).unwrap();
-    Driver::new(Block::new(file, "cki-app").unwrap())
+    let storage = RawFile::new(file.try_clone().unwrap(), read_only).unwrap();
+    (Driver::new(Block::new(Box::new(storage), "cki-app")), file)
+}
+
+fn disk_of(file: File) -> Driver<Block> {
+    let storage = RawFile::new(file, true).unwrap();
+    Driver::new(Block::new(Box::new(storage), "x"))
 }
 
 fn header(kind: u32, sector: u64) -> Vec<u8> {
@@ -66,7 +79,7 @@ fn a_request_larger_than_a_piece_is_read_whole() {
     let mut file = tempfile::tempfile().unwrap();
     let large: Vec<u8> = (0..300 * 1024u32).map(|n| (n % 253) as u8).collect();
     file.write_all(&large).unwrap();
-    let mut driver = Driver::new(Block::new(file, "x").unwrap());
+    let mut driver = disk_of(file);
     let (status, _) = request(&mut driver, VIRTIO_BLK_T_IN, 0, &[200 * 1024, 100 * 1024]);
     assert_eq!(status, 0);
     assert_eq!(driver.bytes(DATA_AT, large.len()), large);
@@ -111,16 +124,174 @@ fn writes_and_unknown_requests_are_refused() {
     assert_eq!(status, VIRTIO_BLK_S_IOERR as u8);
     let (status, _) = request(&mut driver, 4, 0, &[]);
     assert_eq!(status, VIRTIO_BLK_S_UNSUPP as u8);
-    let (status, _) = request(&mut driver, 11, 0, &[512]);
+    let (status, _) = request(&mut driver, 99, 0, &[512]);
     assert_eq!(status, VIRTIO_BLK_S_UNSUPP as u8);
+    for change in [VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES] {
+        let range = range(0, 1, 0);
+        assert_eq!(
+            send(&mut driver, change, 0, &range),
+            VIRTIO_BLK_S_IOERR as u8
+        );
+    }
+    let offered = driver.transport.device.features();
+    assert_eq!(
+        offered & (1 << VIRTIO_BLK_F_FLUSH | 1 << VIRTIO_BLK_F_DISCARD),
+        0
+    );
     let (_, _) = request(&mut driver, VIRTIO_BLK_T_IN, 0, &[512]);
     assert_eq!(driver.bytes(DATA_AT, 512), contents()[..512]);
 }
 
+fn range(sector: u64, count: u32, flags: u32) -> Vec<u8> {
+    let mut bytes = sector.to_le_bytes().to_vec();
+    bytes.extend(count.to_le_bytes());
+    bytes.extend(flags.to_le_bytes());
+    bytes
+}
+
+/// Sends a request with data for the device, in two buffers; its status.
+fn send(driver: &mut Driver<Block>, kind: u32, sector: u64, data: &[u8]) -> u8 {
+    driver.put(HEADER_AT, &header(kind, sector));
+    driver.put(DATA_AT, data);
+    driver.put(STATUS_AT, &[0xee]);
+    let (half, length) = (data.len() as u64 / 2, data.len() as u32);
+    let mut chain = vec![(HEADER_AT, 16, 0)];
+    if length != 0 {
+        chain.push((DATA_AT, half as u32, 0));
+        chain.push((DATA_AT + half, length - half as u32, 0));
+    }
+    chain.push((STATUS_AT, 1, WRITE));
+    driver.offer(0, &chain);
+    driver.notify(0);
+    assert_eq!(driver.used(0).len(), 1);
+    driver.bytes(STATUS_AT, 1)[0]
+}
+
+#[test]
+fn a_disk_is_written_zeroed_and_discarded_within_its_bounds() {
+    let (mut driver, file) = disk_and_file(false);
+    let at = |offset: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, offset).unwrap();
+        bytes
+    };
+    let written = vec![0xa5; 3 * 512];
+    assert_eq!(send(&mut driver, VIRTIO_BLK_T_OUT, 5, &written), 0);
+    assert_eq!(at(5 * 512, written.len()), written);
+    assert_eq!(at(4 * 512, 512), contents()[4 * 512..5 * 512]);
+    assert_eq!(at(8 * 512, 512), contents()[8 * 512..9 * 512]);
+    for flags in [0, 1] {
+        let zeroes = range(6 + u64::from(flags), 1, flags);
+        assert_eq!(send(&mut driver, VIRTIO_BLK_T_WRITE_ZEROES, 0, &zeroes), 0);
+    }
+    assert_eq!(at(5 * 512, 512), written[..512]);
+    assert_eq!(at(6 * 512, 1024), vec![0; 1024]);
+    assert_eq!(
+        send(&mut driver, VIRTIO_BLK_T_DISCARD, 0, &range(10, 4, 0)),
+        0
+    );
+    assert_eq!(send(&mut driver, VIRTIO_BLK_T_FLUSH, 0, &[]), 0);
+    let before = at(0, (SECTORS * SECTOR) as usize);
+    let (bad, unknown) = (VIRTIO_BLK_S_IOERR as u8, VIRTIO_BLK_S_UNSUPP as u8);
+    for (kind, sector, data, status) in [
+        (VIRTIO_BLK_T_OUT, SECTORS, vec![1; 512], bad),
+        (VIRTIO_BLK_T_OUT, SECTORS - 1, vec![1; 1024], bad),
+        (VIRTIO_BLK_T_OUT, u64::MAX, vec![1; 512], bad),
+        (VIRTIO_BLK_T_OUT, 0, vec![1; 100], bad),
+        (VIRTIO_BLK_T_DISCARD, 0, range(SECTORS, 1, 0), bad),
+        (VIRTIO_BLK_T_DISCARD, 0, range(u64::MAX, 1, 0), bad),
+        (VIRTIO_BLK_T_WRITE_ZEROES, 0, range(0, u32::MAX, 0), bad),
+        (VIRTIO_BLK_T_WRITE_ZEROES, 0, range(0, 1, 2), unknown),
+        (VIRTIO_BLK_T_DISCARD, 0, range(0, 1, 1), unknown),
+        (VIRTIO_BLK_T_DISCARD, 0, vec![0; 32], unknown),
+        (VIRTIO_BLK_T_DISCARD, 0, vec![0; 14], unknown),
+    ] {
+        assert_eq!(
+            send(&mut driver, kind, sector, &data),
+            status,
+            "{kind} {sector}"
+        );
+    }
+    assert_eq!(at(0, before.len()), before);
+    assert!(!driver.needs_reset());
+}
+
+/// Counts flushes, and fails when it is told to.
+struct Counting(std::sync::Arc<std::sync::Mutex<(u32, bool)>>);
+
+impl Storage for Counting {
+    fn size(&self) -> u64 {
+        1 << 20
+    }
+    fn is_read_only(&self) -> bool {
+        false
+    }
+    fn read(&mut self, _bytes: &mut [u8], _offset: u64) -> io::Result<()> {
+        self.result()
+    }
+    fn write(&mut self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        self.result()
+    }
+    fn zero(&mut self, _offset: u64, _length: u64, _unmap: bool) -> io::Result<()> {
+        self.result()
+    }
+    fn discard(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        self.result()
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap().0 += 1;
+        self.result()
+    }
+}
+
+impl Counting {
+    fn result(&self) -> io::Result<()> {
+        match self.0.lock().unwrap().1 {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_driver_that_does_not_flush_has_every_change_made_safe() {
+    for flushes in [true, false] {
+        let state = std::sync::Arc::default();
+        let counting = Counting(std::sync::Arc::clone(&state));
+        let mut driver = Driver::cold(Block::new(Box::new(counting), "x"));
+        driver.negotiate(if flushes {
+            !(1 << 29)
+        } else {
+            !(1 << 29 | 1 << 9)
+        });
+        driver.set_up_queue(0);
+        driver.add_status(4);
+        assert_eq!(send(&mut driver, VIRTIO_BLK_T_OUT, 0, &[1; 512]), 0);
+        assert_eq!(
+            send(&mut driver, VIRTIO_BLK_T_WRITE_ZEROES, 0, &range(0, 1, 0)),
+            0
+        );
+        assert_eq!(state.lock().unwrap().0, if flushes { 0 } else { 2 });
+        assert_eq!(send(&mut driver, VIRTIO_BLK_T_FLUSH, 0, &[]), 0);
+        assert_eq!(state.lock().unwrap().0, if flushes { 1 } else { 3 });
+        // A medium that is full is an error of the request, a flush that fails too.
+        state.lock().unwrap().1 = true;
+        for (kind, data) in [
+            (VIRTIO_BLK_T_OUT, vec![1; 512]),
+            (VIRTIO_BLK_T_WRITE_ZEROES, range(0, 1, 0)),
+            (VIRTIO_BLK_T_DISCARD, range(0, 1, 0)),
+            (VIRTIO_BLK_T_FLUSH, vec![]),
+        ] {
+            assert_eq!(send(&mut driver, kind, 0, &data), VIRTIO_BLK_S_IOERR as u8);
+        }
+        assert!(!driver.needs_reset());
+    }
+}
+
 #[test]
 fn an_image_that_shrinks_gives_errors_not_zeroes() {
-    let mut driver = disk();
-    driver.transport.device.file.set_len(1024).unwrap();
+    let (mut driver, file) = disk_and_file(true);
+    file.set_len(1024).unwrap();
     let (status, _) = request(&mut driver, VIRTIO_BLK_T_IN, 8, &[512]);
     assert_eq!(status, VIRTIO_BLK_S_IOERR as u8);
 }
@@ -193,7 +364,7 @@ fn more_requests_than_the_ring_holds_stop_the_device() {
 fn large_disk() -> Driver<Block> {
     let file = tempfile::tempfile().unwrap();
     file.set_len(8 << 20).unwrap();
-    Driver::new(Block::new(file, "x").unwrap())
+    disk_of(file)
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod console;
 mod drain;
 pub mod mmio;
 pub mod rng;
+pub mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vsock;
