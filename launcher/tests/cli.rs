@@ -131,3 +131,44 @@ fn manual_pages_and_completions_are_made() {
     let script = cki(&["completions", "bash"]);
     assert!(String::from_utf8_lossy(&script.stdout).contains("--page-tables"));
 }
+
+#[test]
+fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("damaged.qcow2"), "QFI").unwrap();
+    std::fs::write(path("small"), "x").unwrap();
+    std::fs::create_dir(path("directory")).unwrap();
+    std::fs::write(path("used"), [0; 512]).unwrap();
+    let used = std::fs::File::open(path("used")).unwrap();
+    rustix::fs::flock(&used, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    for (name, parts) in [
+        ("missing", ["no such file", "truncate"]),
+        ("missing:ro", ["no such file", "truncate"]),
+        ("damaged.qcow2", ["no qcow2 image", "qemu-img check"]),
+        ("small", ["small", "512 bytes"]),
+        ("directory", ["no file", "no block device"]),
+        ("used", ["in use", "FILE:ro"]),
+        ("used:ro", ["in use", "FILE:ro"]),
+    ] {
+        let disk = path(name);
+        let arguments = ["run", "--kernel", "/dev/null", "--console", "--disk", &disk];
+        refused(&arguments, 125, &[&parts[..], &["cki: disk "]].concat());
+    }
+    let arguments = ["run", "--kernel", "/dev/null", "--console", "--disk", ":ro"];
+    refused(&arguments, 125, &["no file is named"]);
+    let sockets = path("small");
+    let arguments = [
+        "run",
+        "--kernel",
+        "/dev/null",
+        "--console",
+        "--vsock",
+        &sockets,
+    ];
+    refused(
+        &arguments,
+        125,
+        &["exists and is no socket", "another path"],
+    );
+}
