@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::reboot::{RebootMode, reboot};
 
@@ -23,6 +24,10 @@ pub fn io_ports(dev: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
+/// How long QEMU may take to end once it was told to: its main thread does that, while the processor goes on, and a
+/// busy computer may not let it run at once.
+const LAST_MOMENT: Duration = Duration::from_secs(10);
+
 /// Ends the machine: QEMU through its `isa-debug-exit` device, with
 /// [`cki_session::exit::VALUE_ENDED`]; a container, which has no ports, by switching it off.
 ///
@@ -35,7 +40,9 @@ pub fn end_session(io_ports: Option<&File>) {
     // A failure leaves the caller to restart the machine, which the host takes for a crash.
     if let Err(error) = io_ports.write_at(&[cki_session::exit::VALUE_ENDED], port) {
         report(&format!("cannot write to I/O port {port:#x}: {error}"));
+        return;
     }
+    std::thread::sleep(LAST_MOMENT);
 }
 
 /// Prints a line on the console, whatever the kernel's log level.
