@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The superblock of an EROFS file system (Linux, `fs/erofs/erofs_fs.h`), in the few fields that we look at.
+//! EROFS file systems (Linux, `fs/erofs/erofs_fs.h`): the superblock, in the few fields that we look at, and a writer.
 //!
 //! The kernel judges an image for itself; this turns "cannot mount" into a sentence for the two mistakes that people
 //! make, another file and half a file, and finds a disk by its UUID. No crate on crates.io reads it without unpacking
-//! images, too, which is why these lines are our own.
+//! images, too, which is why these lines are our own. [`write`] makes such file systems.
 //!
-//! Used by: the launcher and init. May use: no crate of ours.
+//! Used by: the launcher, init and `cki-oci`. May use: no crate of ours.
 
 #![forbid(unsafe_code)]
+
+mod disk;
+pub mod write;
+
+pub use disk::{Disk, START};
 
 /// Where the superblock begins, in bytes.
 pub const OFFSET: u64 = 1024;
