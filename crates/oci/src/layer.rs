@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A layer as an EROFS file system, written straight from its archive and kept by its digest.
+//!
+//! Deletions in a layer (`.wh.NAME`, OCI image specification, "Whiteouts") become what overlayfs takes for them: a
+//! character device 0:0, and the attribute `trusted.overlay.opaque` of a directory of which nothing lower is to be
+//! seen. Device nodes are kept: a container has a kernel of its own, whose devices are the container's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use cki_erofs::write::{Attributes, Kind, WriteError, Writer};
+use flate2::bufread::MultiGzDecoder;
+use tar::{Archive, Entry, EntryType};
+
+use crate::digest::{Hashing, LIMIT};
+use crate::error::{OciError, Odd};
+use crate::image::LayerRef;
+use crate::source::Source;
+use crate::zstd::Frames;
+
+/// Part of the name under which a layer is kept; another one when the same layer would be written differently.
+const FORMAT: u32 = 1;
+
+/// Most bytes of a layer's archive without compression: 32 GiB.
+const MOST_BYTES: u64 = 32 << 30;
+
+/// Most entries of a layer.
+const MOST_ENTRIES: usize = 4 << 20;
+
+/// Most directories in one another.
+const DEEPEST: usize = 256;
+
+/// What deletions are marked by.
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// What else begins like one is AUFS' own, and of no meaning in an archive.
+const AUFS: &[u8] = b".wh..wh.";
+
+/// What pax calls extended attributes.
+const PAX_XATTR: &str = "SCHILY.xattr.";
+
+/// The layer's file system, below `dir`. It is made when it is not there.
+///
+/// # Errors
+/// [`OciError`]; then nothing is left.
+pub fn provide(source: &Source, layer: &LayerRef, dir: &Path) -> Result<PathBuf, OciError> {
+    let path = dir.join(format!("{FORMAT}-{}.erofs", layer.id));
+    if let Ok(file) = File::options().write(true).open(&path) {
+        // When it was last used; `cki-build prune` asks.
+        if let Err(source) = file.set_modified(SystemTime::now()) {
+            return Err(OciError::Write { path, source });
+        }
+        return Ok(path);
+    }
+    let write = |source| OciError::Write {
+        path: path.clone(),
+        source,
+    };
+    fs::create_dir_all(dir).map_err(write)?;
+    let file = tempfile::NamedTempFile::new_in(dir).map_err(write)?;
+    let out = file.as_file().try_clone().map_err(write)?;
+    Conversion { layer, path: &path }.run(source, out)?;
+    file.as_file().sync_data().map_err(write)?;
+    file.persist(&path).map_err(|error| write(error.error))?;
+    Ok(path)
+}
+
+/// One layer on its way.
+struct Conversion<'a> {
+    layer: &'a LayerRef,
+    path: &'a Path,
+}
+
+impl Conversion<'_> {
+    fn damaged(&self, source: io::Error) -> OciError {
+        if source.to_string() == LIMIT {
+            return OciError::TooLarge {
+                part: format!("the layer {}", self.layer.id),
+                limit: format!("{} GiB", MOST_BYTES >> 30),
+            };
+        }
+        OciError::Layer {
+            layer: self.layer.id.clone(),
+            source,
+        }
+    }
+
+    fn odd(&self, path: &[u8], why: Odd) -> OciError {
+        OciError::Entry {
+            layer: self.layer.id.clone(),
+            path: String::from_utf8_lossy(path).into_owned(),
+            why,
+        }
+    }
+
+    fn failed(&self, path: &[u8], error: WriteError) -> OciError {
+        match error {
+            WriteError::Tree(error) => self.odd(path, Odd::Tree(error.to_string())),
+            WriteError::Input(error) => self.damaged(error),
+            WriteError::Output(source) => OciError::Write {
+                path: self.path.to_owned(),
+                source,
+            },
+            WriteError::TooLarge => OciError::TooLarge {
+                part: format!("the layer {}", self.layer.id),
+                limit: "16 TiB".to_owned(),
+            },
+        }
+    }
+
+    fn run(&self, source: &Source, out: File) -> Result<(), OciError> {
+        let part = &self.layer.part;
+        let open = source.part(part)?;
+        if let Some((_, expected)) = &self.layer.stored {
+            if open.size != *expected {
+                return Err(OciError::Size {
+                    part: part.clone(),
+                    expected: *expected,
+                    found: open.size,
+                });
+            }
+        }
+        let mut stored = Hashing::new(open.reader, u64::MAX);
+        let mut buffered = BufReader::with_capacity(1 << 16, &mut stored);
+        let start = buffered.fill_buf().map_err(|error| self.damaged(error))?;
+        let (gzip, zstd) = (
+            start.starts_with(&[0x1f, 0x8b]),
+            start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+                || start.starts_with(&[0x50, 0x2a, 0x4d, 0x18]),
+        );
+        let plain: Box<dyn Read + '_> = if gzip {
+            Box::new(MultiGzDecoder::new(&mut buffered))
+        } else if zstd {
+            Box::new(Frames::new(&mut buffered))
+        } else {
+            Box::new(&mut buffered)
+        };
+        let mut hashing = Hashing::new(plain, MOST_BYTES);
+        self.convert(&mut hashing, out)?;
+        let (id, _) = hashing.finish().map_err(|error| self.damaged(error))?;
+        self.compare(part, &self.layer.id, id)?;
+        drop(buffered);
+        let (digest, _) = stored.finish().map_err(|error| self.damaged(error))?;
+        match &self.layer.stored {
+            Some((expected, _)) => self.compare(part, expected, digest),
+            None => Ok(()),
+        }
+    }
+
+    fn compare(&self, part: &str, expected: &str, found: String) -> Result<(), OciError> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(OciError::Digest {
+            part: part.to_owned(),
+            expected: format!("sha256:{expected}"),
+            found,
+        })
+    }
+
+    fn convert(&self, from: &mut dyn Read, out: File) -> Result<(), OciError> {
+        let whole = |error| self.failed(b"", error);
+        let mut writer = Writer::new(BufWriter::with_capacity(1 << 18, out)).map_err(whole)?;
+        let mut deleted = BTreeSet::new();
+        let mut archive = Archive::new(from);
+        let entries = archive.entries().map_err(|error| self.damaged(error))?;
+        for (number, entry) in entries.enumerate() {
+            if number == MOST_ENTRIES {
+                return Err(OciError::TooLarge {
+                    part: format!("the layer {}", self.layer.id),
+                    limit: format!("{MOST_ENTRIES} entries"),
+                });
+            }
+            let entry = entry.map_err(|error| self.damaged(error))?;
+            self.entry(entry, &mut writer, &mut deleted)?;
+        }
+        // Only now it is known which of the deleted names the layer has again.
+        for path in deleted {
+            let parts: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+            let tree = writer.tree();
+            let done = if tree.is_directory(&parts) {
+                tree.mark(&parts, b"trusted.overlay.opaque", b"y")
+            } else if tree.contains(&parts) {
+                Ok(())
+            } else {
+                tree.device(
+                    &parts,
+                    Attributes::of_root(0),
+                    Kind::CharacterDevice,
+                    (0, 0),
+                )
+            };
+            done.map_err(|error| self.failed(&path.join(&b'/'), error.into()))?;
+        }
+        let mut out = writer.finish().map_err(whole)?;
+        io::Write::flush(&mut out).map_err(|error| whole(WriteError::Output(error)))
+    }
+
+    fn entry(
+        &self,
+        mut entry: Entry<'_, impl Read>,
+        writer: &mut Writer<BufWriter<File>>,
+        deleted: &mut BTreeSet<Vec<Vec<u8>>>,
+    ) -> Result<(), OciError> {
+        let kind = entry.header().entry_type();
+        if matches!(kind, EntryType::XGlobalHeader) {
+            return Ok(());
+        }
+        let name = entry.path_bytes().into_owned();
+        let path = parts(&name).map_err(|why| self.odd(&name, why))?;
+        if let Some((last, above)) = path.split_last() {
+            if *last == OPAQUE {
+                let marked = writer.tree().mark(above, b"trusted.overlay.opaque", b"y");
+                return marked.map_err(|error| self.failed(&name, error.into()));
+            }
+            if last.starts_with(AUFS) {
+                return Ok(());
+            }
+            if let Some(gone) = last.strip_prefix(WHITEOUT) {
+                let mut path: Vec<Vec<u8>> = above.iter().map(|part| part.to_vec()).collect();
+                path.push(gone.to_vec());
+                deleted.insert(path);
+                return Ok(());
+            }
+        }
+        let attributes = attributes(&mut entry).map_err(|error| match error {
+            Unfit::Odd(why) => self.odd(&name, why),
+            Unfit::Damaged(error) => self.damaged(error),
+        })?;
+        let number = |number: io::Result<Option<u32>>| match number {
+            Ok(number) => Ok(number.unwrap_or(0)),
+            Err(_) => Err(self.odd(&name, Odd::Number)),
+        };
+        let done = match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let size = entry.size();
+                writer.file(&path, attributes, size, &mut entry)
+            }
+            EntryType::Directory => writer
+                .tree()
+                .directory(&path, attributes)
+                .map_err(Into::into),
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                writer.symlink(&path, attributes, &target)
+            }
+            EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                let shown = || String::from_utf8_lossy(&target).into_owned();
+                let to = parts(&target).map_err(|_| self.odd(&name, Odd::Link(shown())))?;
+                writer.tree().hard_link(&path, &to).map_err(Into::into)
+            }
+            EntryType::Char | EntryType::Block => {
+                let header = entry.header();
+                let major = number(header.device_major())?;
+                let minor = number(header.device_minor())?;
+                let kind = match kind {
+                    EntryType::Char => Kind::CharacterDevice,
+                    _ => Kind::BlockDevice,
+                };
+                if (kind, major, minor) == (Kind::CharacterDevice, 0, 0) {
+                    return Err(self.odd(&name, Odd::Deletion));
+                }
+                if major > 0xfff || minor > 0xf_ffff {
+                    return Err(self.odd(&name, Odd::Number));
+                }
+                let numbers = (major, minor);
+                let tree = writer.tree();
+                tree.device(&path, attributes, kind, numbers)
+                    .map_err(Into::into)
+            }
+            EntryType::Fifo => {
+                let tree = writer.tree();
+                tree.device(&path, attributes, Kind::Fifo, (0, 0))
+                    .map_err(Into::into)
+            }
+            other => return Err(self.odd(&name, Odd::Type(char::from(other.as_byte())))),
+        };
+        done.map_err(|error| self.failed(&name, error))
+    }
+}
+
+/// The names on the way to an entry; the root of the image has none. A slash at the beginning is the image's root.
+fn parts(name: &[u8]) -> Result<Vec<&[u8]>, Odd> {
+    let parts = name.split(|&byte| byte == b'/');
+    let parts: Vec<&[u8]> = parts.filter(|part| !matches!(*part, b"" | b".")).collect();
+    if parts.iter().any(|part| *part == b"..") {
+        return Err(Odd::Parent);
+    }
+    if parts.len() > DEEPEST {
+        return Err(Odd::Deep(DEEPEST));
+    }
+    Ok(parts)
+}
+
+enum Unfit {
+    Odd(Odd),
+    Damaged(io::Error),
+}
+
+fn attributes(entry: &mut Entry<'_, impl Read>) -> Result<Attributes, Unfit> {
+    let mut xattrs = BTreeMap::new();
+    for extension in entry
+        .pax_extensions()
+        .map_err(Unfit::Damaged)?
+        .into_iter()
+        .flatten()
+    {
+        let extension = extension.map_err(Unfit::Damaged)?;
+        let key = extension.key().unwrap_or_default();
+        if let Some(name) = key.strip_prefix(PAX_XATTR) {
+            if name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.") {
+                return Err(Unfit::Odd(Odd::Overlay(name.to_owned())));
+            }
+            xattrs.insert(name.as_bytes().to_vec(), extension.value_bytes().to_vec());
+        }
+    }
+    let header = entry.header();
+    let id = |id: io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok());
+    let (Some(user), Some(group)) = (id(header.uid()), id(header.gid())) else {
+        return Err(Unfit::Odd(Odd::Number));
+    };
+    Ok(Attributes {
+        permissions: (header.mode().map_err(Unfit::Damaged)? & 0o7777) as u16,
+        user,
+        group,
+        modified: header.mtime().unwrap_or(0),
+        xattrs,
+    })
+}
