@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The application image: an EROFS disk below a tmpfs, made the root file system.
+//! The application image: an EROFS file system, or several as the partitions of a disk (its layers), below a
+//! tmpfs, made the root file system.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use cki_erofs::{LENGTH, OFFSET, Superblock};
+use cki_erofs::{Disk, START};
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{chdir, chroot};
 
@@ -27,10 +28,13 @@ pub enum ImageError {
     /// The disk holds something else.
     #[error("the application image is no EROFS file system")]
     Foreign,
-    /// The disk ends before the file system does.
+    /// The disk has a partition table, but the kernel found no partitions.
+    #[error("the application image has no layers: its partition table is empty or damaged")]
+    NoLayers,
+    /// The disk ends before what is on it does.
     #[error("the application image is truncated: {actual} bytes of {expected}")]
     Truncated {
-        /// Bytes the superblock announces.
+        /// Bytes that the superblock or the partition table announces.
         expected: u64,
         /// Bytes the disk has.
         actual: u64,
@@ -58,25 +62,56 @@ pub fn find_disk(sysfs: &Path, dev: &Path, serial: &str) -> Result<PathBuf, Imag
         .ok_or(ImageError::NoDisk)
 }
 
-/// Refuses a disk that is no complete EROFS image, before the kernel gives a vaguer answer.
+/// What is on a disk. Refuses one that is no complete image, before the kernel gives a vaguer answer.
 ///
 /// # Errors
 /// [`ImageError::Foreign`], [`ImageError::Truncated`], [`ImageError::Read`].
-pub fn check(disk: &mut (impl Read + Seek)) -> Result<(), ImageError> {
+pub fn check(disk: &mut (impl Read + Seek)) -> Result<Disk, ImageError> {
     let actual = disk.seek(SeekFrom::End(0))?;
-    let mut superblock = [0; LENGTH];
-    if actual < OFFSET + LENGTH as u64 {
-        return Err(ImageError::Foreign);
-    }
-    disk.seek(SeekFrom::Start(OFFSET))?;
-    disk.read_exact(&mut superblock)?;
-    let expected = Superblock::parse(&superblock)
-        .ok_or(ImageError::Foreign)?
-        .size;
+    disk.rewind()?;
+    let mut start = Vec::new();
+    disk.take(START as u64).read_to_end(&mut start)?;
+    let found = Disk::parse(&start).ok_or(ImageError::Foreign)?;
+    let expected = found.size();
     if actual < expected {
         return Err(ImageError::Truncated { expected, actual });
     }
-    Ok(())
+    Ok(found)
+}
+
+/// The partitions of `disk` (`/dev/vda`) in the order of their numbers, looked up below `sysfs`.
+///
+/// # Errors
+/// [`ImageError::NoLayers`] when there are none, [`ImageError::Read`].
+pub fn partitions(sysfs: &Path, disk: &Path) -> Result<Vec<PathBuf>, ImageError> {
+    let name = disk.file_name().unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(sysfs.join("block").join(name))? {
+        let entry = entry?;
+        let Ok(number) = fs::read_to_string(entry.path().join("partition")) else {
+            continue;
+        };
+        if let Ok(number) = number.trim().parse::<u32>() {
+            found.push((number, disk.with_file_name(entry.file_name())));
+        }
+    }
+    if found.is_empty() {
+        return Err(ImageError::NoLayers);
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The file systems of the image on `disk`, the lowest layer first.
+fn layers(disk: &Path) -> Result<Vec<PathBuf>, ImageError> {
+    let layers = match check(&mut File::open(disk)?)? {
+        Disk::Whole { .. } => return Ok(vec![disk.to_owned()]),
+        Disk::Layers { .. } => partitions(Path::new("/sys"), disk)?,
+    };
+    for layer in &layers {
+        check(&mut File::open(layer)?)?;
+    }
+    Ok(layers)
 }
 
 /// Mounts the image on `disk` below a tmpfs and makes it the root of this process.
@@ -84,12 +119,17 @@ pub fn check(disk: &mut (impl Read + Seek)) -> Result<(), ImageError> {
 /// # Errors
 /// [`ImageError`]; the machine is then of no use, because some of the mounts may be done.
 pub fn enter(disk: &Path) -> Result<(), ImageError> {
-    check(&mut File::open(disk)?)?;
-
     let base = Path::new("/image");
-    let (lower, layer, root) = (base.join("lower"), base.join("layer"), base.join("root"));
-    let source = disk.display().to_string();
-    mount_at(&source, "erofs", &lower, MsFlags::MS_RDONLY, "")?;
+    let mut lower = Vec::new();
+    for (number, layer) in (1..).zip(layers(disk)?) {
+        let place = base.join(format!("lower/{number}"));
+        let source = layer.display().to_string();
+        mount_at(&source, "erofs", &place, MsFlags::MS_RDONLY, "")?;
+        lower.push(place.display().to_string());
+    }
+    // The uppermost comes first.
+    lower.reverse();
+    let (layer, root) = (base.join("layer"), base.join("root"));
     mount_at("cki", "tmpfs", &layer, MsFlags::empty(), "mode=755")?;
     for part in ["upper", "work"] {
         make_directory(&layer.join(part), 0o755)?;
@@ -97,7 +137,7 @@ pub fn enter(disk: &Path) -> Result<(), ImageError> {
     // A volatile upper layer skips every sync: it ends with the machine anyway.
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile",
-        lower.display(),
+        lower.join(":"),
         layer.join("upper").display(),
         layer.join("work").display()
     );
@@ -163,6 +203,41 @@ mod tests {
             let error = check(&mut Cursor::new(foreign)).unwrap_err();
             assert!(matches!(error, ImageError::Foreign), "{error}");
         }
+    }
+
+    #[test]
+    fn layers_are_the_partitions_in_the_order_of_their_numbers() {
+        let sysfs = tempfile::tempdir().unwrap();
+        let disk = sysfs.path().join("block/vda");
+        for number in [1, 2, 10] {
+            let partition = disk.join(format!("vda{number}"));
+            fs::create_dir_all(&partition).unwrap();
+            fs::write(partition.join("partition"), format!("{number}\n")).unwrap();
+        }
+        fs::create_dir_all(disk.join("queue")).unwrap();
+        fs::create_dir_all(sysfs.path().join("block/vdb")).unwrap();
+        let found = partitions(sysfs.path(), Path::new("/dev/vda")).unwrap();
+        assert_eq!(
+            found,
+            ["/dev/vda1", "/dev/vda2", "/dev/vda10"].map(PathBuf::from)
+        );
+        let error = partitions(sysfs.path(), Path::new("/dev/vdb")).unwrap_err();
+        assert!(matches!(error, ImageError::NoLayers), "{error}");
+    }
+
+    #[test]
+    fn a_table_of_layers_is_told_from_a_file_system() {
+        let mut disk = image(1);
+        assert_eq!(
+            check(&mut Cursor::new(&disk)).unwrap(),
+            Disk::Whole { size: 4096 }
+        );
+        disk[512..520].copy_from_slice(b"EFI PART");
+        disk[544] = 7;
+        assert_eq!(
+            check(&mut Cursor::new(&disk)).unwrap(),
+            Disk::Layers { size: 4096 }
+        );
     }
 
     #[test]

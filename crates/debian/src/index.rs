@@ -24,6 +24,8 @@ pub struct Package {
     pub size: u64,
     /// `Pre-Depends` and `Depends`, as written, joined by a comma.
     pub depends: String,
+    /// `Pre-Depends` alone, as written.
+    pub pre_depends: String,
     /// Whether every Debian system must have it (`Essential: yes`).
     pub essential: bool,
     /// `required`, `important`, `standard` and `optional` as 0 to 3; anything else 4.
@@ -200,7 +202,8 @@ impl PackageIndex {
                 line,
                 field: "Size",
             })?;
-        let mut depends = p.take("Pre-Depends").unwrap_or_default();
+        let pre_depends = p.take("Pre-Depends").unwrap_or_default();
+        let mut depends = pre_depends.clone();
         if let Some(more) = p.take("Depends") {
             depends = if depends.is_empty() {
                 more
@@ -242,6 +245,7 @@ impl PackageIndex {
             sha256,
             size,
             depends,
+            pre_depends,
             essential,
             priority,
         });

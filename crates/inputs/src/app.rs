@@ -12,10 +12,12 @@ use crate::error::InputsError;
 use crate::fetch::error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::{LockFile, LockedSuite};
+use crate::order::{Relations, order};
 use crate::pin::{IndexKind, IndexPin};
 use crate::plan::{AppPackage, AppPlan, FORMAT};
+use cki_debian::dependency;
 use cki_debian::index::PackageIndex;
-use cki_debian::resolver::{self, Want};
+use cki_debian::resolver::{self, Chosen, ResolveError, Want};
 use cki_nix::path::store_name_of;
 use cki_process::files::write_atomically;
 
@@ -134,6 +136,12 @@ fn plan(
         })
         .collect();
     let json = serde_json::to_vec(&packages).expect("strings and numbers can be written as JSON");
+    let relations = resolution
+        .packages
+        .iter()
+        .map(|(name, chosen)| relations(chosen).map(|relations| (name.clone(), relations)))
+        .collect::<Result<_, _>>()?;
+    let order = order(&relations, &essential);
     let first = suites.values().next();
     Ok(AppPlan {
         version: FORMAT,
@@ -146,8 +154,38 @@ fn plan(
         component: first.map(|s| s.component.clone()).unwrap_or_default(),
         date: first.map(|s| s.date.clone()).unwrap_or_default(),
         packages,
+        base: order.base,
+        steps: order.steps,
         hash: format!("{:x}", Sha256::digest(json)),
         warnings: Vec::new(),
+    })
+}
+
+/// What the order of installation follows from.
+fn relations(chosen: &Chosen) -> Result<Relations, InputsError> {
+    let mut pre = BTreeSet::new();
+    if let Some((_, package)) = chosen.found {
+        let groups = dependency::parse(&package.pre_depends).map_err(|cause| {
+            InputsError::from(ResolveError::Malformed {
+                package: package.name.clone(),
+                cause,
+            })
+        })?;
+        for group in groups {
+            let names: BTreeSet<_> = group.alternatives.iter().map(|r| &r.name).collect();
+            let served = chosen.deps.iter().filter(|dep| names.contains(dep));
+            let served: Vec<_> = served.cloned().collect();
+            // A virtual name is served by one of them, and to wait for all is never wrong.
+            pre.extend(if served.is_empty() {
+                chosen.deps.clone()
+            } else {
+                served
+            });
+        }
+    }
+    Ok(Relations {
+        deps: chosen.deps.clone(),
+        pre,
     })
 }
 

@@ -23,6 +23,7 @@ mod inputs;
 pub mod lock;
 pub mod lockfile;
 pub mod mirrors;
+pub mod order;
 pub mod pin;
 pub mod plan;
 pub mod provide;

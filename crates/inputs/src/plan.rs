@@ -6,18 +6,19 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::order::Step;
 use cki_debian::version::Version;
 use cki_nix::Nix;
 use cki_nix::path::Mode;
 
 /// Version of the plan's format and of the way it is resolved; part of the key under which plans are cached.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// All packages of an application image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppPlan {
-    /// Version of the format; 1.
+    /// Version of the format; 2.
     pub version: u32,
     /// What the user asked for.
     pub requested: Vec<String>,
@@ -31,6 +32,10 @@ pub struct AppPlan {
     pub date: String,
     /// All packages, in alphabetical order.
     pub packages: Vec<AppPackage>,
+    /// Those of them that every Debian system has: the lowest layer of the image.
+    pub base: Vec<String>,
+    /// How the others are installed on that: the layer above. Empty when there are none.
+    pub steps: Vec<Step>,
     /// SHA-256 of `packages` as JSON: equal for equal contents of the image.
     pub hash: String,
     /// What the user should know.

@@ -53,8 +53,8 @@ pub fn run(
             "the arguments and the environment together are {error}"
         ))
     })?;
-    std::fs::File::open(&machine.app).map_err(|source| MachineError::AppImage {
-        path: machine.app.clone(),
+    std::fs::File::open(machine.app.file()).map_err(|source| MachineError::AppImage {
+        path: machine.app.file().to_owned(),
         source,
     })?;
     let (events, queue) = mpsc::channel();

@@ -9,6 +9,7 @@
 //! Used by: `cki-build`, and the tests that need a machine (`tests/`). May use: `cki-frontend`,
 //! `cki-process`, `cki-session`.
 
+mod app_disk;
 mod console;
 pub mod driver;
 mod error;
@@ -22,6 +23,7 @@ mod terms;
 mod timeline;
 pub mod tsc;
 
+pub use app_disk::AppDisk;
 pub use driver::run;
 pub use error::MachineError;
 pub use host_image::{Board, HostImage};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cki_session::{Memory, port};
 
+use super::app_disk::AppDisk;
 use super::host_image::{Board, HostImage};
 use cki_process::exec::Command;
 
@@ -62,8 +63,8 @@ pub struct Machine {
     pub firmware: Option<PathBuf>,
     /// What it boots.
     pub host: HostImage,
-    /// Application image, a raw read-only disk.
-    pub app: PathBuf,
+    /// Application image, a read-only disk.
+    pub app: AppDisk,
     /// Disk with launcher, module, monitor and guest kernel, a raw file: the machine has the CKI extension
     /// then, and runs containers. Without it, it is a stock one.
     pub runtime: Option<PathBuf>,
@@ -136,12 +137,18 @@ impl Machine {
 
     /// The machine in the output `cki-qemu`, as [`Machine::command`] starts it.
     #[must_use]
-    pub fn new(qemu: &Path, host: HostImage, app: PathBuf, memory: Memory, cpus: u32) -> Self {
+    pub fn new(
+        qemu: &Path,
+        host: HostImage,
+        app: impl Into<AppDisk>,
+        memory: Memory,
+        cpus: u32,
+    ) -> Self {
         Self {
             qemu: qemu.join("bin/qemu-system-x86_64"),
             firmware: Some(qemu.join("share/qemu")),
             host,
-            app,
+            app: app.into(),
             runtime: None,
             memory,
             cpus,
@@ -192,7 +199,7 @@ impl Machine {
         let runtime = self.runtime.as_deref();
         runtime.map_or(Vec::new(), |file| {
             let device = self.host.board.device("virtio-blk", Device::Runtime);
-            disk("runtime", file, &device, "cki-runtime").into()
+            disk("runtime", file, "raw", &device, "cki-runtime").into()
         })
     }
 
@@ -215,7 +222,13 @@ impl Machine {
         let app = board.device("virtio-blk", Device::App);
         let mut command = self
             .board()
-            .args(disk("app", &self.app, &app, cki_session::APP_SERIAL))
+            .args(disk(
+                "app",
+                self.app.file(),
+                self.app.format(),
+                &app,
+                cki_session::APP_SERIAL,
+            ))
             .args(self.runtime_disk());
         command = command.args([
             "-device".to_owned(),
@@ -276,11 +289,11 @@ impl Machine {
 const SLOW_BYTES: &str = ",erms=off,fsrm=off,fsrs=off";
 
 /// Options for a read-only disk, a `device` of QEMU's.
-fn disk(id: &str, file: &Path, device: &str, serial: &str) -> [String; 4] {
+fn disk(id: &str, file: &Path, format: &str, device: &str, serial: &str) -> [String; 4] {
     [
         "-drive".to_owned(),
         format!(
-            "id={id},file={},format=raw,if=none,readonly=on",
+            "id={id},file={},format={format},if=none,readonly=on",
             option_value(file)
         ),
         "-device".to_owned(),
@@ -308,7 +321,7 @@ mod tests {
                 board: Board::Microvm,
                 host_mib: 192,
             },
-            "/a,b/app.img".into(),
+            PathBuf::from("/a,b/app.img"),
             Memory::constant(512),
             2,
         )
@@ -336,6 +349,18 @@ mod tests {
             .map(|word| word.replace("CMDLINE", "console=ttyS0 quiet"))
             .collect();
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_disk_of_layers_is_composed_from_its_descriptor() {
+        let words = Machine {
+            app: AppDisk::Composed("/c/disks/1.vmdk".into()),
+            ..machine()
+        }
+        .command()
+        .argv();
+        let drive = "id=app,file=/c/disks/1.vmdk,format=vmdk,if=none,readonly=on";
+        assert!(words.contains(&drive.to_owned()), "{words:?}");
     }
 
     #[test]

@@ -92,16 +92,14 @@ impl Nix {
     /// which would fetch nixpkgs.
     #[must_use]
     pub fn eval_targets(&self, flake: &str, attrs: &[String]) -> Command {
-        self.eval(
-            &format!("({}).packages.{SYSTEM}", super::eval::get_flake(flake)),
-            &super::eval::targets_function(attrs),
-        )
+        let packages = format!("({}).packages.{SYSTEM}", super::eval::get_flake(flake));
+        self.eval_set(&packages, attrs)
     }
 
-    /// Evaluates derivation and output path of an expression that may use `builtins.getFlake`.
+    /// As [`Nix::eval_targets`], of an expression for a set that may use `builtins.getFlake`.
     #[must_use]
-    pub fn eval_expression(&self, expression: &str) -> Command {
-        self.eval(expression, super::eval::TARGET_FUNCTION)
+    pub fn eval_set(&self, expression: &str, attrs: &[String]) -> Command {
+        self.eval(expression, &super::eval::targets_function(attrs))
     }
 
     /// Impure only in that `getFlake` may take a checkout instead of a locked reference.
@@ -138,6 +136,12 @@ impl Nix {
             .arg(path)
             .arg("--add-root")
             .arg(link)
+    }
+
+    /// Removes `path` from the store unless something needs it.
+    #[must_use]
+    pub fn delete_path(&self, path: &Path) -> Command {
+        Self::logging(self.nix_store()).arg("--delete").arg(path)
     }
 
     /// Lists the derivations and sources that `drvs` are built from, themselves included.

@@ -90,6 +90,14 @@ impl Nix {
         Ok(())
     }
 
+    /// Removes `path` from the store.
+    ///
+    /// # Errors
+    /// What Nix said, also when something still needs the path.
+    pub fn delete(&self, path: &Path) -> Result<(), NixError> {
+        self.capture(&self.delete_path(path), &|_| {}).map(drop)
+    }
+
     /// Runs a Nix command that logs as JSON, hands its events to `on_event` and gives its standard output.
     ///
     /// # Errors

@@ -5,20 +5,22 @@
 //! The guest's kernel judges the image for itself; this only turns "cannot mount" in there into a
 //! sentence out here, for the two mistakes that people make: another file, and half a file.
 
-use cki_erofs::{LENGTH, OFFSET, Superblock};
+use cki_erofs::Disk;
+/// Bytes that [`check`] wants to see.
+pub use cki_erofs::START;
 
 /// Why a file is no root image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Too short or without the magic number.
-    #[error("no EROFS image, as cki-build image app makes")]
+    #[error("no EROFS image or disk of layers, as cki-build image app makes")]
     Foreign,
     /// Shorter than the file system in it.
     #[error(
-        "truncated: the file system in it has {expected} bytes, the file has {actual}; copy or make it again"
+        "truncated: what is in it has {expected} bytes, the file has {actual}; copy or make it again"
     )]
     Truncated {
-        /// Bytes of the file system.
+        /// Bytes of the file system, or of the disk of layers.
         expected: u64,
         /// Bytes of the file.
         actual: u64,
@@ -30,22 +32,15 @@ pub enum ImageError {
 /// # Errors
 /// [`ImageError`].
 pub fn check(start: &[u8], length: u64) -> Result<(), ImageError> {
-    let superblock = start
-        .get(OFFSET as usize..)
-        .and_then(<[u8]>::first_chunk::<LENGTH>)
-        .and_then(Superblock::parse)
-        .ok_or(ImageError::Foreign)?;
-    if superblock.size > length {
+    let expected = Disk::parse(start).ok_or(ImageError::Foreign)?.size();
+    if expected > length {
         return Err(ImageError::Truncated {
-            expected: superblock.size,
+            expected,
             actual: length,
         });
     }
     Ok(())
 }
-
-/// Bytes that [`check`] wants to see.
-pub const START: usize = OFFSET as usize + LENGTH;
 
 #[cfg(test)]
 mod tests {
@@ -63,6 +58,16 @@ mod tests {
     #[test]
     fn a_whole_image_passes() {
         assert!(check(&image(3), 3 * 4096).is_ok());
+    }
+
+    #[test]
+    fn a_disk_of_layers_passes_when_it_is_whole() {
+        let mut start = vec![0; START];
+        start[512..520].copy_from_slice(b"EFI PART");
+        start[512 + 32] = 99;
+        assert!(check(&start, 100 * 512).is_ok());
+        let error = check(&start, 99 * 512).unwrap_err();
+        assert!(matches!(error, ImageError::Truncated { .. }));
     }
 
     #[test]

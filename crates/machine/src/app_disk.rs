@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The disk with the application image, as the emulator is told of it.
+
+use std::path::{Path, PathBuf};
+
+/// The disk with the application image. Which one it is decides whoever makes it, not the file's contents: a
+/// descriptor names other files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppDisk {
+    /// The file is the disk.
+    Raw(PathBuf),
+    /// The file says of which files the disk is composed: a VMDK descriptor that we have written.
+    Composed(PathBuf),
+}
+
+impl AppDisk {
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Raw(file) | Self::Composed(file) => file,
+        }
+    }
+
+    /// QEMU's name for its format.
+    pub(crate) const fn format(&self) -> &'static str {
+        match self {
+            Self::Raw(_) => "raw",
+            Self::Composed(_) => "vmdk",
+        }
+    }
+}
+
+impl From<PathBuf> for AppDisk {
+    fn from(file: PathBuf) -> Self {
+        Self::Raw(file)
+    }
+}
