@@ -8,10 +8,13 @@ let
     "bench/micro"
     "cki-build"
     "crates/debian"
+    "crates/erofs"
     "crates/frontend"
     "crates/inputs"
+    "crates/layers"
     "crates/machine"
     "crates/nix"
+    "crates/oci"
     "crates/process"
   ];
 in

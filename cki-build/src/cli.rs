@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::contents::Contents;
 use cki_debian::name::parse_package;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -74,6 +75,8 @@ pub enum Command {
     Lock(Lock),
     /// Write a disk or application image to a file
     Image(Image),
+    /// Remove images that have not been used for long
+    Prune(Prune),
     /// Rebuild and compare bit for bit
     Verify(Verify),
     /// Say what this machine lacks and how to get it
@@ -141,7 +144,7 @@ impl HostKernel {
 }
 
 /// `run`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Run {
     /// What the program runs on
     #[arg(long, value_enum, default_value_t)]
@@ -149,9 +152,9 @@ pub struct Run {
     /// The kernel of the machine; a container has its own
     #[arg(long, value_enum, value_name = "KERNEL", default_value_t)]
     pub host_kernel: HostKernel,
-    /// Debian package to install in the image, with its dependencies; may be repeated
-    #[arg(long, value_name = "PKG", value_parser = parse_package)]
-    pub deb: Vec<String>,
+    /// What the program runs in.
+    #[command(flatten)]
+    pub contents: Contents,
     /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G; with `--runtime
     /// host` [default: 2G], half of it is for containers
     #[arg(
@@ -170,7 +173,7 @@ pub struct Run {
     pub program: ProgramOptions,
     /// The program and its arguments
     #[arg(
-        required_unless_present = "entrypoint",
+        required_unless_present_any = ["entrypoint", "oci"],
         last = true,
         value_name = "CMD"
     )]
@@ -243,6 +246,20 @@ pub enum ImageKind {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+/// `prune`
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Remove images that have not been used for this time (12h, 30d; 1s for all)
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_duration)]
+    pub older_than: Duration,
+    /// Remove those used longest ago, too, until the others take no more than this
+    #[arg(long, value_name = "SIZE")]
+    pub keep: Option<Memory>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `verify`
@@ -337,7 +354,7 @@ mod tests {
             panic!("not run")
         };
         assert_eq!(run.command, ["lua5.4", "-e", "--json"]);
-        assert_eq!(run.deb, ["lua5.4", "sqlite3"]);
+        assert_eq!(run.contents.deb, ["lua5.4", "sqlite3"]);
         assert_eq!(run.memory.mib(), 2048);
         assert_eq!(run.runtime, Runtime::Cki);
         assert!(!cli.global.json);
@@ -364,6 +381,27 @@ mod tests {
             &["cki-build", "run", "--memory", "0.3G", "--", "true"],
             &["cki-build", "run", "--timeout", "0", "--", "true"],
             &["cki-build", "run", "--workdir", "tmp", "--", "true"],
+            &[
+                "cki-build",
+                "run",
+                "--deb",
+                "a",
+                "--image",
+                "b",
+                "--",
+                "true",
+            ],
+            &[
+                "cki-build",
+                "run",
+                "--oci",
+                "a",
+                "--image",
+                "b",
+                "--",
+                "true",
+            ],
+            &["cki-build", "run", "--image", "b"],
             &["cki-build", "image", "app", "-o", "x.img"],
             &["cki-build", "lock", "--update", "--check"],
             &["cki-build", "verify"],

@@ -28,6 +28,15 @@ pub enum Error {
     /// Writing an image.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
+    /// The layers of an image.
+    #[error(transparent)]
+    Layers(#[from] cki_layers::LayersError),
+    /// An image of another container engine.
+    #[error(transparent)]
+    Oci(#[from] cki_oci::OciError),
+    /// A file with an image.
+    #[error(transparent)]
+    File(#[from] crate::image_file::FileError),
     /// A program that was run.
     #[error(transparent)]
     Exec(#[from] cki_process::exec::ExecError),

@@ -61,20 +61,22 @@ pub fn check_target(to: &Path) -> Result<(), ImageError> {
     }
 }
 
-/// Copies `from` to `to`, which then exists completely or, when this fails, is as it was. Gives the size in bytes.
+/// Copies the files `from`, one after the other, to `to`, which then exists completely or, when this fails, is as it
+/// was. Gives the size in bytes.
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn write(from: &Path, to: &Path) -> Result<u64, ImageError> {
+pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
     check_target(to)?;
     let io = |source: io::Error| {
         if source.kind() == io::ErrorKind::StorageFull {
             ImageError::DiskFull {
                 path: to.to_owned(),
-                needed: from
-                    .metadata()
-                    .map(|meta| cki_process::units::human_bytes(meta.len()))
-                    .unwrap_or_default(),
+                needed: cki_process::units::human_bytes(
+                    from.iter()
+                        .filter_map(|from| Some(from.metadata().ok()?.len()))
+                        .sum(),
+                ),
             }
         } else {
             ImageError::Io {
@@ -83,13 +85,16 @@ pub fn write(from: &Path, to: &Path) -> Result<u64, ImageError> {
             }
         }
     };
-    let source = File::open(from).map_err(|source| ImageError::Io {
-        path: from.to_owned(),
-        source,
-    })?;
     // In the same directory, as a rename cannot cross file systems.
     let mut file = tempfile::NamedTempFile::new_in(directory(to)).map_err(io)?;
-    let size = copy_sparse(source, file.as_file_mut()).map_err(io)?;
+    let mut size = 0;
+    for from in from {
+        let source = File::open(from).map_err(|source| ImageError::Io {
+            path: from.to_owned(),
+            source,
+        })?;
+        size += copy_sparse(source, file.as_file_mut()).map_err(io)?;
+    }
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(umask);
     let mode = 0o666 & !umask.bits();
@@ -132,7 +137,8 @@ fn copy_sparse(mut from: File, to: &mut File) -> io::Result<u64> {
         size += n as u64;
     }
     // A hole at the end is only there once the length says so.
-    to.set_len(size)?;
+    let end = to.stream_position()?;
+    to.set_len(end)?;
     Ok(size)
 }
 
@@ -148,10 +154,29 @@ mod tests {
         let mut bytes = vec![0_u8; 8 << 20];
         bytes[5 << 20] = 1;
         std::fs::write(&from, &bytes).expect("written");
-        assert_eq!(write(&from, &to).expect("copied"), 8 << 20);
+        assert_eq!(
+            write(std::slice::from_ref(&from), &to).expect("copied"),
+            8 << 20
+        );
         assert!(std::fs::read(&to).expect("read") == bytes);
         let blocks = to.metadata().expect("there").blocks();
         assert!(blocks * 512 < 1 << 20, "{blocks} blocks");
+    }
+
+    #[test]
+    fn several_files_are_written_one_after_the_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (zeros, x, to) = (
+            dir.path().join("0"),
+            dir.path().join("x"),
+            dir.path().join("to"),
+        );
+        std::fs::write(&zeros, vec![0; 2 * BLOCK]).expect("written");
+        std::fs::write(&x, "x").expect("written");
+        let size = write(&[zeros.clone(), x, zeros], &to).expect("written");
+        let expected = [vec![0; 2 * BLOCK], vec![b'x'], vec![0; 2 * BLOCK]].concat();
+        assert_eq!(size, expected.len() as u64);
+        assert!(std::fs::read(&to).expect("read") == expected);
     }
 
     #[test]
@@ -160,18 +185,18 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         std::fs::write(&from, "new").expect("written");
         std::fs::write(&to, "old and longer").expect("written");
-        write(&from, &to).expect("copied");
+        write(std::slice::from_ref(&from), &to).expect("copied");
         assert_eq!(std::fs::read(&to).expect("read"), b"new");
         assert!(matches!(
-            write(&from, dir.path()),
+            write(std::slice::from_ref(&from), dir.path()),
             Err(ImageError::Directory(_))
         ));
         assert!(matches!(
-            write(&from, Path::new("/dev/null")),
+            write(std::slice::from_ref(&from), Path::new("/dev/null")),
             Err(ImageError::NotAFile(_))
         ));
         assert!(matches!(
-            write(&from, &dir.path().join("no/x")),
+            write(std::slice::from_ref(&from), &dir.path().join("no/x")),
             Err(ImageError::NoDirectory(_))
         ));
         assert_eq!(
@@ -186,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let to = dir.path().join("to");
         std::fs::write(&to, "old").expect("written");
-        assert!(write(&dir.path().join("missing"), &to).is_err());
+        assert!(write(&[dir.path().join("missing")], &to).is_err());
         assert_eq!(std::fs::read(&to).expect("read"), b"old");
     }
 

@@ -54,7 +54,9 @@ pub fn plan(context: &Context, packages: &[String]) -> Result<Planned, Error> {
     for warning in &plan.warnings {
         inputs.shown.note(warning);
     }
-    let path = inputs.downloads.plan(&format!("image-{}", plan.hash));
+    let path = inputs
+        .downloads
+        .plan(&format!("image-{}-{}", plan.version, plan.hash));
     if !path.exists() {
         let text = serde_json::to_vec(&plan).map_err(|error| Error::Io {
             path: path.clone(),

@@ -9,6 +9,8 @@ use std::time::Instant;
 use crate::context::Context;
 use crate::error::Error;
 use crate::inputs::{self, Planned};
+use crate::layers::Layer;
+use crate::roots;
 use cki_nix::{Target, setup};
 
 impl Context {
@@ -33,38 +35,44 @@ impl Context {
         Ok(targets)
     }
 
-    /// The application image with the packages of `planned`.
+    /// The layers of the application image with the packages of `planned`, the lowest first.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn app_image(&self, planned: &Planned) -> Result<PathBuf, Error> {
+    pub fn app_layers(&self, planned: &Planned) -> Result<Vec<PathBuf>, Error> {
         let start = Instant::now();
-        let digest = &planned.plan.hash;
-        let key = self.key("app-image", digest)?;
-        let name = format!("app-{}", digest.get(..16).unwrap_or(digest.as_str()));
+        let layers = Layer::of(&planned.plan);
+        let key = self.key("app-layers", &planned.plan.hash)?;
         let remembered = key.as_ref().and_then(|key| self.cache.targets(key));
-        if let Some(target) = remembered.and_then(|mut targets| targets.remove(&name)) {
+        if let Some(paths) = remembered.and_then(|targets| Layer::paths(&layers, &targets)) {
+            roots::used(&self.cache, layers.iter().map(|layer| layer.root.as_str()));
             tracing::debug!(elapsed = ?start.elapsed(), "the application image is remembered");
-            return Ok(target.out);
+            return Ok(paths);
         }
         setup::ensure_nix(&self.nix, self.progress)?;
         inputs::ensure(self)?;
         inputs::ensure_plan(self, planned)?;
-        let expression = app_image_expression(&self.checkout.flake_ref(), &planned.path);
+        let attrs: Vec<_> = layers.iter().map(|layer| layer.attr.to_owned()).collect();
+        let image = app_image_expression(&self.checkout.flake_ref(), &planned.path);
         let step = self.progress.short_step("evaluating the application image");
+        let command = self.nix.eval_set(&image, &attrs);
         let json = self
             .nix
-            .capture(&self.nix.eval_expression(&expression), &|_| {})
+            .capture(&command, &|_| {})
             .map_err(|error| self.explain(error))?;
         step.finish();
-        let target = cki_nix::eval::parse_target(&json)?;
-        let targets = BTreeMap::from([(name, target.clone())]);
+        let mut found = cki_nix::eval::parse_targets(&json, &attrs)?;
+        let targets: BTreeMap<_, _> = layers
+            .iter()
+            .filter_map(|layer| Some((layer.root.clone(), found.remove(layer.attr)?)))
+            .collect();
         self.realise(&targets)?;
         if let Some(key) = key {
             self.cache.remember(&key, &targets)?;
         }
         tracing::debug!(elapsed = ?start.elapsed(), "the application image is built");
-        Ok(target.out)
+        let nix = || cki_nix::NixError::Unexpected("an image without its layers".to_owned());
+        Ok(Layer::paths(&layers, &targets).ok_or_else(nix)?)
     }
 
     /// Evaluates and builds `names`, whatever is remembered.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::app::App;
 use crate::cli::{Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
-use crate::inputs;
 use cki_machine::{HostImage, Machine, MachineError, tsc};
 use cki_session::{Container, Memory, Terminal};
 
@@ -47,18 +47,22 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     let start = Instant::now();
     let outputs = context.outputs(&attrs)?;
     let built = Instant::now();
-    let plan = inputs::plan(context, &args.deb)?;
-    let planned = Instant::now();
-    let app = context.app_image(&plan)?;
+    let app = App::provide(context, &args.contents)?;
     let preparation = Preparation {
         outputs: built - start,
-        plan: planned - built,
-        image: planned.elapsed(),
+        plan: app.plan,
+        image: built.elapsed() - app.plan,
     };
     tracing::debug!(?preparation, "prepared");
     let host = HostImage::load(&outputs[host].out)?;
     let host_mib = host.host_mib;
-    let mut machine = Machine::new(&outputs["cki-qemu"].out, host, app, args.memory, args.cpus);
+    let mut machine = Machine::new(
+        &outputs["cki-qemu"].out,
+        host,
+        app.disk,
+        args.memory,
+        args.cpus,
+    );
     machine.tsc_khz = Some(tsc::frequency_khz());
     machine.verbose = context.global.verbose;
     if let Some(runtime) = outputs.get(runtime) {
@@ -111,6 +115,7 @@ pub fn request(
 mod tests {
     use super::*;
     use crate::cli::HostKernel;
+    use crate::contents::Contents;
     use cki_frontend::{ProcessOptions, ProgramOptions};
     use cki_machine::Board;
     use std::os::unix::ffi::OsStringExt as _;
@@ -120,7 +125,7 @@ mod tests {
         Run {
             runtime,
             host_kernel: HostKernel::Cki,
-            deb: Vec::new(),
+            contents: Contents::default(),
             memory: Memory::constant(512),
             cpus: 1,
             timeout: None,
@@ -145,7 +150,13 @@ mod tests {
             host_mib: 192,
         };
         let memory = Memory::constant(704);
-        Machine::new(Path::new("/q"), host, "/a.img".into(), memory, 1)
+        Machine::new(
+            Path::new("/q"),
+            host,
+            Path::new("/a.img").to_owned(),
+            memory,
+            1,
+        )
     }
 
     #[test]

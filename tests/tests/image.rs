@@ -15,6 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Offset and value of the erofs superblock's magic (Linux, fs/erofs/erofs_fs.h).
 const EROFS_MAGIC: (usize, [u8; 4]) = (1024, 0xe0f5_e1e2_u32.to_le_bytes());
 
+/// Bytes before the first layer of a disk.
+const FIRST_LAYER: usize = 40 * 512;
+
 fn image(words: &[&str], output: &Path) -> Output {
     let words = ["image"].iter().chain(words).map(OsStr::new);
     cki(words.chain([OsStr::new("-o"), output.as_os_str()]))
@@ -120,38 +123,79 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
 }
 
 #[test]
-fn an_application_image_is_an_erofs_with_the_package_in_it() {
+fn an_application_image_is_a_disk_of_layers_that_runs() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("app.img");
     let output = image(&["app", "--deb", "lua5.4", "--json"], &file);
     assert_eq!(output.status, 0, "{}", output.stderr);
     let report: serde_json::Value = serde_json::from_str(output.text()).expect("JSON");
     let bytes = std::fs::read(&file).expect("read");
-    assert_eq!(report["format"], "erofs");
+    assert_eq!(report["format"], "layers");
     assert_eq!(report["size"], bytes.len());
-    let (offset, magic) = EROFS_MAGIC;
-    assert_eq!(bytes[offset..offset + 4], magic);
 
-    // The image that `run` makes of the same packages is the same.
-    let source = report["source"].as_str().expect("a path");
-    assert!(std::fs::read(source).expect("read") == bytes);
-    let output = run_program(
-        variable("CKI_BUILD"),
-        [
-            "run",
-            "--deb",
-            "lua5.4",
-            "--",
-            "cat",
-            "/var/lib/dpkg/info/lua5.4.list",
-        ],
-        b"",
+    // The layers are those from which `run` starts programs, one after the other.
+    let sources = report["sources"].as_array().expect("a list");
+    assert_eq!(sources.len(), 2);
+    let mut at = FIRST_LAYER;
+    let mut sizes = Vec::new();
+    for source in sources {
+        let layer = std::fs::read(source.as_str().expect("a path")).expect("read");
+        let (offset, magic) = EROFS_MAGIC;
+        assert_eq!(layer[offset..offset + 4], magic);
+        assert!(bytes[at..at + layer.len()] == layer);
+        at += layer.len();
+        sizes.push(layer.len());
+    }
+    // What every Debian has is in the lower one alone.
+    assert!(sizes[1] * 20 < sizes[0], "{sizes:?}");
+
+    // The file runs, and so does what `run` makes of the same packages; both show one file system.
+    let script = "cat /var/lib/dpkg/info/lua5.4.list; dpkg -s lua5.4 bash | grep ^Status; \
+                  stat -c '%A %U:%G %n' /usr/bin/su /var/mail /etc/lua5.4; readlink -e /usr/bin/lua";
+    let run = |words: &[&str]| {
+        let command = ["--", "sh", "-c", script];
+        let words = ["run"].iter().chain(words).chain(&command).map(OsStr::new);
+        let output = cki(words);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        output.text().to_owned()
+    };
+    let path = file.to_str().expect("a plain name");
+    let seen = run(&["--image", path]);
+    assert!(seen.contains("/usr/bin/lua5.4\n"), "{seen}");
+    assert_eq!(
+        seen.matches("Status: install ok installed").count(),
+        2,
+        "{seen}"
     );
-    assert!(
-        output.text().contains("/usr/bin/lua5.4"),
-        "{}",
-        output.stderr
-    );
+    assert!(seen.contains("-rwsr-xr-x root:root /usr/bin/su"), "{seen}");
+    assert!(seen.contains("drwxrwsr-x root:mail /var/mail"), "{seen}");
+    assert_eq!(run(&["--deb", "lua5.4"]), seen);
+}
+
+#[test]
+fn a_file_that_is_no_image_is_refused_before_a_machine_is_started() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = dir.path().join("text");
+    std::fs::write(&text, "text").expect("written");
+    let text = text.to_str().expect("a plain name");
+    for (option, file, part) in [
+        (
+            "--image",
+            "/nonexistent",
+            "cannot read the image /nonexistent",
+        ),
+        (
+            "--image",
+            text,
+            "is no image that `cki-build image app` writes",
+        ),
+        ("--oci", "/nonexistent", "cannot read /nonexistent"),
+        ("--oci", text, "neither a directory nor a tar archive"),
+    ] {
+        let output = cki(["run", option, file, "--", "true"].map(OsStr::new));
+        assert_eq!(output.status, 125, "{}", output.stderr);
+        assert!(output.stderr.contains(part), "{part}: {}", output.stderr);
+    }
 }
 
 #[test]

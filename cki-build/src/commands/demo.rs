@@ -8,6 +8,7 @@ use cki_session::{Container, Isolation, Outcome, Status};
 
 use super::run;
 use crate::cli::{Demo, HostKernel, Run, Runtime};
+use crate::contents::Contents;
 use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
@@ -22,7 +23,10 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
     let program = Run {
         runtime: Runtime::Cki,
         host_kernel: HostKernel::Cki,
-        deb: vec!["sqlite3".to_owned()],
+        contents: Contents {
+            deb: vec!["sqlite3".to_owned()],
+            ..Contents::default()
+        },
         memory: Container::DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,

@@ -7,31 +7,32 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::image;
 use crate::inputs;
+use crate::layers;
 use crate::output::{print, print_json};
 use cki_process::units::human_bytes;
 use cki_session::Status;
 
 pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
-    let (from, output, format) = match &args.kind {
+    let (sources, pieces, output, format) = match &args.kind {
         ImageKind::CkiHost { output } => {
             image::check_target(output)?;
             let outputs = context.outputs(&["cki-host-disk"])?;
-            (
-                outputs["cki-host-disk"].out.join("cki-host.qcow2"),
-                output,
-                "qcow2",
-            )
+            let disk = outputs["cki-host-disk"].out.join("cki-host.qcow2");
+            (vec![disk.clone()], vec![disk], output, "qcow2")
         }
         ImageKind::App { deb, output } => {
             image::check_target(output)?;
             let plan = inputs::plan(context, deb)?;
-            (context.app_image(&plan)?, output, "erofs")
+            let layers = context.app_layers(&plan)?;
+            let (_, pieces) = layers::disk(&context.cache, &layers)?;
+            let format = if pieces.len() == 1 { "erofs" } else { "layers" };
+            (layers, pieces, output, format)
         }
     };
-    let size = image::write(&from, output)?;
+    let size = image::write(&pieces, output)?;
     if context.global.json {
         print_json(&serde_json::json!({
-            "file": output, "format": format, "size": size, "source": from,
+            "file": output, "format": format, "size": size, "sources": sources,
         }))?;
     } else {
         print(&format!(

@@ -10,6 +10,7 @@ mod docs;
 mod doctor;
 mod image;
 mod inputs;
+mod prune;
 mod run;
 mod verify;
 
@@ -31,6 +32,7 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),
         Command::Lock(args) => inputs::lock(&Context::new(global)?, args),
         Command::Image(args) => image::image(&Context::new(global)?, args),
+        Command::Prune(args) => prune::prune(&Context::new(global)?, args),
         Command::Verify(args) => verify::verify(&Context::new(global)?, args),
         Command::Doctor => doctor::doctor(global),
         Command::Check(args) => check::check(&Context::new(global)?, args),

@@ -5,13 +5,14 @@
 use std::io::Read;
 use std::time::Instant;
 
+use crate::app;
 use crate::cli::{Run, Runtime};
 use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::prepare::{prepare, request};
 use cki_frontend::UserTerminal;
-use cki_machine::{Ended, Io, Signals, TimeLimit};
+use cki_machine::{Ended, Io, MachineError, Signals, TimeLimit};
 use cki_session::{Outcome, Signal, Status, Terminal, complain, forwarded_here};
 
 /// Builds what is needed and runs the program with `stdin` as its input, or ours; signals to us are its own.
@@ -23,6 +24,7 @@ pub fn execute(
     args: &Run,
     stdin: Option<Box<dyn Read + Send>>,
 ) -> Result<Ended, Error> {
+    let (args, config) = &app::with_image(args)?;
     let (machine, _) = prepare(context, args)?;
     let terminal = args.program.process.tty.then(UserTerminal::of_streams);
     let terminal = terminal.transpose().map_err(Error::Terminal)?;
@@ -31,7 +33,18 @@ pub fn execute(
             .as_ref()
             .map_or(Terminal::USUAL, UserTerminal::size)
     };
-    let request = request(args, &machine, size)?;
+    let mut request = request(args, &machine, size)?;
+    if let Some(config) = config {
+        app::add_variables(config, &mut request);
+        let sound = request.check();
+        sound.map_err(|error| MachineError::Request(error.to_string()))?;
+        if context.global.verbose && !config.ports.is_empty() {
+            say(&format!(
+                "the image says that its program listens on {}",
+                config.ports.join(", ")
+            ));
+        }
+    }
     let (signal, grace) = args.program.stop();
     let time = TimeLimit {
         limit: args.timeout,

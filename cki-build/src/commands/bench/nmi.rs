@@ -17,6 +17,7 @@ use cki_session::{Memory, Status};
 use super::nmi_report::Report;
 use super::program::{execute, program};
 use crate::cli::{Run, Runtime};
+use crate::contents::Contents;
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
@@ -91,7 +92,10 @@ pub(super) fn nmi(context: &Context, duration: Duration) -> Result<Status, Error
     let args = |body: &str| Run {
         memory: MACHINE,
         cpus: PROCESSORS,
-        deb: vec!["perl-base".to_owned()],
+        contents: Contents {
+            deb: vec!["perl-base".to_owned()],
+            ..Contents::default()
+        },
         ..program(Runtime::Host, &["sh", "-c", &script(body, duration)])
     };
     let (machine, _) = prepare(context, &args(QUIET))?;

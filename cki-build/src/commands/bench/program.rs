@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cli::{HostKernel, Run, Runtime};
+use crate::contents::Contents;
 use crate::error::Error;
 use crate::prepare::request;
 use cki_frontend::ProgramOptions;
@@ -21,7 +22,7 @@ pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
     Run {
         runtime,
         host_kernel: HostKernel::Cki,
-        deb: Vec::new(),
+        contents: Contents::default(),
         memory: Container::DEFAULT_MEMORY,
         cpus: 1,
         timeout: None,

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The disk that a program runs from, and what an image of a container says of the program.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cki_machine::AppDisk;
+use cki_oci::source::Source;
+use cki_oci::{Config, Image, OciError, layer};
+use cki_session::{Run, Signal, Tmpfs, User};
+
+use crate::cli::Run as Args;
+use crate::contents::Contents;
+use crate::context::Context;
+use crate::error::Error;
+use crate::image_file;
+use crate::inputs;
+use crate::layers;
+
+/// What a program runs in.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The disk.
+    pub disk: AppDisk,
+    /// How long it took to resolve the packages.
+    pub plan: Duration,
+}
+
+impl App {
+    /// Makes the disk of what `contents` name, unless it is there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn provide(context: &Context, contents: &Contents) -> Result<Self, Error> {
+        if let Some(file) = &contents.image {
+            image_file::check(file)?;
+            return Ok(Self::of(AppDisk::Raw(file.clone())));
+        }
+        if let Some(path) = &contents.oci {
+            return Self::of_oci(context, path);
+        }
+        let start = Instant::now();
+        let plan = inputs::plan(context, &contents.deb)?;
+        let planned = start.elapsed();
+        let (disk, _) = layers::disk(&context.cache, &context.app_layers(&plan)?)?;
+        Ok(Self {
+            plan: planned,
+            ..Self::of(disk)
+        })
+    }
+
+    const fn of(disk: AppDisk) -> Self {
+        Self {
+            disk,
+            plan: Duration::ZERO,
+        }
+    }
+
+    fn of_oci(context: &Context, path: &Path) -> Result<Self, Error> {
+        let source = Source::open(path)?;
+        let image = Image::find(&source)?;
+        let dir = oci_layers(context.cache.dir());
+        let step = context.progress.short_step("reading the image's layers");
+        let mut paths = Vec::new();
+        for (number, layer) in (1..).zip(&image.layers) {
+            step.part(&format!("reading layer {number} of {}", image.layers.len()));
+            paths.push(layer::provide(&source, layer, &dir)?);
+        }
+        step.finish();
+        let (disk, _) = layers::disk(&context.cache, &paths)?;
+        Ok(Self::of(disk))
+    }
+}
+
+/// Where layers of other engines' images are, in the cache.
+#[must_use]
+pub fn oci_layers(cache: &Path) -> PathBuf {
+    cache.join("layers")
+}
+
+/// What the user asks for, with what the image says and the user does not; and what the image says, if it is one that
+/// says something.
+///
+/// # Errors
+/// [`OciError`], also when a part of the image's configuration cannot be.
+pub fn with_image(args: &Args) -> Result<(Args, Option<Config>), OciError> {
+    let Some(path) = &args.contents.oci else {
+        return Ok((args.clone(), None));
+    };
+    let config = Image::find(&Source::open(path)?)?.config;
+    Ok((with_config(&config, args)?, Some(config)))
+}
+
+fn with_config(config: &Config, args: &Args) -> Result<Args, OciError> {
+    let mut args = args.clone();
+    let odd = |part: &str, problem: String| OciError::Malformed {
+        part: format!("the {part} in the configuration"),
+        problem,
+    };
+    let options = &mut args.program;
+    // Whoever takes another program does not want its arguments.
+    if options.entrypoint.is_none() {
+        args.command = config.argv(&args.command);
+    }
+    if let (None, Some(user)) = (&options.process.user, &config.user) {
+        let user: User = user.parse().map_err(|error| odd("user", error))?;
+        options.process.user = Some(user);
+    }
+    if options.process.workdir.is_none() {
+        let workdir = config.workdir.clone().unwrap_or_else(|| "/".to_owned());
+        options.process.workdir = Some(workdir);
+    }
+    for volume in &config.volumes {
+        if !options.tmpfs.iter().any(|tmpfs| tmpfs.path() == volume) {
+            let tmpfs: Tmpfs = volume.parse().map_err(|error| odd("volume", error))?;
+            options.tmpfs.push(tmpfs);
+        }
+    }
+    if let (None, Some(signal)) = (options.stop_signal, &config.stop_signal) {
+        let signal: Signal = signal.parse().map_err(|error| odd("stop signal", error))?;
+        options.stop_signal = Some(signal);
+    }
+    Ok(args)
+}
+
+/// Puts the image's variables before those of the request, which win.
+pub fn add_variables(config: &Config, run: &mut Run) {
+    let env = &mut run.process.env;
+    env.splice(0..0, config.env.iter().cloned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{HostKernel, Runtime};
+    use cki_frontend::ProgramOptions;
+    use cki_session::{Container, Terminal};
+
+    fn config() -> Config {
+        Config {
+            entrypoint: vec!["redis-server".to_owned()],
+            cmd: vec!["--save".to_owned()],
+            env: vec![("A".to_owned(), "image".to_owned())],
+            user: Some("daemon:adm".to_owned()),
+            workdir: Some("/srv".to_owned()),
+            volumes: vec!["/data".to_owned()],
+            ports: Vec::new(),
+            stop_signal: Some("SIGQUIT".to_owned()),
+        }
+    }
+
+    fn args(options: &ProgramOptions, command: &[&str]) -> Args {
+        Args {
+            runtime: Runtime::Cki,
+            host_kernel: HostKernel::Cki,
+            contents: Contents::default(),
+            memory: Container::DEFAULT_MEMORY,
+            cpus: 1,
+            timeout: None,
+            program: options.clone(),
+            command: command.iter().map(Into::into).collect(),
+        }
+    }
+
+    fn request(config: &Config, options: &ProgramOptions, command: &[&str]) -> Run {
+        let args = with_config(config, &args(options, command)).expect("sound");
+        let words = args
+            .command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned());
+        let request = args.program.request(words.collect(), || Terminal::USUAL);
+        let mut run = request.expect("a request");
+        add_variables(config, &mut run);
+        run
+    }
+
+    #[test]
+    fn the_image_says_what_the_user_does_not() {
+        let run = request(&config(), &ProgramOptions::default(), &[]);
+        assert_eq!(run.process.argv, ["redis-server", "--save"]);
+        assert_eq!(run.process.workdir, "/srv");
+        let user = run.process.user.map(|user| user.to_string());
+        assert_eq!(user.as_deref(), Some("daemon:adm"));
+        assert_eq!(
+            run.root.tmpfs.iter().map(Tmpfs::path).collect::<Vec<_>>(),
+            ["/data"]
+        );
+        assert_eq!(run.process.env, [("A".to_owned(), "image".to_owned())]);
+        let nothing = request(&Config::default(), &ProgramOptions::default(), &["ls"]);
+        assert_eq!(nothing.process.workdir, "/");
+        assert_eq!(nothing.process.user, None);
+    }
+
+    #[test]
+    fn the_user_wins() {
+        let mut options = ProgramOptions {
+            tmpfs: vec!["/data:size=1M".parse().expect("sound")],
+            ..ProgramOptions::default()
+        };
+        options.process.user = Some("root".parse().expect("sound"));
+        options.process.workdir = Some("/tmp".to_owned());
+        options.process.env = vec![("A".to_owned(), "user".to_owned())];
+        let run = request(&config(), &options, &["--port", "1"]);
+        assert_eq!(run.process.argv, ["redis-server", "--port", "1"]);
+        assert_eq!(run.process.workdir, "/tmp");
+        assert_eq!(
+            run.process.user.map(|user| user.to_string()).as_deref(),
+            Some("root")
+        );
+        assert_eq!(run.root.tmpfs, options.tmpfs);
+        // The last of a name is what the program sees.
+        assert_eq!(
+            run.process.env.last().map(|(_, value)| &value[..]),
+            Some("user")
+        );
+        options.entrypoint = Some("sh".to_owned());
+        assert_eq!(request(&config(), &options, &[]).process.argv, ["sh"]);
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_is_refused_with_its_part() {
+        for (part, config) in [
+            (
+                "user",
+                Config {
+                    user: Some(":x".to_owned()),
+                    ..config()
+                },
+            ),
+            (
+                "volume",
+                Config {
+                    volumes: vec!["data".to_owned()],
+                    ..config()
+                },
+            ),
+            (
+                "stop signal",
+                Config {
+                    stop_signal: Some("SIGNOPE".to_owned()),
+                    ..config()
+                },
+            ),
+        ] {
+            let error = with_config(&config, &args(&ProgramOptions::default(), &[]));
+            let message = error.expect_err("refused").to_string();
+            assert!(message.contains(&format!("the {part} in")), "{message}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a program runs in, as the command line says it: packages, a file, or an image of another container engine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use cki_debian::name::parse_package;
+
+/// What a program runs in; a minimal Debian when nothing is said.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Contents {
+    /// Debian package to install in the image, with its dependencies; may be repeated
+    #[arg(long, value_name = "PKG", value_parser = parse_package)]
+    pub deb: Vec<String>,
+    /// Run in the image that `cki-build image app` has written to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "deb")]
+    pub image: Option<PathBuf>,
+    /// Run in this image of a container: an archive or directory of podman, docker, buildah or skopeo. What it says of
+    /// its program is the default for all that is not said here
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["deb", "image"])]
+    pub oci: Option<PathBuf>,
+}
