@@ -19,6 +19,7 @@ use cki_session::{
 
 use super::console::Tail;
 use super::error::{MachineError, report};
+use super::gate::Gate;
 use super::inputs::{Input, Signals, relay_output};
 use super::machine::Machine;
 use super::ports::Ports;
@@ -132,8 +133,13 @@ impl Session {
         relay_output(ports.stderr, io.stderr, events.clone(), false);
         let (sender, messages) = (events.clone(), ports.control);
         thread::spawn(move || {
-            let end = relay::messages(messages, |message| {
-                let _ = sender.send(Input::Init(message));
+            let mut gate = Gate::default();
+            let end = relay::messages(messages, |event| {
+                // Said here: nobody who reads our standard error keeps the session from signals and time.
+                let refused = |why: &str| tracing::warn!("the machine refused a request: {why}");
+                if let Some(event) = gate.pass(event, refused) {
+                    let _ = sender.send(Input::Init(event));
+                }
             });
             let _ = sender.send(Input::ControlEnd(end));
         });
@@ -234,10 +240,7 @@ impl Session {
                     self.times.started.get_or_insert_with(Instant::now);
                     last.get_or_insert(outcome);
                 }
-                Input::Init(Event::Refused { message }) => {
-                    tracing::warn!("the machine refused a request: {message}");
-                }
-                Input::Init(Event::Started { .. } | Event::Unknown) => {}
+                Input::Init(Event::Refused { .. } | Event::Started { .. } | Event::Unknown) => {}
                 Input::ControlEnd(Ok(()))
                 | Input::Stdout(Relayed::End)
                 | Input::Stderr(Relayed::End | Relayed::BrokenPipe) => {

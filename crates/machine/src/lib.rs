@@ -13,6 +13,7 @@ mod app_disk;
 mod console;
 pub mod driver;
 mod error;
+mod gate;
 mod host_image;
 mod inputs;
 pub mod machine;

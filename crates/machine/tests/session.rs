@@ -132,6 +132,18 @@ impl Fake {
 }
 
 #[test]
+fn a_machine_that_talks_without_end_keeps_nobody_from_the_time() {
+    let mut fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"started","id":1,"pid":2,"isolation":"full"}}' >&3
+        while :; do echo '{{"type":"refused","message":"no"}}'; done >&3"#
+    ));
+    fake.timeout = Some(Duration::from_millis(300));
+    let start = Instant::now();
+    assert_eq!(fake.outcome(), Outcome::TimedOut);
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
 fn the_programs_status_is_the_sessions() {
     let fake = Fake::new(&format!(
         r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"exited":7}}}}' >&3 {END}"#
