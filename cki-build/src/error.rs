@@ -51,6 +51,9 @@ pub enum Error {
     /// The user's terminal, which a program with a terminal needs.
     #[error("cannot use the terminal: {0}")]
     Terminal(std::io::Error),
+    /// Our standard streams, which are the program's.
+    #[error("cannot use the standard streams: {0}")]
+    Streams(std::io::Error),
     /// Nobody reads standard output any more.
     #[error("nobody reads the output")]
     BrokenPipe,

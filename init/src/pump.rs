@@ -72,6 +72,18 @@ impl Pump {
         }
     }
 
+    /// A pump that is at its end: it only waits until `sink` has handed over what others wrote to it.
+    #[must_use]
+    pub fn settling(sink: File) -> Self {
+        Self {
+            source: None,
+            sink: Some(sink),
+            typed: None,
+            buffer: Box::default(),
+            state: State::Settling,
+        }
+    }
+
     /// Whether everything is copied, or nobody reads any more; both ends are closed then.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -112,11 +124,20 @@ impl Pump {
         let Some(source) = &mut self.source else {
             return self.finish();
         };
-        match source.read(&mut self.buffer) {
-            Ok(0) => self.end_of_file(),
-            Ok(length) => self.write(0, length),
-            Err(error) if is_temporary(&error) => {}
-            Err(_) => self.end_of_file(),
+        // A port gives a page at a time. Whoever reads the other end is woken once for all that there is.
+        let mut length = 0;
+        while length < self.buffer.len() {
+            match source.read(&mut self.buffer[length..]) {
+                Ok(count @ 1..) => length += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && length == 0 => return,
+                // The end is seen again once what came before it was written.
+                _ => break,
+            }
+        }
+        match length {
+            0 => self.end_of_file(),
+            length => self.write(0, length),
         }
     }
 

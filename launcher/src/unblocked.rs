@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
@@ -31,6 +32,9 @@ enum Kind {
     Own,
     /// Each call says that it does not wait.
     Socket,
+    /// A device that whoever started us made non-blocking for us: a virtio-serial port, which cannot be opened twice.
+    /// A port whose other end has gone takes nothing, and only poll says why.
+    Port,
     /// A terminal that we may not open (another user's): one byte at a time, when poll says that there is room.
     Terminal,
     /// Poll is asked before each call. Files and most devices are always ready; of a pipe that could not be opened
@@ -57,6 +61,10 @@ impl Unblocked {
         let is_terminal = nix::unistd::isatty(file).unwrap_or(false);
         if found.is_socket() {
             return Self::shared(file, Kind::Socket);
+        }
+        let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+        if !is_terminal && found.is_char_device() && flags.contains(OFlag::O_NONBLOCK) {
+            return Self::shared(file, Kind::Port);
         }
         if is_terminal || found.is_fifo() {
             let again = OpenOptions::new()
@@ -99,6 +107,17 @@ impl Unblocked {
                 return Ok(send(self.file.as_raw_fd(), bytes, SOCKET_FLAGS)?);
             }
             Kind::Own => return self.file.write(bytes),
+            Kind::Port => {
+                return match self.file.write(bytes) {
+                    Err(error)
+                        if error.kind() == ErrorKind::WouldBlock
+                            && self.is_ready(PollFlags::empty()) =>
+                    {
+                        Err(ErrorKind::BrokenPipe.into())
+                    }
+                    result => result,
+                };
+            }
             Kind::Terminal => 1,
             Kind::Asked => libc::PIPE_BUF,
         };
@@ -115,7 +134,7 @@ impl Unblocked {
     pub fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self.kind {
             Kind::Socket => Ok(recv(self.file.as_raw_fd(), bytes, SOCKET_FLAGS)?),
-            Kind::Own => self.file.read(bytes),
+            Kind::Own | Kind::Port => self.file.read(bytes),
             _ if self.is_ready(PollFlags::POLLIN) => self.file.read(bytes),
             _ => Err(ErrorKind::WouldBlock.into()),
         }

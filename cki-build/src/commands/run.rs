@@ -2,7 +2,9 @@
 
 //! `cki-build run`
 
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use crate::app;
@@ -52,8 +54,11 @@ pub fn execute(
         grace,
     };
     let io = Io {
-        stdin: stdin.unwrap_or_else(|| Box::new(std::io::stdin())),
-        stdout: Box::new(std::io::stdout()),
+        stdin: match stdin {
+            Some(stdin) => stdin,
+            None => Box::new(unbuffered(std::io::stdin())?),
+        },
+        stdout: Box::new(unbuffered(std::io::stdout())?),
         stderr: Box::new(std::io::stderr()),
         console: if machine.verbose {
             Some(Box::new(std::io::stderr()))
@@ -78,6 +83,12 @@ pub fn execute(
     );
     explain(&ended.outcome, args);
     Ok(ended)
+}
+
+/// A stream of ours as it is: the standard library's would look for lines in what passes.
+fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
+    let stream = stream.as_fd().try_clone_to_owned();
+    Ok(File::from(stream.map_err(Error::Streams)?))
 }
 
 /// Says what the status alone does not.

@@ -29,8 +29,8 @@ const CONTROL_OUT: usize = 3;
 const CONTROL_SIZE: usize = 8;
 /// Messages to a driver that takes none, at most: it gets a few a port, unless it asks again and again.
 const CONTROL_MAX: usize = 256;
-/// Bytes copied at a time. Not more than PIPE_BUF, which a pipe takes at once when poll says so.
-const PIECE: usize = 4096;
+/// Bytes copied at a time: what Linux sends at once.
+const PIECE: usize = 32 << 10;
 /// Bytes of output after which a port leaves the rest for later.
 const TURN: usize = 256 << 10;
 /// Bytes of a buffer of output at most: what was taken of it is passed over again when there is room for
@@ -91,6 +91,8 @@ pub struct Console {
     ports: Vec<Port>,
     /// Control messages for the driver.
     messages: VecDeque<Vec<u8>>,
+    /// What is copied at the moment.
+    piece: Box<[u8]>,
 }
 
 impl std::fmt::Debug for Console {
@@ -136,6 +138,7 @@ impl Console {
         Console {
             ports,
             messages: VecDeque::new(),
+            piece: vec![0; PIECE].into(),
         }
     }
 
@@ -243,11 +246,12 @@ impl Console {
 }
 
 impl Port {
-    /// Guest to host.
+    /// Guest to host, by way of `bytes`.
     fn output(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
+        bytes: &mut [u8],
     ) -> Result<Progress, DriverFault> {
         self.interest.output = false;
         let mut done = 0;
@@ -256,13 +260,12 @@ impl Port {
             if reader.available_bytes() > BUFFER_MAX {
                 return Err(DriverFault::Request("a console buffer too large"));
             }
-            let mut bytes = [0; PIECE];
-            skip(&mut reader, self.taken, &mut bytes)?;
+            skip(&mut reader, self.taken, bytes)?;
             while self.broken.is_none() {
                 if done >= TURN {
                     return Ok(Step::Later);
                 }
-                let length = reader.read(&mut bytes)?;
+                let length = reader.read(bytes)?;
                 if length == 0 {
                     break;
                 }
@@ -292,11 +295,12 @@ impl Port {
         })
     }
 
-    /// Host to guest. The second value is whether input has ended just now.
+    /// Host to guest, by way of `bytes`. The second value is whether input has ended just now.
     fn input(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
+        bytes: &mut [u8],
     ) -> Result<(Progress, bool), DriverFault> {
         self.interest.input = false;
         // Linux throws away what arrives while no program has the port open.
@@ -306,7 +310,6 @@ impl Port {
         let mut ended = false;
         let progress = drain(memory, queue, |chain| {
             let mut buffer = chain.writer(memory)?;
-            let mut bytes = [0; PIECE];
             let room = buffer.available_bytes().min(PIECE);
             if room == 0 {
                 return Ok(Step::Used(0));
@@ -399,11 +402,11 @@ impl Device for Console {
             let about = |number| queue.is_none_or(|queue| queue == number || queue == CONTROL_OUT);
             let port = &mut self.ports[index];
             if let Some(queue) = ready(queues, output).filter(|_| about(output)) {
-                progress |= port.output(memory, queue)?;
+                progress |= port.output(memory, queue, &mut self.piece)?;
             }
             let mut ended = false;
             if let Some(queue) = ready(queues, input).filter(|_| about(input)) {
-                let (taken, end) = port.input(memory, queue)?;
+                let (taken, end) = port.input(memory, queue, &mut self.piece)?;
                 progress |= taken;
                 ended = end;
             }
