@@ -29,6 +29,9 @@ pub enum ChannelError {
 /// What has come: a message, or why a line is none that this program understands. The next may be one.
 pub type Heard<M> = Result<M, String>;
 
+/// Bytes that wait to be taken by the other side, at most.
+const QUEUE_MAX: usize = cki_session::MAX_LINE + (64 << 10);
+
 /// Reads of 4 KiB at a time, after which what has come is looked at.
 const READS: usize = 64;
 
@@ -37,6 +40,8 @@ const READS: usize = 64;
 pub struct Channel {
     file: File,
     lines: LineBuffer,
+    /// What was queued and is not sent yet.
+    queued: Vec<u8>,
 }
 
 impl Channel {
@@ -46,7 +51,43 @@ impl Channel {
         Self {
             file,
             lines: LineBuffer::default(),
+            queued: Vec::new(),
         }
+    }
+
+    /// Adds a message to those that [`Channel::flush`] sends.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] when the other side takes too little; the message is lost then.
+    pub fn queue<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
+        let line = encode(message)?;
+        if self.queued.len() + line.len() > QUEUE_MAX {
+            return Err(ChannelError::Closed);
+        }
+        self.queued.extend(line);
+        Ok(())
+    }
+
+    /// Sends as much of what was queued as goes without waiting.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; the other side has gone.
+    pub fn flush(&mut self) -> Result<(), ChannelError> {
+        while !self.queued.is_empty() {
+            match self.file.write(&self.queued) {
+                Ok(written) => drop(self.queued.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all that was queued is sent.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.queued.is_empty()
     }
 
     /// Sends a message, waiting until the other side has taken it.

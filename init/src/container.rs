@@ -15,14 +15,16 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::inheritance::{as_session_leader, with_fresh_signals};
 use crate::program::Started;
+use crate::running::Ends;
 use crate::runtime;
 
-/// Starts the launcher with pipes for the standard streams, and sends it the request, which has a
-/// container. `disk` is the application image. The runtime disk is mounted and its module loaded.
+/// Starts the launcher, and sends it the request, which has a container. Its standard input and output are the
+/// client's ends themselves: two copies of each byte less than by pipes. Its standard error, where it has
+/// sentences of its own to say, is a pipe. `disk` is the application image. The runtime disk is mounted and its module loaded.
 ///
 /// # Errors
 /// Those of fork and exec.
-pub fn start(run: &Run, disk: &Path) -> io::Result<(Started, Launcher)> {
+pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launcher)> {
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     // PID 1 has one thread, so no other child inherits the descriptor meanwhile.
@@ -32,8 +34,8 @@ pub fn start(run: &Run, disk: &Path) -> io::Result<(Started, Launcher)> {
         .args(arguments(disk, its.as_raw_fd()))
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdin(ends.stdin.try_clone()?)
+        .stdout(ends.stdout.try_clone()?)
         .stderr(Stdio::piped());
     let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
     // Otherwise its end would not be seen.

@@ -6,14 +6,21 @@
 //! (`mm/oom_kill.c`): `Out of memory: Killed process 77 (python3) total-vm:...`, or
 //! `Memory cgroup out of memory: Killed process ...`.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// Victims that nobody has asked for yet, at most; the latest are kept.
+const VICTIMS_MAX: usize = 256;
+
 /// The kernel log, read from where it was opened on.
 #[derive(Debug)]
-pub struct KernelLog(File);
+pub struct KernelLog {
+    file: File,
+    victims: VecDeque<i32>,
+}
 
 impl KernelLog {
     /// Opens `/dev/kmsg`; records before this moment are skipped by the caller's first read.
@@ -25,37 +32,55 @@ impl KernelLog {
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(dev.join("kmsg"))
-            .map(Self)
+            .map(|file| Self {
+                file,
+                victims: VecDeque::new(),
+            })
     }
 
-    /// Whether an unread record says that the killer took `pid`. Reads to the end of the log.
+    /// Passes over what the log has said until now.
+    pub fn skip(&mut self) {
+        self.read();
+        self.victims.clear();
+    }
+
+    /// Whether the log says that the killer took `pid`. It says so once.
     pub fn says_killed(&mut self, pid: i32) -> bool {
+        self.read();
+        let found = self.victims.iter().position(|&victim| victim == pid);
+        found.and_then(|at| self.victims.remove(at)).is_some()
+    }
+
+    /// Reads to the end of the log.
+    fn read(&mut self) {
         // One read is one record (Documentation/ABI/testing/dev-kmsg), at most 8 KiB.
         let mut record = [0; 8192];
-        let mut found = false;
         loop {
-            match self.0.read(&mut record) {
-                Ok(0) => return found,
-                Ok(length) => found |= names_victim(&record[..length], pid),
+            match self.file.read(&mut record) {
+                Ok(0) => return,
+                Ok(length) => {
+                    if self.victims.len() == VICTIMS_MAX {
+                        self.victims.pop_front();
+                    }
+                    self.victims.extend(victim(&record[..length]));
+                }
                 // EPIPE: records were overwritten before we came; the next read goes on after them.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 // EAGAIN at the end; after any other error there is nothing more to learn.
-                Err(_) => return found,
+                Err(_) => return,
             }
         }
     }
 }
 
-/// Whether a record of the kernel log names `pid` as a victim of the out-of-memory killer.
+/// The victim of the out-of-memory killer that a record of the kernel log names.
 ///
 /// Only the kernel's own records count (facility 0): what programs write to `/dev/kmsg` carries
 /// the facility "user", so that no program can pretend.
 #[must_use]
-pub fn names_victim(record: &[u8], pid: i32) -> bool {
+pub fn victim(record: &[u8]) -> Option<i32> {
     let record = String::from_utf8_lossy(record);
-    let Some((prefix, text)) = record.split_once(';') else {
-        return false;
-    };
+    let (prefix, text) = record.split_once(';')?;
     let from_kernel = prefix
         .split(',')
         .next()
@@ -68,7 +93,7 @@ pub fn names_victim(record: &[u8], pid: i32) -> bool {
         .and_then(|line| line.split_once("Killed process "))
         .and_then(|(_, rest)| rest.split(' ').next())
         .and_then(|number| number.parse().ok());
-    from_kernel && victim == Some(pid)
+    victim.filter(|_| from_kernel)
 }
 
 #[cfg(test)]
@@ -79,18 +104,18 @@ mod tests {
 
     #[test]
     fn the_victim_is_found_by_its_process_id() {
-        assert!(names_victim(KILLED, 77));
-        assert!(!names_victim(KILLED, 7));
+        assert!(victim(KILLED) == Some(77));
+        assert!(victim(KILLED) != Some(7));
         let in_cgroup =
             b"3,9,1,-;Memory cgroup out of memory: Killed process 5 (sh) total-vm:1kB\n";
-        assert!(names_victim(in_cgroup, 5));
+        assert!(victim(in_cgroup) == Some(5));
     }
 
     #[test]
     fn a_program_cannot_pretend_to_have_run_out_of_memory() {
         // Facility 1 (user), as the kernel stores what is written to /dev/kmsg.
         let written = b"12,512,4711,-;Out of memory: Killed process 77 (python3)\n";
-        assert!(!names_victim(written, 77));
+        assert!(victim(written) != Some(77));
     }
 
     #[test]
@@ -102,7 +127,7 @@ mod tests {
             b"3,1,0,-;Out of memory: Killed process x (sh)\n",
             b"3,1,0,-;sysrq: Killed process 77 (sh)\n",
         ] {
-            assert!(!names_victim(record, 77), "{record:?}");
+            assert!(victim(record) != Some(77), "{record:?}");
         }
     }
 }

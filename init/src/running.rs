@@ -5,11 +5,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use cki_session::{ProcessId, Signal, Terminal};
+use cki_session::{Outcome, ProcessId, Signal, Terminal};
 use nix::poll::PollFlags;
 
+use crate::oom::KernelLog;
 use crate::process;
 use crate::program::Started;
 use crate::pty::Pty;
@@ -31,8 +33,10 @@ pub struct Ends {
 pub struct Running {
     id: ProcessId,
     pid: i32,
-    input: Pump,
+    input: Option<Pump>,
     output: Vec<Pump>,
+    /// The client's end that the program writes to itself.
+    direct: Option<File>,
     terminal: Option<Pty>,
     ended: Option<ExitStatus>,
 }
@@ -47,25 +51,35 @@ impl Running {
             mut child,
             terminal,
         } = started;
-        let (input, output) = match &terminal {
+        let mut direct = None;
+        let (input, output) = match (&terminal, child.stdin.take()) {
             // All that is written comes out of the one end.
-            Some(pty) => (
-                Pump::to_terminal(ends.stdin, non_blocking(pty.master()?)?),
+            (Some(pty), _) => (
+                Some(Pump::to_terminal(ends.stdin, non_blocking(pty.master()?)?)),
                 vec![Pump::new(non_blocking(pty.master()?)?, ends.stdout)],
             ),
-            None => (
-                Pump::new(ends.stdin, pipe(child.stdin.take())?),
+            (None, Some(stdin)) => (
+                Some(Pump::new(ends.stdin, pipe(Some(stdin))?)),
                 vec![
                     Pump::new(pipe(child.stdout.take())?, ends.stdout),
                     Pump::new(pipe(child.stderr.take())?, ends.stderr),
                 ],
             ),
+            // It reads and writes the client's ends itself.
+            (None, None) => {
+                direct = Some(ends.stdout);
+                (
+                    None,
+                    vec![Pump::new(pipe(child.stderr.take())?, ends.stderr)],
+                )
+            }
         };
         Ok(Running {
             id,
             pid: process::id(&child),
             input,
             output,
+            direct,
             terminal,
             ended: None,
         })
@@ -99,6 +113,7 @@ impl Running {
     pub fn end(&mut self, status: ExitStatus) {
         self.ended = Some(status);
         self.terminal = None;
+        self.output.extend(self.direct.take().map(Pump::settling));
     }
 
     /// Sends a signal to its process group.
@@ -120,8 +135,22 @@ impl Running {
         self.terminal.as_ref().map(|pty| pty.resize(size))
     }
 
+    /// How it ended; `log` knows whether that was for lack of memory.
+    #[must_use]
+    pub fn outcome(&self, log: &mut KernelLog) -> Outcome {
+        let status = self.ended.unwrap_or_default();
+        match (status.signal().and_then(Signal::new), status.code()) {
+            (Some(signal), _) => Outcome::Signaled {
+                signal,
+                oom: signal == Signal::KILL && log.says_killed(self.pid),
+            },
+            // The kernel keeps eight bits of it.
+            (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),
+        }
+    }
+
     fn pumps(&self) -> impl Iterator<Item = &Pump> {
-        std::iter::once(&self.input).chain(&self.output)
+        self.output.iter().chain(&self.input)
     }
 
     /// What its streams wait for: the number of the stream, and what to poll.
@@ -132,7 +161,7 @@ impl Running {
 
     /// Does what can be done for a stream, given what poll saw.
     pub fn advance(&mut self, number: usize, seen: PollFlags) {
-        let mut pumps = std::iter::once(&mut self.input).chain(&mut self.output);
+        let mut pumps = self.output.iter_mut().chain(&mut self.input);
         if let Some(pump) = pumps.nth(number) {
             pump.advance(seen);
         }

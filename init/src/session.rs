@@ -5,7 +5,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::container::{self, Launcher};
+use crate::exec::{self, Execs};
 use crate::image::{self, ImageError};
 use crate::mounts::{self, MountError};
 use crate::oom::KernelLog;
@@ -121,8 +121,8 @@ pub fn run() -> Result<(), ServeError> {
     control.send(&Event::Hello(Hello::new(FEATURES, &kernel)))?;
 
     let mut id = ProcessId::MAIN;
-    let served =
-        Streams::open(sysfs, dev).and_then(|streams| serve(&mut control, streams, &mut id));
+    let served = Streams::open(sysfs, dev)
+        .and_then(|streams| serve(&mut control, streams, &mut id, &kernel));
     let outcome = match served {
         Ok(outcome) => outcome,
         Err(ServeError::Channel(error @ (ChannelError::Closed | ChannelError::Io(_)))) => {
@@ -152,6 +152,14 @@ impl Streams {
             log: KernelLog::open(dev).map_err(ServeError::system("cannot open /dev/kmsg"))?,
         })
     }
+
+    /// Waits until the client's ends are connected. A stream that stays unconnected is one that the host closed at
+    /// once: `</dev/null` is end of file, and the program gets SIGPIPE when it writes to a closed output.
+    fn wait(&self) {
+        for port in [&self.ends.stdin, &self.ends.stdout, &self.ends.stderr] {
+            let _ = ports::is_connected(port, STREAM_PATIENCE);
+        }
+    }
 }
 
 /// Starts what the client names, whose id is put in `id`, and serves it to its end.
@@ -159,6 +167,7 @@ fn serve(
     control: &mut Channel,
     streams: Streams,
     id: &mut ProcessId,
+    kernel: &str,
 ) -> Result<Outcome, ServeError> {
     let disk = image::find_disk(Path::new("/sys"), Path::new("/dev"), APP_SERIAL)?;
     let mut requests = control.wait_for_messages()?;
@@ -188,10 +197,11 @@ fn serve(
         .map_err(io::Error::from)
         .map_err(ServeError::system("cannot make a signalfd"))?;
 
+    streams.wait();
     let (started, launcher) = match run.container {
         None => (start_here(&run, &disk)?, None),
         Some(_) => {
-            let (started, launcher) = start_container(&run, &disk)?;
+            let (started, launcher) = start_container(&run, &disk, &streams.ends)?;
             (started, Some(launcher))
         }
     };
@@ -202,7 +212,7 @@ fn serve(
             isolation: Isolation::None,
         })?;
     }
-    let mut session = Session::new(run.id, started, launcher, streams)?;
+    let mut session = Session::new(run.id, started, launcher, streams, kernel)?;
     loop {
         for request in requests {
             if let Some(refused) = session.obey(request)? {
@@ -219,6 +229,9 @@ fn serve(
         if seen.children {
             while let Ok(Some(_)) = children.read_signal() {}
             session.reap();
+        }
+        if let Some(execs) = &mut session.execs {
+            execs.settle(&mut session.log);
         }
         requests = if seen.control {
             control.receive()?
@@ -242,12 +255,12 @@ fn start_here(run: &Run, disk: &Path) -> Result<Started, ServeError> {
 }
 
 /// The launcher of the container that `run` asks for, with the program in it.
-fn start_container(run: &Run, disk: &Path) -> Result<(Started, Launcher), ServeError> {
+fn start_container(run: &Run, disk: &Path, ends: &Ends) -> Result<(Started, Launcher), ServeError> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
     if let Some(container) = &run.container {
         runtime::start(container.memory)?;
     }
-    container::start(run, disk).map_err(ServeError::system(
+    container::start(run, disk, ends).map_err(ServeError::system(
         "cannot start the launcher of the container",
     ))
 }
@@ -275,12 +288,22 @@ struct Seen {
     events: Vec<Event>,
 }
 
+/// What is waited for, besides the session's own descriptors.
+enum Of {
+    /// A stream of the program.
+    Main(usize),
+    /// Something of the others.
+    Execs(exec::Source),
+}
+
 /// A session that runs.
 struct Session {
     main: Running,
     log: KernelLog,
     /// What runs the program, unless it is a process of this machine.
     launcher: Option<Launcher>,
+    /// Other processes beside it, unless it is in a container, whose init has them.
+    execs: Option<Execs>,
 }
 
 impl Session {
@@ -289,20 +312,22 @@ impl Session {
         started: Started,
         launcher: Option<Launcher>,
         streams: Streams,
+        kernel: &str,
     ) -> Result<Self, ServeError> {
         let Streams { ends, mut log } = streams;
-        // A stream that stays unconnected is one that the host closed at once: `</dev/null` is
-        // end of file, and the program gets SIGPIPE when it writes to a closed output.
-        for port in [&ends.stdin, &ends.stdout, &ends.stderr] {
-            let _ = ports::is_connected(port, STREAM_PATIENCE);
-        }
         // What the log has said until now is about nobody in this session.
-        log.says_killed(0);
+        log.skip();
         let what = ServeError::system("cannot use the program's streams");
+        // A kernel without vsock has no host that could ask for more.
+        let execs = match launcher {
+            None => Execs::listen(kernel).ok(),
+            Some(_) => None,
+        };
         Ok(Self {
             main: Running::new(id, started, ends).map_err(what)?,
             log,
             launcher,
+            execs,
         })
     }
 
@@ -329,6 +354,7 @@ impl Session {
             (Ok(Request::Signal { id, .. } | Request::Resize { id, .. }), None) => {
                 format!("there is no process {id}")
             }
+            (Ok(Request::Exec(_)), _) => "`exec` is for connections of its own".to_owned(),
             (Ok(Request::Run(_)), _) => "`run` twice".to_owned(),
             (Err(why), _) => why,
         };
@@ -351,7 +377,11 @@ impl Session {
         let mut polled = Vec::new();
         for (stream, fd, flags) in self.main.interests() {
             fds.push(PollFd::new(fd, flags));
-            polled.push(stream);
+            polled.push(Of::Main(stream));
+        }
+        for (source, fd, flags) in self.execs.iter().flat_map(Execs::interests) {
+            fds.push(PollFd::new(fd, flags));
+            polled.push(Of::Execs(source));
         }
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -361,9 +391,12 @@ impl Session {
             .iter()
             .map(|fd| fd.revents().unwrap_or(PollFlags::empty()))
             .collect();
-        for (stream, &flags) in polled.into_iter().zip(&seen[own..]) {
-            if !flags.is_empty() {
-                self.main.advance(stream, flags);
+        for (what, &flags) in polled.into_iter().zip(&seen[own..]) {
+            match (what, &mut self.execs) {
+                _ if flags.is_empty() => {}
+                (Of::Main(stream), _) => self.main.advance(stream, flags),
+                (Of::Execs(source), Some(execs)) => execs.advance(source, flags),
+                (Of::Execs(_), None) => {}
             }
         }
         let said = own > 2 && !seen[2].is_empty();
@@ -379,6 +412,9 @@ impl Session {
 
     fn reap(&mut self) {
         while let Some((pid, status)) = process::reap() {
+            if let Some(execs) = &mut self.execs {
+                execs.end(pid, status);
+            }
             if pid == self.main.pid() && self.main.ended().is_none() {
                 self.main.end(status);
                 // What the program left behind would keep its output open for ever.
@@ -392,16 +428,6 @@ impl Session {
         if let Some(launcher) = self.launcher {
             return launcher.outcome(status);
         }
-        match (
-            status.signal().and_then(cki_session::Signal::new),
-            status.code(),
-        ) {
-            (Some(signal), _) => Outcome::Signaled {
-                signal,
-                oom: signal == cki_session::Signal::KILL && self.log.says_killed(self.main.pid()),
-            },
-            // The kernel keeps eight bits of it.
-            (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),
-        }
+        self.main.outcome(&mut self.log)
     }
 }

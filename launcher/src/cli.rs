@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cki_frontend::ProgramOptions;
+use cki_frontend::{ProcessOptions, ProgramOptions};
 use cki_launcher::backend::disk::DiskArg;
 use cki_session::values::parse_duration;
-use cki_session::{Container, Memory, Status};
+use cki_session::{Container, Memory, Signal, Status};
 use clap::{Args, Parser, Subcommand};
 
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
@@ -37,6 +37,16 @@ Exit status:
 pub enum Command {
     /// Run a program in a new container
     Run(Box<RunArgs>),
+    /// Run another program in a container that runs (`run --name`)
+    Exec(Box<ExecArgs>),
+    /// Show the containers that run under a name
+    List {
+        /// A JSON array of objects instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a signal to the program of a container
+    Kill(KillArgs),
     /// Say whether this machine runs containers, how isolated they are, and how much memory is free
     Info {
         /// One JSON object instead of text
@@ -56,6 +66,29 @@ pub enum Command {
         #[arg(long, value_name = "DIRECTORY")]
         out: PathBuf,
     },
+}
+
+/// Options of `cki exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// What the program is run with; what is not said is as for the container's own.
+    #[command(flatten)]
+    pub process: ProcessOptions,
+    /// The container
+    pub name: String,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub argv: Vec<String>,
+}
+
+/// Options of `cki kill`.
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// The container
+    pub name: String,
+    /// The signal; KILL ends the container at once
+    #[arg(default_value = "KILL")]
+    pub signal: Signal,
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
@@ -104,6 +137,9 @@ pub struct RunArgs {
     /// cannot be written. May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
     #[arg(long = "disk", value_name = "FILE[:ro]")]
     pub disks: Vec<DiskArg>,
+    /// Let the container be found by `cki exec`, `cki list` and `cki kill` under this name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["session_fd", "console", "vsock"])]
+    pub name: Option<String>,
     /// Connect the container's vsock (context 3) to Unix sockets: who connects to FILE and says `CONNECT port`
     /// speaks with that port of the container; a connection of the container's to port P goes to FILE_P
     #[arg(long, value_name = "FILE")]

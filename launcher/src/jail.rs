@@ -39,8 +39,8 @@ impl Duty {
     fn calls(self) -> &'static [i64] {
         match self {
             Duty::Vcpu | Duty::Entropy => &[],
-            // Whether the user's terminal is ours to set.
-            Duty::Session => &[libc::SYS_getpgrp, libc::SYS_getpgid],
+            // Whether the user's terminal is ours to set; a container's name that is given back.
+            Duty::Session => &[libc::SYS_getpgrp, libc::SYS_getpgid, libc::SYS_flock],
             Duty::Disk => &[
                 libc::SYS_pread64,
                 libc::SYS_preadv,

@@ -16,6 +16,7 @@
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
 pub mod backend;
+pub mod entry;
 pub mod guest;
 pub mod heap;
 pub mod inherited;

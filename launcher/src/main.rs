@@ -25,6 +25,9 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => commands::run(&cli.device, &args),
+        Command::Exec(args) => commands::exec(&args),
+        Command::List { json } => commands::list(json),
+        Command::Kill(args) => commands::kill(&args),
         Command::Info { json } => commands::info(&cli.device, json),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { out } => commands::man(&out),

@@ -8,6 +8,7 @@
 pub mod bare;
 pub mod elf;
 pub mod reports;
+pub mod screen;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -16,7 +17,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// Seconds after which a command that should have ended long ago is ended; more in the long forms, some of which are on
 /// a kernel that looks at all it does.
@@ -190,15 +191,7 @@ impl Running {
     /// When there is none.
     #[must_use]
     pub fn emulator(&self) -> Process {
-        let parent = self.child.id().to_string();
-        let qemu = children(&parent)
-            .into_iter()
-            .find(|pid| {
-                std::fs::read(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|words| words.windows(4).any(|part| part == b"qemu"))
-            })
-            .expect("cki-build has an emulator");
-        Process::open(qemu)
+        emulator_of(self.child.id())
     }
 
     /// Sends the signal with this number to `cki-build`.
@@ -252,6 +245,22 @@ impl Drop for Running {
     }
 }
 
+/// The emulator that a process has started.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn emulator_of(parent: u32) -> Process {
+    let qemu = children(&parent.to_string())
+        .into_iter()
+        .find(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|words| words.windows(4).any(|part| part == b"qemu"))
+        })
+        .expect("cki-build has an emulator");
+    Process::open(qemu)
+}
+
 /// A process that can be waited for although it is not our child.
 #[derive(Debug)]
 pub struct Process(std::os::fd::OwnedFd);
@@ -260,6 +269,14 @@ impl Process {
     fn open(pid: i32) -> Self {
         let pid = Pid::from_raw(pid).expect("a process id");
         Self(pidfd_open(pid, PidfdFlags::empty()).expect("the process is there"))
+    }
+
+    /// Kills it.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn kill(&self) {
+        pidfd_send_signal(&self.0, Signal::KILL).expect("it is killed");
     }
 
     /// Whether it ends within `limit`.

@@ -17,6 +17,7 @@
 //! client -> server   run              once
 //! server -> client   started
 //! client -> server   signal, resize   any number, after run
+//! client -> server   exec             any number, on connections of their own ([`exec`])
 //! server -> client   refused          a request that the server did not carry out; the session goes on
 //! server -> client   ended            once, last: its outcome
 //! ```
@@ -49,6 +50,7 @@
 mod capability;
 pub mod console;
 mod event;
+pub mod exec;
 mod invalid;
 mod limit;
 mod memory;
@@ -65,6 +67,7 @@ pub mod wire;
 
 pub use capability::{Capabilities, Capability};
 pub use event::{Event, Hello, Isolation, VERSION};
+pub use exec::{Exec, StreamPorts};
 pub use invalid::Invalid;
 pub use limit::Limit;
 pub use memory::{Memory, MemoryError};

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exec::Exec;
 use crate::invalid::Invalid;
 use crate::memory::Memory;
 use crate::process::{Process, ProcessId};
@@ -15,6 +16,8 @@ use crate::terminal::Terminal;
 pub mod feature {
     pub use crate::process::feature::{CAPABILITIES, LIMITS, TERMINAL, USER};
 
+    /// The request [`Exec`](super::Request::Exec); a server lists it where it takes that.
+    pub const EXEC: &str = "exec";
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";
     /// [`Run::pool`](super::Run::pool).
@@ -36,6 +39,8 @@ pub enum Request {
         /// Which signal.
         signal: Signal,
     },
+    /// Start another process in a container that runs.
+    Exec(Box<Exec>),
     /// The user's terminal has another size now, and so has that of the program.
     Resize {
         /// Which program.

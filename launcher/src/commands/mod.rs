@@ -2,6 +2,7 @@
 
 //! What the commands do.
 
+mod exec;
 mod run;
 
 use std::io::{self, Write};
@@ -17,6 +18,7 @@ use clap::CommandFactory as _;
 
 use crate::cli::Cli;
 
+pub use exec::{exec, kill, list};
 pub use run::run;
 
 /// The isolation that containers have here, for people and scripts.

@@ -15,6 +15,7 @@ use cki_frontend::UserTerminal;
 use cki_launcher::backend::disk;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::unix_sockets::UnixSockets;
+use cki_launcher::entry::{Entries, Entry, State};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::{self, Confine, Duty};
@@ -211,6 +212,20 @@ fn command_line(wanted: &Wanted) -> String {
     words.join(" ")
 }
 
+/// The container's place among those with a name, if it is to have one.
+fn entry(args: &RunArgs, wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
+    let (Some(name), Some(run)) = (&args.name, &wanted.run) else {
+        return Ok(None);
+    };
+    let state = State {
+        name: name.clone(),
+        pid: std::process::id() as i32,
+        memory: wanted.container.memory,
+        process: run.process.clone(),
+    };
+    Ok(Some(Entries::default().take(&state)?))
+}
+
 /// Makes a container and runs it to its end.
 fn session(
     device: &Path,
@@ -234,7 +249,10 @@ fn session(
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;
-    if let Some(path) = &args.vsock {
+    // Held until the container has ended.
+    let entry = entry(args, &wanted)?;
+    let sockets = entry.as_ref().map(Entry::sockets).or(args.vsock.clone());
+    if let Some(path) = &sockets {
         let sockets = UnixSockets::listen(path).context("--vsock")?;
         devices.add(Vsock::new(sockets), Duty::Sockets)?;
     }

@@ -84,7 +84,7 @@ impl Descriptor {
         let mut run = loop {
             match self.hear() {
                 Heard::Request(Request::Run(run)) => break *run,
-                Heard::Request(Request::Signal { .. } | Request::Resize { .. }) => {
+                Heard::Request(_) => {
                     return Err(request("another request before `run`".to_owned()));
                 }
                 Heard::NotUnderstood(why) => return Err(request(why)),
@@ -253,6 +253,9 @@ impl Client for Descriptor {
                 }
                 Heard::Request(Request::Signal { id, .. } | Request::Resize { id, .. }) => {
                     format!("there is no process {id}")
+                }
+                Heard::Request(Request::Exec(_)) => {
+                    "`exec` is for connections of its own".to_owned()
                 }
                 Heard::Request(Request::Run(_)) => "`run` twice".to_owned(),
                 Heard::NotUnderstood(why) => why,

@@ -92,7 +92,7 @@ fn a_request_that_a_launcher_cannot_carry_out_is_refused_by_name() {
         ),
         (user.into_bytes(), "`namespaces`"),
         (line(&signal), "another request before `run`"),
-        (b"{\"type\":\"exec\"}\n".to_vec(), "`exec`"),
+        (b"{\"type\":\"pause\"}\n".to_vec(), "`pause`"),
     ];
     for (bytes, part) in cases {
         let (mut launcher, mut client) = descriptor();

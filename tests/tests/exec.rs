@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cki exec`, `cki list` and `cki kill` on a host: several processes in one container.
+
+use cki_tests::machine;
+
+const SCRIPT: &str = r#"
+files="--memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda"
+cki run $files --name box --env A=main -- \
+    sh -c 'trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
+until grep -q up /tmp/out; do sleep 0.1; done
+cki list | awk '{print $1, $3, $4}'
+cki list --json | grep -c '"name":"box"'
+echo input | cki exec --env B=x box sh -c 'echo $A $B; cat; echo error >&2; exit 9' 2>/tmp/err; echo $? $(cat /tmp/err)
+cki exec --user daemon box id -un; echo $?
+cki exec -t box sh -c 'stty size; tty'; echo $?
+head -c 300000 /dev/zero | cki exec box cat | wc -c
+for i in 1 2 3; do cki exec box sh -c "sleep 1; exit $i" & pids="$pids $!"; done
+for pid in $pids; do wait $pid; echo $?; done
+cki exec box nosuch 2>&1; echo $?
+cki exec none true 2>&1; echo $?
+cki exec ../box true 2>&1; echo $?
+cki run $files --name box -- true 2>&1; echo $?
+cki kill box RTMIN 2>&1; echo $?
+cki kill box USR1; wait %1; echo $?
+cki exec box true 2>&1; echo $?
+cki run $files --name box -- sleep 1000 & launcher=$!
+until cki exec box true 2>/dev/null; do sleep 0.1; done
+kill -9 $launcher; wait $launcher; cki list | wc -l; ls /run/cki
+"#;
+
+#[test]
+fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their_own() {
+    let options = ["--quiet", "--runtime", "host", "--memory", "1G"];
+    let output = machine(&options, &["bash", "-c", SCRIPT], b"");
+    let missing = "cki: no container called box is running; `cki list` shows those that are";
+    let expected = [
+        "NAME MEMORY PROGRAM",
+        "box 128M sh",
+        "1",
+        "main x",
+        "input",
+        "9 error",
+        "daemon",
+        "0",
+        "24 80",
+        "/dev/pts/0",
+        "0",
+        "300000",
+        "1",
+        "2",
+        "3",
+        "cki: no such program: nosuch",
+        "127",
+        &missing.replace("box", "none"),
+        "125",
+        "cki: \"../box\" is no name of a container: expected 1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first",
+        "125",
+        "cki: a container called box is running; choose another name",
+        "125",
+        "cki: signal 34 cannot be passed on to a container",
+        "125",
+        "6",
+        missing,
+        "125",
+        // Only the line of titles: what the killed launcher left is gone.
+        "1",
+    ];
+    let text = output.text().replace('\r', "");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines, expected, "{}", output.stderr);
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cki-build run -t`: a user at a real terminal, and programs that want one.
+
+use std::time::Duration;
+
+use cki_tests::screen::Screen;
+use cki_tests::{RUNTIMES, emulator_of, run_on, variable};
+use rustix::process::Signal;
+
+/// A shell in a machine or container, at its first prompt.
+fn shell(runtime: &str, options: &[&str]) -> Screen {
+    let words: Vec<_> = ["--quiet", "run", "-it", "--runtime", runtime]
+        .iter()
+        .chain(options)
+        .chain(&["--", "bash", "--norc"])
+        .copied()
+        .collect();
+    let mut screen = Screen::start(&variable("CKI_BUILD"), &words);
+    screen.wait_for("# ");
+    screen
+}
+
+#[test]
+fn a_shell_has_job_control_and_the_size_of_the_users_terminal() {
+    for runtime in RUNTIMES {
+        let mut screen = shell(runtime, &[]);
+        assert!(screen.is_raw(), "{runtime}");
+        screen.run("stty size; echo $TERM", "30 100");
+        screen.wait_for("xterm-256color");
+        screen.run("sleep 1000 & jobs", "Running");
+        screen.type_in("fg\r");
+        screen.wait_for("sleep 1000\r\n");
+        std::thread::sleep(Duration::from_millis(500));
+        screen.type_in("\x1a");
+        screen.wait_for("Stopped");
+        screen.run("kill -9 %1; sleep 1; jobs", "Killed");
+        screen.type_in("sleep 1000\r");
+        screen.wait_for("sleep 1000\r\n");
+        std::thread::sleep(Duration::from_millis(500));
+        screen.type_in("\x03");
+        screen.wait_for("# ");
+        screen.run("echo status $?", "status 130");
+        screen.resize(50, 120);
+        screen.run("sleep 1; stty size", "50 120");
+        screen.type_in("exit 7\r");
+        assert_eq!(screen.end().code(), Some(7), "{runtime}");
+        assert!(screen.is_as_before(), "{runtime}");
+    }
+}
+
+#[test]
+fn programs_that_draw_work_in_a_container() {
+    let packages = ["--deb", "vim-tiny", "--deb", "less", "--deb", "htop"];
+    let mut screen = shell("cki", &packages);
+    screen.run("script -qc 'tty; echo in a script' /tmp/log", "/dev/pts/1");
+    screen.wait_for("in a script");
+    screen.type_in("less /etc/passwd\r");
+    screen.wait_for("daemon:x");
+    screen.type_in("q");
+    screen.wait_for("# ");
+    screen.type_in("vim.tiny /tmp/file\r");
+    screen.wait_for("~");
+    screen.type_in("ihello\x1b:wq\r");
+    screen.run("cat /tmp/file; echo end", "hello");
+    screen.type_in("htop\r");
+    screen.wait_for("F10");
+    screen.type_in("q");
+    screen.run("echo over", "over");
+    screen.type_in("exit\r");
+    assert_eq!(screen.end().code(), Some(0));
+    assert!(screen.is_as_before());
+}
+
+#[test]
+fn the_users_terminal_is_as_before_when_we_are_stopped_and_raw_again_when_we_go_on() {
+    let mut screen = shell("native", &[]);
+    screen.signal(Signal::TSTP);
+    screen.wait_until("as before", Screen::is_as_before);
+    screen.signal(Signal::CONT);
+    screen.wait_until("raw", Screen::is_raw);
+    screen.run("echo alive", "alive");
+    screen.type_in("exit\r");
+    assert_eq!(screen.end().code(), Some(0));
+}
+
+#[test]
+fn the_users_terminal_is_as_before_however_the_session_ends() {
+    // A shell does not heed SIGTERM; SIGHUP is what a terminal that closes sends.
+    let mut screen = shell("cki", &[]);
+    screen.signal(Signal::HUP);
+    assert_eq!(screen.end().code(), Some(129));
+    assert!(screen.is_as_before(), "after SIGHUP");
+
+    let mut screen = shell("native", &[]);
+    screen.run("trap 'exit 5' TERM", "# ");
+    screen.signal(Signal::TERM);
+    assert_eq!(screen.end().code(), Some(5));
+    assert!(screen.is_as_before(), "after SIGTERM");
+
+    let mut screen = shell("native", &[]);
+    emulator_of(screen.pid()).kill();
+    assert_eq!(screen.end().code(), Some(125));
+    assert!(screen.is_as_before(), "after the machine was killed");
+
+    let mut screen = shell("native", &["--timeout", "1s", "--stop-timeout", "100ms"]);
+    assert_eq!(screen.end().code(), Some(124));
+    assert!(screen.is_as_before(), "after the time was over");
+}
+
+#[test]
+fn a_terminal_needs_no_terminal_of_ours() {
+    for runtime in RUNTIMES {
+        let output = run_on(runtime, &["-t"], &["sh", "-c", "stty size; cat"], b"a line");
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.text().starts_with("24 80\r\n"), "{}", output.text());
+        assert!(output.text().contains("a line"), "{}", output.text());
+    }
+}
