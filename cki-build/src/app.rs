@@ -134,6 +134,7 @@ pub fn add_variables(config: &Config, run: &mut Run) {
 mod tests {
     use super::*;
     use crate::cli::{HostKernel, Runtime};
+    use crate::network::NetworkArgs;
     use cki_frontend::ProgramOptions;
     use cki_session::{Container, Terminal};
 
@@ -159,6 +160,7 @@ mod tests {
             cpus: 1,
             timeout: None,
             program: options.clone(),
+            network: NetworkArgs::none(),
             command: command.iter().map(Into::into).collect(),
         }
     }

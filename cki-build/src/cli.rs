@@ -15,6 +15,8 @@ use cki_frontend::ProgramOptions;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
 
+use crate::network::NetworkArgs;
+
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
 #[derive(Debug, Parser)]
 #[command(name = "cki-build", version, after_help = exit_statuses(), max_term_width = 100)]
@@ -171,6 +173,9 @@ pub struct Run {
     /// What the program is run with.
     #[command(flatten)]
     pub program: ProgramOptions,
+    /// Its network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// The program and its arguments
     #[arg(
         required_unless_present_any = ["entrypoint", "oci"],

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::cli::{Run, Runtime};
+use crate::cli::{HostKernel, Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
-use cki_machine::{HostImage, Machine, MachineError, tsc};
+use crate::network::NetworkArgs;
+use cki_machine::{HostImage, Machine, MachineError, Network, tsc};
 use cki_session::{Container, Memory, Terminal};
 
 /// How long the parts of the preparation took.
@@ -44,6 +45,9 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         let small = |error: cki_session::Invalid| MachineError::Request(error.to_string());
         Container::new(args.memory).check().map_err(small)?;
     }
+    network(args).check(args.runtime)?;
+    let card = network(args).machine(args.runtime);
+    card.as_ref().map_or(Ok(()), Network::check)?;
     let start = Instant::now();
     let outputs = context.outputs(&attrs)?;
     let built = Instant::now();
@@ -64,6 +68,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         args.cpus,
     );
     machine.tsc_khz = Some(tsc::frequency_khz());
+    machine.network = card;
     machine.verbose = context.global.verbose;
     if let Some(runtime) = outputs.get(runtime) {
         machine.runtime = Some(runtime.out.join("runtime.erofs"));
@@ -72,6 +77,14 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         machine.memory = args.memory.plus_mib(host_mib);
     }
     Ok((machine, preparation))
+}
+
+/// The network options, as far as the machine's kernel has a network card: only ours has.
+fn network(args: &Run) -> NetworkArgs {
+    match args.host_kernel {
+        HostKernel::Cki => args.network.clone(),
+        HostKernel::Debian | HostKernel::Debug => NetworkArgs::none(),
+    }
 }
 
 /// The request for init of `machine`; `terminal` gives the size of the program's, if it is to have one.
@@ -95,6 +108,7 @@ pub fn request(
             memory: args.memory,
             cmdline: machine.host.container_cmdline.clone(),
             verbose: machine.verbose,
+            network: network(args).container()?,
         }),
     };
     let pool = match args.runtime {
@@ -106,6 +120,7 @@ pub fn request(
     let mut run = request.map_err(|error| MachineError::Request(error.to_string()))?;
     run.container = container;
     run.pool = pool;
+    run.interface = network(args).interface(args.runtime);
     run.check()
         .map_err(|error| MachineError::Request(error.to_string()))?;
     Ok(run)
@@ -114,7 +129,6 @@ pub fn request(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::HostKernel;
     use crate::contents::Contents;
     use cki_frontend::{ProcessOptions, ProgramOptions};
     use cki_machine::Board;
@@ -136,6 +150,7 @@ mod tests {
                 },
                 ..ProgramOptions::default()
             },
+            network: NetworkArgs::none(),
             command,
         }
     }
@@ -183,6 +198,7 @@ mod tests {
                 memory: Memory::constant(512),
                 cmdline: "tsc=reliable".into(),
                 verbose: false,
+                network: None,
             })
         );
     }

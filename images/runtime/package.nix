@@ -8,6 +8,7 @@
 , cki-kmod
 , cki-ksm
 , cki-launcher
+, cki-passt
 , cpio
 , erofs-utils
 }:
@@ -23,6 +24,7 @@ stdenv.mkDerivation {
   kmod = cki-kmod;
   ksm = cki-ksm;
   launcher = cki-launcher;
+  passt = cki-passt;
   licences = ../../LICENSES;
   copyright = ../../nix/copyright.sh;
   makeInitrd = ../host/make-initrd.sh;
@@ -31,14 +33,16 @@ stdenv.mkDerivation {
 
   buildPhase = ''
     mkdir -p disk/bin disk/lib/firmware disk/share
+    mkdir -p disk/libexec
     cp $launcher/bin/cki disk/bin/
+    cp $passt/bin/passt disk/libexec/
     cp -r $launcher/share/man $launcher/share/bash-completion disk/share/
     cp $kmod/lib/modules/*/extra/cki.ko disk/lib/
     cp -r $ksm/lib/firmware/cki disk/lib/firmware/
     # Symbols are for gdb on the outside; a container's kernel looks nothing up in them.
     objcopy --strip-all $kernel/vmlinux disk/lib/vmlinux
     bash -eu -o pipefail $makeInitrd disk/lib/initrd $init/bin/cki-init
-    for part in $launcher $kmod $ksm $init; do
+    for part in $launcher $passt $kmod $ksm $init; do
       cp -r --no-preserve=mode $part/share/doc disk/share/
     done
     bash $copyright disk/share/doc/linux/copyright --by 'Linux, by its authors, with the changes of CKI' GPL-2.0-only

@@ -41,7 +41,10 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
     // Otherwise its end would not be seen.
     drop(its);
     let mut launcher = Launcher::new(ours);
-    launcher.ask(&Request::Run(Box::new(run.clone())));
+    let mut request = run.clone();
+    // That card is ours; the container's is the launcher's business.
+    request.interface = None;
+    launcher.ask(&Request::Run(Box::new(request)));
     let started = Started {
         child,
         terminal: None,

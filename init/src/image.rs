@@ -8,10 +8,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use cki_erofs::{Disk, START};
-use nix::mount::{MsFlags, mount};
-use nix::unistd::{chdir, chroot};
+use nix::mount::MsFlags;
 
-use crate::mounts::{MountError, make_directory, mount_at};
+use crate::mounts::{MountError, make_directory, mount_at, switch_root};
 
 /// Why the disk is no application image that can be run.
 #[derive(Debug, thiserror::Error)]
@@ -143,16 +142,6 @@ pub fn enter(disk: &Path) -> Result<(), ImageError> {
     );
     mount_at("cki", "overlay", &root, MsFlags::empty(), &options)?;
     switch_root(&root).map_err(ImageError::Enter)
-}
-
-/// Puts the mount on `root` in the place of `/`, as switch_root(8) does: the initramfs below it
-/// can be hidden but not unmounted.
-fn switch_root(root: &Path) -> io::Result<()> {
-    chdir(root)?;
-    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
-    chroot(".")?;
-    chdir("/")?;
-    Ok(())
 }
 
 #[cfg(test)]

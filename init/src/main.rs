@@ -23,6 +23,7 @@ fn main() {
 
 /// Does what the command line asks for; returns only to say why it could not.
 fn start() -> anyhow::Result<Infallible> {
+    mounts::leave_initial_root()?;
     mounts::mount_early(Path::new("/"))?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("cannot read the kernel's release")?;

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
+use nix::unistd::{chdir, chroot};
 
 /// A mount, as a line of `fstab` has it.
 struct Entry {
@@ -85,6 +86,31 @@ pub fn mount_at(
             target: target.display().to_string(),
             source,
         })
+}
+
+/// Puts a mount of the initramfs in the place of the initramfs itself, which pivot_root(2) does not leave:
+/// so do programs that shut themselves into a directory, such as passt.
+///
+/// # Errors
+/// [`MountError`].
+pub fn leave_initial_root() -> Result<(), MountError> {
+    let place = Path::new("/initial");
+    mount_at("/", "none", place, MsFlags::MS_BIND, "")?;
+    switch_root(place).map_err(|source| MountError {
+        kind: "the initial file system".to_owned(),
+        target: "/".to_owned(),
+        source,
+    })
+}
+
+/// Puts the mount on `root` in the place of `/`, as switch_root(8) does: the initramfs below it
+/// can be hidden but not unmounted.
+pub(crate) fn switch_root(root: &Path) -> io::Result<()> {
+    chdir(root)?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+    chroot(".")?;
+    chdir("/")?;
+    Ok(())
 }
 
 /// Mounts what init itself needs below `root`: `/proc`, `/sys` and `/dev`.

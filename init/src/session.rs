@@ -21,6 +21,8 @@ use crate::container::{self, Launcher};
 use crate::exec::{self, Execs};
 use crate::image::{self, ImageError};
 use crate::mounts::{self, MountError};
+use crate::names;
+use crate::net::{self, NetError};
 use crate::oom::KernelLog;
 use crate::ports::{self, PortError};
 use crate::process;
@@ -35,7 +37,9 @@ const FEATURES: &[&str] = &[
     feature::POOL,
     feature::ROOT,
     feature::CAPABILITIES,
+    feature::INTERFACE,
     feature::LIMITS,
+    feature::NETWORK,
     feature::TERMINAL,
     feature::USER,
 ];
@@ -66,6 +70,9 @@ pub enum ServeError {
     /// What the client wants done to the root file system.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// The network card.
+    #[error(transparent)]
+    Net(#[from] NetError),
     /// What containers are run with.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -249,35 +256,29 @@ fn start_here(run: &Run, disk: &Path) -> Result<Started, ServeError> {
         runtime::start(pool)?;
         runtime::offer_commands().map_err(ServeError::system("cannot link the command cki"))?;
     }
-    set_names(&run.hostname)?;
+    connect(run)?;
     root::prepare(&run.root)?;
     Ok(program::start(&run.process)?)
+}
+
+/// The network of this machine or container, and its name there.
+fn connect(run: &Run) -> Result<(), ServeError> {
+    let interface = run.interface.as_ref();
+    interface.map_or(Ok(()), net::set_up)?;
+    names::set(Path::new("/etc"), &run.hostname, interface)
+        .map_err(ServeError::system("cannot set the names of hosts"))
 }
 
 /// The launcher of the container that `run` asks for, with the program in it.
 fn start_container(run: &Run, disk: &Path, ends: &Ends) -> Result<(Started, Launcher), ServeError> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
+    connect(run)?;
     if let Some(container) = &run.container {
         runtime::start(container.memory)?;
     }
     container::start(run, disk, ends).map_err(ServeError::system(
         "cannot start the launcher of the container",
     ))
-}
-
-/// The host name, in the kernel and in an image that has no `/etc/hosts` of its own.
-fn set_names(hostname: &str) -> Result<(), ServeError> {
-    nix::unistd::sethostname(hostname)
-        .map_err(io::Error::from)
-        .map_err(ServeError::system("cannot set the host name"))?;
-    let hosts = Path::new("/etc/hosts");
-    if !hosts.exists() {
-        let text = format!("127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n");
-        mounts::make_directory(Path::new("/etc"), 0o755)
-            .and_then(|()| fs::write(hosts, text))
-            .map_err(ServeError::system("cannot write /etc/hosts"))?;
-    }
-    Ok(())
 }
 
 /// Which of the session's own descriptors have something to read.

@@ -11,6 +11,8 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Signal, Status};
 use clap::{Args, Parser, Subcommand};
 
+use crate::options::{NAMES as NETWORK, NetworkArgs};
+
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "cki", version, after_help = exit_statuses(), max_term_width = 100)]
@@ -92,7 +94,7 @@ pub struct KillArgs {
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 17] = [
+const OF_THE_REQUEST: [&str; 23] = [
     "ProcessOptions",
     "argv",
     "cmdline",
@@ -110,6 +112,12 @@ const OF_THE_REQUEST: [&str; 17] = [
     "tmpfs",
     "verbose",
     "page_tables",
+    NETWORK[0],
+    NETWORK[1],
+    NETWORK[2],
+    NETWORK[3],
+    NETWORK[4],
+    NETWORK[5],
 ];
 
 /// Options of `cki run`.
@@ -167,6 +175,9 @@ pub struct RunArgs {
     /// End the program after this time and exit with 124 (30, 1.5, 500ms, 2m, 1h 30m)
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
+    /// Its network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Give up when the program does not run after this time
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_duration)]
     pub start_timeout: Duration,
@@ -253,6 +264,12 @@ mod tests {
             "--read-only",
             "--entrypoint sh",
             "--timeout 5",
+            "--network user",
+            "--publish 8080:80",
+            "--dns 192.0.2.1",
+            "--add-host a:192.0.2.1",
+            "--ip 10.0.0.1/8",
+            "--allow 192.0.2.1",
             "--verbose",
             "--print-isolation",
             "--console",

@@ -29,6 +29,8 @@ pub enum Duty {
     Sockets,
     /// Gives random numbers.
     Entropy,
+    /// Sends and receives frames.
+    Network,
 }
 
 /// What a thread does first: gives up what its duty does not need.
@@ -54,6 +56,7 @@ impl Duty {
                 libc::SYS_lseek,
                 libc::SYS_statx,
             ],
+            Duty::Network => &[libc::SYS_writev, libc::SYS_epoll_ctl],
             Duty::Sockets => &[
                 libc::SYS_accept4,
                 libc::SYS_connect,
@@ -78,7 +81,7 @@ impl Duty {
                 libc::TCGETS2,
                 libc::TCSETS2,
             ],
-            Duty::Disk | Duty::Entropy => &[RAISE_EVENT],
+            Duty::Disk | Duty::Entropy | Duty::Network => &[RAISE_EVENT],
             Duty::Sockets => &[RAISE_EVENT, libc::FIONBIO],
         }
     }

@@ -8,10 +8,10 @@
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
 //! | [`backend`] | what is behind devices, on the host's side | `virtio` |
-//! | [`virtio`] | registers by hypercall, and devices: a read-only disk, a console with named ports, sockets: pure over guest memory | |
+//! | [`virtio`] | registers by hypercall, and devices: disks, a console with named ports, a network card, sockets: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
-//! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read, the allocator's heap: with `module` the only `unsafe` | |
+//! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read, the allocator's heap: with `module` and `backend::tap` the only `unsafe` | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 

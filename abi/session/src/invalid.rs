@@ -2,7 +2,9 @@
 
 //! Requests that nobody can carry out.
 
+use crate::interface::InterfaceError;
 use crate::memory::Memory;
+use crate::network::NetworkError;
 
 /// Why a request can be carried out nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,4 +35,10 @@ pub enum Invalid {
     /// Both a container and a pool for containers.
     #[error("`container` and `pool` exclude each other: the container has all of the pool")]
     ContainerAndPool,
+    /// A network card cannot be set up so.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// There is no such network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 }

@@ -5,8 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::exec::Exec;
+use crate::interface::Interface;
 use crate::invalid::Invalid;
 use crate::memory::Memory;
+use crate::network::Network;
 use crate::process::{Process, ProcessId};
 use crate::root::Root;
 use crate::signal::Signal;
@@ -20,6 +22,10 @@ pub mod feature {
     pub const EXEC: &str = "exec";
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";
+    /// [`Run::interface`](super::Run::interface).
+    pub const INTERFACE: &str = "interface";
+    /// [`Container::network`](super::Container::network).
+    pub const NETWORK: &str = "network";
     /// [`Run::pool`](super::Run::pool).
     pub const POOL: &str = "pool";
     /// [`Run::root`](super::Run::root).
@@ -70,6 +76,10 @@ pub struct Run {
     /// What is done to its root file system.
     #[serde(default, skip_serializing_if = "Root::is_empty")]
     pub root: Root,
+    /// The network card of the server's own machine or container; that of `container` is its launcher's
+    /// business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Interface>,
 }
 
 /// A container of a program's own.
@@ -84,6 +94,9 @@ pub struct Container {
     /// Whether its kernel's console goes to standard error.
     #[serde(default)]
     pub verbose: bool,
+    /// What its network card is connected to; without it, it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
 }
 
 impl Container {
@@ -100,6 +113,7 @@ impl Container {
             memory,
             cmdline: String::new(),
             verbose: false,
+            network: None,
         }
     }
 }
@@ -115,16 +129,21 @@ impl Run {
             container: None,
             pool: None,
             root: Root::default(),
+            interface: None,
         }
     }
 
     /// The first optional part that this request uses and a server with `features` does not honour.
     #[must_use]
     pub fn unsupported<S: AsRef<str>>(&self, features: &[S]) -> Option<&'static str> {
+        let container = self.container.as_ref();
+        let network = container.and_then(|container| container.network.as_ref());
         let uses = [
             (feature::CONTAINER, self.container.is_some()),
             (feature::POOL, self.pool.is_some()),
             (feature::ROOT, !self.root.is_empty()),
+            (feature::INTERFACE, self.interface.is_some()),
+            (feature::NETWORK, network.is_some()),
         ];
         let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);
         uses.into_iter()
@@ -149,6 +168,9 @@ impl Run {
         if let Some(container) = &self.container {
             container.check()?;
         }
+        if let Some(interface) = &self.interface {
+            interface.check()?;
+        }
         self.process.check()
     }
 }
@@ -167,6 +189,9 @@ impl Container {
         }
         if self.cmdline.contains('\0') {
             return Err(Invalid::Nul("the kernel's command line"));
+        }
+        if let Some(network) = &self.network {
+            network.check()?;
         }
         Ok(())
     }

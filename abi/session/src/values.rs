@@ -3,7 +3,10 @@
 //! Values as people type them on the command lines of `cki-build` and `cki`. `Memory` is
 //! a type of its own.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// Reads `30`, `1.5` (seconds) or `500ms`, `2m`, `1h 30m`; more than nothing.
 ///
@@ -37,6 +40,16 @@ pub fn parse_variable(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+/// Reads a network such as `192.0.2.0/24`, or an address, which is one of its own.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_net(text: &str) -> Result<IpNet, String> {
+    let net = text.parse().map(|net: IpNet| net.trunc());
+    net.or_else(|_| text.parse().map(|address: IpAddr| address.into()))
+        .map_err(|_| "expected an address, or a network such as 192.0.2.0/24".to_owned())
 }
 
 /// Reads an absolute path in the image.

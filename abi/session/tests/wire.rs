@@ -33,6 +33,7 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         memory: "1536M".parse().unwrap(),
         cmdline: "x=1".into(),
         verbose: true,
+        network: None,
     });
     let container = plain.replace(
         r#""h"}"#,
@@ -141,12 +142,12 @@ fn a_request_with_more_than_the_server_knows_is_refused_by_name() {
     let on_top = text.replace("\"hostname\"", "\"exec\":true,\"hostname\"");
     let in_container = text.replace(
         "\"hostname\"",
-        "\"container\":{\"memory\":\"64M\",\"network\":\"none\"},\"hostname\"",
+        "\"container\":{\"memory\":\"64M\",\"disk\":\"none\"},\"hostname\"",
     );
     for (text, name) in [
         (in_process.as_str(), "`namespaces`"),
         (&on_top, "`exec`"),
-        (&in_container, "`network`"),
+        (&in_container, "`disk`"),
         (r#"{"type":"pause","id":1}"#, "`pause`"),
         (r#"{"type":"resize","id":1}"#, "`terminal`"),
         (r#"{"type":"signal","id":1}"#, "`signal`"),
@@ -195,6 +196,7 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
         memory: "64M".parse().unwrap(),
         cmdline: String::new(),
         verbose: false,
+        network: None,
     });
     assert_eq!(contained.unsupported(&[feature::POOL]), Some("container"));
     assert_eq!(contained.unsupported(&["later", feature::CONTAINER]), None);
@@ -274,6 +276,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                     memory: "64M".parse().unwrap(),
                     cmdline: "\0".into(),
                     verbose: false,
+                    network: None,
                 });
             },
             Invalid::Nul("the kernel's command line"),
@@ -291,6 +294,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                     memory: "64M".parse().unwrap(),
                     cmdline: String::new(),
                     verbose: false,
+                    network: None,
                 });
                 run.pool = Some("64M".parse().unwrap());
             },

@@ -12,6 +12,7 @@ use crate::contents::Contents;
 use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
+use crate::network::NetworkArgs;
 use crate::output::print;
 use cki_frontend::ProgramOptions;
 use cki_machine::Ended;
@@ -31,6 +32,7 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
         cpus: 1,
         timeout: None,
         program: ProgramOptions::default(),
+        network: NetworkArgs::none(),
         command: ["sh", "-c", SCRIPT].map(Into::into).into(),
     };
     let sql = io::Cursor::new(work(args.rows));

@@ -55,6 +55,16 @@ pub enum MachineError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// A port that is to be published cannot be had.
+    #[error("cannot publish the port {port}: {source}; {remedy}")]
+    Port {
+        /// Which.
+        port: cki_session::Publish,
+        /// What the kernel said.
+        source: std::io::Error,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// The program's name, an argument or a variable cannot be sent.
     #[error("{0}")]
     Request(String),

@@ -8,6 +8,7 @@ use cki_session::{Memory, port};
 
 use super::app_disk::AppDisk;
 use super::host_image::{Board, HostImage};
+use super::network::Network;
 use cki_process::exec::Command;
 
 /// A virtio device.
@@ -16,6 +17,7 @@ enum Device {
     App,
     Runtime,
     Serial,
+    Network,
 }
 
 impl Board {
@@ -29,9 +31,10 @@ impl Board {
 
     /// QEMU's device of `kind` (`virtio-blk`), where it belongs.
     ///
-    /// Bus N of a microvm has interrupt 5+N. SeaBIOS keeps 5, 9, 10 and 11 for PCI and leaves them out of the
-    /// MP table, so that Linux would wait for them at a PIC that nobody listens to. On PCI, the order of the
-    /// slots keeps the application image the first disk, as it is on a microvm.
+    /// Of a microvm's eight buses, 5 and 6 have interrupts that SeaBIOS keeps for PCI and leaves out of the MP
+    /// table, so that Linux would wait for them at a PIC that nobody listens to. (0, 3 and 4 had such, too:
+    /// `emulator/patches/0016`.) On PCI, the order of the slots keeps the application image the first disk, as
+    /// it is on a microvm.
     fn device(self, kind: &str, device: Device) -> String {
         match self {
             Self::Microvm => {
@@ -39,6 +42,7 @@ impl Board {
                     Device::App => 7,
                     Device::Runtime => 1,
                     Device::Serial => 2,
+                    Device::Network => 3,
                 };
                 format!("{kind}-device,bus=virtio-mmio-bus.{bus}")
             }
@@ -47,6 +51,7 @@ impl Board {
                     Device::App => 1,
                     Device::Runtime => 2,
                     Device::Serial => 3,
+                    Device::Network => 4,
                 };
                 format!("{kind}-pci,addr={slot}")
             }
@@ -68,6 +73,8 @@ pub struct Machine {
     /// Disk with launcher, module, monitor and guest kernel, a raw file: the machine has the CKI extension
     /// then, and runs containers. Without it, it is a stock one.
     pub runtime: Option<PathBuf>,
+    /// Its network card; without one, it reaches nothing.
+    pub network: Option<Network>,
     /// Its memory.
     pub memory: Memory,
     /// Its processors, at least 1.
@@ -150,6 +157,7 @@ impl Machine {
             host,
             app: app.into(),
             runtime: None,
+            network: None,
             memory,
             cpus,
             verbose: false,
@@ -234,6 +242,9 @@ impl Machine {
             "-device".to_owned(),
             board.device("virtio-serial", Device::Serial),
         ]);
+        if let Some(network) = &self.network {
+            command = command.args(network.words(&board.device("virtio-net", Device::Network)));
+        }
         for channel in Channel::ALL {
             let (id, port) = channel.names();
             command = command.args([

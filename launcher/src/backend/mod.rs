@@ -4,7 +4,12 @@
 
 pub mod disk;
 pub mod file;
+pub mod host;
+pub mod network;
+pub mod passt;
+pub mod policy;
 pub mod qcow2;
+pub mod tap;
 pub mod unix_sockets;
 
 #[cfg(test)]

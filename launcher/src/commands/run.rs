@@ -14,6 +14,7 @@ use cki_abi::uapi::run::Run as RunPage;
 use cki_frontend::UserTerminal;
 use cki_launcher::backend::disk;
 use cki_launcher::backend::file::RawFile;
+use cki_launcher::backend::network::{self, NetworkError};
 use cki_launcher::backend::unix_sockets::UnixSockets;
 use cki_launcher::entry::{Entries, Entry, State};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
@@ -80,6 +81,7 @@ impl Wanted {
                 memory: args.memory,
                 cmdline: args.cmdline.clone(),
                 verbose: args.verbose,
+                network: args.network.wanted()?,
             },
             run: (!args.console).then_some(run),
             timeout: args.timeout,
@@ -135,6 +137,9 @@ fn explain(outcome: &Outcome, args: Option<&RunArgs>) {
 fn kind(error: &anyhow::Error) -> FailureKind {
     if error.is::<RootError>() {
         return FailureKind::Image;
+    }
+    if error.is::<NetworkError>() {
+        return FailureKind::Request;
     }
     error
         .downcast_ref::<ContainerError>()
@@ -230,7 +235,7 @@ fn entry(args: &RunArgs, wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
 fn session(
     device: &Path,
     args: &RunArgs,
-    wanted: Wanted,
+    mut wanted: Wanted,
     client: &mut dyn Client,
 ) -> anyhow::Result<Outcome> {
     let root = args.root.as_deref().map(root).transpose()?;
@@ -249,6 +254,15 @@ fn session(
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;
+    let mut interface = None;
+    if let Some(network) = &wanted.container.network {
+        let (card, told) = network::connect(network)?;
+        devices.add(card, Duty::Network)?;
+        interface = Some(told);
+    }
+    if let Some(run) = &mut wanted.run {
+        run.interface = interface;
+    }
     // Held until the container has ended.
     let entry = entry(args, &wanted)?;
     let sockets = entry.as_ref().map(Entry::sockets).or(args.vsock.clone());

@@ -25,6 +25,7 @@ use crate::unblocked::{Unblocked, Way};
 /// The optional parts of requests that the launcher honours.
 const FEATURES: &[&str] = &[
     feature::CONTAINER,
+    feature::NETWORK,
     // These are for init of the container, which says itself what it honours.
     feature::ROOT,
     feature::CAPABILITIES,

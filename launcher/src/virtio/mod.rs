@@ -10,6 +10,7 @@ pub mod block;
 pub mod console;
 mod drain;
 pub mod mmio;
+pub mod net;
 pub mod rng;
 pub mod storage;
 #[cfg(test)]

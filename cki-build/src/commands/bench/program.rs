@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::cli::{HostKernel, Run, Runtime};
 use crate::contents::Contents;
 use crate::error::Error;
+use crate::network::NetworkArgs;
 use crate::prepare::request;
 use cki_frontend::ProgramOptions;
 use cki_machine::{Ended, Io, Machine, TimeLimit};
@@ -27,6 +28,7 @@ pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
         cpus: 1,
         timeout: None,
         program: ProgramOptions::default(),
+        network: NetworkArgs::none(),
         command: words.iter().map(Into::into).collect(),
     }
 }

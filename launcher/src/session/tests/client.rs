@@ -37,6 +37,7 @@ fn request(change: impl FnOnce(&mut cki_session::Run)) -> Request {
         memory: "256M".parse().unwrap(),
         cmdline: "x=1".to_owned(),
         verbose: true,
+        network: None,
     });
     change(&mut run);
     Request::Run(Box::new(run))

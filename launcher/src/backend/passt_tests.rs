@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Frames over a stream, whole and in pieces, and a passt that is none.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn pair() -> (Passt, UnixStream) {
+    let (ours, its) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Passt::over(ours), its)
+}
+
+fn packed(frame: &[u8]) -> Vec<u8> {
+    let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
+    bytes.extend(frame);
+    bytes
+}
+
+fn next(passt: &mut Passt) -> Option<Vec<u8>> {
+    let frame = passt.frame().map(|(_, frame)| frame.to_vec());
+    passt.consume();
+    frame
+}
+
+#[test]
+fn frames_come_however_they_are_cut() {
+    let (mut passt, mut its) = pair();
+    assert_eq!(next(&mut passt), None);
+    let bytes = [packed(b"one"), packed(&[7; FRAME_MAX]), packed(b"")].concat();
+    for piece in bytes[..5].chunks(1) {
+        its.write_all(piece).unwrap();
+        assert_eq!(next(&mut passt), None);
+    }
+    its.write_all(&bytes[5..]).unwrap();
+    assert_eq!(next(&mut passt).as_deref(), Some(&b"one"[..]));
+    assert_eq!(next(&mut passt), Some(vec![7; FRAME_MAX]));
+    assert_eq!(next(&mut passt), Some(vec![]));
+    assert_eq!(next(&mut passt), None);
+    assert!(!passt.is_over());
+}
+
+#[test]
+fn the_end_comes_after_the_last_frame() {
+    let (mut passt, mut its) = pair();
+    its.write_all(&packed(b"last")).unwrap();
+    drop(its);
+    assert_eq!(next(&mut passt).as_deref(), Some(&b"last"[..]));
+    assert_eq!(next(&mut passt), None);
+    assert!(passt.is_over());
+    passt.send(&Header::default(), b"lost");
+    assert!(!passt.flush() && passt.has_room());
+}
+
+#[test]
+fn a_length_that_no_frame_has_ends_the_link() {
+    let (mut passt, mut its) = pair();
+    its.write_all(&u32::MAX.to_be_bytes()).unwrap();
+    assert_eq!(next(&mut passt), None);
+    assert!(passt.is_over());
+}
+
+#[test]
+fn what_is_sent_waits_for_a_slow_reader() {
+    let (mut passt, mut its) = pair();
+    let mut sent = Vec::new();
+    let mut number = 0u32;
+    // More than the socket holds.
+    while !passt.flush() || passt.has_room() {
+        let frame = vec![number as u8; 1000];
+        passt.send(&Header::default(), &frame);
+        sent.extend(packed(&frame));
+        number += 1;
+    }
+    its.set_nonblocking(true).unwrap();
+    let mut got: Vec<u8> = Vec::new();
+    while got.len() < sent.len() {
+        let mut buffer = [0; 4096];
+        match its.read(&mut buffer) {
+            Ok(count) => got.extend(&buffer[..count]),
+            Err(_) => {
+                passt.flush();
+            }
+        }
+    }
+    assert!(got == sent);
+    assert!(!passt.flush() && passt.has_room());
+}
+
+fn settings() -> Settings {
+    Settings {
+        addresses: vec!["10.0.2.100/24".parse().unwrap()],
+        gateways: vec!["10.0.2.2".parse().unwrap()],
+        dns_forward: Some("10.0.2.3".parse().unwrap()),
+        publish: vec![
+            "8080:80".parse().unwrap(),
+            "127.0.0.1:53:5353/udp".parse().unwrap(),
+        ],
+    }
+}
+
+#[test]
+fn the_command_line_is_this() {
+    assert_eq!(
+        settings().arguments().join(" "),
+        "--quiet --no-map-gw --fd 3 --mtu 65520 --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 \
+         --dns-forward 10.0.2.3 --tcp-ports 8080:80 --udp-ports 127.0.0.1/53:5353 --ipv4-only \
+         --no-dhcp --no-dhcpv6 --no-ra"
+    );
+}
+
+/// A program that is a shell script, in a directory that must stay as long.
+fn script(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("passt");
+    // Written by another process: this one may fork elsewhere while the file is open for writing.
+    let status = Command::new("sh")
+        .args(["-c", "printf '%s' \"$1\" > \"$2\"", "sh"])
+        .arg(format!("#!/bin/sh\n{text}"))
+        .arg(&program)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (directory, program)
+}
+
+#[test]
+fn its_socket_is_the_third_descriptor() {
+    let (_directory, program) = script("printf '\\0\\0\\0\\5hello' >&3");
+    let mut passt = Passt::start(&program, &settings()).unwrap();
+    assert_eq!(next(&mut passt).as_deref(), Some(&b"hello"[..]));
+    assert_eq!(next(&mut passt), None);
+    assert!(passt.is_over());
+}
+
+#[test]
+fn a_passt_that_does_not_start_says_why() {
+    for (text, part) in [
+        (
+            "echo \"Failed to bind any port for '-t 8080:80', exiting\" >&2; exit 1",
+            "8080:80/tcp",
+        ),
+        (
+            "echo 'External interface not usable' >&2; exit 1",
+            "External interface",
+        ),
+        ("exit 1", "did not say"),
+    ] {
+        let (_directory, program) = script(text);
+        let error = Passt::start(&program, &settings()).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let error = Passt::start(Path::new("/nonexistent/passt"), &settings()).unwrap_err();
+    assert!(matches!(error, PasstError::Missing), "{error}");
+}

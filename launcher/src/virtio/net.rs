@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A network card (virtio 1.2, 5.1) with one pair of queues and no control queue.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
+use virtio_bindings::virtio_net::{
+    VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6,
+    VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF,
+    VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS, VIRTIO_NET_S_LINK_UP,
+};
+use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use super::{Device, DriverFault, Progress, copy_config};
+
+/// Bytes of what precedes a frame in a buffer: struct virtio_net_hdr with num_buffers (5.1.6).
+pub const HEADER: usize = 12;
+/// Bytes of a frame at most: an IP packet of 65,535 bytes behind an Ethernet header.
+pub const FRAME_MAX: usize = 65_535 + 14;
+/// Where num_buffers is in the header.
+const NUM_BUFFERS: usize = 10;
+/// Bytes after which [`Net::process`] leaves the next frame for later.
+const TURN: usize = 1 << 20;
+/// What a frame costs besides its bytes.
+const FRAME_COST: usize = 4096;
+
+const RECEIVE: usize = 0;
+const TRANSMIT: usize = 1;
+
+/// What precedes a frame: what is left to the receiver of checksums and segments (5.1.6).
+pub type Header = [u8; HEADER];
+
+/// What a network card is connected to: Ethernet frames without the checksum at the end.
+pub trait Link: AsFd + Send {
+    /// Whether it takes and gives frames whose checksums and segments are left to the receiver. Otherwise all
+    /// headers are 0.
+    fn offloads(&self) -> bool;
+    /// Bytes of a packet at most, the Ethernet header not counted.
+    fn mtu(&self) -> u16;
+    /// Whether [`Link::send`] may be called.
+    fn has_room(&self) -> bool;
+    /// Takes a frame, maybe only in memory until [`Link::flush`].
+    fn send(&mut self, header: &Header, frame: &[u8]);
+    /// Hands over what can be handed over now; whether some is left, for when the descriptor is writable.
+    fn flush(&mut self) -> bool;
+    /// The next frame that has come, the same until [`Link::consume`].
+    fn frame(&mut self) -> Option<(Header, &[u8])>;
+    /// Forgets that frame.
+    fn consume(&mut self);
+    /// Whether it has ended: it gives nothing any more, and forgets what it gets.
+    fn is_over(&self) -> bool;
+}
+
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn offloads(&self) -> bool {
+        (**self).offloads()
+    }
+
+    fn mtu(&self) -> u16 {
+        (**self).mtu()
+    }
+
+    fn has_room(&self) -> bool {
+        (**self).has_room()
+    }
+
+    fn send(&mut self, header: &Header, frame: &[u8]) {
+        (**self).send(header, frame);
+    }
+
+    fn flush(&mut self) -> bool {
+        (**self).flush()
+    }
+
+    fn frame(&mut self) -> Option<(Header, &[u8])> {
+        (**self).frame()
+    }
+
+    fn consume(&mut self) {
+        (**self).consume();
+    }
+
+    fn is_over(&self) -> bool {
+        (**self).is_over()
+    }
+}
+
+/// A network card.
+#[derive(Debug)]
+pub struct Net<L> {
+    link: L,
+    mac: [u8; 6],
+    /// Readable when the link is what we wait for.
+    epoll: Epoll,
+    waits: EpollFlags,
+    packet: Box<[u8]>,
+    heads: Vec<(u16, u32)>,
+    merges: bool,
+}
+
+impl<L: Link> Net<L> {
+    /// A card with this address, connected to `link`.
+    ///
+    /// # Errors
+    /// When no epoll descriptor can be made.
+    pub fn new(link: L, mac: [u8; 6]) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        Ok(Net {
+            link,
+            mac,
+            epoll,
+            waits: EpollFlags::empty(),
+            packet: vec![0; HEADER + FRAME_MAX].into(),
+            heads: Vec::new(),
+            merges: false,
+        })
+    }
+
+    /// Sends what the driver has put into its queue.
+    fn transmit(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+    ) -> Result<Progress, DriverFault> {
+        let (mut used, mut more, mut done) = (false, true, 0);
+        while more && done < TURN && self.link.has_room() {
+            queue.disable_notification(memory)?;
+            while done < TURN && self.link.has_room() {
+                let Some(chain) = queue.iter(memory)?.next() else {
+                    break;
+                };
+                let head = chain.head_index();
+                done += FRAME_COST + self.send(memory, chain)?;
+                queue.add_used(memory, head, 0)?;
+                used = true;
+            }
+            more = queue.enable_notification(memory)?;
+        }
+        let blocked = self.link.flush() || !self.link.has_room();
+        Ok(Progress {
+            notify: used && queue.needs_notification(memory)?,
+            more: more && !blocked,
+            ..Progress::default()
+        })
+    }
+
+    /// Sends one frame; its length.
+    fn send(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        chain: DescriptorChain<&GuestMemoryMmap>,
+    ) -> Result<usize, DriverFault> {
+        let mut reader = chain.reader(memory)?;
+        let length = reader.available_bytes();
+        if length > self.packet.len() {
+            return Err(DriverFault::Request("a frame that is too long"));
+        }
+        let packet = &mut self.packet[..length];
+        reader.read_exact(packet)?;
+        let Some((header, frame)) = packet.split_first_chunk::<HEADER>() else {
+            return Err(DriverFault::Request("a frame without a whole header"));
+        };
+        let mut header = *header;
+        // 5.1.6.2: a driver sets it to 0; it means something the other way only.
+        header[NUM_BUFFERS..].fill(0);
+        if !self.link.offloads() && header != [0; HEADER] {
+            return Err(DriverFault::Request(
+                "a frame that relies on what was not offered",
+            ));
+        }
+        self.link.send(&header, frame);
+        Ok(frame.len())
+    }
+
+    /// Gives the driver what has come; whether that ended for want of buffers.
+    fn receive(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+    ) -> Result<(Progress, bool), DriverFault> {
+        let (mut used, mut merged, mut starved, mut done) = (false, false, false, 0);
+        queue.disable_notification(memory)?;
+        while done < TURN {
+            let Some((header, frame)) = self.link.frame() else {
+                break;
+            };
+            let length = HEADER + frame.len();
+            done += FRAME_COST + length;
+            if length > self.packet.len() {
+                self.link.consume();
+                continue;
+            }
+            self.packet[..HEADER].copy_from_slice(&header);
+            self.packet[HEADER..length].copy_from_slice(frame);
+            match self.give(memory, queue, length)? {
+                Given::Whole => {
+                    self.link.consume();
+                    used = true;
+                    merged |= self.heads.len() > 1;
+                }
+                Given::Never => self.link.consume(),
+                Given::Later if ask_for_more(memory, queue)? => {}
+                Given::Later => {
+                    starved = true;
+                    break;
+                }
+            }
+        }
+        let progress = Progress {
+            // The queue does not know of the first buffers of a packet (`use_together`).
+            notify: used && (queue.needs_notification(memory)? || merged),
+            more: done >= TURN && !starved,
+            ..Progress::default()
+        };
+        Ok((progress, starved))
+    }
+
+    /// Puts a packet into as many buffers as it takes.
+    fn give(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+        length: usize,
+    ) -> Result<Given, DriverFault> {
+        let mut chains = Vec::new();
+        let mut room = 0;
+        while room < length {
+            let Some(chain) = queue.iter(memory)?.next() else {
+                break;
+            };
+            room += chain.clone().writer(memory)?.available_bytes();
+            chains.push(chain);
+            if !self.merges {
+                break;
+            }
+        }
+        if room < length {
+            if !self.merges && !chains.is_empty() {
+                // The buffer that such a driver gives is as large as a frame can be (5.1.6.3.1).
+                return Err(DriverFault::Request(
+                    "a buffer that is too small for a frame",
+                ));
+            }
+            let all = chains.len() == usize::from(queue.size());
+            for _ in &chains {
+                queue.go_to_previous_position();
+            }
+            return Ok(if all { Given::Never } else { Given::Later });
+        }
+        let count = u16::try_from(chains.len()).unwrap_or(u16::MAX);
+        self.packet[NUM_BUFFERS..HEADER].copy_from_slice(&count.to_le_bytes());
+        self.heads.clear();
+        let mut rest = &self.packet[..length];
+        for chain in chains {
+            let head = chain.head_index();
+            let mut writer = chain.writer(memory)?;
+            let (part, left) = rest.split_at(rest.len().min(writer.available_bytes()));
+            writer.write_all(part)?;
+            self.heads.push((head, part.len() as u32));
+            rest = left;
+        }
+        use_together(memory, queue, &self.heads)?;
+        Ok(Given::Whole)
+    }
+
+    /// Waits for these events of the link. It is not looked at without any: its end would be an event for ever.
+    fn wait_for(&mut self, waits: EpollFlags) {
+        let waits = match self.link.is_over() {
+            true => EpollFlags::empty(),
+            false => waits,
+        };
+        if waits == self.waits {
+            return;
+        }
+        let mut event = EpollEvent::new(waits, 0);
+        let done = match (self.waits.is_empty(), waits.is_empty()) {
+            (true, _) => self.epoll.add(&self.link, event),
+            (false, true) => self.epoll.delete(&self.link),
+            (false, false) => self.epoll.modify(&self.link, &mut event),
+        };
+        // Nothing but memory could be missing; then the old events stand.
+        if done.is_ok() {
+            self.waits = waits;
+        }
+    }
+}
+
+/// What became of a packet for the driver.
+enum Given {
+    Whole,
+    /// Not enough buffers yet.
+    Later,
+    /// All buffers that the queue can hold are not enough.
+    Never,
+}
+
+/// Has the driver notify when it adds a buffer to those that it has made available; whether it did meanwhile.
+fn ask_for_more(memory: &GuestMemoryMmap, queue: &mut Queue) -> Result<bool, DriverFault> {
+    // With event indices, it notifies when it passes the next buffer that we would take: the first new one.
+    let next = queue.next_avail();
+    let end = queue.avail_idx(memory, Ordering::Acquire)?;
+    queue.set_next_avail(end.0);
+    let more = queue.enable_notification(memory);
+    queue.set_next_avail(next);
+    Ok(more?)
+}
+
+/// Marks buffers of one packet as used. The driver sees all of them or none (5.1.6.4).
+fn use_together(
+    memory: &GuestMemoryMmap,
+    queue: &mut Queue,
+    heads: &[(u16, u32)],
+) -> Result<(), DriverFault> {
+    let Some(((last, last_length), others)) = heads.split_last() else {
+        return Ok(());
+    };
+    let first = queue.next_used();
+    for (number, (head, length)) in (0u16..).zip(others) {
+        // Behind the ring's flags and index, an element has 8 bytes: head and length (2.7.8).
+        let place = first.wrapping_add(number) % queue.size();
+        let element = u64::from(*head) | u64::from(*length) << 32;
+        let address = queue.used_ring().checked_add(4 + 8 * u64::from(place));
+        let address = GuestAddress(address.ok_or(DriverFault::Request("a used ring without end"))?);
+        memory
+            .write_obj(element.to_le(), address)
+            .map_err(|_| DriverFault::Request("a used ring outside of memory"))?;
+    }
+    queue.set_next_used(first.wrapping_add(others.len() as u16));
+    // This one moves the ring's index, over all of them.
+    queue.add_used(memory, *last, *last_length)?;
+    Ok(())
+}
+
+impl<L: Link> Device for Net<L> {
+    fn id(&self) -> u32 {
+        VIRTIO_ID_NET
+    }
+
+    fn features(&self) -> u64 {
+        let mut features = 1 << VIRTIO_NET_F_MAC
+            | 1 << VIRTIO_NET_F_MTU
+            | 1 << VIRTIO_NET_F_STATUS
+            | 1 << VIRTIO_NET_F_MRG_RXBUF;
+        if self.link.offloads() {
+            features |= 1 << VIRTIO_NET_F_CSUM
+                | 1 << VIRTIO_NET_F_GUEST_CSUM
+                | 1 << VIRTIO_NET_F_HOST_TSO4
+                | 1 << VIRTIO_NET_F_HOST_TSO6
+                | 1 << VIRTIO_NET_F_GUEST_TSO4
+                | 1 << VIRTIO_NET_F_GUEST_TSO6;
+        }
+        features
+    }
+
+    fn queue_count(&self) -> usize {
+        2
+    }
+
+    fn read_config(&self, offset: u64, data: &mut [u8]) {
+        // struct virtio_net_config (5.1.4): mac, status, max_virtqueue_pairs, mtu.
+        let mut space = [0; 12];
+        space[..6].copy_from_slice(&self.mac);
+        space[6..8].copy_from_slice(&(VIRTIO_NET_S_LINK_UP as u16).to_le_bytes());
+        space[8..10].copy_from_slice(&1u16.to_le_bytes());
+        space[10..12].copy_from_slice(&self.link.mtu().to_le_bytes());
+        copy_config(&space, offset, data);
+    }
+
+    fn reset(&mut self) {
+        self.merges = false;
+        self.wait_for(EpollFlags::empty());
+    }
+
+    fn negotiated(&mut self, features: u64) {
+        self.merges = features & 1 << VIRTIO_NET_F_MRG_RXBUF != 0;
+    }
+
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.0.as_fd())
+    }
+
+    fn process(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queues: &mut [Queue],
+        _queue: Option<usize>,
+    ) -> Result<Progress, DriverFault> {
+        let mut progress = Progress::default();
+        let mut waits = EpollFlags::empty();
+        if let Some(queue) = queues.get_mut(TRANSMIT).filter(|queue| queue.ready()) {
+            progress |= self.transmit(memory, queue)?;
+            if self.link.flush() {
+                waits |= EpollFlags::EPOLLOUT;
+            }
+        }
+        if let Some(queue) = queues.get_mut(RECEIVE).filter(|queue| queue.ready()) {
+            let (received, starved) = self.receive(memory, queue)?;
+            progress |= received;
+            if !starved {
+                waits |= EpollFlags::EPOLLIN;
+            }
+        }
+        self.wait_for(waits);
+        Ok(progress)
+    }
+}
+
+#[cfg(test)]
+#[path = "net_tests.rs"]
+mod tests;
