@@ -20,7 +20,8 @@
 //! [`client::start`] starts the process by executing the program again with the words of
 //! [`client::Volume::words`], which the program hands to [`serve::main`].
 //!
-//! Used by: `cki-build` (beside the emulator) and the launcher (on a host). May use: none of ours.
+//! Used by: nothing yet. It is for `cki-build` (beside the emulator) and the launcher (on a host), whose
+//! `--volume` is still to come. May use: none of ours.
 
 pub mod client;
 pub mod message;
