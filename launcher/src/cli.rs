@@ -141,8 +141,8 @@ pub struct RunArgs {
         conflicts_with_all = OF_THE_REQUEST
     )]
     pub session_fd: Option<i32>,
-    /// Give the container a disk: a file or block device, or a qcow2 image if its name ends so; with `:ro`, it
-    /// cannot be written. May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
+    /// Give the container a disk: a file or block device, raw; with `:ro`, it cannot be written.
+    /// May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
     #[arg(long = "disk", value_name = "FILE[:ro]")]
     pub disks: Vec<DiskArg>,
     /// Let the container be found by `cki exec`, `cki list` and `cki kill` under this name

@@ -136,7 +136,7 @@ fn manual_pages_and_completions_are_made() {
 fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    std::fs::write(path("damaged.qcow2"), "QFI").unwrap();
+    std::fs::write(path("disk.qcow2"), "QFI").unwrap();
     std::fs::write(path("small"), "x").unwrap();
     std::fs::create_dir(path("directory")).unwrap();
     std::fs::write(path("used"), [0; 512]).unwrap();
@@ -145,7 +145,7 @@ fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
     for (name, parts) in [
         ("missing", ["no such file", "truncate"]),
         ("missing:ro", ["no such file", "truncate"]),
-        ("damaged.qcow2", ["no qcow2 image", "qemu-img check"]),
+        ("disk.qcow2", ["qcow2 image", "-O raw"]),
         ("small", ["small", "512 bytes"]),
         ("directory", ["no file", "no block device"]),
         ("used", ["in use", "FILE:ro"]),

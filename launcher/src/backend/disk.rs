@@ -12,7 +12,6 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::file::RawFile;
-use super::qcow2::Qcow2Image;
 use crate::virtio::storage::Storage;
 
 /// The first bytes of a qcow2 image.
@@ -23,7 +22,7 @@ const SECTOR: u64 = 512;
 /// A disk as `--disk` takes it: `FILE` or `FILE:ro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskArg {
-    /// A file or block device. One whose name ends in `.qcow2` is such an image, any other is the disk itself.
+    /// A file or block device, which is the disk as it is.
     pub path: PathBuf,
     /// The container cannot write it.
     pub read_only: bool,
@@ -69,16 +68,8 @@ enum Problem {
     InUse,
     #[error("has not a single sector of 512 bytes")]
     Empty,
-    #[error(
-        "is a qcow2 image by its contents and not by its name; call it FILE.qcow2, or convert it \
-         with `qemu-img convert -O raw`"
-    )]
-    Name,
-    #[error(
-        "is no qcow2 image that can be used: {0}; see what `qemu-img check` says of it. Images that \
-         refer to other files are not supported: `qemu-img convert` makes one of them"
-    )]
-    Image(io::Error),
+    #[error("is a qcow2 image, and disks are raw; convert it with `qemu-img convert -O raw`")]
+    Format,
     #[error(transparent)]
     Other(#[from] io::Error),
 }
@@ -111,16 +102,12 @@ fn judged(arg: &DiskArg) -> Result<Box<dyn Storage>, Problem> {
         error => Problem::Other(error.into()),
     })?;
     let named = arg.path.extension().is_some_and(|end| end == "qcow2");
-    let storage: Box<dyn Storage> = if is_file && named {
-        Box::new(Qcow2Image::new(file, arg.read_only).map_err(Problem::Image)?)
-    } else {
-        let mut start = [0; QCOW2.len()];
-        // A guest that writes such a start into its disk must not have the rest of it believed next time.
-        if is_file && file.read_exact_at(&mut start, 0).is_ok() && start == QCOW2 {
-            return Err(Problem::Name);
-        }
-        Box::new(RawFile::new(file, arg.read_only)?)
-    };
+    let mut start = [0; QCOW2.len()];
+    let begins = file.read_exact_at(&mut start, 0).is_ok() && start == QCOW2;
+    if is_file && (named || begins) {
+        return Err(Problem::Format);
+    }
+    let storage: Box<dyn Storage> = Box::new(RawFile::new(file, arg.read_only)?);
     if storage.size() < SECTOR {
         return Err(Problem::Empty);
     }

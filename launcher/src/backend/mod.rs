@@ -8,7 +8,6 @@ pub mod host;
 pub mod network;
 pub mod passt;
 pub mod policy;
-pub mod qcow2;
 pub mod tap;
 pub mod unix_sockets;
 
