@@ -16,6 +16,7 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
 
 use crate::network::NetworkArgs;
+pub use crate::runtime::Runtime;
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
 #[derive(Debug, Parser)]
@@ -106,19 +107,6 @@ impl Command {
     pub const fn runs_a_program(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Demo(_))
     }
-}
-
-/// What the program runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Runtime {
-    /// A CKI container: a kernel of its own, deprivileged
-    #[default]
-    Cki,
-    /// An ordinary process of the machine's own kernel: no isolation
-    Native,
-    /// As native, on a machine with the CKI extension, /dev/cki and the command `cki`, which starts
-    /// containers of half of its memory
-    Host,
 }
 
 /// The kernel of the machine. That of a container is always ours.

@@ -28,4 +28,5 @@ pub mod outputs;
 pub mod prepare;
 pub mod prune;
 pub mod roots;
+pub mod runtime;
 pub mod verify;

@@ -11,7 +11,7 @@ use cki_machine::MachineError;
 use cki_session::values::parse_net;
 use cki_session::{Connection, Host, Interface, IpNet, Network, Publish};
 
-use crate::cli::Runtime;
+use crate::runtime::Runtime;
 
 /// Where a container's packets may go.
 #[derive(Debug, Clone, PartialEq, Eq)]

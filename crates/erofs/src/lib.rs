@@ -4,7 +4,7 @@
 //!
 //! The kernel judges an image for itself; this turns "cannot mount" into a sentence for the two mistakes that people
 //! make, another file and half a file, and finds a disk by its UUID. No crate on crates.io reads it without unpacking
-//! images, too, which is why these lines are our own. [`write`] makes such file systems.
+//! images, too, which is why these lines are our own. [`mod@write`] makes such file systems.
 //!
 //! Used by: the launcher, init and `cki-oci`. May use: no crate of ours.
 
