@@ -8,19 +8,29 @@
 //! | `state.json` | [`State`] |
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
 //!
-//! What a launcher that was killed has left is removed by whoever sees it next.
+//! What a launcher that was killed has left is removed by whoever sees it next. Whoever takes a name or looks whether
+//! a launcher lives holds a lock on the directory of all of them for that moment, so that nobody locks a file that
+//! another is removing.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cki_session::{Memory, Process};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 /// Where the directories are.
 pub const DIRECTORY: &str = "/run/cki";
+
+/// How long others may take a name or look at one; each needs a few system calls.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What is known of a running container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +59,9 @@ pub enum EntryError {
     /// None runs under this name.
     #[error("no container called {0} is running; `cki list` shows those that are")]
     Missing(String),
+    /// Somebody else does not get on.
+    #[error("{} is locked by another `cki`, for {} seconds by now", .0.display(), BUSY_LIMIT.as_secs())]
+    Busy(PathBuf),
     /// The directory cannot be used.
     #[error("{}", .path.display())]
     Io {
@@ -99,17 +112,37 @@ impl Entries {
         Ok(self.0.join(name))
     }
 
+    /// Keeps others from taking names and looking at them, until it is dropped. Waits so long for those who do.
+    fn lock(&self, limit: Duration) -> Result<Flock<File>, EntryError> {
+        let start = Instant::now();
+        let mut directory = File::open(&self.0).map_err(failed(&self.0))?;
+        loop {
+            match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+                Ok(locked) => return Ok(locked),
+                Err((_, Errno::EWOULDBLOCK)) if start.elapsed() >= limit => {
+                    return Err(EntryError::Busy(self.0.clone()));
+                }
+                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => directory = unlocked,
+                Err((_, error)) => return Err(failed(&self.0)(error.into())),
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// Takes a name for a container, which this process runs.
     ///
     /// # Errors
     /// [`EntryError`].
     pub fn take(&self, state: &State) -> Result<Entry, EntryError> {
         let path = self.path(&state.name)?;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(failed(&path))?;
+        let create = |path: &Path| {
+            let mut builder = DirBuilder::new();
+            let created = builder.recursive(true).mode(0o700).create(path);
+            created.map_err(failed(path))
+        };
+        create(&self.0)?;
+        let _all = self.lock(BUSY_LIMIT)?;
+        create(&path)?;
         let lock = match try_lock(&path)? {
             Some(lock) => lock,
             None => return Err(EntryError::Taken(state.name.clone())),
@@ -161,10 +194,15 @@ impl Entries {
 
     /// The container of a directory, unless its launcher has gone; what that left is removed then.
     fn look(&self, path: &Path) -> Result<Option<State>, EntryError> {
+        let _all = match self.lock(BUSY_LIMIT) {
+            Err(EntryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            locked => locked?,
+        };
         match try_lock(path) {
             Ok(None) => {}
-            Ok(Some(_lock)) => {
-                // Still locked, so that nobody takes the name meanwhile.
+            Ok(Some(_)) => {
                 fs::remove_dir_all(path).map_err(failed(path))?;
                 return Ok(None);
             }
@@ -185,7 +223,7 @@ impl Entries {
     }
 }
 
-/// The lock of a directory, unless somebody has it. One that was removed meanwhile is not locked.
+/// The lock of a container's directory, unless somebody has it.
 fn try_lock(path: &Path) -> Result<Option<Flock<File>>, EntryError> {
     let lock = path.join("lock");
     let mut options = File::options();
@@ -196,7 +234,7 @@ fn try_lock(path: &Path) -> Result<Option<Flock<File>>, EntryError> {
         FlockArg::LockExclusiveNonblock,
     ) {
         Ok(locked) => Ok(Some(locked)),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(failed(&lock)(error.into())),
     }
 }
@@ -211,6 +249,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn state(name: &str) -> State {
@@ -247,6 +287,52 @@ mod tests {
         // A name can be used again, whoever left it.
         let _a = entries.take(&state("a")).unwrap();
         assert_eq!(entries.all().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn of_many_who_take_and_look_at_once_one_has_the_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let stop = Instant::now() + Duration::from_millis(500);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while Instant::now() < stop {
+                        match entries.take(&state("a")) {
+                            Ok(entry) => {
+                                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                                // It is there for as long as it is held, whoever looks.
+                                assert_eq!(entries.find("a").unwrap(), state("a"));
+                                taken.fetch_add(1, Ordering::SeqCst);
+                                holders.fetch_sub(1, Ordering::SeqCst);
+                                drop(entry);
+                            }
+                            Err(EntryError::Taken(_)) => {}
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                });
+                scope.spawn(|| {
+                    while Instant::now() < stop {
+                        assert!(entries.all().unwrap().len() <= 1);
+                    }
+                });
+            }
+        });
+        assert!(taken.into_inner() > 1, "nobody ever had it");
+    }
+
+    #[test]
+    fn nobody_who_holds_the_lock_of_all_is_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        let soon = Duration::from_millis(50);
+        let held = entries.lock(soon).unwrap();
+        let error = entries.lock(soon).unwrap_err();
+        assert!(matches!(error, EntryError::Busy(_)), "{error:?}");
+        drop(held);
+        entries.take(&state("a")).unwrap();
     }
 
     #[test]
