@@ -2,6 +2,7 @@
 
 //! What the commands do.
 
+mod containers;
 mod exec;
 mod run;
 
@@ -18,7 +19,8 @@ use clap::CommandFactory as _;
 
 use crate::cli::Cli;
 
-pub use exec::{exec, kill, list};
+pub use containers::{kill, list};
+pub use exec::exec;
 pub use run::run;
 
 /// The isolation that containers have here, for people and scripts.

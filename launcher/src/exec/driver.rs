@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Serves a process in a container: its streams, its init's events, and the user.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cki_session::exec::port;
+use cki_session::{
+    Event, Exec, Outcome, Process, ProcessId, Request, Run, Signal, StreamPorts, feature,
+};
+use nix::poll::{PollFd, PollTimeout, poll};
+
+use super::connect::{ConnectError, Connection, connect};
+use super::control::{Control, ControlError};
+use super::relay::{At, Relay};
+use crate::session::client::{Client, Wish};
+use crate::session::streams::Streams;
+
+/// Time that init has to say hello.
+pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(30);
+/// After the last message, output that is on its way is waited for so long. The time that our reader takes is not
+/// counted.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+/// Bytes of a stream after the last message, about, at most: more than all buffers on the way hold.
+const LATE_MAX: u64 = 8 << 20;
+/// Signals that end us once the process has ended.
+const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+/// Events that are heard in one turn, at most.
+const EVENTS_MAX: usize = 8;
+/// Refusals that the user is told, at most.
+const REFUSALS_MAX: usize = 16;
+/// Bytes of init's sentences that the user is told, at most.
+const SENTENCE_MAX: usize = 1024;
+
+/// It cannot be said how the process ended, or there was none.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Init says nothing more, or nonsense.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Init says nothing.
+    #[error("its init does not say hello")]
+    Silent,
+    /// Init cannot do it.
+    #[error("its init does not support `{0}`")]
+    Unsupported(&'static str),
+    /// Init does not do it.
+    #[error("its init refused: {0}")]
+    Refused(String),
+    /// Our standard output takes nothing more.
+    #[error("cannot write to standard output: {0}")]
+    Output(ErrorKind),
+    /// A system call failed.
+    #[error("cannot serve the streams")]
+    System(#[from] io::Error),
+}
+
+/// Connections for a process: its streams, and one for messages.
+#[derive(Debug)]
+pub struct Connections {
+    control: Connection,
+    stdin: Connection,
+    stdout: Connection,
+    /// A process with a terminal has none.
+    stderr: Option<Connection>,
+}
+
+impl Connections {
+    /// Opens them, `stderr` too if it is wanted. Until the deadline, a container that is still starting is waited for;
+    /// `runs` says whether there is one.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn open(
+        socket: &Path,
+        stderr: bool,
+        deadline: Instant,
+        runs: &dyn Fn() -> bool,
+    ) -> Result<Self, ConnectError> {
+        let open = |port| connect(socket, port, deadline, runs);
+        // Init gives a stream some seconds to be named in a request.
+        Ok(Connections {
+            stdin: open(port::STREAMS)?,
+            stdout: open(port::STREAMS)?,
+            stderr: stderr.then(|| open(port::STREAMS)).transpose()?,
+            control: open(port::CONTROL)?,
+        })
+    }
+}
+
+/// A process in a container, from the request to its end.
+pub struct Driver<'c> {
+    client: &'c mut dyn Client,
+    control: Control,
+    /// What init is told once it has said hello.
+    request: Option<Exec>,
+    stdin: Relay,
+    stdout: Relay,
+    stderr: Option<Relay>,
+    hello: bool,
+    /// When it is too late for that.
+    hello_deadline: Instant,
+    started: bool,
+    refusals: usize,
+    last: Option<Last>,
+}
+
+/// How the process ended, while its output is still on its way.
+struct Last {
+    outcome: Outcome,
+    /// Until when output may come; later if our reader keeps it waiting.
+    deadline: Instant,
+}
+
+impl<'c> Driver<'c> {
+    /// A process that is not asked for yet.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new(
+        connections: Connections,
+        process: Process,
+        ours: Streams,
+        client: &'c mut dyn Client,
+    ) -> io::Result<Self> {
+        Self::with_hello_limit(connections, process, ours, client, HELLO_LIMIT)
+    }
+
+    /// The same, for an init that has another time to say hello.
+    pub(super) fn with_hello_limit(
+        connections: Connections,
+        process: Process,
+        ours: Streams,
+        client: &'c mut dyn Client,
+        hello_limit: Duration,
+    ) -> io::Result<Self> {
+        let Connections {
+            control,
+            stdin,
+            stdout,
+            stderr,
+        } = connections;
+        let streams = StreamPorts {
+            stdin: Some(stdin.port),
+            stdout: Some(stdout.port),
+            stderr: stderr.as_ref().map(|stream| stream.port),
+        };
+        let stderr = stderr.map(|theirs| Relay::new(theirs.stream, ours.stderr));
+        Ok(Driver {
+            client,
+            control: Control::new(control.stream)?,
+            request: Some(Exec {
+                id: ProcessId::MAIN,
+                process,
+                streams,
+            }),
+            stdin: Relay::new(ours.stdin, stdin.stream)?,
+            stdout: Relay::new(stdout.stream, ours.stdout)?,
+            stderr: stderr.transpose()?,
+            hello: false,
+            hello_deadline: Instant::now() + hello_limit,
+            started: false,
+            refusals: 0,
+            last: None,
+        })
+    }
+
+    /// Serves it to its end. It ends with the connection, so at the latest when this is over.
+    ///
+    /// # Errors
+    /// [`ExecError`] when it cannot be said how it ended.
+    pub fn drive(mut self) -> Result<Outcome, ExecError> {
+        loop {
+            self.control.say();
+            // Lines that were read wait here, and no poll tells of them.
+            let mut heard = 0;
+            while heard < EVENTS_MAX && self.last.is_none() {
+                let Some(event) = self.control.hear()? else {
+                    break;
+                };
+                self.init_says(event)?;
+                heard += 1;
+            }
+            if let Some(outcome) = self.check_client()? {
+                return Ok(outcome);
+            }
+            if !self.hello && Instant::now() >= self.hello_deadline {
+                return Err(ExecError::Silent);
+            }
+            let moved = self.relay();
+            if let Some(outcome) = self.check_end()? {
+                return Ok(outcome);
+            }
+            self.wait(moved || heard == EVENTS_MAX)?;
+        }
+    }
+
+    fn init_says(&mut self, event: Event) -> Result<(), ExecError> {
+        let protocol = |what: &str| ControlError::Protocol(what.to_owned());
+        match event {
+            Event::Hello(hello) => {
+                hello.check().map_err(ControlError::Protocol)?;
+                let Some(exec) = self.request.take() else {
+                    return Err(protocol("it says hello twice").into());
+                };
+                let asks = Run {
+                    process: exec.process.clone(),
+                    ..Run::new(Vec::<String>::new())
+                };
+                let knows_exec = hello.features.iter().any(|name| name == feature::EXEC);
+                let missing = (!knows_exec).then_some(feature::EXEC);
+                if let Some(name) = missing.or_else(|| asks.unsupported(&hello.features)) {
+                    return Err(ExecError::Unsupported(name));
+                }
+                self.hello = true;
+                self.control.ask(&Request::Exec(Box::new(exec)))?;
+            }
+            _ if !self.hello => return Err(protocol("it does not say hello").into()),
+            Event::Started { id, .. } if id == ProcessId::MAIN => {
+                if !std::mem::replace(&mut self.started, true) {
+                    self.client.tell(&event);
+                }
+            }
+            // It was the request itself.
+            Event::Refused { message } if !self.started => {
+                return Err(ExecError::Refused(start_of(message)));
+            }
+            Event::Refused { message } => {
+                self.refusals += 1;
+                if self.refusals <= REFUSALS_MAX {
+                    let message = start_of(message);
+                    self.client.tell(&Event::Refused { message });
+                }
+            }
+            Event::Ended { id, outcome } if id == ProcessId::MAIN => {
+                let outcome = match outcome {
+                    Outcome::Failed(mut failure) => {
+                        failure.message = start_of(failure.message);
+                        Outcome::Failed(failure)
+                    }
+                    outcome => outcome,
+                };
+                self.last = Some(Last {
+                    outcome,
+                    deadline: Instant::now() + LINGER,
+                });
+                self.limit_output(LATE_MAX);
+            }
+            Event::Started { .. } | Event::Ended { .. } | Event::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn check_client(&mut self) -> Result<Option<Outcome>, ExecError> {
+        let id = ProcessId::MAIN;
+        for wish in self.client.wishes(self.started) {
+            match (wish, &self.last) {
+                // Only we are left to get a signal.
+                (Wish::Signal(signal), Some(_)) if !ENDING.contains(&signal) => {}
+                (Wish::End(_) | Wish::Signal(_), Some(last)) => {
+                    return Ok(Some(last.outcome.clone()));
+                }
+                (Wish::Resize(_), Some(_)) => {}
+                (Wish::End(outcome), None) => return Ok(Some(outcome)),
+                // What the terminal was when the request was made is part of that.
+                _ if !self.hello => {}
+                (Wish::Signal(signal), None) => {
+                    self.control.ask(&Request::Signal { id, signal })?
+                }
+                (Wish::Resize(terminal), None) => {
+                    self.control.ask(&Request::Resize { id, terminal })?
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves bytes; whether any output came, or was taken.
+    fn relay(&mut self) -> bool {
+        if self.started && self.last.is_none() && self.stdin.at() == At::Open {
+            self.stdin.advance();
+            if self.stdin.at() == At::End {
+                self.stdin.shut_down();
+            }
+        }
+        let mut moved = self.stdout.advance();
+        if let Some(stderr) = &mut self.stderr {
+            moved |= stderr.advance();
+            // As for a reader that has gone from a pipe: the process is told when it writes.
+            if matches!(stderr.at(), At::Broken(_)) {
+                self.stderr = None;
+            }
+        }
+        moved
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = &Relay> {
+        [Some(&self.stdout), self.stderr.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
+    fn limit_output(&mut self, bytes: u64) {
+        self.stdout.limit(bytes);
+        if let Some(stderr) = &mut self.stderr {
+            stderr.limit(bytes);
+        }
+    }
+
+    /// The end, once everything that the process wrote was taken from us. A slow reader may not have all of it yet.
+    fn check_end(&mut self) -> Result<Option<Outcome>, ExecError> {
+        match self.stdout.at() {
+            At::Broken(ErrorKind::BrokenPipe) => {
+                return Ok(Some(Outcome::signaled(Signal::PIPE)));
+            }
+            At::Broken(kind) => return Err(ExecError::Output(kind)),
+            At::Open | At::End => {}
+        }
+        let open = self.outputs().any(|output| output.at() == At::Open);
+        let full = self.outputs().any(Relay::waits_for_room);
+        let Some(last) = &mut self.last else {
+            return Ok(None);
+        };
+        if !open {
+            return Ok(self.last.take().map(|last| last.outcome));
+        }
+        let now = Instant::now();
+        if full {
+            last.deadline = now + LINGER;
+        }
+        // Its streams end with the process, unless others have them too, or init means no good.
+        if now >= last.deadline {
+            self.limit_output(0);
+        }
+        Ok(None)
+    }
+
+    /// Waits for something to happen; not if there is more to move.
+    fn wait(&self, moved: bool) -> io::Result<()> {
+        let mut fds = vec![PollFd::new(
+            self.client.descriptor(),
+            self.client.interest(),
+        )];
+        if self.last.is_none() {
+            let (file, flags) = self.control.descriptor();
+            fds.push(PollFd::new(file.as_fd(), flags));
+        }
+        let stdin = (self.started && self.last.is_none()).then_some(&self.stdin);
+        let relays = [stdin, Some(&self.stdout), self.stderr.as_ref()];
+        for relay in relays.into_iter().flatten() {
+            if let Some((file, flags)) = relay.descriptor() {
+                fds.push(PollFd::new(file.as_fd(), flags));
+            }
+        }
+        let stopped = self.outputs().any(Relay::is_stopped);
+        let time = match (moved || stopped, &self.last) {
+            (true, _) => PollTimeout::ZERO,
+            (false, Some(_)) => PollTimeout::from(100_u8),
+            (false, None) if !self.hello => {
+                let left = self
+                    .hello_deadline
+                    .saturating_duration_since(Instant::now());
+                // Rounded up, so that poll is not asked again and again at the end.
+                let left = left + Duration::from_millis(1);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+            (false, None) => PollTimeout::NONE,
+        };
+        match poll(&mut fds, time) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The beginning of what init says.
+fn start_of(mut text: String) -> String {
+    let end = (0..=SENTENCE_MAX.min(text.len())).rev();
+    let end = end.into_iter().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
+    text
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Another process in a container that runs: `cki exec`.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`connect`] | connections to the container's vsock |
+//! | [`control`] | what its init is told and says |
+//! | `relay` | a stream of ours and one of the process's |
+//! | [`driver`] | serves all of these, and the user, until the process has ended |
+//!
+//! The container is not trusted: what it says is bounded, and nothing that it does or leaves undone keeps the user's
+//! signals waiting.
+
+pub mod connect;
+pub mod control;
+pub mod driver;
+mod relay;
+#[cfg(test)]
+mod tests;

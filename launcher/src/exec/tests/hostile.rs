@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Containers that mean no good: what they say is bounded, and nobody waits for what they leave undone.
+
+use std::io::{Read, Write, pipe};
+use std::os::unix::net::UnixStream;
+
+use cki_session::{Hello, Signal, Status, Terminal};
+
+use super::*;
+use crate::exec::driver::LINGER;
+
+#[test]
+fn a_container_that_talks_without_end_is_heard_in_measure() {
+    let container = Container::new(0, |init| {
+        let (_, ports) = init.starts();
+        for number in 0..2000 {
+            init.says(&Event::Refused {
+                message: format!("{number}{}", "y".repeat(4000)),
+            });
+            init.says(&Event::Started {
+                id: ID,
+                pid: 8,
+                isolation: Isolation::Full,
+            });
+            init.says(&Event::Ended {
+                id: ProcessId(9),
+                outcome: Outcome::Exited(9),
+            });
+        }
+        init.ends(Outcome::Exited(0));
+        // It keeps a stream open; nobody waits for that long.
+        let _kept = init.stream(ports.stdout);
+        assert_eq!(init.hears(), None);
+    });
+    let ran = container.run(cat(), b"", nobody());
+    assert_eq!(ran.result.unwrap(), Outcome::Exited(0));
+    assert_eq!(ran.told.len(), 1 + 16);
+    let length = |event: &Event| match event {
+        Event::Refused { message } => message.len(),
+        _ => 0,
+    };
+    assert!(ran.told.iter().all(|event| length(event) <= 1024));
+}
+
+#[test]
+fn a_container_that_ends_or_says_what_cannot_be_is_told_in_a_sentence() {
+    let sentence = |init: fn(&mut Init)| {
+        let result = Container::new(0, init).run(cat(), b"", nobody()).result;
+        result.unwrap_err().to_string()
+    };
+    let ended = sentence(|init| drop(init.starts()));
+    assert!(ended.contains("has ended"), "{ended}");
+    let early = sentence(|init| init.ends(Outcome::Exited(0)));
+    assert!(early.contains("does not say hello"), "{early}");
+    let nonsense = sentence(|init| init.control.get_mut().write_all(b"GET /\n").unwrap());
+    assert!(nonsense.contains("does not speak"), "{nonsense}");
+    let endless = sentence(|init| {
+        let line = vec![b'x'; 2 << 20];
+        let _ = init.control.get_mut().write_all(&line);
+    });
+    assert!(endless.contains("more than"), "{endless}");
+    let refused = sentence(|init| {
+        init.says(&Event::Hello(Hello::new(&[feature::EXEC], "6.12")));
+        let message = "there is no stream of port 1001".to_owned();
+        init.says(&Event::Refused { message });
+    });
+    assert!(refused.contains("port 1001"), "{refused}");
+    let old = sentence(|init| init.says(&Event::Hello(Hello::new(&[], "6.12"))));
+    assert!(old.contains("`exec`"), "{old}");
+}
+
+#[test]
+fn a_hello_without_end_is_not_read_to_its_end() {
+    // One line that never ends; one that does, and is a hello but for its length; and many lines.
+    let long = Hello::new(&[feature::EXEC], &"6".repeat(100 << 10));
+    let lines = [
+        vec![b'x'; 4 << 20],
+        encode(&Event::Hello(long)).unwrap(),
+        b"{\"type\":\"later\"}\n".repeat(1 << 18),
+    ];
+    for line in lines {
+        let whole = line.len();
+        let container = Container::new(0, move |init| {
+            let mut said = 0;
+            for piece in line.chunks(4096) {
+                match init.control.get_mut().write(piece) {
+                    Ok(count) => said += count,
+                    Err(_) => break,
+                }
+            }
+            // What the socket holds besides.
+            assert!(said == whole || said < 1 << 20, "{said} bytes were taken");
+        });
+        let error = container.run(cat(), b"", nobody()).result.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("a hello of more than 65536") || text.contains("does not say hello"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_init_that_says_no_hello_is_waited_for_so_long() {
+    let container = Container::new(0, |init| {
+        // Some of it, and then no more.
+        init.control.get_mut().write_all(b"{").unwrap();
+        assert_eq!(init.hears(), None);
+    });
+    let ours = Streams {
+        stdin: null(),
+        stdout: null(),
+        stderr: null(),
+    };
+    let (limit, start) = (Duration::from_millis(300), Instant::now());
+    let error = container
+        .serve(cat(), ours, &mut nobody(), limit)
+        .unwrap_err();
+    assert!(matches!(error, ExecError::Silent), "{error:?}");
+    assert!((limit..PATIENCE).contains(&start.elapsed()));
+    container.thread.join().unwrap();
+}
+
+#[test]
+fn signals_end_the_wait_for_hello_and_for_the_start() {
+    for says_hello in [false, true] {
+        let container = Container::new(0, move |init| {
+            if says_hello {
+                init.says(&Event::Hello(Hello::new(&[feature::EXEC], "6.12")));
+            }
+            // What was asked for, and that we have gone.
+            while init.hears().is_some() {}
+        });
+        let wishes = vec![Wish::End(Outcome::signaled(Signal::INT))];
+        let ran = container.run(cat(), b"", User::in_haste(wishes));
+        assert_eq!(ran.result.unwrap().status(), Status(130));
+        assert!(ran.took < HELLO_LIMIT);
+    }
+}
+
+/// Writes to `stream` until we take no more: how much that was. Gives up after `most` bytes.
+fn floods(mut stream: UnixStream, piece: usize, pause: Duration, most: usize) -> usize {
+    let start = Instant::now();
+    let mut said = 0;
+    while said < most && start.elapsed() < PATIENCE {
+        match stream.write(&vec![b'z'; piece]) {
+            Ok(count) => said += count,
+            Err(_) => break,
+        }
+        thread::sleep(pause);
+    }
+    said
+}
+
+#[test]
+fn output_after_the_end_comes_for_a_while_and_in_measure() {
+    // A byte now and then, and as much as can be.
+    for (piece, pause, most) in [(1, 100, usize::MAX), (1 << 16, 0, 64 << 20)] {
+        let container = Container::new(0, move |init| {
+            let (_, ports) = init.starts();
+            init.ends(Outcome::Exited(5));
+            let stream = init.stream(ports.stdout);
+            let said = floods(stream, piece, Duration::from_millis(pause), most);
+            assert!(said < 32 << 20, "{said} bytes");
+        });
+        let ran = container.run(cat(), b"", nobody());
+        assert_eq!(ran.result.unwrap(), Outcome::Exited(5));
+        assert!(ran.took < PATIENCE / 2, "{:?}", ran.took);
+    }
+}
+
+#[test]
+fn a_stream_that_is_left_open_after_the_end_is_given_up() {
+    let container = Container::new(0, |init| {
+        let (_, ports) = init.starts();
+        let kept = [init.stream(ports.stdout), init.stream(ports.stderr)];
+        init.ends(Outcome::Exited(6));
+        assert_eq!(init.hears(), None);
+        drop(kept);
+    });
+    let ran = container.run(cat(), b"", nobody());
+    assert_eq!(ran.result.unwrap(), Outcome::Exited(6));
+    assert!((LINGER..PATIENCE / 2).contains(&ran.took), "{:?}", ran.took);
+}
+
+#[test]
+fn a_signal_after_the_end_waits_for_no_reader() {
+    let wishes = vec![Wish::Signal(Signal::TERM); 1000];
+    let mut user = User::who_is_told_when(wishes);
+    let mut signals = user.other.try_clone().unwrap();
+    let container = Container::new(0, move |init| {
+        let (_, ports) = init.starts();
+        let mut stdout = init.stream(ports.stdout);
+        let output = thread::spawn(move || stdout.write_all(&[b'x'; 1 << 20]).unwrap_err());
+        init.ends(Outcome::Exited(7));
+        // The first may come before the end does.
+        while !output.is_finished() {
+            let _ = signals.write(b"x");
+            thread::sleep(Duration::from_millis(50));
+        }
+        output.join().unwrap();
+    });
+    // It does not read, so that we are left with output.
+    let (_reader, stdout) = pipe().unwrap();
+    let ours = Streams {
+        stdin: null(),
+        stdout: file(stdout),
+        stderr: null(),
+    };
+    let outcome = container.serve(cat(), ours, &mut user, HELLO_LIMIT);
+    assert_eq!(outcome.unwrap(), Outcome::Exited(7));
+    container.thread.join().unwrap();
+}
+
+#[test]
+fn an_init_that_does_not_listen_keeps_no_user_waiting() {
+    let container = Container::new(0, |init| {
+        init.starts();
+        // Not a word is taken until the user has had enough.
+        thread::sleep(Duration::from_millis(500));
+        let mut left = Vec::new();
+        init.control.read_to_end(&mut left).unwrap();
+        assert!(left.len() < 1 << 20, "{} bytes had waited", left.len());
+    });
+    let mut wishes = vec![Wish::Resize(Terminal::USUAL); 100_000];
+    wishes.push(Wish::End(Outcome::signaled(Signal::INT)));
+    let mut user = User::who_is_told_when(wishes);
+    let mut signals = user.other.try_clone().unwrap();
+    let wants = thread::spawn(move || signals.write_all(&[b'x'; 100_001]).unwrap());
+    let mut process = cat();
+    process.terminal = Some(Terminal::USUAL);
+    let ours = Streams {
+        stdin: null(),
+        stdout: null(),
+        stderr: null(),
+    };
+    let outcome = container.serve(process, ours, &mut user, HELLO_LIMIT);
+    assert_eq!(outcome.unwrap().status(), Status(130));
+    wants.join().unwrap();
+    container.thread.join().unwrap();
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Streams, signals and statuses, with an init that does what it should.
+
+use std::io::{Read, Write, pipe};
+
+use cki_session::{Failure, FailureKind, Outcome, Request, Signal, Status, Terminal};
+
+use super::*;
+
+#[test]
+fn a_process_has_its_streams_and_its_status() {
+    // The container is still starting when the first come.
+    let container = Container::new(3, |init| {
+        let (process, ports) = init.starts();
+        assert_eq!(process, cat());
+        let mut input = String::new();
+        let (mut stdin, mut stdout) = (init.stream(ports.stdin), init.stream(ports.stdout));
+        stdin.read_to_string(&mut input).unwrap();
+        stdout.write_all(input.as_bytes()).unwrap();
+        init.stream(ports.stderr).write_all(b"an error").unwrap();
+        // More than fits anywhere on the way.
+        stdout.write_all(&[b'x'; 1 << 20]).unwrap();
+        init.ends(Outcome::Exited(3));
+    });
+    let ran = container.run(cat(), b"typed", nobody());
+    assert_eq!(ran.result.unwrap().status(), Status(3));
+    assert_eq!(ran.out.len(), 5 + (1 << 20));
+    assert!(ran.out.starts_with("typedx"));
+    assert_eq!(ran.err, "an error");
+    assert!(matches!(ran.told[..], [Event::Started { pid: 7, .. }]));
+}
+
+#[test]
+fn signals_and_sizes_reach_a_process_with_a_terminal() {
+    let size = Terminal {
+        rows: 50,
+        columns: 120,
+    };
+    let container = Container::new(0, move |init| {
+        let (process, ports) = init.starts();
+        assert_eq!(
+            (process.terminal, ports.stderr),
+            (Some(Terminal::USUAL), None)
+        );
+        assert_eq!(
+            init.hears(),
+            Some(Request::Resize {
+                id: ID,
+                terminal: size
+            })
+        );
+        let signal = Signal::TERM;
+        assert_eq!(init.hears(), Some(Request::Signal { id: ID, signal }));
+        init.ends(Outcome::signaled(Signal::TERM));
+    });
+    let mut process = cat();
+    process.terminal = Some(Terminal::USUAL);
+    let wishes = vec![Wish::Resize(size), Wish::Signal(Signal::TERM)];
+    let ran = container.run(process, b"", User::who_wants(wishes));
+    assert_eq!(ran.result.unwrap().status(), Status(143));
+}
+
+#[test]
+fn a_user_who_wants_the_end_gets_it_whatever_the_container_does() {
+    let container = Container::new(0, |init| {
+        init.starts();
+        // Until we have gone.
+        assert_eq!(init.hears(), None);
+    });
+    let wishes = vec![Wish::End(Outcome::signaled(Signal::INT))];
+    let ran = container.run(cat(), b"", User::who_wants(wishes));
+    assert_eq!(ran.result.unwrap().status(), Status(130));
+}
+
+#[test]
+fn a_program_that_is_not_there_has_its_status_and_a_bounded_sentence() {
+    let container = Container::new(0, |init| {
+        init.starts();
+        let failure = Failure::new(FailureKind::NotFound, "x".repeat(1 << 18));
+        init.ends(Outcome::Failed(failure));
+    });
+    let outcome = container.run(cat(), b"", nobody()).result.unwrap();
+    assert_eq!(outcome.status(), Status(127));
+    let Outcome::Failed(failure) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(failure.message.len(), 1024);
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_the_process_as_a_broken_pipe_does() {
+    let container = Container::new(0, |init| {
+        let (_, ports) = init.starts();
+        let mut stdout = init.stream(ports.stdout);
+        while stdout.write_all(&[b'y'; 4096]).is_ok() {}
+        assert_eq!(init.hears(), None);
+    });
+    let (_, stdout) = pipe().unwrap();
+    let ours = Streams {
+        stdin: null(),
+        stdout: file(stdout),
+        stderr: null(),
+    };
+    let outcome = container.serve(cat(), ours, &mut nobody(), HELLO_LIMIT);
+    assert_eq!(outcome.unwrap().status(), Status(141));
+    container.thread.join().unwrap();
+}
+
+#[test]
+fn a_reader_of_errors_that_has_gone_is_the_matter_of_the_process() {
+    let container = Container::new(0, |init| {
+        let (_, ports) = init.starts();
+        let mut stderr = init.stream(ports.stderr);
+        // As long as somebody reads it, or takes note that nobody does.
+        while stderr.write_all(&[b'y'; 4096]).is_ok() {}
+        init.ends(Outcome::Exited(4));
+    });
+    let (_, stderr) = pipe().unwrap();
+    let ours = Streams {
+        stdin: null(),
+        stdout: null(),
+        stderr: file(stderr),
+    };
+    let outcome = container.serve(cat(), ours, &mut nobody(), HELLO_LIMIT);
+    assert_eq!(outcome.unwrap(), Outcome::Exited(4));
+    container.thread.join().unwrap();
+}
