@@ -216,9 +216,11 @@ fn a_signal_after_the_end_waits_for_no_reader() {
 #[test]
 fn an_init_that_does_not_listen_keeps_no_user_waiting() {
     let container = Container::new(0, |init| {
-        init.starts();
-        // Not a word is taken until the user has had enough.
-        thread::sleep(Duration::from_millis(500));
+        let (_, ports) = init.starts();
+        // Not a word is taken until the user has had enough, and everything is closed.
+        let mut stdout = init.stream(ports.stdout);
+        stdout.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = stdout.read(&mut [0]);
         let mut left = Vec::new();
         init.control.read_to_end(&mut left).unwrap();
         assert!(left.len() < 1 << 20, "{} bytes had waited", left.len());

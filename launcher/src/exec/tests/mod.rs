@@ -177,6 +177,8 @@ fn launcher(
             assert_eq!(asked.last(), Some(&format!("CONNECT {}\n", port::STREAMS)));
             streams.insert(number, client);
         };
+        // A client that does not end is a failure.
+        control.set_read_timeout(Some(PATIENCE)).unwrap();
         let control = BufReader::new(control);
         init(&mut Init { control, streams });
     })
