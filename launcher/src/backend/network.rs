@@ -11,7 +11,7 @@ use super::host::{self, Address};
 use super::passt::{self, Passt, PasstError, Settings};
 use super::policy::{Filtered, Policy};
 use super::tap::{Tap, TapError};
-use crate::virtio::net::{Link, Net};
+use crate::virtio::net::{Header, Link, Net};
 
 /// A container's card.
 pub type Card = Net<Filtered<Box<dyn Link>>>;
@@ -67,7 +67,13 @@ pub fn connect(network: &Network) -> Result<(Card, Interface), NetworkError> {
                 dns_forward: forward,
                 publish: network.publish.clone(),
             };
-            Box::new(Passt::start(&passt::program(), &settings)?)
+            let mut passt = Passt::start(&passt::program(), &settings)?;
+            if let Some(IpAddr::V4(address)) = policy.own.first() {
+                // Otherwise it knows nobody to send to until the container has said something.
+                passt.send(&Header::default(), &announcement(policy.mac, *address));
+                passt.flush();
+            }
+            Box::new(passt)
         }
         Wanted::Bridge(bridge) => Box::new(Tap::on(bridge)?),
     };
@@ -165,6 +171,18 @@ fn mac(address: Option<&IpAddr>) -> [u8; 6] {
     [0x02, 0x43, a, b, c, d]
 }
 
+/// A frame by which a station tells all others its address (RFC 5227 3): an ARP request for itself.
+fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Vec<u8> {
+    let (all, nobody, address) = ([0xff; 6], [0; 6], address.octets());
+    // Ethernet, ARP; then hardware Ethernet, protocol IPv4, their lengths, request.
+    let kind = [8, 6];
+    let header = [0, 1, 8, 0, 6, 4, 0, 1];
+    let parts: [&[u8]; 8] = [
+        &all, &mac, &kind, &header, &mac, &address, &nobody, &address,
+    ];
+    parts.concat()
+}
+
 /// What of the host is kept from a container whose packets become the host's own: what is for the host
 /// alone, or for groups, and all that it has addresses for, where its services and published ports are.
 fn kept(here: &[Address]) -> Vec<IpNet> {
@@ -260,6 +278,16 @@ mod tests {
         let address = mac(Some(&ip("10.0.2.100")));
         assert_eq!(address, [2, 0x43, 10, 0, 2, 100]);
         assert_ne!(mac(Some(&ip("fd00::1"))), mac(Some(&ip("fd00::2"))));
+    }
+
+    #[test]
+    fn a_station_s_announcement_is_one_that_the_policy_lets_out() {
+        let mut network = Network::user();
+        network.allow = Some(Vec::new());
+        let policy = policy(&network, &user(&network, false));
+        let frame = announcement(policy.mac, ADDRESS.0);
+        assert_eq!(frame.len(), 42);
+        assert!(Filtered::new((), policy).passes(&frame));
     }
 
     #[test]

@@ -30,9 +30,9 @@ pub struct Policy {
     pub own: Vec<IpAddr>,
     /// Who is asked for names; reached on port 53 whatever else is said.
     pub nameservers: Vec<IpAddr>,
-    /// Where nothing goes.
+    /// Where nothing goes but answers.
     pub denied: Vec<IpNet>,
-    /// If given, where alone something goes.
+    /// If given, where alone something goes, besides answers.
     pub allowed: Option<Vec<IpNet>>,
     /// Ports of the container that clients reach, who get answers wherever they are.
     pub published: Vec<(Protocol, u16)>,
@@ -178,7 +178,7 @@ impl<L> Filtered<L> {
     }
 
     /// Whether a frame goes out.
-    fn passes(&self, frame: &[u8]) -> bool {
+    pub(super) fn passes(&self, frame: &[u8]) -> bool {
         let Policy {
             nameservers,
             denied,
@@ -200,11 +200,10 @@ impl<L> Filtered<L> {
                     let client = SocketAddr::new(destination, to);
                     self.clients.contains(&(protocol, from, client))
                 };
-                !within(denied)
-                    && match allowed {
-                        None => true,
-                        Some(nets) => within(nets) || ports.is_some_and(answers),
-                    }
+                if ports.is_some_and(answers) {
+                    return true;
+                }
+                !within(denied) && allowed.as_deref().is_none_or(within)
             }
         }
     }
@@ -274,8 +273,7 @@ impl<L: Link> Link for Filtered<L> {
     }
 
     fn frame(&mut self) -> Option<(Header, &[u8])> {
-        let remembers = self.policy.allowed.is_some() && !self.policy.published.is_empty();
-        if remembers && !self.seen {
+        if !self.policy.published.is_empty() && !self.seen {
             let frame = self.link.frame()?.1.to_vec();
             self.remember(&frame);
             self.seen = true;

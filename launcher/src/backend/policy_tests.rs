@@ -266,6 +266,23 @@ fn clients_of_published_ports_get_answers_and_nobody_else() {
 }
 
 #[test]
+fn a_client_on_the_host_itself_gets_answers() {
+    let mut filter = filter(None);
+    let answer = tcp(OWN, "203.0.113.9", 80, 4000);
+    assert!(!passes(&mut filter, &answer));
+    let mut opening = Vec::new();
+    PacketBuilder::ethernet2(OTHER, MAC)
+        .ipv4([203, 0, 113, 9], OWN.octets(), 64)
+        .tcp(4000, 80, 1, 1)
+        .write(&mut opening, b"")
+        .unwrap();
+    filter.link.coming.push(opening);
+    assert!(filter.frame().is_some());
+    assert!(passes(&mut filter, &answer));
+    assert!(!passes(&mut filter, &tcp(OWN, "203.0.113.9", 80, 4001)));
+}
+
+#[test]
 fn clients_are_forgotten_when_there_are_too_many() {
     let mut filter = filter(Some(&[]));
     let client = |number: usize| {
