@@ -46,8 +46,8 @@ fn a_program_has_the_limits_and_capabilities_that_it_was_left() {
         "--cap-add",
         "CAP_KILL",
     ];
-    let script = "grep -E 'Cap(Eff|Bnd)' /proc/self/status; ip link set lo down 2>/dev/null || echo no
-        touch /tmp/a; chown daemon /tmp/a; stat -c %U /tmp/a; mount -t tmpfs x /mnt 2>/dev/null || echo no";
+    let script = "grep -E 'Cap(Eff|Bnd)' /proc/self/status; perl -e 'my $d = qq(/); exit !!syscall(161, $d)' || echo no
+        touch /tmp/a; chown daemon /tmp/a; stat -c %U /tmp/a; perl -e 'my ($d, $t) = (qq(/mnt), qq(tmpfs)); exit !!syscall(165, $t, $d, $t, 0, 0)' || echo no";
     assert_eq!(
         says(&caps, script),
         "CapEff:\t0000000000000021\nCapBnd:\t0000000000000021\nno\ndaemon\nno\n"
@@ -65,7 +65,7 @@ fn the_root_file_system_is_what_was_asked_for() {
     ];
     let script = "touch /file 2>/dev/null || echo no; touch /tmp/a /run/a /data/a && echo yes
         stat -c %a /data; df -k /data | tail -1 | awk '{print $2}'; uname -n
-        head -c 2M /dev/zero 2>/dev/null >/data/b || echo full; mount -o remount,rw / && echo unlocked";
+        head -c 2M /dev/zero 2>/dev/null >/data/b || echo full";
     let said = says(&options, script);
     assert!(
         said.starts_with("no\nyes\n711\n1024\nbox\nfull\n"),
