@@ -55,6 +55,7 @@ fn programs_that_draw_work_in_a_container() {
     let mut screen = shell("cki", &packages);
     screen.run("script -qc 'tty; echo in a script' /tmp/log", "/dev/pts/1");
     screen.wait_for("in a script");
+    screen.wait_for("# ");
     screen.type_in("less /etc/passwd\r");
     screen.wait_for("daemon:");
     screen.type_in("q");
