@@ -313,6 +313,12 @@ def run(options, script, **more):
     child = start(options, script, **more)
     out, err = child.communicate()
     return out.strip() or (str(child.returncode) + " " + err.strip())
+def patient(address, port):
+    # passt takes a connection before the container answers it.
+    for _ in range(20):
+        try: return ask(address, port)
+        except ConnectionError: time.sleep(0.5)
+    return ask(address, port)
 seen = []
 def serve(address, port, name):
     listener = socket.create_server((address, port))
@@ -327,7 +333,7 @@ serve("127.0.0.1", 7001, "loopback"); serve("0.0.0.0", 7002, "all")
 # A container that serves, and another that looks for it and for the host.
 first = start("--network user -p 7003:80", 'l = socket.create_server(("", 80)); say("up")\nwhile True:\n s, _ = l.accept(); d = s.recv(9); s.sendall(d); s.close()\n if d == b"end": break')
 first.stdout.readline()
-say("host to container", ask("10.0.2.15", 7003), ask("127.0.0.1", 7003))
+say("host to container", patient("10.0.2.15", 7003), patient("127.0.0.1", 7003))
 own = "10.0.2.100"
 probe = f'''say("out", ask("{user}", {port}))
 for to in [("10.0.2.2", 7003), ("10.0.2.15", 7003), ("10.0.2.100", 80), ("10.0.2.15", 7002), ("127.0.0.1", 7001), ("10.0.2.2", 7001)]:

@@ -63,6 +63,7 @@ fn programs_that_draw_work_in_a_container() {
     screen.type_in("vim.tiny /tmp/file\r");
     screen.wait_for("~");
     screen.type_in("ihello\x1b:wq\r");
+    screen.wait_for("# ");
     screen.run("cat /tmp/file; echo end", "hello");
     screen.type_in("htop\r");
     screen.wait_for("F10");

@@ -187,7 +187,8 @@ pub fn complaints() -> Result<()> {
         "BUG:",
         "Oops",
         "Call Trace",
-        "stall",
+        // "Installing" is none.
+        " stall",
         "blocked for more than",
         "general protection",
         "KASAN",
