@@ -50,31 +50,6 @@ fn a_shell_has_job_control_and_the_size_of_the_users_terminal() {
 }
 
 #[test]
-fn programs_that_draw_work_in_a_container() {
-    let packages = ["--deb", "vim-tiny", "--deb", "less", "--deb", "htop"];
-    let mut screen = shell("cki", &packages);
-    screen.run("script -qc 'tty; echo in a script' /tmp/log", "/dev/pts/1");
-    screen.wait_for("in a script");
-    screen.wait_for("# ");
-    screen.type_in("less /etc/passwd\r");
-    screen.wait_for("daemon:");
-    screen.type_in("q");
-    screen.wait_for("# ");
-    screen.type_in("vim.tiny /tmp/file\r");
-    screen.wait_for("~");
-    screen.type_in("ihello\x1b:wq\r");
-    screen.wait_for("# ");
-    screen.run("cat /tmp/file; echo end", "hello");
-    screen.type_in("htop\r");
-    screen.wait_for("F10");
-    screen.type_in("q");
-    screen.run("echo over", "over");
-    screen.type_in("exit\r");
-    assert_eq!(screen.end().code(), Some(0));
-    assert!(screen.is_as_before());
-}
-
-#[test]
 fn the_users_terminal_is_as_before_when_we_are_stopped_and_raw_again_when_we_go_on() {
     let mut screen = shell("native", &[]);
     screen.signal(Signal::TSTP);
