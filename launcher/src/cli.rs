@@ -73,7 +73,7 @@ pub enum Command {
 /// Options of `cki exec`.
 #[derive(Debug, Args)]
 pub struct ExecArgs {
-    /// What the program is run with; user, directory and variables are the container's own unless they are said.
+    /// What the program is run with; what is not said is as for the container's own.
     #[command(flatten)]
     pub process: ProcessOptions,
     /// The container

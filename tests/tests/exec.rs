@@ -6,12 +6,14 @@ use cki_tests::machine;
 
 const SCRIPT: &str = r#"
 files="--memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda"
-cki run $files --name box --env A=main -- \
+cki run $files --name box --env A=main --cap-drop net_raw --ulimit nofile=77 -- \
     sh -c 'trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
 until grep -q up /tmp/out; do sleep 0.1; done
 cki list | awk '{print $1, $3, $4}'
 cki list --json | grep -c '"name":"box"'
 echo input | cki exec --env B=x box sh -c 'echo $A $B; cat; echo error >&2; exit 9' 2>/tmp/err; echo $? $(cat /tmp/err)
+cki exec box sh -c 'ulimit -n; grep CapBnd /proc/self/status'
+cki exec --cap-add net_raw --ulimit nofile=88 box sh -c 'ulimit -n; grep CapBnd /proc/self/status'
 cki exec --user daemon box id -un; echo $?
 cki exec -t box sh -c 'stty size; tty'; echo $?
 head -c 300000 /dev/zero | cki exec box cat | wc -c
@@ -41,6 +43,11 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
         "main x",
         "input",
         "9 error",
+        // NET_RAW is 13.
+        "77",
+        "CapBnd:\t000001ffffffdfff",
+        "88",
+        "CapBnd:\t000001ffffffffff",
         "daemon",
         "0",
         "24 80",

@@ -123,6 +123,24 @@ impl Capabilities {
         self.add.is_empty() && self.drop.is_empty()
     }
 
+    /// These, with what `more` says of a process beside the one that these are of: it has what that one has,
+    /// but for what it drops, and for what it adds by name.
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
+        let (add_all, drop_all) = (
+            more.add.contains(&Capability::ALL),
+            more.drop.contains(&Capability::ALL),
+        );
+        let kept = |list: &[Capability], all: bool, but: &[Capability]| {
+            let kept = list.iter().filter(|&one| !all && !but.contains(one));
+            kept.copied().collect::<Vec<_>>()
+        };
+        Capabilities {
+            add: [&kept(&self.add, drop_all, &more.drop), &more.add[..]].concat(),
+            drop: [&kept(&self.drop, add_all, &more.add), &more.drop[..]].concat(),
+        }
+    }
+
     /// The numbers of those that are taken from it. What is both added and dropped by name is dropped, as with other
     /// container engines.
     pub fn dropped(&self) -> impl Iterator<Item = u32> {

@@ -205,6 +205,34 @@ fn a_limit_has_the_name_of_a_resource_and_a_soft_and_a_hard_value() {
 }
 
 #[test]
+fn a_process_beside_another_has_no_more_than_that_one_unless_it_says_so() {
+    let of = |add: &[&str], drop: &[&str]| {
+        let parse = |names: &[&str]| -> Vec<Capability> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        Capabilities {
+            add: parse(add),
+            drop: parse(drop),
+        }
+    };
+    let dropped = |one: &Capabilities, more: &Capabilities| -> Vec<u32> {
+        one.with(more).dropped().collect()
+    };
+    // CHOWN is 0, KILL 5, NET_RAW 13.
+    let no_raw = of(&[], &["net_raw"]);
+    assert_eq!(dropped(&no_raw, &of(&[], &[])), [13]);
+    assert_eq!(dropped(&no_raw, &of(&[], &["kill"])), [5, 13]);
+    assert!(dropped(&no_raw, &of(&["net_raw"], &[])).is_empty());
+    assert_eq!(dropped(&no_raw, &of(&["all"], &["kill"])), [5]);
+    let only_chown = of(&["chown"], &["all"]);
+    let but = |has: &[u32]| -> Vec<u32> { (0..41).filter(|one| !has.contains(one)).collect() };
+    assert_eq!(dropped(&only_chown, &of(&[], &[])), but(&[0]));
+    assert_eq!(dropped(&only_chown, &of(&["kill"], &[])), but(&[0, 5]));
+    assert_eq!(dropped(&only_chown, &of(&[], &["chown"])), but(&[]));
+    assert_eq!(dropped(&only_chown, &of(&["kill"], &["all"])), but(&[5]));
+}
+
+#[test]
 fn capabilities_are_named_as_in_their_manual_page() {
     means::<Capability>(&[
         ("net_raw", "NET_RAW"),

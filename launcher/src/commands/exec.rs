@@ -37,6 +37,10 @@ pub fn exec(args: &ExecArgs) -> anyhow::Result<Status> {
         process.workdir.clone_from(&state.process.workdir);
     }
     process.env.splice(..0, state.process.env.iter().cloned());
+    process
+        .limits
+        .splice(..0, state.process.limits.iter().copied());
+    process.capabilities = state.process.capabilities.with(&process.capabilities);
     process.check()?;
     let outcome = run(&entries, &state, process, terminal)
         .with_context(|| format!("container {}", state.name))?;
