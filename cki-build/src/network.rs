@@ -75,6 +75,14 @@ impl NetworkArgs {
         }
     }
 
+    /// Whether nothing is said but what is so anyway, or that there is none.
+    #[must_use]
+    pub fn says_nothing(&self) -> bool {
+        let bridge = matches!(self.network, Connection::Bridge(_));
+        let lists = self.publish.is_empty() && self.allow.is_empty() && self.dns.is_empty();
+        !bridge && lists && self.add_host.is_empty() && self.ip.is_none()
+    }
+
     /// Whether the options mean something together, and with this runtime.
     ///
     /// # Errors

@@ -45,8 +45,9 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         let small = |error: cki_session::Invalid| MachineError::Request(error.to_string());
         Container::new(args.memory).check().map_err(small)?;
     }
-    network(args).check(args.runtime)?;
-    let card = network(args).machine(args.runtime);
+    let network = network(args)?;
+    network.check(args.runtime)?;
+    let card = network.machine(args.runtime);
     card.as_ref().map_or(Ok(()), Network::check)?;
     let start = Instant::now();
     let outputs = context.outputs(&attrs)?;
@@ -79,11 +80,17 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     Ok((machine, preparation))
 }
 
-/// The network options, as far as the machine's kernel has a network card: only ours has.
-fn network(args: &Run) -> NetworkArgs {
+/// The network, as far as the machine's kernel has a network card: only ours has.
+fn network(args: &Run) -> Result<NetworkArgs, MachineError> {
     match args.host_kernel {
-        HostKernel::Cki => args.network.clone(),
-        HostKernel::Debian | HostKernel::Debug => NetworkArgs::none(),
+        HostKernel::Cki => Ok(args.network.clone()),
+        HostKernel::Debian | HostKernel::Debug if args.network.says_nothing() => {
+            Ok(NetworkArgs::none())
+        }
+        HostKernel::Debian | HostKernel::Debug => Err(MachineError::Request(
+            "there is a network with --host-kernel cki only; leave the network options out"
+                .to_owned(),
+        )),
     }
 }
 
@@ -102,13 +109,14 @@ pub fn request(
             MachineError::Request(format!("the argument {word:?} is not valid UTF-8"))
         })
     };
+    let network = network(args)?;
     let container = match args.runtime {
         Runtime::Native | Runtime::Host => None,
         Runtime::Cki => Some(Container {
             memory: args.memory,
             cmdline: machine.host.container_cmdline.clone(),
             verbose: machine.verbose,
-            network: network(args).container()?,
+            network: network.container()?,
         }),
     };
     let pool = match args.runtime {
@@ -120,7 +128,7 @@ pub fn request(
     let mut run = request.map_err(|error| MachineError::Request(error.to_string()))?;
     run.container = container;
     run.pool = pool;
-    run.interface = network(args).interface(args.runtime);
+    run.interface = network.interface(args.runtime);
     run.check()
         .map_err(|error| MachineError::Request(error.to_string()))?;
     Ok(run)
@@ -172,6 +180,17 @@ mod tests {
             memory,
             1,
         )
+    }
+
+    #[test]
+    fn network_options_are_refused_where_there_is_no_network() {
+        let mut args = args(Runtime::Cki, vec!["true".into()]);
+        args.host_kernel = HostKernel::Debian;
+        args.network = NetworkArgs::default();
+        assert_eq!(network(&args).unwrap(), NetworkArgs::none());
+        args.network.publish = vec!["8080:80".parse().unwrap()];
+        let error = network(&args).unwrap_err().to_string();
+        assert!(error.contains("--host-kernel cki"), "{error}");
     }
 
     #[test]
