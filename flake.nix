@@ -27,9 +27,15 @@
       # Our packages with the user's own nixpkgs.
       overlays.default = import ./nix/overlay.nix;
 
-      # The same packages with the locked nixpkgs.
+      # The same packages with the locked nixpkgs. Their names are known without it: whoever only looks for a name
+      # here, as `nix build` and `nix flake show` do, fetches nothing.
       legacyPackages.${system} =
-        (import nixpkgs { inherit system; overlays = [ self.overlays.default ]; }).ckiPackages;
+        let
+          pkgs = import nixpkgs { inherit system; overlays = [ self.overlays.default ]; };
+          ours = builtins.mapAttrs (name: _: pkgs.ckiPackages.${name})
+            (import ./nix/packages.nix { callPackage = _: _: null; } // { cki-shell = null; });
+        in
+        ours // { inherit (pkgs) cki-guest-kernel linux_cki linuxPackages_cki; };
 
       # For tools: appImage builds an application image from a plan of
       # `cki-build`; see images/app/package.nix.

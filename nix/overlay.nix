@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # overlays.default: the packages of nix/packages.nix made with the user's own
-# nixpkgs instead of the pinned Debian toolchain, under `ckiPackages`.
+# nixpkgs instead of the pinned Debian toolchain, under `ckiPackages`; those
+# that users ask for also at the top, and the module with every kernel.
 final: prev:
 
 let
@@ -17,6 +18,7 @@ let
     rustSource = import ./rust-source.nix;
     # nixpkgs' programs run where their libraries are.
     static = false;
+    staticLibc = final.glibc.static;
     # kernel.org's 6.12; the patch queue applies to it and to Debian's alike.
     linux-source = final.linuxKernel.kernels.linux_6_12.src;
     qemu-source = fetchSource debianLock.sources.qemu;
@@ -39,4 +41,15 @@ in
   ckiPackages = import ./packages.nix { inherit callPackage; } // {
     cki-shell = callPackage ./nixpkgs/shell.nix { };
   };
+
+  inherit (final.ckiPackages) cki-build cki-guest cki-ksm cki-launcher cki-qemu;
+  cki-guest-kernel = final.ckiPackages.cki-kernel;
+
+  linux_cki = final.callPackage ./nixpkgs/linux.nix { };
+  linuxPackages_cki = final.linuxPackagesFor final.linux_cki;
+
+  # linuxPackages.cki, linuxPackages_6_12.cki, ...
+  kernelPackagesExtensions = prev.kernelPackagesExtensions or [ ] ++ [
+    (self: _: { cki = import ./nixpkgs/module.nix { inherit callPackage; inherit (self) kernel; inherit (final) lib; }; })
+  ];
 }

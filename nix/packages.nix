@@ -24,6 +24,7 @@ rec {
   cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };
   cki-passt = callPackage ../images/passt/package.nix { };
+  cki-guest = callPackage ../images/guest/package.nix { };
   cki-runtime = callPackage ../images/runtime/package.nix { };
   cki-host = callPackage ../images/host/package.nix { };
   # The host with a kernel that looks for mistakes of the module; what runs in containers is the product's.

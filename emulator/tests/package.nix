@@ -23,6 +23,7 @@ stdenv.mkDerivation {
 
   meta = {
     description = "Bare-metal tests of the CKI extension";
+    license = with lib.licenses; [ mit asl20 ];
     platforms = [ "x86_64-linux" ];
   };
 }

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # passt, which gives a container's network card the host's sockets: TCP and UDP in user space, without privileges.
 # Static, so that it runs in a host image that has no libraries.
-{ lib, stdenv, passt-source }:
+{ lib
+, stdenv
+, passt-source
+  # Where the C library is a package of its own, that which can be linked into a program.
+, staticLibc ? null
+}:
 
 stdenv.mkDerivation {
   pname = "cki-passt";
   version = "2023_03_09.7c7625d";
   src = passt-source;
+  buildInputs = lib.optional (staticLibc != null) staticLibc;
 
   # The makefile asks git for the version, and the shell for a limit that differs from builder to builder. "static"
   # would build all programs twice; these are its flags.

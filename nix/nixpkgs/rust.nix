@@ -9,5 +9,6 @@ rustPlatform // {
     # What a static program is linked with is an output of its own there.
     buildInputs = args.buildInputs or [ ]
     ++ lib.optional (builtins.match ".*\\+crt-static.*" (args.RUSTFLAGS or "") != null) glibc.static;
+    meta = { platforms = [ "x86_64-linux" ]; } // args.meta or { };
   });
 }

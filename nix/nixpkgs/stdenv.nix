@@ -4,13 +4,15 @@
 
 stdenv // {
   mkDerivation = args: stdenv.mkDerivation (args // {
-    # Kernels, option ROMs and bare-metal tests choose their own flags, and some of those that
-    # nixpkgs' compiler adds contradict them (-fPIC with the kernel's code model).
-    hardeningDisable = [ "all" ];
+    # What nixpkgs' own kernels and firmware go without: these choose their own code model, stack protector and
+    # sections, and what the compiler would add contradicts them.
+    hardeningDisable = args.hardeningDisable or [ "bindnow" "format" "fortify" "pic" "stackprotector" "zerocallusedregs" ];
     # There is no /usr/bin/env in nixpkgs' sandbox.
     postPatch = ''
       ${args.postPatch or ""}
       patchShebangs .
     '';
+    # All of it is about one architecture.
+    meta = { platforms = [ "x86_64-linux" ]; } // args.meta or { };
   });
 }

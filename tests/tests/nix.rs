@@ -127,8 +127,9 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 14] = [
+    const REBUILT: [&str; 15] = [
         "cki-docs",
+        "cki-guest",
         "cki-kernel",
         "cki-kmod",
         "cki-kmod-tests",
