@@ -52,6 +52,10 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
     Ok((started, launcher))
 }
 
+/// Longest time that the launcher gives a container to start. Whoever started this machine has a shorter limit, and
+/// knows, as nothing in the machine does, when there was no processor for it.
+const START_TIMEOUT: &str = "1h";
+
 /// What `cki` is called with: what the program is run on. All else is in the request.
 fn arguments(disk: &Path, session_fd: i32) -> Vec<String> {
     let file = |name: &str| format!("{}/lib/{name}", runtime::DIRECTORY);
@@ -60,6 +64,7 @@ fn arguments(disk: &Path, session_fd: i32) -> Vec<String> {
         ("--kernel", file("vmlinux")),
         ("--initrd", file("initrd")),
         ("--root", disk.display().to_string()),
+        ("--start-timeout", START_TIMEOUT.to_owned()),
     ];
     let words = options
         .into_iter()
@@ -171,7 +176,8 @@ mod tests {
         let words = arguments(Path::new("/dev/vda"), 9).join(" ");
         assert_eq!(
             words,
-            "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda"
+            "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
+             --start-timeout 1h"
         );
     }
 

@@ -2,7 +2,6 @@
 
 //! Runs a session from the start of QEMU to its end.
 
-use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -22,14 +21,12 @@ use super::error::{MachineError, report};
 use super::gate::Gate;
 use super::inputs::{Input, Signals, relay_output};
 use super::machine::Machine;
+use super::patience::Patience;
 use super::ports::Ports;
 use super::relay::{self, Relayed};
+use super::requests::Requests;
 use super::terms::{Ended, Io, TimeLimit};
 use super::timeline::Timeline;
-
-/// Longest time from QEMU's start to the program's. It takes seconds; a loaded computer may need more,
-/// and past this the machine hangs.
-const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// Time for QEMU to end once init has closed all ports.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -72,7 +69,7 @@ struct Session {
     /// The program's, in every message.
     id: ProcessId,
     forwarding: Forwarding,
-    control: UnixStream,
+    requests: Requests,
     /// Open until the end: QEMU drops what it has not read when the socket is closed altogether.
     _stdin_port: UnixStream,
     qemu: Arc<duct::Handle>,
@@ -82,6 +79,8 @@ struct Session {
     /// The user's, if the program has one.
     terminal: Option<UserTerminal>,
     time: TimeLimit,
+    /// For the program to start.
+    patience: Patience,
     deadline: Option<Instant>,
     times: Timeline,
     kernel: Option<String>,
@@ -117,6 +116,7 @@ impl Session {
         })?;
         drop(expression);
         let qemu = Arc::new(qemu);
+        let patience = Patience::new(qemu.pids().first().copied(), start, machine.start_limit);
         let control = ports.control.try_clone().map_err(MachineError::Sockets)?;
         let (console, qemu_log) = (Tail::default(), Tail::default());
         let (console_tail, log_tail) = (console.clone(), qemu_log.clone());
@@ -152,7 +152,7 @@ impl Session {
         Ok(Self {
             id,
             forwarding: Forwarding::new(),
-            control,
+            requests: Requests::new(control),
             _stdin_port: stdin_port,
             qemu,
             console,
@@ -160,7 +160,8 @@ impl Session {
             console_thread: Some(console_thread),
             time: TimeLimit::NONE,
             terminal: io.terminal,
-            deadline: Some(start + START_LIMIT),
+            deadline: Some(patience.deadline()),
+            patience,
             times: Timeline {
                 start,
                 hello: None,
@@ -201,11 +202,12 @@ impl Session {
                     return Err(self.crash("did not end after the program had".to_owned()));
                 }
                 None if self.times.started.is_none() => {
+                    if !self.patience.is_over() {
+                        self.deadline = Some(self.patience.deadline());
+                        continue;
+                    }
                     self.kill();
-                    return Err(self.crash(format!(
-                        "did not start the program within {} s",
-                        START_LIMIT.as_secs()
-                    )));
+                    return Err(self.crash(self.patience.describe()));
                 }
                 None if timed_out => {
                     self.kill();
@@ -225,7 +227,7 @@ impl Session {
                     self.kernel = Some(hello.kernel);
                     if let Some(ready) = ready.take() {
                         ready();
-                        self.send(&std::mem::take(&mut request));
+                        self.requests.send(std::mem::take(&mut request));
                     }
                 }
                 // Once: whoever says it again does not get the time again.
@@ -282,7 +284,7 @@ impl Session {
                     }
                     let message = self.signal_message(signal);
                     if request.is_empty() {
-                        self.send(&message);
+                        self.requests.send(message);
                     } else {
                         request.extend(message);
                     }
@@ -379,7 +381,7 @@ impl Session {
         let (id, terminal) = (self.id, terminal.size());
         // It may have changed since the request was made.
         let message = encode(&Request::Resize { id, terminal });
-        self.send(&message.unwrap_or_default());
+        self.requests.send(message.unwrap_or_default());
     }
 
     /// Whether a signal is about the user's terminal, and not about a program that has one of its own; it is
@@ -402,21 +404,13 @@ impl Session {
     }
 
     fn signal(&mut self, signal: Signal) {
-        let message = self.signal_message(signal);
-        self.send(&message);
+        self.requests.send(self.signal_message(signal));
     }
 
     /// A line of a few bytes, far below the limit.
     fn signal_message(&self, signal: Signal) -> Vec<u8> {
         let id = self.id;
         encode(&Request::Signal { id, signal }).unwrap_or_default()
-    }
-
-    fn send(&mut self, line: &[u8]) {
-        // When this fails the machine is gone, which its own event tells.
-        if let Err(error) = self.control.write_all(line) {
-            tracing::debug!(%error, "control port");
-        }
     }
 
     fn kill(&mut self) {

@@ -3,12 +3,14 @@
 //! The machine as a QEMU command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cki_session::{Memory, port};
 
 use super::app_disk::AppDisk;
 use super::host_image::{Board, HostImage};
 use super::network::Network;
+use super::patience::START_LIMIT;
 use cki_process::exec::Command;
 
 /// A virtio device.
@@ -85,6 +87,8 @@ pub struct Machine {
     pub tsc_khz: Option<u64>,
     /// Count instructions, one processor, one nanosecond each (`-icount shift=0`): slow but repeatable.
     pub icount: bool,
+    /// How long it may take to start the program, not counting time in which QEMU waits for a processor.
+    pub start_limit: Duration,
     /// More arguments for QEMU.
     pub extra: Vec<String>,
 }
@@ -163,6 +167,7 @@ impl Machine {
             verbose: false,
             tsc_khz: None,
             icount: false,
+            start_limit: START_LIMIT,
             extra: Vec::new(),
         }
     }

@@ -2,146 +2,17 @@
 
 //! The session driver against a machine played by a shell script that inherits QEMU's descriptors.
 
-use std::io::{self, Write};
+mod fake;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use cki_machine::{Board, Ended, HostImage, Io, Machine, MachineError, Signals, TimeLimit, driver};
-use cki_process::files::write_program;
-use cki_session::{Container, Failure, FailureKind, Memory, Outcome, Run, Signal, Status};
+use cki_machine::{Ended, MachineError, Signals};
+use cki_session::{Container, Failure, FailureKind, Memory, Outcome, Signal, Status};
 
-/// Says hello and waits for the request, as init does.
-const HELLO: &str = r#"
-echo '{"type":"hello","version":3,"features":["pool"],"kernel":"6.12-test"}' >&3
-read -r request <&3
-echo '{"type":"started","id":1,"pid":2,"isolation":"none"}' >&3
-"#;
-
-/// Ends the machine as init does.
-const END: &str = "\nexit 67\n";
-
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("lock").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Closed;
-
-impl Write for Closed {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Fake {
-    dir: tempfile::TempDir,
-    stdin: Vec<u8>,
-    stdout: Sink,
-    stderr: Sink,
-    console: Sink,
-    timeout: Option<Duration>,
-    unread: bool,
-    container: Option<Container>,
-}
-
-impl Fake {
-    /// A machine that runs `script` in bash.
-    fn new(script: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let write = |name: &str, text: &str| {
-            write_program(&dir.path().join(name), text).expect("written");
-        };
-        write("qemu", &format!("#!/bin/bash\n{script}"));
-        write("app.img", "");
-        Self {
-            dir,
-            stdin: Vec::new(),
-            stdout: Sink::default(),
-            stderr: Sink::default(),
-            console: Sink::default(),
-            timeout: None,
-            unread: false,
-            container: None,
-        }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn run(&self) -> Result<Ended, MachineError> {
-        self.run_with(|_| {})
-    }
-
-    fn run_with(&self, signals: impl FnOnce(Signals)) -> Result<Ended, MachineError> {
-        let host = HostImage {
-            kernel: "vmlinux".into(),
-            initrd: "initrd".into(),
-            cmdline: String::new(),
-            container_cmdline: String::new(),
-            board: Board::Microvm,
-            host_mib: 192,
-        };
-        let memory = Memory::constant(256);
-        let mut machine = Machine::new(Path::new("/"), host, self.path("app.img"), memory, 1);
-        machine.qemu = self.path("qemu");
-        let io = Io {
-            stdin: Box::new(io::Cursor::new(self.stdin.clone())),
-            stdout: if self.unread {
-                Box::new(Closed)
-            } else {
-                Box::new(self.stdout.clone())
-            },
-            stderr: Box::new(self.stderr.clone()),
-            console: Some(Box::new(self.console.clone())),
-            terminal: None,
-        };
-        let mut run = Run::new(["prog", "arg"]);
-        run.process.env = vec![("K".into(), "V".into())];
-        run.container = self.container.clone();
-        driver::run(
-            &machine,
-            run,
-            TimeLimit::new(self.timeout),
-            io,
-            signals,
-            || {},
-        )
-    }
-
-    fn outcome(&self) -> Outcome {
-        self.run().expect("the session ends well").outcome
-    }
-
-    fn stdout(&self) -> Vec<u8> {
-        self.stdout.0.lock().expect("lock").clone()
-    }
-}
-
-#[test]
-fn a_machine_that_talks_without_end_keeps_nobody_from_the_time() {
-    let mut fake = Fake::new(&format!(
-        r#"{HELLO} echo '{{"type":"started","id":1,"pid":2,"isolation":"full"}}' >&3
-        while :; do echo '{{"type":"refused","message":"no"}}'; done >&3"#
-    ));
-    fake.timeout = Some(Duration::from_millis(300));
-    let start = Instant::now();
-    assert_eq!(fake.outcome(), Outcome::TimedOut);
-    assert!(start.elapsed() < Duration::from_secs(20));
-}
+use fake::{END, Fake, HELLO};
 
 #[test]
 fn the_programs_status_is_the_sessions() {

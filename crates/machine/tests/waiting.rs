@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a machine may keep a session waiting for, and what not.
+
+mod fake;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cki_session::{Outcome, Signal};
+
+use fake::{END, Fake, HELLO};
+
+#[test]
+fn a_machine_that_talks_without_end_keeps_nobody_from_the_time() {
+    let mut fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"started","id":1,"pid":2,"isolation":"full"}}' >&3
+        while :; do echo '{{"type":"refused","message":"no"}}'; done >&3"#
+    ));
+    fake.timeout = Some(Duration::from_millis(300));
+    let start = Instant::now();
+    assert_eq!(fake.outcome(), Outcome::TimedOut);
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_machine_that_reads_no_requests_keeps_nobody_from_the_time() {
+    let mut fake = Fake::new(&format!("{HELLO} exec sleep 100"));
+    fake.timeout = Some(Duration::from_millis(300));
+    let start = Instant::now();
+    let ended = fake.run_with(|signals| {
+        // More than sockets hold.
+        for _ in 0..20_000 {
+            signals.send(Signal::new(10).expect("SIGUSR1"));
+        }
+    });
+    assert_eq!(ended.expect("it ends well").outcome, Outcome::TimedOut);
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_machine_that_sleeps_before_its_program_is_ended_and_said_to_have_done_nothing() {
+    let mut fake = Fake::new("exec sleep 100");
+    fake.start_limit = Duration::from_millis(500);
+    let error = fake.run().expect_err("it hangs").to_string();
+    assert!(
+        error.contains("within 0.5 s (processor time of the emulator: 0."),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_machine_that_spins_before_its_program_is_ended_and_said_to_have_run() {
+    let mut fake = Fake::new("while :; do :; done");
+    fake.start_limit = Duration::from_millis(1500);
+    let error = fake.run().expect_err("it hangs").to_string();
+    assert!(error.contains("within 1.5 s (processor time"), "{error}");
+    assert!(!error.contains("emulator: 0.0 s"), "{error}");
+}
+
+/// The calling thread, and what it starts, runs on one processor.
+fn pin(processor: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(processor);
+    rustix::thread::sched_setaffinity(None, &set).expect("pinned");
+}
+
+/// It has to share its processor with eight others, as on a computer that has much else to do.
+#[test]
+fn a_machine_that_has_no_processor_is_waited_for() {
+    let mut fake = Fake::new(&format!(
+        "ran=0; while [ $ran -lt 500000000 ]; do read -r ran _ < /proc/$$/schedstat; done
+        {HELLO} {END}"
+    ));
+    fake.start_limit = Duration::from_millis(1500);
+    let done = AtomicBool::new(false);
+    let start = Instant::now();
+    let one = rustix::thread::sched_getcpu();
+    let error = std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                pin(one);
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let session = scope.spawn(|| {
+            pin(one);
+            fake.run()
+        });
+        let error = session.join().expect("no panic").err();
+        done.store(true, Ordering::Relaxed);
+        error.map(|error| error.to_string())
+    });
+    // A machine that says nothing of its program's end.
+    assert!(
+        error
+            .as_ref()
+            .is_some_and(|error| error.contains("while the program was running")),
+        "{error:?}"
+    );
+    assert!(
+        start.elapsed() > fake.start_limit,
+        "it was as fast as alone"
+    );
+}
