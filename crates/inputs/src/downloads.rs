@@ -97,7 +97,7 @@ impl Downloads {
     }
 
     /// Waits until no other process downloads or imports, and keeps them from it until the result is dropped. What a killed
-    /// process left in `staging` is removed.
+    /// process left in `staging` is removed, as far as that can be.
     ///
     /// # Errors
     /// [`FetchError::Interrupted`] while waiting; [`FetchError::File`].
@@ -148,7 +148,7 @@ impl Downloads {
 
     fn sweep_staging(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.root.join("staging"))? {
-            fs::remove_dir_all(entry?.path())?;
+            cki_process::files::sweep(&entry?.path());
         }
         Ok(())
     }
@@ -223,7 +223,9 @@ mod tests {
         let left = dir.path().join("staging/left/a.deb");
         fs::create_dir_all(left.parent().unwrap()).unwrap();
         fs::write(&left, "x").unwrap();
+        let file = dir.path().join("staging/file");
+        fs::write(&file, "x").unwrap();
         drop(cache.lock(&quiet(), &Cancel::new()).unwrap());
-        assert!(!left.exists());
+        assert!(!left.exists() && !file.exists());
     }
 }

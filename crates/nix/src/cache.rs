@@ -144,7 +144,7 @@ impl Cache {
             let path = entry.map_err(io)?.path();
             let Ok(dir) = File::open(&path) else { continue };
             if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                std::fs::remove_dir_all(&path).map_err(io)?;
+                cki_process::files::sweep(&path);
             }
         }
         let dir = tempfile::tempdir_in(&parent).map_err(io)?;
@@ -208,6 +208,16 @@ mod tests {
         let path = second.path().to_owned();
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_among_the_scratch_directories_is_nobodys_error() {
+        let (_dir, cache) = cache();
+        drop(cache.scratch().expect("made"));
+        let left = cache.dir().join("scratch/left");
+        std::fs::write(&left, "").expect("written");
+        assert!(cache.scratch().expect("made").path().exists());
+        assert!(!left.exists());
     }
 
     fn cache() -> (tempfile::TempDir, Cache) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Files that are replaced as a whole or not at all, and programs that are written to be executed.
+//! Files that are replaced as a whole or not at all, or removed, and programs that are written to be executed.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -25,6 +25,25 @@ pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
+}
+
+/// Removes what a process that is gone has left, a file or a directory with all that is below. What cannot be removed
+/// (another user's, a mount) is in nobody's way: it is named in a warning and stays.
+pub fn sweep(path: &Path) {
+    let result = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(
+                "{} is of no use any more and cannot be removed: {error}",
+                path.display()
+            );
+        }
+        _ => {}
+    }
 }
 
 /// Makes a program of `text` that can be executed at once, however many threads start others meanwhile.
@@ -53,6 +72,7 @@ pub fn write_program(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_failed_write_leaves_the_old_contents() {
@@ -67,6 +87,37 @@ mod tests {
             1,
             "temporary files are removed"
         );
+    }
+
+    /// Does something as one whom the modes of files bind, as they do not bind root.
+    fn without_rights(does: impl FnOnce()) {
+        use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+        let all = capabilities(None).unwrap();
+        let none = CapabilitySets {
+            effective: CapabilitySet::empty(),
+            ..all
+        };
+        set_capabilities(None, none).unwrap();
+        does();
+        set_capabilities(None, all).unwrap();
+    }
+
+    #[test]
+    fn what_is_left_is_swept_away_and_stays_where_it_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let (left, file) = (dir.path().join("left"), dir.path().join("file"));
+        fs::create_dir_all(left.join("below")).unwrap();
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
+        let mode = |bits| fs::Permissions::from_mode(bits);
+        fs::set_permissions(&left, mode(0o500)).unwrap();
+        without_rights(|| sweep(&left));
+        assert!(left.join("below").exists());
+        fs::set_permissions(&left, mode(0o700)).unwrap();
+        for name in ["left", "file", "link", "absent"] {
+            sweep(&dir.path().join(name));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

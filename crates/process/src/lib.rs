@@ -4,7 +4,7 @@
 //!
 //! For: commands as values and the one place that executes them ([`exec`]), telling what goes on
 //! ([`progress`]) being told to stop ([`cancel`], [`interrupt`]), quantities as people read them ([`units`]), names
-//! that they may have meant ([`nearest`]), files that are replaced as a whole ([`files`]). Exit statuses
+//! that they may have meant ([`nearest`]), files that are replaced or removed as a whole ([`files`]). Exit statuses
 //! and quantities as people type them are `cki-session`'s.
 //! Used by: every other crate below `crates/`, and `cki-build`. May use: no crate of ours.
 
