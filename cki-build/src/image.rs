@@ -95,9 +95,8 @@ pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
         })?;
         size += copy_sparse(source, file.as_file_mut()).map_err(io)?;
     }
-    let umask = rustix::process::umask(rustix::fs::Mode::empty());
-    rustix::process::umask(umask);
-    let mode = 0o666 & !umask.bits();
+    // Temporary files are private; this one is as readable as the user wants new files to be.
+    let mode = 0o666 & !umask().map_err(io)?;
     file.as_file()
         .set_permissions(std::fs::Permissions::from_mode(mode))
         .map_err(io)?;
@@ -108,6 +107,14 @@ pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
         Ok(_) => Ok(size),
         Err(error) => Err(io(error.error)),
     }
+}
+
+/// Mode bits that new files of ours do not get. umask(2) tells them only to who sets them, for all threads.
+fn umask() -> io::Result<u32> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let bits = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let bits = bits.and_then(|bits| u32::from_str_radix(bits.trim(), 8).ok());
+    bits.ok_or_else(|| io::Error::other("/proc/self/status has no Umask"))
 }
 
 fn directory(path: &Path) -> &Path {
@@ -159,6 +166,8 @@ mod tests {
             8 << 20
         );
         assert!(std::fs::read(&to).expect("read") == bytes);
+        let mode = |path: &Path| path.metadata().expect("there").mode();
+        assert_eq!(mode(&to), mode(&from), "as any new file");
         let blocks = to.metadata().expect("there").blocks();
         assert!(blocks * 512 < 1 << 20, "{blocks} blocks");
     }
