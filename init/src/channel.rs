@@ -29,11 +29,11 @@ pub enum ChannelError {
 /// What has come: a message, or why a line is none that this program understands. The next may be one.
 pub type Heard<M> = Result<M, String>;
 
-/// Bytes that wait to be taken by the other side, at most.
-const QUEUE_MAX: usize = cki_session::MAX_LINE + (64 << 10);
-
 /// Reads of 4 KiB at a time, after which what has come is looked at.
 const READS: usize = 64;
+
+/// Bytes that wait to be taken by the other side, at most: all that is received at once may be passed on.
+pub(crate) const QUEUE_MAX: usize = cki_session::MAX_LINE + READS * 4096;
 
 /// Messages over a non-blocking file.
 #[derive(Debug)]

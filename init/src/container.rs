@@ -11,6 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use cki_session::{Event, Failure, FailureKind, Outcome, Request, Run};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::PollFlags;
 
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::inheritance::{as_session_leader, with_fresh_signals};
@@ -91,26 +92,41 @@ impl Launcher {
         }
     }
 
-    /// What to wait for input on; `None` once it has said everything.
+    /// What to wait for; `None` once it has said everything.
     #[must_use]
-    pub fn channel(&self) -> Option<BorrowedFd<'_>> {
-        self.channel.as_ref().map(AsFd::as_fd)
+    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let channel = self.channel.as_ref()?;
+        let mut flags = PollFlags::POLLIN;
+        flags.set(PollFlags::POLLOUT, !channel.is_flushed());
+        Some((channel.as_fd(), flags))
     }
 
-    /// Passes a request on. A launcher that has gone is seen by its end.
+    /// Whether it has taken all that it was asked. Until then it is not to be asked for more, but for what has been
+    /// received together.
+    #[must_use]
+    pub fn takes_more(&self) -> bool {
+        self.channel.as_ref().is_none_or(Channel::is_flushed)
+    }
+
+    /// Passes a request on, now or as soon as it reads: it may be waiting for us to read what it says. One that has
+    /// gone is seen by its end.
     pub fn ask(&mut self, request: &Request) {
-        if let Some(channel) = &mut self.channel {
-            if let Err(error @ ChannelError::Protocol(_)) = channel.send(request) {
-                self.broken.get_or_insert(error.to_string());
-            }
+        let Some(channel) = &mut self.channel else {
+            return;
+        };
+        if let Err(error @ ChannelError::Protocol(_)) = channel.queue(request) {
+            self.broken.get_or_insert(error.to_string());
         }
+        let _ = channel.flush();
     }
 
-    /// Hears what it has said; gives what our own client is to know now.
+    /// Goes on with what it is asked, and hears what it has said; gives what our own client is to know now.
     pub fn listen(&mut self) -> Vec<Event> {
         let Some(channel) = &mut self.channel else {
             return Vec::new();
         };
+        // A launcher that has gone is seen by its end.
+        let _ = channel.flush();
         let heard = match channel.receive() {
             Ok(heard) => heard,
             Err(error) => {
@@ -165,6 +181,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     use super::*;
+    use crate::channel::QUEUE_MAX;
     use cki_session::{Isolation, ProcessId, encode};
 
     const HELLO: &[u8] = b"{\"type\":\"hello\",\"version\":3,\"kernel\":\"6.12\"}\n";
@@ -227,6 +244,37 @@ mod tests {
         let mut bytes = Vec::new();
         its.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, encode(&request).unwrap());
+    }
+
+    #[test]
+    fn a_launcher_that_reads_nothing_is_not_waited_for() {
+        use std::io::Read;
+        let (mut launcher, mut its) = launcher();
+        its.write_all(HELLO).unwrap();
+        let request = Request::Signal {
+            id: ProcessId::MAIN,
+            signal: cki_session::Signal::TERM,
+        };
+        let line = encode(&request).unwrap();
+        // More than its socket holds.
+        let count = (QUEUE_MAX / 2) / line.len();
+        for _ in 0..count {
+            launcher.ask(&request);
+        }
+        assert!(!launcher.takes_more());
+        let (_, flags) = launcher.interest().unwrap();
+        assert!(flags.contains(PollFlags::POLLIN | PollFlags::POLLOUT));
+        // It is heard all the same, and then takes all.
+        assert_eq!(launcher.listen(), []);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = vec![0; count * line.len()];
+            its.read_exact(&mut bytes).map(|()| bytes)
+        });
+        while !launcher.takes_more() {
+            launcher.listen();
+        }
+        let bytes = reader.join().unwrap().unwrap();
+        assert!(bytes == encode(&request).unwrap().repeat(count));
     }
 
     #[test]

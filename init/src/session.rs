@@ -368,13 +368,17 @@ impl Session {
         control: BorrowedFd<'_>,
         children: BorrowedFd<'_>,
     ) -> Result<Seen, ServeError> {
+        // Whoever asks for more than the launcher takes waits.
+        let takes_more = self.launcher.as_ref().is_none_or(Launcher::takes_more);
+        let mut asks = PollFlags::empty();
+        asks.set(PollFlags::POLLIN, takes_more);
         let mut fds = vec![
-            PollFd::new(control, PollFlags::POLLIN),
+            PollFd::new(control, asks),
             PollFd::new(children, PollFlags::POLLIN),
         ];
-        let launcher = self.launcher.as_ref().and_then(Launcher::channel);
+        let launcher = self.launcher.as_ref().and_then(Launcher::interest);
         let own = fds.len() + usize::from(launcher.is_some());
-        fds.extend(launcher.map(|channel| PollFd::new(channel, PollFlags::POLLIN)));
+        fds.extend(launcher.map(|(channel, flags)| PollFd::new(channel, flags)));
         let mut polled = Vec::new();
         for (stream, fd, flags) in self.main.interests() {
             fds.push(PollFd::new(fd, flags));
