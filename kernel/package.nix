@@ -14,50 +14,27 @@
 , rsync
   # The kernel that looks for mistakes of the module: the host of some tests, and nobody's guest.
 , debug ? false
-  # Configuration fragments, all of them to be met by the final .config.
-, fragments ? if debug
-  then [
-    ./config/base.config
-    ./config/virtio.config
-    ./config/debug.config
-    ./config/lean.config
-  ]
-  else [
-    ./config/base.config
-    ./config/programs.config
-    ./config/virtio.config
-    ./config/filesystems.config
-    ./config/network.config
-    ./config/netfilter.config
-    ./config/security.config
-    ./config/host.config
-    ./config/guest.config
-    ./config/lean.config
-    ./config/product.config
-  ]
 }:
 
+let
+  tree = import ./tree.nix { inherit lib; };
+in
 stdenv.mkDerivation {
   pname = if debug then "cki-kernel-debug" else "cki-kernel";
-  version = "6.12";
+  inherit (tree) version ourSource abi queue;
   src = linux-source;
 
   nativeBuildInputs = [ bc bison elfutils flex kmod lz4 perl rsync ];
   outputs = [ "out" "dev" ];
 
-  ourSource = ./src;
-  # In the order of their numbers.
-  queue = map (name: ./patches + "/${name}")
-    (builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches)));
-  # The interface between guest kernel and monitor, included as <cki/abi.h>.
-  abi = ../abi/include/cki;
+  # To be met by the final .config, all of them.
+  fragments = if debug then tree.fragments.debug else tree.fragments.product;
   checkConfig = ./check-config.awk;
   circles = ./circles.sh;
   privilegedSites = ./privileged-sites.awk;
   knownSites = ./privileged-sites.txt;
   licences = ../LICENSES;
   copyright = ../nix/copyright.sh;
-  inherit fragments;
 
   # All that the kernel would otherwise take from the machine and the moment of the build.
   ARCH = "x86_64";
@@ -66,16 +43,13 @@ stdenv.mkDerivation {
   KBUILD_BUILD_HOST = "cki";
   KBUILD_BUILD_VERSION = "1";
 
-  postPatch = ''
-    find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
-    cp -r --no-preserve=mode $abi arch/x86/include/cki
+  postPatch = tree.addOurs + ''
     # By ourselves, because a patch phase takes them with fuzz.
     for patch in $queue; do
       echo "-- $(basename $patch)"
       patch -p1 --fuzz=0 --no-backup-if-mismatch < $patch
     done
-    if command -v patchShebangs > /dev/null; then patchShebangs scripts tools; fi
-  '';
+  '' + tree.patchScripts;
 
   configurePhase = ''
     cat $fragments > all.config

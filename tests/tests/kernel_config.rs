@@ -116,11 +116,11 @@ fn an_empty_final_configuration_is_refused() {
     assert_refused(&check(&["\n"], "", None), "no kernel configuration");
 }
 
-/// The fragments of the kernels, one list each, as kernel/package.nix has them.
+/// The fragments of the kernels, one list each, as kernel/tree.nix has them.
 fn lists() -> Vec<Vec<PathBuf>> {
-    let package = fs::read_to_string(kernel("package.nix")).unwrap();
+    let tree = fs::read_to_string(kernel("tree.nix")).unwrap();
     let mut lists = Vec::new();
-    for line in package.lines().map(str::trim) {
+    for line in tree.lines().map(str::trim) {
         if line.ends_with('[') {
             lists.push(Vec::new());
         } else if let (Some(name), Some(list)) = (line.strip_prefix("./config/"), lists.last_mut())

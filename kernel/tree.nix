@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# What makes CKI's tree of Linux' 6.12, for the kernels (package.nix) and for the test of the queue (queue.nix).
+{ lib }:
+
+let
+  product = [
+    ./config/base.config
+    ./config/programs.config
+    ./config/virtio.config
+    ./config/filesystems.config
+    ./config/network.config
+    ./config/netfilter.config
+    ./config/security.config
+    ./config/host.config
+    ./config/guest.config
+    ./config/lean.config
+    ./config/product.config
+  ];
+in
+{
+  version = "6.12";
+
+  # Our files, which lie in the tree as in src/.
+  ourSource = ./src;
+  # The interface between guest kernel and monitor, included as <cki/abi.h>.
+  abi = ../abi/include/cki;
+  # The patches, in the order of their numbers.
+  queue = map (name: ./patches + "/${name}")
+    (builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches)));
+
+  # Configuration fragments, all of them to be met by the final .config.
+  fragments = {
+    inherit product;
+    # The product's without the option that the last patch adds.
+    host = builtins.filter (fragment: fragment != ./config/guest.config) product;
+    # The kernel that looks for mistakes of the module.
+    debug = [
+      ./config/base.config
+      ./config/virtio.config
+      ./config/debug.config
+      ./config/lean.config
+    ];
+  };
+
+  # Shell: our files into the tree, from $ourSource and $abi.
+  addOurs = ''
+    find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
+    cp -r --no-preserve=mode $abi arch/x86/include/cki
+  '';
+  # Shell: nixpkgs has no /bin/sh for scripts of the tree.
+  patchScripts = ''
+    if command -v patchShebangs > /dev/null; then patchShebangs scripts tools; fi
+  '';
+}
