@@ -109,9 +109,14 @@ impl Init {
         let _ = self.control.get_mut().write_all(&encode(event).unwrap());
     }
 
+    /// The next request, unless the client has gone.
     fn hears(&mut self) -> Option<Request> {
         let mut line = String::new();
-        self.control.read_line(&mut line).unwrap();
+        match self.control.read_line(&mut line) {
+            // It had not read all that we said.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+            read => read.unwrap(),
+        };
         (!line.is_empty()).then(|| decode(line.as_bytes()).unwrap())
     }
 
