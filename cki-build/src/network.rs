@@ -2,11 +2,12 @@
 
 //! The network options of `run`, and what they mean for the machine and for a container in it.
 
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::str::FromStr;
 
 use clap::Args;
 
+use cki_frontend::NetworkOptions;
 use cki_machine::MachineError;
 use cki_session::values::parse_net;
 use cki_session::{Connection, Host, Interface, IpNet, Network, Publish};
@@ -47,18 +48,9 @@ pub struct NetworkArgs {
     /// of the machine, with --ip)
     #[arg(long, value_name = "NETWORK", default_value = "user")]
     pub network: Connection,
-    /// Have a port of yours lead to one of the program's, TCP or UDP; may be repeated
-    #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/udp]")]
-    pub publish: Vec<Publish>,
-    /// Ask this server for names instead of yours; may be repeated
-    #[arg(long, value_name = "ADDRESS")]
-    pub dns: Vec<IpAddr>,
-    /// Add a line to /etc/hosts; may be repeated
-    #[arg(long, value_name = "NAME:ADDRESS", value_parser = Host::parse)]
-    pub add_host: Vec<Host>,
-    /// Address of the container, with the length of its network's prefix, such as 10.1.0.7/24
-    #[arg(long, value_name = "ADDRESS/LENGTH")]
-    pub ip: Option<IpNet>,
+    /// What it has in common with that of `cki run`.
+    #[command(flatten)]
+    pub options: NetworkOptions,
     /// Let the container send to this address, network or name, and to nothing else but its name servers;
     /// may be repeated. A name is resolved here, once, and stands in the container's /etc/hosts
     #[arg(long, value_name = "DESTINATION")]
@@ -79,8 +71,7 @@ impl NetworkArgs {
     #[must_use]
     pub fn says_nothing(&self) -> bool {
         let bridge = matches!(self.network, Connection::Bridge(_));
-        let lists = self.publish.is_empty() && self.allow.is_empty() && self.dns.is_empty();
-        !bridge && lists && self.add_host.is_empty() && self.ip.is_none()
+        !bridge && self.allow.is_empty() && self.options == NetworkOptions::default()
     }
 
     /// Whether the options mean something together, and with this runtime.
@@ -89,12 +80,13 @@ impl NetworkArgs {
     /// [`MachineError::Request`].
     pub fn check(&self, runtime: Runtime) -> Result<(), MachineError> {
         let refused = |text: &str| Err(MachineError::Request(text.to_owned()));
-        let without = self.publish.is_empty() && self.allow.is_empty() && self.ip.is_none();
+        let options = &self.options;
+        let without = options.publish.is_empty() && options.ip.is_none() && self.allow.is_empty();
         if self.network == Connection::None && !without {
             return refused("--publish, --allow and --ip mean nothing with --network none");
         }
         let bridge = matches!(self.network, Connection::Bridge(_));
-        let of_containers = bridge || !self.allow.is_empty() || self.ip.is_some();
+        let of_containers = bridge || options.ip.is_some() || !self.allow.is_empty();
         if runtime != Runtime::Cki && of_containers {
             return refused(
                 "--allow, --ip and --network bridge=NAME are about a container; with --runtime native or \
@@ -108,7 +100,11 @@ impl NetworkArgs {
     #[must_use]
     pub fn machine(&self, runtime: Runtime) -> Option<cki_machine::Network> {
         let contained = runtime == Runtime::Cki;
-        let publish = self.publish.iter().map(|port| outer(*port, contained));
+        let publish = self
+            .options
+            .publish
+            .iter()
+            .map(|port| outer(*port, contained));
         (self.network != Connection::None).then(|| cki_machine::Network {
             publish: publish.collect(),
         })
@@ -119,9 +115,9 @@ impl NetworkArgs {
     pub fn interface(&self, runtime: Runtime) -> Option<Interface> {
         let mut interface = self.machine(runtime)?.interface();
         if runtime != Runtime::Cki {
-            interface.hosts.clone_from(&self.add_host);
-            if !self.dns.is_empty() {
-                interface.nameservers.clone_from(&self.dns);
+            interface.hosts.clone_from(&self.options.add_host);
+            if !self.options.dns.is_empty() {
+                interface.nameservers.clone_from(&self.options.dns);
             }
         }
         Some(interface)
@@ -136,14 +132,13 @@ impl NetworkArgs {
             return Ok(None);
         };
         let (allow, names) = self.resolved()?;
-        Ok(Some(Network {
-            link,
-            publish: self.publish.iter().map(|port| inner(*port)).collect(),
-            address: self.ip,
-            nameservers: self.dns.clone(),
-            hosts: self.add_host.iter().cloned().chain(names).collect(),
-            allow: (!self.allow.is_empty()).then_some(allow),
-        }))
+        let allow = (!self.allow.is_empty()).then_some(allow);
+        let mut network = self.options.network(link, allow);
+        for port in &mut network.publish {
+            *port = inner(*port);
+        }
+        network.hosts.extend(names);
+        Ok(Some(network))
     }
 
     /// Where packets may go, and the names that stand for some of it.
@@ -230,14 +225,14 @@ mod tests {
     fn names_go_to_whoever_runs_the_program() {
         let args = parse("--add-host db:192.0.2.7 --dns 192.0.2.53").unwrap();
         let native = args.interface(Runtime::Native).unwrap();
-        assert_eq!(native.hosts, args.add_host);
-        assert_eq!(native.nameservers, args.dns);
+        assert_eq!(native.hosts, args.options.add_host);
+        assert_eq!(native.nameservers, args.options.dns);
         let machine = args.interface(Runtime::Cki).unwrap();
-        assert!(machine.hosts.is_empty() && machine.nameservers != args.dns);
+        assert!(machine.hosts.is_empty() && machine.nameservers != args.options.dns);
         let container = args.container().unwrap().unwrap();
         assert_eq!(
             (container.hosts, container.nameservers),
-            (args.add_host, args.dns)
+            (args.options.add_host, args.options.dns)
         );
     }
 

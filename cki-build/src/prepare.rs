@@ -188,7 +188,7 @@ mod tests {
         args.host_kernel = HostKernel::Debian;
         args.network = NetworkArgs::default();
         assert_eq!(network(&args).unwrap(), NetworkArgs::none());
-        args.network.publish = vec!["8080:80".parse().unwrap()];
+        args.network.options.publish = vec!["8080:80".parse().unwrap()];
         let error = network(&args).unwrap_err().to_string();
         assert!(error.contains("--host-kernel cki"), "{error}");
     }

@@ -2,15 +2,17 @@
 
 //! The user's side of a session.
 //!
-//! `cki-build run` and `cki run` start the same programs, so they have the same options for them, and
-//! the same terminal in front of them.
+//! `cki-build run` and `cki run` start the same programs, so they have the same options for them and
+//! their network, and the same terminal in front of them.
 //!
 //! Used by: `cki-build`, `cki-machine`, the launcher (`cki`). May use: `cki-session`.
 
 mod env_file;
+mod network;
 mod options;
 mod terminal;
 
 pub use env_file::EnvFileError;
+pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};
 pub use terminal::UserTerminal;

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The options of a network that `cki-build run` and `cki run` have in common.
+
+use std::net::IpAddr;
+
+use cki_session::{Host, IpNet, Link, Network, Publish};
+use clap::Args;
+
+/// Who reaches the program, and what it is told of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct NetworkOptions {
+    /// Have a port here lead to one of the program's, TCP or UDP; may be repeated
+    #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/udp]")]
+    pub publish: Vec<Publish>,
+    /// Ask this server for names instead of those asked here; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<IpAddr>,
+    /// Add a line to /etc/hosts; may be repeated
+    #[arg(long, value_name = "NAME:ADDRESS", value_parser = Host::parse)]
+    pub add_host: Vec<Host>,
+    /// Address of the container, with the length of its network's prefix, such as 10.1.0.7/24
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    pub ip: Option<IpNet>,
+}
+
+impl NetworkOptions {
+    /// A container's network with these options, from which packets go to `allow` only, if it is given.
+    #[must_use]
+    pub fn network(&self, link: Link, allow: Option<Vec<IpNet>>) -> Network {
+        Network {
+            link,
+            publish: self.publish.clone(),
+            address: self.ip,
+            nameservers: self.dns.clone(),
+            hosts: self.add_host.clone(),
+            allow,
+        }
+    }
+}
