@@ -84,15 +84,16 @@ impl Ending {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use cki_machine::Timeline;
     use cki_session::{Failure, FailureKind, Isolation, Signal};
     use std::time::Instant;
 
-    fn json(outcome: Outcome, isolation: Option<Isolation>) -> String {
+    /// A session that ended so, at once.
+    pub(crate) fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
         let now = Instant::now();
-        let ended = Ended {
+        Ended {
             outcome,
             times: Timeline {
                 start: now,
@@ -103,8 +104,11 @@ mod tests {
             },
             kernel: None,
             isolation,
-        };
-        serde_json::to_string(&Ending::of(&ended)).expect("it is written")
+        }
+    }
+
+    fn json(outcome: Outcome, isolation: Option<Isolation>) -> String {
+        serde_json::to_string(&Ending::of(&ended(outcome, isolation))).expect("it is written")
     }
 
     #[test]

@@ -100,26 +100,8 @@ SELECT 'integrity_check: ' || integrity_check FROM pragma_integrity_check;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use cki_machine::Timeline;
-
-    fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
-        let now = Instant::now();
-        Ended {
-            outcome,
-            times: Timeline {
-                start: now,
-                hello: None,
-                started: None,
-                first_byte: None,
-                end: now,
-            },
-            kernel: None,
-            isolation,
-        }
-    }
+    use crate::ending::tests::ended;
 
     #[test]
     fn success_without_isolation_is_none() {
