@@ -13,6 +13,8 @@ rec {
   cki-kernel = callPackage ../kernel/package.nix { };
   # A test: each patch of the kernel's queue compiles.
   cki-kernel-queue = callPackage ../kernel/queue.nix { };
+  # A test: checkpatch is content.
+  cki-checkpatch = callPackage ../kernel/checkpatch.nix { };
   cki-ksm = callPackage ../ksm/package.nix { };
   cki-kmod = callPackage ../kmod/package.nix { };
   cki-monitor-driver = callPackage ../tests/driver/package.nix { };

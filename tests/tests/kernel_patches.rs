@@ -135,6 +135,15 @@ fn the_queue_applies_and_each_patch_builds() {
     assert!(text.contains("--fuzz=0"));
 }
 
+/// Looks at the queue, at our files of the kernel and at the module's; what stays is in
+/// `kernel/checkpatch.txt`, with reasons.
+#[test]
+#[ignore = "unpacks Linux: `check --all`"]
+fn checkpatch_has_nothing_to_say() {
+    let output = cki(["--quiet", "build", "cki-checkpatch"]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+}
+
 /// Compiles C sources to objects and looks for a circle among them.
 fn circles(sources: &[(&str, &str)]) -> std::process::Output {
     let directory = tempfile::tempdir().expect("a directory");
