@@ -121,6 +121,11 @@ pub enum Odd {
     /// It is of a type that no file system has.
     #[error("is of the unknown type {0:?}")]
     Type(char),
+    /// Its contents are a list of holes.
+    #[error(
+        "is a sparse file as pax writes it, which is not supported; save the image without sparse files"
+    )]
+    Sparse,
     /// A number is too large for what it counts.
     #[error("has an owner or a device number that no kernel has")]
     Number,

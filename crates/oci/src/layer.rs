@@ -6,6 +6,7 @@
 //! character device 0:0, and the attribute `trusted.overlay.opaque` of a directory of which nothing lower is to be
 //! seen. Device nodes are kept: a container has a kernel of its own, whose devices are the container's.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read};
@@ -31,6 +32,16 @@ const MOST_BYTES: u64 = 32 << 30;
 /// Most entries of a layer.
 const MOST_ENTRIES: usize = 4 << 20;
 
+/// Most bytes of an entry's name, target and attributes: 1 MiB. The kernel takes 4 KiB of a name and 64 KiB of an
+/// attribute.
+const MOST_HEADER: u64 = 1 << 20;
+
+/// Most bytes of all names, targets and attributes of a layer, which are held in memory: 1 GiB.
+const MOST_HELD: usize = 1 << 30;
+
+/// Bytes that an entry takes beside them, about.
+const ENTRY: usize = 256;
+
 /// Most directories in one another.
 const DEEPEST: usize = 256;
 
@@ -39,6 +50,9 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What else begins like one is AUFS' own, and of no meaning in an archive.
 const AUFS: &[u8] = b".wh..wh.";
+
+/// What pax calls a file with holes; its contents are a list of them and the rest.
+const PAX_SPARSE: &str = "GNU.sparse.";
 
 /// What pax calls extended attributes.
 const PAX_XATTR: &str = "SCHILY.xattr.";
@@ -76,12 +90,23 @@ struct Conversion<'a> {
 }
 
 impl Conversion<'_> {
+    fn too_large(&self, limit: String) -> OciError {
+        OciError::TooLarge {
+            part: format!("the layer {}", self.layer.id),
+            limit,
+        }
+    }
+
     fn damaged(&self, source: io::Error) -> OciError {
-        if source.to_string() == LIMIT {
-            return OciError::TooLarge {
-                part: format!("the layer {}", self.layer.id),
-                limit: format!("{} GiB", MOST_BYTES >> 30),
-            };
+        match source.to_string().as_str() {
+            LIMIT => return self.too_large(format!("{} GiB", MOST_BYTES >> 30)),
+            HEADER_LIMIT => {
+                return self.too_large(format!(
+                    "{} MiB for the name of an entry",
+                    MOST_HEADER >> 20
+                ));
+            }
+            _ => {}
         }
         OciError::Layer {
             layer: self.layer.id.clone(),
@@ -92,7 +117,7 @@ impl Conversion<'_> {
     fn odd(&self, path: &[u8], why: Odd) -> OciError {
         OciError::Entry {
             layer: self.layer.id.clone(),
-            path: String::from_utf8_lossy(path).into_owned(),
+            path: shown(path),
             why,
         }
     }
@@ -105,10 +130,7 @@ impl Conversion<'_> {
                 path: self.path.to_owned(),
                 source,
             },
-            WriteError::TooLarge => OciError::TooLarge {
-                part: format!("the layer {}", self.layer.id),
-                limit: "16 TiB".to_owned(),
-            },
+            WriteError::TooLarge => self.too_large("16 TiB".to_owned()),
         }
     }
 
@@ -166,17 +188,28 @@ impl Conversion<'_> {
         let whole = |error| self.failed(b"", error);
         let mut writer = Writer::new(BufWriter::with_capacity(1 << 18, out)).map_err(whole)?;
         let mut deleted = BTreeSet::new();
-        let mut archive = Archive::new(from);
-        let entries = archive.entries().map_err(|error| self.damaged(error))?;
-        for (number, entry) in entries.enumerate() {
-            if number == MOST_ENTRIES {
-                return Err(OciError::TooLarge {
-                    part: format!("the layer {}", self.layer.id),
-                    limit: format!("{MOST_ENTRIES} entries"),
-                });
+        // What `tar` reads on the way to the next entry, it holds in memory: names and attributes. The contents of
+        // the last one have been read by then.
+        let left = Cell::new(MOST_HEADER);
+        let mut archive = Archive::new(Headers { from, left: &left });
+        let mut entries = archive.entries().map_err(|error| self.damaged(error))?;
+        let (mut number, mut held) = (0, 0);
+        loop {
+            left.set(MOST_HEADER);
+            let Some(entry) = entries.next() else { break };
+            let mut entry = entry.map_err(|error| self.damaged(error))?;
+            left.set(u64::MAX);
+            held += ENTRY + held_by(&mut entry).map_err(|error| self.damaged(error))?;
+            number += 1;
+            if number > MOST_ENTRIES {
+                return Err(self.too_large(format!("{MOST_ENTRIES} entries")));
             }
-            let entry = entry.map_err(|error| self.damaged(error))?;
-            self.entry(entry, &mut writer, &mut deleted)?;
+            if held > MOST_HELD {
+                let gib = MOST_HELD >> 30;
+                return Err(self.too_large(format!("{gib} GiB of names and attributes")));
+            }
+            self.entry(&mut entry, &mut writer, &mut deleted)?;
+            io::copy(&mut entry, &mut io::sink()).map_err(|error| self.damaged(error))?;
         }
         // Only now it is known which of the deleted names the layer has again.
         for path in deleted {
@@ -202,7 +235,7 @@ impl Conversion<'_> {
 
     fn entry(
         &self,
-        mut entry: Entry<'_, impl Read>,
+        entry: &mut Entry<'_, impl Read>,
         writer: &mut Writer<BufWriter<File>>,
         deleted: &mut BTreeSet<Vec<Vec<u8>>>,
     ) -> Result<(), OciError> {
@@ -227,7 +260,7 @@ impl Conversion<'_> {
                 return Ok(());
             }
         }
-        let attributes = attributes(&mut entry).map_err(|error| match error {
+        let attributes = attributes(entry).map_err(|error| match error {
             Unfit::Odd(why) => self.odd(&name, why),
             Unfit::Damaged(error) => self.damaged(error),
         })?;
@@ -238,7 +271,11 @@ impl Conversion<'_> {
         let done = match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let size = entry.size();
-                writer.file(&path, attributes, size, &mut entry)
+                // One with holes may say more than its layer has.
+                if size > MOST_BYTES {
+                    return Err(self.too_large(format!("{} GiB", MOST_BYTES >> 30)));
+                }
+                writer.file(&path, attributes, size, entry)
             }
             EntryType::Directory => writer
                 .tree()
@@ -250,8 +287,7 @@ impl Conversion<'_> {
             }
             EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-                let shown = || String::from_utf8_lossy(&target).into_owned();
-                let to = parts(&target).map_err(|_| self.odd(&name, Odd::Link(shown())))?;
+                let to = parts(&target).map_err(|_| self.odd(&name, Odd::Link(shown(&target))))?;
                 writer.tree().hard_link(&path, &to).map_err(Into::into)
             }
             EntryType::Char | EntryType::Block => {
@@ -284,6 +320,44 @@ impl Conversion<'_> {
     }
 }
 
+/// What an error at [`MOST_HEADER`] says, to be told from others.
+const HEADER_LIMIT: &str = "more bytes of a name than the limit";
+
+/// Gives `tar` no more than is left of what an entry's header may have.
+struct Headers<'a> {
+    from: &'a mut dyn Read,
+    left: &'a Cell<u64>,
+}
+
+impl Read for Headers<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(buffer)?;
+        let Some(left) = self.left.get().checked_sub(n as u64) else {
+            return Err(io::Error::other(HEADER_LIMIT));
+        };
+        self.left.set(left);
+        Ok(n)
+    }
+}
+
+/// Bytes of an entry's name, target and attributes.
+fn held_by(entry: &mut Entry<'_, impl Read>) -> io::Result<usize> {
+    let target = entry.link_name_bytes().map_or(0, |target| target.len());
+    let mut held = entry.path_bytes().len() + target;
+    for extension in entry.pax_extensions()?.into_iter().flatten() {
+        let extension = extension?;
+        held += extension.key_bytes().len() + extension.value_bytes().len();
+    }
+    Ok(held)
+}
+
+/// The beginning of a name, for a message.
+fn shown(name: &[u8]) -> String {
+    const MOST: usize = 256;
+    let cut = if name.len() > MOST { "..." } else { "" };
+    String::from_utf8_lossy(&name[..name.len().min(MOST)]).into_owned() + cut
+}
+
 /// The names on the way to an entry; the root of the image has none. A slash at the beginning is the image's root.
 fn parts(name: &[u8]) -> Result<Vec<&[u8]>, Odd> {
     let parts = name.split(|&byte| byte == b'/');
@@ -312,6 +386,9 @@ fn attributes(entry: &mut Entry<'_, impl Read>) -> Result<Attributes, Unfit> {
     {
         let extension = extension.map_err(Unfit::Damaged)?;
         let key = extension.key().unwrap_or_default();
+        if key.starts_with(PAX_SPARSE) {
+            return Err(Unfit::Odd(Odd::Sparse));
+        }
         if let Some(name) = key.strip_prefix(PAX_XATTR) {
             if name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.") {
                 return Err(Unfit::Odd(Odd::Overlay(name.to_owned())));

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use make::{Layer, config, docker, gzip, manifest, oci, sha256, zstd};
-use open::{archived, opened, refused, refused_layer, small};
+use open::{archived, converted, opened, refused, refused_layer, small};
 use serde_json::json;
 use tar::EntryType;
 
@@ -84,11 +84,58 @@ fn entries_that_lead_out_or_cannot_be_are_refused_by_name() {
                 .directory("d/"),
             "256 directories deep",
         ),
+        (
+            Layer::new()
+                .pax("GNU.sparse.major", b"1")
+                .file("GNUSparseFile.7/x", b"0\n"),
+            "sparse",
+        ),
     ] {
         let message = refused_layer(layer.bytes());
         assert!(message.contains(words), "{words}: {message}");
         assert!(message.contains("is refused"), "{message}");
     }
+}
+
+#[test]
+fn a_name_or_attribute_without_end_is_refused_before_it_is_held() {
+    let long = vec![b'a'; 2 << 20];
+    for layer in [
+        Layer::new()
+            .entry(EntryType::GNULongName, "././@LongLink", 0, &long)
+            .file("x", b""),
+        Layer::new()
+            .entry(EntryType::GNULongLink, "././@LongLink", 0, &long)
+            .link(EntryType::Symlink, "x", "y"),
+        Layer::new().pax("path", &long).file("x", b""),
+        Layer::new()
+            .pax("SCHILY.xattr.user.a", &long)
+            .file("x", b""),
+    ] {
+        let message = refused_layer(layer.bytes());
+        let words = "too large: more than 1 MiB for the name of an entry";
+        assert!(message.contains(words), "{message}");
+    }
+    // Contents of a skipped entry are none of a name's.
+    let skipped = Layer::new().file(".wh..wh.plnk", &long).file("x", b"x");
+    converted(skipped.bytes());
+}
+
+#[test]
+fn messages_show_the_beginning_of_a_long_name() {
+    let long = format!("../{}", "a".repeat(100_000));
+    let message = refused_layer(
+        Layer::new()
+            .pax("path", long.as_bytes())
+            .file("x", b"")
+            .bytes(),
+    );
+    assert!(
+        message.contains("aaaa...\" has `..`"),
+        "{}",
+        &message[..300]
+    );
+    assert!(message.len() < 600, "{}", message.len());
 }
 
 #[test]

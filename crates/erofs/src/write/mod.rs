@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Writing an EROFS file system from a stream of entries, such as an archive's. Contents of files are written as
-//! they come, so that only names and attributes are held in memory. Equal entries make equal bits.
+//! they come, so that what is held in memory is names, attributes, and up to [`TAILS_MAX`] bytes of the ends of
+//! files. Equal entries in equal order make equal bits.
 //!
 //! The file system is plain, not compressed (Linux, Documentation/filesystems/erofs.rst):
 //!
@@ -55,12 +56,18 @@ impl From<TreeError> for WriteError {
     }
 }
 
+/// Bytes of the ends of files that are held to be put beside their inodes; the ends of later files get blocks of
+/// their own, so that many small files do not fill the memory.
+const TAILS_MAX: u64 = 64 << 20;
+
 /// Writes one file system to `W`.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
     /// The next free block.
     next: u32,
+    /// Bytes of ends that are held.
+    tails: u64,
     tree: Tree,
 }
 
@@ -73,6 +80,7 @@ impl<W: Write + Seek> Writer<W> {
         let mut writer = Self {
             out,
             next: 1,
+            tails: 0,
             tree: Tree::default(),
         };
         writer.seek(1)?;
@@ -135,11 +143,13 @@ impl<W: Write + Seek> Writer<W> {
         let mut tail = vec![0; left as usize];
         contents.read_exact(&mut tail).map_err(WriteError::Input)?;
         let beside = INODE + attributes.xattr_length() + left;
-        if left > LARGEST_TAIL || beside > BLOCK {
+        let own = left > LARGEST_TAIL || beside > BLOCK || self.tails + left > TAILS_MAX;
+        if left > 0 && own {
             tail.resize(BLOCK as usize, 0);
             self.block(&tail)?;
-            tail.clear();
+            tail = Vec::new();
         }
+        self.tails += tail.len() as u64;
         Ok(Data::Bytes { size, first, tail })
     }
 

@@ -46,6 +46,22 @@ fn files_of_every_length_around_a_block_come_back() {
 }
 
 #[test]
+fn many_small_files_are_not_held_in_memory() {
+    let each = [7; 2048];
+    let count = TAILS_MAX / 2048 + 100;
+    let image = written(|writer| {
+        for n in 0..count {
+            file(writer, &format!("f{n}"), &each);
+        }
+        assert!(writer.tails <= TAILS_MAX, "{}", writer.tails);
+    });
+    let all = read(&image);
+    assert_eq!(all.len() as u64, count + 1);
+    let damaged = (0..count).find(|n| all[&format!("/f{n}")].data != each);
+    assert_eq!(damaged, None);
+}
+
+#[test]
 fn directories_larger_than_a_block_are_found_by_every_name() {
     let name = |n: u32| format!("dir/{}-{n}", "x".repeat((n % 90) as usize));
     let image = written(|writer| {
