@@ -4,7 +4,8 @@
 //!
 //! Each thread gets the filter of its duty after the last file is open and before the first instruction
 //! of the guest. A guest that took over the launcher through a device could then read and write what is
-//! open, drive its own container, and end: no new files, sockets, processes or executable memory.
+//! open, drive its own container, and end: no new files, sockets, processes or executable memory. With
+//! `--vsock` alone, it could connect to the Unix sockets of its user, too ([`Duty::Sockets`]).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +26,9 @@ pub enum Duty {
     Vcpu,
     /// Reads and writes a disk.
     Disk,
-    /// Moves bytes between the guest and Unix sockets, to which it connects itself.
+    /// Moves bytes between the guest and those who connect to its Unix socket.
+    Listener,
+    /// Moves bytes between the guest and Unix sockets, to which it connects itself, too.
     Sockets,
     /// Gives random numbers.
     Entropy,
@@ -57,9 +60,8 @@ impl Duty {
                 libc::SYS_statx,
             ],
             Duty::Network => &[libc::SYS_writev, libc::SYS_epoll_ctl],
-            Duty::Sockets => &[
+            Duty::Sockets | Duty::Listener => &[
                 libc::SYS_accept4,
-                libc::SYS_connect,
                 libc::SYS_epoll_ctl,
                 libc::SYS_epoll_wait,
                 libc::SYS_epoll_pwait,
@@ -82,7 +84,7 @@ impl Duty {
                 libc::TCSETS2,
             ],
             Duty::Disk | Duty::Entropy | Duty::Network => &[RAISE_EVENT],
-            Duty::Sockets => &[RAISE_EVENT, libc::FIONBIO],
+            Duty::Sockets | Duty::Listener => &[RAISE_EVENT, libc::FIONBIO],
         }
     }
 }
@@ -169,15 +171,16 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
         let at_once = SeccompCondition::new(3, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, flags)?;
         let conditions = match duty {
             // They are non-blocking themselves.
-            Duty::Sockets => vec![to_peer],
+            Duty::Sockets | Duty::Listener => vec![to_peer],
             _ => vec![at_once, to_peer],
         };
         rules.insert(call, vec![SeccompRule::new(conditions)?]);
     }
     if duty == Duty::Sockets {
-        // Unix sockets, none of a network.
+        // Unix sockets, none of a network. To which of them, a filter cannot see.
         let unix = argument(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
         rules.insert(libc::SYS_socket, vec![unix]);
+        rules.insert(libc::SYS_connect, Vec::new());
     }
     // No executable memory: the allocator needs none.
     let executable = libc::PROT_EXEC as u64;

@@ -4,12 +4,13 @@
 //!
 //! A client of the host's connects to the socket PATH and says `CONNECT port`, a line; when the guest
 //! accepts, it reads `OK port'` and then speaks with whoever listens on that port in the guest. A
-//! connection of the guest's to port P of the host goes to the socket `PATH_P`, if somebody listens.
+//! connection of the guest's to port P of the host goes to the socket `PATH_P`, if somebody listens,
+//! or is refused ([`ToHost`]).
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ use crate::virtio::vsock::{Host, HostEvent};
 const LISTENER: u64 = u64::MAX;
 /// Tokens of clients that have not said what they want are from here on.
 const CLIENTS: u64 = 1 << 62;
-/// Such clients at most; who comes then is sent away.
+/// Such clients at most; when another one comes, the one that has waited longest is sent away.
 const CLIENTS_MAX: usize = 32;
 /// Bytes of the first line at most.
 const LINE_MAX: usize = 32;
@@ -49,6 +50,15 @@ pub enum SocketError {
     },
 }
 
+/// What becomes of the guest's connections to ports of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToHost {
+    /// Refused, without a system call.
+    Refused,
+    /// Connected to the socket of the port.
+    Connected,
+}
+
 /// A client that has not said what it wants.
 #[derive(Debug)]
 struct Client {
@@ -61,6 +71,7 @@ struct Client {
 #[derive(Debug)]
 pub struct UnixSockets {
     path: PathBuf,
+    to_host: ToHost,
     listener: UnixListener,
     epoll: Epoll,
     clients: Vec<Client>,
@@ -72,7 +83,7 @@ impl UnixSockets {
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn listen(path: &Path) -> Result<Self, SocketError> {
+    pub fn listen(path: &Path, to_host: ToHost) -> Result<Self, SocketError> {
         let failed = |source| SocketError::Listen {
             path: path.to_owned(),
             source,
@@ -88,10 +99,13 @@ impl UnixSockets {
         }
         let listener = bind(path).map_err(failed)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+        // Told once for each client that comes: where no descriptor is left, those that wait do not keep the
+        // thread busy, but are taken with the next one.
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, LISTENER);
         epoll.add(&listener, event).map_err(|e| failed(e.into()))?;
         Ok(UnixSockets {
             path: path.to_owned(),
+            to_host,
             listener,
             epoll,
             clients: Vec::new(),
@@ -99,12 +113,20 @@ impl UnixSockets {
         })
     }
 
+    /// Takes all clients that wait.
     fn accept(&mut self) {
-        let Ok((stream, _)) = self.listener.accept() else {
+        while let Ok((stream, _)) = self.listener.accept() {
+            self.take(stream);
+        }
+    }
+
+    fn take(&mut self, stream: UnixStream) {
+        if stream.set_nonblocking(true).is_err() {
             return;
-        };
-        if self.clients.len() == CLIENTS_MAX || stream.set_nonblocking(true).is_err() {
-            return;
+        }
+        if self.clients.len() == CLIENTS_MAX {
+            // Closed, it is no longer watched.
+            self.clients.remove(0);
         }
         let token = self.next;
         self.next += 1;
@@ -130,7 +152,7 @@ impl UnixSockets {
         if matches!(&line, Err(error) if error.kind() == ErrorKind::WouldBlock) {
             return None;
         }
-        let client = self.clients.swap_remove(at);
+        let client = self.clients.remove(at);
         // If it fails, the client is closed all the same.
         let _ = self.epoll.delete(&client.stream);
         let port = line.and_then(|()| asked_port(&client.line)).ok()?;
@@ -145,20 +167,16 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => Path::new("."),
     };
     // In a directory that nobody else can enter, until its mode is set.
-    let nonce = format!(".cki-{}", std::process::id());
-    let private = directory.join(nonce);
-    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
-    let made = || {
-        let inside = private.join("s");
-        let listener = UnixListener::bind(&inside)?;
-        std::fs::set_permissions(&inside, PermissionsExt::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        std::fs::rename(&inside, path)?;
-        Ok(listener)
-    };
-    let listener = made();
-    let _ = std::fs::remove_dir_all(&private);
-    listener
+    let private = tempfile::Builder::new()
+        .prefix(".cki-")
+        .permissions(PermissionsExt::from_mode(0o700))
+        .tempdir_in(directory)?;
+    let inside = private.path().join("s");
+    let listener = UnixListener::bind(&inside)?;
+    std::fs::set_permissions(&inside, PermissionsExt::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    std::fs::rename(&inside, path)?;
+    Ok(listener)
 }
 
 /// Reads up to the end of a line, and not more.
@@ -202,6 +220,9 @@ impl Host for UnixSockets {
     }
 
     fn connect(&mut self, port: u32) -> io::Result<UnixStream> {
+        if self.to_host == ToHost::Refused {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
         let mut path = OsString::from(&self.path);
         path.push(format!("_{port}"));
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

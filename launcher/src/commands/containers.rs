@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, bail};
 use cki_launcher::entry::Entries;
 use cki_session::{Signal, Status};
-use nix::unistd::Pid;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::cli::KillArgs;
 
@@ -33,13 +33,24 @@ pub fn list(json: bool) -> anyhow::Result<Status> {
 
 /// `cki kill`.
 pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
-    let state = Entries::default().find(&args.name)?;
+    let entries = Entries::default();
+    let state = entries.find(&args.name)?;
     // The launcher passes on what it gets; SIGKILL is its own end, and the container's.
     let passed_on = cki_session::FORWARDED.contains(&args.signal) || args.signal == Signal::KILL;
-    let number = nix::sys::signal::Signal::try_from(args.signal.number());
-    let Some(signal) = number.ok().filter(|_| passed_on) else {
+    let number = rustix::process::Signal::from_named_raw(args.signal.number());
+    let Some(signal) = number.filter(|_| passed_on) else {
         bail!("signal {} cannot be passed on to a container", args.signal);
     };
-    nix::sys::signal::kill(Pid::from_raw(state.pid), signal).context("cannot send the signal")?;
+    let pid = Pid::from_raw(state.pid).context("its launcher has no process")?;
+    let cannot = "cannot send the signal";
+    let launcher = pidfd_open(pid, PidfdFlags::empty()).context(cannot)?;
+    // The process that was opened is the launcher, and not one that has its number since, if it still holds its name.
+    if entries.find(&args.name)?.pid != state.pid {
+        bail!(
+            "another container called {} has started just now",
+            args.name
+        );
+    }
+    pidfd_send_signal(&launcher, signal).context(cannot)?;
     Ok(Status::OK)
 }

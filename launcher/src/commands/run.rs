@@ -15,7 +15,7 @@ use cki_frontend::UserTerminal;
 use cki_launcher::backend::disk;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::{self, NetworkError};
-use cki_launcher::backend::unix_sockets::UnixSockets;
+use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
 use cki_launcher::entry::{Entries, Entry, State};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
@@ -265,10 +265,15 @@ fn session(
     }
     // Held until the container has ended.
     let entry = entry(args, &wanted)?;
-    let sockets = entry.as_ref().map(Entry::sockets).or(args.vsock.clone());
-    if let Some(path) = &sockets {
-        let sockets = UnixSockets::listen(path).context("--vsock")?;
-        devices.add(Vsock::new(sockets), Duty::Sockets)?;
+    // Of a name's, only `cki exec` is the client; the container has nobody to connect to.
+    let sockets = match (&entry, &args.vsock) {
+        (Some(entry), _) => Some((entry.sockets(), ToHost::Refused, Duty::Listener)),
+        (None, Some(path)) => Some((path.clone(), ToHost::Connected, Duty::Sockets)),
+        (None, None) => None,
+    };
+    if let Some((path, to_host, duty)) = sockets {
+        let sockets = UnixSockets::listen(&path, to_host).context("--vsock")?;
+        devices.add(Vsock::new(sockets), duty)?;
     }
     let initrd = args.initrd.as_deref();
     let boot = Boot {

@@ -12,7 +12,7 @@ use std::process::Child;
 use cki_session::{Event, Outcome, ProcessId, decode};
 
 use super::{STARTED, plan, session, session_with};
-use crate::jail::{self, Confine};
+use crate::jail::{self, Confine, Duty};
 use crate::module::Exit;
 use crate::session::descriptor::Descriptor;
 use crate::testing::{child, role};
@@ -126,6 +126,36 @@ fn confined(role: &str) -> ! {
         _ => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
     }
     std::process::exit(outcome.status().0.into());
+}
+
+#[test]
+fn the_socket_of_a_name_gives_no_way_to_other_sockets() {
+    const NAME: &str =
+        "session::tests::processes::the_socket_of_a_name_gives_no_way_to_other_sockets";
+    if let Some(role) = role(NAME) {
+        let (ours, _) = UnixStream::pair().unwrap();
+        let listener = role.starts_with("listener");
+        jail::confine(if listener {
+            Duty::Listener
+        } else {
+            Duty::Sockets
+        })
+        .unwrap();
+        if role == "listener-connect" {
+            // On a socket that is there.
+            let nobody = rustix::net::SocketAddrUnix::new_abstract_name(b"nobody").unwrap();
+            let _ = rustix::net::connect(&ours, &nobody);
+        } else {
+            drop(UnixStream::connect("/nobody"));
+        }
+        std::process::exit(0);
+    }
+    let status = |role: &str| launcher(NAME, role).0.wait().unwrap();
+    for role in ["listener-socket", "listener-connect"] {
+        assert_eq!(status(role).signal(), Some(libc::SIGSYS), "{role}");
+    }
+    // Whom that of `--vsock` connects to, the filter cannot see.
+    assert_eq!(status("sockets").code(), Some(0));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::unix_sockets::ToHost;
 
 #[test]
 fn a_guest_that_sends_more_than_it_was_promised_loses_the_connection() {
@@ -144,7 +145,7 @@ fn floods_are_bounded() {
     }
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     // A guest that takes no refusals is not listened to any more.
-    let host = UnixSockets::listen(&bench.dir.path().join("other")).unwrap();
+    let host = UnixSockets::listen(&bench.dir.path().join("other"), ToHost::Connected).unwrap();
     let mut deaf = Bench {
         driver: Driver::new(Vsock::new(host)),
         dir: tempfile::tempdir().unwrap(),

@@ -4,6 +4,7 @@
 
 mod hostile;
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use super::connection::BUFFER;
 use super::packet::{NO_RECEIVE, NO_SEND};
 use super::*;
-use crate::backend::unix_sockets::UnixSockets;
+use crate::backend::unix_sockets::{ToHost, UnixSockets};
 use crate::virtio::testing::{Driver, WRITE};
 
 const BUFFERS: u64 = 0x20_0000;
@@ -36,8 +37,12 @@ struct Got {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(ToHost::Connected)
+    }
+
+    fn with(to_host: ToHost) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let host = UnixSockets::listen(&dir.path().join("vsock")).unwrap();
+        let host = UnixSockets::listen(&dir.path().join("vsock"), to_host).unwrap();
         let mut bench = Bench {
             driver: Driver::new(Vsock::new(host)),
             dir,
@@ -242,6 +247,34 @@ fn the_guest_reaches_a_socket_that_somebody_listens_on() {
     bench.send(nobody, op::REQUEST, &[]);
     let got = bench.next();
     assert_eq!((got[0].header.op, got[0].header.src_port), (op::RST, 53));
+}
+
+#[test]
+fn where_it_may_connect_to_nobody_the_guest_is_refused_though_somebody_listens() {
+    let mut bench = Bench::with(ToHost::Refused);
+    let listener = bench.listen(52);
+    listener.set_nonblocking(true).unwrap();
+    let ports = Ports {
+        host: 52,
+        guest: 1000,
+    };
+    bench.send(ports, op::REQUEST, &[]);
+    assert_eq!(bench.ops(), [op::RST]);
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_keep_others_out() {
+    let mut bench = Bench::new();
+    let mut silent: Vec<_> = (0..40).map(|_| bench.client("")).collect();
+    bench.driver.poll();
+    let _client = bench.client("CONNECT 7\n");
+    assert_eq!(bench.ops(), [op::REQUEST]);
+    // Those that have waited longest have gone.
+    assert_eq!(silent[0].read(&mut [0]).unwrap(), 0);
+    silent[39].set_nonblocking(true).unwrap();
+    let error = silent[39].read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
