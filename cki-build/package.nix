@@ -16,6 +16,7 @@ let
     "crates/nix"
     "crates/oci"
     "crates/process"
+    "crates/volume"
   ];
 in
 rustPlatform.buildRustPackage {

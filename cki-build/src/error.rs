@@ -48,6 +48,9 @@ pub enum Error {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// A directory that the program is to find.
+    #[error(transparent)]
+    Volume(#[from] cki_volume::client::StartError),
     /// The user's terminal, which a program with a terminal needs.
     #[error("cannot use the terminal: {0}")]
     Terminal(std::io::Error),

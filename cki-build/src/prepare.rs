@@ -123,6 +123,10 @@ pub fn request(
         Runtime::Native | Runtime::Cki => None,
         Runtime::Host => Memory::from_mib(u64::from(args.memory.mib()) / 2).ok(),
     };
+    if container.is_none() && !args.program.volume.is_empty() {
+        let message = "volumes need a container: leave --runtime out";
+        return Err(MachineError::Request(message.to_owned()));
+    }
     let argv = args.command.iter().map(text).collect::<Result<_, _>>()?;
     let request = args.program.request(argv, terminal);
     let mut run = request.map_err(|error| MachineError::Request(error.to_string()))?;

@@ -8,24 +8,30 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use cki_session::{Event, Failure, FailureKind, Outcome, Request, Run};
+use cki_session::{Event, Failure, FailureKind, Outcome, Request, Run, Volume};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::PollFlags;
 
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::inheritance::{as_session_leader, with_fresh_signals};
+use crate::ports;
 use crate::program::Started;
 use crate::running::Ends;
 use crate::runtime;
+
+/// How long whoever serves a volume may take to connect its port.
+const VOLUME_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts the launcher, and sends it the request, which has a container. Its standard input and output are the
 /// client's ends themselves: two copies of each byte less than by pipes. Its standard error, where it has
 /// sentences of its own to say, is a pipe. `disk` is the application image. The runtime disk is mounted and its module loaded.
 ///
 /// # Errors
-/// Those of fork and exec.
+/// Those of fork and exec, and of the ports of volumes.
 pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launcher)> {
+    let volumes = open_volumes(&run.root.volumes)?;
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     // PID 1 has one thread, so no other child inherits the descriptor meanwhile.
@@ -33,6 +39,12 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
     let mut command = Command::new(format!("{}/bin/cki", runtime::DIRECTORY));
     command
         .args(arguments(disk, its.as_raw_fd()))
+        .args(volumes.iter().flat_map(|(name, port)| {
+            [
+                "--volume-fd".to_owned(),
+                format!("{name}={}", port.as_raw_fd()),
+            ]
+        }))
         .env_clear()
         .current_dir("/")
         .stdin(ends.stdin.try_clone()?)
@@ -40,7 +52,7 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
         .stderr(Stdio::piped());
     let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
     // Otherwise its end would not be seen.
-    drop(its);
+    drop((its, volumes));
     let mut launcher = Launcher::new(ours);
     let mut request = run.clone();
     // That card is ours; the container's is the launcher's business.
@@ -56,6 +68,21 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
 /// Longest time that the launcher gives a container to start. Whoever started this machine has a shorter limit, and
 /// knows, as nothing in the machine does, when there was no processor for it.
 const START_TIMEOUT: &str = "1h";
+
+/// The ports of volumes, by the volumes' names, for the launcher to inherit.
+fn open_volumes(volumes: &[Volume]) -> io::Result<Vec<(String, File)>> {
+    let open = |volume: &Volume| {
+        let port = ports::open(Path::new("/sys"), Path::new("/dev"), &volume.port())
+            .map_err(io::Error::other)?;
+        if !ports::is_connected(&port, VOLUME_PATIENCE) {
+            let message = format!("nobody serves the volume at {}", volume.path);
+            return Err(io::Error::other(message));
+        }
+        fcntl(&port, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok((volume.name.clone(), port))
+    };
+    volumes.iter().map(open).collect()
+}
 
 /// What `cki` is called with: what the program is run on. All else is in the request.
 fn arguments(disk: &Path, session_fd: i32) -> Vec<String> {

@@ -13,7 +13,7 @@ use crate::mounts::{MountError, mount_at};
 /// Why that cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
-    /// A file system in memory cannot be mounted there.
+    /// A file system in memory, or a volume, cannot be mounted there.
     #[error(transparent)]
     Mount(#[from] MountError),
     /// The root file system stays writable.
@@ -30,6 +30,11 @@ pub fn prepare(root: &Root) -> Result<(), RootError> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let path = Path::new(tmpfs.path());
         mount_at("tmpfs", "tmpfs", path, flags, &options(tmpfs))?;
+    }
+    for volume in &root.volumes {
+        let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        flags.set(MsFlags::MS_RDONLY, volume.read_only);
+        mount_at(&volume.name, "virtiofs", Path::new(&volume.path), flags, "")?;
     }
     if root.read_only {
         let none = None::<&str>;

@@ -36,6 +36,7 @@ const FEATURES: &[&str] = &[
     feature::CONTAINER,
     feature::POOL,
     feature::ROOT,
+    feature::VOLUMES,
     feature::CAPABILITIES,
     feature::INTERFACE,
     feature::LIMITS,

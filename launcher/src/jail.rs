@@ -34,6 +34,8 @@ pub enum Duty {
     Entropy,
     /// Sends and receives frames.
     Network,
+    /// Passes file system requests on.
+    Volume,
 }
 
 /// What a thread does first: gives up what its duty does not need.
@@ -60,6 +62,7 @@ impl Duty {
                 libc::SYS_statx,
             ],
             Duty::Network => &[libc::SYS_writev, libc::SYS_epoll_ctl],
+            Duty::Volume => &[libc::SYS_epoll_ctl],
             Duty::Sockets | Duty::Listener => &[
                 libc::SYS_accept4,
                 libc::SYS_epoll_ctl,
@@ -83,7 +86,7 @@ impl Duty {
                 libc::TCGETS2,
                 libc::TCSETS2,
             ],
-            Duty::Disk | Duty::Entropy | Duty::Network => &[RAISE_EVENT],
+            Duty::Disk | Duty::Entropy | Duty::Network | Duty::Volume => &[RAISE_EVENT],
             Duty::Sockets | Duty::Listener => &[RAISE_EVENT, libc::FIONBIO],
         }
     }

@@ -17,6 +17,9 @@ use crate::sentence::sentence;
 
 fn main() -> ExitCode {
     cki_launcher::heap::have_one();
+    if let Some(code) = cki_volume::serve::if_asked() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -187,6 +187,7 @@ fn failure_on(cpu: &str, app: &Path) -> String {
     let mut run = Run::new(["true"]);
     run.container = Some(Container::new(Memory::constant(256)));
     let io = Io {
+        volumes: Vec::new(),
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),

@@ -5,6 +5,7 @@
 use crate::interface::InterfaceError;
 use crate::memory::Memory;
 use crate::network::NetworkError;
+use crate::volume::VolumeError;
 
 /// Why a request can be carried out nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,4 +42,7 @@ pub enum Invalid {
     /// There is no such network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// A volume that cannot be mounted.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
 }

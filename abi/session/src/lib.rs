@@ -65,6 +65,7 @@ mod status;
 mod terminal;
 mod user;
 pub mod values;
+mod volume;
 pub mod wire;
 
 pub use capability::{Capabilities, Capability};
@@ -84,6 +85,7 @@ pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here};
 pub use status::{Status, complain};
 pub use terminal::Terminal;
 pub use user::User;
+pub use volume::{Volume, VolumeError};
 pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};
 
 /// Names of the virtio-serial ports (`/sys/class/virtio-ports/*/name` in a machine or container).

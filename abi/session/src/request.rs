@@ -30,6 +30,8 @@ pub mod feature {
     pub const POOL: &str = "pool";
     /// [`Run::root`](super::Run::root).
     pub const ROOT: &str = "root";
+    /// [`Root::volumes`](super::Root::volumes).
+    pub const VOLUMES: &str = "volumes";
 }
 
 /// What a client says to its server. Fields that the server does not know are refused.
@@ -144,6 +146,7 @@ impl Run {
             (feature::ROOT, !self.root.is_empty()),
             (feature::INTERFACE, self.interface.is_some()),
             (feature::NETWORK, network.is_some()),
+            (feature::VOLUMES, !self.root.volumes.is_empty()),
         ];
         let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);
         uses.into_iter()
@@ -170,6 +173,9 @@ impl Run {
         }
         if let Some(interface) = &self.interface {
             interface.check()?;
+        }
+        for volume in &self.root.volumes {
+            volume.check()?;
         }
         self.process.check()
     }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::Memory;
+use crate::volume::Volume;
 
 /// What is done to the file system of the image before the program finds it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -19,13 +20,16 @@ pub struct Root {
     /// File systems in memory, mounted in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<Tmpfs>,
+    /// Directories of the user's, mounted after those, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
 }
 
 impl Root {
     /// Whether nothing is done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.read_only && self.tmpfs.is_empty()
+        !self.read_only && self.tmpfs.is_empty() && self.volumes.is_empty()
     }
 }
 

@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::app;
@@ -13,9 +15,10 @@ use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::prepare::{prepare, request};
-use cki_frontend::UserTerminal;
-use cki_machine::{Ended, Io, MachineError, Signals, TimeLimit};
-use cki_session::{Outcome, Signal, Status, Terminal, complain, forwarded_here};
+use cki_frontend::{UserTerminal, VolumeOption};
+use cki_machine::{Ended, Io, Machine, MachineError, Signals, TimeLimit};
+use cki_session::{Outcome, Signal, Status, Terminal, Volume, complain, forwarded_here};
+use cki_volume::client::{self, Process};
 
 /// Builds what is needed and runs the program with `stdin` as its input, or ours; signals to us are its own.
 ///
@@ -27,7 +30,7 @@ pub fn execute(
     stdin: Option<Box<dyn Read + Send>>,
 ) -> Result<Ended, Error> {
     let (args, config) = &app::with_image(args)?;
-    let (machine, _) = prepare(context, args)?;
+    let (mut machine, _) = prepare(context, args)?;
     let terminal = args.program.process.tty.then(UserTerminal::of_streams);
     let terminal = terminal.transpose().map_err(Error::Terminal)?;
     let size = || {
@@ -47,6 +50,8 @@ pub fn execute(
             ));
         }
     }
+    // They end when this function does.
+    let (sockets, _processes) = volumes(&mut machine, &request, &args.program.volume)?;
     let (signal, grace) = args.program.stop();
     let time = TimeLimit {
         limit: args.timeout,
@@ -66,6 +71,7 @@ pub fn execute(
             None
         },
         terminal,
+        volumes: sockets,
     };
     let step = context.progress.short_step("starting the machine");
     let ended = cki_machine::run(&machine, request, time, io, forward_signals, || {
@@ -89,6 +95,24 @@ pub fn execute(
 fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
     let stream = stream.as_fd().try_clone_to_owned();
     Ok(File::from(stream.map_err(Error::Streams)?))
+}
+
+/// Starts what serves the volumes of a request, and has the machine expect it.
+fn volumes(
+    machine: &mut Machine,
+    request: &cki_session::Run,
+    options: &[VolumeOption],
+) -> Result<(Vec<UnixStream>, Vec<Process>), Error> {
+    machine.volumes = request.root.volumes.iter().map(Volume::port).collect();
+    let start = |option: &VolumeOption| {
+        let volume = client::Volume {
+            directory: option.directory.clone(),
+            is_read_only: option.is_read_only,
+        };
+        client::start(Path::new("/proc/self/exe"), &volume)
+    };
+    let started: Result<Vec<_>, _> = options.iter().map(start).collect();
+    Ok(started?.into_iter().unzip())
 }
 
 /// Says what the status alone does not.

@@ -11,8 +11,10 @@ mod env_file;
 mod network;
 mod options;
 mod terminal;
+mod volume;
 
 pub use env_file::EnvFileError;
 pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};
 pub use terminal::UserTerminal;
+pub use volume::VolumeOption;

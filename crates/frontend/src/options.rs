@@ -12,6 +12,7 @@ use cki_session::{
 use clap::Args;
 
 use crate::env_file::{self, EnvFileError};
+use crate::volume::VolumeOption;
 
 /// Time between the stop signal and the end of a program that does not heed it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,6 +67,9 @@ pub struct ProgramOptions {
     /// Mount a file system in memory, such as /data:size=64M,mode=1777; may be repeated
     #[arg(long, value_name = "PATH[:OPTIONS]")]
     pub tmpfs: Vec<Tmpfs>,
+    /// Show the program a directory of yours at this path, read-only with :ro; may be repeated
+    #[arg(long, value_name = "DIR:PATH[:ro]")]
+    pub volume: Vec<VolumeOption>,
     /// Have an init reap orphans and pass signals on; a program always has one, with or without this option
     #[arg(long)]
     pub init: bool,
@@ -143,6 +147,10 @@ impl ProgramOptions {
         run.root = Root {
             read_only: self.read_only,
             tmpfs: self.tmpfs.clone(),
+            volumes: (0..)
+                .zip(&self.volume)
+                .map(|(index, option)| option.volume(index))
+                .collect(),
         };
         Ok(run)
     }

@@ -94,7 +94,7 @@ impl Session {
         events: Sender<Input>,
         id: ProcessId,
     ) -> Result<Self, MachineError> {
-        let (ports, inherited) = Ports::new().map_err(MachineError::Sockets)?;
+        let (ports, inherited) = Ports::new(io.volumes).map_err(MachineError::Sockets)?;
         let (log_reader, log_writer) = os_pipe::pipe().map_err(MachineError::Sockets)?;
         let expression = machine
             .command()

@@ -89,6 +89,8 @@ pub struct Machine {
     pub icount: bool,
     /// How long it may take to start the program, not counting time in which QEMU waits for a processor.
     pub start_limit: Duration,
+    /// Names of the ports behind which volumes are served ([`cki_session::Volume::port`]).
+    pub volumes: Vec<String>,
     /// More arguments for QEMU.
     pub extra: Vec<String>,
 }
@@ -168,6 +170,7 @@ impl Machine {
             tsc_khz: None,
             icount: false,
             start_limit: START_LIMIT,
+            volumes: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -264,6 +267,14 @@ impl Machine {
                 None => command.args(["-serial".to_owned(), format!("chardev:{id}")]),
             };
         }
+        for (index, port) in self.volumes.iter().enumerate() {
+            command = command.args([
+                "-chardev".to_owned(),
+                format!("socket,id=volume{index},fd={}", volume_fd(index)),
+                "-device".to_owned(),
+                format!("virtserialport,chardev=volume{index},name={port}"),
+            ]);
+        }
         command
             .args(Self::exit_device())
             .args(self.extra.iter().cloned())
@@ -298,6 +309,11 @@ impl Machine {
             "tcg,thread=multi"
         }
     }
+}
+
+/// Descriptor in QEMU of the socket of a volume.
+pub(super) const fn volume_fd(index: usize) -> i32 {
+    32 + index as i32
 }
 
 /// What says that repeated string instructions on bytes are no faster than others (Intel SDM Vol. 2A, CPUID
@@ -418,6 +434,30 @@ mod tests {
                 "virtio-blk-pci,addr=2,drive=runtime,serial=cki-runtime",
             ],
             ["-device", "virtio-serial-pci,addr=3"],
+        ] {
+            assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn each_volume_has_a_port_at_a_descriptor_of_its_own() {
+        let words = Machine {
+            volumes: vec!["org.cki.volume.a".into(), "org.cki.volume.b".into()],
+            ..machine()
+        }
+        .command()
+        .argv();
+        for pair in [
+            ["-chardev", "socket,id=volume0,fd=32"],
+            [
+                "-device",
+                "virtserialport,chardev=volume0,name=org.cki.volume.a",
+            ],
+            ["-chardev", "socket,id=volume1,fd=33"],
+            [
+                "-device",
+                "virtserialport,chardev=volume1,name=org.cki.volume.b",
+            ],
         ] {
             assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
         }

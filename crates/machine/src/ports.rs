@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
-use super::machine::Channel;
+use super::machine::{Channel, volume_fd};
 
 /// One connected socket for each channel.
 #[derive(Debug)]
@@ -23,15 +23,15 @@ pub struct Ports {
 
 /// QEMU's ends, until it is started.
 #[derive(Debug)]
-pub struct Inherited(Mutex<Vec<(Channel, OwnedFd)>>);
+pub struct Inherited(Mutex<Vec<(i32, OwnedFd)>>);
 
 impl Ports {
-    /// Makes the socket pairs.
-    pub fn new() -> io::Result<(Self, Inherited)> {
+    /// Makes the socket pairs. QEMU gets the sockets of volumes, too.
+    pub fn new(volumes: Vec<UnixStream>) -> io::Result<(Self, Inherited)> {
         let mut theirs = Vec::new();
         let mut pair = |channel| {
             let (ours, other) = UnixStream::pair()?;
-            theirs.push((channel, OwnedFd::from(other)));
+            theirs.push((Channel::fd(channel), OwnedFd::from(other)));
             io::Result::Ok(ours)
         };
         let ports = Self {
@@ -41,6 +41,9 @@ impl Ports {
             stderr: pair(Channel::Stderr)?,
             console: pair(Channel::Console)?,
         };
+        for (index, socket) in volumes.into_iter().enumerate() {
+            theirs.push((volume_fd(index), OwnedFd::from(socket)));
+        }
         Ok((ports, Inherited(Mutex::new(theirs))))
     }
 }
@@ -55,9 +58,9 @@ impl Inherited {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mappings = theirs
             .drain(..)
-            .map(|(channel, parent_fd)| FdMapping {
+            .map(|(child_fd, parent_fd)| FdMapping {
                 parent_fd,
-                child_fd: channel.fd(),
+                child_fd,
             })
             .collect();
         child

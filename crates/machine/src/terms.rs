@@ -3,6 +3,7 @@
 //! What a session is given, and what comes out of it.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use cki_frontend::UserTerminal;
@@ -22,6 +23,8 @@ pub struct Io {
     pub console: Option<Box<dyn Write + Send>>,
     /// What the other three are connected to, for a program that has a terminal of its own.
     pub terminal: Option<UserTerminal>,
+    /// Whoever serves the volumes, in the order of [`Machine::volumes`](crate::Machine::volumes).
+    pub volumes: Vec<UnixStream>,
 }
 
 /// The time that a program has.

@@ -14,6 +14,9 @@ use crate::serve::READY;
 /// Bytes of what the process says before it is ready, at most.
 const SAID_MAX: u64 = 4096;
 
+/// The first word for a program that is to serve a volume ([`serve::if_asked`](crate::serve::if_asked)).
+pub(crate) const SERVE: &str = "serve-volume";
+
 /// A directory to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
@@ -45,12 +48,10 @@ pub enum StartError {
 }
 
 impl Volume {
-    /// The words for the program that [`start`] executes, after those that lead it to
-    /// [`serve::main`](crate::serve::main): the directory, and `ro` or `rw`.
-    #[must_use]
-    pub fn words(&self) -> [OsString; 2] {
+    /// The words for the program that [`start`] executes.
+    fn words(&self) -> [OsString; 3] {
         let access = if self.is_read_only { "ro" } else { "rw" };
-        [self.directory.clone().into(), access.into()]
+        [SERVE.into(), access.into(), self.directory.clone().into()]
     }
 }
 
@@ -66,6 +67,11 @@ impl Process {
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+
+    /// Lets it live as long as its socket, for whoever may kill nobody later.
+    pub fn leave_to_its_socket(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Process {
@@ -76,23 +82,18 @@ impl Drop for Process {
     }
 }
 
-/// Starts the process of a volume: `program`, with what leads it to [`serve::main`](crate::serve::main) and
-/// [`Volume::words`] behind that. Returns our end of its socket once it serves.
+/// Starts the process of a volume: `program`, which asks [`serve::if_asked`](crate::serve::if_asked) first of all.
+/// Returns our end of its socket once it serves.
 ///
 /// # Errors
 /// [`StartError`]: no such directory, no user namespaces, and the like.
-pub fn start(
-    program: &Path,
-    leading: &[&str],
-    volume: &Volume,
-) -> Result<(UnixStream, Process), StartError> {
+pub fn start(program: &Path, volume: &Volume) -> Result<(UnixStream, Process), StartError> {
     let spawn = |source| StartError::Spawn {
         directory: volume.directory.clone(),
         source,
     };
     let (ours, its) = UnixStream::pair().map_err(spawn)?;
     let mut child = Command::new(program)
-        .args(leading)
         .args(volume.words())
         .env_clear()
         .stdin(OwnedFd::from(its))

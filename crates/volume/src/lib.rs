@@ -17,8 +17,8 @@
 //! Files: the serving itself is `fuse-backend-rs`' passthrough file system ([`serve`]). The user who
 //! starts the process is root in the container. A process that root starts keeps all owners as they are.
 //!
-//! [`client::start`] starts the process by executing the program again with the words of
-//! [`client::Volume::words`], which the program hands to [`serve::main`].
+//! [`client::start`] starts the process by executing the program again, which asks [`serve::if_asked`]
+//! before all else.
 //!
 //! Used by: nothing yet. It is for `cki-build` (beside the emulator) and the launcher (on a host), whose
 //! `--volume` is still to come. May use: none of ours.

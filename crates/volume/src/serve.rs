@@ -2,6 +2,7 @@
 
 //! The process of a volume.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -17,6 +18,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
+use crate::client::SERVE;
 use crate::message::{self, MESSAGE_MAX};
 use crate::sandbox::{self, SandboxError, Users};
 
@@ -37,18 +39,23 @@ enum ServeError {
     Serve(io::Error),
 }
 
-/// Serves `directory` on the socket that is standard input, until that ends. To be called by a process of one
-/// thread, which does nothing else: this is what [`crate::client::start`] starts.
+/// Serves a directory on the socket that is standard input, until that ends, if the command line says so as
+/// [`crate::client::start`] has it. To be asked by the program's only thread before it does anything else.
 #[must_use]
-pub fn main(directory: &Path, is_read_only: bool) -> ExitCode {
-    match run(directory, is_read_only) {
-        Ok(code) => code,
-        Err(error) => {
-            // If nobody listens any more, nobody wants to know.
-            let _ = writeln!(io::stdout(), "{error}");
-            ExitCode::FAILURE
-        }
+pub fn if_asked() -> Option<ExitCode> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let [command, access, directory] = &words[..] else {
+        return None;
+    };
+    if command != SERVE {
+        return None;
     }
+    let code = run(Path::new(directory), access == "ro").unwrap_or_else(|error| {
+        // If nobody listens any more, nobody wants to know.
+        let _ = writeln!(io::stdout(), "{error}");
+        ExitCode::FAILURE
+    });
+    Some(code)
 }
 
 fn run(directory: &Path, is_read_only: bool) -> Result<ExitCode, ServeError> {

@@ -44,7 +44,7 @@ impl Guest {
             directory: directory.to_owned(),
             is_read_only,
         };
-        let (socket, process) = start(program, &[], &volume)?;
+        let (socket, process) = start(program, &volume)?;
         socket
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();

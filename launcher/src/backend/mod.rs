@@ -10,6 +10,7 @@ pub mod passt;
 pub mod policy;
 pub mod tap;
 pub mod unix_sockets;
+pub mod volume;
 
 #[cfg(test)]
 mod power_tests;

@@ -5,6 +5,7 @@
 mod containers;
 mod exec;
 mod run;
+mod volumes;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::cli::Cli;
 pub use containers::{kill, list};
 pub use exec::exec;
 pub use run::run;
+pub use volumes::parse_inherited;
 
 /// The isolation that containers have here, for people and scripts.
 fn isolation(info: &Info) -> String {

@@ -31,6 +31,7 @@ use cki_launcher::session::error::ContainerError;
 use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
+use cki_launcher::virtio::fs::Fs;
 use cki_launcher::virtio::rng::Rng;
 use cki_launcher::virtio::vsock::Vsock;
 use cki_launcher::vm::Waker;
@@ -41,6 +42,7 @@ use cki_session::{
     disk_serial,
 };
 
+use super::volumes;
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
 
@@ -254,6 +256,14 @@ fn session(
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;
+    let volumes = volumes::open(
+        wanted.run.as_ref().map_or(&[], |run| &run.root.volumes),
+        &args.volume_fd,
+        &args.program.volume,
+    )?;
+    for (name, stream) in volumes {
+        devices.add(Fs::new(&name, stream), Duty::Volume)?;
+    }
     let mut interface = None;
     if let Some(network) = &wanted.container.network {
         let (card, told) = network::connect(network)?;

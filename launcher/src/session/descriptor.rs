@@ -32,6 +32,7 @@ const FEATURES: &[&str] = &[
     feature::LIMITS,
     feature::TERMINAL,
     feature::USER,
+    feature::VOLUMES,
 ];
 
 /// Bytes that a client was told and has not taken, beyond which it is not listened to.

@@ -27,6 +27,8 @@ pub(super) fn next<'m>(
 pub(super) enum Step {
     /// Done, with so many bytes written to it.
     Used(u32),
+    /// The device has it, and will say when it is done.
+    Taken,
     /// It stays the first of its queue, until something happens.
     Keep,
     /// It stays the first of its queue, for now.
@@ -40,36 +42,37 @@ pub(super) fn drain<'m>(
     queue: &mut Queue,
     mut each: impl FnMut(DescriptorChain<&'m GuestMemoryMmap>) -> Result<Step, DriverFault>,
 ) -> Result<Progress, DriverFault> {
-    let mut used = 0;
+    let (mut used, mut seen) = (false, 0);
     let mut kept = None;
     while kept.is_none() {
         queue.disable_notification(memory)?;
         while let Some(chain) = next(memory, queue)? {
             let head = chain.head_index();
-            let step = match each(chain)? {
-                Step::Used(length) if used < QUEUE_SIZE => {
-                    queue.add_used(memory, head, length)?;
-                    used += 1;
-                    continue;
-                }
+            let step = each(chain)?;
+            match step {
                 Step::Used(length) => {
                     queue.add_used(memory, head, length)?;
-                    Step::Later
+                    used = true;
                 }
-                step => {
+                Step::Taken => {}
+                Step::Keep | Step::Later => {
                     queue.go_to_previous_position();
-                    step
+                    kept = Some(step);
+                    break;
                 }
-            };
-            kept = Some(step);
-            break;
+            }
+            seen += 1;
+            if seen > QUEUE_SIZE {
+                kept = Some(Step::Later);
+                break;
+            }
         }
         if kept.is_some() || !queue.enable_notification(memory)? {
             break;
         }
     }
     Ok(Progress {
-        notify: used != 0 && queue.needs_notification(memory)?,
+        notify: used && queue.needs_notification(memory)?,
         more: matches!(kept, Some(Step::Later)),
         ..Progress::default()
     })

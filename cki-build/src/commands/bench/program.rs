@@ -60,6 +60,7 @@ pub(super) fn execute(
 ) -> Result<(Ended, String), Error> {
     let output = Sink::default();
     let io = Io {
+        volumes: Vec::new(),
         stdin: Box::new(stdin),
         stdout: Box::new(output.clone()),
         stderr: Box::new(io::stderr()),

@@ -104,6 +104,7 @@ impl Fake {
         machine.qemu = self.path("qemu");
         machine.start_limit = self.start_limit;
         let io = Io {
+            volumes: Vec::new(),
             stdin: Box::new(io::Cursor::new(self.stdin.clone())),
             stdout: if self.unread {
                 Box::new(Closed)

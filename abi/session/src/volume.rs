@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Directories of the user's that a program finds in its file system.
+
+use serde::{Deserialize, Serialize};
+
+/// A directory that somebody serves by FUSE messages, and where it is mounted.
+///
+/// Its name is said on each hop: a machine has a virtio-serial port with it ([`Volume::port`]), a container
+/// a virtio-fs device (the tag).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Lower-case letters and digits, 1 to 31 of them.
+    pub name: String,
+    /// Where the program finds it: an absolute path other than `/`, without `..`.
+    pub path: String,
+    /// Whether nothing in it can be changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+}
+
+/// Why a volume cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VolumeError {
+    /// Virtio's tags have 36 bytes, ports' names fewer.
+    #[error("the name of a volume, {0:?}, is not 1 to 31 lower-case letters and digits")]
+    Name(String),
+    /// No path of a mount.
+    #[error("a volume at {0:?}: expected an absolute path in the image other than /, without ..")]
+    Path(String),
+}
+
+impl Volume {
+    /// The name of the port that a machine finds it behind.
+    #[must_use]
+    pub fn port(&self) -> String {
+        format!("org.cki.volume.{}", self.name)
+    }
+
+    /// Whether it can be mounted.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub fn check(&self) -> Result<(), VolumeError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if !(1..=31).contains(&self.name.len()) || !self.name.bytes().all(plain) {
+            return Err(VolumeError::Name(self.name.clone()));
+        }
+        let mut parts = self.path.split('/').filter(|part| !part.is_empty());
+        let fits = self.path.starts_with('/')
+            && !self.path.contains('\0')
+            && parts.clone().all(|part| part != "..")
+            && parts.any(|part| part != ".");
+        match fits {
+            true => Ok(()),
+            false => Err(VolumeError::Path(self.path.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(name: &str, path: &str) -> Volume {
+        Volume {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            read_only: false,
+        }
+    }
+
+    #[test]
+    fn volumes_have_names_and_places() {
+        let long = "v".repeat(31);
+        for (name, path) in [("volume0", "/data"), (&long, "/a/b/"), ("v", "/..a/.b")] {
+            assert_eq!(volume(name, path).check(), Ok(()), "{name} {path}");
+        }
+        assert_eq!(volume("v1", "/data").port(), "org.cki.volume.v1");
+        for path in ["", "data", "/", "//", "/.", "/a/../b", "/..", "/a\0"] {
+            let error = volume("v", path).check().unwrap_err();
+            assert_eq!(error, VolumeError::Path(path.to_owned()));
+        }
+        let long = "v".repeat(32);
+        for name in ["", "V", "a b", "a.b", "a/b", &long] {
+            let error = volume(name, "/data").check().unwrap_err();
+            assert_eq!(error, VolumeError::Name(name.to_owned()));
+        }
+    }
+}
