@@ -21,6 +21,12 @@ const INIT: u32 = 26;
 /// Where the first word of flags is in a FUSE_INIT, and the flag FUSE_MAX_PAGES in it.
 const INIT_FLAGS: std::ops::Range<usize> = REQUEST_HEADER + 12..REQUEST_HEADER + 16;
 const FUSE_MAX_PAGES: u32 = 1 << 22;
+/// The same of the reply to it, and where it says how much one request may write.
+const REPLY_FLAGS: std::ops::Range<usize> = REPLY_HEADER + 12..REPLY_HEADER + 16;
+const REPLY_MAX_WRITE: std::ops::Range<usize> = REPLY_HEADER + 20..REPLY_HEADER + 24;
+/// FUSE_ASYNC_READ, FUSE_ATOMIC_O_TRUNC and FUSE_BIG_WRITES: several reads at once, truncation in opening, and
+/// more than a page in a request to write.
+const QUICKER: u32 = 1 << 0 | 1 << 3 | 1 << 5;
 
 fn word(message: &[u8], at: usize) -> u32 {
     let bytes = message.get(at..at + 4).unwrap_or(&[0; 4]);
@@ -77,9 +83,27 @@ pub fn read_request(stream: &mut impl Read, request: &mut Vec<u8>) -> io::Result
     Ok(Some(()))
 }
 
+/// Whether a request is a FUSE_INIT, the first of all.
+#[must_use]
+pub fn is_init(request: &[u8]) -> bool {
+    word(request, 4) == INIT
+}
+
+/// Accepts in the reply to a FUSE_INIT what makes files quicker and was offered; the passthrough file system can do it,
+/// and leaves it to others to say so.
+pub fn accept_more(request: &[u8], reply: &mut [u8]) {
+    // A shorter one says that it failed, or speaks a version that has no such words.
+    if reply.len() < REPLY_MAX_WRITE.end {
+        return;
+    }
+    let flags = word(reply, REPLY_FLAGS.start) | word(request, INIT_FLAGS.start) & QUICKER;
+    reply[REPLY_FLAGS].copy_from_slice(&flags.to_le_bytes());
+    reply[REPLY_MAX_WRITE].copy_from_slice(&(DATA_MAX as u32).to_le_bytes());
+}
+
 /// Takes from a FUSE_INIT the offer of messages with more data than [`DATA_MAX`].
 pub fn limit_data(request: &mut [u8]) {
-    if word(request, 4) == INIT && request.len() >= INIT_FLAGS.end {
+    if is_init(request) && request.len() >= INIT_FLAGS.end {
         let flags = word(request, INIT_FLAGS.start) & !FUSE_MAX_PAGES;
         request[INIT_FLAGS].copy_from_slice(&flags.to_le_bytes());
     }
@@ -162,6 +186,22 @@ mod tests {
             limit_data(&mut other);
             assert_eq!(other, before);
         }
+    }
+
+    #[test]
+    fn what_makes_files_quicker_is_accepted_if_it_was_offered() {
+        let offer =
+            |flags: u32| request(INIT, &[[0; 12].as_slice(), &flags.to_le_bytes()].concat());
+        for (offered, accepted) in [(0, 0x100), (u32::MAX, 0x129), (1 << 5 | 1 << 7, 0x120)] {
+            let mut reply = [0; REPLY_HEADER + 64];
+            reply[REPLY_FLAGS].copy_from_slice(&0x100_u32.to_le_bytes());
+            accept_more(&offer(offered), &mut reply);
+            assert_eq!(word(&reply, REPLY_FLAGS.start), accepted, "{offered:x}");
+            assert_eq!(word(&reply, REPLY_MAX_WRITE.start) as usize, DATA_MAX);
+        }
+        let mut failed = failure(1, libc::EPROTO);
+        accept_more(&offer(u32::MAX), &mut failed);
+        assert_eq!(failed, failure(1, libc::EPROTO));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 //! What keeps the process of a volume from everything but its directory.
 //!
-//! In this order, by a process of one thread: namespaces ([`leave`]), then in a child, which is the first
+//! In this order, by a process of one thread: open files ([`close_others`]), namespaces ([`leave`]), then in a child, which is the first
 //! of its own process namespace, a root with the directory and `/proc` ([`enter`]), capabilities and system
 //! calls ([`confine`]). A step that fails is an error: there is no volume with half a sandbox.
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -16,7 +16,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, chdir, chroot, fork, getegid, geteuid, pipe};
+use nix::unistd::{ForkResult, Pid, chdir, chroot, close, fork, getegid, geteuid, pipe};
 
 use crate::seccomp;
 
@@ -67,6 +67,21 @@ impl Users {
             false => Self::One,
         }
     }
+}
+
+/// Closes every descriptor but the standard ones: whoever started us may have left others open in us.
+///
+/// # Errors
+/// [`SandboxError`], when there is no `/proc`.
+pub fn close_others() -> Result<(), SandboxError> {
+    let open = fs::read_dir("/proc/self/fd").map_err(cannot("list open files"))?;
+    let name = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    // The list itself is among them, and closed by now.
+    let numbers: Vec<RawFd> = open.filter_map(name).collect();
+    for number in numbers.into_iter().filter(|&number| number > 2) {
+        let _ = close(number);
+    }
+    Ok(())
 }
 
 /// Leaves all namespaces for new ones. The process namespace is that of its next child.

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -14,9 +14,10 @@ use std::time::Duration;
 use fuse_backend_rs::api::server::Server;
 use fuse_backend_rs::passthrough::{CachePolicy, Config, PassthroughFs};
 use fuse_backend_rs::transport::{FuseBuf, FuseDevWriter, Reader, Writer};
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, fork, pipe2};
 
 use crate::client::SERVE;
 use crate::message::{self, MESSAGE_MAX};
@@ -60,6 +61,7 @@ pub fn if_asked() -> Option<ExitCode> {
 
 fn run(directory: &Path, is_read_only: bool) -> Result<ExitCode, ServeError> {
     let users = Users::ours();
+    sandbox::close_others()?;
     sandbox::leave(users)?;
     // SAFETY: the process has one thread, so the child is a whole copy of it.
     match unsafe { fork() }.map_err(|error| ServeError::Serve(error.into()))? {
@@ -110,6 +112,7 @@ fn serve(users: Users) -> Result<(), ServeError> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(ServeError::Serve)?;
+    let mut greeting = Greeting::new().map_err(ServeError::Serve)?;
     sandbox::confine()?;
     io::stdout()
         .write_all(READY.as_bytes())
@@ -127,15 +130,48 @@ fn serve(users: Users) -> Result<(), ServeError> {
         if users == Users::One {
             message::come_from_root(&mut request);
         }
-        let socket = stream.as_raw_fd();
+        let is_init = message::is_init(&request);
+        let to = match is_init {
+            true => greeting.to.as_raw_fd(),
+            false => stream.as_raw_fd(),
+        };
         let broken =
             |error: fuse_backend_rs::transport::Error| ServeError::Serve(io::Error::other(error));
         let reader = Reader::<()>::from_fuse_buffer(FuseBuf::new(&mut request)).map_err(broken)?;
-        let writer = FuseDevWriter::new(socket, &mut reply).map_err(broken)?;
+        let writer = FuseDevWriter::new(to, &mut reply).map_err(broken)?;
         // It answers what it refuses; an error is a message that is none, or a socket that has ended.
         server
             .handle_message(reader, Writer::FuseDev(writer), None, None)
             .map_err(|error| ServeError::Serve(io::Error::other(error.to_string())))?;
+        if is_init {
+            let reply = greeting.reply(&request).map_err(ServeError::Serve)?;
+            stream.write_all(&reply).map_err(ServeError::Serve)?;
+        }
     }
     Ok(())
+}
+
+/// A pipe by way of which the reply to FUSE_INIT goes, so that it can be changed.
+struct Greeting {
+    from: File,
+    to: OwnedFd,
+}
+
+impl Greeting {
+    fn new() -> io::Result<Self> {
+        // There is a reply when it is asked for, or never.
+        let (from, to) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        Ok(Greeting {
+            from: from.into(),
+            to,
+        })
+    }
+
+    fn reply(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        let mut reply = vec![0; 4096];
+        let length = self.from.read(&mut reply)?;
+        reply.truncate(length);
+        message::accept_more(request, &mut reply);
+        Ok(reply)
+    }
 }

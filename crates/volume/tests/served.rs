@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use cki_volume::client::{Process, StartError, Volume, start};
 use cki_volume::message::{DATA_MAX, MESSAGE_MAX, REPLY_HEADER, REQUEST_HEADER};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 const LOOKUP: u32 = 1;
 const GETATTR: u32 = 3;
@@ -70,6 +71,9 @@ impl Guest {
             0,
             "it takes more data than a message holds"
         );
+        assert_eq!(flags & 1 << 5, 1 << 5, "it takes no more than a page");
+        let most = u32::from_le_bytes(answer[20..24].try_into().unwrap());
+        assert_eq!(most as usize, DATA_MAX);
         guest
     }
 
@@ -383,6 +387,9 @@ fn messages_that_are_none_end_the_volume_and_nothing_else() {
 #[test]
 fn the_process_is_in_its_sandbox() {
     let tree = tree();
+    // What whoever starts us has open without meaning to.
+    let left_open = fs::File::open(tree.path().join("secret")).unwrap();
+    fcntl(&left_open, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let guest = Guest::new(&tree.path().join("volume"), false);
     let parent = guest.process.id();
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
@@ -391,6 +398,15 @@ fn the_process_is_in_its_sandbox() {
         |process: &str, name: &str| fs::read_link(format!("/proc/{process}/ns/{name}")).unwrap();
     for name in ["user", "mnt", "pid", "net", "ipc", "uts"] {
         assert_ne!(link(child, name), link("self", name), "{name}");
+    }
+    for process in [child, &parent.to_string()] {
+        let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+        let open: Vec<_> = open
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .collect();
+        assert!(open.len() > 2, "{open:?}");
+        let left = open.iter().any(|file| file.ends_with("secret"));
+        assert!(!left, "{open:?}");
     }
     let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
     let field = |name: &str| {

@@ -22,8 +22,9 @@ pub struct Stream {
     request: Vec<u8>,
     /// Bytes of it that have been sent.
     sent: usize,
-    /// What has come of a reply.
-    reply: Vec<u8>,
+    /// Room for a reply, and the bytes of it that have come.
+    reply: Box<[u8]>,
+    come: usize,
     ended: bool,
 }
 
@@ -42,7 +43,8 @@ impl Stream {
             epoll,
             request: Vec::with_capacity(MESSAGE_MAX),
             sent: 0,
-            reply: Vec::with_capacity(MESSAGE_MAX),
+            reply: vec![0; MESSAGE_MAX].into(),
+            come: 0,
             ended: false,
         })
     }
@@ -84,16 +86,12 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads until `self.reply` has `wanted` bytes; whether it has.
+    /// Reads until `wanted` bytes of a reply have come; whether they have.
     fn fill(&mut self, wanted: usize) -> Result<bool, Ended> {
-        while self.reply.len() < wanted {
-            let had = self.reply.len();
-            self.reply.resize(wanted, 0);
-            let read = self.file.read(&mut self.reply[had..]);
-            self.reply.truncate(had + *read.as_ref().unwrap_or(&0));
-            match read {
+        while self.come < wanted {
+            match self.file.read(&mut self.reply[self.come..wanted]) {
                 Ok(0) => return Err(self.over()),
-                Ok(_) => {}
+                Ok(count) => self.come += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(_) => return Err(self.over()),
@@ -137,8 +135,9 @@ impl Link for Stream {
         if !self.fill(length)? {
             return Ok(false);
         }
-        std::mem::swap(reply, &mut self.reply);
-        self.reply.clear();
+        reply.clear();
+        reply.extend_from_slice(&self.reply[..length]);
+        self.come = 0;
         Ok(true)
     }
 
