@@ -43,7 +43,7 @@ Exit status:
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Say more; with `run`, show the machine's kernel console on standard error
-    #[arg(short, long, global = true)]
+    #[arg(long, global = true)]
     pub verbose: bool,
     /// Show no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -95,7 +95,7 @@ pub struct KillArgs {
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 23] = [
+const OF_THE_REQUEST: [&str; 24] = [
     "ProcessOptions",
     "argv",
     "cmdline",
@@ -112,6 +112,7 @@ const OF_THE_REQUEST: [&str; 23] = [
     "timeout",
     "tmpfs",
     "verbose",
+    "volume",
     "page_tables",
     NETWORK[0],
     NETWORK[1],
@@ -187,7 +188,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_duration)]
     pub start_timeout: Duration,
     /// Show the guest kernel's console on standard error
-    #[arg(long, short)]
+    #[arg(long)]
     pub verbose: bool,
     /// Print the isolation that the machine provides on standard error once the container is up
     #[arg(long)]
@@ -276,6 +277,7 @@ mod tests {
             "--ip 10.0.0.1/8",
             "--allow 192.0.2.1",
             "--verbose",
+            "--volume a:/b",
             "--print-isolation",
             "--console",
             "-- ls",

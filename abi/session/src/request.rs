@@ -13,6 +13,7 @@ use crate::process::{Process, ProcessId};
 use crate::root::Root;
 use crate::signal::Signal;
 use crate::terminal::Terminal;
+use crate::volume::Volume;
 
 /// Optional parts of a request, by the names that `hello` lists.
 pub mod feature {
@@ -174,9 +175,7 @@ impl Run {
         if let Some(interface) = &self.interface {
             interface.check()?;
         }
-        for volume in &self.root.volumes {
-            volume.check()?;
-        }
+        Volume::check_all(&self.root.volumes)?;
         self.process.check()
     }
 }

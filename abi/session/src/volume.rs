@@ -26,12 +26,43 @@ pub enum VolumeError {
     /// Virtio's tags have 36 bytes, ports' names fewer.
     #[error("the name of a volume, {0:?}, is not 1 to 31 lower-case letters and digits")]
     Name(String),
+    /// Each takes a port of the machine and a device of the container.
+    #[error("{0} volumes; a program has at most {most}", most = Volume::MOST)]
+    Many(usize),
+    /// Which of them it is would not be clear.
+    #[error("two volumes at {0:?}, or with one name")]
+    Twice(String),
     /// No path of a mount.
     #[error("a volume at {0:?}: expected an absolute path in the image other than /, without ..")]
     Path(String),
 }
 
 impl Volume {
+    /// Volumes that a program has at most.
+    pub const MOST: usize = 16;
+
+    /// Whether all of these can be mounted for one program.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub fn check_all(volumes: &[Self]) -> Result<(), VolumeError> {
+        if volumes.len() > Self::MOST {
+            return Err(VolumeError::Many(volumes.len()));
+        }
+        for (index, volume) in volumes.iter().enumerate() {
+            volume.check()?;
+            let parts = |volume: &Self| -> Vec<String> {
+                let parts = volume.path.split('/').map(str::to_owned);
+                parts.filter(|part| !matches!(&**part, "" | ".")).collect()
+            };
+            let same = |other: &Self| other.name == volume.name || parts(other) == parts(volume);
+            if volumes[..index].iter().any(same) {
+                return Err(VolumeError::Twice(volume.path.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// The name of the port that a machine finds it behind.
     #[must_use]
     pub fn port(&self) -> String {
@@ -87,5 +118,23 @@ mod tests {
             let error = volume(name, "/data").check().unwrap_err();
             assert_eq!(error, VolumeError::Name(name.to_owned()));
         }
+    }
+    #[test]
+    fn volumes_of_one_program_are_told_apart() {
+        let mut volumes = vec![volume("a", "/a"), volume("b", "/b"), volume("c", "/a/b")];
+        assert_eq!(Volume::check_all(&volumes), Ok(()));
+        for (name, path) in [("d", "/a"), ("d", "//a/./"), ("a", "/d")] {
+            volumes.push(volume(name, path));
+            let error = VolumeError::Twice(path.to_owned());
+            assert_eq!(Volume::check_all(&volumes), Err(error), "{name} {path}");
+            volumes.pop();
+        }
+        volumes.push(volume("d", "/.."));
+        let error = VolumeError::Path("/..".to_owned());
+        assert_eq!(Volume::check_all(&volumes), Err(error));
+        let name = |index| volume(&format!("v{index}"), &format!("/v{index}"));
+        let many: Vec<_> = (0..=Volume::MOST).map(name).collect();
+        assert_eq!(Volume::check_all(&many[..16]), Ok(()));
+        assert_eq!(Volume::check_all(&many), Err(VolumeError::Many(17)));
     }
 }

@@ -68,7 +68,7 @@ pub struct ProgramOptions {
     #[arg(long, value_name = "PATH[:OPTIONS]")]
     pub tmpfs: Vec<Tmpfs>,
     /// Show the program a directory of yours at this path, read-only with :ro; may be repeated
-    #[arg(long, value_name = "DIR:PATH[:ro]")]
+    #[arg(short = 'v', long, value_name = "DIR:PATH[:ro]")]
     pub volume: Vec<VolumeOption>,
     /// Have an init reap orphans and pass signals on; a program always has one, with or without this option
     #[arg(long)]
