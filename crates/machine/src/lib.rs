@@ -26,6 +26,7 @@ pub mod storm;
 mod terms;
 mod timeline;
 pub mod tsc;
+mod volumes;
 
 pub use app_disk::AppDisk;
 pub use driver::run;

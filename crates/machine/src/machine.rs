@@ -11,6 +11,7 @@ use super::app_disk::AppDisk;
 use super::host_image::{Board, HostImage};
 use super::network::Network;
 use super::patience::START_LIMIT;
+use super::volumes;
 use cki_process::exec::Command;
 
 /// A virtio device.
@@ -267,15 +268,8 @@ impl Machine {
                 None => command.args(["-serial".to_owned(), format!("chardev:{id}")]),
             };
         }
-        for (index, port) in self.volumes.iter().enumerate() {
-            command = command.args([
-                "-chardev".to_owned(),
-                format!("socket,id=volume{index},fd={}", volume_fd(index)),
-                "-device".to_owned(),
-                format!("virtserialport,chardev=volume{index},name={port}"),
-            ]);
-        }
         command
+            .args(volumes::words(&self.volumes))
             .args(Self::exit_device())
             .args(self.extra.iter().cloned())
     }
@@ -309,11 +303,6 @@ impl Machine {
             "tcg,thread=multi"
         }
     }
-}
-
-/// Descriptor in QEMU of the socket of a volume.
-pub(super) const fn volume_fd(index: usize) -> i32 {
-    32 + index as i32
 }
 
 /// What says that repeated string instructions on bytes are no faster than others (Intel SDM Vol. 2A, CPUID
@@ -434,30 +423,6 @@ mod tests {
                 "virtio-blk-pci,addr=2,drive=runtime,serial=cki-runtime",
             ],
             ["-device", "virtio-serial-pci,addr=3"],
-        ] {
-            assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
-        }
-    }
-
-    #[test]
-    fn each_volume_has_a_port_at_a_descriptor_of_its_own() {
-        let words = Machine {
-            volumes: vec!["org.cki.volume.a".into(), "org.cki.volume.b".into()],
-            ..machine()
-        }
-        .command()
-        .argv();
-        for pair in [
-            ["-chardev", "socket,id=volume0,fd=32"],
-            [
-                "-device",
-                "virtserialport,chardev=volume0,name=org.cki.volume.a",
-            ],
-            ["-chardev", "socket,id=volume1,fd=33"],
-            [
-                "-device",
-                "virtserialport,chardev=volume1,name=org.cki.volume.b",
-            ],
         ] {
             assert!(words.windows(2).any(|words| words == pair), "{pair:?}");
         }

@@ -9,7 +9,8 @@ use std::sync::Mutex;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
-use super::machine::{Channel, volume_fd};
+use super::machine::Channel;
+use super::volumes;
 
 /// One connected socket for each channel.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub struct Ports {
 pub struct Inherited(Mutex<Vec<(i32, OwnedFd)>>);
 
 impl Ports {
-    /// Makes the socket pairs. QEMU gets the sockets of volumes, too.
-    pub fn new(volumes: Vec<UnixStream>) -> io::Result<(Self, Inherited)> {
+    /// Makes the socket pairs. QEMU gets the sockets of whoever serves volumes, too.
+    pub fn new(served: Vec<UnixStream>) -> io::Result<(Self, Inherited)> {
         let mut theirs = Vec::new();
         let mut pair = |channel| {
             let (ours, other) = UnixStream::pair()?;
@@ -41,8 +42,8 @@ impl Ports {
             stderr: pair(Channel::Stderr)?,
             console: pair(Channel::Console)?,
         };
-        for (index, socket) in volumes.into_iter().enumerate() {
-            theirs.push((volume_fd(index), OwnedFd::from(socket)));
+        for (index, socket) in served.into_iter().enumerate() {
+            theirs.push((volumes::fd(index), OwnedFd::from(socket)));
         }
         Ok((ports, Inherited(Mutex::new(theirs))))
     }
