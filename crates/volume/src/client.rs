@@ -9,13 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::serve::READY;
+use crate::words::{READY, SERVE};
 
 /// Bytes of what the process says before it is ready, at most.
 const SAID_MAX: u64 = 4096;
-
-/// The first word for a program that is to serve a volume ([`serve::if_asked`](crate::serve::if_asked)).
-pub(crate) const SERVE: &str = "serve-volume";
 
 /// A directory to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,3 +27,4 @@ pub mod message;
 pub mod sandbox;
 mod seccomp;
 pub mod serve;
+mod words;

@@ -19,12 +19,9 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, pipe2};
 
-use crate::client::SERVE;
 use crate::message::{self, MESSAGE_MAX};
 use crate::sandbox::{self, SandboxError, Users};
-
-/// What the process says on standard output before the first reply; anything else is why there is no volume.
-pub(crate) const READY: &str = "ready\n";
+use crate::words::{READY, SERVE};
 
 /// How long the container may take names and attributes for granted. Others change the directory too.
 const REMEMBERED: Duration = Duration::from_secs(1);
