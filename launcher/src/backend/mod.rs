@@ -5,7 +5,9 @@
 pub mod disk;
 pub mod file;
 pub mod host;
+pub mod neighbour;
 pub mod network;
+pub mod offload;
 pub mod passt;
 pub mod policy;
 pub mod tap;

@@ -68,9 +68,9 @@ pub fn connect(network: &Network) -> Result<(Card, Interface), NetworkError> {
                 publish: network.publish.clone(),
             };
             let mut passt = Passt::start(&passt::program(), &settings)?;
-            if let Some(IpAddr::V4(address)) = policy.own.first() {
+            if let Some(IpNet::V4(net)) = policy.own.first() {
                 // Otherwise it knows nobody to send to until the container has said something.
-                passt.send(&Header::default(), &announcement(policy.mac, *address));
+                passt.send(&Header::default(), &announcement(policy.mac, net.addr()));
                 passt.flush();
             }
             Box::new(passt)
@@ -144,10 +144,10 @@ fn name(network: &Network, servers: &[IpAddr], interface: &mut Interface) -> Opt
 
 /// What the container may send, but for what depends on the link.
 fn policy(network: &Network, interface: &Interface) -> Policy {
-    let own: Vec<_> = interface.addresses.iter().map(IpNet::addr).collect();
+    let own = interface.addresses.clone();
     let published = network.publish.iter();
     Policy {
-        mac: mac(own.first()),
+        mac: mac(own.first().map(IpNet::addr)),
         own,
         nameservers: interface.nameservers.clone(),
         denied: Vec::new(),
@@ -159,7 +159,7 @@ fn policy(network: &Network, interface: &Interface) -> Policy {
 }
 
 /// An address for the card: locally administered (IEEE 802), and as different as IPv4 addresses are.
-fn mac(address: Option<&IpAddr>) -> [u8; 6] {
+fn mac(address: Option<IpAddr>) -> [u8; 6] {
     let [a, b, c, d] = match address {
         Some(IpAddr::V4(address)) => address.octets(),
         Some(IpAddr::V6(address)) => {
@@ -275,9 +275,9 @@ mod tests {
 
     #[test]
     fn a_card_s_address_is_that_of_one_station() {
-        let address = mac(Some(&ip("10.0.2.100")));
+        let address = mac(Some(ip("10.0.2.100")));
         assert_eq!(address, [2, 0x43, 10, 0, 2, 100]);
-        assert_ne!(mac(Some(&ip("fd00::1"))), mac(Some(&ip("fd00::2"))));
+        assert_ne!(mac(Some(ip("fd00::1"))), mac(Some(ip("fd00::2"))));
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
         let policy = policy(&network, &user(&network, false));
         let frame = announcement(policy.mac, ADDRESS.0);
         assert_eq!(frame.len(), 42);
-        assert!(Filtered::new((), policy).passes(&frame));
+        assert!(Filtered::new((), policy).passes(&Header::default(), &frame));
     }
 
     #[test]

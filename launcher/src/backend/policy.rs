@@ -12,8 +12,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use cki_session::{IpNet, Protocol};
-use etherparse::{EtherType, IpNumber, LinkSlice, NetSlice, SlicedPacket, TransportSlice, icmpv6};
+use etherparse::{EtherType, IpNumber, LinkSlice, NetSlice, SlicedPacket, TransportSlice};
 
+use super::neighbour::Station;
+use super::offload;
 use crate::virtio::net::{Header, Link};
 
 /// Port of name servers.
@@ -26,8 +28,8 @@ const CLIENTS_MAX: usize = 16_384;
 pub struct Policy {
     /// The card's address, which frames come from.
     pub mac: [u8; 6],
-    /// The container's addresses, which packets come from.
-    pub own: Vec<IpAddr>,
+    /// The container's addresses, which packets come from, with their networks.
+    pub own: Vec<IpNet>,
     /// Who is asked for names; reached on port 53 whatever else is said.
     pub nameservers: Vec<IpAddr>,
     /// Where nothing goes but answers.
@@ -66,7 +68,29 @@ pub struct Filtered<L> {
     seen: bool,
 }
 
+impl Packet {
+    /// Whether it is IPv4's, and what is in it, if that has ports.
+    fn transport(&self) -> Option<(bool, Protocol)> {
+        match self {
+            Packet::Ip {
+                destination,
+                ports: Some((protocol, ..)),
+                ..
+            } => Some((destination.is_ipv4(), *protocol)),
+            _ => None,
+        }
+    }
+}
+
 impl Policy {
+    /// The container, as its neighbours know it.
+    fn station(&self) -> Station<'_> {
+        Station {
+            mac: self.mac,
+            own: &self.own,
+        }
+    }
+
     /// What a frame says, if it is one that a container may send.
     fn read(&self, frame: &[u8]) -> Option<Packet> {
         let packet = SlicedPacket::from_ethernet(frame).ok()?;
@@ -78,9 +102,10 @@ impl Policy {
         }
         match &packet.net {
             Some(NetSlice::Arp(arp)) if ethernet.ether_type() == EtherType::ARP => {
-                let sender: [u8; 4] = arp.sender_protocol_addr().try_into().ok()?;
-                let ours = sender == [0; 4] || self.own.contains(&IpAddr::from(sender));
-                (ours && arp.sender_hw_addr() == self.mac).then_some(Packet::Neighbour)
+                let (mac, address) = (arp.sender_hw_addr(), arp.sender_protocol_addr());
+                self.station()
+                    .asks(mac, address)
+                    .then_some(Packet::Neighbour)
             }
             Some(NetSlice::Ipv4(ip)) => {
                 let header = ip.header();
@@ -104,13 +129,11 @@ impl Policy {
                     return None;
                 }
                 if let Some(TransportSlice::Icmpv6(icmp)) = &packet.transport {
-                    let kind = icmp.type_u8();
-                    let neighbour = (icmpv6::TYPE_ROUTER_SOLICITATION
-                        ..=icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT)
-                        .contains(&kind);
-                    // 255: nobody has passed it on, and nobody will (RFC 4861 3.1).
-                    if neighbour && header.hop_limit() == 255 {
-                        return (kind != icmpv6::TYPE_ROUTER_ADVERTISEMENT)
+                    if Station::discovers(icmp.type_u8()) {
+                        let (from, to) = (header.source_addr(), header.destination_addr());
+                        return self
+                            .station()
+                            .says(from, to, header.hop_limit(), icmp.slice())
                             .then_some(Packet::Neighbour);
                     }
                 }
@@ -131,7 +154,7 @@ impl Policy {
         destination: IpAddr,
         ports: Option<(Protocol, u16, u16)>,
     ) -> Option<Packet> {
-        self.own.contains(&source).then_some(Packet::Ip {
+        self.station().has(&source).then_some(Packet::Ip {
             source,
             destination,
             ports,
@@ -177,35 +200,41 @@ impl<L> Filtered<L> {
         }
     }
 
-    /// Whether a frame goes out.
-    pub(super) fn passes(&self, frame: &[u8]) -> bool {
+    /// Whether a frame goes out, with what its header leaves to the receiver.
+    pub(super) fn passes(&self, header: &Header, frame: &[u8]) -> bool {
+        let packet = self.policy.read(frame);
+        packet.is_some_and(|packet| {
+            offload::fits(header, packet.transport()) && self.lets_out(&packet)
+        })
+    }
+
+    /// Whether something may go where this goes.
+    fn lets_out(&self, packet: &Packet) -> bool {
+        let Packet::Ip {
+            destination, ports, ..
+        } = *packet
+        else {
+            return true;
+        };
         let Policy {
             nameservers,
             denied,
             allowed,
             ..
         } = &self.policy;
-        match self.policy.read(frame) {
-            None => false,
-            Some(Packet::Neighbour) => true,
-            Some(Packet::Ip {
-                destination, ports, ..
-            }) => {
-                let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&destination));
-                let asks = ports.is_some_and(|(_, _, port)| port == DNS);
-                if asks && nameservers.contains(&destination) {
-                    return true;
-                }
-                let answers = |(protocol, from, to)| {
-                    let client = SocketAddr::new(destination, to);
-                    self.clients.contains(&(protocol, from, client))
-                };
-                if ports.is_some_and(answers) {
-                    return true;
-                }
-                !within(denied) && allowed.as_deref().is_none_or(within)
-            }
+        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&destination));
+        let asks = ports.is_some_and(|(_, _, port)| port == DNS);
+        if asks && nameservers.contains(&destination) {
+            return true;
         }
+        let answers = |(protocol, from, to)| {
+            let client = SocketAddr::new(destination, to);
+            self.clients.contains(&(protocol, from, client))
+        };
+        if ports.is_some_and(answers) {
+            return true;
+        }
+        !within(denied) && allowed.as_deref().is_none_or(within)
     }
 
     /// Remembers who uses a published port.
@@ -263,7 +292,7 @@ impl<L: Link> Link for Filtered<L> {
     }
 
     fn send(&mut self, header: &Header, frame: &[u8]) {
-        if self.passes(frame) {
+        if self.passes(header, frame) {
             self.link.send(header, frame);
         }
     }

@@ -60,7 +60,7 @@ fn filter(allowed: Option<&[&str]>) -> Filtered<Wire> {
         Wire::default(),
         Policy {
             mac: MAC,
-            own: vec![OWN.into(), OWN_6.into()],
+            own: vec![IpAddr::from(OWN).into(), IpAddr::from(OWN_6).into()],
             nameservers: vec!["192.0.2.53".parse().unwrap()],
             denied: ["127.0.0.0/8", "203.0.113.9/32"].iter().map(net).collect(),
             allowed: allowed.map(|nets| nets.iter().map(net).collect()),
@@ -185,20 +185,31 @@ fn neighbours_are_asked_for_in_ones_own_name() {
     assert!(passes(&mut filter, &arp(MAC, Ipv4Addr::UNSPECIFIED)));
     assert!(!passes(&mut filter, &arp(OTHER, OWN)));
     assert!(!passes(&mut filter, &arp(MAC, Ipv4Addr::new(10, 0, 2, 2))));
-    let solicitation = |kind: u8, hops: u8| {
-        let group = "ff02::1:ff00:2".parse::<Ipv6Addr>().unwrap();
+    let solicitation = |to: &str, hops: u8| {
+        let to = to.parse::<Ipv6Addr>().unwrap();
         let mut frame = Vec::new();
         PacketBuilder::ethernet2(MAC, OTHER)
-            .ipv6(OWN_6.octets(), group.octets(), hops)
-            .icmpv6_raw(kind, 0, [0; 4])
+            .ipv6(OWN_6.octets(), to.octets(), hops)
+            .icmpv6_raw(135, 0, [0; 4])
             .write(&mut frame, &[0; 16])
             .unwrap();
         frame
     };
-    assert!(passes(&mut filter, &solicitation(135, 255)));
-    assert!(!passes(&mut filter, &solicitation(135, 64)));
-    assert!(!passes(&mut filter, &solicitation(134, 255)));
-    assert!(!passes(&mut filter, &solicitation(128, 255)));
+    assert!(passes(&mut filter, &solicitation("ff02::1:ff00:2", 255)));
+    assert!(!passes(&mut filter, &solicitation("ff02::1:ff00:2", 64)));
+    assert!(!passes(&mut filter, &solicitation("2001:db8::1", 255)));
+}
+
+#[test]
+fn a_checksum_is_not_written_over_the_destination() {
+    let mut filter = filter(Some(&["198.51.100.0/24"]));
+    // Flags, start and offset of the checksum: where UDP has it, and where IPv4's destination is.
+    for (start, offset, wanted) in [(34, 6, 1), (20, 10, 1), (34, 16, 1)] {
+        let mut header = Header::default();
+        (header[0], header[6], header[8]) = (1, start, offset);
+        filter.send(&header, &udp(OWN, "198.51.100.1", 9, 9));
+        assert_eq!(filter.link.sent.len(), wanted, "{start} + {offset}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use virtio_bindings::virtio_net::{
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
+use super::drain::next;
 use super::{Device, DriverFault, Progress, copy_config};
 
 /// Bytes of what precedes a frame in a buffer: struct virtio_net_hdr with num_buffers (5.1.6).
@@ -131,7 +132,7 @@ impl<L: Link> Net<L> {
         while more && done < TURN && self.link.has_room() {
             queue.disable_notification(memory)?;
             while done < TURN && self.link.has_room() {
-                let Some(chain) = queue.iter(memory)?.next() else {
+                let Some(chain) = next(memory, queue)? else {
                     break;
                 };
                 let head = chain.head_index();
@@ -230,7 +231,7 @@ impl<L: Link> Net<L> {
         let mut chains = Vec::new();
         let mut room = 0;
         while room < length {
-            let Some(chain) = queue.iter(memory)?.next() else {
+            let Some(chain) = next(memory, queue)? else {
                 break;
             };
             room += chain.clone().writer(memory)?.available_bytes();
