@@ -263,12 +263,29 @@ pub fn emulator_of(parent: u32) -> Process {
 
 /// A process that can be waited for although it is not our child.
 #[derive(Debug)]
-pub struct Process(std::os::fd::OwnedFd);
+pub struct Process {
+    number: i32,
+    fd: std::os::fd::OwnedFd,
+}
 
 impl Process {
-    fn open(pid: i32) -> Self {
-        let pid = Pid::from_raw(pid).expect("a process id");
-        Self(pidfd_open(pid, PidfdFlags::empty()).expect("the process is there"))
+    fn open(number: i32) -> Self {
+        let pid = Pid::from_raw(number).expect("a process id");
+        let fd = pidfd_open(pid, PidfdFlags::empty()).expect("the process is there");
+        Self { number, fd }
+    }
+
+    /// The most memory that it has had until now, in MiB (`VmHWM` of proc(5)).
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.number));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size") / 1024
     }
 
     /// Kills it.
@@ -276,7 +293,7 @@ impl Process {
     /// # Panics
     /// When it has ended already.
     pub fn kill(&self) {
-        pidfd_send_signal(&self.0, Signal::KILL).expect("it is killed");
+        pidfd_send_signal(&self.fd, Signal::KILL).expect("it is killed");
     }
 
     /// Whether it ends within `limit`.
@@ -286,7 +303,7 @@ impl Process {
     #[must_use]
     pub fn ends_within(&self, limit: Duration) -> bool {
         let timeout = Timespec::try_from(limit).expect("a short time");
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         poll(&mut fds, Some(&timeout)).expect("poll works") > 0
     }
 }

@@ -280,6 +280,17 @@ fn two_machines_run_at_once() {
 }
 
 #[test]
+fn memory_that_a_container_does_not_use_is_not_taken_from_us() {
+    let mut running = Running::start("cki", "echo ready; sleep 1000");
+    assert_eq!(running.line(), "ready\n");
+    let emulator = running.emulator();
+    // The container has 1024 MiB, all of which is zero when it starts.
+    let peak = emulator.peak_mib();
+    assert!(peak < 700, "the emulator takes {peak} MiB");
+    assert_eq!(running.end_by(Signal::TERM).code(), Some(143));
+}
+
+#[test]
 fn the_kernel_console_is_shown_on_request_and_on_standard_error_only() {
     for runtime in RUNTIMES {
         let script = "echo '<1>shown' > /dev/kmsg; echo out";
