@@ -24,6 +24,7 @@
 
 pub mod client;
 pub mod message;
+mod mounts;
 pub mod sandbox;
 mod seccomp;
 pub mod serve;

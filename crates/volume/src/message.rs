@@ -16,6 +16,8 @@ pub const MESSAGE_MAX: usize = DATA_MAX + (16 << 10);
 
 /// FUSE_FORGET and FUSE_BATCH_FORGET, the requests that are never answered.
 const NEVER_ANSWERED: [u32; 2] = [2, 42];
+/// FUSE_SETATTR, FUSE_MKNOD and FUSE_CREATE, and where the mode is behind their header.
+const MODES: [(u32, usize); 3] = [(4, 68), (8, 0), (35, 4)];
 /// FUSE_INIT.
 const INIT: u32 = 26;
 /// Where the first word of flags is in a FUSE_INIT, and the flag FUSE_MAX_PAGES in it.
@@ -106,6 +108,18 @@ pub fn limit_data(request: &mut [u8]) {
     if is_init(request) && request.len() >= INIT_FLAGS.end {
         let flags = word(request, INIT_FLAGS.start) & !FUSE_MAX_PAGES;
         request[INIT_FLAGS].copy_from_slice(&flags.to_le_bytes());
+    }
+}
+
+/// Takes the set-user-ID and set-group-ID bits from the mode that a request gives to a file.
+pub fn clear_set_id(request: &mut [u8]) {
+    let Some((_, at)) = MODES.iter().find(|(name, _)| *name == word(request, 4)) else {
+        return;
+    };
+    let at = REQUEST_HEADER + at;
+    if request.len() >= at + 4 {
+        let mode = word(request, at) & !(libc::S_ISUID | libc::S_ISGID);
+        request[at..at + 4].copy_from_slice(&mode.to_le_bytes());
     }
 }
 
@@ -202,6 +216,28 @@ mod tests {
         let mut failed = failure(1, libc::EPROTO);
         accept_more(&offer(u32::MAX), &mut failed);
         assert_eq!(failed, failure(1, libc::EPROTO));
+    }
+
+    #[test]
+    fn no_request_sets_a_user_or_group_of_a_program() {
+        for (operation, at) in [(4, 68), (8, 0), (35, 4)] {
+            let mode = |mode: u32| {
+                let mut body = [0xff; 88];
+                body[at..at + 4].copy_from_slice(&mode.to_le_bytes());
+                request(operation, &body)
+            };
+            let mut asked = mode(0o107_755);
+            clear_set_id(&mut asked);
+            assert_eq!(asked, mode(0o101_755), "{operation}");
+            // Too short to have a mode.
+            let mut short = request(operation, &vec![0xff; at + 3]);
+            clear_set_id(&mut short);
+            assert_eq!(short, request(operation, &vec![0xff; at + 3]));
+        }
+        // FUSE_WRITE has none.
+        let mut write = request(16, &[0xff; 88]);
+        clear_set_id(&mut write);
+        assert_eq!(write, request(16, &[0xff; 88]));
     }
 
     #[test]

@@ -18,10 +18,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, chdir, chroot, close, fork, getegid, geteuid, pipe};
 
+use crate::mounts::{self, ForbiddenMount};
 use crate::seccomp;
 
 /// Where the directory is in the new root.
 pub const DIRECTORY: &str = "/volume";
+
+/// Descriptors that the process has at most: a large source tree, and some 400 MB of the kernel's memory.
+const FILES_MAX: u64 = 1 << 18;
 
 /// What the process keeps of root's capabilities: those that a file server for several users needs. In its
 /// own user namespace they are good for files of users that the namespace has, and for nothing else.
@@ -34,16 +38,24 @@ const CAPABILITIES: [Capability; 6] = [
     Capability::CAP_SETUID,
 ];
 
-/// A step that failed.
+/// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {step}: {source}")]
-pub struct SandboxError {
-    step: &'static str,
-    source: io::Error,
+pub enum SandboxError {
+    /// A step that failed.
+    #[error("cannot {step}: {source}")]
+    Step {
+        /// What was to be done.
+        step: &'static str,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// What is in the directory could not be kept to it.
+    #[error(transparent)]
+    Mount(#[from] ForbiddenMount),
 }
 
 fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SandboxError {
-    move |source| SandboxError {
+    move |source| SandboxError::Step {
         step,
         source: source.into(),
     }
@@ -161,14 +173,11 @@ fn same_numbers(map: &str) -> String {
 
 /// The process keeps a descriptor for each file that the container's kernel remembers.
 fn allow_many_files() {
-    let most = fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
-    let Ok(most) = most.trim().parse() else {
-        return;
-    };
     // Whoever may not raise the limit has as many as it allows.
-    if setrlimit(Resource::RLIMIT_NOFILE, most, most).is_err() {
+    if setrlimit(Resource::RLIMIT_NOFILE, FILES_MAX, FILES_MAX).is_err() {
         if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+            let most = hard.min(FILES_MAX);
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
         }
     }
 }
@@ -202,6 +211,9 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
     mount(Some("proc"), "proc", Some("proc"), safe, Some("subset=pid"))
         .map_err(cannot("mount /proc for a volume's process"))?;
     detached::attach(&tree, Path::new("volume")).map_err(cannot(step))?;
+    mounts::check(
+        &fs::read("proc/self/mountinfo").map_err(cannot("list the mounts of a volume"))?,
+    )?;
     mount(
         none,
         ".",
@@ -282,7 +294,8 @@ mod detached {
         user_namespace: u64,
     }
 
-    /// Takes devices, set-user-ID programs, execution and perhaps writing from a tree.
+    /// Takes devices, set-user-ID programs, execution and perhaps writing from a tree, and whatever is mounted in
+    /// it elsewhere.
     pub(super) fn restrict(tree: &OwnedFd, is_read_only: bool) -> io::Result<()> {
         let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
         if is_read_only {
@@ -291,7 +304,8 @@ mod detached {
         let attributes = Attributes {
             set,
             clear: 0,
-            propagation: 0,
+            // What is mounted there later is not in it.
+            propagation: libc::MS_PRIVATE,
             user_namespace: 0,
         };
         // SAFETY: the path is a string, and the call reads the structure of the length that it is told.

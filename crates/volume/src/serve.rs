@@ -124,6 +124,7 @@ fn serve(users: Users) -> Result<(), ServeError> {
         .is_some()
     {
         message::limit_data(&mut request);
+        message::clear_set_id(&mut request);
         if users == Users::One {
             message::come_from_root(&mut request);
         }

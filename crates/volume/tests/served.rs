@@ -434,6 +434,8 @@ fn the_process_is_in_its_sandbox() {
     let volume = mounts.lines().find(|line| line.contains(" /volume "));
     let volume = volume.expect("its mount");
     assert!(volume.contains("nosuid,nodev,noexec"), "{volume}");
+    let follows = volume.contains("shared:") || volume.contains("master:");
+    assert!(!follows, "what is mounted there later is in it: {volume}");
 }
 
 #[test]
@@ -445,6 +447,48 @@ fn a_volume_whose_process_was_killed_ends() {
     let mut rest = Vec::new();
     let _ = guest.socket.read_to_end(&mut rest);
     assert!(rest.is_empty());
+}
+
+/// The kernel's switches obey root of the whole machine, which the process of a volume of root's still is.
+#[test]
+fn a_volume_has_no_file_system_that_holds_no_files() {
+    for (directory, said) in [
+        ("/proc/sys/kernel", "\"proc\" is mounted there"),
+        ("/sys", "\"sysfs\" is mounted there"),
+        (
+            "/",
+            " in it, and a volume has none but those that hold files",
+        ),
+    ] {
+        let Err(error) = Guest::start(Path::new(directory), false) else {
+            panic!("{directory} is served");
+        };
+        let error = error.to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn a_program_that_a_container_makes_has_no_users_rights() {
+    let tree = tree();
+    let volume = tree.path().join("volume");
+    let mut guest = Guest::new(&volume, false);
+    let mode = |name: &str| fs::metadata(volume.join(name)).unwrap().mode() & 0o7777;
+    guest.make(ROOT, "made", libc::S_IFREG | 0o6755, 0).unwrap();
+    assert_eq!(mode("made"), 0o755);
+    let mut body = [libc::O_RDWR as u32, 0o6755, 0, 0]
+        .map(u32::to_le_bytes)
+        .concat();
+    body.extend(b"created\0");
+    guest.ask(CREATE, ROOT, &body).unwrap();
+    assert_eq!(mode("created"), 0o755);
+    // FATTR_MODE, and the mode.
+    let file = guest.lookup(ROOT, "file").unwrap();
+    let mut chmod = vec![0; 88];
+    chmod[0] = 1;
+    chmod[68..72].copy_from_slice(&(libc::S_IFREG | 0o6711).to_le_bytes());
+    guest.ask(4, file, &chmod).unwrap();
+    assert_eq!(mode("file"), 0o711);
 }
 
 #[test]
