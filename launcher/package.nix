@@ -22,7 +22,7 @@ rustPlatform.buildRustPackage {
     cki=$out/bin/cki
     mkdir -p $out/bin $out/share/man/man1 $out/share/bash-completion/completions \
       $out/share/zsh/site-functions $out/share/fish/vendor_completions.d
-    cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki" -type f)" $cki
+    cp "$(find .. -path "*/$CARGO_BUILD_TARGET/release/cki" -type f)" $cki
     strip --strip-all $cki
     $cki man --out $out/share/man/man1
     $cki completions bash > $out/share/bash-completion/completions/cki

@@ -18,7 +18,7 @@ rustPlatform.buildRustPackage {
 
   installPhase = ''
     mkdir -p $out/bin
-    cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki-micro" -type f)" $out/bin/
+    cp "$(find .. -path "*/$CARGO_BUILD_TARGET/release/cki-micro" -type f)" $out/bin/
     strip --strip-all $out/bin/cki-micro
     (cd $buildAndTestSubdir && bash $copyright $out/share/doc/cki-micro/copyright --crates --static MIT Apache-2.0)
   '';

@@ -4,7 +4,7 @@
 //!
 //! | module | what | uses |
 //! |---|---|---|
-//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `unblocked` |
+//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `supervisor`, `unblocked` |
 //! | [`exec`] | another process in a container that runs, for a user | `session`, `unblocked` |
 //! | [`entry`] | containers that run, by name: a directory each | |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
@@ -14,6 +14,7 @@
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
 //! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read, the allocator's heap: with `module` and `backend::tap` the only `unsafe` | |
+//! | [`supervisor`] | the service manager that started us | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
@@ -28,6 +29,7 @@ pub mod module;
 pub mod names;
 pub mod session;
 pub mod signals;
+pub mod supervisor;
 #[cfg(test)]
 mod testing;
 pub mod unblocked;

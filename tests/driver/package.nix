@@ -16,7 +16,7 @@ rustPlatform.buildRustPackage {
 
   installPhase = ''
     mkdir -p $out/bin
-    cp "$(find /build -path "*/$CARGO_BUILD_TARGET/release/cki-monitor-driver" -type f)" $out/bin/
+    cp "$(find .. -path "*/$CARGO_BUILD_TARGET/release/cki-monitor-driver" -type f)" $out/bin/
     strip --strip-all $out/bin/cki-monitor-driver
     (cd $buildAndTestSubdir && bash $copyright $out/share/doc/cki-monitor-driver/copyright --crates --static MIT Apache-2.0)
   '';

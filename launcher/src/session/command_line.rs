@@ -13,6 +13,7 @@ use nix::sys::signalfd::SignalFd;
 use super::client::{Client, Wish};
 use super::streams::duplicate;
 use crate::signals;
+use crate::supervisor::Supervisor;
 use crate::unblocked::{Unblocked, Way};
 
 /// A user at the command line.
@@ -25,6 +26,8 @@ pub struct CommandLine {
     sentences: Unblocked,
     /// The user's, if the program has one.
     terminal: Option<UserTerminal>,
+    /// Who is to hear that the program runs.
+    supervisor: Option<Supervisor>,
 }
 
 impl CommandLine {
@@ -44,7 +47,13 @@ impl CommandLine {
             print_isolation,
             sentences: Unblocked::new(&duplicate(&io::stderr())?, Way::Out)?,
             terminal,
+            supervisor: None,
         })
+    }
+
+    /// Has `supervisor`, if there is one, hear when the program runs.
+    pub fn supervised_by(&mut self, supervisor: Option<Supervisor>) {
+        self.supervisor = supervisor;
     }
 
     /// What a signal means to a program with a terminal of its own; `None` when it is about other things.
@@ -92,6 +101,9 @@ impl Client for CommandLine {
     }
 
     fn tell(&mut self, event: &Event) {
+        if let (Event::Started { .. }, Some(supervisor)) = (event, &self.supervisor) {
+            supervisor.ready();
+        }
         match (event, &mut self.terminal) {
             // From now on all keys are the program's.
             (Event::Started { .. }, Some(terminal)) => terminal.enter(),

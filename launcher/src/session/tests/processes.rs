@@ -5,7 +5,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 
@@ -14,7 +14,9 @@ use cki_session::{Event, Outcome, ProcessId, decode};
 use super::{STARTED, plan, session, session_with};
 use crate::jail::{self, Confine, Duty};
 use crate::module::Exit;
+use crate::session::command_line::CommandLine;
 use crate::session::descriptor::Descriptor;
+use crate::supervisor::{self, Supervisor};
 use crate::testing::{child, role};
 use crate::virtio::Progress;
 use crate::virtio::testing::{BRING_UP, Scripted};
@@ -156,6 +158,35 @@ fn the_socket_of_a_name_gives_no_way_to_other_sockets() {
     }
     // Whom that of `--vsock` connects to, the filter cannot see.
     assert_eq!(status("sockets").code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_hears_that_the_program_runs_under_the_filter() {
+    const NAME: &str =
+        "session::tests::processes::a_service_manager_hears_that_the_program_runs_under_the_filter";
+    if role(NAME).is_some() {
+        let mut client = CommandLine::new(false, None).unwrap();
+        client.supervised_by(Supervisor::of_environment().unwrap());
+        let (session, _ends) = session(|guest| {
+            guest.start();
+            guest.exit(7);
+        });
+        let confine: Confine = |duty| jail::confine(duty).map_err(std::io::Error::other);
+        let outcome = session.run(plan(), confine, &mut client).unwrap();
+        std::process::exit(outcome.status().0.into());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let mut child = child(NAME, "supervised");
+    let status = child.env(supervisor::VARIABLE, &path).status().unwrap();
+    assert_eq!(status.code(), Some(7), "{status}");
+    let mut bytes = [0; 64];
+    manager.set_nonblocking(true).unwrap();
+    let count = manager.recv(&mut bytes).unwrap();
+    assert_eq!(&bytes[..count], b"READY=1");
+    // Once.
+    assert!(manager.recv(&mut bytes).is_err());
 }
 
 #[test]
