@@ -34,8 +34,19 @@
           pkgs = import nixpkgs { inherit system; overlays = [ self.overlays.default ]; };
           ours = builtins.mapAttrs (name: _: pkgs.ckiPackages.${name})
             (import ./nix/packages.nix { callPackage = _: _: null; } // { cki-shell = null; });
+          nixos = import ./nix/nixos { inherit nixpkgs system; overlay = self.overlays.default; };
         in
-        ours // { inherit (pkgs) cki-guest-kernel linux_cki linuxPackages_cki; };
+        ours // {
+          inherit (pkgs) cki-guest-kernel linux_cki linuxPackages_cki;
+          inherit (nixos) cki-host-system cki-nixos-test;
+        };
+
+      # services.cki: a host of containers, and containers as its services.
+      nixosModules.default = { imports = [ ./nixos-modules ]; nixpkgs.overlays = [ self.overlays.default ]; };
+
+      # `nix flake init -t`.
+      templates.host = { path = ./nix/templates/host; description = "A NixOS machine that runs CKI containers"; };
+      templates.container = { path = ./nix/templates/container; description = "A NixOS module with one CKI container"; };
 
       # For tools: appImage builds an application image from a plan of
       # `cki-build`; see images/app/package.nix.

@@ -45,7 +45,7 @@ in
   inherit (final.ckiPackages) cki-build cki-guest cki-ksm cki-launcher cki-qemu;
   cki-guest-kernel = final.ckiPackages.cki-kernel;
 
-  linux_cki = final.callPackage ./nixpkgs/linux.nix { };
+  linux_cki = import ./nixpkgs/linux.nix { inherit (final) lib linux_6_12 runCommand diffutils; };
   linuxPackages_cki = final.linuxPackagesFor final.linux_cki;
 
   # linuxPackages.cki, linuxPackages_6_12.cki, ...

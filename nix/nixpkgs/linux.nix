@@ -22,8 +22,8 @@ let
     (name: { inherit name; patch = ../../kernel/patches + "/${name}"; })
     (lib.filter (lib.hasSuffix ".patch") (lib.attrNames (builtins.readDir ../../kernel/patches)));
 in
-linux_6_12.override {
-  kernelPatches = [{ name = "cki-files"; patch = files; }] ++ queue;
+linux_6_12.override (theirs: {
+  kernelPatches = theirs.kernelPatches ++ [{ name = "cki-files"; patch = files; }] ++ queue;
   structuredExtraConfig = with lib.kernel; {
     # The module knows four levels of page tables.
     X86_5LEVEL = no;
@@ -36,4 +36,4 @@ linux_6_12.override {
     description = "nixpkgs' Linux 6.12 for hosts of CKI containers";
     branch = "6.12";
   };
-}
+})

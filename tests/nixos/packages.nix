@@ -24,6 +24,7 @@ in
   kernel = {
     ours = pkgs.linux_cki.version;
     theirs = pkgs.linux_6_12.version;
+    kept = lib.all (patch: lib.elem patch pkgs.linux_cki.kernelPatches) pkgs.linux_6_12.kernelPatches;
     patches = map (patch: patch.name) pkgs.linux_cki.kernelPatches;
     fiveLevels = pkgs.linux_cki.configfile.structuredConfig.X86_5LEVEL.tristate;
     drivers = lib.length (lib.attrNames pkgs.linux_cki.configfile.structuredConfig)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# A container as the command line of `cki run`: words, those of systemd's own in { systemd = "%..."; }.
+{ lib, package, guest, image }:
+
+name: container:
+
+let
+  inherit (lib) concatLists concatMap mapAttrsToList optional optionals;
+  inherit (container) network;
+  option = flag: value: [ flag value ];
+  unless = default: flag: value: optionals (value != default) (option flag value);
+  each = flag: concatMap (option flag);
+
+  bracketed = address: if lib.hasInfix ":" address then "[${address}]" else address;
+  published = port:
+    lib.optionalString (port.address != null) "${bracketed port.address}:"
+    + "${toString port.host}:${toString port.container}/${port.protocol}";
+in
+[ "${package}/bin/cki" "run" ]
+++ option "--kernel" "${guest}/vmlinux"
+++ option "--initrd" "${guest}/initrd"
+++ option "--root" "${image}"
+++ option "--name" name
+++ option "--memory" container.memory
+++ option "--hostname" container.hostName
+++ unless null "--user" container.user
+++ unless null "--workdir" container.workingDirectory
+++ optional container.readOnly "--read-only"
+++ each "--tmpfs" container.tmpfs
+++ each "--disk" (map (disk: disk.path + lib.optionalString disk.readOnly ":ro") container.disks)
+++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.limits)
+++ each "--cap-drop" container.capabilities.drop
+++ each "--cap-add" container.capabilities.add
+++ option "--network" (if network.mode == "bridge" then "bridge=${network.bridge}" else network.mode)
+++ unless null "--ip" network.address
+++ each "--publish" (map published network.publish)
+++ each "--allow" network.allow
+++ each "--dns" network.nameservers
+++ each "--add-host" (mapAttrsToList (host: address: "${host}:${address}") network.hosts)
+++ concatLists (lib.imap0 (number: _: option "--env-file" { systemd = "%d/environment${toString number}"; }) container.environmentFiles)
+++ each "--env" (mapAttrsToList (variable: value: "${variable}=${value}") container.environment)
+++ [ "--" ]
+++ container.command

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# What can be said of a container: what `cki run` takes, and what systemd adds.
+{ lib, pkgs, ... }:
+
+let
+  inherit (lib) literalExpression mkOption types;
+  sizes = import ../sizes.nix { inherit lib; };
+  port = types.ints.between 1 65535;
+  duration = types.strMatching "[0-9]+(ms|s|min|h)" // { description = "time, such as 500ms, 10s or 2min"; };
+
+  publish = types.submodule {
+    options = {
+      host = mkOption {
+        type = port;
+        example = 8080;
+        description = "Port of the host.";
+      };
+      container = mkOption {
+        type = port;
+        example = 80;
+        description = "Port of the container.";
+      };
+      protocol = mkOption {
+        type = types.enum [ "tcp" "udp" ];
+        default = "tcp";
+        example = "udp";
+        description = "TCP or UDP.";
+      };
+      address = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        example = "192.0.2.1";
+        description = "The host's address to listen at; all of them if null.";
+      };
+    };
+  };
+
+  disk = types.submodule {
+    options = {
+      path = mkOption {
+        type = types.path;
+        example = "/var/lib/disks/database.raw";
+        description = ''
+          A file or block device, raw. The launcher is no administrator: a file has to be open to the group
+          `services.cki.group`, a block device to the group `disk`.
+        '';
+      };
+      readOnly = mkOption {
+        type = types.bool;
+        default = false;
+        example = true;
+        description = "Whether the container cannot write to it.";
+      };
+    };
+  };
+
+  network = {
+    mode = mkOption {
+      type = types.enum [ "none" "user" "bridge" ];
+      default = "none";
+      example = "user";
+      description = ''
+        What the container's network card is connected to. `none`: there is no card. `user`: what the host reaches, by
+        sockets of an unprivileged process; neither the host itself nor other containers. `bridge`: a bridge of the
+        host, with everything else that is on it.
+      '';
+    };
+    bridge = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "br0";
+      description = "The bridge, with `mode = \"bridge\"`.";
+    };
+    address = mkOption {
+      type = types.nullOr (types.strMatching "[0-9a-fA-F.:]+/[0-9]{1,3}");
+      default = null;
+      example = "10.1.0.7/24";
+      description = "The container's address, with the length of its network's prefix. On a bridge there has to be one.";
+    };
+    publish = mkOption {
+      type = types.listOf publish;
+      default = [ ];
+      example = [{ host = 8080; container = 80; }];
+      description = "Ports of the host that lead into the container, with `mode = \"user\"`.";
+    };
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = "Whether the published ports are opened in the host's firewall.";
+    };
+    allow = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "192.0.2.0/24" ];
+      description = ''
+        If not empty, the only addresses and networks that the container may send to, besides its name servers.
+      '';
+    };
+    nameservers = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "192.0.2.53" ];
+      description = "Whom programs ask for names; the host's name servers if empty.";
+    };
+    hosts = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      example = { database = "10.1.0.8"; };
+      description = "Names for `/etc/hosts`, with their addresses.";
+    };
+  };
+
+  container = { name, ... }: {
+    options = {
+      image = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = "/var/lib/images/redis.raw";
+        description = ''
+          The root file system: a file that `cki-build image app` wrote, or any EROFS image, which everybody may read.
+          Either this or `packages`.
+        '';
+      };
+      packages = mkOption {
+        type = types.listOf types.package;
+        default = [ ];
+        example = literalExpression "[ pkgs.redis ]";
+        description = ''
+          Packages to make the root file system from: their programs are in `/bin`, and they and what they need in
+          `/nix/store`. Either this or `image`.
+        '';
+      };
+      command = mkOption {
+        type = types.listOf types.str;
+        example = [ "redis-server" "--save" "" ];
+        description = "The program and its arguments, as the container knows them. No shell reads them.";
+      };
+      environment = mkOption {
+        type = types.attrsOf types.str;
+        default = { };
+        example = { LANG = "C.UTF-8"; };
+        description = "Variables of the program. They stand in the unit, where everybody reads them.";
+      };
+      environmentFiles = mkOption {
+        type = types.listOf types.path;
+        default = [ ];
+        example = [ "/run/secrets/database.env" ];
+        description = ''
+          Files with a variable `NAME=VALUE` a line, for what nobody else is to read: systemd reads them as root and
+          gives them to the launcher as credentials.
+        '';
+      };
+      user = mkOption {
+        type = types.nullOr (types.strMatching "[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?");
+        default = null;
+        example = "daemon:daemon";
+        description = "Whom the program runs as, looked up in the image; root of the container if null.";
+      };
+      workingDirectory = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = "/srv";
+        description = "Directory in the container in which the program starts; `/root` if null, and `/` with `user`.";
+      };
+      hostName = mkOption {
+        type = types.str;
+        default = name;
+        defaultText = literalExpression "name";
+        example = "web";
+        description = "Host name that the program sees.";
+      };
+      memory = mkOption {
+        type = sizes.type;
+        default = "512M";
+        example = "1.5G";
+        description = "Memory of the container, from the pool (`services.cki.memory.pool`).";
+      };
+      readOnly = mkOption {
+        type = types.bool;
+        default = false;
+        example = true;
+        description = ''
+          Whether nobody can write to the root file system. What is written to it otherwise is gone when the container
+          ends.
+        '';
+      };
+      tmpfs = mkOption {
+        type = types.listOf (types.strMatching "/[^:]+(:.+)?");
+        default = [ ];
+        example = [ "/var/cache:size=64M,mode=1777" ];
+        description = "File systems in memory, with the options of `cki run --tmpfs`.";
+      };
+      disks = mkOption {
+        type = types.listOf disk;
+        default = [ ];
+        example = [{ path = "/var/lib/disks/database.raw"; }];
+        description = "Disks of the container: `/dev/vdb`, `/dev/vdc`, ... in this order.";
+      };
+      limits = mkOption {
+        type = types.attrsOf (types.either types.ints.unsigned (types.strMatching "([0-9]+|unlimited)(:([0-9]+|unlimited))?"));
+        default = { };
+        example = { nofile = "1024:4096"; core = 0; };
+        description = "Limits of the program's resources (setrlimit(2)), soft and hard.";
+      };
+      capabilities = {
+        drop = mkOption {
+          type = types.listOf types.str;
+          default = [ ];
+          example = [ "ALL" ];
+          description = "Capabilities that the program has not, in its own kernel.";
+        };
+        add = mkOption {
+          type = types.listOf types.str;
+          default = [ ];
+          example = [ "NET_BIND_SERVICE" ];
+          description = "Capabilities that it keeps where `drop` says `ALL`.";
+        };
+      };
+      inherit network;
+      stopSignal = mkOption {
+        type = types.enum [ "SIGTERM" "SIGINT" "SIGQUIT" "SIGHUP" "SIGUSR1" "SIGUSR2" ];
+        default = "SIGTERM";
+        example = "SIGINT";
+        description = "What the program gets to end it.";
+      };
+      stopTimeout = mkOption {
+        type = duration;
+        default = "10s";
+        example = "2min";
+        description = "Time that it then has. After it, the container ends.";
+      };
+      autoStart = mkOption {
+        type = types.bool;
+        default = true;
+        example = false;
+        description = "Whether it starts at boot.";
+      };
+      restart = mkOption {
+        type = types.enum [ "no" "on-failure" "always" ];
+        default = "on-failure";
+        example = "always";
+        description = "When systemd starts it anew (`Restart=`).";
+      };
+      after = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [ "cki@database.service" ];
+        description = "Units that it starts after.";
+      };
+      requires = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [ "cki@database.service" ];
+        description = "Units that it starts with, and stops with.";
+      };
+      resources = mkOption {
+        type = types.attrsOf (types.oneOf [ types.str types.int ]);
+        default = { };
+        example = { CPUQuota = "50%"; IOWeight = 50; };
+        description = ''
+          What the launcher may use, in the words of systemd.resource-control(5). The container's memory is not in it:
+          the pool is no cgroup's.
+        '';
+      };
+    };
+  };
+in
+{
+  options.services.cki.containers = mkOption {
+    type = types.attrsOf (types.submodule container);
+    default = { };
+    example = literalExpression ''
+      {
+        cache = {
+          packages = [ pkgs.redis ];
+          command = [ "redis-server" "--save" "" "--protected-mode" "no" ];
+          network = { mode = "user"; publish = [ { host = 6379; container = 6379; } ]; };
+        };
+      }
+    '';
+    description = ''
+      Containers, each a service `cki@NAME.service`. A container that is no longer here is stopped when the system is
+      switched; one that has changed is restarted.
+    '';
+  };
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# What a container's launcher may do on the host, as settings of its unit. The container itself is held by the
+# monitor; this is for a launcher that a hostile guest has taken over by way of its devices.
+{ lib, group }:
+
+container:
+
+let
+  inherit (lib) hasPrefix optional optionals;
+  inherit (container.network) mode;
+  blockDevices = lib.filter (disk: hasPrefix "/dev/" disk.path) container.disks;
+  files = lib.filter (disk: !hasPrefix "/dev/" disk.path && !disk.readOnly) container.disks;
+in
+{
+  # A user of its own for as long as it runs.
+  DynamicUser = true;
+  SupplementaryGroups = [ group ] ++ optional (blockDevices != [ ]) "disk";
+  UMask = "0077";
+  NoNewPrivileges = true;
+  # TAP interfaces are made by whoever administers the network.
+  AmbientCapabilities = optional (mode == "bridge") "CAP_NET_ADMIN";
+  CapabilityBoundingSet = if mode == "bridge" then [ "CAP_NET_ADMIN" ] else [ "" ];
+
+  DevicePolicy = "closed";
+  DeviceAllow = [ "/dev/cki rw" ]
+    ++ optional (mode == "bridge") "/dev/net/tun rw"
+    ++ map (disk: "${disk.path} ${if disk.readOnly then "r" else "rw"}") blockDevices;
+  ProtectSystem = "strict";
+  ReadWritePaths = map (disk: disk.path) files;
+  ProtectHome = true;
+  PrivateTmp = true;
+  ProtectProc = "invisible";
+  # Without a card, nothing of the host's network is to be seen either.
+  PrivateNetwork = mode == "none";
+  RestrictAddressFamilies = [ "AF_UNIX" ] ++ optionals (mode == "user") [ "AF_INET" "AF_INET6" "AF_NETLINK" ];
+  IPAddressDeny = optional (mode != "user") "any";
+
+  # passt shuts itself in: namespaces, and an empty root for them.
+  RestrictNamespaces = if mode == "user" then [ "user" "ipc" "mnt" "pid" "uts" ] else true;
+  SystemCallFilter = [ "@system-service" ] ++ (if mode == "user" then [ "@mount" ] else [ "~@resources" ]);
+  SystemCallArchitectures = "native";
+  SystemCallErrorNumber = "EPERM";
+
+  KeyringMode = "private";
+  LockPersonality = true;
+  MemoryDenyWriteExecute = true;
+  ProtectClock = true;
+  ProtectControlGroups = true;
+  ProtectHostname = true;
+  ProtectKernelLogs = true;
+  ProtectKernelModules = true;
+  ProtectKernelTunables = true;
+  RemoveIPC = true;
+  RestrictRealtime = true;
+  RestrictSUIDSGID = true;
+}

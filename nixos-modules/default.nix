@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# services.cki: a host of CKI containers, and containers as services of it.
+#
+# | file | what |
+# |---|---|
+# | host.nix | kernel, module, device: what `services.cki.enable` makes of a machine |
+# | containers/options.nix | what can be said of a container |
+# | containers/arguments.nix | that, as the command line of `cki run` |
+# | containers/sandbox.nix | what the launcher's process may do on the host |
+# | containers/services.nix | the unit of a container |
+# | rules.nix, assertions.nix | what cannot be, with option and remedy |
+# | sizes.nix, image.nix | sizes of memory; an image from packages |
+#
+# Packages come from `pkgs`, which has to have overlays.default; nixosModules.default of the flake brings it.
+{
+  imports = [
+    ./host.nix
+    ./containers/options.nix
+    ./containers/services.nix
+    ./assertions.nix
+  ];
+}

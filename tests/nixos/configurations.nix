@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Configurations that are refused, with what each is told: parts of the one message that there has to be. Those
+# below `types` are refused by the type of an option.
+{ nixpkgs }:
+
+let
+  inherit (import ./evaluate.nix { inherit nixpkgs; }) lib machine pkgs pkgsFor;
+
+  base = { services.cki = { enable = true; memory.pool = "1G"; }; };
+  # A host with a container of these settings beside the least that one needs.
+  container = name: settings: {
+    imports = [ base ];
+    services.cki.containers.${name} = { image = lib.mkDefault "/var/lib/images/x.raw"; command = lib.mkDefault [ "true" ]; } // settings;
+  };
+  one = container "one";
+  both = first: second: { imports = [ (container "one" first) (container "two" second) ]; };
+  user = { network.mode = "user"; };
+  bridged = address: { network = { mode = "bridge"; bridge = "br0"; inherit address; }; };
+  br0 = { networking.bridges.br0.interfaces = [ ]; };
+  publish = host: { network.mode = "user"; network.publish = [{ inherit host; container = 80; }]; };
+
+  good = {
+    nothing = { };
+    no-container = base;
+    least = one { };
+    all-of-the-pool = both { memory = "512M"; } { memory = "512M"; };
+    by-hand = both { memory = "1G"; } { memory = "1G"; autoStart = false; };
+    a-port-of-tcp-and-of-udp = one { network = { mode = "user"; publish = [{ host = 5300; container = 53; } { host = 5300; container = 53; protocol = "udp"; }]; }; };
+    a-low-port = { imports = [ (one (publish 80)) ]; boot.kernel.sysctl."net.ipv4.ip_unprivileged_port_start" = 80; };
+    a-bridge = { imports = [ (both (bridged "10.1.0.7/24") (bridged "10.1.0.8/24")) br0 ]; };
+    a-bridge-of-networkd = { imports = [ (one (bridged "10.1.0.7/24")) ]; systemd.network.netdevs."10-br0".netdevConfig = { Kind = "bridge"; Name = "br0"; }; };
+    readers-of-a-disk = both { disks = [{ path = "/var/lib/d"; readOnly = true; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
+    other-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_latest; };
+    of-packages = one { image = null; packages = [ pkgs.hello ]; };
+    resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
+  };
+
+  bad = {
+    containers-without-a-host = {
+      module = { services.cki.containers.one = { image = "/x"; command = [ "true" ]; }; };
+      says = [ "services.cki.enable:" "(one)" "Set it to true" ];
+    };
+    pool-too-small = {
+      module = both { memory = "512M"; } { memory = "513M"; };
+      says = [ "services.cki.memory.pool: 1G" "1026M together (one and two)" "at least 1026M" ];
+    };
+    more-than-the-pool-by-hand = {
+      module = one { memory = "2G"; autoStart = false; };
+      says = [ "services.cki.containers.one.memory: 2G for one" "Enlarge services.cki.memory.pool" ];
+    };
+    too-little-memory = {
+      module = one { memory = "32M"; };
+      says = [ "services.cki.containers.one.memory: 32M" "at least 64M" ];
+    };
+    no-image = {
+      module = one { image = null; };
+      says = [ "services.cki.containers.one.image:" "Set `image`" "`packages`" ];
+    };
+    two-images = {
+      module = one { packages = [ pkgs.hello ]; };
+      says = [ "services.cki.containers.one.packages:" "Set one of the two" ];
+    };
+    no-command = {
+      module = one { command = [ ]; };
+      says = [ "services.cki.containers.one.command:" "Name the program" ];
+    };
+    no-command-at-all = {
+      module = { imports = [ base ]; services.cki.containers.one.image = "/x"; };
+      says = [ "services.cki.containers.one.command:" "Name the program" ];
+    };
+    empty-program = {
+      module = one { command = [ "" "x" ]; };
+      says = [ "services.cki.containers.one.command:" "Put it first" ];
+    };
+    name-of-a-container = {
+      module = container "-one" { };
+      says = [ "\"-one\" is no name" "a letter or digit first" ];
+    };
+    port-taken = {
+      module = both (publish 8080) (publish 8080);
+      says = [ "network.publish: the host's tcp port 8080" "one and two" "a port of its own" ];
+    };
+    port-twice = {
+      module = one { network.mode = "user"; network.publish = [{ host = 8080; container = 80; } { host = 8080; container = 81; }]; };
+      says = [ "port 8080" "published by one, 2 times" ];
+    };
+    low-port = {
+      module = one (publish 80);
+      says = [ "services.cki.containers.one.network.publish:" "port 80" "from 1024 on" "ip_unprivileged_port_start" ];
+    };
+    unknown-bridge = {
+      module = one (bridged "10.1.0.7/24");
+      says = [ "services.cki.containers.one.network.bridge:" "br0" "(there is none)" "networking.bridges.br0" ];
+    };
+    another-bridge = {
+      module = { imports = [ (one (bridged "10.1.0.7/24")) ]; networking.bridges.br1.interfaces = [ ]; };
+      says = [ "br0, which is no bridge" "(there are br1)" ];
+    };
+    bridge-without-name = {
+      module = one { network = { mode = "bridge"; address = "10.1.0.7/24"; }; };
+      says = [ "services.cki.containers.one.network.bridge:" "none is named" ];
+    };
+    bridge-without-address = {
+      module = { imports = [ (one { network = { mode = "bridge"; bridge = "br0"; }; }) br0 ]; };
+      says = [ "services.cki.containers.one.network.address:" "10.1.0.7/24" ];
+    };
+    bridge-with-ports = {
+      module = { imports = [ (one { network = { mode = "bridge"; bridge = "br0"; address = "10.1.0.7/24"; publish = [{ host = 8080; container = 80; }]; }; }) br0 ]; };
+      says = [ "services.cki.containers.one.network.publish:" "every port" "mode = \"user\"" ];
+    };
+    bridge-that-is-not-used = {
+      module = { imports = [ (one { network = { mode = "user"; bridge = "br0"; }; }) br0 ]; };
+      says = [ "services.cki.containers.one.network.bridge:" "mode = \"bridge\"" ];
+    };
+    address-taken = {
+      module = { imports = [ (both (bridged "10.1.0.7/24") (bridged "10.1.0.7/16")) br0 ]; };
+      says = [ "network.address: one and two" "on br0, 10.1.0.7" "Give each its own" ];
+    };
+    no-network-with-ports = {
+      module = one { network.publish = [{ host = 8080; container = 80; }]; };
+      says = [ "services.cki.containers.one.network.mode:" "has no network" ];
+    };
+    no-network-with-allow = {
+      module = one { network.allow = [ "10.0.0.0/8" ]; };
+      says = [ "services.cki.containers.one.network.mode:" "leave publish, allow" ];
+    };
+    firewall-without-ports = {
+      module = one { network = { mode = "user"; openFirewall = true; }; };
+      says = [ "services.cki.containers.one.network.openFirewall:" "Set network.publish" ];
+    };
+    disk-of-two = {
+      module = both { disks = [{ path = "/var/lib/d"; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
+      says = [ "/var/lib/d is written by one and used by one and two" "readOnly = true" ];
+    };
+    hidden-disk = {
+      module = one { disks = [{ path = "/home/u/disk.raw"; }]; };
+      says = [ "services.cki.containers.one.disks: /home/u/disk.raw" "/var/lib" ];
+    };
+    hidden-image = {
+      module = one { image = "/root/x.raw"; };
+      says = [ "services.cki.containers.one.image: /root/x.raw" "/var/lib" ];
+    };
+    name-of-a-variable = {
+      module = one { environment."A B" = "1"; };
+      says = [ "services.cki.containers.one.environment:" "\"A B\"" "without blanks" ];
+    };
+    secret-in-the-store = {
+      module = one { environmentFiles = [ "${pkgs.hello}/env" ]; };
+      says = [ "services.cki.containers.one.environmentFiles:" "everybody reads it" "as a string" ];
+    };
+    not-a-resource = {
+      module = one { resources.ExecStart = "/bin/sh"; };
+      says = [ "services.cki.containers.one.resources: ExecStart" "systemd.services.\"cki@one\"" ];
+    };
+    not-a-limit = {
+      module = one { limits.files = 7; };
+      says = [ "services.cki.containers.one.limits:" "no files" "setrlimit(2)" ];
+    };
+    kernel-too-old = {
+      module = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_6_6; };
+      says = [ "boot.kernelPackages:" "from 6.12 on" "linuxPackages_6_12" ];
+    };
+    another-architecture = {
+      module = { imports = [ base ]; nixpkgs.pkgs = pkgsFor "aarch64-linux"; };
+      says = [ "services.cki.enable:" "x86_64-linux" "aarch64-linux" ];
+    };
+  };
+
+  types = {
+    no-pool = { services.cki.enable = true; };
+    size-with-another-unit = one { memory = "1T"; };
+    size-that-is-no-whole = one { memory = "1.333G"; };
+    unknown-option = one { vcpus = 2; };
+    network-of-another-kind = one { network.mode = "host"; };
+    port-that-is-none = one (publish 70000);
+    address-without-prefix = one { network.address = "10.1.0.7"; };
+    user-with-a-blank = one { user = "a b"; };
+    relative-image = one { image = "x.raw"; };
+    group-with-a-blank = { imports = [ base ]; services.cki.group = "a b"; };
+    command-that-is-text = one { command = "true"; };
+  };
+
+  broken = assertions: map (one: one.message) (lib.filter (one: !one.assertion) assertions);
+  # By our rules alone, which is ten times as fast; that they are among the assertions of a machine is `refusal`.
+  refused = module:
+    let config = machine module; in
+    broken (import ../../nixos-modules/rules.nix { inherit config lib; inherit (config.nixpkgs) pkgs; });
+  # All that the types of the options say; a value that is none of them ends the evaluation.
+  taken = module:
+    let
+      config = machine module;
+      all = builtins.deepSeq [ config.services.cki.memory config.services.cki.group (lib.mapAttrs (_: c: removeAttrs c [ "packages" ]) config.services.cki.containers) ] true;
+    in
+    (builtins.tryEval all).success;
+in
+{
+  good = lib.mapAttrs (_: refused) good;
+  bad = lib.mapAttrs (_: one: { told = refused one.module; inherit (one) says; }) bad;
+  types = lib.mapAttrs (_: taken) types;
+  refusal = broken (machine bad.no-image.module).assertions;
+  # What `types` does is possible.
+  takes = taken (one user);
+}

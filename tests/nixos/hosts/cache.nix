@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# One container with a port, made of packages.
+{ pkgs, ... }:
+
+{
+  services.cki = {
+    enable = true;
+    memory.pool = "1G";
+    containers.cache = {
+      packages = [ pkgs.redis ];
+      command = [ "redis-server" "--save" "" "--protected-mode" "no" ];
+      network.mode = "user";
+      network.publish = [{ host = 6379; container = 6379; }];
+      network.openFirewall = true;
+    };
+  };
+}

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Containers without a network: one with disks, secrets and limits, and one that is started by hand.
+{
+  services.cki = {
+    enable = true;
+    memory.pool = "6G";
+    group = "operators";
+    containers.database = {
+      image = "/var/lib/images/postgres.raw";
+      command = [ "/usr/local/bin/start" "--rate=100%" "$HOME is not expanded" ];
+      environment = { LANG = "C.UTF-8"; GREETING = "two words"; };
+      environmentFiles = [ "/run/secrets/database.env" ];
+      user = "postgres:postgres";
+      workingDirectory = "/var/lib/postgresql";
+      memory = "2.5G";
+      readOnly = true;
+      tmpfs = [ "/run/postgresql:size=16M" ];
+      disks = [{ path = "/var/lib/disks/database.raw"; } { path = "/dev/disk/by-label/archive"; readOnly = true; }];
+      limits = { nofile = "1024:4096"; core = 0; };
+      capabilities = { drop = [ "ALL" ]; add = [ "SETUID" "SETGID" ]; };
+      stopSignal = "SIGINT";
+      stopTimeout = "2min";
+      restart = "always";
+      resources = { CPUQuota = "50%"; IOWeight = 50; };
+    };
+    containers.backup = {
+      image = "/var/lib/images/tools.raw";
+      command = [ "backup" ];
+      autoStart = false;
+      restart = "no";
+      after = [ "cki@database.service" ];
+      requires = [ "cki@database.service" ];
+    };
+  };
+}
