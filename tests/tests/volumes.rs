@@ -5,8 +5,10 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use cki_tests::{Output, run_on};
+use cki_tests::{Output, run_on, run_program, variable};
 
 /// Checks of what POSIX promises, in the directory where it is started; a line for each.
 const POSIX: &[u8] = include_bytes!("../programs/posix.py");
@@ -102,4 +104,149 @@ fn a_directory_that_is_not_there_is_a_sentence() {
             output.stderr
         );
     }
+}
+
+#[test]
+fn two_containers_see_each_others_changes_and_not_each_others_volumes() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["shared", "first", "second"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    // Each says that it is there, waits for the other, and lists what it has.
+    let run = |ours: &str, other: &str| {
+        let script = format!(
+            "echo > /shared/{ours}; echo > /own/{ours}
+            for i in $(seq 600); do [ -e /shared/{other} ] && break; sleep 0.1; done
+            ls /shared /own"
+        );
+        let shared = format!("{}:/shared", text(&at("shared")));
+        let own = format!("{}:/own", text(&at(ours)));
+        run_on(
+            "cki",
+            &["-v", &shared, "-v", &own],
+            &["sh", "-c", &script],
+            b"",
+        )
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| run("first", "second"));
+        let second = run("second", "first");
+        for (name, output) in [("first", first.join().unwrap()), ("second", second)] {
+            assert_eq!(output.status, 0, "{}", output.stderr);
+            let expected = format!("/own:\n{name}\n\n/shared:\nfirst\nsecond\n");
+            assert_eq!(output.text(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_container_that_is_killed_leaves_what_it_wrote_and_no_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = directory.path().join("written");
+    let volume = format!("{}:/work", text(directory.path()));
+    let script = "echo before > /work/written; while :; do echo x >> /work/more; done";
+    let mut child = Command::new(variable("CKI_BUILD"))
+        .args(["--quiet", "run", "-v", &volume, "--", "sh", "-c", script])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ends = Instant::now() + Duration::from_secs(120);
+    // Nothing announces that a file of a volume has been written.
+    while fs::read(&written).ok().as_deref() != Some(b"before\n") {
+        assert!(Instant::now() < ends, "nothing is written");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let serves = || {
+        let processes = fs::read_dir("/proc").unwrap();
+        let line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        processes.filter_map(Result::ok).any(|entry| {
+            let line = line(entry);
+            let mut words = line.split(|&byte| byte == 0);
+            words.any(|word| word == text(directory.path()).as_bytes())
+        })
+    };
+    while serves() {
+        assert!(Instant::now() < ends, "the volume's process lives on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(fs::read(&written).unwrap(), b"before\n");
+}
+
+#[test]
+fn much_data_goes_both_ways_and_comes_back_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let volume = format!("{}:/work", text(directory.path()));
+    // Enough that a request for each page of it would not end in time.
+    let data: Vec<u8> = (0..24_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    fs::write(directory.path().join("from"), &data).unwrap();
+    let script =
+        "cp /work/from /work/to && sync /work/to && cmp /work/from /work/to && stat -c %s /work/to";
+    let output = run_on("cki", &["-v", &volume], &["sh", "-c", script], b"");
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert_eq!(output.text(), format!("{}\n", data.len()));
+    assert!(fs::read(directory.path().join("to")).unwrap() == data);
+}
+
+/// On the user's machine, what a volume lies on may be full.
+#[test]
+fn a_full_disk_is_the_programs_enospc() {
+    let script = "mount -t tmpfs -o size=1m full \"$0\" || exit 99
+        exec \"$1\" --quiet run -v \"$0\":/work -- sh -c '
+            head -c 3000000 /dev/zero > /work/big; echo status $?
+            rm /work/big && echo again > /work/small && cat /work/small'";
+    let directory = tempfile::tempdir().unwrap();
+    let build = variable("CKI_BUILD");
+    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", script];
+    let output = run_program(
+        "unshare",
+        words
+            .iter()
+            .copied()
+            .chain([text(directory.path()), text(&build)]),
+        b"",
+    );
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert_eq!(output.text(), "status 1\nagain\n");
+    assert!(
+        output.stderr.contains("No space left on device"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn what_cannot_be_a_volume_is_refused_before_anything_starts() {
+    let many: Vec<String> = (0..17)
+        .flat_map(|n| ["-v".to_owned(), format!("/tmp:/v{n}")])
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (options, said) in [
+        (&["-v", "/tmp"][..], "expected DIR:PATH"),
+        (&["-v", "/tmp:work"], "expected an absolute path"),
+        (&["-v", "/tmp:/a/../b"], "without .."),
+        (
+            &["-v", "/tmp:/a", "-v", "/usr:/a/"],
+            "two volumes at \"/a/\"",
+        ),
+        (&many, "17 volumes; a program has at most 16"),
+        (&["-v", "/proc/sys:/sys"], "that hold files"),
+    ] {
+        let output = run_on("cki", options, &["true"], b"");
+        assert_eq!(output.status, 125, "{options:?}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(said),
+            "{options:?}: {}",
+            output.stderr
+        );
+    }
+    let output = run_on("native", &["-v", "/tmp:/a"], &["true"], b"");
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("volumes need a container"),
+        "{}",
+        output.stderr
+    );
 }
