@@ -37,7 +37,7 @@ pub fn fits(header: &Header, transport: Option<(bool, Protocol)>) -> bool {
         _,
         _,
     ] = *header;
-    if *header == [0; _] {
+    if *header == Header::default() {
         return true;
     }
     let Some((is_v4, protocol)) = transport else {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn header(flags: u8, gso: u8, start: u16, offset: u16) -> Header {
-        let mut header = [0; _];
+        let mut header = Header::default();
         header[0] = flags;
         header[1] = gso;
         header[6..8].copy_from_slice(&start.to_le_bytes());
