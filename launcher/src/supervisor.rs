@@ -13,7 +13,7 @@ pub const VARIABLE: &str = "NOTIFY_SOCKET";
 
 /// The socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot tell the service manager at {VARIABLE}={}: {source}", .socket.display())]
+#[error("cannot tell the service manager at {VARIABLE}={}: {source}", std::path::Path::new(.socket).display())]
 pub struct SupervisorError {
     socket: OsString,
     source: io::Error,
