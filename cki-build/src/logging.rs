@@ -26,7 +26,6 @@ pub fn start(verbose: bool) {
 
 /// Writes `error` with its causes to standard error, and gives what it wrote.
 pub fn report(error: &anyhow::Error) -> String {
-    use std::io::Write as _;
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -36,7 +35,6 @@ pub fn report(error: &anyhow::Error) -> String {
             text.push_str(&cause);
         }
     }
-    // Nobody may be reading; there is no other place to say so.
-    let _ = writeln!(std::io::stderr(), "cki-build: {text}");
+    cki_session::complain(&format!("cki-build: {text}"));
     text
 }

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
+use cki_session::printable;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -140,9 +141,10 @@ impl Unblocked {
         }
     }
 
-    /// Writes a line for a reader, or as much of it as there is room for: what is not taken is not said.
+    /// Writes a line for a reader, as [`printable`] characters, or as much of it as there is room for: what is
+    /// not taken is not said.
     pub fn say(&mut self, line: &str) {
-        let text = format!("{line}\n");
+        let text = format!("{}\n", printable(line));
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             match self.write(rest) {

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::printable::printable;
 use crate::signal::Signal;
 
 /// Exit status of a process, 0..=255.
@@ -65,10 +66,10 @@ impl Status {
     }
 }
 
-/// Writes a line to standard error, which is where a program says what it has to say itself. Nobody may be reading;
-/// there is no other place to say so, and the status says the most of it.
+/// Writes a line to standard error, which is where a program says what it has to say itself, as [`printable`]
+/// characters. Nobody may be reading; there is no other place to say so, and the status says the most of it.
 pub fn complain(text: &str) {
-    let _ = say(&mut io::stderr(), &format!("{text}\n"));
+    let _ = say(&mut io::stderr(), &format!("{}\n", printable(text)));
 }
 
 fn say(to: &mut impl Write, text: &str) -> io::Result<()> {

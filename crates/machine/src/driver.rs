@@ -13,7 +13,7 @@ use cki_frontend::UserTerminal;
 use cki_process::exec::describe;
 use cki_session::{
     Event, FailureKind, Forwarding, Hello, Isolation, Outcome, ProcessId, Request, Run, Signal,
-    encode, exit,
+    encode, exit, printable,
 };
 
 use super::console::Tail;
@@ -136,7 +136,8 @@ impl Session {
             let mut gate = Gate::default();
             let end = relay::messages(messages, |event| {
                 // Said here: nobody who reads our standard error keeps the session from signals and time.
-                let refused = |why: &str| tracing::warn!("the machine refused a request: {why}");
+                let refused =
+                    |why: &str| tracing::warn!("the machine refused a request: {}", printable(why));
                 if let Some(event) = gate.pass(event, refused) {
                     let _ = sender.send(Input::Init(event));
                 }

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context as _, bail};
 use cki_launcher::entry::Entries;
-use cki_session::{Signal, Status};
+use cki_session::{Signal, Status, printable};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::cli::KillArgs;
@@ -21,7 +21,9 @@ pub fn list(json: bool) -> anyhow::Result<Status> {
     }
     writeln!(out, "{:<24} {:>8} {:>8}  PROGRAM", "NAME", "PID", "MEMORY")?;
     for state in states {
-        let (memory, program) = (state.memory.to_string(), state.process.argv.join(" "));
+        let memory = state.memory.to_string();
+        // The arguments may be an image's.
+        let program = printable(&state.process.argv.join(" "));
         writeln!(
             out,
             "{:<24} {:>8} {memory:>8}  {program}",
