@@ -14,7 +14,7 @@ const RULES: [(&str, &str); 12] = [
     ("", OURS),
     ("abi/include/", "GPL-2.0-only WITH Linux-syscall-note"),
     ("emulator/devices/cki.mak", "GPL-2.0-or-later"),
-    ("emulator/libslirp/0001", "BSD-3-Clause"),
+    ("emulator/libslirp/000", "BSD-3-Clause"),
     ("emulator/tests/", "GPL-2.0-only"),
     ("emulator/tests/package.nix", OURS),
     ("emulator/tests/rt/allow-list.h", "LGPL-2.1-or-later"),
