@@ -106,6 +106,8 @@ pub struct Launcher {
     /// Gone once it has said everything.
     channel: Option<Channel>,
     outcome: Option<Outcome>,
+    /// Bytes of standard output that it has written.
+    stdout: u64,
     /// What it did against the protocol.
     broken: Option<String>,
 }
@@ -115,6 +117,7 @@ impl Launcher {
         Launcher {
             channel: Some(Channel::new(File::from(OwnedFd::from(socket)))),
             outcome: None,
+            stdout: 0,
             broken: None,
         }
     }
@@ -176,6 +179,10 @@ impl Launcher {
                 return None;
             }
             Ok(event @ (Event::Started { .. } | Event::Refused { .. })) => return Some(event),
+            Ok(Event::Output { stdout, .. }) => {
+                self.stdout = stdout;
+                return None;
+            }
             Ok(Event::Ended { .. }) => "it said twice how the program ended".to_owned(),
             Ok(Event::Unknown) => return None,
             Err(why) => why,
@@ -184,9 +191,9 @@ impl Launcher {
         None
     }
 
-    /// How the program ended, once the launcher has.
+    /// How the program ended, once the launcher has, and how many bytes it has written to standard output.
     #[must_use]
-    pub fn outcome(mut self, ended: ExitStatus) -> Outcome {
+    pub fn outcome(mut self, ended: ExitStatus) -> (Outcome, u64) {
         // What it passes on now is too late: the program has ended.
         // All of it is in the socket, whose buffer is read at once, and then its end.
         for _ in 0..2 {
@@ -194,11 +201,12 @@ impl Launcher {
         }
         let how = match (self.broken, self.outcome) {
             (Some(breach), _) => format!("and init do not fit together: {breach}"),
-            (None, Some(outcome)) => return outcome,
+            (None, Some(outcome)) => return (outcome, self.stdout),
             (None, None) => format!("ended without a word ({ended})"),
         };
         let message = format!("the launcher of the container {how}");
-        Outcome::Failed(Failure::new(FailureKind::Internal, message))
+        let failure = Failure::new(FailureKind::Internal, message);
+        (Outcome::Failed(failure), self.stdout)
     }
 }
 
@@ -252,10 +260,12 @@ mod tests {
         its.write_all(b"{\"type\":\"news\"}\n").unwrap();
         its.write_all(&encode(&refused).unwrap()).unwrap();
         assert_eq!(launcher.listen(), [refused]);
+        its.write_all(b"{\"type\":\"output\",\"id\":1,\"stdout\":77,\"stderr\":0}\n")
+            .unwrap();
         its.write_all(ENDED).unwrap();
         drop(its);
         assert_eq!(launcher.listen(), []);
-        assert_eq!(launcher.outcome(status(3)), Outcome::Exited(3));
+        assert_eq!(launcher.outcome(status(3)), (Outcome::Exited(3), 77));
     }
 
     #[test]
@@ -324,7 +334,7 @@ mod tests {
             if said.len() % 2 == 0 {
                 assert!(launcher.listen().len() <= 1);
             }
-            let outcome = launcher.outcome(ExitStatus::from_raw(libc::SIGKILL));
+            let (outcome, _) = launcher.outcome(ExitStatus::from_raw(libc::SIGKILL));
             match outcome {
                 Outcome::Failed(Failure {
                     kind: FailureKind::Internal,

@@ -34,7 +34,7 @@ fn start() -> anyhow::Result<Infallible> {
         Mode::Shell => shell::run(cmdline::pool(&cmdline)?),
         Mode::Session => {
             let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
-            session::run()?;
+            session::run(io_ports.is_some())?;
             machine::end_session(io_ports.as_ref());
             anyhow::bail!("the machine has no isa-debug-exit device")
         }

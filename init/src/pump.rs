@@ -48,6 +48,8 @@ pub struct Pump {
     sink: Option<File>,
     buffer: Box<[u8]>,
     state: State,
+    /// Bytes that the sink has taken.
+    written: u64,
 }
 
 impl Pump {
@@ -60,6 +62,7 @@ impl Pump {
             typed: None,
             buffer: vec![0; CAPACITY].into(),
             state: State::Reading,
+            written: 0,
         }
     }
 
@@ -81,6 +84,7 @@ impl Pump {
             typed: None,
             buffer: Box::default(),
             state: State::Settling,
+            written: 0,
         }
     }
 
@@ -88,6 +92,12 @@ impl Pump {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// How many bytes the sink has taken.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// What to poll for before [`Pump::advance`]; `None` when done.
@@ -150,6 +160,7 @@ impl Pump {
                 Ok(0) => return self.finish(),
                 Ok(length) => {
                     from += length;
+                    self.written += length as u64;
                     if let Some(last) = &mut self.typed {
                         *last = Some(self.buffer[from - 1]);
                     }

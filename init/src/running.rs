@@ -35,8 +35,9 @@ pub struct Running {
     pid: i32,
     input: Option<Pump>,
     output: Vec<Pump>,
-    /// The client's end that the program writes to itself.
+    /// The client's end that the program writes to itself, as long as it lives.
     direct: Option<File>,
+    is_direct: bool,
     terminal: Option<Pty>,
     ended: Option<ExitStatus>,
 }
@@ -79,6 +80,7 @@ impl Running {
             pid: process::id(&child),
             input,
             output,
+            is_direct: direct.is_some(),
             direct,
             terminal,
             ended: None,
@@ -146,6 +148,16 @@ impl Running {
             },
             // The kernel keeps eight bits of it.
             (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),
+        }
+    }
+
+    /// Bytes of standard output and of standard error that went to the client by way of init.
+    #[must_use]
+    pub fn written(&self) -> (u64, u64) {
+        let written = |at: usize| self.output.get(at).map_or(0, Pump::written);
+        match self.is_direct {
+            true => (0, written(0)),
+            false => (written(0), written(1)),
         }
     }
 

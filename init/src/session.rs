@@ -115,9 +115,11 @@ impl ServeError {
 /// `/proc`, `/sys` and `/dev` must be mounted. Whatever goes wrong once the control port is open
 /// is told to the client.
 ///
+/// `emulated` tells that there is an emulator between init and its client, which may hold back what was written.
+///
 /// # Errors
 /// [`ServeError`] when the client cannot be told: the control port is missing or closed.
-pub fn run() -> Result<(), ServeError> {
+pub fn run(emulated: bool) -> Result<(), ServeError> {
     let (sysfs, dev) = (Path::new("/sys"), Path::new("/dev"));
     let control = ports::open(sysfs, dev, port::CONTROL)?;
     if !ports::is_connected(&control, CONTROL_PATIENCE) {
@@ -130,7 +132,7 @@ pub fn run() -> Result<(), ServeError> {
 
     let mut id = ProcessId::MAIN;
     let served = Streams::open(sysfs, dev)
-        .and_then(|streams| serve(&mut control, streams, &mut id, &kernel));
+        .and_then(|streams| serve(&mut control, streams, emulated, &mut id, &kernel));
     let outcome = match served {
         Ok(outcome) => outcome,
         Err(ServeError::Channel(error @ (ChannelError::Closed | ChannelError::Io(_)))) => {
@@ -138,7 +140,12 @@ pub fn run() -> Result<(), ServeError> {
         }
         Err(error) => Outcome::Failed(Failure::new(error.kind(), error.to_string())),
     };
-    Ok(control.send(&Event::Ended { id, outcome })?)
+    control.send(&Event::Ended { id, outcome })?;
+    if emulated {
+        // The client closes the port once it has all output.
+        while control.wait_for_messages::<Request>().is_ok() {}
+    }
+    Ok(())
 }
 
 /// The ports of the program's standard streams, and the kernel log; opened before the image hides
@@ -174,6 +181,7 @@ impl Streams {
 fn serve(
     control: &mut Channel,
     streams: Streams,
+    emulated: bool,
     id: &mut ProcessId,
     kernel: &str,
 ) -> Result<Outcome, ServeError> {
@@ -228,7 +236,11 @@ fn serve(
             }
         }
         if session.main.is_over() {
-            return Ok(session.outcome());
+            let (outcome, output) = session.outcome();
+            if emulated {
+                control.send(&output)?;
+            }
+            return Ok(outcome);
         }
         let seen = session.wait(control.as_fd(), children.as_fd())?;
         for event in seen.events {
@@ -429,11 +441,19 @@ impl Session {
         }
     }
 
-    fn outcome(mut self) -> Outcome {
+    /// How the program ended, and how much it has written.
+    fn outcome(mut self) -> (Outcome, Event) {
         let status = self.main.ended().unwrap_or_default();
-        if let Some(launcher) = self.launcher {
-            return launcher.outcome(status);
-        }
-        self.main.outcome(&mut self.log)
+        let (id, (mut stdout, stderr)) = (self.main.id(), self.main.written());
+        let outcome = match self.launcher {
+            Some(launcher) => {
+                let (outcome, direct) = launcher.outcome(status);
+                stdout += direct;
+                outcome
+            }
+            None => self.main.outcome(&mut self.log),
+        };
+        let output = Event::Output { id, stdout, stderr };
+        (outcome, output)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cki_machine::{Ended, HostImage, Io, Machine, TimeLimit};
 use cki_session::{Memory, Outcome, Run};
-use cki_tests::{RUNTIMES, Running, cki, machine, run_on, variable};
+use cki_tests::{RUNTIMES, Running, cki, machine, run_on, run_program, variable};
 use rustix::process::Signal;
 
 #[test]
@@ -123,6 +123,24 @@ fn ten_megabytes_go_through_unchanged_both_ways() {
         assert_eq!(output.status, 0, "{}", output.stderr);
         assert_eq!(output.stdout.len(), input.len());
         assert!(output.stdout == input, "the bytes differ");
+    }
+}
+
+#[test]
+fn a_reader_that_is_slow_gets_all_of_the_output_too() {
+    for runtime in RUNTIMES {
+        // The program has ended long before its output is read.
+        let script = r#"{ "$0" --quiet run --network none --runtime "$1" -- head -c 4000000 /dev/zero; echo $? >&2; } |
+            { sleep 4; wc -c; }"#;
+        let words = [
+            "-c".as_ref(),
+            script.as_ref(),
+            variable("CKI_BUILD").as_os_str(),
+            runtime.as_ref(),
+        ];
+        let output = run_program("bash", words, b"");
+        assert_eq!(output.text(), "4000000\n", "{runtime}: {}", output.stderr);
+        assert!(output.stderr.ends_with("0\n"), "{}", output.stderr);
     }
 }
 

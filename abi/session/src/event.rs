@@ -33,6 +33,16 @@ pub enum Event {
         /// One sentence, which names what was refused.
         message: String,
     },
+    /// So many bytes of output there are in all; before `ended`, if there is something on the way that may still
+    /// hold some of them. A client that has them all closes the control port.
+    Output {
+        /// Whose.
+        id: ProcessId,
+        /// Standard output.
+        stdout: u64,
+        /// Standard error.
+        stderr: u64,
+    },
     /// The program has ended, or was not run; the last message.
     Ended {
         /// Which.

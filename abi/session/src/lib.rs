@@ -19,11 +19,14 @@
 //! client -> server   signal, resize   any number, after run
 //! client -> server   exec             any number, on connections of their own ([`exec`])
 //! server -> client   refused          a request that the server did not carry out; the session goes on
+//! server -> client   output           before `ended`: how many bytes the program has written
 //! server -> client   ended            once, last: its outcome
 //! ```
 //!
 //! Messages are JSON objects, one a line ([`wire`]). Standard input, output and error are not among them:
-//! they are ports ([`port`]) or pipes. A server says `ended` only when all output has been handed over.
+//! they are ports ([`port`]) or pipes. A server says `ended` only when all output has been handed over: to the
+//! client, or to an emulator between the two that may hold some of it back. So init of a machine says with
+//! `output` how much there is, and ends its machine when the client, who has it all, closes the control port.
 //!
 //! # How the protocol grows
 //!

@@ -100,6 +100,14 @@ fn events_have_the_documented_form_and_come_back_equal() {
             r#"{"type":"started","id":1,"pid":77,"isolation":"none"}"#,
         ),
         (
+            Event::Output {
+                id,
+                stdout: 5_000_000_000,
+                stderr: 0,
+            },
+            r#"{"type":"output","id":1,"stdout":5000000000,"stderr":0}"#,
+        ),
+        (
             Event::Started {
                 id,
                 pid: 2,

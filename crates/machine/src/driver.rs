@@ -2,6 +2,7 @@
 
 //! Runs a session from the start of QEMU to its end.
 
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::error::{MachineError, report};
 use super::gate::Gate;
 use super::inputs::{Input, Signals, relay_output};
 use super::machine::Machine;
+use super::meter::Output;
 use super::patience::Patience;
 use super::ports::Ports;
 use super::relay::{self, Relayed};
@@ -72,6 +74,9 @@ struct Session {
     requests: Requests,
     /// Open until the end: QEMU drops what it has not read when the socket is closed altogether.
     _stdin_port: UnixStream,
+    /// Init waits for us to close it, when its last word has come and all output with it.
+    control: UnixStream,
+    output: Output,
     qemu: Arc<duct::Handle>,
     console: Tail,
     qemu_log: Tail,
@@ -129,9 +134,23 @@ impl Session {
         let (mut stdin, to_guest) = (io.stdin, ports.stdin);
         let stdin_port = to_guest.try_clone().map_err(MachineError::Sockets)?;
         thread::spawn(move || relay::input(&mut *stdin, to_guest));
-        relay_output(ports.stdout, io.stdout, events.clone(), true);
-        relay_output(ports.stderr, io.stderr, events.clone(), false);
-        let (sender, messages) = (events.clone(), ports.control);
+        let output = Output::default();
+        relay_output(
+            ports.stdout,
+            io.stdout,
+            events.clone(),
+            output.stdout.clone(),
+            true,
+        );
+        relay_output(
+            ports.stderr,
+            io.stderr,
+            events.clone(),
+            output.stderr.clone(),
+            false,
+        );
+        let messages = ports.control.try_clone().map_err(MachineError::Sockets)?;
+        let sender = events.clone();
         thread::spawn(move || {
             let mut gate = Gate::default();
             let end = relay::messages(messages, |event| {
@@ -155,6 +174,8 @@ impl Session {
             forwarding: Forwarding::new(),
             requests: Requests::new(control),
             _stdin_port: stdin_port,
+            control: ports.control,
+            output,
             qemu,
             console,
             qemu_log,
@@ -186,21 +207,34 @@ impl Session {
         let (mut last, mut status, mut timed_out) = (None, None, false);
         // Control, standard output, standard error: what init said comes to an end before QEMU's status counts.
         let mut open = 3;
-        let mut ending = false;
+        let (mut announced, mut ending, mut seen) = (false, false, 0);
         loop {
             if let (Some(status), 0) = (status, open) {
                 self.times.end = Instant::now();
                 return self.conclude(last, status, timed_out);
             }
-            if last.is_some() && open == 0 && !ending {
+            if last.is_some() && !ending && self.output.is_complete() {
                 ending = true;
                 self.deadline = Some(Instant::now() + END_LIMIT);
+                // It fails when the machine is gone, which its own event tells.
+                let _ = self.control.shutdown(Shutdown::Both);
             }
             let event = match self.next(queue) {
                 Some(event) => event,
                 None if ending => {
                     self.kill();
                     return Err(self.crash("did not end after the program had".to_owned()));
+                }
+                // Whoever reads the output may take the time that it likes; the emulator may not.
+                None if last.is_some() && !timed_out => {
+                    let now = self.output.relayed();
+                    if !self.output.is_read_slowly() && now == std::mem::replace(&mut seen, now) {
+                        self.kill();
+                        let how = "gave less output than its init had announced";
+                        return Err(self.crash(how.to_owned()));
+                    }
+                    self.deadline = Some(Instant::now() + END_LIMIT);
+                    continue;
                 }
                 None if self.times.started.is_none() => {
                     if !self.patience.is_over() {
@@ -239,11 +273,24 @@ impl Session {
                     self.deadline = self.time.limit.and_then(|limit| now.checked_add(limit));
                     self.go_raw();
                 }
-                Input::Init(Event::Ended { outcome, .. }) => {
-                    self.times.started.get_or_insert_with(Instant::now);
-                    last.get_or_insert(outcome);
+                Input::Init(Event::Output { stdout, stderr, .. }) if last.is_none() => {
+                    announced = true;
+                    self.output.expect(stdout, stderr);
                 }
-                Input::Init(Event::Refused { .. } | Event::Started { .. } | Event::Unknown) => {}
+                Input::Init(Event::Ended { outcome, .. }) if last.is_none() => {
+                    self.times.started.get_or_insert_with(Instant::now);
+                    last = Some(outcome);
+                    // A program that was not started has written nothing.
+                    if !announced {
+                        self.output.expect(0, 0);
+                    }
+                    // The limit is the program's, not that of whoever reads its output.
+                    if !timed_out {
+                        seen = self.output.relayed();
+                        self.deadline = Some(Instant::now() + END_LIMIT);
+                    }
+                }
+                Input::Init(_) | Input::Complete => {}
                 Input::ControlEnd(Ok(()))
                 | Input::Stdout(Relayed::End)
                 | Input::Stderr(Relayed::End | Relayed::BrokenPipe) => {

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use cki_session::{Event, Signal};
 
+use super::meter::Meter;
 use super::relay::{self, Relayed};
 
 /// What the session is told.
@@ -19,6 +20,8 @@ pub(crate) enum Input {
     Init(Event),
     ControlEnd(Result<(), String>),
     First(Instant),
+    /// All output that was announced has come, of one of the streams.
+    Complete,
     Stdout(Relayed),
     Stderr(Relayed),
     Qemu(ExitStatus),
@@ -44,13 +47,17 @@ pub(crate) fn relay_output(
     from: UnixStream,
     mut to: Box<dyn Write + Send>,
     events: Sender<Input>,
+    meter: Meter,
     is_stdout: bool,
 ) {
     thread::spawn(move || {
         let Ok(rest) = from.try_clone() else { return };
-        let result = relay::output(from, &mut *to, |at| {
-            let _ = events.send(Input::First(at));
-        });
+        let tell = |input| {
+            let _ = events.send(input);
+        };
+        let first = |at| tell(Input::First(at));
+        let result = relay::output(from, &mut *to, &meter, first, || tell(Input::Complete));
+        meter.end();
         let ended = matches!(result, Relayed::End);
         let _ = events.send(if is_stdout {
             Input::Stdout(result)

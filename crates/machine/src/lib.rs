@@ -17,6 +17,7 @@ mod gate;
 mod host_image;
 mod inputs;
 pub mod machine;
+mod meter;
 pub mod network;
 mod patience;
 mod ports;

@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use cki_session::{Event, LineBuffer, decode};
 
+use super::meter::Meter;
+
 /// How a relay of the program's output ended.
 #[derive(Debug)]
 pub enum Relayed {
@@ -20,8 +22,15 @@ pub enum Relayed {
     Failed(io::Error),
 }
 
-/// Copies output of the program to `to` as it comes; `first` is told when its first byte has come.
-pub fn output(mut from: UnixStream, to: &mut dyn Write, mut first: impl FnMut(Instant)) -> Relayed {
+/// Copies output of the program to `to` as it comes, and counts it; `first` is told when its first byte has come,
+/// `complete` when all that is expected was taken.
+pub fn output(
+    mut from: UnixStream,
+    to: &mut dyn Write,
+    meter: &Meter,
+    mut first: impl FnMut(Instant),
+    mut complete: impl FnMut(),
+) -> Relayed {
     let mut buffer = vec![0; 64 << 10];
     let mut any = false;
     loop {
@@ -36,12 +45,16 @@ pub fn output(mut from: UnixStream, to: &mut dyn Write, mut first: impl FnMut(In
             first(Instant::now());
             any = true;
         }
+        meter.begin();
         if let Err(error) = to.write_all(&buffer[..n]).and_then(|()| to.flush()) {
             return if error.kind() == io::ErrorKind::BrokenPipe {
                 Relayed::BrokenPipe
             } else {
                 Relayed::Failed(error)
             };
+        }
+        if meter.add(n) {
+            complete();
         }
     }
 }
@@ -140,7 +153,7 @@ mod tests {
         ] {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair");
             theirs.write_all(b"x").expect("written");
-            let result = output(ours, &mut Closed(kind), |_| {});
+            let result = output(ours, &mut Closed(kind), &Meter::default(), |_| {}, || {});
             assert_eq!(matches!(result, Relayed::BrokenPipe), broken, "{result:?}");
         }
     }

@@ -26,6 +26,20 @@ fn the_programs_status_is_the_sessions() {
 }
 
 #[test]
+fn the_machine_is_kept_until_all_output_that_it_announced_has_come() {
+    // The emulator had it, and gives it only after the program's end was told.
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"output","id":1,"stdout":5,"stderr":6}}' >&3
+        echo '{{"type":"ended","id":1,"outcome":{{"exited":0}}}}' >&3
+        sleep 0.2; echo late >&5; sleep 0.2; echo later >&6
+        read -r end <&3; {END}"#
+    ));
+    assert_eq!(fake.outcome(), Outcome::Exited(0));
+    assert_eq!(fake.stdout(), b"late\n");
+    assert_eq!(*fake.stderr.0.lock().expect("lock"), b"later\n");
+}
+
+#[test]
 fn death_by_signal_is_reported_as_such() {
     let fake = Fake::new(&format!(
         r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":9,"oom":true}}}}}}' >&3 {END}"#

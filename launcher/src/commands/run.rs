@@ -7,6 +7,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -39,8 +40,8 @@ use cki_launcher::vm::Waker;
 use cki_launcher::vm::machine::Machine;
 use cki_launcher::vm::table::Table;
 use cki_session::{
-    APP_SERIAL, Container, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal, complain,
-    disk_serial,
+    APP_SERIAL, Container, Event, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
+    complain, disk_serial,
 };
 
 use super::volumes;
@@ -245,9 +246,12 @@ fn session(
     let root = args.root.as_deref().map(root).transpose()?;
     let our_streams = "cannot duplicate the standard streams";
     let streams = Streams::ours().context(our_streams)?;
+    let written = Arc::new(AtomicU64::new(0));
     let waker = Waker::new().context("cannot make an eventfd")?;
     let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
-    let ports = streams.ports(&inbox, &outgoing).context(our_streams)?;
+    let ports = streams
+        .ports(&inbox, &outgoing, &written)
+        .context(our_streams)?;
     let mut devices = Table::new(ports)?;
     if let Some(root) = root {
         devices.add(root, Duty::Disk)?;
@@ -335,7 +339,17 @@ fn session(
         stop: wanted.stop,
         start_timeout: args.start_timeout,
     };
+    let id = plan.run.as_ref().map(|run| run.id);
     let outcome = session.run(plan, confine, client)?;
+    if let Some(id) = id {
+        let stdout = written.load(Ordering::Relaxed);
+        // Standard error goes by way of whoever started us, who counts it.
+        client.tell(&Event::Output {
+            id,
+            stdout,
+            stderr: 0,
+        });
+    }
     if args.print_counts {
         complain(&counts(&page.read(), size, monitor_pages).to_string());
     }

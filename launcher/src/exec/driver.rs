@@ -252,7 +252,8 @@ impl<'c> Driver<'c> {
                 });
                 self.limit_output(LATE_MAX);
             }
-            Event::Started { .. } | Event::Ended { .. } | Event::Unknown => {}
+            Event::Started { .. } | Event::Ended { .. } | Event::Output { .. } | Event::Unknown => {
+            }
         }
         Ok(())
     }

@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::control::{ControlPort, Inbox, Outgoing};
 use crate::unblocked::{Unblocked, Way};
@@ -36,17 +38,23 @@ impl Streams {
         })
     }
 
-    /// The device with the ports of a session. What comes over the control port goes to `inbox`.
+    /// The device with the ports of a session. What comes over the control port goes to `inbox`; `written` counts the
+    /// bytes of standard output that were taken from us.
     ///
     /// # Errors
     /// When a descriptor can be neither opened again nor duplicated.
-    pub fn ports(&self, inbox: &Inbox, outgoing: &Outgoing) -> io::Result<Console> {
+    pub fn ports(
+        &self,
+        inbox: &Inbox,
+        outgoing: &Outgoing,
+        written: &Arc<AtomicU64>,
+    ) -> io::Result<Console> {
         let control = ControlPort::new(inbox.sender(), outgoing.clone());
         let ends: [Box<dyn PortIo>; port::COUNT] = [
             Box::new(control),
             Stream::input(&self.stdin)?,
-            Stream::output(&self.stdout)?,
-            Stream::output(&self.stderr)?,
+            Stream::output(&self.stdout, Arc::clone(written))?,
+            Stream::output(&self.stderr, Arc::default())?,
         ];
         let named = names::ALL.map(str::to_owned).into_iter().zip(ends);
         Ok(Console::new(named.collect()))
@@ -67,7 +75,7 @@ enum Stream {
     /// Standard input.
     Input(Unblocked),
     /// Standard output or error.
-    Output(Unblocked),
+    Output(Unblocked, Arc<AtomicU64>),
 }
 
 impl Stream {
@@ -75,8 +83,9 @@ impl Stream {
         Ok(Box::new(Stream::Input(Unblocked::new(file, Way::In)?)))
     }
 
-    fn output(file: &File) -> io::Result<Box<Self>> {
-        Ok(Box::new(Stream::Output(Unblocked::new(file, Way::Out)?)))
+    fn output(file: &File, written: Arc<AtomicU64>) -> io::Result<Box<Self>> {
+        let file = Unblocked::new(file, Way::Out)?;
+        Ok(Box::new(Stream::Output(file, written)))
     }
 }
 
@@ -85,14 +94,18 @@ impl PortIo for Stream {
         match self {
             // Nothing writes to the port of standard input; if something does, nobody reads it.
             Stream::Input(_) => Ok(bytes.len()),
-            Stream::Output(file) => file.write(bytes),
+            Stream::Output(file, written) => {
+                let count = file.write(bytes)?;
+                written.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(count)
+            }
         }
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Input(file) => file.read(bytes),
-            Stream::Output(_) => Err(ErrorKind::WouldBlock.into()),
+            Stream::Output(..) => Err(ErrorKind::WouldBlock.into()),
         }
     }
 }

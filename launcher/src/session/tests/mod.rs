@@ -103,7 +103,7 @@ fn session_on(
     let vcpu = Guest::spawn(seen, &log, guest);
     let waker = Waker::new().unwrap();
     let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
-    let ports = streams.ports(&inbox, &outgoing).unwrap();
+    let ports = streams.ports(&inbox, &outgoing, &Arc::default()).unwrap();
     let mut devices = Table::new(ports).unwrap();
     if let Some(device) = device {
         devices.add(device, Duty::Disk).unwrap();
