@@ -327,6 +327,36 @@ wait
     assert_eq!(output.text(), "status 137\nlives\n");
 }
 
+/// One who has many small processes is told that there can be no more, and nobody dies. When these then want more
+/// tables by page faults, it is they that are killed.
+#[test]
+fn a_user_who_forks_without_end_cannot_have_another_users_program_killed() {
+    let script = r#"
+perl -e 'my $x = "x" x (100 << 20); mkdir "/tmp/up"; sleep 1 until -e "/tmp/over"; print "lives\n"' &
+until [ -e /tmp/up ]; do sleep 1; done
+perl -e '$) = "65534 65534"; $> = 65534; $( = 65534; $< = 65534;
+    my $at = syscall(9, 0, 16 << 21, 1, 0x4022, -1, 0); $at > 0 or die;
+    $SIG{USR1} = sub { for my $n (0 .. 15) { unpack("P1", pack("Q", $at + ($n << 21))) } };
+    setpgrp; $| = 1; my $n = 0;
+    while ($n < 2000) { my $pid = fork; defined $pid or last; $pid or do { sleep 1 while 1 }; ++$n }
+    print $n < 2000 ? "refused: $!\n" : "no end\n"; open(F, ">", "/tmp/full");
+    sleep 1 until -e "/tmp/go"; kill "USR1", -$$; sleep 1 while 1' &
+until [ -e /tmp/full ]; do sleep 1; done
+killed() { dmesg | grep -c "Killed process.*$1"; }
+echo "killed: $(killed)"
+touch /tmp/go
+until [ "$(killed UID:65534)" != 0 ]; do sleep 1; done
+sleep 3
+echo "killed of root's: $(killed UID:0)"
+touch /tmp/over
+wait %1
+"#;
+    let limits = ["--memory", "512M", "--timeout", "3m"];
+    let output = run("cki", &limits, &["sh", "-c", script], b"");
+    let expected = "refused: Cannot allocate memory\nkilled: 0\nkilled of root's: 0\nlives\n";
+    assert_eq!(output.text(), expected, "{}", output.stderr);
+}
+
 /// Tables are memory of the cgroup whose program needs them.
 #[test]
 fn page_tables_count_for_the_memory_cgroup_of_their_program() {

@@ -149,6 +149,21 @@ u64 cki_table_fresh(void)
 	return 0;
 }
 
+unsigned int cki_table_count(unsigned int *all)
+{
+	unsigned int i, fresh = 0;
+
+	*all = 0;
+	for (i = 0; i < pt_range_count; i++) {
+		const struct pt_range *range = &pt_ranges[i];
+
+		*all += range->size >> PAGE_SHIFT;
+		fresh += (range->base + range->size - READ_ONCE(range->next)) >>
+			 PAGE_SHIFT;
+	}
+	return fresh;
+}
+
 /* Before memblock knows the memory: nothing but Data may be allocated from it. */
 void __init cki_table_reserve(void)
 {

@@ -96,6 +96,8 @@ void cki_table_declare(u64 hpa, unsigned int kind);
 void cki_table_release(u64 hpa);
 /* A frame that was never handed out, or 0. */
 u64 cki_table_fresh(void);
+/* How many there are of these; and of all frames of class Pt. */
+unsigned int cki_table_count(unsigned int *all);
 
 /* A boot table of the loader's, of any level: declared, never freed. */
 #define CKI_KIND_BOOT	0x80
@@ -189,5 +191,7 @@ void cki_irq_enable(void);
 
 /* victim.c */
 bool cki_kill_for_tables(void);
+/* Whether nobody has more page tables than the user of this process. */
+bool cki_has_most_tables(void);
 
 #endif

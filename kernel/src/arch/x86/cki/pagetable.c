@@ -3,6 +3,7 @@
  * Pages for page tables: a pool of frames of class Pt, which the buddy allocator
  * never sees. They come from there and go back there.
  */
+#include <linux/build_bug.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/list.h>
@@ -19,9 +20,13 @@
 
 #include "guest.h"
 
+/* A root is told from other tables by its order. */
+static_assert(PGD_ALLOCATION_ORDER > 0);
+
 static DEFINE_RAW_SPINLOCK(pool_lock);
 /* Freed pages, oldest first: the longer a frame rests, the likelier every TLB forgot it. */
 static LIST_HEAD(free_pages_list);
+static unsigned int freed;	/* how many there are */
 
 void *cki_pagetable_alloc(void)
 {
@@ -36,12 +41,25 @@ void *cki_pagetable_alloc(void)
 						lru);
 		if (page) {
 			list_del(&page->lru);
+			freed--;
 			hpa = page_to_phys(page);
 		}
 	}
 	raw_spin_unlock_irqrestore(&pool_lock, flags);
 
 	return hpa ? __va(hpa) : NULL;
+}
+
+/*
+ * The last tables are for page faults, which cannot fail. fork() and execve() can,
+ * as they do where a user has too many processes; and of two who have many, it is
+ * the one who has most that gets no more address spaces.
+ */
+static bool too_few_for_a_root(void)
+{
+	unsigned int all, fresh = cki_table_count(&all);
+
+	return fresh + READ_ONCE(freed) < all / 16 && cki_has_most_tables();
 }
 
 /* Whether a process may be killed for a table, by the rules of the page allocator. */
@@ -106,6 +124,7 @@ static void free_table(struct page *page)
 
 	raw_spin_lock_irqsave(&pool_lock, flags);
 	list_add_tail(&page->lru, &free_pages_list);
+	freed++;
 	raw_spin_unlock_irqrestore(&pool_lock, flags);
 }
 
@@ -121,6 +140,8 @@ struct page *arch_alloc_pagetable_pages(gfp_t gfp, unsigned int order)
 		return alloc_pages_noprof(gfp, order);
 
 	WARN_ON_ONCE(order > PGD_ALLOCATION_ORDER);
+	if (order && too_few_for_a_root())
+		return NULL;
 	table = alloc_or_kill(gfp);
 	if (!table)
 		return NULL;

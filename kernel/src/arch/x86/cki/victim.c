@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who is killed when page tables are used up: the process with most of them, which
- * need not be the one with most memory (mm/oom_kill.c).
+ * Who is killed when page tables are used up: of the user who has most of them, the
+ * process that has most. That need not be the one with most memory (mm/oom_kill.c);
+ * and were it the process with most of all, a user's many small ones would have it
+ * killed.
  */
 #include <linux/cred.h>
+#include <linux/hash.h>
 #include <linux/jiffies.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/oom.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/uidgid.h>
 
 #include "guest.h"
 
 /* What one who is killed needs to give its tables back; then the next is killed. */
 #define PATIENCE (5 * HZ)
+
+/* Users whose numbers share a hash count as one. */
+#define USER_BITS 8
+
+/* Of the sums of all users' tables. */
+static DEFINE_MUTEX(sums_lock);
 
 /* Bytes of tables that the process would give back, 0 if it must not be killed. */
 static unsigned long tables_of(struct task_struct *process)
@@ -33,6 +45,11 @@ static unsigned long tables_of(struct task_struct *process)
 		bytes = mm_pgtables_bytes(task->mm);
 	task_unlock(task);
 	return bytes;
+}
+
+static unsigned int user_of(struct task_struct *process)
+{
+	return hash_32(__kuid_val(task_uid(process)), USER_BITS);
 }
 
 static bool is_dying(struct task_struct *process)
@@ -67,23 +84,63 @@ static void kill_sharers(struct task_struct *victim, unsigned long tables)
 }
 
 /*
- * Kills the process with most page tables, or leaves those who were killed some
- * time. Returns false if there is nobody to kill. Called with oom_lock.
+ * The user who has most page tables in processes that can be killed; whether some
+ * of anybody's are on their way already. In an RCU section.
+ */
+static unsigned int heaviest_user(bool *dying)
+{
+	static unsigned long sums[1 << USER_BITS];
+	struct task_struct *process;
+	unsigned int i, user = 0;
+
+	lockdep_assert_held(&sums_lock);
+	memset(sums, 0, sizeof(sums));
+	*dying = false;
+	for_each_process(process) {
+		unsigned long tables = tables_of(process);
+
+		if (tables && is_dying(process))
+			*dying = true;
+		else
+			sums[user_of(process)] += tables;
+	}
+	for (i = 1; i < ARRAY_SIZE(sums); i++)
+		if (sums[i] > sums[user])
+			user = i;
+	return user;
+}
+
+bool cki_has_most_tables(void)
+{
+	bool dying, most;
+
+	mutex_lock(&sums_lock);
+	rcu_read_lock();
+	most = heaviest_user(&dying) == user_of(current);
+	rcu_read_unlock();
+	mutex_unlock(&sums_lock);
+	return most;
+}
+
+/*
+ * Kills a process for its page tables, or leaves those who were killed some time.
+ * Returns false if there is nobody to kill. Called with oom_lock.
  */
 bool cki_kill_for_tables(void)
 {
 	static unsigned long last_kill;
 	struct task_struct *process, *victim = NULL;
 	unsigned long most = 0;
-	bool dying = false;
+	unsigned int user;
+	bool dying;
 
+	mutex_lock(&sums_lock);
 	rcu_read_lock();
+	user = heaviest_user(&dying);
 	for_each_process(process) {
 		unsigned long tables = tables_of(process);
 
-		if (tables && is_dying(process)) {
-			dying = true;
-		} else if (tables > most) {
+		if (tables > most && user_of(process) == user && !is_dying(process)) {
 			most = tables;
 			victim = process;
 		}
@@ -93,5 +150,6 @@ bool cki_kill_for_tables(void)
 		last_kill = jiffies;
 	}
 	rcu_read_unlock();
+	mutex_unlock(&sums_lock);
 	return victim || dying;
 }
