@@ -37,8 +37,9 @@ constants! { "Address space";
     /// is to see them, and `vcpu_info.iret` filled in. Does not return. Interrupt events that
     /// became pending are delivered instead, with the target as interrupted state.
     GATE_IRET = 0xffff_8000_0020_0200;
-    /// Entry of the monitor from the host module (bridge page tables, PKRS = 0). Not a gate: at a
-    /// guest's PKRS its first memory access faults.
+    /// Entry of the monitor from the host module (bridge page tables, PKRS = 0). Not a gate: it
+    /// gives no rights, and a guest that jumps there faults at the first memory of the monitor's, or
+    /// at LGDT.
     MONITOR_ENTRY = 0xffff_8000_0020_0400;
     /// Pages that the guest may read.
     SHARED_BASE = 0xffff_8000_0040_0000;

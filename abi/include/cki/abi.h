@@ -220,8 +220,9 @@
  */
 #define CKI_GATE_IRET CKI_U64(0xffff800000200200)
 /*
- * Entry of the monitor from the host module (bridge page tables, PKRS = 0). Not a gate: at a
- * guest's PKRS its first memory access faults.
+ * Entry of the monitor from the host module (bridge page tables, PKRS = 0). Not a gate: it
+ * gives no rights, and a guest that jumps there faults at the first memory of the monitor's, or
+ * at LGDT.
  */
 #define CKI_MONITOR_ENTRY CKI_U64(0xffff800000200400)
 /* Pages that the guest may read. */

@@ -3,9 +3,9 @@
 # PKRS. Offsets and constants come from gates.rs.
 #
 # The rule of I7: no instruction that touches memory of the monitor's, or that a guest must not
-# execute, stands between a WRPKRS and the comparison of what it was given. The instruction fetch
-# rights of key 1 let a guest jump to any byte of this text; deprivileged mode makes privileged
-# instructions fault there, and WRPKRS stands nowhere but here (the build counts).
+# execute, stands between a WRPKRS and the comparison of what it was given. Keys do not guard
+# instruction fetches, so a guest can jump to any byte of this text; deprivileged mode makes
+# privileged instructions fault there, and WRPKRS stands nowhere but here (the build counts).
 #
 # At PKRS = 0 the CPU holds interrupts, NMIs and machine checks back (docs/reference/isa.md): what runs here at
 # PKRS = 0 is interrupted by nothing but a #DB right behind a WRPKRS. RFLAGS.IF is 1 in the guest and
