@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/sched.h>
+#include <linux/string.h>
 #include <asm/pgtable.h>
 
 #include "slot.h"
@@ -36,7 +37,26 @@ static void *new_page(struct cki_slot *slot)
 	return page_address(page);
 }
 
-/* The table that entry index of table refers to, new if there is none. */
+static void free_slot_page(struct page *page)
+{
+	list_del(&page->lru);
+	/*
+	 * Copies of the guest's data may have passed through. What the host has found to be broken is
+	 * not touched, and stays out of the allocator.
+	 */
+	if (!PageHWPoison(page))
+		clear_page(page_address(page));
+	__free_page(page);
+	atomic_dec(&slot_pages);
+}
+
+/* The table that entry index of table refers to, NULL if there is none. */
+static u64 *below(const u64 *table, unsigned int index)
+{
+	return table[index] ? __va(table[index] & PTE_PFN_MASK) : NULL;
+}
+
+/* The same, new if there is none. */
 static u64 *descend(struct cki_slot *slot, u64 *table, unsigned int index)
 {
 	if (!table[index]) {
@@ -46,7 +66,7 @@ static u64 *descend(struct cki_slot *slot, u64 *table, unsigned int index)
 			return NULL;
 		table[index] = __pa(next) | ENTRY_LINK;
 	}
-	return __va(table[index] & PTE_PFN_MASK);
+	return below(table, index);
 }
 
 static u64 leaf(u64 hpa, unsigned int rights)
@@ -89,17 +109,8 @@ void cki_slot_free(struct cki_slot *slot)
 {
 	struct page *page, *next;
 
-	list_for_each_entry_safe(page, next, &slot->pages, lru) {
-		list_del(&page->lru);
-		/*
-		 * Copies of the guest's data may have passed through. What the host has found to be
-		 * broken is not touched, and stays out of the allocator.
-		 */
-		if (!PageHWPoison(page))
-			clear_page(page_address(page));
-		__free_page(page);
-		atomic_dec(&slot_pages);
-	}
+	list_for_each_entry_safe(page, next, &slot->pages, lru)
+		free_slot_page(page);
 }
 
 u64 cki_slot_entry(const struct cki_slot *slot)
@@ -125,6 +136,38 @@ int cki_slot_alloc(struct cki_slot *slot, u64 va, u64 size, unsigned int rights,
 		cond_resched();
 	}
 	return 0;
+}
+
+/* Gives back the page or table that an entry refers to. */
+static void drop(u64 *table, unsigned int index)
+{
+	free_slot_page(virt_to_page(below(table, index)));
+	table[index] = 0;
+}
+
+static void drop_if_empty(u64 *table, unsigned int index)
+{
+	if (!memchr_inv(below(table, index), 0, PAGE_SIZE))
+		drop(table, index);
+}
+
+void cki_slot_undo(struct cki_slot *slot, u64 va, u64 size)
+{
+	u64 at;
+
+	for (at = va; at < va + size; at += PAGE_SIZE) {
+		unsigned int l3 = at >> PUD_SHIFT & 511, l2 = at >> PMD_SHIFT & 511;
+		u64 *tables = below(slot->l3, l3);
+		u64 *table = tables ? below(tables, l2) : NULL;
+
+		if (table && table[at >> PAGE_SHIFT & 511])
+			drop(table, at >> PAGE_SHIFT & 511);
+		/* It may be that one was all that could be had. */
+		if (table)
+			drop_if_empty(tables, l2);
+		if (tables)
+			drop_if_empty(slot->l3, l3);
+	}
 }
 
 int cki_slot_map_chunk(struct cki_slot *slot, u64 va, u64 hpa, unsigned int rights)

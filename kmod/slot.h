@@ -23,6 +23,11 @@ int cki_slot_init(struct cki_slot *slot);
 void cki_slot_free(struct cki_slot *slot);
 /* Maps size bytes of zeroed pages at va; pages[] (may be NULL) gets their addresses. */
 int cki_slot_alloc(struct cki_slot *slot, u64 va, u64 size, unsigned int rights, void **pages);
+/*
+ * Gives back what cki_slot_alloc has allocated in a range, all or a part of it, before anything has
+ * used it.
+ */
+void cki_slot_undo(struct cki_slot *slot, u64 va, u64 size);
 /* Maps a chunk of container memory. */
 int cki_slot_map_chunk(struct cki_slot *slot, u64 va, u64 hpa, unsigned int rights);
 u64 cki_slot_entry(const struct cki_slot *slot);

@@ -36,12 +36,16 @@ static int map_area(struct cki_vcpu *vcpu)
 
 void cki_vcpu_free(struct cki_vcpu *vcpu)
 {
-	if (!vcpu)
-		return;
 	hrtimer_cancel(&vcpu->timer);
 	cki_fpu_free(&vcpu->fpu);
 	free_page((unsigned long)vcpu->run);
 	kfree(vcpu);
+}
+
+void cki_vcpu_discard(struct cki_vcpu *vcpu)
+{
+	cki_slot_undo(&vcpu->container->slot, vcpu->area, CKI_VCPU_STRIDE);
+	cki_vcpu_free(vcpu);
 }
 
 struct cki_vcpu *cki_vcpu_new(struct cki_container *container, u32 number)
@@ -66,7 +70,7 @@ struct cki_vcpu *cki_vcpu_new(struct cki_container *container, u32 number)
 	if (!error)
 		error = map_area(vcpu);
 	if (error) {
-		cki_vcpu_free(vcpu);
+		cki_vcpu_discard(vcpu);
 		return ERR_PTR(error);
 	}
 	return vcpu;

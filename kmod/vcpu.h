@@ -34,7 +34,10 @@ struct cki_vcpu {
 
 /* A vCPU that nobody knows of yet; or an error. */
 struct cki_vcpu *cki_vcpu_new(struct cki_container *container, u32 number);
+/* With the container, which frees its pages in the slot. */
 void cki_vcpu_free(struct cki_vcpu *vcpu);
+/* With its pages in the slot: one that nobody knows of. */
+void cki_vcpu_discard(struct cki_vcpu *vcpu);
 
 /* The vCPU of a number below the container's vcpu_count, NULL if it was not created. */
 static inline struct cki_vcpu *cki_vcpu_of(struct cki_container *container, u32 number)

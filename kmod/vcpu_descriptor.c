@@ -112,8 +112,7 @@ int cki_vcpu_create(struct cki_container *container, u32 number)
 	vcpu->resident.free = free_resident;
 	file = anon_inode_create_getfile("[cki-vcpu]", &vcpu_fops, vcpu, O_RDWR, NULL);
 	if (IS_ERR(file)) {
-		/* Its pages stay in the slot until the container goes. */
-		cki_vcpu_free(vcpu);
+		cki_vcpu_discard(vcpu);
 		put_unused_fd(fd);
 		return PTR_ERR(file);
 	}

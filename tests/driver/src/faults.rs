@@ -126,8 +126,15 @@ fn create() -> Result<()> {
 fn vcpu() -> Result<()> {
     each(|system, nth| {
         let container = system.create(&mut device::create(MEMORY))?;
+        let before = system.info()?.monitor_pages;
         let (happened, result) = fail(nth, || container.vcpu_descriptor(0))?;
         if result.is_err() {
+            // Or else one container takes as much as it likes, by a call that fails again and again.
+            let after = system.info()?.monitor_pages;
+            ensure!(
+                after == before,
+                "{before} pages before the call, {after} after it"
+            );
             let again = container.vcpu_descriptor(0);
             again.context("the same call again")?;
         }
