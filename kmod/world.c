@@ -187,15 +187,16 @@ static bool has_other_work(struct cki_vcpu *vcpu)
 }
 
 /*
- * One section of kernel_fpu_begin to _end and of interrupts off holds it all: what is loaded of
- * the container's is saved again before anybody else can use the FPU or this thread can move.
+ * One section of interrupts off, and in it one of kernel_fpu_begin to _end, holds it all: what is
+ * loaded of the container's is saved again before anybody else can use the FPU or this thread can
+ * move. Both ends of the inner one see interrupts off, as they have to be alike (Linux from 6.15 on).
  */
 int cki_world_run(struct cki_vcpu *vcpu)
 {
 	int error = 0;
 
-	kernel_fpu_begin();
 	local_irq_disable();
+	kernel_fpu_begin();
 	/*
 	 * From here on, who has something for this vCPU interrupts this CPU (cki_vcpu_kick), and as
 	 * interrupts are off until the container runs, the container takes it and leaves. The
@@ -210,8 +211,8 @@ int cki_world_run(struct cki_vcpu *vcpu)
 		error = -ENXIO;
 	if (error) {
 		WRITE_ONCE(vcpu->running_on, -1);
-		local_irq_enable();
 		kernel_fpu_end();
+		local_irq_enable();
 		return error;
 	}
 	/* From here to the end of what the host handles, its time is the container's. */
