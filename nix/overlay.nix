@@ -48,7 +48,7 @@ in
   linux_cki = import ./nixpkgs/linux.nix { inherit (final) lib linux_6_12 runCommand diffutils; };
   linuxPackages_cki = final.linuxPackagesFor final.linux_cki;
 
-  # linuxPackages.cki, linuxPackages_6_12.cki, ...
+  # linuxPackages_6_12.cki, ...; what it does not compile for is marked as broken.
   kernelPackagesExtensions = prev.kernelPackagesExtensions or [ ] ++ [
     (self: _: { cki = import ./nixpkgs/module.nix { inherit callPackage; inherit (self) kernel; inherit (final) lib; }; })
   ];

@@ -41,8 +41,8 @@ in
       defaultText = lib.literalExpression "pkgs.linuxPackages_6_12";
       example = lib.literalExpression "pkgs.linuxPackages_cki";
       description = ''
-        The host's kernel and its modules, if `boot.kernelPackages` says nothing else: any unpatched kernel from 6.12
-        on. `pkgs.linuxPackages_cki` is 6.12 without 5-level page tables.
+        The host's kernel and its modules, if `boot.kernelPackages` says nothing else: an unpatched kernel from 6.12
+        to 6.14. `pkgs.linuxPackages_cki` is 6.12 without 5-level page tables.
       '';
     };
 

@@ -47,8 +47,8 @@ let
       message = "services.cki.enable: CKI containers run on x86_64-linux, and this is ${pkgs.stdenv.hostPlatform.system}. Leave the option off on this machine.";
     }
     {
-      assertion = lib.versionAtLeast config.boot.kernelPackages.kernel.version "6.12";
-      message = "boot.kernelPackages: the CKI module takes kernels from 6.12 on, and this is ${config.boot.kernelPackages.kernel.version}. Set boot.kernelPackages to pkgs.linuxPackages_6_12 or newer, or leave it to services.cki.kernelPackages.";
+      assertion = !config.boot.kernelPackages.cki.meta.broken;
+      message = "boot.kernelPackages: the CKI module takes kernels from 6.12 to 6.14, and this is ${config.boot.kernelPackages.kernel.version}. Set boot.kernelPackages to pkgs.linuxPackages_6_12, or leave it to services.cki.kernelPackages.";
     }
     {
       assertion = taken started <= pool;

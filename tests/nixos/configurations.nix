@@ -30,7 +30,7 @@ let
     a-bridge = { imports = [ (both (bridged "10.1.0.7/24") (bridged "10.1.0.8/24")) br0 ]; };
     a-bridge-of-networkd = { imports = [ (one (bridged "10.1.0.7/24")) ]; systemd.network.netdevs."10-br0".netdevConfig = { Kind = "bridge"; Name = "br0"; }; };
     readers-of-a-disk = both { disks = [{ path = "/var/lib/d"; readOnly = true; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
-    other-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_latest; };
+    our-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_cki; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
   };
@@ -158,7 +158,11 @@ let
     };
     kernel-too-old = {
       module = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_6_6; };
-      says = [ "boot.kernelPackages:" "from 6.12 on" "linuxPackages_6_12" ];
+      says = [ "boot.kernelPackages:" "from 6.12 to 6.14, and this is 6.6." "linuxPackages_6_12" ];
+    };
+    kernel-too-new = {
+      module = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_latest; };
+      says = [ "boot.kernelPackages:" "from 6.12 to 6.14, and this is 7." "linuxPackages_6_12" ];
     };
     another-architecture = {
       module = { imports = [ base ]; nixpkgs.pkgs = pkgsFor "aarch64-linux"; };

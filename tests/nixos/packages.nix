@@ -14,8 +14,11 @@ let
 in
 {
   derivations = lib.mapAttrs (_: package: package.drvPath) (set // top);
-  modules = lib.genAttrs [ "linuxPackages" "linuxPackages_6_12" "linuxPackages_latest" "linuxPackages_cki" ]
+  modules = lib.genAttrs [ "linuxPackages_6_12" "linuxPackages_cki" ]
     (name: pkgs.${name}.cki.drvPath);
+  # By the version of the kernel; nothing in between is in nixpkgs.
+  broken = lib.listToAttrs (map (set: lib.nameValuePair (lib.versions.majorMinor set.kernel.version) set.cki.meta.broken)
+    [ pkgs.linuxPackages_6_6 pkgs.linuxPackages_6_12 pkgs.linuxPackages_cki pkgs.linuxPackages_latest ]);
   # By name, what of its meta a package lacks; what is no program of anybody's may lack a description, and a shell
   # is no package.
   missing = lib.filterAttrs (_: names: names != [ ])
@@ -30,6 +33,5 @@ in
     drivers = lib.length (lib.attrNames pkgs.linux_cki.configfile.structuredConfig)
       >= lib.length (lib.attrNames pkgs.linux_6_12.configfile.structuredConfig);
   };
-  tooOld = pkgs.linuxPackages_6_6.cki.meta.broken;
   elsewhere = (import nixpkgs { system = "aarch64-linux"; config = { }; overlays = [ (import ../../nix/overlay.nix) ]; }).cki-launcher.meta.unsupported;
 }

@@ -35,7 +35,7 @@ const LONG: [&str; 1] = ["the_flake_takes_another_nixpkgs"];
 fn main() -> ExitCode {
     let tests = tests![
         packages::every_package_has_a_derivation,
-        packages::the_module_is_there_for_kernels_from_6_12_on,
+        packages::the_module_is_there_for_the_kernels_that_it_compiles_for,
         packages::the_kernel_is_nixpkgs_own_with_our_queue,
         packages::packages_say_what_they_are,
         packages::looking_for_a_package_fetches_no_nixpkgs,
