@@ -132,10 +132,11 @@ fn a_reader_that_is_slow_gets_all_of_the_output_too() {
         // The program has ended long before its output is read.
         let script = r#"{ "$0" --quiet run --network none --runtime "$1" -- head -c 4000000 /dev/zero; echo $? >&2; } |
             { sleep 4; wc -c; }"#;
+        let build = variable("CKI_BUILD");
         let words = [
             "-c".as_ref(),
             script.as_ref(),
-            variable("CKI_BUILD").as_os_str(),
+            build.as_os_str(),
             runtime.as_ref(),
         ];
         let output = run_program("bash", words, b"");
