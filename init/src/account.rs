@@ -3,11 +3,12 @@
 //! Users and groups of an image: passwd(5) and group(5), read as files, because the image's own way of looking
 //! them up is none of ours.
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
 use cki_session::User;
+
+use crate::regular;
 
 /// Whom a program runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +85,10 @@ pub fn find(root: &Path, user: &User) -> Result<Account, AccountError> {
 }
 
 fn read(root: &Path, file: &'static str) -> Result<String, AccountError> {
-    match fs::read(root.join(file)) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    let mut bytes = Vec::new();
+    let opened = regular::open(&root.join(file));
+    match opened.and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(source) => Err(AccountError::Read { file, source }),
     }
@@ -120,6 +123,8 @@ fn groups_of(group: &str, name: &str) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn image() -> tempfile::TempDir {

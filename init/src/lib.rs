@@ -27,6 +27,7 @@ pub mod process;
 pub mod program;
 pub mod pty;
 pub mod pump;
+pub mod regular;
 pub mod root;
 pub mod running;
 pub mod runtime;

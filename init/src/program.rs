@@ -16,6 +16,7 @@ use crate::account::{self, Account, AccountError};
 use crate::credentials::{LIMIT_REFUSED, restrict};
 use crate::inheritance::{as_session_leader, with_fresh_signals, with_terminal};
 use crate::pty::Pty;
+use crate::regular;
 
 /// Where programs are looked for unless the client sets `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -152,10 +153,10 @@ fn executable(file: &Path) -> Result<(), Option<&'static str>> {
 /// would hand anything else to a shell, which calls the bytes of a foreign binary "not found".
 fn has_known_format(file: &Path) -> bool {
     let mut start = [0; 4];
-    let length = fs::File::open(file).and_then(|mut file| file.read(&mut start));
+    let length = regular::open(file).and_then(|mut file| file.read(&mut start));
     match length {
         Ok(length) => start[..length].starts_with(b"#!") || start[..length] == *b"\x7fELF",
-        // Executable but unreadable is allowed; exec will tell.
+        // Executable but unreadable is allowed, and what has become something else is refused: exec will tell.
         Err(_) => true,
     }
 }
