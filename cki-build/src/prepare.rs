@@ -60,7 +60,6 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     };
     tracing::debug!(?preparation, "prepared");
     let host = HostImage::load(&outputs[host].out)?;
-    let host_mib = host.host_mib;
     let mut machine = Machine::new(
         &outputs["cki-qemu"].out,
         host,
@@ -75,7 +74,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         machine.runtime = Some(runtime.out.join("runtime.erofs"));
     }
     if args.runtime == Runtime::Cki {
-        machine.memory = args.memory.plus_mib(host_mib);
+        machine.memory = machine.host.memory_for(args.memory);
     }
     Ok((machine, preparation))
 }

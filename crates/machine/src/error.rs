@@ -70,6 +70,9 @@ pub enum MachineError {
     Request(String),
 }
 
+/// What QEMU says when the kernel here gives it no memory for the machine's.
+const NO_MEMORY: &str = "cannot set up guest memory";
+
 /// The ends of two logs, as far as there is something in them.
 pub(crate) fn report(console: &str, qemu: &str) -> String {
     let mut text = String::new();
@@ -82,6 +85,9 @@ pub(crate) fn report(console: &str, qemu: &str) -> String {
             let indented = part.replace('\n', "\n  ");
             text.push_str(&format!("\n{title}:\n  {indented}"));
         }
+    }
+    if qemu.contains(NO_MEMORY) {
+        text.push_str("\nthere is not so much memory here: give it less (--memory)");
     }
     text
 }

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cki_session::Memory;
 use serde::Deserialize;
 
 use super::error::MachineError;
@@ -57,6 +58,15 @@ struct Version {
 }
 
 impl HostImage {
+    /// Memory of a machine for one container with so much: its own beside it and, beyond 1 GiB, a sixteenth. Linux has
+    /// 1/64 of all memory for what it knows of each page, keeps some of it free, and the module's pool is made of
+    /// whole chunks of what is left. What a machine does not touch costs nothing here.
+    #[must_use]
+    pub const fn memory_for(&self, container: Memory) -> Memory {
+        let more = container.mib().saturating_sub(1024) / 16;
+        container.plus_mib(self.host_mib + more)
+    }
+
     /// Reads `boot.json` in `dir`, the output `cki-host`.
     ///
     /// # Errors
@@ -101,6 +111,23 @@ mod tests {
         assert_eq!(host.cmdline, "quiet");
         assert_eq!(host.container_cmdline, "nosmt");
         assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
+    }
+
+    #[test]
+    fn what_the_host_needs_grows_with_its_memory() {
+        let host = HostImage {
+            kernel: PathBuf::new(),
+            initrd: PathBuf::new(),
+            cmdline: String::new(),
+            container_cmdline: String::new(),
+            board: Board::Microvm,
+            host_mib: 192,
+        };
+        for (container, machine) in [(64, 256), (1024, 1216), (2900, 3209), (8192, 8832)] {
+            let container = Memory::constant(container);
+            assert_eq!(host.memory_for(container), Memory::constant(machine));
+        }
+        assert_eq!(host.memory_for(Memory::MAX), Memory::MAX);
     }
 
     #[test]
