@@ -219,21 +219,23 @@ fn a_program_reaches_the_user_and_is_reached_but_not_what_is_kept_from_it() {
             ask(tcp, b"first")
         });
         assert_eq!(first, b"got first");
-        // From an address that is not the loopback interface's: the emulator sends nothing there.
-        let datagram = UdpSocket::bind((us, 0)).expect("a socket");
-        datagram
-            .set_read_timeout(Some(Duration::from_secs(1)))
-            .expect("set");
-        let answer = until(Duration::from_secs(20), || {
-            datagram.send_to(b"datagram", (us, udp))?;
-            // The program looks when it has a connection.
-            thread::sleep(Duration::from_millis(100));
-            ask(tcp, b"look")?;
-            let mut buffer = [0; 100];
-            let (length, _) = datagram.recv_from(&mut buffer)?;
-            Ok(buffer[..length].to_vec())
-        });
-        assert_eq!(answer, b"datagram!");
+        // On the loopback interface, too, where the program sends nothing but answers.
+        for client in [us, [127, 0, 0, 1].into()] {
+            let datagram = UdpSocket::bind((client, 0)).expect("a socket");
+            datagram
+                .set_read_timeout(Some(Duration::from_secs(1)))
+                .expect("set");
+            let answer = until(Duration::from_secs(20), || {
+                datagram.send_to(b"datagram", (client, udp))?;
+                // The program looks when it has a connection.
+                thread::sleep(Duration::from_millis(100));
+                ask(tcp, b"look")?;
+                let mut buffer = [0; 100];
+                let (length, _) = datagram.recv_from(&mut buffer)?;
+                Ok(buffer[..length].to_vec())
+            });
+            assert_eq!(answer, b"datagram!", "{client}");
+        }
         thread::scope(|scope| {
             for _ in 0..10 {
                 scope.spawn(|| {
