@@ -5,7 +5,9 @@
 # one identifier.
 out=$1 programs=$2 list=$3
 
+umask 022
 root=$(mktemp -d)
+chmod 755 "$root"
 mkdir -p "$root"/{dev,etc,home,proc,root,run,sys,tmp,usr,var/lib,var/log}
 chmod 1777 "$root/tmp"
 while read -r path; do
