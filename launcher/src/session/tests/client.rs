@@ -222,6 +222,12 @@ fn a_full_non_blocking_descriptor_is_waited_for() {
 fn with_signals(
     guest: impl FnOnce(&mut Guest, Pthread) + Send + 'static,
 ) -> Result<Outcome, ContainerError> {
+    let heard = cki_session::forwarded_here().unwrap();
+    let all = heard == cki_session::FORWARDED;
+    assert!(
+        all,
+        "signals are ignored here (nohup, or a job in the background): {heard:?} are heard"
+    );
     let mut client = CommandLine::new(false, None).unwrap();
     let us = pthread_self();
     let (session, _ends): (Session, _) = session(move |driver| guest(driver, us));
