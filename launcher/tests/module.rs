@@ -165,10 +165,17 @@ fn a_client_that_goes_before_the_program_runs_takes_the_container_along() {
     assert!(
         matches!(
             &messages[..],
-            [Event::Ended {
-                outcome: Outcome::Failed(_),
-                ..
-            }]
+            [
+                Event::Output {
+                    stdout: 0,
+                    stderr: 0,
+                    ..
+                },
+                Event::Ended {
+                    outcome: Outcome::Failed(_),
+                    ..
+                }
+            ]
         ),
         "{messages:?}"
     );

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Writing an EROFS file system from a stream of entries, such as an archive's. Contents of files are written as
-//! they come, so that what is held in memory is names, attributes, and up to [`TAILS_MAX`] bytes of the ends of
-//! files. Equal entries in equal order make equal bits.
+//! they come, so that what is held in memory is names, attributes, and up to 64 MiB of the ends of files. Equal
+//! entries in equal order make equal bits.
 //!
 //! The file system is plain, not compressed (Linux, Documentation/filesystems/erofs.rst):
 //!
