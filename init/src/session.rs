@@ -140,10 +140,16 @@ pub fn run(emulated: bool) -> Result<(), ServeError> {
         }
         Err(error) => Outcome::Failed(Failure::new(error.kind(), error.to_string())),
     };
-    control.send(&Event::Ended { id, outcome })?;
-    if emulated {
-        // The client closes the port once it has all output.
-        while control.wait_for_messages::<Request>().is_ok() {}
+    let told = control.send(&Event::Ended { id, outcome });
+    if !emulated {
+        return Ok(told?);
+    }
+    match told {
+        // The client closes the port once it has heard this and has all output.
+        Ok(()) => while control.wait_for_messages::<Request>().is_ok() {},
+        // It may have done so before it was seen that it has taken the message.
+        Err(ChannelError::Closed) => {}
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
