@@ -277,9 +277,11 @@ fn a_container_out_of_memory_says_so() {
 }
 
 /// Touches 20,000 pages that lie 2 MiB apart: each needs a page table of its own. By faults, and by read(); then
-/// starts another program.
+/// starts another program, two seconds later: the tables come back a moment after the program has gone, and while few
+/// are left, a fork or execve fails.
 const TOUCH_SPARSELY: &str = r#"
-touch() { perl -e "$1"; echo "status $?"; ls /bin/sh; }
+now() { read -r up _ </proc/uptime; up=${up%.*}; }
+touch() { perl -e "$1"; echo "status $?"; now; end=$((up + 2)); until [ $up -ge $end ]; do now; done; ls /bin/sh; }
 map='my $at = syscall(9, 0, 20000 << 21, 3, 0x4022, -1, 0); $at > 0 or die;'
 touch "$map"'for my $n (0 .. 19999) { unpack("P1", pack("Q", $at + ($n << 21))) }'
 touch "$map"'open(Z, "<", "/dev/zero"); my $z = fileno(Z);
