@@ -111,7 +111,7 @@ let
       (file: cannot (hidden file.path) file.option
         "${file.path} is hidden from services, and ${name} is one. Keep it below /var/lib or another directory that is not of users or temporary.")
       (map (disk: { inherit (disk) path; option = "disks"; }) container.disks
-        ++ optional (container.image != null) { path = toString container.image; option = "image"; })
+      ++ optional (container.image != null) { path = toString container.image; option = "image"; })
     ++ map
       (file: cannot (lib.hasPrefix builtins.storeDir (toString file)) "environmentFiles"
         "${toString file} of ${name} is in the store, where everybody reads it. Take a path outside of it as a string, or `environment` if it is no secret.")

@@ -321,6 +321,7 @@ if sys.argv[1] == "now":
     hear()
     say({"type": "signal", "id": 5, "signal": 10})
     hear()
+    hear()
 print(launcher.wait())
 "#;
     let run = |what: &str| {
@@ -342,7 +343,7 @@ print(launcher.wait())
         lines[3].starts_with("refused") && lines[3].contains("`pause`"),
         "{lines:?}"
     );
-    assert_eq!(lines[4..], ["ended {'exited': 9}", "9"]);
+    assert_eq!(lines[4..], ["output ", "ended {'exited': 9}", "9"]);
     let output = run("later");
     let lines: Vec<_> = output.text().lines().collect();
     assert!(lines[1].contains("`namespaces`"), "{lines:?}");
