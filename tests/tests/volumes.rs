@@ -50,8 +50,8 @@ fn text(path: &Path) -> &str {
 #[test]
 fn files_of_a_volume_behave_as_posix_has_it() {
     let directory = tempfile::tempdir().unwrap();
-    let volume = format!("{}:/work", text(directory.path()));
-    let output = run(&volume, &["sh", "-c", "cd /work && python3 -"], POSIX);
+    let volume = format!("{}:/data", text(directory.path()));
+    let output = run(&volume, &["sh", "-c", "cd /data && python3 -"], POSIX);
     assert_eq!(output.status, 0, "{}\n{}", output.text(), output.stderr);
     let expected: String = CHECKED.iter().map(|name| format!("{name}\n")).collect();
     assert_eq!(output.text(), expected);
@@ -73,15 +73,15 @@ fn a_volume_refuses_what_is_not_its_own() {
     fs::write(at("volume/file"), "content\n").unwrap();
     fs::set_permissions(at("volume/file"), fs::Permissions::from_mode(0o644)).unwrap();
     symlink("../secret", at("volume/up")).unwrap();
-    let script = "cd /work || exit 1
+    let script = "cd /data || exit 1
         cat file
         cat up inside/../../secret 2> /dev/null && echo out
         mknod memory c 1 1 2> /dev/null && echo device
         for change in 'touch new' 'rm file' 'mv file other' 'chmod 600 file' 'ln file hard' 'sh -c \"echo x >> file\"'
         do eval $change 2> /dev/null && echo changed: $change; done
-        mount -o remount,rw /work 2> /dev/null; touch new 2> /dev/null && echo remounted
+        mount -o remount,rw /data 2> /dev/null; touch new 2> /dev/null && echo remounted
         true";
-    let volume = format!("{}:/work:ro", text(&at("volume")));
+    let volume = format!("{}:/data:ro", text(&at("volume")));
     let output = run(&volume, &["sh", "-c", script], b"");
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_eq!(output.text(), "content\n");
@@ -92,8 +92,8 @@ fn a_volume_refuses_what_is_not_its_own() {
 #[test]
 fn a_directory_that_is_not_there_is_a_sentence() {
     for (volume, reason) in [
-        ("/nonexistent/directory:/work", "No such file or directory"),
-        ("/etc/passwd:/work", "Not a directory"),
+        ("/nonexistent/directory:/data", "No such file or directory"),
+        ("/etc/passwd:/data", "Not a directory"),
     ] {
         let output = run(volume, &["true"], b"");
         assert_eq!(output.status, 125, "{}", output.stderr);
@@ -144,8 +144,8 @@ fn two_containers_see_each_others_changes_and_not_each_others_volumes() {
 fn a_container_that_is_killed_leaves_what_it_wrote_and_no_process() {
     let directory = tempfile::tempdir().unwrap();
     let written = directory.path().join("written");
-    let volume = format!("{}:/work", text(directory.path()));
-    let script = "echo before > /work/written; while :; do echo x >> /work/more; done";
+    let volume = format!("{}:/data", text(directory.path()));
+    let script = "echo before > /data/written; while :; do echo x >> /data/more; done";
     let mut child = Command::new(variable("CKI_BUILD"))
         .args(["--quiet", "run", "-v", &volume, "--", "sh", "-c", script])
         .stdin(Stdio::null())
@@ -178,12 +178,12 @@ fn a_container_that_is_killed_leaves_what_it_wrote_and_no_process() {
 #[test]
 fn much_data_goes_both_ways_and_comes_back_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
-    let volume = format!("{}:/work", text(directory.path()));
+    let volume = format!("{}:/data", text(directory.path()));
     // Enough that a request for each page of it would not end in time.
     let data: Vec<u8> = (0..24_u32 << 18).flat_map(u32::to_le_bytes).collect();
     fs::write(directory.path().join("from"), &data).unwrap();
     let script =
-        "cp /work/from /work/to && sync /work/to && cmp /work/from /work/to && stat -c %s /work/to";
+        "cp /data/from /data/to && sync /data/to && cmp /data/from /data/to && stat -c %s /data/to";
     let output = run_on("cki", &["-v", &volume], &["sh", "-c", script], b"");
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_eq!(output.text(), format!("{}\n", data.len()));
@@ -194,9 +194,9 @@ fn much_data_goes_both_ways_and_comes_back_as_it_was() {
 #[test]
 fn a_full_disk_is_the_programs_enospc() {
     let script = "mount -t tmpfs -o size=1m full \"$0\" || exit 99
-        exec \"$1\" --quiet run -v \"$0\":/work -- sh -c '
-            head -c 3000000 /dev/zero > /work/big; echo status $?
-            rm /work/big && echo again > /work/small && cat /work/small'";
+        exec \"$1\" --quiet run -v \"$0\":/data -- sh -c '
+            head -c 3000000 /dev/zero > /data/big; echo status $?
+            rm /data/big && echo again > /data/small && cat /data/small'";
     let directory = tempfile::tempdir().unwrap();
     let build = variable("CKI_BUILD");
     let words = ["--user", "--map-root-user", "--mount", "sh", "-c", script];
