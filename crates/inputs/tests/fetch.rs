@@ -97,14 +97,7 @@ fn a_download_that_stays_truncated_is_an_error_and_the_next_run_goes_on() {
             .contains("Run the command again, it goes on where it stopped"),
         "{error}"
     );
-    case.assert_nothing();
-    assert_eq!(case.partial().unwrap().len(), 100_000);
-    let stats = case.fetch().unwrap();
-    case.assert_complete();
-    assert_eq!(
-        (stats.resumed_bytes, case.server.sent()),
-        (100_000, SIZE as u64)
-    );
+    case.assert_goes_on_behind(100_000);
 }
 
 #[test]

@@ -59,6 +59,18 @@ impl Case {
         assert_eq!(self.partial(), None);
     }
 
+    /// Nothing is complete, `got` bytes are kept, and the next run takes only the rest from the server.
+    pub fn assert_goes_on_behind(&self, got: u64) {
+        self.assert_nothing();
+        assert_eq!(self.partial().unwrap().len() as u64, got);
+        let stats = self.fetch().unwrap();
+        self.assert_complete();
+        assert_eq!(
+            (stats.resumed_bytes, self.server.sent()),
+            (got, SIZE as u64)
+        );
+    }
+
     pub fn assert_nothing(&self) {
         assert_eq!(
             fs::read_dir(self.dir.path().join("by-hash"))
