@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use cki_frontend::{ProcessOptions, ProgramOptions};
 use cki_launcher::backend::disk::DiskArg;
+use cki_launcher::inherited;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Signal, Status};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::parse_inherited;
 use crate::options::{NAMES as NETWORK, NetworkArgs};
 
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
@@ -152,7 +152,7 @@ pub struct RunArgs {
     pub name: Option<String>,
     /// Take the volume of this name, of the request that comes on --session-fd, from this inherited descriptor: a
     /// stream of FUSE messages; may be repeated
-    #[arg(long, value_name = "NAME=FD", requires = "session_fd", value_parser = parse_inherited)]
+    #[arg(long, value_name = "NAME=FD", requires = "session_fd", value_parser = inherited::parse)]
     pub volume_fd: Vec<(String, i32)>,
     /// Connect the container's vsock (context 3) to Unix sockets: who connects to FILE and says `CONNECT port`
     /// speaks with that port of the container; a connection of the container's to port P goes to FILE_P

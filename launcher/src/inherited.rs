@@ -25,6 +25,18 @@ pub enum InheritedError {
     },
 }
 
+/// The name and number of a descriptor, of `NAME=FD`.
+///
+/// # Errors
+/// The text has another form, or the number is one of a standard stream.
+pub fn parse(text: &str) -> Result<(String, RawFd), String> {
+    let (name, number) = text.split_once('=').ok_or("expected NAME=FD")?;
+    match number.parse() {
+        Ok(number) if number >= 3 => Ok((name.to_owned(), number)),
+        _ => Err("expected the number of a descriptor, 3 or more".to_owned()),
+    }
+}
+
 /// A file of our own for the inherited descriptor `number`, which must be open for reading and writing.
 /// Neither of the two is passed on to programs that we execute.
 ///
@@ -75,6 +87,14 @@ mod tests {
         file.rewind().unwrap();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "line\n");
+    }
+
+    #[test]
+    fn a_named_descriptor_is_no_standard_stream() {
+        assert_eq!(parse("data=7"), Ok(("data".to_owned(), 7)));
+        for text in ["7", "data=2", "data=-1", "data=x", "data="] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -23,7 +23,6 @@ use crate::cli::Cli;
 pub use containers::{kill, list};
 pub use exec::exec;
 pub use run::run;
-pub use volumes::parse_inherited;
 
 /// The isolation that containers have here, for people and scripts.
 fn isolation(info: &Info) -> String {

@@ -45,12 +45,3 @@ pub(super) fn open(
     }
     Ok(streams)
 }
-
-/// `NAME=FD`.
-pub fn parse_inherited(text: &str) -> Result<(String, RawFd), String> {
-    let (name, number) = text.split_once('=').ok_or("expected NAME=FD")?;
-    match number.parse() {
-        Ok(number) if number >= 3 => Ok((name.to_owned(), number)),
-        _ => Err("expected the number of a descriptor, 3 or more".to_owned()),
-    }
-}
