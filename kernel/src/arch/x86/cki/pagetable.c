@@ -50,16 +50,33 @@ void *cki_pagetable_alloc(void)
 	return hpa ? __va(hpa) : NULL;
 }
 
-/*
- * The last tables are for page faults, which cannot fail. fork() and execve() can,
- * as they do where a user has too many processes; and of two who have many, it is
- * the one who has most that gets no more address spaces.
- */
-static bool too_few_for_a_root(void)
+static bool few_are_left(void)
 {
 	unsigned int all, fresh = cki_table_count(&all);
 
-	return fresh + READ_ONCE(freed) < all / 16 && cki_has_most_tables();
+	return fresh + READ_ONCE(freed) < all / 16;
+}
+
+/*
+ * The last tables are for page faults, which cannot fail. fork() and execve() can,
+ * as they do where a user has too many processes; and of two who have many, it is
+ * the one who has most that gets no more address spaces. As in alloc_waiting(), who
+ * has ended gives tables back a moment later: only who finds few after a second is
+ * refused. The caller, mm_init(), may sleep, and holds no lock yet.
+ */
+static bool too_few_for_a_root(void)
+{
+	unsigned int tick;
+
+	if (!few_are_left() || !cki_has_most_tables())
+		return false;
+
+	for (tick = 0; tick < HZ && few_are_left(); tick++) {
+		if (fatal_signal_pending(current))
+			return true;
+		schedule_timeout_uninterruptible(1);
+	}
+	return few_are_left() && cki_has_most_tables();
 }
 
 /* Whether a process may be killed for a table, by the rules of the page allocator. */
