@@ -291,8 +291,8 @@ impl Machine {
     /// as they are on processors.
     fn cpu(&self) -> String {
         let extension = self.runtime.as_ref().map_or("", |_| ",cki=on");
-        let as_what = if self.icount { BARE } else { SLOW_BYTES };
-        format!("max{extension}{as_what}")
+        let strings = if self.icount { "" } else { SLOW_BYTES };
+        format!("max{extension}{strings}")
     }
 
     const fn accelerator(&self) -> &'static str {
@@ -304,10 +304,6 @@ impl Machine {
         }
     }
 }
-
-/// Where instructions are counted, those of a machine of its own: the module looks before it writes where it is a
-/// guest (`kmod/pool.c`).
-const BARE: &str = ",hypervisor=off";
 
 /// What says that repeated string instructions on bytes are no faster than others (Intel SDM Vol. 2A, CPUID
 /// leaf 7: ERMS, FSRM, FSRS).

@@ -178,7 +178,7 @@ mod tests {
         for pair in [
             ["-accel", "tcg,thread=single"],
             ["-icount", "shift=0,sleep=off"],
-            ["-cpu", "max,cki=on,hypervisor=off"],
+            ["-cpu", "max,cki=on"],
             ["-initrd", "/s/initrd"],
             [
                 "-append",
