@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cki_layers::closure::{self, StorePath};
 use cki_machine::AppDisk;
 use cki_oci::source::Source;
 use cki_oci::{Config, Image, OciError, layer};
@@ -40,6 +41,9 @@ impl App {
         if let Some(path) = &contents.oci {
             return Self::of_oci(context, path);
         }
+        if let Some(path) = &contents.closure {
+            return Self::of_closure(context, path);
+        }
         let start = Instant::now();
         let plan = inputs::plan(context, &contents.deb)?;
         let planned = start.elapsed();
@@ -60,7 +64,7 @@ impl App {
     fn of_oci(context: &Context, path: &Path) -> Result<Self, Error> {
         let source = Source::open(path)?;
         let image = Image::find(&source)?;
-        let dir = oci_layers(context.cache.dir());
+        let dir = layer_files(context.cache.dir());
         let step = context.progress.short_step("reading the image's layers");
         let mut paths = Vec::new();
         for (number, layer) in (1..).zip(&image.layers) {
@@ -71,11 +75,33 @@ impl App {
         let (disk, _) = layers::disk(&context.cache, &paths)?;
         Ok(Self::of(disk))
     }
+
+    fn of_closure(context: &Context, path: &Path) -> Result<Self, Error> {
+        let closure = context.nix.closure(path)?;
+        let paths: Vec<_> = closure
+            .paths
+            .into_iter()
+            .map(|(path, hash)| StorePath { path, hash })
+            .collect();
+        let step = context.progress.short_step("reading the store paths");
+        let on_path = |number| {
+            step.part(&format!(
+                "reading store path {} of {}",
+                number + 1,
+                paths.len()
+            ));
+        };
+        let dir = layer_files(context.cache.dir());
+        let layer = closure::provide(&paths, &closure.top, &dir, &on_path)?;
+        step.finish();
+        let (disk, _) = layers::disk(&context.cache, &[layer])?;
+        Ok(Self::of(disk))
+    }
 }
 
-/// Where layers of other engines' images are, in the cache.
+/// Where layers of other engines' images and of store paths are, in the cache.
 #[must_use]
-pub fn oci_layers(cache: &Path) -> PathBuf {
+pub fn layer_files(cache: &Path) -> PathBuf {
     cache.join("layers")
 }
 

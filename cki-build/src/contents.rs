@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a program runs in, as the command line says it: packages, a file, or an image of another container engine.
+//! What a program runs in, as the command line says it: packages, a file, an image of another container engine, or a
+//! path of the Nix store.
 
 use std::path::PathBuf;
 
@@ -21,4 +22,8 @@ pub struct Contents {
     /// its program is the default for all that is not said here
     #[arg(long, value_name = "PATH", conflicts_with_all = ["deb", "image"])]
     pub oci: Option<PathBuf>,
+    /// Run in a root file system of this path of the Nix store and all that it needs; a link to one will do, such as
+    /// `result`. Its programs are in /bin
+    #[arg(long, value_name = "STOREPATH", conflicts_with_all = ["deb", "image", "oci"])]
+    pub closure: Option<PathBuf>,
 }

@@ -31,6 +31,9 @@ pub enum Error {
     /// The layers of an image.
     #[error(transparent)]
     Layers(#[from] cki_layers::LayersError),
+    /// A layer of store paths.
+    #[error(transparent)]
+    Closure(#[from] cki_layers::closure::ClosureError),
     /// An image of another container engine.
     #[error(transparent)]
     Oci(#[from] cki_oci::OciError),

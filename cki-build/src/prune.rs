@@ -3,7 +3,7 @@
 //! Images that nobody has used for long: which there are, which of them go, and freeing what they took.
 //!
 //! Only what `run` and `image app` have put there is looked at: links below the cache's `roots` with the prefix of
-//! layers, and the layers of other engines' images. The links that keep the build's own outputs are not.
+//! layers, and the layers of other engines' images and of store paths. The links that keep the build's own outputs are not.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::app::oci_layers;
+use crate::app::layer_files;
 use crate::layers::{ROOT_PREFIX, disks};
 
 /// An image is only looked at after this time, so that one whose machine is about to start is not taken from it.
@@ -81,7 +81,7 @@ pub fn items(cache: &Path, now: SystemTime, open: &BTreeSet<PathBuf>) -> io::Res
             path,
         });
     }
-    for path in entries(&oci_layers(cache))? {
+    for path in entries(&layer_files(cache))? {
         items.push(Item {
             size: size(&path),
             unused: unused(&path, now)?,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cki-build run --oci`: images of other container engines, in a container. What archives may be is tested in
-//! `crates/oci`; here the kernel reads what that makes of them.
+//! `cki-build run --oci` and `--closure`: images of other container engines, and paths of the Nix store, in a
+//! container. What archives may be is tested in `crates/oci`; here the kernel reads what that makes of them.
 
 #[path = "../../crates/oci/tests/make/mod.rs"]
 #[allow(dead_code, reason = "made for other tests, too")]
@@ -10,6 +10,7 @@ mod make;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use cki_nix::Nix;
 use cki_tests::{Output, cki};
 use make::{Layer, config, gzip, oci};
 use serde_json::json;
@@ -114,4 +115,59 @@ fn an_image_of_two_layers_runs_as_its_configuration_says() {
     assert_eq!(output.status, 127, "{}", output.stderr);
     let output = run(&image, &["--user", "nosuch"], &["true"]);
     assert_eq!(output.status, 125, "{}", output.stderr);
+}
+
+/// A store path with a program that needs another store path.
+fn built(dir: &Path) -> String {
+    let shell = dir.join("busybox");
+    std::fs::write(&shell, busybox()).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&shell, mode).expect("set");
+    let script = "b=$shell; $b mkdir -p $out/bin; \
+        printf '#!%s sh\\necho \"hello from $0\"\\n%s ls /nix/store\\n' $b $b > $out/bin/hello; \
+        $b chmod 755 $out/bin/hello";
+    let expression = format!(
+        "let shell = {}; in derivation {{
+          name = \"hello\"; system = \"x86_64-linux\"; builder = shell; inherit shell;
+          args = [ \"sh\" \"-c\" {} ];
+        }}",
+        shell.display(),
+        cki_nix::eval::string(script)
+    );
+    let words = ["build", "--impure", "--no-link", "--json", "--expr"];
+    let json = Nix::current().nix().args(words).arg(expression);
+    let json = json.read().expect("it is built");
+    let built: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let out = built[0]["outputs"]["out"].as_str();
+    out.expect("an output").to_owned()
+}
+
+#[test]
+fn a_path_of_the_nix_store_runs_with_what_it_needs_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = built(dir.path());
+    let link = dir.path().join("result");
+    std::os::unix::fs::symlink(&path, &link).expect("linked");
+    let run = |path: &Path, command: &str| {
+        let words = [OsStr::new("run"), OsStr::new("--closure"), path.as_os_str()];
+        cki(words.into_iter().chain(["--", command].map(OsStr::new)))
+    };
+    let output = run(&link, "hello");
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("hello from /bin/hello"));
+    let seen: Vec<&str> = lines.collect();
+    assert_eq!(seen.len(), 2, "{text}");
+    assert!(seen.iter().any(|name| path.ends_with(name)), "{text}");
+    assert!(seen.iter().any(|name| name.ends_with("-busybox")), "{text}");
+    let output = run(&link, "cat");
+    assert_eq!(output.status, 127, "{}", output.stderr);
+    let output = run(dir.path(), "hello");
+    assert_eq!(output.status, 125);
+    assert!(
+        output.stderr.contains("no path in the Nix store"),
+        "{}",
+        output.stderr
+    );
 }

@@ -11,9 +11,13 @@
 //! The emulator shows the pieces as one disk from a VMDK descriptor of flat extents, which names them; written one
 //! after the other they are a raw disk. Kernels find the layers as partitions, and init mounts them by overlayfs.
 //!
-//! Used by: `cki-build`. May use: no crate of ours.
+//! [`closure`] makes a layer of paths of the Nix store.
+//!
+//! Used by: `cki-build`. May use: `cki-erofs`.
 
 #![forbid(unsafe_code)]
+
+pub mod closure;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

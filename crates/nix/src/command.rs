@@ -152,6 +152,22 @@ impl Nix {
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
 
+    /// Lists the store path that `path` is in, leads to or is, and all that it needs.
+    #[must_use]
+    pub fn closure_of(&self, path: &Path) -> Command {
+        Self::logging(self.nix_store())
+            .args(["--query", "--requisites"])
+            .arg(path)
+    }
+
+    /// Hashes of the contents of `paths`, one a line.
+    #[must_use]
+    pub fn hashes(&self, paths: &[PathBuf]) -> Command {
+        Self::logging(self.nix_store())
+            .args(["--query", "--hash"])
+            .args(paths)
+    }
+
     /// Shows derivations as JSON, with all that they are built from.
     #[must_use]
     pub fn show_derivations(&self, drvs: &[&Path]) -> Command {

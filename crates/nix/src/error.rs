@@ -40,6 +40,16 @@ pub enum NixError {
         "this user cannot write the Nix store; run as root, or: sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users\n{0}"
     )]
     StoreNotWritable(String),
+    /// Something else than a store path was given for one.
+    #[error(
+        "{path} is no path in the Nix store {store}, and leads to none; `nix build` leaves such a link, result"
+    )]
+    NotInStore {
+        /// What was given.
+        path: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
     /// The file system of the store or of the build is full.
     #[error("the disk is full; free some space (nix-store --gc removes what no result needs)\n{0}")]
     DiskFull(String),

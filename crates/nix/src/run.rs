@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
@@ -16,6 +16,21 @@ use crate::log::{Event, Log};
 use cki_process::exec::Command;
 use cki_process::interrupt::Deferred;
 use cki_process::progress::Progress;
+
+/// A store path and all that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closure {
+    /// The path.
+    pub top: PathBuf,
+    /// All paths, itself included, each with the hash of its contents.
+    pub paths: Vec<(PathBuf, String)>,
+}
+
+fn lines(text: &[u8]) -> Result<impl Iterator<Item = &str>, NixError> {
+    let text = std::str::from_utf8(text);
+    let text = text.map_err(|error| NixError::Unexpected(error.to_string()))?;
+    Ok(text.lines().filter(|line| !line.is_empty()))
+}
 
 impl Nix {
     /// Derivation and output path of each of `attrs`, from one evaluation of the flake.
@@ -96,6 +111,38 @@ impl Nix {
     /// What Nix said, also when something still needs the path.
     pub fn delete(&self, path: &Path) -> Result<(), NixError> {
         self.capture(&self.delete_path(path), &|_| {}).map(drop)
+    }
+
+    /// The store path that `path` is in or leads to, and all that it needs.
+    ///
+    /// # Errors
+    /// [`NixError::NotInStore`]; [`NixError::Io`] when nothing is there; what Nix said, such as that its database does
+    /// not have the path.
+    pub fn closure(&self, path: &Path) -> Result<Closure, NixError> {
+        let real = path.canonicalize().map_err(|source| NixError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let outside = || NixError::NotInStore {
+            path: path.to_owned(),
+            store: self.store.clone(),
+        };
+        let below = real.strip_prefix(&self.store).map_err(|_| outside())?;
+        let top = self.store.join(below.iter().next().ok_or_else(outside)?);
+        let text = self.capture(&self.closure_of(&top), &|_| {})?;
+        let paths: Vec<PathBuf> = lines(&text)?.map(PathBuf::from).collect();
+        let text = self.capture(&self.hashes(&paths), &|_| {})?;
+        let hashes: Vec<String> = lines(&text)?.map(str::to_owned).collect();
+        if hashes.len() != paths.len() || !paths.contains(&top) {
+            let (paths, hashes) = (paths.len(), hashes.len());
+            let what = format!(
+                "{paths} paths that {} needs, {hashes} hashes",
+                top.display()
+            );
+            return Err(NixError::Unexpected(what));
+        }
+        let paths = paths.into_iter().zip(hashes).collect();
+        Ok(Closure { top, paths })
     }
 
     /// Runs a Nix command that logs as JSON, hands its events to `on_event` and gives its standard output.
