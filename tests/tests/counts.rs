@@ -84,7 +84,7 @@ const PROMISED: [(&str, &str); 5] = [
     ),
     (
         "hypercall to the module and back, instructions",
-        "A hypercall to the module and back at most {} |",
+        "A hypercall to the module and back, with as little to do as sending an event, at most {} |",
     ),
     (
         "hypercall to the module and back, flushes of a whole TLB",

@@ -269,16 +269,62 @@ fn the_counts_of_the_page_fault_add_up() {
         .text("docs/pictures/page-fault.svg")
         .expect("the picture");
     let document = roxmltree::Document::parse(&picture).expect("a picture");
-    let drawn: u64 = document
+    let described = document
         .descendants()
-        .filter(|node| {
-            node.attribute("class")
-                .is_some_and(|class| class.contains("count"))
-        })
-        .map(|node| number(node.text().unwrap_or_default()).expect("a number"))
-        .sum();
+        .find(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "desc")))
+        .and_then(|node| node.text())
+        .expect("a description");
+    let mut drawn = 0;
+    for node in document.descendants().filter(|node| {
+        node.attribute("class")
+            .is_some_and(|class| class.contains("count"))
+    }) {
+        let text = node.text().unwrap_or_default();
+        drawn += number(text).expect("a number");
+        assert!(
+            described.contains(&format!(" {text}")),
+            "the picture's description lacks {text}"
+        );
+    }
     // The picture has no number at the program's own two instructions.
     assert_eq!(drawn + 2, steps[0], "the picture and the table differ");
+    let all = format!(
+        "in all {}; natively {}",
+        grouped(steps[0]),
+        grouped(steps[1])
+    );
+    assert!(picture.contains(&all), "the picture does not say `{all}`");
+}
+
+/// A number below a million as documents write it: 2,264.
+fn grouped(number: u64) -> String {
+    format!("{},{:03}", number / 1000, number % 1000)
+}
+
+#[test]
+fn the_readme_has_the_figures_of_the_comparison() {
+    let tree = tree();
+    let row = |document: &str, column: &str| {
+        let text = tree.text(document).expect("the document");
+        text.lines()
+            .find(|line| line.starts_with("| **CKI** |") && line.contains(column))
+            .unwrap_or_else(|| panic!("{document} has no row of CKI with {column}"))
+            .to_owned()
+    };
+    let measured = row("docs/understand/comparison.md", "(1.00)");
+    let readme = row("README.md", "| 1.00 |");
+    let ratios: Vec<_> = readme
+        .split('|')
+        .map(str::trim)
+        .filter(|cell| cell.parse::<f64>().is_ok())
+        .collect();
+    assert_eq!(ratios.len(), 3, "{readme}");
+    for ratio in ratios {
+        assert!(
+            measured.contains(&format!("({ratio})")),
+            "{ratio} is not in {measured}"
+        );
+    }
 }
 
 /// Where names of documents are examples.
