@@ -116,6 +116,7 @@ pub fn request(
             cmdline: machine.host.container_cmdline.clone(),
             verbose: machine.verbose,
             network: network.container()?,
+            name: None,
         }),
     };
     let pool = match args.runtime {
@@ -221,6 +222,7 @@ mod tests {
                 cmdline: "tsc=reliable".into(),
                 verbose: false,
                 network: None,
+                name: None,
             })
         );
     }

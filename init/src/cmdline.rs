@@ -9,6 +9,8 @@ use cki_session::{Memory, MemoryError};
 pub enum Mode {
     /// `cki.mode=session`: run the program that the host names over the control port.
     Session,
+    /// `cki.mode=machine`: stay up, and serve clients as whoever keeps it up says.
+    Machine,
     /// `cki.mode=shell`, or no mode: a shell on every console.
     Shell,
 }
@@ -17,7 +19,7 @@ pub enum Mode {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// None of the known modes.
-    #[error("cki.mode={0} on the kernel command line is neither session nor shell")]
+    #[error("cki.mode={0} on the kernel command line is none of session, machine and shell")]
     Mode(String),
     /// No amount of memory.
     #[error("cki.pool={text} on the kernel command line: {source}")]
@@ -44,6 +46,7 @@ fn value<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
 pub fn mode(cmdline: &str) -> Result<Mode, ParameterError> {
     match value(cmdline, "cki.mode") {
         Some("session") => Ok(Mode::Session),
+        Some("machine") => Ok(Mode::Machine),
         Some("shell") | None => Ok(Mode::Shell),
         Some(other) => Err(ParameterError::Mode(other.to_owned())),
     }
@@ -75,10 +78,10 @@ mod tests {
 
     #[test]
     fn the_last_mode_wins() {
-        assert_eq!(
-            mode("cki.mode=shell quiet cki.mode=session\n"),
-            Ok(Mode::Session)
-        );
+        for (last, expected) in [("session", Mode::Session), ("machine", Mode::Machine)] {
+            let cmdline = format!("cki.mode=shell quiet cki.mode={last}\n");
+            assert_eq!(mode(&cmdline), Ok(expected));
+        }
     }
 
     #[test]

@@ -55,8 +55,9 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
     drop((its, volumes));
     let mut launcher = Launcher::new(ours);
     let mut request = run.clone();
-    // That card is ours; the container's is the launcher's business.
+    // That card and that disk are ours; the container's are the launcher's business.
     request.interface = None;
+    request.disk = None;
     launcher.ask(&Request::Run(Box::new(request)));
     let started = Started {
         child,

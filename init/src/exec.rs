@@ -251,6 +251,9 @@ impl Client {
                 }
             }
             Ok(Request::Run(_)) => "the container runs its program already".to_owned(),
+            Ok(Request::Serve(_) | Request::Stop { .. }) => {
+                "a container takes neither `serve` nor `stop`".to_owned()
+            }
             Err(why) => why,
         };
         self.tell(&Event::Refused { message: refused });

@@ -6,11 +6,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cki_erofs::{Disk, START};
 use nix::mount::MsFlags;
 
 use crate::mounts::{MountError, make_directory, mount_at, switch_root};
+
+/// Between two looks for a disk.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Why the disk is no application image that can be run.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +58,40 @@ pub fn find_disk(sysfs: &Path, dev: &Path, serial: &str) -> Result<PathBuf, Imag
     let disks = fs::read_dir(sysfs.join("block")).map_err(|_| ImageError::NoDisk)?;
     disks
         .flatten()
-        .find(|disk| {
-            fs::read_to_string(disk.path().join("serial")).is_ok_and(|found| found.trim() == serial)
-        })
+        .find(|disk| has_serial(&disk.path(), serial))
         .map(|disk| dev.join(disk.file_name()))
         .ok_or(ImageError::NoDisk)
+}
+
+/// Whether the disk below `block` has this serial number: virtio-blk gives it as a file, SCSI as page 0x80 of the vital
+/// product data (SPC-4, section 7.8.15: four bytes of header, then the number).
+fn has_serial(block: &Path, serial: &str) -> bool {
+    let virtio = fs::read_to_string(block.join("serial")).is_ok_and(|found| found.trim() == serial);
+    let page = || fs::read(block.join("device/vpd_pg80")).unwrap_or_default();
+    virtio
+        || page()
+            .get(4..)
+            .is_some_and(|found| found.trim_ascii() == serial.as_bytes())
+}
+
+/// As [`find_disk`], for a disk that is plugged in just now.
+///
+/// # Errors
+/// [`ImageError::NoDisk`] when there is none after so much time.
+pub fn wait_for_disk(
+    sysfs: &Path,
+    dev: &Path,
+    serial: &str,
+    patience: Duration,
+) -> Result<PathBuf, ImageError> {
+    let start = Instant::now();
+    loop {
+        match find_disk(sysfs, dev, serial) {
+            Err(ImageError::NoDisk) if start.elapsed() < patience => {}
+            found => return found,
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 /// What is on a disk. Refuses one that is no complete image, before the kernel gives a vaguer answer.
@@ -243,8 +276,12 @@ mod tests {
                 fs::write(path.join("serial"), serial).unwrap();
             }
         }
-        let found = find_disk(sysfs.path(), Path::new("/dev"), "cki-app").unwrap();
-        assert_eq!(found, Path::new("/dev/vdb"));
+        let scsi = sysfs.path().join("block/sda/device");
+        fs::create_dir_all(&scsi).unwrap();
+        fs::write(scsi.join("vpd_pg80"), b"\0\x80\0\x06disk-7").unwrap();
+        let find = |serial| find_disk(sysfs.path(), Path::new("/dev"), serial);
+        assert_eq!(find("cki-app").unwrap(), Path::new("/dev/vdb"));
+        assert_eq!(find("disk-7").unwrap(), Path::new("/dev/sda"));
         let error = find_disk(sysfs.path(), Path::new("/dev"), "absent").unwrap_err();
         assert!(matches!(error, ImageError::NoDisk));
     }

@@ -8,9 +8,20 @@ use std::path::Path;
 
 use anyhow::Context;
 use cki_init::cmdline::{self, Mode};
-use cki_init::{machine, modules, mounts, net, session, shell};
+use cki_init::place::Place;
+use cki_init::{machine, modules, mounts, net, serve, session, shell};
 
 fn main() {
+    if let Some(place) = place_to_serve() {
+        if let Err(error) = session::serve_place(place) {
+            // A client that has gone needs no word.
+            if !error.is_end_of_client() {
+                machine::report(&format!("place {place}: {error}"));
+                std::process::exit(1);
+            }
+        }
+        return;
+    }
     if std::process::id() != 1 {
         machine::report("this program is PID 1 of a CKI machine and does nothing elsewhere");
         std::process::exit(2);
@@ -19,6 +30,13 @@ fn main() {
     let Err(error) = start();
     machine::report(&format!("{error:#}"));
     machine::restart()
+}
+
+/// The place that this process is to serve, if it was started for one.
+fn place_to_serve() -> Option<u32> {
+    let mut words = std::env::args().skip(1);
+    let is_server = std::process::id() != 1 && words.next()? == serve::PLACE;
+    is_server.then(|| words.next()?.parse().ok()).flatten()
 }
 
 /// Does what the command line asks for; returns only to say why it could not.
@@ -34,7 +52,16 @@ fn start() -> anyhow::Result<Infallible> {
         Mode::Shell => shell::run(cmdline::pool(&cmdline)?),
         Mode::Session => {
             let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
-            session::run(io_ports.is_some())?;
+            session::run(match io_ports {
+                Some(_) => Place::Machine,
+                None => Place::Container,
+            })?;
+            machine::end_session(io_ports.as_ref());
+            anyhow::bail!("the machine has no isa-debug-exit device")
+        }
+        Mode::Machine => {
+            let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
+            serve::run(&release)?;
             machine::end_session(io_ports.as_ref());
             anyhow::bail!("the machine has no isa-debug-exit device")
         }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 /// How long the host may take to offer and connect its ports.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,6 +96,25 @@ pub fn is_connected(port: impl AsFd, patience: Duration) -> bool {
             return false;
         }
         std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Waits until somebody connects the host end of `port`, however long that takes.
+///
+/// # Errors
+/// Those of epoll.
+pub fn wait_for_host(port: impl AsFd) -> io::Result<()> {
+    // A port without a host is hung up, which level-triggered polling would say again and again.
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+    epoll.add(&port, EpollEvent::new(flags, 0))?;
+    let mut events = [EpollEvent::empty()];
+    loop {
+        match epoll.wait(&mut events, EpollTimeout::NONE) {
+            Ok(1..) if !events[0].events().contains(EpollFlags::EPOLLHUP) => return Ok(()),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -39,6 +39,30 @@ pub fn signal_group(leader: i32, signal: i32) -> io::Result<()> {
     send(-leader, signal)
 }
 
+/// Kills a process.
+///
+/// # Errors
+/// `ESRCH` when it is gone.
+pub fn kill(process: i32) -> io::Result<()> {
+    send_one(process, libc::SIGKILL)
+}
+
+/// Asks a process to end.
+///
+/// # Errors
+/// `ESRCH` when it is gone.
+pub fn terminate(process: i32) -> io::Result<()> {
+    send_one(process, libc::SIGTERM)
+}
+
+fn send_one(process: i32, signal: i32) -> io::Result<()> {
+    if process <= 1 {
+        // kill(0) and kill(-1) mean more than a process, and 1 is init.
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    send(process, signal)
+}
+
 /// Kills every process but PID 1 itself.
 ///
 /// # Panics
@@ -64,8 +88,9 @@ mod tests {
     #[test]
     fn groups_that_would_mean_everybody_are_refused() {
         for leader in [1, 0, -1, -77] {
-            let error = signal_group(leader, 0).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+            for error in [signal_group(leader, 0), kill(leader), terminate(leader)] {
+                assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ESRCH));
+            }
         }
     }
 

@@ -5,12 +5,12 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cki_session::{
-    APP_SERIAL, Event, Failure, FailureKind, Hello, Invalid, Isolation, Outcome, ProcessId,
-    Request, Run, feature, port,
+    APP_SERIAL, Event, Failure, Hello, Isolation, Outcome, ProcessId, Request, Run, port,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -19,129 +19,60 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::container::{self, Launcher};
 use crate::exec::{self, Execs};
-use crate::image::{self, ImageError};
-use crate::mounts::{self, MountError};
+pub use crate::failure::ServeError;
+use crate::group::Group;
+use crate::image;
+use crate::mounts;
 use crate::names;
-use crate::net::{self, NetError};
+use crate::net;
 use crate::oom::KernelLog;
-use crate::ports::{self, PortError};
+use crate::place::Place;
+use crate::ports;
 use crate::process;
-use crate::program::{self, ProgramError, Started};
-use crate::root::{self, RootError};
+use crate::program::{self, Started};
+use crate::root;
 use crate::running::{Ends, Running};
-use crate::runtime::{self, RuntimeError};
+use crate::runtime;
 
-/// The optional parts of requests that init honours.
-const FEATURES: &[&str] = &[
-    feature::CONTAINER,
-    feature::POOL,
-    feature::ROOT,
-    feature::VOLUMES,
-    feature::CAPABILITIES,
-    feature::INTERFACE,
-    feature::LIMITS,
-    feature::NETWORK,
-    feature::TERMINAL,
-    feature::USER,
-];
 /// How long the host may take to connect a stream after it sent `run`; it connects all of them
 /// before it starts the machine, so only the kernel's own message can be under way.
 const STREAM_PATIENCE: Duration = Duration::from_millis(50);
 /// How long the host may take to connect the control port.
-const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why a session did not get as far as the program's end.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The application image.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The program.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// A request that nobody can carry out.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// A request that init does not carry out.
-    #[error("{0}")]
-    Refused(String),
-    /// A file system of the kernel in the image.
-    #[error(transparent)]
-    Mount(#[from] MountError),
-    /// What the client wants done to the root file system.
-    #[error(transparent)]
-    Root(#[from] RootError),
-    /// The network card.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// What containers are run with.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    /// A port.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// The client's end of the control port.
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    /// Anything else, with what was tried.
-    #[error("{what}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-impl ServeError {
-    /// How the client is to understand it.
-    #[must_use]
-    pub fn kind(&self) -> FailureKind {
-        match self {
-            Self::Image(_) => FailureKind::Image,
-            Self::Program(error) => error.kind(),
-            Self::Invalid(_) | Self::Refused(_) | Self::Root(_) => FailureKind::Request,
-            _ => FailureKind::Internal,
-        }
-    }
-
-    fn system(what: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| Self::System { what, source }
-    }
-}
+pub(crate) const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a disk that was plugged in may take to be seen.
+const DISK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a whole session: from `hello` to `ended`, which the client has taken on return.
 ///
 /// `/proc`, `/sys` and `/dev` must be mounted. Whatever goes wrong once the control port is open
 /// is told to the client.
 ///
-/// `emulated` tells that there is an emulator between init and its client, which may hold back what was written.
-///
 /// # Errors
 /// [`ServeError`] when the client cannot be told: the control port is missing or closed.
-pub fn run(emulated: bool) -> Result<(), ServeError> {
+pub fn run(place: Place) -> Result<(), ServeError> {
     let (sysfs, dev) = (Path::new("/sys"), Path::new("/dev"));
-    let control = ports::open(sysfs, dev, port::CONTROL)?;
-    if !ports::is_connected(&control, CONTROL_PATIENCE) {
-        return Err(ChannelError::Closed.into());
+    let control = ports::open(sysfs, dev, &place.port(port::CONTROL))?;
+    match place {
+        Place::Shared(_) => ports::wait_for_host(&control)
+            .map_err(ServeError::system("cannot wait for a client"))?,
+        _ if ports::is_connected(&control, CONTROL_PATIENCE) => {}
+        _ => return Err(ChannelError::Closed.into()),
     }
     let mut control = Channel::new(control);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_err(ServeError::system("cannot read the kernel's release"))?;
-    control.send(&Event::Hello(Hello::new(FEATURES, &kernel)))?;
+    control.send(&Event::Hello(Hello::new(&place.features(), &kernel)))?;
 
     let mut id = ProcessId::MAIN;
-    let served = Streams::open(sysfs, dev)
-        .and_then(|streams| serve(&mut control, streams, emulated, &mut id, &kernel));
+    let served = Streams::open(sysfs, dev, place)
+        .and_then(|streams| serve(&mut control, streams, place, &mut id, &kernel));
     let outcome = match served {
         Ok(outcome) => outcome,
-        Err(ServeError::Channel(error @ (ChannelError::Closed | ChannelError::Io(_)))) => {
-            return Err(error.into());
-        }
+        Err(error) if error.is_end_of_client() => return Err(error),
         Err(error) => Outcome::Failed(Failure::new(error.kind(), error.to_string())),
     };
     let told = control.send(&Event::Ended { id, outcome });
-    if !emulated {
+    if !place.is_emulated() {
         return Ok(told?);
     }
     match told {
@@ -154,6 +85,17 @@ pub fn run(emulated: bool) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Serves one session in a place of a machine that stays up.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve_place(place: u32) -> Result<(), ServeError> {
+    Group::of_place(place)
+        .join()
+        .map_err(ServeError::system("cannot enter the control group"))?;
+    run(Place::Shared(place))
+}
+
 /// The ports of the program's standard streams, and the kernel log; opened before the image hides
 /// init's own `/dev`.
 struct Streams {
@@ -162,8 +104,8 @@ struct Streams {
 }
 
 impl Streams {
-    fn open(sysfs: &Path, dev: &Path) -> Result<Self, ServeError> {
-        let port = |name| ports::open(sysfs, dev, name);
+    fn open(sysfs: &Path, dev: &Path, place: Place) -> Result<Self, ServeError> {
+        let port = |name| ports::open(sysfs, dev, &place.port(name));
         Ok(Self {
             ends: Ends {
                 stdin: port(port::STDIN)?,
@@ -187,11 +129,10 @@ impl Streams {
 fn serve(
     control: &mut Channel,
     streams: Streams,
-    emulated: bool,
+    place: Place,
     id: &mut ProcessId,
     kernel: &str,
 ) -> Result<Outcome, ServeError> {
-    let disk = image::find_disk(Path::new("/sys"), Path::new("/dev"), APP_SERIAL)?;
     let mut requests = control.wait_for_messages()?;
     let run = match requests.pop_front() {
         Some(Ok(Request::Run(run))) => *run,
@@ -204,7 +145,7 @@ fn serve(
     };
     *id = run.id;
     run.check()?;
-    if let Some(name) = run.unsupported(FEATURES) {
+    if let Some(name) = run.unsupported(&place.features()) {
         return Err(ServeError::Refused(format!(
             "init does not support `{name}`"
         )));
@@ -213,6 +154,10 @@ fn serve(
     // Blocked before there is a child, so that no SIGCHLD is lost.
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
+    if let Place::Shared(_) = place {
+        // Of the machine's init, which is about to end it.
+        mask.add(Signal::SIGTERM);
+    }
     let children = mask
         .thread_block()
         .and_then(|()| SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
@@ -221,9 +166,9 @@ fn serve(
 
     streams.wait();
     let (started, launcher) = match run.container {
-        None => (start_here(&run, &disk)?, None),
+        None => (start_here(&run, place)?, None),
         Some(_) => {
-            let (started, launcher) = start_container(&run, &disk, &streams.ends)?;
+            let (started, launcher) = start_container(&run, place, &streams.ends)?;
             (started, Some(launcher))
         }
     };
@@ -234,7 +179,7 @@ fn serve(
             isolation: Isolation::None,
         })?;
     }
-    let mut session = Session::new(run.id, started, launcher, streams, kernel)?;
+    let mut session = Session::new(place, run.id, started, launcher, streams, kernel)?;
     loop {
         for request in requests {
             if let Some(refused) = session.obey(request)? {
@@ -243,7 +188,7 @@ fn serve(
         }
         if session.main.is_over() {
             let (outcome, output) = session.outcome();
-            if emulated {
+            if place.is_emulated() {
                 control.send(&output)?;
             }
             return Ok(outcome);
@@ -253,7 +198,11 @@ fn serve(
             control.send(&event)?;
         }
         if seen.children {
-            while let Ok(Some(_)) = children.read_signal() {}
+            while let Ok(Some(signal)) = children.read_signal() {
+                if signal.ssi_signo == libc::SIGTERM as u32 {
+                    session.terminate()?;
+                }
+            }
             session.reap();
         }
         if let Some(execs) = &mut session.execs {
@@ -267,9 +216,26 @@ fn serve(
     }
 }
 
-/// The program as a process of this machine, in its image.
-fn start_here(run: &Run, disk: &Path) -> Result<Started, ServeError> {
-    image::enter(disk)?;
+/// The disk that `run` is about. One that is plugged in just now takes a moment to be seen.
+fn disk(run: &Run) -> Result<PathBuf, ServeError> {
+    let serial = run.disk.as_deref().unwrap_or(APP_SERIAL);
+    let (sysfs, dev) = (Path::new("/sys"), Path::new("/dev"));
+    Ok(match run.disk {
+        Some(_) => image::wait_for_disk(sysfs, dev, serial, DISK_PATIENCE)?,
+        None => image::find_disk(sysfs, dev, serial)?,
+    })
+}
+
+/// The program as a process of this machine: in its image, unless the machine has other sessions.
+fn start_here(run: &Run, place: Place) -> Result<Started, ServeError> {
+    if let Place::Shared(_) = place {
+        if run.disk.is_some() || !run.root.is_empty() {
+            let why = "a machine that stays up has programs of images in containers only";
+            return Err(ServeError::Refused(why.to_owned()));
+        }
+        return Ok(program::start(&run.process)?);
+    }
+    image::enter(&disk(run)?)?;
     mounts::mount_kernel_filesystems(Path::new("/"))?;
     if let Some(pool) = run.pool {
         runtime::start(pool)?;
@@ -289,13 +255,21 @@ fn connect(run: &Run) -> Result<(), ServeError> {
 }
 
 /// The launcher of the container that `run` asks for, with the program in it.
-fn start_container(run: &Run, disk: &Path, ends: &Ends) -> Result<(Started, Launcher), ServeError> {
-    mounts::mount_kernel_filesystems(Path::new("/"))?;
-    connect(run)?;
-    if let Some(container) = &run.container {
-        runtime::start(container.memory)?;
+fn start_container(
+    run: &Run,
+    place: Place,
+    ends: &Ends,
+) -> Result<(Started, Launcher), ServeError> {
+    let disk = disk(run)?;
+    // A machine that stays up is set up already.
+    if !matches!(place, Place::Shared(_)) {
+        mounts::mount_kernel_filesystems(Path::new("/"))?;
+        connect(run)?;
+        if let Some(container) = &run.container {
+            runtime::start(container.memory)?;
+        }
     }
-    container::start(run, disk, ends).map_err(ServeError::system(
+    container::start(run, &disk, ends).map_err(ServeError::system(
         "cannot start the launcher of the container",
     ))
 }
@@ -318,6 +292,7 @@ enum Of {
 
 /// A session that runs.
 struct Session {
+    place: Place,
     main: Running,
     log: KernelLog,
     /// What runs the program, unless it is a process of this machine.
@@ -328,6 +303,7 @@ struct Session {
 
 impl Session {
     fn new(
+        place: Place,
         id: ProcessId,
         started: Started,
         launcher: Option<Launcher>,
@@ -339,11 +315,12 @@ impl Session {
         log.skip();
         let what = ServeError::system("cannot use the program's streams");
         // A kernel without vsock has no host that could ask for more.
-        let execs = match launcher {
-            None => Execs::listen(kernel).ok(),
-            Some(_) => None,
+        let execs = match (&launcher, place) {
+            (None, Place::Container | Place::Machine) => Execs::listen(kernel).ok(),
+            _ => None,
         };
         Ok(Self {
+            place,
             main: Running::new(id, started, ends).map_err(what)?,
             log,
             launcher,
@@ -376,6 +353,9 @@ impl Session {
             }
             (Ok(Request::Exec(_)), _) => "`exec` is for connections of its own".to_owned(),
             (Ok(Request::Run(_)), _) => "`run` twice".to_owned(),
+            (Ok(Request::Serve(_) | Request::Stop { .. }), _) => {
+                "a session takes neither `serve` nor `stop`".to_owned()
+            }
             (Err(why), _) => why,
         };
         Ok(Some(Event::Refused { message: refused }))
@@ -442,9 +422,20 @@ impl Session {
             if pid == self.main.pid() && self.main.ended().is_none() {
                 self.main.end(status);
                 // What the program left behind would keep its output open for ever.
-                process::kill_everything();
+                match self.place {
+                    Place::Container | Place::Machine => process::kill_everything(),
+                    Place::Shared(place) => {
+                        Group::of_place(place).kill_others();
+                    }
+                }
             }
         }
+    }
+
+    /// Has the program get SIGTERM.
+    fn terminate(&mut self) -> Result<(), ServeError> {
+        let (id, signal) = (self.main.id(), cki_session::Signal::TERM);
+        self.obey(Ok(Request::Signal { id, signal })).map(drop)
     }
 
     /// How the program ended, and how much it has written.
@@ -455,7 +446,14 @@ impl Session {
             Some(launcher) => {
                 let (outcome, direct) = launcher.outcome(status);
                 stdout += direct;
-                outcome
+                let was_killed = status.signal() == Some(libc::SIGKILL);
+                match (self.place, outcome) {
+                    // Whoever ends a container at once does so (`cki kill`).
+                    (Place::Shared(_), Outcome::Failed(_)) if was_killed => {
+                        self.main.outcome(&mut self.log)
+                    }
+                    (_, outcome) => outcome,
+                }
             }
             None => self.main.outcome(&mut self.log),
         };

@@ -36,6 +36,9 @@ pub enum Invalid {
     /// Both a container and a pool for containers.
     #[error("`container` and `pool` exclude each other: the container has all of the pool")]
     ContainerAndPool,
+    /// A machine that serves nobody, or more than it can.
+    #[error("a machine serves 1 to {max} clients at a time, not {0}", max = crate::serve::Serve::PLACES_MAX)]
+    Places(u32),
     /// A network card cannot be set up so.
     #[error(transparent)]
     Interface(#[from] InterfaceError),

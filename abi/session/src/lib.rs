@@ -18,6 +18,7 @@
 //! server -> client   started
 //! client -> server   signal, resize   any number, after run
 //! client -> server   exec             any number, on connections of their own ([`exec`])
+//! client -> server   serve, stop      to a machine that stays up ([`Serve`]), on a port of their own
 //! server -> client   refused          a request that the server did not carry out; the session goes on
 //! server -> client   output           before `ended`: how many bytes the program has written
 //! server -> client   ended            once, last: its outcome
@@ -64,6 +65,7 @@ mod printable;
 mod process;
 mod request;
 mod root;
+mod serve;
 mod signal;
 mod status;
 mod terminal;
@@ -86,6 +88,7 @@ pub use printable::printable;
 pub use process::{Process, ProcessId};
 pub use request::{Container, Request, Run, feature};
 pub use root::{Root, Tmpfs};
+pub use serve::Serve;
 pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here};
 pub use status::{Status, complain};
 pub use terminal::Terminal;
@@ -105,6 +108,14 @@ pub mod port {
     pub const STDERR: &str = "org.cki.stderr";
     /// Every port of a session.
     pub const ALL: [&str; 4] = [CONTROL, STDIN, STDOUT, STDERR];
+    /// Both directions: the messages of whoever keeps a machine up ([`Serve`](crate::Serve)).
+    pub const MACHINE: &str = "org.cki.machine";
+
+    /// The port `name` of a place of a machine that stays up: `org.cki.control.0`.
+    #[must_use]
+    pub fn of_place(name: &str, place: u32) -> String {
+        format!("{name}.{place}")
+    }
 }
 
 /// How the machine ends: QEMU's `isa-debug-exit` device exits with status `(value << 1) | 1`.

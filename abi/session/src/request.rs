@@ -11,6 +11,7 @@ use crate::memory::Memory;
 use crate::network::Network;
 use crate::process::{Process, ProcessId};
 use crate::root::Root;
+use crate::serve::Serve;
 use crate::signal::Signal;
 use crate::terminal::Terminal;
 use crate::volume::Volume;
@@ -25,6 +26,10 @@ pub mod feature {
     pub const CONTAINER: &str = "container";
     /// [`Run::interface`](super::Run::interface).
     pub const INTERFACE: &str = "interface";
+    /// [`Run::disk`](super::Run::disk).
+    pub const DISK: &str = "disk";
+    /// [`Container::name`](super::Container::name).
+    pub const NAME: &str = "name";
     /// [`Container::network`](super::Container::network).
     pub const NETWORK: &str = "network";
     /// [`Run::pool`](super::Run::pool).
@@ -50,6 +55,13 @@ pub enum Request {
     },
     /// Start another process in a container that runs.
     Exec(Box<Exec>),
+    /// Set up a machine that stays up, and serve; the first request to one, sent once.
+    Serve(Box<Serve>),
+    /// End such a machine. Programs that run get SIGTERM, and a little time.
+    Stop {
+        /// The time that they have, in milliseconds.
+        grace_ms: u32,
+    },
     /// The user's terminal has another size now, and so has that of the program.
     Resize {
         /// Which program.
@@ -83,6 +95,10 @@ pub struct Run {
     /// business.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<Interface>,
+    /// Serial number of the disk with the application image, on a machine that has several;
+    /// [`APP_SERIAL`](crate::APP_SERIAL) if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
 }
 
 /// A container of a program's own.
@@ -100,6 +116,9 @@ pub struct Container {
     /// What its network card is connected to; without it, it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// The name under which `cki exec`, `cki list` and `cki kill` find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl Container {
@@ -117,6 +136,7 @@ impl Container {
             cmdline: String::new(),
             verbose: false,
             network: None,
+            name: None,
         }
     }
 }
@@ -133,6 +153,7 @@ impl Run {
             pool: None,
             root: Root::default(),
             interface: None,
+            disk: None,
         }
     }
 
@@ -146,6 +167,11 @@ impl Run {
             (feature::POOL, self.pool.is_some()),
             (feature::ROOT, !self.root.is_empty()),
             (feature::INTERFACE, self.interface.is_some()),
+            (feature::DISK, self.disk.is_some()),
+            (
+                feature::NAME,
+                container.is_some_and(|container| container.name.is_some()),
+            ),
             (feature::NETWORK, network.is_some()),
             (feature::VOLUMES, !self.root.volumes.is_empty()),
         ];

@@ -34,6 +34,7 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         cmdline: "x=1".into(),
         verbose: true,
         network: None,
+        name: None,
     });
     let container = plain.replace(
         r#""h"}"#,
@@ -205,6 +206,7 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
         cmdline: String::new(),
         verbose: false,
         network: None,
+        name: None,
     });
     assert_eq!(contained.unsupported(&[feature::POOL]), Some("container"));
     assert_eq!(contained.unsupported(&["later", feature::CONTAINER]), None);
@@ -285,6 +287,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                     cmdline: "\0".into(),
                     verbose: false,
                     network: None,
+                    name: None,
                 });
             },
             Invalid::Nul("the kernel's command line"),
@@ -303,6 +306,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                     cmdline: String::new(),
                     verbose: false,
                     network: None,
+                    name: None,
                 });
                 run.pool = Some("64M".parse().unwrap());
             },

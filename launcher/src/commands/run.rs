@@ -55,8 +55,20 @@ pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     };
     let mut client = Descriptor::open(number).context("--session-fd")?;
     let outcome = match client.wait_for_run() {
-        Ok((container, run)) => session(device, args, Wanted::by(container, run), &mut client)
-            .unwrap_or_else(|error| Outcome::Failed(Failure::new(kind(&error), sentence(&error)))),
+        Ok((container, run)) => {
+            // `cki kill` knows this process by that name.
+            let passed_on = match container.name {
+                Some(_) => client.pass_signals_on(),
+                None => Ok(()),
+            };
+            let wanted = Wanted::by(container, run);
+            passed_on
+                .context("cannot wait for signals")
+                .and_then(|()| session(device, args, wanted, &mut client))
+                .unwrap_or_else(|error| {
+                    Outcome::Failed(Failure::new(kind(&error), sentence(&error)))
+                })
+        }
         Err(failure) => Outcome::Failed(failure),
     };
     if !client.end(&outcome) {
@@ -86,6 +98,7 @@ impl Wanted {
                 cmdline: args.cmdline.clone(),
                 verbose: args.verbose,
                 network: args.network.wanted()?,
+                name: args.name.clone(),
             },
             run: (!args.console).then_some(run),
             timeout: args.timeout,
@@ -224,7 +237,8 @@ fn command_line(wanted: &Wanted) -> String {
 
 /// The container's place among those with a name, if it is to have one.
 fn entry(args: &RunArgs, wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
-    let (Some(name), Some(run)) = (&args.name, &wanted.run) else {
+    let name = args.name.as_ref().or(wanted.container.name.as_ref());
+    let (Some(name), Some(run)) = (name, &wanted.run) else {
         return Ok(None);
     };
     let state = State {

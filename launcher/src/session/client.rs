@@ -28,7 +28,12 @@ pub trait Client {
         PollFlags::POLLIN
     }
 
-    /// What it wants, once its descriptor is ready. `started` tells whether there is a program that can have
+    /// Ready when signals have come that are wishes of its, too.
+    fn signals(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// What it wants, once one of its descriptors is ready. `started` tells whether there is a program that can have
     /// a say.
     fn wishes(&mut self, started: bool) -> Vec<Wish>;
 

@@ -14,18 +14,21 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use cki_session::{
     Container, Event, Failure, FailureKind, Hello, Isolation, LineBuffer, Outcome, ProcessId,
-    ProtocolError, Request, Run, decode, encode, feature,
+    ProtocolError, Request, Run, Signal, decode, encode, feature, forwarded_here,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
 
 use super::client::{Client, Wish};
 use crate::inherited::{self, InheritedError};
+use crate::signals;
 use crate::unblocked::{Unblocked, Way};
 
 /// The optional parts of requests that the launcher honours.
 const FEATURES: &[&str] = &[
     feature::CONTAINER,
     feature::NETWORK,
+    feature::NAME,
     // These are for init of the container, which says itself what it honours.
     feature::ROOT,
     feature::CAPABILITIES,
@@ -48,6 +51,8 @@ pub struct Descriptor {
     lines: LineBuffer,
     /// The process of the session, once that is known.
     id: ProcessId,
+    /// Signals to us, of a container whose name others know.
+    signals: Option<SignalFd>,
     /// The last message was said.
     ended: bool,
 }
@@ -74,6 +79,19 @@ impl Descriptor {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         client.say(&Event::Hello(Hello::new(FEATURES, &release)));
         Ok(client)
+    }
+
+    /// From now on signals to this process are the program's. To be called before any other thread is started, which
+    /// inherits the mask.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn pass_signals_on(&mut self) -> io::Result<()> {
+        let mut forwarded = forwarded_here()?;
+        // It stops the launcher itself, and the container with it.
+        forwarded.retain(|&signal| signal != Signal::TSTP);
+        self.signals = Some(signals::take(forwarded)?);
+        Ok(())
     }
 
     /// Waits for the request to run a program in a container: the container, and the rest of the request,
@@ -212,6 +230,7 @@ impl TryFrom<File> for Descriptor {
             file,
             lines: LineBuffer::default(),
             id: ProcessId::MAIN,
+            signals: None,
             ended: false,
         })
     }
@@ -230,8 +249,15 @@ impl Client for Descriptor {
         flags
     }
 
+    fn signals(&self) -> Option<BorrowedFd<'_>> {
+        self.signals.as_ref().map(AsFd::as_fd)
+    }
+
     fn wishes(&mut self, _started: bool) -> Vec<Wish> {
         let mut wishes = Vec::new();
+        while let Some(Ok(Some(info))) = self.signals.as_ref().map(SignalFd::read_signal) {
+            wishes.extend(Signal::new(info.ssi_signo as i32).map(Wish::Signal));
+        }
         // A client that has gone is seen below.
         let _ = self.write();
         loop {
@@ -260,6 +286,9 @@ impl Client for Descriptor {
                     "`exec` is for connections of its own".to_owned()
                 }
                 Heard::Request(Request::Run(_)) => "`run` twice".to_owned(),
+                Heard::Request(Request::Serve(_) | Request::Stop { .. }) => {
+                    "a launcher takes neither `serve` nor `stop`".to_owned()
+                }
                 Heard::NotUnderstood(why) => why,
             };
             self.say(&Event::Refused { message: refused });

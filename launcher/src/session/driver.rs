@@ -337,6 +337,9 @@ impl<'s> Driver<'s> {
             PollFd::new(inbox.waker().as_fd(), PollFlags::POLLIN),
             PollFd::new(self.client.descriptor(), self.client.interest()),
         ];
+        let signals = self.client.signals();
+        fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::POLLIN)));
+        let own = fds.len();
         // A descriptor that we wait for nothing of would still report that it was hung up.
         for (file, flags) in [&our.stdin, &our.stdout, &our.stderr]
             .into_iter()
@@ -361,8 +364,8 @@ impl<'s> Driver<'s> {
                 .and_then(PollFd::revents)
                 .is_some_and(|flags| !flags.is_empty())
         };
-        let streams = (2..fds.len()).any(seen);
-        let asked = seen(1);
+        let streams = (own..fds.len()).any(seen);
+        let asked = (1..own).any(seen);
         drop(fds);
         self.asked = asked;
         // Nothing to read is no error: somebody else's wake-up was ours too.

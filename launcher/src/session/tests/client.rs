@@ -38,6 +38,7 @@ fn request(change: impl FnOnce(&mut cki_session::Run)) -> Request {
         cmdline: "x=1".to_owned(),
         verbose: true,
         network: None,
+        name: None,
     });
     change(&mut run);
     Request::Run(Box::new(run))

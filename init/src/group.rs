@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A control group: all processes of a session on a machine that has others.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long processes that were killed may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// The processes of a place, and what they start.
+#[derive(Debug)]
+pub struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    /// The group of a place, below the mounted control groups.
+    #[must_use]
+    pub fn of_place(place: u32) -> Self {
+        Self {
+            path: Path::new("/sys/fs/cgroup").join(format!("place{place}")),
+        }
+    }
+
+    /// Makes it, unless it is there.
+    ///
+    /// # Errors
+    /// Those of mkdir(2).
+    pub fn create(&self) -> io::Result<()> {
+        match fs::create_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has this process, and what it starts from now on, be in it.
+    ///
+    /// # Errors
+    /// When the kernel does not take it.
+    pub fn join(&self) -> io::Result<()> {
+        // 0 is whoever writes.
+        fs::write(self.path.join("cgroup.procs"), "0")
+    }
+
+    /// Kills all that is in it but this process; whether nobody is left.
+    pub fn kill_others(&self) -> bool {
+        self.until(|| {
+            let processes = fs::read_to_string(self.path.join("cgroup.procs"));
+            let others = others(&processes.unwrap_or_default(), std::process::id());
+            for process in &others {
+                // It may have gone meanwhile.
+                let _ = crate::process::kill(*process);
+            }
+            others.is_empty()
+        })
+    }
+
+    /// Kills all that is in it; whether nobody is left.
+    pub fn kill(&self) -> bool {
+        if fs::write(self.path.join("cgroup.kill"), "1").is_err() {
+            return false;
+        }
+        self.until(|| {
+            let events = fs::read_to_string(self.path.join("cgroup.events"));
+            events.is_ok_and(|events| events.lines().any(|line| line == "populated 0"))
+        })
+    }
+
+    fn until(&self, mut done: impl FnMut() -> bool) -> bool {
+        let start = Instant::now();
+        while !done() {
+            if start.elapsed() > PATIENCE {
+                return false;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        true
+    }
+}
+
+/// The processes in a list of the kernel's, but for `own`.
+fn others(list: &str, own: u32) -> Vec<i32> {
+    let all = list.lines().filter_map(|line| line.trim().parse().ok());
+    all.filter(|&process| process > 1 && i64::from(process) != i64::from(own))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_caller_nor_init_nor_a_process_of_another_namespace_is_among_the_others() {
+        assert_eq!(others("1\n0\n70\n71\n\n72\n", 71), [70, 72]);
+        assert!(others("", 7).is_empty());
+    }
+}
