@@ -181,6 +181,8 @@ mod tests {
         Args {
             runtime: Runtime::Cki,
             host_kernel: HostKernel::Cki,
+            machine: Some(crate::resident::OWN.to_owned()),
+            name: None,
             contents: Contents::default(),
             memory: Container::DEFAULT_MEMORY,
             cpus: 1,

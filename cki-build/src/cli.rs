@@ -16,6 +16,7 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
 
 use crate::network::NetworkArgs;
+use crate::resident;
 pub use crate::runtime::Runtime;
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
@@ -68,6 +69,14 @@ pub struct Global {
 pub enum Command {
     /// Run a program from Debian packages in a container
     Run(Box<Run>),
+    /// Start and stop a machine that stays up, in which `run` starts containers quickly
+    Machine(resident::Machine),
+    /// Run another program in a container of a machine that stays up
+    Exec(Box<resident::Exec>),
+    /// Show the containers of a machine that stays up
+    List(resident::List),
+    /// Send a signal to the program of a container of a machine that stays up
+    Kill(resident::Kill),
     /// Run SQLite in a container on real work, and say how isolated it was
     Demo(Demo),
     /// Build outputs of the flake
@@ -105,7 +114,7 @@ impl Command {
     /// Whether standard output belongs to a program that the command runs.
     #[must_use]
     pub const fn runs_a_program(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Demo(_))
+        matches!(self, Self::Run(_) | Self::Demo(_) | Self::Exec(_))
     }
 }
 
@@ -142,6 +151,13 @@ pub struct Run {
     /// The kernel of the machine; a container has its own
     #[arg(long, value_enum, value_name = "KERNEL", default_value_t)]
     pub host_kernel: HostKernel,
+    /// Run in this machine that stays up (`machine start`), or in one of its own: `own` [default: the machine
+    /// `default`, if it is up and can do it]
+    #[arg(long, value_name = "NAME", env = "CKI_MACHINE")]
+    pub machine: Option<String>,
+    /// Name of the container for `exec`, `list` and `kill`, in a machine that stays up
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// What the program runs in.
     #[command(flatten)]
     pub contents: Contents,

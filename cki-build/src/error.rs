@@ -22,6 +22,22 @@ pub enum Error {
     /// The machine.
     #[error(transparent)]
     Session(#[from] cki_machine::MachineError),
+    /// A machine that stays up.
+    #[error(transparent)]
+    Resident(#[from] cki_machine::resident::ResidentError),
+    /// What a machine that stays up cannot do.
+    #[error("the machine {machine} cannot do it: {why}")]
+    Unsuitable {
+        /// Its name.
+        machine: String,
+        /// Why.
+        why: String,
+    },
+    /// A container in a machine of its own has no use for a name.
+    #[error(
+        "--name is for containers in a machine that stays up, and none is: start one with `cki-build machine start`"
+    )]
+    Nameless,
     /// Verifying.
     #[error(transparent)]
     Verify(#[from] crate::verify::VerifyError),

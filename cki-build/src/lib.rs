@@ -4,7 +4,7 @@
 //!
 //! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it, a file each, with
 //! what several of them need: [`app`], [`contents`], [`context`], [`image_file`], [`inputs`], [`layers`], [`network`],
-//! [`outputs`], [`prepare`], [`roots`], [`output`], [`ending`]. What the commands `check`, `doctor`, `image`, `prune` and
+//! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`]. What the commands `check`, `doctor`, `image`, `prune` and
 //! `verify` are made of has modules of these names.
 //! Used by: `main.rs`. May use: the crates below `crates/`, `abi/session`, `bench/micro`.
 
@@ -25,8 +25,10 @@ pub mod logging;
 pub mod network;
 pub mod output;
 pub mod outputs;
+pub mod place;
 pub mod prepare;
 pub mod prune;
+pub mod resident;
 pub mod roots;
 pub mod runtime;
 pub mod verify;

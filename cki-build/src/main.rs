@@ -9,6 +9,9 @@ fn main() -> ExitCode {
     if let Some(code) = cki_volume::serve::if_asked() {
         return code;
     }
+    if let Some(code) = cki_machine::resident::serve_if_asked() {
+        return code;
+    }
     let cli = match cki_build::cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return cki_build::cli::report_usage(&error),

@@ -151,6 +151,8 @@ mod tests {
         Run {
             runtime,
             host_kernel: HostKernel::Cki,
+            machine: Some(crate::resident::OWN.to_owned()),
+            name: None,
             contents: Contents::default(),
             memory: Memory::constant(512),
             cpus: 1,

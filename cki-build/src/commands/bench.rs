@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::prepare::{Preparation, prepare};
+use crate::resident::OWN;
 use cki_machine::{Ended, Machine};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
@@ -170,7 +171,14 @@ fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error>
         .arg(&context.checkout.dir)
         .arg("--cache")
         .arg(context.cache.dir())
-        .args(["run", "--runtime", &name(args.runtime), "--"])
+        .args([
+            "run",
+            "--machine",
+            OWN,
+            "--runtime",
+            &name(args.runtime),
+            "--",
+        ])
         .args(args.command.iter().cloned());
     let start = Instant::now();
     let mut output = command

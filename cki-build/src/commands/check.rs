@@ -11,6 +11,7 @@ use crate::cli::Check;
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
+use crate::resident::OWN;
 use cki_session::Status;
 
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
@@ -153,6 +154,8 @@ fn environment(context: &Context, program: &Path) -> Result<Vec<(OsString, OsStr
     env.push(("CKI_BUILD".into(), program.as_os_str().to_owned()));
     env.push(("CKI_FLAKE".into(), context.checkout.dir.clone().into()));
     env.push(("CKI_CACHE".into(), context.cache.dir().into()));
+    // Whatever machine the user has up.
+    env.push(("CKI_MACHINE".into(), OWN.into()));
     Ok(env)
 }
 

@@ -14,6 +14,7 @@ use crate::ending::Ending;
 use crate::error::Error;
 use crate::network::NetworkArgs;
 use crate::output::print;
+use crate::resident;
 use cki_frontend::ProgramOptions;
 use cki_machine::Ended;
 
@@ -24,6 +25,8 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
     let program = Run {
         runtime: Runtime::Cki,
         host_kernel: HostKernel::Cki,
+        machine: Some(resident::OWN.to_owned()),
+        name: None,
         contents: Contents {
             deb: vec!["sqlite3".to_owned()],
             ..Contents::default()

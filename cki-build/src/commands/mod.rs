@@ -8,8 +8,10 @@ mod check;
 mod demo;
 mod docs;
 mod doctor;
+mod exec;
 mod image;
 mod inputs;
+mod machine;
 mod prune;
 mod run;
 mod verify;
@@ -27,6 +29,10 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
     let global = &cli.global;
     match &cli.command {
         Command::Run(args) => run::run(&Context::new(global)?, args),
+        Command::Machine(args) => machine::machine(&Context::new(global)?, &args.what),
+        Command::Exec(args) => exec::exec(&Context::new(global)?, args),
+        Command::List(args) => exec::list(&Context::new(global)?, args),
+        Command::Kill(args) => exec::kill(&Context::new(global)?, args),
         Command::Demo(args) => demo::demo(&Context::new(global)?, args),
         Command::Build(args) => build::build(&Context::new(global)?, args),
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),

@@ -14,6 +14,7 @@ use crate::cli::{Run, Runtime};
 use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
+use crate::place;
 use crate::prepare::{prepare, request};
 use cki_frontend::{UserTerminal, VolumeOption};
 use cki_machine::{Ended, Io, Machine, MachineError, Signals, TimeLimit};
@@ -50,6 +51,10 @@ pub fn execute(
             ));
         }
     }
+    let lease = place::find(context, args, &machine)?;
+    if let Some(lease) = &lease {
+        place::adapt(&mut request, lease, args.name.as_deref())?;
+    }
     // They end when this function does.
     let (sockets, _processes) = volumes(&mut machine, &request, &args.program.volume)?;
     let (signal, grace) = args.program.stop();
@@ -73,10 +78,16 @@ pub fn execute(
         terminal,
         volumes: sockets,
     };
-    let step = context.progress.short_step("starting the machine");
-    let ended = cki_machine::run(&machine, request, time, io, forward_signals, || {
-        step.finish()
-    })?;
+    let what = match lease {
+        Some(_) => "starting the container",
+        None => "starting the machine",
+    };
+    let step = context.progress.short_step(what);
+    let ready = || step.finish();
+    let ended = match lease {
+        Some(lease) => cki_machine::run_in(lease, request, time, io, forward_signals, ready),
+        None => cki_machine::run(&machine, request, time, io, forward_signals, ready),
+    }?;
     let times = ended.times;
     let since = |at: Option<Instant>| at.map(|at| at - times.start);
     tracing::debug!(
@@ -92,7 +103,7 @@ pub fn execute(
 }
 
 /// A stream of ours as it is: the standard library's would look for lines in what passes.
-fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
+pub(super) fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
     let stream = stream.as_fd().try_clone_to_owned();
     Ok(File::from(stream.map_err(Error::Streams)?))
 }
@@ -132,7 +143,7 @@ fn explain(outcome: &Outcome, args: &Run) {
     }
 }
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     complain(&format!("cki-build: {text}"));
 }
 
@@ -157,7 +168,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
 }
 
 /// Has signals to us go to the program instead.
-fn forward_signals(to: Signals) {
+pub(super) fn forward_signals(to: Signals) {
     let ours = forwarded_here().map(|signals| signals.into_iter().map(Signal::number));
     match ours.and_then(signal_hook::iterator::Signals::new) {
         Ok(mut ours) => {

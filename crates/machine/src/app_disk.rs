@@ -4,9 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// The disk with the application image. Which one it is decides whoever makes it, not the file's contents: a
 /// descriptor names other files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AppDisk {
     /// The file is the disk.
     Raw(PathBuf),

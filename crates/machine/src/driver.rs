@@ -5,10 +5,9 @@
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cki_frontend::UserTerminal;
 use cki_process::exec::describe;
@@ -17,21 +16,18 @@ use cki_session::{
     encode, exit, printable,
 };
 
-use super::console::Tail;
 use super::error::{MachineError, report};
 use super::gate::Gate;
 use super::inputs::{Input, Signals, relay_output};
+use super::link::{Connected, Link};
 use super::machine::Machine;
 use super::meter::Output;
 use super::patience::Patience;
-use super::ports::Ports;
 use super::relay::{self, Relayed};
 use super::requests::Requests;
+use super::resident::lease::Lease;
 use super::terms::{Ended, Io, TimeLimit};
 use super::timeline::Timeline;
-
-/// Time for QEMU to end once init has closed all ports.
-const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Starts the machine, has it run `run`, and gives how that ended. The machine is gone when this returns.
 ///
@@ -48,23 +44,45 @@ pub fn run(
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
 ) -> Result<Ended, MachineError> {
-    let request = encode(&Request::Run(Box::new(run.clone()))).map_err(|error| {
-        MachineError::Request(format!(
-            "the arguments and the environment together are {error}"
-        ))
-    })?;
+    let request = encoded(&run)?;
     std::fs::File::open(machine.app.file()).map_err(|source| MachineError::AppImage {
         path: machine.app.file().to_owned(),
         source,
     })?;
     let (events, queue) = mpsc::channel();
     signals(Signals(events.clone()));
-    let mut session = Session::start(machine, io, events, run.id)?;
-    session.time = time;
-    let result = session.drive(&queue, &run, request, ready);
-    // Whatever happened above, nothing stays behind.
-    session.kill();
-    result
+    let mut io = io;
+    let connected = Connected::own(machine, &mut io, &events)?;
+    let session = Session::start(connected, io, events, run.id)?;
+    session.finish(&queue, &run, request, time, ready)
+}
+
+/// As [`run`], in a place of a machine that stays up. The place is given back when this returns.
+///
+/// # Errors
+/// [`MachineError`] when it cannot be said how the program ended.
+pub fn run_in(
+    lease: Lease,
+    run: Run,
+    time: TimeLimit,
+    io: Io,
+    signals: impl FnOnce(Signals),
+    ready: impl FnOnce(),
+) -> Result<Ended, MachineError> {
+    let request = encoded(&run)?;
+    let (events, queue) = mpsc::channel();
+    signals(Signals(events.clone()));
+    let connected = Connected::place(lease, &events)?;
+    let session = Session::start(connected, io, events, run.id)?;
+    session.finish(&queue, &run, request, time, ready)
+}
+
+fn encoded(run: &Run) -> Result<Vec<u8>, MachineError> {
+    encode(&Request::Run(Box::new(run.clone()))).map_err(|error| {
+        MachineError::Request(format!(
+            "the arguments and the environment together are {error}"
+        ))
+    })
 }
 
 struct Session {
@@ -77,10 +95,7 @@ struct Session {
     /// Init waits for us to close it, when its last word has come and all output with it.
     control: UnixStream,
     output: Output,
-    qemu: Arc<duct::Handle>,
-    console: Tail,
-    qemu_log: Tail,
-    console_thread: Option<thread::JoinHandle<()>>,
+    link: Link,
     /// The user's, if the program has one.
     terminal: Option<UserTerminal>,
     time: TimeLimit,
@@ -94,43 +109,18 @@ struct Session {
 
 impl Session {
     fn start(
-        machine: &Machine,
+        connected: Connected,
         io: Io,
         events: Sender<Input>,
         id: ProcessId,
     ) -> Result<Self, MachineError> {
-        let (ports, inherited) = Ports::new(io.volumes).map_err(MachineError::Sockets)?;
-        let (log_reader, log_writer) = os_pipe::pipe().map_err(MachineError::Sockets)?;
-        let expression = machine
-            .command()
-            .expression(rustix::process::Signal::KILL)
-            .stdin_null()
-            .stdout_null()
-            .stderr_file(log_writer)
-            .before_spawn(move |child| {
-                use std::os::unix::process::CommandExt as _;
-                // Ctrl-C is for us: in our process group QEMU would end by itself at the same time,
-                // and its end would be taken for a crash.
-                child.process_group(0);
-                inherited.give_to(child)
-            });
-        let start = Instant::now();
-        let qemu = expression.start().map_err(|source| MachineError::Start {
-            qemu: machine.qemu.clone(),
-            source,
-        })?;
-        drop(expression);
-        let qemu = Arc::new(qemu);
-        let patience = Patience::new(qemu.pids().first().copied(), start, machine.start_limit);
+        let Connected {
+            link,
+            ports,
+            patience,
+            start,
+        } = connected;
         let control = ports.control.try_clone().map_err(MachineError::Sockets)?;
-        let (console, qemu_log) = (Tail::default(), Tail::default());
-        let (console_tail, log_tail) = (console.clone(), qemu_log.clone());
-        let log_thread = thread::spawn(move || log_tail.follow(log_reader, None));
-        let console_thread = thread::spawn(move || {
-            console_tail.follow(ports.console, io.console);
-            // Both are complete when this thread is.
-            let _ = log_thread.join();
-        });
         let (mut stdin, to_guest) = (io.stdin, ports.stdin);
         let stdin_port = to_guest.try_clone().map_err(MachineError::Sockets)?;
         thread::spawn(move || relay::input(&mut *stdin, to_guest));
@@ -150,7 +140,6 @@ impl Session {
             false,
         );
         let messages = ports.control.try_clone().map_err(MachineError::Sockets)?;
-        let sender = events.clone();
         thread::spawn(move || {
             let mut gate = Gate::default();
             let end = relay::messages(messages, |event| {
@@ -158,16 +147,10 @@ impl Session {
                 let refused =
                     |why: &str| tracing::warn!("the machine refused a request: {}", printable(why));
                 if let Some(event) = gate.pass(event, refused) {
-                    let _ = sender.send(Input::Init(event));
+                    let _ = events.send(Input::Init(event));
                 }
             });
-            let _ = sender.send(Input::ControlEnd(end));
-        });
-        let waiting = Arc::clone(&qemu);
-        thread::spawn(move || {
-            if let Ok(output) = waiting.wait() {
-                let _ = events.send(Input::Qemu(output.status));
-            }
+            let _ = events.send(Input::ControlEnd(end));
         });
         Ok(Self {
             id,
@@ -176,10 +159,7 @@ impl Session {
             _stdin_port: stdin_port,
             control: ports.control,
             output,
-            qemu,
-            console,
-            qemu_log,
-            console_thread: Some(console_thread),
+            link,
             time: TimeLimit::NONE,
             terminal: io.terminal,
             deadline: Some(patience.deadline()),
@@ -194,6 +174,22 @@ impl Session {
             kernel: None,
             isolation: None,
         })
+    }
+
+    /// From the start of the program to its end.
+    fn finish(
+        mut self,
+        queue: &Receiver<Input>,
+        run: &Run,
+        request: Vec<u8>,
+        time: TimeLimit,
+        ready: impl FnOnce(),
+    ) -> Result<Ended, MachineError> {
+        self.time = time;
+        let result = self.drive(queue, run, request, ready);
+        // Whatever happened above, nothing stays behind.
+        self.kill();
+        result
     }
 
     fn drive(
@@ -214,8 +210,17 @@ impl Session {
                 return self.conclude(last, status, timed_out);
             }
             if last.is_some() && !ending && self.output.is_complete() {
+                if let (Some(outcome), true) = (&last, self.link.stays()) {
+                    self.times.end = Instant::now();
+                    let outcome = if timed_out {
+                        Outcome::TimedOut
+                    } else {
+                        outcome.clone()
+                    };
+                    return Ok(self.ended(outcome));
+                }
                 ending = true;
-                self.deadline = Some(Instant::now() + END_LIMIT);
+                self.deadline = Some(Instant::now() + Link::END_LIMIT);
                 // It fails when the machine is gone, which its own event tells.
                 let _ = self.control.shutdown(Shutdown::Both);
             }
@@ -233,7 +238,7 @@ impl Session {
                         let how = "gave less output than its init had announced";
                         return Err(self.crash(how.to_owned()));
                     }
-                    self.deadline = Some(Instant::now() + END_LIMIT);
+                    self.deadline = Some(Instant::now() + Link::END_LIMIT);
                     continue;
                 }
                 None if self.times.started.is_none() => {
@@ -256,6 +261,9 @@ impl Session {
                 }
             };
             match event {
+                Input::Init(Event::Hello(_)) if self.link.stays() && self.times.hello.is_some() => {
+                    return Err(self.crash("has given up the program's place".to_owned()));
+                }
                 Input::Init(Event::Hello(hello)) => {
                     self.times.hello = Some(Instant::now());
                     check(&hello, run)?;
@@ -287,7 +295,7 @@ impl Session {
                     // The limit is the program's, not that of whoever reads its output.
                     if !timed_out {
                         seen = self.output.relayed();
-                        self.deadline = Some(Instant::now() + END_LIMIT);
+                        self.deadline = Some(Instant::now() + Link::END_LIMIT);
                     }
                 }
                 Input::Init(_) | Input::Complete => {}
@@ -317,7 +325,7 @@ impl Session {
                         source,
                     });
                 }
-                Input::Qemu(ended) => {
+                Input::Gone(ended) => {
                     self.deadline = None;
                     status = Some(ended);
                 }
@@ -358,20 +366,22 @@ impl Session {
     fn conclude(
         &mut self,
         last: Option<Outcome>,
-        status: ExitStatus,
+        status: Option<ExitStatus>,
         timed_out: bool,
     ) -> Result<Ended, MachineError> {
         if timed_out {
             return Ok(self.ended(Outcome::TimedOut));
         }
         match last {
-            Some(outcome) if status.code() == Some(exit::STATUS_ENDED) => {
+            Some(outcome)
+                if status.and_then(|status| status.code()) == Some(exit::STATUS_ENDED) =>
+            {
                 let outcome = self.with_console(outcome);
                 Ok(self.ended(outcome))
             }
             Some(_) => Err(self.crash(format!(
                 "{} after the program had ended, so its output may be incomplete",
-                describe(status)
+                describe_end(status)
             ))),
             None => {
                 let when = match (self.times.hello, self.times.started) {
@@ -379,7 +389,7 @@ impl Session {
                     (_, None) => "before the program was started",
                     _ => "while the program was running",
                 };
-                Err(self.crash(format!("{} {when}", describe(status))))
+                Err(self.crash(format!("{} {when}", describe_end(status))))
             }
         }
     }
@@ -388,7 +398,7 @@ impl Session {
     fn with_console(&mut self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Failed(mut failure) if failure.kind == FailureKind::Internal => {
-                failure.message += &report(&self.console_text(), "");
+                failure.message += &report(&self.link.logs().0, "");
                 Outcome::Failed(failure)
             }
             outcome => outcome,
@@ -405,19 +415,8 @@ impl Session {
     }
 
     fn crash(&mut self, how: String) -> MachineError {
-        MachineError::Crashed {
-            how,
-            console: self.console_text(),
-            qemu: self.qemu_log.text(),
-        }
-    }
-
-    /// The end of the console, complete: QEMU is gone when this is called.
-    fn console_text(&mut self) -> String {
-        if let Some(thread) = self.console_thread.take() {
-            let _ = thread.join();
-        }
-        self.console.text()
+        let (console, qemu) = self.link.logs();
+        MachineError::Crashed { how, console, qemu }
     }
 
     /// From now on all keys are the program's.
@@ -462,15 +461,14 @@ impl Session {
     }
 
     fn kill(&mut self) {
-        // It fails when QEMU is gone already.
-        if let Err(error) = self.qemu.kill() {
-            tracing::debug!(%error, "killing the emulator");
-        }
-        if let Err(error) = self.qemu.wait() {
-            tracing::debug!(%error, "waiting for the emulator");
-        }
+        self.link.end();
         self.times.end = Instant::now();
     }
+}
+
+/// How the machine has gone.
+fn describe_end(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "has gone".to_owned(), describe)
 }
 
 /// Whether the machine's init can carry the request out.

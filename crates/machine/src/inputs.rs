@@ -24,7 +24,8 @@ pub(crate) enum Input {
     Complete,
     Stdout(Relayed),
     Stderr(Relayed),
-    Qemu(ExitStatus),
+    /// The machine has gone; with the emulator's status, if it was ours.
+    Gone(Option<ExitStatus>),
     Signal(Signal),
 }
 

@@ -16,7 +16,7 @@ use cki_process::exec::Command;
 
 /// A virtio device.
 #[derive(Debug, Clone, Copy)]
-enum Device {
+pub(crate) enum Device {
     App,
     Runtime,
     Serial,
@@ -38,7 +38,7 @@ impl Board {
     /// table, so that Linux would wait for them at a PIC that nobody listens to. (0, 3 and 4 had such, too:
     /// `emulator/patches/0016`.) On PCI, the order of the slots keeps the application image the first disk, as
     /// it is on a microvm.
-    fn device(self, kind: &str, device: Device) -> String {
+    pub(crate) fn device(self, kind: &str, device: Device) -> String {
         match self {
             Self::Microvm => {
                 let bus = match device {

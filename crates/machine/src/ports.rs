@@ -12,14 +12,13 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use super::machine::Channel;
 use super::volumes;
 
-/// One connected socket for each channel.
+/// One connected socket for each channel of a session.
 #[derive(Debug)]
 pub struct Ports {
     pub control: UnixStream,
     pub stdin: UnixStream,
     pub stdout: UnixStream,
     pub stderr: UnixStream,
-    pub console: UnixStream,
 }
 
 /// QEMU's ends, until it is started.
@@ -27,8 +26,8 @@ pub struct Ports {
 pub struct Inherited(Mutex<Vec<(i32, OwnedFd)>>);
 
 impl Ports {
-    /// Makes the socket pairs. QEMU gets the sockets of whoever serves volumes, too.
-    pub fn new(served: Vec<UnixStream>) -> io::Result<(Self, Inherited)> {
+    /// Makes the socket pairs, and one for the console. QEMU gets the sockets of whoever serves volumes, too.
+    pub fn new(served: Vec<UnixStream>) -> io::Result<(Self, UnixStream, Inherited)> {
         let mut theirs = Vec::new();
         let mut pair = |channel| {
             let (ours, other) = UnixStream::pair()?;
@@ -40,19 +39,37 @@ impl Ports {
             stdin: pair(Channel::Stdin)?,
             stdout: pair(Channel::Stdout)?,
             stderr: pair(Channel::Stderr)?,
-            console: pair(Channel::Console)?,
         };
+        let console = pair(Channel::Console)?;
         for (index, socket) in served.into_iter().enumerate() {
             theirs.push((volumes::fd(index), OwnedFd::from(socket)));
         }
-        Ok((ports, Inherited(Mutex::new(theirs))))
+        Ok((ports, console, Inherited::new(theirs)))
+    }
+
+    /// All of them, in the order of [`cki_session::port::ALL`].
+    pub fn all(&self) -> [&UnixStream; 4] {
+        [&self.control, &self.stdin, &self.stdout, &self.stderr]
     }
 }
 
 impl Inherited {
+    /// These, each with its number in QEMU.
+    pub fn new(theirs: Vec<(i32, OwnedFd)>) -> Self {
+        Self(Mutex::new(theirs))
+    }
+
+    /// What an emulator's process is to be: it has the descriptors, and Ctrl-C is for us. In our process group it would
+    /// end by itself at the same time, and its end would be taken for a crash.
+    pub fn prepare(&self, child: &mut std::process::Command) -> io::Result<()> {
+        use std::os::unix::process::CommandExt as _;
+        child.process_group(0);
+        self.give_to(child)
+    }
+
     /// Has `child` inherit the descriptors at their numbers. They close here once it is spawned, so
     /// that our ends see the end of file when QEMU is gone; a second child would get none.
-    pub fn give_to(&self, child: &mut std::process::Command) -> io::Result<()> {
+    fn give_to(&self, child: &mut std::process::Command) -> io::Result<()> {
         let mut theirs = self
             .0
             .lock()

@@ -11,6 +11,7 @@ use crate::contents::Contents;
 use crate::error::Error;
 use crate::network::NetworkArgs;
 use crate::prepare::request;
+use crate::resident;
 use cki_frontend::ProgramOptions;
 use cki_machine::{Ended, Io, Machine, TimeLimit};
 use cki_session::{Container, Status, Terminal};
@@ -23,6 +24,8 @@ pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
     Run {
         runtime,
         host_kernel: HostKernel::Cki,
+        machine: Some(resident::OWN.to_owned()),
+        name: None,
         contents: Contents::default(),
         memory: Container::DEFAULT_MEMORY,
         cpus: 1,

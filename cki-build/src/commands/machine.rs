@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cki-build machine`
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::exec;
+use crate::cli::HostKernel;
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{print, print_json};
+use crate::place;
+use crate::resident::{Named, Ssh, Start, What};
+use cki_machine::resident::{self, Setup, Up};
+use cki_machine::tsc;
+use cki_session::{Memory, Status};
+
+/// Time that programs have to end when their machine does.
+const GRACE: Duration = Duration::from_secs(10);
+/// Processors that are taken without being asked for, at most.
+const CPUS_MAX: usize = 8;
+
+pub(super) fn machine(context: &Context, what: &What) -> Result<Status, Error> {
+    match what {
+        What::Start(args) => start(context, args),
+        What::Stop(args) => stop(context, args),
+        What::Status(args) => status(context, args),
+        What::Ssh(args) => ssh(context, args),
+    }
+}
+
+fn start(context: &Context, args: &Start) -> Result<Status, Error> {
+    let directory = place::directory(context, &args.machine.name)?;
+    let (host, runtime) = HostKernel::Cki.attrs();
+    let outputs = context.outputs(&[host, "cki-qemu", runtime])?;
+    let here = std::thread::available_parallelism().map_or(1, |count| count.get().min(CPUS_MAX));
+    let machines = place::machines(context);
+    let setup = Setup {
+        machines: std::path::absolute(&machines).map_err(|source| Error::Io {
+            path: machines,
+            source,
+        })?,
+        name: args.machine.name.clone(),
+        qemu: outputs["cki-qemu"].out.clone(),
+        host: outputs[host].out.clone(),
+        runtime: outputs[runtime].out.join("runtime.erofs"),
+        network: !args.no_network,
+        cpus: args.cpus.unwrap_or(here as u32),
+        pool: args.memory,
+        places: args.places,
+        tsc_khz: tsc::frequency_khz(),
+    };
+    let step = context.progress.short_step("starting the machine");
+    let status = resident::start(Path::new("/proc/self/exe"), &directory, &setup)?;
+    step.finish();
+    show(context, &args.machine.name, &status)
+}
+
+fn show(context: &Context, name: &str, status: &resident::Status) -> Result<Status, Error> {
+    if context.global.json {
+        print_json(status)?;
+        return Ok(Status::OK);
+    }
+    let memory = |mib: u32| Memory::from_mib(mib.into()).map_or("0M".to_owned(), |m| m.to_string());
+    print(&format!(
+        "the machine {name} is up: {} of {} places free, {} of {} for containers free",
+        status.free_places,
+        status.places,
+        memory(status.free_mib),
+        memory(status.pool_mib)
+    ))?;
+    Ok(Status::OK)
+}
+
+fn stop(context: &Context, args: &Named) -> Result<Status, Error> {
+    let directory = place::directory(context, &args.name)?;
+    let step = context.progress.short_step("stopping the machine");
+    Up::expect(&directory)?.stop(GRACE)?;
+    step.finish();
+    Ok(Status::OK)
+}
+
+fn status(context: &Context, args: &Named) -> Result<Status, Error> {
+    let directory = place::directory(context, &args.name)?;
+    if let Some(mut up) = Up::find(&directory)? {
+        return show(context, &args.name, &up.status()?);
+    }
+    if context.global.json {
+        print_json(&serde_json::Value::Null)?;
+    } else {
+        print(&format!("the machine {} is not up", args.name))?;
+    }
+    Ok(Status::NO)
+}
+
+fn ssh(context: &Context, args: &Ssh) -> Result<Status, Error> {
+    let is_shell = args.command.is_empty();
+    let words = match is_shell {
+        true => vec!["sh".to_owned(), "-l".to_owned()],
+        false => args.command.clone(),
+    };
+    let request = cki_session::Run::new(words);
+    let tty = is_shell && std::io::stdin().is_terminal();
+    exec::in_machine(context, &args.machine.name, request, tty, true)
+}

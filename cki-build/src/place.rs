@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Where `run` runs: in a machine of its own, or in one that stays up.
+
+use std::path::PathBuf;
+
+use cki_machine::resident::{Build, Directory, Lease, ResidentError, Status, Up, Wanted};
+use cki_machine::{Machine, MachineError};
+use cki_session::{Connection, complain};
+
+use crate::cli::{HostKernel, Run};
+use crate::context::Context;
+use crate::error::Error;
+use crate::resident::{DEFAULT, OWN};
+use crate::runtime::Runtime;
+
+/// The directories of all machines of a user.
+#[must_use]
+pub fn machines(context: &Context) -> PathBuf {
+    context.cache.dir().join("machines")
+}
+
+/// The directory of the machine `name`.
+///
+/// # Errors
+/// A name that is none.
+pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
+    if name == OWN {
+        let machine = name.to_owned();
+        let why = format!("`{OWN}` stands for a machine that does not stay up");
+        return Err(Error::Unsuitable { machine, why });
+    }
+    Ok(Directory::new(&machines(context), name)?)
+}
+
+/// A place of a machine that stays up, for what would else be run in `machine`; `None` for a machine of its own.
+///
+/// # Errors
+/// What was asked for by name cannot be had.
+pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<Lease>, Error> {
+    let asked = match args.machine.as_deref() {
+        Some(OWN) if args.name.is_some() => return Err(Error::Nameless),
+        Some(OWN) => return Ok(None),
+        asked => asked,
+    };
+    // What only a machine of its own is for needs no word.
+    if asked.is_none() && args.name.is_none() && is_about_the_machine(args) {
+        return Ok(None);
+    }
+    let name = asked.unwrap_or(DEFAULT);
+    let directory = directory(context, name)?;
+    let found = match asked {
+        Some(_) => Some(Up::expect(&directory)?),
+        None => Up::find(&directory)?,
+    };
+    let Some(up) = found else {
+        return match args.name {
+            Some(_) => Err(Error::Nameless),
+            None => Ok(None),
+        };
+    };
+    match lease(up, args, machine) {
+        Ok(lease) => Ok(Some(lease)),
+        Err(why) if asked.is_some() || args.name.is_some() => Err(Error::Unsuitable {
+            machine: name.to_owned(),
+            why,
+        }),
+        Err(why) => {
+            if !context.global.quiet {
+                complain(&format!("cki-build: in a machine of its own: {why}"));
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the options choose the machine that the program runs on.
+fn is_about_the_machine(args: &Run) -> bool {
+    args.runtime != Runtime::Cki || args.host_kernel != HostKernel::Cki
+}
+
+fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<Lease, String> {
+    if let Some(why) = unsuitable(args, machine) {
+        return Err(why.to_owned());
+    }
+    let because = |error: ResidentError| match error {
+        ResidentError::Refused { why, .. } => why,
+        error => error.to_string(),
+    };
+    let status = up.status().map_err(because)?;
+    if let Some(why) = differs(&status, args, machine) {
+        return Err(why);
+    }
+    up.lease(Wanted {
+        memory: Some(args.memory),
+        disk: Some(machine.app.clone()),
+    })
+    .map_err(because)
+}
+
+/// What of the command line a machine that stays up does not do.
+fn unsuitable(args: &Run, machine: &Machine) -> Option<&'static str> {
+    [
+        (
+            args.runtime != Runtime::Cki,
+            "a machine that stays up runs containers only (--runtime)",
+        ),
+        (
+            args.host_kernel != HostKernel::Cki,
+            "a machine that stays up has the kernel cki (--host-kernel)",
+        ),
+        (
+            !args.program.volume.is_empty(),
+            "a machine that stays up has no volumes (--volume)",
+        ),
+        (
+            !args.network.options.publish.is_empty(),
+            "a machine that stays up publishes no ports (--publish)",
+        ),
+        (
+            machine.verbose,
+            "the console of a machine that stays up is in its log (--verbose)",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(is_so, why)| is_so.then_some(why))
+}
+
+/// Why the machine that is up is not what the program would get otherwise.
+fn differs(status: &Status, args: &Run, machine: &Machine) -> Option<String> {
+    if status.build != Build::of(machine) {
+        return Some(
+            "the machine that is up is of another build of the checkout; stop it and start it anew"
+                .to_owned(),
+        );
+    }
+    if args.network.network != Connection::None && !status.network {
+        return Some("the machine that is up has no network (--network none)".to_owned());
+    }
+    None
+}
+
+/// Makes a request for a machine of its own one for the place.
+///
+/// # Errors
+/// [`MachineError::Request`].
+pub fn adapt(
+    request: &mut cki_session::Run,
+    lease: &Lease,
+    name: Option<&str>,
+) -> Result<(), MachineError> {
+    request.disk.clone_from(&lease.serial);
+    // The card is the machine's, and set up.
+    request.interface = None;
+    if let Some(container) = &mut request.container {
+        let own = || format!("run-{}", std::process::id());
+        container.name = Some(name.map_or_else(own, str::to_owned));
+    }
+    request
+        .check()
+        .map_err(|error| MachineError::Request(error.to_string()))
+}

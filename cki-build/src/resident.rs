@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command line of a machine that stays up: `machine`, `exec`, `list`, `kill`.
+
+use cki_frontend::ProcessOptions;
+use cki_session::{Memory, Signal};
+use clap::{Args, Subcommand};
+
+/// The machine of those who name none.
+pub const DEFAULT: &str = "default";
+/// What `run --machine` calls a machine that is there for one program. No machine that stays up has this name.
+pub const OWN: &str = "own";
+
+/// `machine`
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// What to do with it
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What is done with a machine that stays up.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Start a machine, which stays up until it is stopped
+    Start(Start),
+    /// End a machine: its programs get SIGTERM, and ten seconds
+    Stop(Named),
+    /// Say how a machine is; the status is 1 when it is not up
+    Status(Named),
+    /// Run a shell, or a command, as root of the machine itself, beside its containers
+    Ssh(Ssh),
+}
+
+/// A machine.
+#[derive(Debug, Clone, Args)]
+pub struct Named {
+    /// Name of the machine
+    #[arg(default_value = DEFAULT)]
+    pub name: String,
+}
+
+/// `machine start`
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Its name.
+    #[command(flatten)]
+    pub machine: Named,
+    /// Memory for all of its containers together
+    #[arg(short, long, value_name = "SIZE", default_value = "4G")]
+    pub memory: Memory,
+    /// Number of processors [default: as many as there are here, 8 at most]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: Option<u32>,
+    /// How many programs run at a time, containers and `exec` together
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub places: u32,
+    /// Give it no network card, and so none to its containers
+    #[arg(long)]
+    pub no_network: bool,
+}
+
+/// `machine ssh`
+#[derive(Debug, Args)]
+pub struct Ssh {
+    /// Its name.
+    #[command(flatten)]
+    pub machine: Named,
+    /// The command and its arguments [default: a shell]
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Which machine a container is in.
+#[derive(Debug, Clone, Args)]
+pub struct In {
+    /// The machine that stays up
+    #[arg(long, value_name = "NAME", default_value = DEFAULT)]
+    pub machine: String,
+}
+
+/// `exec`
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Its machine.
+    #[command(flatten)]
+    pub machine: In,
+    /// What the program is run with; what is not said is as for the container's own.
+    #[command(flatten)]
+    pub process: ProcessOptions,
+    /// The container, as `list` calls it
+    pub container: String,
+    /// The program and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Its machine.
+    #[command(flatten)]
+    pub machine: In,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Its machine.
+    #[command(flatten)]
+    pub machine: In,
+    /// The container, as `list` calls it
+    pub container: String,
+    /// The signal; KILL ends the container at once
+    #[arg(default_value = "KILL")]
+    pub signal: Signal,
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is behind the ports of a session: an emulator of its own, or a place of a machine that stays up.
+
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::console::Tail;
+use super::error::MachineError;
+use super::inputs::Input;
+use super::machine::Machine;
+use super::patience::{Patience, START_LIMIT};
+use super::ports::Ports;
+use super::resident::lease::Lease;
+use super::terms::Io;
+
+/// What is behind the ports of a session.
+pub(crate) enum Link {
+    /// An emulator, which ends with the session.
+    Own {
+        qemu: Arc<duct::Handle>,
+        console: Tail,
+        log: Tail,
+        /// Both logs are complete when it has ended.
+        following: Option<thread::JoinHandle<()>>,
+    },
+    /// A place of a machine that stays up: ours for as long as we hold the connection.
+    Place {
+        connection: UnixStream,
+        streams: Vec<UnixStream>,
+    },
+}
+
+/// A session that can begin.
+pub(crate) struct Connected {
+    pub(crate) link: Link,
+    pub(crate) ports: Ports,
+    pub(crate) patience: Patience,
+    pub(crate) start: Instant,
+}
+
+impl Connected {
+    /// Starts an emulator. The kernel ends it when the calling thread ends.
+    pub(crate) fn own(
+        machine: &Machine,
+        io: &mut Io,
+        events: &Sender<Input>,
+    ) -> Result<Self, MachineError> {
+        let volumes = std::mem::take(&mut io.volumes);
+        let (ports, its_console, inherited) = Ports::new(volumes).map_err(MachineError::Sockets)?;
+        let (log_reader, log_writer) = os_pipe::pipe().map_err(MachineError::Sockets)?;
+        let expression = machine
+            .command()
+            .expression(rustix::process::Signal::KILL)
+            .stdin_null()
+            .stdout_null()
+            .stderr_file(log_writer)
+            .before_spawn(move |child| inherited.prepare(child));
+        let start = Instant::now();
+        let qemu = expression.start().map_err(|source| MachineError::Start {
+            qemu: machine.qemu.clone(),
+            source,
+        })?;
+        drop(expression);
+        let qemu = Arc::new(qemu);
+        let patience = Patience::new(qemu.pids().first().copied(), start, machine.start_limit);
+        let (console, log) = (Tail::default(), Tail::default());
+        let (console_tail, log_tail) = (console.clone(), log.clone());
+        let log_thread = thread::spawn(move || log_tail.follow(log_reader, None));
+        let copy = io.console.take();
+        let following = thread::spawn(move || {
+            console_tail.follow(its_console, copy);
+            let _ = log_thread.join();
+        });
+        let (waiting, events) = (Arc::clone(&qemu), events.clone());
+        thread::spawn(move || {
+            if let Ok(output) = waiting.wait() {
+                let _ = events.send(Input::Gone(Some(output.status)));
+            }
+        });
+        let link = Link::Own {
+            qemu,
+            console,
+            log,
+            following: Some(following),
+        };
+        Ok(Self {
+            link,
+            ports,
+            patience,
+            start,
+        })
+    }
+
+    /// Takes the place over.
+    pub(crate) fn place(lease: Lease, events: &Sender<Input>) -> Result<Self, MachineError> {
+        let start = Instant::now();
+        let Lease {
+            connection,
+            ports,
+            emulator,
+            ..
+        } = lease;
+        let clones = ports.all().map(UnixStream::try_clone);
+        let streams: Result<Vec<_>, _> = clones.into_iter().collect();
+        let streams = streams.map_err(MachineError::Sockets)?;
+        let waiting = connection.try_clone().map_err(MachineError::Sockets)?;
+        let events = events.clone();
+        thread::spawn(move || {
+            // Nothing is said on it any more, but that the machine has gone.
+            super::relay::drain(waiting);
+            let _ = events.send(Input::Gone(None));
+        });
+        Ok(Self {
+            link: Link::Place {
+                connection,
+                streams,
+            },
+            ports,
+            patience: Patience::new(Some(emulator), start, START_LIMIT),
+            start,
+        })
+    }
+}
+
+impl Link {
+    /// Whether the machine goes on when the session is over.
+    pub(crate) const fn stays(&self) -> bool {
+        matches!(self, Self::Place { .. })
+    }
+
+    /// How long an emulator may take to end, once init has closed all ports.
+    pub(crate) const END_LIMIT: Duration = Duration::from_secs(20);
+
+    /// Ends the session, whatever it is at: an emulator is gone on return, a place is given back.
+    pub(crate) fn end(&self) {
+        match self {
+            Self::Own { qemu, .. } => {
+                // It fails when QEMU is gone already.
+                if let Err(error) = qemu.kill() {
+                    tracing::debug!(%error, "killing the emulator");
+                }
+                if let Err(error) = qemu.wait() {
+                    tracing::debug!(%error, "waiting for the emulator");
+                }
+            }
+            Self::Place {
+                connection,
+                streams,
+            } => {
+                // It fails where the machine has gone already. The connection comes last: the place is free after it.
+                for socket in streams.iter().chain([connection]) {
+                    let _ = socket.shutdown(Shutdown::Both);
+                }
+            }
+        }
+    }
+
+    /// The ends of the console and of what QEMU said, complete: QEMU is gone when this is called. Those of a machine that
+    /// stays up are in its own log.
+    pub(crate) fn logs(&mut self) -> (String, String) {
+        let Self::Own {
+            console,
+            log,
+            following,
+            ..
+        } = self
+        else {
+            return (String::new(), String::new());
+        };
+        if let Some(thread) = following.take() {
+            let _ = thread.join();
+        }
+        (console.text(), log.text())
+    }
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A machine that stays up, for its clients.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::directory::Directory;
+use super::error::ResidentError;
+use super::lease::Lease;
+use super::messages::{Answer, Ask, SERVE, Status, Wanted};
+use super::passing::Connection;
+use super::setup::Setup;
+use crate::ports::Ports;
+
+/// A connection to a machine that is up.
+#[derive(Debug)]
+pub struct Up {
+    directory: Directory,
+    connection: Connection,
+}
+
+/// Starts the machine, which stays up when this process ends. `program` keeps it up: one that calls
+/// [`super::serve_if_asked`].
+///
+/// # Errors
+/// [`ResidentError`].
+pub fn start(
+    program: &std::path::Path,
+    directory: &Directory,
+    setup: &Setup,
+) -> Result<Status, ResidentError> {
+    let name = directory.name();
+    if directory.connect()?.is_some() {
+        return Err(ResidentError::Up(name.to_owned()));
+    }
+    let cannot = || ResidentError::system("cannot start the process that keeps the machine up");
+    let (ours, its) = UnixStream::pair().map_err(cannot())?;
+    let mut child = Command::new(program)
+        .arg(SERVE)
+        .current_dir("/")
+        .stdin(OwnedFd::from(its))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(cannot())?;
+    let mut connection = Connection::new(ours);
+    let why = match connection.say(setup).and_then(|()| connection.hear()) {
+        Ok(Some(Answer::Status(status))) => return Ok(status),
+        Ok(Some(Answer::Refused { message })) => message,
+        Ok(_) => "the process that keeps it up has ended".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    // It ends by itself, now at the latest.
+    drop(connection);
+    let _ = child.wait();
+    Err(ResidentError::Start {
+        name: name.to_owned(),
+        why,
+    })
+}
+
+impl Up {
+    /// The machine, or `None` when it is not up.
+    ///
+    /// # Errors
+    /// [`ResidentError`] when there is no telling.
+    pub fn find(directory: &Directory) -> Result<Option<Self>, ResidentError> {
+        let connection = directory.connect()?.map(Connection::new);
+        Ok(connection.map(|connection| Self {
+            directory: directory.clone(),
+            connection,
+        }))
+    }
+
+    /// As [`Up::find`], where it is an error that it is not up.
+    ///
+    /// # Errors
+    /// [`ResidentError`].
+    pub fn expect(directory: &Directory) -> Result<Self, ResidentError> {
+        let name = directory.name().to_owned();
+        Self::find(directory)?.ok_or(ResidentError::Down(name))
+    }
+
+    fn lost(&self, why: String) -> ResidentError {
+        ResidentError::Lost {
+            name: self.directory.name().to_owned(),
+            why,
+            log: self.directory.log(),
+        }
+    }
+
+    fn ask(&mut self, ask: &Ask, files: &mut Vec<OwnedFd>) -> Result<Answer, ResidentError> {
+        let said = self.connection.say(ask);
+        let answer = said.and_then(|()| self.connection.receive(files));
+        match answer {
+            Ok(Some(Answer::Refused { message: why })) => Err(ResidentError::Refused {
+                name: self.directory.name().to_owned(),
+                why,
+            }),
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(self.lost("has gone".to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(self.lost(format!("is of another version: {error}")))
+            }
+            Err(error) => Err(self.lost(format!("has gone: {error}"))),
+        }
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// [`ResidentError`].
+    pub fn status(&mut self) -> Result<Status, ResidentError> {
+        match self.ask(&Ask::Status, &mut Vec::new())? {
+            Answer::Status(status) => Ok(status),
+            _ => Err(self.lost("gave another answer".to_owned())),
+        }
+    }
+
+    /// Takes a place of it.
+    ///
+    /// # Errors
+    /// [`ResidentError::Refused`] when there is none, or not what is wanted.
+    pub fn lease(mut self, wanted: Wanted) -> Result<Lease, ResidentError> {
+        let mut files = Vec::new();
+        let answer = self.ask(&Ask::Lease(wanted), &mut files)?;
+        let ports: Result<[OwnedFd; 4], _> = files.try_into();
+        let (Answer::Leased { serial, emulator }, Ok(ports)) = (answer, ports) else {
+            return Err(self.lost("gave another answer".to_owned()));
+        };
+        let [control, stdin, stdout, stderr] = ports.map(UnixStream::from);
+        Ok(Lease {
+            connection: self.connection.into_socket(),
+            ports: Ports {
+                control,
+                stdin,
+                stdout,
+                stderr,
+            },
+            serial,
+            emulator,
+        })
+    }
+
+    /// Ends it; programs get SIGTERM, and so much time. It is gone on return.
+    ///
+    /// # Errors
+    /// [`ResidentError`].
+    pub fn stop(mut self, grace: Duration) -> Result<(), ResidentError> {
+        let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        let said = self.connection.say(&Ask::Stop { grace_ms });
+        said.map_err(|error| self.lost(format!("has gone: {error}")))?;
+        self.connection.wait_for_end();
+        Ok(())
+    }
+}

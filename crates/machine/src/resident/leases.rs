@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A machine that is up, and its clients: a thread each.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cki_session::{Memory, port};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::books::Books;
+use super::directory::Locked;
+use super::disks::Disks;
+use super::messages::{Answer, Ask, Build, Status, Wanted};
+use super::news::News;
+use super::passing::Connection;
+use super::qmp::Qmp;
+use super::setup::socket;
+
+/// How long places and memory that others are giving back are waited for.
+const ENDING_LIMIT: Duration = Duration::from_secs(5);
+/// How long a place may take to say hello.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// Places that are tried, when one does not answer.
+const TRIES: usize = 3;
+
+/// A machine that is up.
+pub(super) struct Machine {
+    pub(super) emulator: u32,
+    pub(super) build: Build,
+    pub(super) network: bool,
+    pub(super) cpus: u32,
+    pub(super) pool: Memory,
+    pub(super) places: u32,
+    pub(super) since: Instant,
+    /// What the monitor's events change, and somebody may wait for.
+    pub(super) books: Arc<(Mutex<Books>, Condvar)>,
+    pub(super) disks: Mutex<Disks>,
+    pub(super) monitor: Qmp,
+    pub(super) locked: Locked,
+    pub(super) news: Sender<News>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves a client for as long as it is there.
+pub(super) fn serve(machine: &Machine, mut client: Connection) {
+    loop {
+        let answer = match client.hear() {
+            Ok(None) => return,
+            Ok(Some(Ask::Status)) => Answer::Status(machine.status()),
+            Ok(Some(Ask::Stop { grace_ms })) => {
+                let _ = machine.news.send(News::Stop(grace_ms));
+                // The answer is the end of the connection: this process has ended then, and the machine with it.
+                continue;
+            }
+            Ok(Some(Ask::Lease(wanted))) => match machine.lease(&wanted, &mut client) {
+                Ok(()) => return,
+                Err(message) => Answer::Refused { message },
+            },
+            Err(error) => Answer::Refused {
+                message: error.to_string(),
+            },
+        };
+        if client.say(&answer).is_err() {
+            return;
+        }
+    }
+}
+
+impl Machine {
+    /// How it is.
+    pub(super) fn status(&self) -> Status {
+        let books = lock(&self.books.0);
+        Status {
+            supervisor: std::process::id(),
+            emulator: self.emulator,
+            build: self.build.clone(),
+            network: self.network,
+            cpus: self.cpus,
+            pool_mib: self.pool.mib(),
+            free_mib: books.free_mib(),
+            places: self.places,
+            free_places: books.free_places() as u32,
+            up_s: self.since.elapsed().as_secs(),
+        }
+    }
+
+    /// Gives a client a place for as long as it is there; an error is why not.
+    fn lease(&self, wanted: &Wanted, client: &mut Connection) -> Result<(), String> {
+        let disk = wanted.disk.as_ref();
+        let disk = disk.map(|disk| lock(&self.disks).plug(&self.monitor, disk));
+        let disk = disk.transpose()?;
+        let result = self.place(wanted, client, disk.as_ref().map(|(_, serial)| serial));
+        if let Some((number, _)) = disk {
+            lock(&self.disks).release(&self.monitor, number);
+        }
+        result
+    }
+
+    fn place(
+        &self,
+        wanted: &Wanted,
+        client: &mut Connection,
+        serial: Option<&String>,
+    ) -> Result<(), String> {
+        for _ in 0..TRIES {
+            let place = self.take(wanted.memory.map_or(0, Memory::mib))?;
+            let ports = match self.connect(place) {
+                Ok(ports) => ports,
+                Err(error) => {
+                    tracing::debug!(%error, place, "a place does not answer");
+                    lock(&self.books.0).release_unanswered(place);
+                    continue;
+                }
+            };
+            let leased = Answer::Leased {
+                serial: serial.cloned(),
+                emulator: self.emulator,
+            };
+            let files: Vec<_> = ports.iter().map(AsFd::as_fd).collect();
+            let handed = client.hand_over(&leased, &files);
+            // From now on they are the client's alone, and close with it.
+            drop(files);
+            drop(ports);
+            if handed.is_ok() {
+                client.wait_for_end();
+            }
+            lock(&self.books.0).release(place);
+            self.books.1.notify_all();
+            return Ok(());
+        }
+        Err("its places do not answer".to_owned())
+    }
+
+    /// Takes a place. What others are giving back is waited for.
+    fn take(&self, mib: u32) -> Result<usize, String> {
+        let (books, changed) = &*self.books;
+        let deadline = Instant::now() + ENDING_LIMIT;
+        let mut books = lock(books);
+        loop {
+            let why = match books.take(mib) {
+                Ok(place) => return Ok(place),
+                Err(why) => why.to_string(),
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !books.is_something_ending() {
+                return Err(why);
+            }
+            books = changed
+                .wait_timeout(books, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Connects the ports of a place, at which init is ready then.
+    fn connect(&self, place: usize) -> io::Result<Vec<UnixStream>> {
+        let connect = |name| self.locked.connect(&socket(name, place as u32));
+        let ports = port::ALL.map(connect).into_iter();
+        let ports = ports.collect::<io::Result<Vec<_>>>()?;
+        // Its hello is read by the client.
+        let mut fds = [PollFd::new(&ports[0], PollFlags::IN)];
+        let limit = Timespec::try_from(HELLO_LIMIT).map_err(io::Error::other)?;
+        let ready = poll(&mut fds, Some(&limit))?;
+        let said = fds[0].revents();
+        if ready == 0 || !said.contains(PollFlags::IN) || said.contains(PollFlags::HUP) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(ports)
+    }
+}

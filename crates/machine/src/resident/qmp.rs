@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! QEMU's monitor protocol (QEMU, docs/interop/qmp-spec): JSON, commands with a number, answers with the same, events.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How long QEMU may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+type Answer = Result<Value, String>;
+
+/// QEMU's monitor.
+#[derive(Debug)]
+pub(super) struct Qmp {
+    port: Mutex<UnixStream>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// Who waits for which answer.
+#[derive(Debug, Default)]
+struct Waiting {
+    last: u64,
+    senders: HashMap<u64, Sender<Answer>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Qmp {
+    /// The monitor at the other end of `port`. Each event goes to `on`, with its name and data; nothing is heard
+    /// meanwhile.
+    pub(super) fn new(
+        port: UnixStream,
+        mut on: impl FnMut(&str, &Value) + Send + 'static,
+    ) -> io::Result<Self> {
+        let from = BufReader::new(port.try_clone()?);
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let answered = Arc::clone(&waiting);
+        thread::spawn(move || {
+            for line in from.lines().map_while(Result::ok) {
+                let message: Value = serde_json::from_str(&line).unwrap_or_default();
+                if let Some(event) = message["event"].as_str() {
+                    on(event, &message["data"]);
+                } else if let Some(number) = message["id"].as_u64() {
+                    let sender = lock(&answered).senders.remove(&number);
+                    if let Some(sender) = sender {
+                        let _ = sender.send(answer(&message));
+                    }
+                }
+            }
+            // Whoever still waits hears that there is nobody left.
+            lock(&answered).senders.clear();
+        });
+        let qmp = Self {
+            port: Mutex::new(port),
+            waiting,
+        };
+        qmp.send("qmp_capabilities", &json!({}), 0)?;
+        Ok(qmp)
+    }
+
+    fn send(&self, command: &str, arguments: &Value, number: u64) -> io::Result<()> {
+        let message = json!({"execute": command, "arguments": arguments, "id": number});
+        lock(&self.port).write_all(format!("{message}\n").as_bytes())
+    }
+
+    /// Has QEMU do something; what it gives, or why it does not.
+    pub(super) fn execute(&self, command: &str, arguments: &Value) -> Answer {
+        let (sender, receiver) = mpsc::channel();
+        let number = {
+            let mut waiting = lock(&self.waiting);
+            waiting.last += 1;
+            let number = waiting.last;
+            waiting.senders.insert(number, sender);
+            number
+        };
+        let gone = |error: &dyn std::fmt::Display| format!("the emulator has gone: {error}");
+        self.send(command, arguments, number)
+            .map_err(|error| gone(&error))?;
+        receiver
+            .recv_timeout(ANSWER_LIMIT)
+            .unwrap_or_else(|error| Err(gone(&error)))
+    }
+}
+
+fn answer(message: &Value) -> Answer {
+    match &message["error"] {
+        Value::Null => Ok(message["return"].clone()),
+        error => Err(error["desc"]
+            .as_str()
+            .unwrap_or("QEMU does not say why")
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_find_their_commands_and_events_are_told() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (sender, events) = mpsc::channel();
+        let qmp = Qmp::new(ours, move |event, data| {
+            let _ = sender.send((event.to_owned(), data.clone()));
+        })
+        .unwrap();
+        let qemu = thread::spawn(move || {
+            let mut lines = BufReader::new(theirs.try_clone().unwrap()).lines();
+            let mut next =
+                || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+            let mut theirs = theirs;
+            assert_eq!(next()["execute"], "qmp_capabilities");
+            let asked = next();
+            let answers = [
+                json!({"return": {}, "id": 0}),
+                json!({"event": "VSERPORT_CHANGE", "data": {"id": "a", "open": true}}),
+                json!({"return": {"x": 1}, "id": asked["id"]}),
+            ];
+            for answer in answers {
+                theirs.write_all(format!("{answer}\n").as_bytes()).unwrap();
+            }
+            let asked = next();
+            let refused =
+                json!({"error": {"class": "GenericError", "desc": "no"}, "id": asked["id"]});
+            theirs.write_all(format!("{refused}\n").as_bytes()).unwrap();
+        });
+        assert_eq!(qmp.execute("query", &json!({})), Ok(json!({"x": 1})));
+        assert_eq!(events.recv().unwrap().1["id"], "a");
+        assert_eq!(qmp.execute("query", &json!({})), Err("no".to_owned()));
+        qemu.join().unwrap();
+        let error = qmp.execute("query", &json!({})).unwrap_err();
+        assert!(error.contains("has gone"), "{error}");
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A machine that stays up, as QEMU's command line.
+
+use std::path::PathBuf;
+
+use cki_process::exec::Command;
+use cki_session::{Memory, Serve, port};
+use serde::{Deserialize, Serialize};
+
+use super::messages::Build;
+use crate::error::MachineError;
+use crate::host_image::HostImage;
+use crate::machine::{Channel, Device, Machine};
+use crate::network::Network;
+
+/// What a machine that stays up is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// The directory with the directories of all machines, an absolute path.
+    pub machines: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// The output `cki-qemu`.
+    pub qemu: PathBuf,
+    /// The output `cki-host`.
+    pub host: PathBuf,
+    /// The disk with what containers are run with.
+    pub runtime: PathBuf,
+    /// Whether it has a network card, on the user's network.
+    pub network: bool,
+    /// Its processors.
+    pub cpus: u32,
+    /// Memory for all containers together.
+    pub pool: Memory,
+    /// How many programs run at a time.
+    pub places: u32,
+    /// The frequency of its time stamp counter, in kHz.
+    pub tsc_khz: u64,
+}
+
+/// Memory of a place beside that of its container, in MiB: launcher, network process, buffers of the ports.
+const PLACE_MIB: u32 = 24;
+
+/// Descriptor in QEMU of the monitor.
+pub(super) const MONITOR_FD: i32 = 8;
+
+/// QEMU's name of the control port of a place, which it says when that is opened and closed.
+pub(super) fn control_id(place: usize) -> String {
+    format!("control{place}")
+}
+
+/// QEMU's socket for a port of a place.
+pub(super) fn socket(name: &str, place: u32) -> String {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    format!("{place}.{name}")
+}
+
+impl Setup {
+    /// The machine, without what is particular to one that stays up.
+    ///
+    /// # Errors
+    /// [`MachineError::HostImage`].
+    pub fn machine(&self) -> Result<Machine, MachineError> {
+        let mut host = HostImage::load(&self.host)?;
+        host.cmdline.push_str(" cki.mode=machine");
+        let memory = host.memory_for(self.pool).plus_mib(PLACE_MIB * self.places);
+        // Its application images come and go: the one that it is made with is not in its command line.
+        let app = self.runtime.clone();
+        let mut machine = Machine::new(&self.qemu, host, app, memory, self.cpus);
+        machine.runtime = Some(self.runtime.clone());
+        machine.network = self.network.then(Network::default);
+        machine.tsc_khz = Some(self.tsc_khz);
+        Ok(machine)
+    }
+
+    /// QEMU's command line, to be run in the machine's directory. QEMU finds the sockets of the machine's port and of
+    /// the console at the descriptors of [`Channel::fd`], and that of its monitor at [`MONITOR_FD`].
+    pub(super) fn command(&self, machine: &Machine) -> Command {
+        let board = machine.host.board;
+        let mut command = machine.board().args(machine.runtime_disk());
+        if let Some(network) = &machine.network {
+            command = command.args(network.words(&board.device("virtio-net", Device::Network)));
+        }
+        let serial = board.device("virtio-serial", Device::Serial);
+        // Port 0 is kept for a console (virtio 1.2, section 5.3.4).
+        let ports = 4 * self.places + 2;
+        command = command
+            .args([
+                "-device".to_owned(),
+                format!("{},id=scsi", board.device("virtio-scsi", Device::App)),
+                "-device".to_owned(),
+                format!("{serial},max_ports={ports}"),
+                "-chardev".to_owned(),
+                format!("socket,id=machine,fd={}", Channel::Control.fd()),
+                "-device".to_owned(),
+                format!("virtserialport,chardev=machine,name={}", port::MACHINE),
+                "-chardev".to_owned(),
+                format!("socket,id=console,fd={}", Channel::Console.fd()),
+                "-serial".to_owned(),
+                "chardev:console".to_owned(),
+                "-chardev".to_owned(),
+                format!("socket,id=monitor,fd={MONITOR_FD}"),
+                "-mon".to_owned(),
+                "chardev=monitor,mode=control".to_owned(),
+            ])
+            .args(Machine::exit_device());
+        for place in 0..self.places {
+            for name in port::ALL {
+                let socket = socket(name, place);
+                let id = match name {
+                    port::CONTROL => format!(",id={}", control_id(place as usize)),
+                    _ => String::new(),
+                };
+                command = command.args([
+                    "-chardev".to_owned(),
+                    format!("socket,id=c{socket},path={socket},server=on,wait=off"),
+                    "-device".to_owned(),
+                    format!(
+                        "virtserialport,chardev=c{socket},name={}{id}",
+                        port::of_place(name, place)
+                    ),
+                ]);
+            }
+        }
+        command
+    }
+
+    /// What its init is told.
+    pub(super) fn request(&self, machine: &Machine) -> Serve {
+        Serve {
+            pool: self.pool,
+            places: self.places,
+            interface: machine.network.as_ref().map(Network::interface),
+        }
+    }
+}
+
+impl Build {
+    /// What `machine` is made of.
+    #[must_use]
+    pub fn of(machine: &Machine) -> Self {
+        Self {
+            qemu: machine.qemu.clone(),
+            kernel: machine.host.kernel.clone(),
+            runtime: machine.runtime.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn each_place_has_four_ports_and_no_application_disk_is_there() {
+        let host = tempfile::tempdir().unwrap();
+        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","board":"microvm","hostMib":192,
+            "cmdline":"quiet cki.mode=session","containerCmdline":""}"#;
+        fs::write(host.path().join("boot.json"), boot).unwrap();
+        let setup = Setup {
+            machines: "/m".into(),
+            name: "default".to_owned(),
+            qemu: "/q".into(),
+            host: host.path().to_owned(),
+            runtime: "/r/runtime.erofs".into(),
+            network: true,
+            cpus: 2,
+            pool: Memory::constant(1024),
+            places: 3,
+            tsc_khz: 1,
+        };
+        let machine = setup.machine().unwrap();
+        assert_eq!(machine.memory.mib(), 1024 + 192 + 3 * PLACE_MIB);
+        let words = setup.command(&machine).argv().join(" ");
+        for part in [
+            "-append quiet cki.mode=session cki.mode=machine tsc_early_khz=1 ",
+            "-device virtio-scsi-device,bus=virtio-mmio-bus.7,id=scsi ",
+            "-device virtio-serial-device,bus=virtio-mmio-bus.2,max_ports=14 ",
+            "-chardev socket,id=c2.stdin,path=2.stdin,server=on,wait=off \
+             -device virtserialport,chardev=c2.stdin,name=org.cki.stdin.2",
+            "virtserialport,chardev=c0.control,name=org.cki.control.0,id=control0",
+        ] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
+        assert!(!words.contains("cki-app"), "{words}");
+        assert_eq!(setup.request(&machine).places, 3);
+    }
+}

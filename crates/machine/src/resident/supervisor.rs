@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The process that keeps a machine up.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cki_process::exec::describe;
+use cki_session::{Event, Outcome, Request, encode, printable};
+use serde_json::json;
+
+use super::books::Books;
+use super::directory::{Directory, Locked};
+use super::disks::Disks;
+use super::leases::{Machine, serve};
+use super::messages::{Answer, Build, SERVE};
+use super::news::News;
+use super::passing::Connection;
+use super::qmp::Qmp;
+use super::setup::{MONITOR_FD, Setup, control_id};
+use crate::console::Tail;
+use crate::machine::Channel;
+use crate::patience::{Patience, START_LIMIT};
+use crate::ports::Inherited;
+use crate::relay;
+
+/// How long the emulator may take to end beyond the time that programs have.
+const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// Keeps a machine up, if this process was started for that: with `serve-machine` as its only argument, and a socket as its
+/// standard input, on which it gets its [`Setup`], and says that the machine is up, or why not.
+#[must_use]
+pub fn serve_if_asked() -> Option<ExitCode> {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let [word] = &words[..] else { return None };
+    if word != SERVE {
+        return None;
+    }
+    Some(match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    })
+}
+
+/// Everything from the setup to the machine's end.
+fn run() -> io::Result<()> {
+    // Signals from the terminal are not for us. It fails where this process leads a session already.
+    let _ = rustix::process::setsid();
+    let socket: OwnedFd = rustix::io::dup(rustix::stdio::stdin())?;
+    let mut starter = Connection::new(UnixStream::from(socket));
+    let Some(setup) = starter.hear::<Setup>()? else {
+        return Ok(());
+    };
+    let result = up(&setup, &mut starter);
+    if let Err(why) = &result {
+        let message = why.to_string();
+        let _ = starter.say(&Answer::Refused { message });
+    }
+    result
+}
+
+/// What stands for the machine until it is up.
+struct Emulator {
+    qemu: Arc<duct::Handle>,
+    machine: UnixStream,
+    monitor: UnixStream,
+    console: Tail,
+    log: File,
+}
+
+fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
+    let directory = Directory::new(&setup.machines, &setup.name).map_err(io::Error::other)?;
+    let locked = directory.lock().map_err(io::Error::other)?;
+    let machine = setup.machine().map_err(io::Error::other)?;
+    let (news, queue) = mpsc::channel();
+    let emulator = emulator(setup, &machine, &locked, &news)?;
+    let pid = emulator.qemu.pids().first().copied().unwrap_or_default();
+    let books = Arc::new((
+        Mutex::new(Books::new(setup.pool.mib(), setup.places as usize)),
+        Condvar::new(),
+    ));
+    let monitor = monitor(emulator.monitor.try_clone()?, &books, setup, news.clone())?;
+    let shared = Arc::new(Machine {
+        emulator: pid,
+        build: Build::of(&machine),
+        network: setup.network,
+        cpus: setup.cpus,
+        pool: setup.pool,
+        places: setup.places,
+        since: Instant::now(),
+        books,
+        disks: Mutex::new(Disks::default()),
+        monitor,
+        locked,
+        news: news.clone(),
+    });
+    hear(&emulator, news.clone())?;
+    let gone = starter.socket().try_clone()?;
+    thread::spawn(move || {
+        relay::drain(gone);
+        let _ = news.send(News::StarterGone);
+    });
+    let request = Request::Serve(Box::new(setup.request(&machine)));
+    let request = encode(&request).map_err(io::Error::other)?;
+    let result = wait_until_up(&emulator, pid, &request, &shared, &queue).and_then(|()| {
+        let listener = shared.locked.listen()?;
+        starter.say(&Answer::Status(shared.status()))?;
+        let machine = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let machine = Arc::clone(&machine);
+                thread::spawn(move || serve(&machine, Connection::new(client)));
+            }
+        });
+        stay_up(&emulator, &shared, &queue)
+    });
+    // Whatever happened, the emulator is gone, and the name free.
+    let _ = emulator.qemu.kill();
+    let _ = emulator.qemu.wait();
+    shared.locked.unlock();
+    result
+}
+
+/// Starts QEMU, which ends with this thread.
+fn emulator(
+    setup: &Setup,
+    machine: &crate::Machine,
+    locked: &Locked,
+    news: &Sender<News>,
+) -> io::Result<Emulator> {
+    let mut theirs = Vec::new();
+    let mut pair = |number: i32| {
+        let (ours, other) = UnixStream::pair()?;
+        theirs.push((number, OwnedFd::from(other)));
+        io::Result::Ok(ours)
+    };
+    let port = pair(Channel::Control.fd())?;
+    let its_console = pair(Channel::Console.fd())?;
+    let monitor = pair(MONITOR_FD)?;
+    let log = locked.new_log()?;
+    let inherited = Inherited::new(theirs);
+    let expression = setup
+        .command(machine)
+        .cwd(locked.directory().path())
+        .expression(rustix::process::Signal::KILL)
+        .stdin_null()
+        .stdout_null()
+        .stderr_file(log.try_clone()?)
+        .before_spawn(move |child| inherited.prepare(child));
+    let qemu = Arc::new(expression.start()?);
+    drop(expression);
+    let console = Tail::default();
+    let (tail, copy) = (console.clone(), Capped::new(log.try_clone()?));
+    thread::spawn(move || tail.follow(its_console, Some(Box::new(copy))));
+    let (waiting, news) = (Arc::clone(&qemu), news.clone());
+    thread::spawn(move || {
+        if let Ok(output) = waiting.wait() {
+            let _ = news.send(News::Ended(output.status));
+        }
+    });
+    Ok(Emulator {
+        qemu,
+        machine: port,
+        monitor,
+        console,
+        log,
+    })
+}
+
+/// What is written to a file, up to a measure: the console says what a container has its launcher say.
+struct Capped(File, usize);
+
+impl Capped {
+    /// A mebibyte.
+    fn new(file: File) -> Self {
+        Self(file, 1 << 20)
+    }
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(self.1);
+        self.1 -= count;
+        // A full disk keeps the machine from nothing.
+        let _ = self.0.write_all(&bytes[..count]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The monitor, whose events keep the books.
+fn monitor(
+    port: UnixStream,
+    books: &Arc<(Mutex<Books>, Condvar)>,
+    setup: &Setup,
+    news: Sender<News>,
+) -> io::Result<Qmp> {
+    let books = Arc::clone(books);
+    let ids: Vec<_> = (0..setup.places as usize).map(control_id).collect();
+    Qmp::new(port, move |event, data| {
+        let id = data["id"].as_str().unwrap_or_default();
+        match event {
+            "VSERPORT_CHANGE" if data["open"] == true => {
+                if let Some(place) = ids.iter().position(|own| own == id) {
+                    let (books, changed) = &*books;
+                    super::leases::lock(books).opened(place);
+                    changed.notify_all();
+                    let _ = news.send(News::Opened);
+                }
+            }
+            "DEVICE_DELETED" => {
+                if let Some(device) = data["device"].as_str() {
+                    let _ = news.send(News::Unplugged(device.to_owned()));
+                }
+            }
+            _ => {}
+        }
+    })
+}
+
+/// Listens to the machine's init.
+fn hear(emulator: &Emulator, news: Sender<News>) -> io::Result<()> {
+    let port = emulator.machine.try_clone()?;
+    thread::spawn(move || {
+        // What is no message is as good as none: the emulator's end tells.
+        let _ = relay::messages(port, |event| {
+            let _ = news.send(News::Machine(event));
+        });
+    });
+    Ok(())
+}
+
+/// Waits until all places are ready; an error says why they are not.
+fn wait_until_up(
+    emulator: &Emulator,
+    pid: u32,
+    request: &[u8],
+    machine: &Machine,
+    queue: &Receiver<News>,
+) -> io::Result<()> {
+    let mut patience = Patience::new(Some(pid), machine.since, START_LIMIT);
+    loop {
+        let left = patience
+            .deadline()
+            .saturating_duration_since(Instant::now());
+        let why = match queue.recv_timeout(left) {
+            Ok(News::Opened) if super::leases::lock(&machine.books.0).are_open() => return Ok(()),
+            Ok(News::Machine(Event::Hello(hello))) => match hello.check() {
+                Ok(()) => {
+                    (&emulator.machine).write_all(request)?;
+                    continue;
+                }
+                Err(why) => why,
+            },
+            Ok(News::Machine(Event::Ended {
+                outcome: Outcome::Failed(failure),
+                ..
+            })) => printable(&failure.message).to_string(),
+            Ok(News::Ended(status)) => format!("the emulator {}", describe(status)),
+            Ok(News::StarterGone) => "whoever started it has gone".to_owned(),
+            Ok(_) => continue,
+            Err(_) if !patience.is_over() => continue,
+            Err(_) => "it takes too long".to_owned(),
+        };
+        let _ = emulator.qemu.kill();
+        let console = emulator.console.text();
+        let console = console.trim();
+        let log = machine.locked.directory().log();
+        let said = std::fs::read_to_string(log).unwrap_or_default();
+        let said = if said.is_empty() {
+            console
+        } else {
+            said.trim()
+        };
+        return Err(io::Error::other(format!("{why}\n{said}").trim().to_owned()));
+    }
+}
+
+/// Keeps the machine up until it ends.
+fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io::Result<()> {
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let news = match deadline {
+            None => queue.recv().ok(),
+            Some(deadline) => queue
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+                .ok(),
+        };
+        match news {
+            Some(News::Ended(status)) => {
+                if deadline.is_none() {
+                    let text = format!("cki-build: the emulator {}\n", describe(status));
+                    let _ = (&emulator.log).write_all(text.as_bytes());
+                }
+                return Ok(());
+            }
+            // Init did not manage it.
+            None => return Ok(()),
+            Some(News::Stop(grace_ms)) if deadline.is_none() => {
+                let grace = Duration::from_millis(grace_ms.into());
+                deadline = Some(Instant::now() + grace + END_LIMIT);
+                if let Ok(line) = encode(&Request::Stop { grace_ms }) {
+                    // It fails where the machine has gone, which its end tells.
+                    let _ = (&emulator.machine).write_all(&line);
+                }
+            }
+            Some(News::Unplugged(disk)) => {
+                // One that is not there is none to close.
+                let _ = machine
+                    .monitor
+                    .execute("blockdev-del", &json!({"node-name": disk}));
+            }
+            Some(News::Stop(_) | News::Opened | News::Machine(_) | News::StarterGone) => {}
+        }
+    }
+}

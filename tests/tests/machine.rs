@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cki-build machine`: one machine that stays up, and what runs in it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cki_tests::{Output, cki, run_program, variable};
+
+/// A machine, which is stopped when this is dropped.
+struct Machine(String);
+
+/// A container that runs in one.
+struct Container {
+    client: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Machine {
+    fn start(name: &str, options: &[&str]) -> Self {
+        let machine = Self(format!("test-{name}-{}", std::process::id()));
+        let words = ["-q", "machine", "start", &machine.0, "--no-network"];
+        let output = cki(words.iter().chain(options));
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        machine
+    }
+
+    /// What `status --json` has under a key.
+    fn status(&self, key: &str) -> u64 {
+        let output = cki(["--json", "machine", "status", &self.0]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        let status: serde_json::Value = serde_json::from_str(output.text()).expect("JSON");
+        status[key].as_u64().expect("a number")
+    }
+
+    /// Runs `command` with the options of `run`.
+    fn run(&self, options: &[&str], command: &[&str], stdin: &[u8]) -> Output {
+        let memory: &[_] = match options.contains(&"-m") {
+            true => &[],
+            false => &["-m", "128M"],
+        };
+        let words = ["-q", "run", "--machine", &self.0, "--network", "none"];
+        let words = words.iter().chain(memory).chain(options);
+        let words = words.chain(&["--"]).chain(command);
+        run_program(variable("CKI_BUILD"), words, stdin)
+    }
+
+    /// Starts a container whose script says a line when it runs.
+    fn container(&self, name: &str, script: &str) -> Container {
+        let mut client = Command::new(variable("CKI_BUILD"))
+            .args(["-q", "run", "--machine", &self.0, "--network", "none"])
+            .args(["-m", "128M", "--name", name, "--", "sh", "-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cki-build is started");
+        let stdout = client.stdout.take().expect("piped");
+        let mut container = Container {
+            client,
+            stdout: BufReader::new(stdout),
+        };
+        assert_eq!(container.line(), format!("{name} runs\n"));
+        container
+    }
+
+    /// `exec`, `list` or `kill`.
+    fn ask(&self, command: &str, words: &[&str], stdin: &[u8]) -> Output {
+        let start = ["-q", command, "--machine", &self.0];
+        run_program(variable("CKI_BUILD"), start.iter().chain(words), stdin)
+    }
+
+    /// Waits until all places are free.
+    fn is_empty_soon(&self) {
+        let start = Instant::now();
+        while self.status("free_places") != self.status("places") {
+            assert!(start.elapsed() < Duration::from_secs(30), "a place is lost");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(self.status("free_mib"), self.status("pool_mib"));
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = cki(["-q", "machine", "stop", &self.0]);
+        let _ = std::fs::remove_dir_all(variable("CKI_CACHE").join("machines").join(&self.0));
+    }
+}
+
+impl Container {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it is text");
+        line
+    }
+
+    /// Its status, and the rest of what it and its client have said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("it is text");
+        let stderr = self.client.stderr.as_mut().expect("piped");
+        stderr.read_to_string(&mut rest).expect("it is text");
+        (self.client.wait().expect("it ends").code(), rest)
+    }
+}
+
+#[test]
+fn containers_run_side_by_side_in_a_machine_that_stays_up() {
+    let machine = Machine::start("beside", &["--memory", "512M", "--places", "5"]);
+    let trap = "trap 'echo ends; exit 5' TERM; echo one runs; while :; do sleep 0.1; done";
+    let one = machine.container("one", trap);
+    let two = machine.container("two", "echo two runs; exec sleep 1000");
+    // Another beside them gets its own input and status, and each is on a kernel of its own.
+    let script = "cat; ls -d /proc/[0-9]* | wc -l; exit 7";
+    let third = machine.run(&[], &["sh", "-c", script], b"input\n");
+    assert_eq!(third.status, 7, "{}", third.stderr);
+    let (input, processes) = third.text().split_once('\n').expect("two lines");
+    assert_eq!(input, "input");
+    assert!(processes.trim().parse::<u32>().expect("a number") < 60);
+
+    let listed = machine.ask("list", &[], b"");
+    let names = |output: &Output| {
+        let names = output.text().lines().skip(1);
+        let mut names: Vec<_> = names.map(|line| line[..3].to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&listed), ["one", "two"], "{}", listed.stderr);
+    let words = [
+        "--env",
+        "A=1",
+        "two",
+        "--",
+        "sh",
+        "-c",
+        "cat; echo $A; exit 9",
+    ];
+    let inside = machine.ask("exec", &words, b"to exec\n");
+    assert_eq!((inside.status, inside.text()), (9, "to exec\n1\n"));
+
+    // What there is no room for is refused, and names are taken once.
+    let large = machine.run(&["-m", "400M"], &["true"], b"");
+    assert_eq!(large.status, 125);
+    assert!(
+        large.stderr.contains("400 MiB are wanted"),
+        "{}",
+        large.stderr
+    );
+    let same = machine.run(&["--name", "two"], &["true"], b"");
+    assert_eq!(same.status, 125);
+    assert!(
+        same.stderr.contains("choose another name"),
+        "{}",
+        same.stderr
+    );
+
+    assert_eq!(machine.ask("kill", &["one", "TERM"], b"").status, 0);
+    // Its shell may tell how `sleep` ended.
+    let (status, said) = one.end();
+    assert!(status == Some(5) && said.starts_with("ends\n"), "{said}");
+    assert_eq!(machine.ask("kill", &["two"], b"").status, 0);
+    assert_eq!(two.end(), (Some(137), String::new()));
+    let none = machine.ask("kill", &["two"], b"");
+    assert_eq!(none.status, 125, "{}", none.stderr);
+    machine.is_empty_soon();
+}
+
+#[test]
+fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
+    let machine = Machine::start("away", &["--memory", "256M", "--places", "2"]);
+    let refused = machine.run(&["-v", "/tmp:/tmp"], &["true"], b"");
+    assert_eq!(refused.status, 125);
+    assert!(refused.stderr.contains("--volume"), "{}", refused.stderr);
+    let twice = cki(["-q", "machine", "start", &machine.0]);
+    assert_eq!(twice.status, 125);
+    assert!(twice.stderr.contains("up already"), "{}", twice.stderr);
+
+    // A client that is killed: its container ends, and its place is free again.
+    let mut first = machine.container("first", "echo first runs; while :; do echo x; done");
+    first.client.kill().expect("it is killed");
+    first.client.wait().expect("it ends");
+    machine.is_empty_soon();
+
+    // No more than there are places.
+    let _second = machine.container("second", "echo second runs; exec sleep 1000");
+    let third = machine.container("third", "echo third runs; exec sleep 1000");
+    let full = machine.ask("list", &[], b"");
+    assert_eq!(full.status, 125);
+    assert!(
+        full.stderr.contains("all of its 2 places"),
+        "{}",
+        full.stderr
+    );
+
+    // The process that keeps the machine up is killed: whoever is in it is told, and it can be started anew.
+    let supervisor = machine.status("supervisor").to_string();
+    let killed = Command::new("kill").args(["-KILL", &supervisor]).status();
+    assert!(killed.expect("kill is started").success());
+    let (status, said) = third.end();
+    assert_eq!(status, Some(125));
+    assert!(said.contains("the machine has gone"), "{said}");
+    let gone = cki(["-q", "machine", "status", &machine.0]);
+    assert_eq!((gone.status, gone.text().contains("is not up")), (1, true));
+    let lost = machine.run(&[], &["true"], b"");
+    assert_eq!(lost.status, 125);
+    assert!(lost.stderr.contains("machine start"), "{}", lost.stderr);
+    let words = [
+        "-q",
+        "machine",
+        "start",
+        &machine.0,
+        "--no-network",
+        "--places",
+        "2",
+    ];
+    let again = cki(words);
+    assert_eq!(again.status, 0, "{}", again.stderr);
+    let again = machine.run(&[], &["echo", "again"], b"");
+    assert_eq!((again.status, again.text()), (0, "again\n"));
+}
