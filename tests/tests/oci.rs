@@ -119,19 +119,22 @@ fn an_image_of_two_layers_runs_as_its_configuration_says() {
 
 /// A store path with a program that needs another store path.
 fn built(dir: &Path) -> String {
-    let shell = dir.join("busybox");
+    let tools = dir.join("tools");
+    let shell = tools.join("busybox");
+    std::fs::create_dir(&tools).expect("made");
     std::fs::write(&shell, busybox()).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&shell, mode).expect("set");
-    let script = "b=$shell; $b mkdir -p $out/bin; \
-        printf '#!%s sh\\necho \"hello from $0\"\\n%s ls /nix/store\\n' $b $b > $out/bin/hello; \
-        $b chmod 755 $out/bin/hello";
+    let script = "$builder mkdir -p $out/bin; \
+        printf '#!%s sh\\necho \"hello from $0\"\\n%s ls /nix/store\\n' $builder $builder > $out/bin/hello; \
+        $builder chmod 755 $out/bin/hello";
+    // A program that is busybox by its name, which a store path of its own would not have.
     let expression = format!(
-        "let shell = {}; in derivation {{
-          name = \"hello\"; system = \"x86_64-linux\"; builder = shell; inherit shell;
+        "derivation {{
+          name = \"hello\"; system = \"x86_64-linux\"; builder = \"${{{}}}/busybox\";
           args = [ \"sh\" \"-c\" {} ];
         }}",
-        shell.display(),
+        tools.display(),
         cki_nix::eval::string(script)
     );
     let words = ["build", "--impure", "--no-link", "--json", "--expr"];
@@ -156,11 +159,11 @@ fn a_path_of_the_nix_store_runs_with_what_it_needs_and_nothing_else() {
     assert_eq!(output.status, 0, "{}", output.stderr);
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("hello from /bin/hello"));
+    assert_eq!(lines.next(), Some("hello from /usr/bin/hello"));
     let seen: Vec<&str> = lines.collect();
     assert_eq!(seen.len(), 2, "{text}");
     assert!(seen.iter().any(|name| path.ends_with(name)), "{text}");
-    assert!(seen.iter().any(|name| name.ends_with("-busybox")), "{text}");
+    assert!(seen.iter().any(|name| name.ends_with("-tools")), "{text}");
     let output = run(&link, "cat");
     assert_eq!(output.status, 127, "{}", output.stderr);
     let output = run(dir.path(), "hello");
