@@ -94,6 +94,10 @@ fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<Lease, String> {
     up.lease(Wanted {
         memory: Some(args.memory),
         disk: Some(machine.app.clone()),
+        publish: machine
+            .network
+            .as_ref()
+            .map_or_else(Vec::new, |network| network.publish.clone()),
     })
     .map_err(because)
 }
@@ -112,10 +116,6 @@ fn unsuitable(args: &Run, machine: &Machine) -> Option<&'static str> {
         (
             !args.program.volume.is_empty(),
             "a machine that stays up has no volumes (--volume)",
-        ),
-        (
-            !args.network.options.publish.is_empty(),
-            "a machine that stays up publishes no ports (--publish)",
         ),
         (
             machine.verbose,

@@ -2,7 +2,8 @@
 
 //! `cki-build machine`: one machine that stays up, and what runs in it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ struct Container {
 impl Machine {
     fn start(name: &str, options: &[&str]) -> Self {
         let machine = Self(format!("test-{name}-{}", std::process::id()));
-        let words = ["-q", "machine", "start", &machine.0, "--no-network"];
+        let words = ["-q", "machine", "start", &machine.0];
         let output = cki(words.iter().chain(options));
         assert_eq!(output.status, 0, "{}", output.stderr);
         machine
@@ -48,9 +49,24 @@ impl Machine {
 
     /// Starts a container whose script says a line when it runs.
     fn container(&self, name: &str, script: &str) -> Container {
+        self.container_with(name, &["--network", "none"], &["sh", "-c", script])
+    }
+
+    fn container_with(&self, name: &str, options: &[&str], command: &[&str]) -> Container {
         let mut client = Command::new(variable("CKI_BUILD"))
-            .args(["-q", "run", "--machine", &self.0, "--network", "none"])
-            .args(["-m", "128M", "--name", name, "--", "sh", "-c", script])
+            .args([
+                "-q",
+                "run",
+                "--machine",
+                &self.0,
+                "-m",
+                "128M",
+                "--name",
+                name,
+            ])
+            .args(options)
+            .arg("--")
+            .args(command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -108,7 +124,10 @@ impl Container {
 
 #[test]
 fn containers_run_side_by_side_in_a_machine_that_stays_up() {
-    let machine = Machine::start("beside", &["--memory", "512M", "--places", "5"]);
+    let machine = Machine::start(
+        "beside",
+        &["--no-network", "--memory", "512M", "--places", "5"],
+    );
     let trap = "trap 'echo ends; exit 5' TERM; echo one runs; while :; do sleep 0.1; done";
     let one = machine.container("one", trap);
     let two = machine.container("two", "echo two runs; exec sleep 1000");
@@ -169,7 +188,10 @@ fn containers_run_side_by_side_in_a_machine_that_stays_up() {
 
 #[test]
 fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
-    let machine = Machine::start("away", &["--memory", "256M", "--places", "2"]);
+    let machine = Machine::start(
+        "away",
+        &["--no-network", "--memory", "256M", "--places", "2"],
+    );
     let refused = machine.run(&["-v", "/tmp:/tmp"], &["true"], b"");
     assert_eq!(refused.status, 125);
     assert!(refused.stderr.contains("--volume"), "{}", refused.stderr);
@@ -219,4 +241,51 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     assert_eq!(again.status, 0, "{}", again.stderr);
     let again = machine.run(&[], &["echo", "again"], b"");
     assert_eq!((again.status, again.text()), (0, "again\n"));
+}
+
+/// Answers each connection's first line.
+const SERVER: &str = r#"
+    use IO::Socket::INET;
+    my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 5) or die $!;
+    $| = 1;
+    print "$ARGV[0] runs\n";
+    while (my $client = $server->accept) {
+        my $line = <$client>;
+        print $client "$ARGV[0] heard $line";
+        close $client;
+    }
+"#;
+
+#[test]
+fn each_container_of_a_machine_that_stays_up_is_reached_at_its_own_ports() {
+    let machine = Machine::start("ports", &["--memory", "256M"]);
+    let free = || {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("an address").port()
+    };
+    let ports = [free(), free()];
+    let publish = ports.map(|port| format!("127.0.0.1:{port}:80"));
+    let start = |name, at: usize| {
+        let command = ["perl", "-e", SERVER, name];
+        machine.container_with(name, &["--publish", &publish[at]], &command)
+    };
+    let (one, _two) = (start("one", 0), start("two", 1));
+    for (port, name) in ports.iter().zip(["one", "two"]) {
+        let mut stream = TcpStream::connect(("127.0.0.1", *port)).expect("a connection");
+        stream.write_all(b"us\n").expect("it is sent");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("an answer");
+        assert_eq!(heard, format!("{name} heard us\n"));
+    }
+    assert_eq!(machine.ask("kill", &["one"], b"").status, 0);
+    assert_eq!(one.end().0, Some(137));
+    let start_of_wait = Instant::now();
+    while TcpStream::connect(("127.0.0.1", ports[0])).is_ok() {
+        assert!(
+            start_of_wait.elapsed() < Duration::from_secs(10),
+            "it is published for ever"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(start("three", 0));
 }

@@ -62,15 +62,7 @@ impl Network {
             v6(DNS.into())
         );
         for port in &self.publish {
-            let address = port.address.map(|address| address.to_string());
-            netdev += &format!(
-                ",hostfwd={}:{}:{}-{}:{}",
-                port.protocol,
-                address.unwrap_or_default(),
-                port.host,
-                v4(MACHINE),
-                port.container
-            );
+            netdev += &format!(",hostfwd={}", rule(port));
         }
         [
             "-netdev".to_owned(),
@@ -107,6 +99,18 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// Our end of a published port, as QEMU has it.
+pub(crate) fn listener(port: &Publish) -> String {
+    let address = port.address.map(|address| address.to_string());
+    let address = address.unwrap_or_default();
+    format!("{}:{address}:{}", port.protocol, port.host)
+}
+
+/// QEMU's rule for a published port.
+pub(crate) fn rule(port: &Publish) -> String {
+    format!("{}-{}:{}", listener(port), v4(MACHINE), port.container)
 }
 
 /// What to do about a port that cannot be had.

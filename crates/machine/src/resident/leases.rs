@@ -18,6 +18,7 @@ use super::disks::Disks;
 use super::messages::{Answer, Ask, Build, Status, Wanted};
 use super::news::News;
 use super::passing::Connection;
+use super::published::Published;
 use super::qmp::Qmp;
 use super::setup::socket;
 
@@ -94,6 +95,8 @@ impl Machine {
 
     /// Gives a client a place for as long as it is there; an error is why not.
     fn lease(&self, wanted: &Wanted, client: &mut Connection) -> Result<(), String> {
+        // Dropped at the end of the lease.
+        let _published = Published::new(&self.monitor, &wanted.publish)?;
         let disk = wanted.disk.as_ref();
         let disk = disk.map(|disk| lock(&self.disks).plug(&self.monitor, disk));
         let disk = disk.transpose()?;

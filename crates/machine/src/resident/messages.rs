@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use cki_session::Memory;
+use cki_session::{Memory, Publish};
 use serde::{Deserialize, Serialize};
 
 use crate::app_disk::AppDisk;
@@ -37,6 +37,9 @@ pub struct Wanted {
     /// Its application image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<AppDisk>,
+    /// Ports of ours that lead to it, each with the machine's port as [`Publish::container`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<Publish>,
 }
 
 /// What the supervisor answers.

@@ -18,6 +18,7 @@ mod leases;
 mod messages;
 mod news;
 mod passing;
+mod published;
 mod qmp;
 mod setup;
 mod supervisor;
