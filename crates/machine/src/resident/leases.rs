@@ -65,9 +65,12 @@ pub(super) fn serve(machine: &Machine, mut client: Connection) {
                 Ok(()) => return,
                 Err(message) => Answer::Refused { message },
             },
-            Err(error) => Answer::Refused {
-                message: error.to_string(),
-            },
+            Err(error) => {
+                let message = error.to_string();
+                // It cannot be told where its next message begins.
+                let _ = client.say(&Answer::Refused { message });
+                return;
+            }
         };
         if client.say(&answer).is_err() {
             return;
