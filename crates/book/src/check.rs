@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a document may not have: a link or an anchor that leads nowhere, a path that is not in the tree, a picture
-//! without a description, a line that is too wide, a page that the table of contents does not list.
+//! without a description, a line that is too wide, code that is broken over two lines, a page that the table of contents does not list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -49,6 +49,7 @@ pub fn all(root: &Path) -> Result<Vec<String>, BookError> {
         found.extend(paths(&tree, &text));
         found.extend(pictures(&text));
         found.extend(wide(&text));
+        found.extend(broken(&text));
         faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}")));
     }
     Ok(faults)
@@ -153,6 +154,18 @@ fn wide(text: &str) -> Vec<String> {
                 index + 1,
                 line.chars().count()
             )
+        })
+        .collect()
+}
+
+/// Code in a sentence that is broken over two lines: what is typed would have a space more, or less.
+fn broken(text: &str) -> Vec<String> {
+    Parser::new_ext(text, MARKDOWN)
+        .into_offset_iter()
+        .filter(|(event, at)| matches!(event, Event::Code(_)) && text[at.clone()].contains('\n'))
+        .map(|(_, at)| {
+            let line = text[..at.start].lines().count();
+            format!("line {line}: code is broken over two lines")
         })
         .collect()
 }

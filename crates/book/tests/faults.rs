@@ -93,6 +93,14 @@ fn a_wide_line_is_found_outside_of_tables() {
 }
 
 #[test]
+fn code_that_is_broken_over_two_lines_is_found() {
+    one(
+        "# Page\n\nType `cki-build\nrun` there.\n",
+        "line 3: code is broken over two lines",
+    );
+}
+
+#[test]
 fn a_page_that_the_contents_do_not_list_is_found() {
     assert_eq!(
         faults("# Not alone\n"),
