@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::inputs::{self, Planned};
 use crate::layers::Layer;
 use crate::roots;
-use cki_nix::{Target, setup};
+use cki_nix::{Flake, Target, setup};
 
 impl Context {
     /// Output paths of `attrs`, which exist. Nothing is evaluated when the checkout is what it was when
@@ -53,7 +53,8 @@ impl Context {
         inputs::ensure(self)?;
         inputs::ensure_plan(self, planned)?;
         let attrs: Vec<_> = layers.iter().map(|layer| layer.attr.to_owned()).collect();
-        let image = app_image_expression(&self.checkout.flake_ref(), &planned.path);
+        let flake = Flake::of(&self.checkout, &self.cache)?;
+        let image = app_image_expression(flake.as_str(), &planned.path);
         let step = self.progress.short_step("evaluating the application image");
         let command = self.nix.eval_set(&image, &attrs);
         let json = self
@@ -92,8 +93,9 @@ impl Context {
     /// [`Error`].
     pub fn evaluate(&self, names: &[String]) -> Result<BTreeMap<String, Target>, Error> {
         setup::ensure_nix(&self.nix, self.progress)?;
+        let flake = Flake::of(&self.checkout, &self.cache)?;
         self.nix
-            .targets(&self.checkout.flake_ref(), names, self.progress)
+            .targets(flake.as_str(), names, self.progress)
             .map_err(|error| self.explain(error))
     }
 

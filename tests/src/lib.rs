@@ -329,6 +329,17 @@ pub fn checkout() -> cki_nix::checkout::Checkout {
     cki_nix::checkout::Checkout::find(Some(&variable("CKI_FLAKE"))).expect("a checkout")
 }
 
+/// `checkout` as Nix is told of it, with a cache that nobody else uses.
+///
+/// # Panics
+/// When it has to be copied and cannot be.
+#[must_use]
+pub fn flake(checkout: &cki_nix::checkout::Checkout) -> cki_nix::Flake {
+    let cache = std::env::temp_dir().join(format!("cki-flake-{}", std::process::id()));
+    let cache = cki_nix::cache::Cache::open(Some(&cache)).expect("a cache");
+    cki_nix::Flake::of(checkout, &cache).expect("a flake")
+}
+
 /// Runs `git` in `dir`.
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use cki_nix::checkout::Checkout;
 use cki_nix::{Nix, Target};
 use cki_process::exec::Command;
 use cki_process::progress::Progress;
-use cki_tests::{Output, checkout, cki, git, variable};
+use cki_tests::{Output, checkout, cki, flake, git, variable};
 
 /// Outputs with sources of every kind in them.
 const ATTRS: [&str; 4] = ["cki-host", "cki-qemu", "cki-build", "cki-host-disk"];
@@ -22,7 +22,7 @@ fn targets(checkout: &Checkout) -> BTreeMap<String, Target> {
 fn targets_of(checkout: &Checkout, attrs: &[&str]) -> BTreeMap<String, Target> {
     let attrs: Vec<_> = attrs.iter().map(|attr| (*attr).to_owned()).collect();
     Nix::current()
-        .targets(&checkout.flake_ref(), &attrs, Progress::quiet())
+        .targets(flake(checkout).as_str(), &attrs, Progress::quiet())
         .expect("the flake can be evaluated")
 }
 
@@ -41,9 +41,9 @@ fn nix(args: &[&str]) -> Command {
 
 #[test]
 fn the_flake_shows_its_packages_without_fetching_nixpkgs() {
-    let flake = checkout().flake_ref();
+    let flake = flake(&checkout());
     // A proxy that is not there, so that any download fails.
-    let json = nix(&["flake", "show", "--json", &flake])
+    let json = nix(&["flake", "show", "--json", flake.as_str()])
         .env("https_proxy", "http://127.0.0.1:9")
         .env("http_proxy", "http://127.0.0.1:9")
         .read()
@@ -63,7 +63,8 @@ fn missing_inputs_stop_the_build_with_the_sentence_that_says_what_to_run() {
     // A store with nothing in it.
     let dir = tempfile::tempdir().expect("a directory");
     let store = dir.path().join("store");
-    let installable = format!("{}#cki-isa-tests", checkout().flake_ref());
+    let flake = flake(&checkout());
+    let installable = format!("{}#cki-isa-tests", flake.as_str());
     let output = nix(&["build", "--no-link", "--store"])
         .arg(&store)
         .arg(installable)
@@ -85,8 +86,6 @@ fn outputs_do_not_depend_on_where_the_checkout_is_nor_on_its_depth() {
     let dir = tempfile::tempdir().expect("a directory");
     let plain = committed(dir.path(), "plain");
     let expected = targets(&plain);
-    assert_eq!(targets(&committed(dir.path(), "with a space")), expected);
-
     git(
         &plain.dir,
         &["commit", "--quiet", "--allow-empty", "-m", "more history"],
@@ -108,14 +107,50 @@ fn outputs_do_not_depend_on_where_the_checkout_is_nor_on_its_depth() {
     assert_eq!(targets(&shallow), expected);
 }
 
+/// Changes a file of `cki-build`, which is then another one.
+fn change(checkout: &Checkout) {
+    let source = checkout.dir.join("cki-build/src/main.rs");
+    let text = std::fs::read_to_string(&source).expect("read");
+    std::fs::write(&source, format!("{text}// changed\n")).expect("written");
+}
+
+#[test]
+fn a_checkout_is_built_as_it_is_whatever_its_path() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plain = committed(dir.path(), "plain");
+    let before = targets(&plain);
+    change(&plain);
+    let expected = targets(&plain);
+    assert_ne!(expected, before);
+    git(&plain.dir, &["checkout", "--quiet", "."]);
+    // A branch that is no `master`, and a commit that is not what is built.
+    for name in ["c++ ü#%20", "c++@,:='$;&"] {
+        let to = dir.path().join(name);
+        std::fs::create_dir(&to).expect("created");
+        let checkout = plain.copy_to(&to).expect("copied");
+        git(&to, &["commit", "--quiet", "-m", "all"]);
+        git(&to, &["checkout", "--quiet", "-b", "topic"]);
+        change(&checkout);
+        assert_eq!(targets(&checkout), expected, "{name}");
+    }
+    // An unpacked archive, with what cargo has built.
+    change(&plain);
+    let unpacked = dir.path().join("unpacked");
+    std::fs::rename(&plain.dir, &unpacked).expect("renamed");
+    std::fs::remove_dir_all(unpacked.join(".git")).expect("removed");
+    std::fs::create_dir(unpacked.join("target")).expect("created");
+    std::fs::write(unpacked.join("target/built"), "").expect("written");
+    let unpacked = Checkout::find(Some(&unpacked)).expect("a checkout");
+    assert_eq!(unpacked.git, None);
+    assert_eq!(targets(&unpacked), expected);
+}
+
 #[test]
 fn a_dirty_checkout_is_built_as_it_is() {
     let dir = tempfile::tempdir().expect("a directory");
     let checkout = committed(dir.path(), "dirty");
     let before = targets(&checkout);
-    let source = checkout.dir.join("cki-build/src/main.rs");
-    let text = std::fs::read_to_string(&source).expect("read");
-    std::fs::write(&source, format!("{text}// changed\n")).expect("written");
+    change(&checkout);
     let after = targets(&checkout);
     assert_ne!(after["cki-build"], before["cki-build"]);
     assert_eq!(
@@ -283,6 +318,55 @@ fn a_failed_build_ends_with_its_log_and_no_result() {
     );
     assert!(output.stderr.contains("about to fail"), "{}", output.stderr);
     assert_eq!(output.text(), "");
+}
+
+/// A daemon of this machine's Nix that ends with the test.
+struct Daemon(std::process::Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Root would write the store itself if Nix were not told of the daemon. Also, `cores = 0` is what installers write.
+#[test]
+fn root_builds_by_the_daemon_where_one_answers_and_with_all_cores() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = "echo $NIX_BUILD_CORES > $out";
+    let flake = flake_of(dir.path(), &[("cores", script)]);
+    let socket = dir.path().join("socket");
+    let log = dir.path().join("log");
+    let daemon = std::process::Command::new("nix-daemon")
+        .env("NIX_DAEMON_SOCKET_PATH", &socket)
+        .env("NIX_CONFIG", "build-users-group =\n")
+        .stderr(std::fs::File::create(&log).expect("a log"))
+        .spawn();
+    let _daemon = Daemon(daemon.expect("a daemon"));
+    let start = std::time::Instant::now();
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        assert!(start.elapsed().as_secs() < 20, "no daemon");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let cache = dir.path().join("cache");
+    let output = std::process::Command::new(variable("CKI_BUILD"))
+        .args(["build", "cores", "--flake"])
+        .arg(&flake)
+        .arg("--cache")
+        .arg(&cache)
+        .env("NIX_DAEMON_SOCKET_PATH", &socket)
+        .env("NIX_CONFIG", "cores = 0")
+        .output()
+        .expect("cki-build is started");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let out = String::from_utf8_lossy(&output.stdout);
+    let cores = std::fs::read_to_string(out.trim()).expect("built");
+    let available = std::thread::available_parallelism().expect("a number");
+    assert_eq!(cores.trim(), available.to_string());
+    let log = std::fs::read_to_string(&log).expect("read");
+    assert!(log.contains("accepted connection from pid"), "{log}");
 }
 
 #[test]

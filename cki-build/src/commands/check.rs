@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::resident::OWN;
+use cki_nix::Flake;
 use cki_session::Status;
 
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
@@ -54,9 +55,10 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
                 env.push(("CKI_LONG".into(), "1".into()));
             }
             if wanted(FLAKE_CHECK, filter) {
+                let flake = Flake::of(&context.checkout, &context.cache)?;
                 run.suite(&Suite {
                     name: FLAKE_CHECK,
-                    command: context.nix.flake_check(&context.checkout.flake_ref()),
+                    command: context.nix.flake_check(flake.as_str()),
                     counting: Counting::One,
                 })?;
             }

@@ -48,8 +48,10 @@ fn keep_needed(context: &Context, lock: &mut LockFile, attrs: &[String]) -> Resu
         .values()
         .map(|target| target.drv.as_path())
         .collect();
-    let needed: BTreeSet<PathBuf> =
-        cki_nix::derivations::fixed_outputs(&context.nix.show_derivations(&drvs).read()?)?;
+    let needed: BTreeSet<PathBuf> = cki_nix::derivations::fixed_outputs(
+        &context.nix.store,
+        &context.nix.show_derivations(&drvs).read()?,
+    )?;
     let is_needed = |name: &str, sha256: &str| {
         needed.contains(&context.nix.fixed_output(name, HashMode::Flat, sha256))
     };

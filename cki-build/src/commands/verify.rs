@@ -27,6 +27,7 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> 
         nix,
         &context.checkout,
         elsewhere.path(),
+        &context.cache,
         &targets,
         context.progress,
     )?;
@@ -36,7 +37,8 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> 
         .values()
         .map(|target| target.drv.as_path())
         .collect();
-    let rebuilds = cki_nix::derivations::rebuilds(&nix.show_derivations(&drvs).read()?)?;
+    let rebuilds =
+        cki_nix::derivations::rebuilds(&nix.store, &nix.show_derivations(&drvs).read()?)?;
     let mut derivations = Vec::new();
     for (number, rebuild) in rebuilds.iter().enumerate() {
         let name = derivation_name(&rebuild.drv.to_string_lossy());
@@ -47,7 +49,7 @@ pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> 
             rebuilds.len()
         ));
         // A check needs the first build, which may have been collected as garbage since.
-        nix.capture(&nix.realise_drvs(&[&rebuild.drv]), &|_| {})?;
+        nix.capture(&nix.realise_drvs(&[&rebuild.drv], None), &|_| {})?;
         let verdict = verify::check(nix, rebuild, cores, &|event| {
             if let Event::Line { line, .. } = event {
                 step.detail(line);

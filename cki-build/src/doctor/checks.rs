@@ -7,8 +7,9 @@ use std::path::Path;
 use super::Finding;
 use cki_nix::Nix;
 use cki_nix::checkout::{Checkout, CheckoutError, GitState};
+use cki_nix::settings::Situation;
 use cki_nix::setup;
-use cki_process::exec::Command;
+use cki_process::exec::{Command, ExecError};
 use cki_process::units::human_bytes;
 
 /// Free bytes that a build from nothing needs: the store grows to about 12 GiB, build trees come on top.
@@ -28,7 +29,7 @@ pub fn nix(nix: &Nix) -> Finding {
         Err(_) => Finding::missing(
             "nix",
             "not installed (as root on Debian, `run` and `build` install it)",
-            setup::Situation::current().remedy(),
+            setup::remedy(),
         ),
     }
 }
@@ -37,19 +38,22 @@ pub fn nix(nix: &Nix) -> Finding {
 #[must_use]
 pub fn settings(nix: &Nix) -> Finding {
     const NAME: &str = "nix settings";
-    let json = match nix.show_config().read() {
-        Ok(json) => json,
-        Err(error) => {
-            return Finding::missing(NAME, error.to_string(), "repair nix.conf or NIX_CONFIG");
-        }
-    };
-    judge_settings(&json)
+    let read = || Ok((nix.show_config().read()?, nix.show_machine_config().read()?));
+    let judged = read().map(|(ours, machine): (Vec<u8>, Vec<u8>)| {
+        let daemon = Situation::current().uses_daemon() && !rustix::process::geteuid().is_root();
+        judge_settings(&ours, daemon.then_some(&machine))
+    });
+    judged.unwrap_or_else(|error: ExecError| {
+        Finding::missing(NAME, error.to_string(), "repair nix.conf or NIX_CONFIG")
+    })
 }
 
-fn judge_settings(json: &[u8]) -> Finding {
+/// `ours` are the settings of our commands, `daemon` those of a daemon that may not take ours from this user.
+fn judge_settings(ours: &[u8], daemon: Option<&[u8]>) -> Finding {
     const NAME: &str = "nix settings";
-    let config: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
-    let value = |key: &str| &config[key]["value"];
+    let parse = |json| serde_json::from_slice::<serde_json::Value>(json).unwrap_or_default();
+    let (ours, daemon) = (parse(ours), daemon.map(parse));
+    let value = |key: &str| &ours[key]["value"];
     let features = value("experimental-features").to_string();
     // Features are names or, in older versions of Nix, numbers; the commands tell what they allow.
     if features.contains("[]") {
@@ -58,6 +62,15 @@ fn judge_settings(json: &[u8]) -> Finding {
             "flakes are off",
             "take experimental-features out of NIX_CONFIG",
         );
+    }
+    if let Some(daemon) = daemon.map(|settings| settings["sandbox"]["value"].clone()) {
+        if daemon == false || daemon == "false" {
+            return Finding::missing(
+                NAME,
+                "the machine's nix.conf says `sandbox = false`, and our builds need it",
+                "say `sandbox = true` in /etc/nix/nix.conf, then restart the daemon (systemctl restart nix-daemon)",
+            );
+        }
     }
     // A word in some versions of Nix, as there is a third value, "relaxed".
     match value("sandbox") {
@@ -86,7 +99,9 @@ pub fn store(nix: &Nix) -> Finding {
     }
     let dir = &nix.store;
     let writable = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
-    if writable || cki_nix::settings::uses_daemon() {
+    if Situation::current().uses_daemon() {
+        Finding::ok(NAME, format!("{} (by the daemon)", dir.display()))
+    } else if writable {
         Finding::ok(NAME, dir.display().to_string())
     } else if !dir.exists() && rustix::process::geteuid().is_root() {
         Finding::ok(NAME, format!("{} (made by the first build)", dir.display()))
@@ -282,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_sandbox_that_is_off_is_noted_and_flakes_that_are_off_are_missing() {
-        let judge = |json: &str| judge_settings(json.as_bytes()).severity;
+        let judge = |json: &str| judge_settings(json.as_bytes(), None).severity;
         let config = |features: &str, sandbox: &str| {
             format!(
                 r#"{{"experimental-features":{{"value":{features}}},"sandbox":{{"value":{sandbox}}}}}"#
@@ -292,6 +307,18 @@ mod tests {
         assert_eq!(judge(&config("[\"flakes\"]", "\"true\"")), Severity::Ok);
         assert_eq!(judge(&config("[1,2]", "false")), Severity::Note);
         assert_eq!(judge(&config("[]", "true")), Severity::Missing);
+        // What a daemon has from nix.conf counts where it does not take the user's word.
+        let ours = config("[1,2]", "true");
+        let beside = |sandbox: &str| {
+            let machine = config("[]", sandbox);
+            judge_settings(ours.as_bytes(), Some(machine.as_bytes()))
+        };
+        for off in ["false", "\"false\""] {
+            let finding = beside(off);
+            assert_eq!(finding.severity, Severity::Missing);
+            assert!(finding.remedy.expect("a remedy").contains("sandbox = true"));
+        }
+        assert_eq!(beside("\"true\"").severity, Severity::Ok);
     }
 
     #[test]

@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use cki_nix::cache::Cache;
 use cki_nix::checkout::{Checkout, CheckoutError};
 use cki_nix::derivations::Rebuild;
-use cki_nix::{Nix, NixError, Target};
+use cki_nix::{Flake, Nix, NixError, Target};
 use cki_process::progress::Progress;
 pub use diff::{Difference, first_difference};
 
@@ -77,12 +78,14 @@ pub fn path_dependent(
     nix: &Nix,
     checkout: &Checkout,
     elsewhere: &Path,
+    cache: &Cache,
     targets: &BTreeMap<String, Target>,
     progress: Progress,
 ) -> Result<Vec<String>, VerifyError> {
     let copy = checkout.copy_to(elsewhere)?;
     let names: Vec<_> = targets.keys().cloned().collect();
-    let others = nix.targets(&copy.flake_ref(), &names, progress)?;
+    let flake = Flake::of(&copy, cache)?;
+    let others = nix.targets(flake.as_str(), &names, progress)?;
     Ok(targets
         .iter()
         .filter(|(name, target)| others.get(*name) != Some(target))

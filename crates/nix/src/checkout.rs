@@ -2,11 +2,11 @@
 
 //! The CKI checkout: where it is, how Nix is told of it, and what exactly is in it.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::cache::CacheError;
 use cki_process::exec::{Command, ExecError};
 
 /// Why there is no usable checkout.
@@ -37,6 +37,9 @@ pub enum CheckoutError {
     /// A git command failed.
     #[error(transparent)]
     Git(#[from] ExecError),
+    /// There is no place for a copy.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
 }
 
 /// A CKI checkout.
@@ -102,25 +105,6 @@ impl Checkout {
         Ok(Self { dir, git })
     }
 
-    /// The flake as Nix is to be told of it.
-    ///
-    /// `shallow=1` lets Nix take a repository whose history is cut; it changes nothing for others,
-    /// because no output depends on history.
-    #[must_use]
-    pub fn flake_ref(&self) -> String {
-        match &self.git {
-            None => format!("path:{}", url_path(&self.dir)),
-            Some(tree) => {
-                let mut url = format!("git+file://{}?shallow=1", url_path(&tree.top));
-                if tree.prefix != Path::new("") {
-                    url.push_str("&dir=");
-                    url.push_str(&url_path(&tree.prefix));
-                }
-                url
-            }
-        }
-    }
-
     /// Digest of all that Nix sees of the checkout, as hex: the commit's tree and every change of
     /// tracked files. `None` when git does not manage the checkout, and then nothing may be reused.
     ///
@@ -183,16 +167,24 @@ impl Checkout {
     }
 
     /// Copies what Nix sees of the checkout to `to`, an empty directory, as a git repository of its
-    /// own with another name, history and owner. Outputs must not depend on any of these.
+    /// own with another name, history and owner. Outputs must not depend on any of these. Without git,
+    /// that is everything but what `.gitignore` names, such as what cargo builds.
     ///
     /// # Errors
     /// [`CheckoutError`].
     pub fn copy_to(&self, to: &Path) -> Result<Self, CheckoutError> {
         let Some(tree) = &self.git else {
-            Command::new("cp")
-                .args(["-a", "--"])
-                .arg(self.dir.join("."))
-                .arg(to)
+            git(to).args(["init", "--quiet"]).read()?;
+            git(&self.dir)
+                .arg("--git-dir")
+                .arg(to.join(".git"))
+                .args(["--work-tree", "."])
+                .args(OUR_RULES_ALONE)
+                .args(["add", "--all"])
+                .read()?;
+            git(to)
+                .args(OUR_RULES_ALONE)
+                .args(["checkout-index", "--all"])
                 .read()?;
             return Self::find(Some(to));
         };
@@ -227,6 +219,9 @@ impl Checkout {
         Self::find(Some(to))
     }
 }
+
+/// What is left out or converted does not depend on the user's configuration.
+const OUR_RULES_ALONE: [&str; 4] = ["-c", "core.excludesFile=", "-c", "core.autocrlf=false"];
 
 /// Every change of tracked files against the commit, independent of the user's configuration.
 const DIFF: [&str; 8] = [
@@ -277,19 +272,6 @@ fn is_ours(dir: &Path) -> bool {
     dir.join("flake.nix").is_file() && dir.join("cki-build").is_dir()
 }
 
-/// `path` with everything escaped that a URL does not take as it is.
-fn url_path(path: &Path) -> String {
-    let mut url = String::new();
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,21 +306,28 @@ mod tests {
     }
 
     #[test]
-    fn the_flake_reference_escapes_the_path_and_allows_shallow_clones() {
-        let (_keep, checkout) = repository();
-        let url = checkout.flake_ref();
-        assert!(url.starts_with("git+file:///"), "{url}");
-        assert!(url.ends_with("/a%20b?shallow=1"), "{url}");
-    }
-
-    #[test]
-    fn a_directory_without_git_is_a_path_flake_and_never_reused() {
+    fn a_directory_without_git_is_copied_without_what_cargo_builds_and_never_reused() {
         let dir = tempfile::tempdir().expect("a directory");
-        fs::create_dir(dir.path().join("cki-build")).expect("created");
-        fs::write(dir.path().join("flake.nix"), "{ }").expect("written");
-        let checkout = Checkout::find(Some(dir.path())).expect("a checkout");
-        assert!(checkout.flake_ref().starts_with("path:/"));
+        let from = dir.path().join("unpacked");
+        fs::create_dir_all(from.join("cki-build")).expect("created");
+        fs::create_dir_all(from.join("target/release")).expect("created");
+        fs::write(from.join("flake.nix"), "{ }").expect("written");
+        fs::write(from.join("cki-build/lines"), "a\r\n").expect("written");
+        fs::write(from.join(".gitignore"), "/target\n").expect("written");
+        fs::write(from.join("target/release/big"), "").expect("written");
+        let checkout = Checkout::find(Some(&from)).expect("a checkout");
         assert_eq!(checkout.fingerprint().expect("no error"), None);
+
+        let to = dir.path().join("copy");
+        fs::create_dir(&to).expect("created");
+        let copy = checkout.copy_to(&to).expect("copied");
+        assert_eq!(
+            fs::read(to.join("cki-build/lines")).expect("read"),
+            b"a\r\n"
+        );
+        assert!(!to.join("target").exists());
+        assert!(copy.git.is_some(), "Nix reads it with git");
+        assert!(!from.join(".git").exists(), "nothing is written there");
     }
 
     #[test]
@@ -409,7 +398,7 @@ mod tests {
         );
         assert!(to.join("cki-build/run").exists());
         assert!(!to.join("untracked").exists());
-        assert!(copy.flake_ref().starts_with("git+file:"));
+        assert!(copy.git.is_some());
     }
 
     #[test]

@@ -30,10 +30,14 @@ impl Nix {
     /// The `nix-store` in `PATH` and the usual store, with the settings that suit `situation`.
     #[must_use]
     pub fn new(situation: &Situation) -> Self {
+        let mut env = BTreeMap::from([("NIX_CONFIG".into(), situation.nix_config().into())]);
+        if let Some(remote) = situation.nix_remote() {
+            env.insert("NIX_REMOTE".into(), remote.into());
+        }
         Self {
             nix_store: "nix-store".into(),
             store: STORE.into(),
-            env: BTreeMap::from([("NIX_CONFIG".into(), situation.nix_config().into())]),
+            env,
         }
     }
 
@@ -86,6 +90,13 @@ impl Nix {
         self.nix().args(["show-config", "--json"])
     }
 
+    /// The settings that the machine's files make, without ours; a daemon has read the same files.
+    #[must_use]
+    pub fn show_machine_config(&self) -> Command {
+        self.show_config()
+            .env("NIX_CONFIG", super::settings::FEATURES)
+    }
+
     /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]).
     ///
     /// Not `nix eval FLAKE#packages.SYSTEM`: Nix 2.8 first looks for that name below `legacyPackages`,
@@ -111,11 +122,13 @@ impl Nix {
             .arg(function)
     }
 
-    /// Builds derivations; every output of each.
+    /// Builds derivations; every output of each. `cores` is for each build; none leaves it to the settings.
     #[must_use]
-    pub fn realise_drvs(&self, drvs: &[&Path]) -> Command {
+    pub fn realise_drvs(&self, drvs: &[&Path], cores: Option<u32>) -> Command {
+        let cores = cores.map(|cores| ["--cores".to_owned(), cores.to_string()]);
         Self::logging(self.nix_store())
             .arg("--realise")
+            .args(cores.into_iter().flatten())
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
 
@@ -196,16 +209,15 @@ mod tests {
     use super::*;
 
     fn nix() -> Nix {
-        Nix::new(&Situation {
-            owns_store: true,
-            user_config: None,
-        })
+        Nix::new(&Situation::default())
     }
 
     #[test]
     fn a_build_realises_derivations_with_a_log_for_machines() {
-        let command =
-            nix().realise_drvs(&[Path::new("/nix/store/a.drv"), Path::new("/nix/store/b.drv")]);
+        let command = nix().realise_drvs(
+            &[Path::new("/nix/store/a.drv"), Path::new("/nix/store/b.drv")],
+            None,
+        );
         assert_eq!(
             command.argv(),
             [
@@ -222,6 +234,31 @@ mod tests {
             .expect("set")
             .to_string_lossy();
         assert!(config.contains("nix-command flakes"), "{config}");
+    }
+
+    #[test]
+    fn a_number_of_cores_is_told_to_each_build() {
+        let argv = nix().realise_drvs(&[Path::new("/a.drv")], Some(3)).argv();
+        assert_eq!(argv[3..], ["--realise", "--cores", "3", "/a.drv"]);
+    }
+
+    #[test]
+    fn a_daemon_is_named_to_every_command() {
+        let beside = Nix::new(&Situation {
+            daemon: true,
+            ..Situation::default()
+        });
+        for command in [beside.nix(), beside.nix_store()] {
+            assert_eq!(command.env_value("NIX_REMOTE"), Some("daemon".as_ref()));
+        }
+        assert_eq!(nix().nix().env_value("NIX_REMOTE"), None);
+    }
+
+    #[test]
+    fn the_machines_settings_are_without_ours() {
+        let command = nix().show_machine_config();
+        let config = command.env_value("NIX_CONFIG").expect("set");
+        assert_eq!(config, "extra-experimental-features = nix-command flakes\n");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub enum NixError {
         /// The one command that installs it.
         remedy: String,
     },
+    /// Nix is installed where no command of ours would find it.
+    #[error("Nix is in {dir}, and not in PATH; run: export PATH={dir}:$PATH", dir = .0.display())]
+    NotInPath(PathBuf),
     /// The flake has no such output.
     #[error(
         "the flake has no output {name}{}\nknown: {}",
@@ -37,7 +40,7 @@ pub enum NixError {
     MissingInputs(String),
     /// This user may not write the store.
     #[error(
-        "this user cannot write the Nix store; run as root, or: sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users\n{0}"
+        "this user can neither write the Nix store nor reach its daemon; run as root, or: sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users, then log out and in again\n{0}"
     )]
     StoreNotWritable(String),
     /// Something else than a store path was given for one.
@@ -144,7 +147,11 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
         return NixError::NotDeterministic { message };
     }
     if contains(&["/nix/var/nix", "/nix/store"])
-        && contains(&["Permission denied", "Read-only file system"])
+        && contains(&[
+            "Permission denied",
+            "Read-only file system",
+            "Operation not permitted",
+        ])
         && failed.is_none()
     {
         return NixError::StoreNotWritable(message);
@@ -260,6 +267,12 @@ mod tests {
         let error =
             failure(&["error: creating directory '/nix/var/nix/profiles': Permission denied"]);
         assert!(matches!(error, NixError::StoreNotWritable(_)), "{error}");
+        // What Nix 2.8 says to a user without the daemon.
+        let error = failure(&[
+            "error: could not set permissions on '/nix/var/nix/profiles/per-user' to 755: Operation not permitted",
+        ])
+        .to_string();
+        assert!(error.contains("then log out and in again\n"), "{error}");
     }
 
     #[test]

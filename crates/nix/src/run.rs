@@ -73,7 +73,9 @@ impl Nix {
             path: "/proc/self/status".into(),
             source,
         })?;
-        let command = self.realise_drvs(&drvs).env("TMPDIR", scratch.path());
+        let command = self
+            .realise_drvs(&drvs, self.all_cores()?)
+            .env("TMPDIR", scratch.path());
         let built = self.capture_with(&command, Some(&deferred), &|event| match event {
             // What Nix expects before the first build counts what is there already.
             Event::Building { name, done: 0, .. } => step.part(&format!("building {name}")),
@@ -103,6 +105,19 @@ impl Nix {
             self.capture(&self.add_root(&link, &target.out), &|_| {})?;
         }
         Ok(())
+    }
+
+    /// How many cores a build is to be told of where the settings say `cores = 0`, for all. Nix 2.8 hands the zero on to
+    /// the builders, and make wants a number.
+    ///
+    /// # Errors
+    /// When Nix does not tell its settings.
+    fn all_cores(&self) -> Result<Option<u32>, NixError> {
+        let settings = self.show_config().read()?;
+        let available = std::thread::available_parallelism()
+            .ok()
+            .and_then(|cores| u32::try_from(cores.get()).ok());
+        Ok(available.filter(|_| asks_for_all_cores(&settings)))
     }
 
     /// Removes `path` from the store.
@@ -190,5 +205,25 @@ impl Nix {
         } else {
             Err(error::translate(command, output.status, &log))
         }
+    }
+}
+
+/// Whether `nix show-config --json` says `cores = 0`.
+fn asks_for_all_cores(settings: &[u8]) -> bool {
+    let settings: serde_json::Value = serde_json::from_slice(settings).unwrap_or_default();
+    settings["cores"]["value"] == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_zero_asks_for_all_cores() {
+        let asks =
+            |value| asks_for_all_cores(format!(r#"{{"cores":{{"value":{value}}}}}"#).as_bytes());
+        assert!(asks("0"));
+        assert!(!asks("2"));
+        assert!(!asks_for_all_cores(b"{}"));
     }
 }

@@ -4,13 +4,15 @@
 
 use std::path::Path;
 
-use crate::settings::NIX_CONF;
 use crate::{Nix, NixError};
 use cki_process::exec::Command;
 use cki_process::progress::Progress;
 
-/// Where Nix reads its settings.
-const NIX_CONF_PATH: &str = "/etc/nix/nix.conf";
+/// Where Nix's installer and NixOS put `nix`; login shells have these in `PATH`, and `sudo` and services often not.
+const USUAL_PLACES: [&str; 2] = [
+    "/nix/var/nix/profiles/default/bin",
+    "/run/current-system/sw/bin",
+];
 
 /// What decides how Nix can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Situation {
             (true, true) => "apt-get install nix-bin",
             // A user needs the daemon; the group lets him talk to it.
             (true, false) => {
-                "sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users"
+                "sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users, then log out and in again"
             }
             (false, _) => {
                 "your distribution's command to install Nix, or see https://nixos.org/download"
@@ -81,13 +83,32 @@ pub fn nix_is_installed(nix: &Nix) -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-/// Makes sure that Nix is there: installs it where we can and otherwise says how to.
+/// The directory among `places` that has a `nix`.
+fn elsewhere<'a>(places: &[&'a str]) -> Option<&'a Path> {
+    let mut dirs = places.iter().map(|place| Path::new(*place));
+    dirs.find(|dir| dir.join("nix").exists())
+}
+
+/// What to do on this machine about a Nix that does not answer.
+#[must_use]
+pub fn remedy() -> String {
+    elsewhere(&USUAL_PLACES).map_or_else(
+        || Situation::current().remedy().to_owned(),
+        |dir| NixError::NotInPath(dir.to_owned()).to_string(),
+    )
+}
+
+/// Makes sure that Nix is there: installs it where we can and otherwise says how to. A Nix that is only not in `PATH` gets
+/// no second one beside it.
 ///
 /// # Errors
-/// [`NixError::NotInstalled`], or that of apt-get.
+/// [`NixError::NotInstalled`], [`NixError::NotInPath`], or that of apt-get.
 pub fn ensure_nix(nix: &Nix, progress: Progress) -> Result<(), NixError> {
     if nix_is_installed(nix) {
         return Ok(());
+    }
+    if let Some(dir) = elsewhere(&USUAL_PLACES) {
+        return Err(NixError::NotInPath(dir.to_owned()));
     }
     let situation = Situation::current();
     if !(situation.root && situation.debian) {
@@ -102,19 +123,6 @@ pub fn ensure_nix(nix: &Nix, progress: Progress) -> Result<(), NixError> {
         install(update_command())?;
         step.part("installing Nix (apt-get install nix-bin)");
         install(install_command())?;
-    }
-    // Only on a machine whose Nix is ours to set up; ours work without the file, plain `nix build` does not.
-    let conf = Path::new(NIX_CONF_PATH);
-    if !conf.exists() {
-        let written =
-            std::fs::create_dir_all("/etc/nix").and_then(|()| std::fs::write(conf, NIX_CONF));
-        written.map_err(|source| NixError::Io {
-            path: conf.to_owned(),
-            source,
-        })?;
-        step.note(&format!(
-            "wrote {NIX_CONF_PATH} (flakes on, builds by root, no binary caches)"
-        ));
     }
     step.finish();
     Ok(())
@@ -150,6 +158,20 @@ mod tests {
             Some("noninteractive".as_ref())
         );
         assert_eq!(update_command().argv(), ["apt-get", "update"]);
+    }
+
+    #[test]
+    fn a_nix_that_is_not_in_path_is_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let here = dir.path().to_str().expect("text");
+        assert_eq!(elsewhere(&["/nonexistent", here]), None);
+        std::fs::write(dir.path().join("nix"), "").expect("written");
+        assert_eq!(elsewhere(&["/nonexistent", here]), Some(dir.path()));
+        let message = NixError::NotInPath(dir.path().to_owned()).to_string();
+        assert!(
+            message.ends_with(&format!("run: export PATH={here}:$PATH")),
+            "{message}"
+        );
     }
 
     #[test]

@@ -219,10 +219,7 @@ mod tests {
     use crate::settings::Situation;
 
     fn nix() -> Nix {
-        Nix::new(&Situation {
-            owns_store: true,
-            user_config: None,
-        })
+        Nix::new(&Situation::default())
     }
 
     fn script(dir: &Path, text: &str) -> Nix {

@@ -2,7 +2,7 @@
 
 //! The packages of `overlays.default` and of the flake.
 
-use cki_tests::checkout;
+use cki_tests::{checkout, flake};
 use libtest_mimic::Failed;
 use serde_json::Value;
 
@@ -84,8 +84,9 @@ pub(crate) fn packages_say_what_they_are(nix: &Evaluator) -> Result<(), Failed> 
 
 /// Also by Nix versions that look at every output for the name.
 pub(crate) fn looking_for_a_package_fetches_no_nixpkgs(nix: &Evaluator) -> Result<(), Failed> {
-    let flake = checkout().flake_ref();
-    let shown = output(&mut nix.nix(&["flake", "show", "--json", &flake]))?;
+    let flake = flake(&checkout());
+    let flake = flake.as_str();
+    let shown = output(&mut nix.nix(&["flake", "show", "--json", flake]))?;
     let shown: Value = serde_json::from_slice(&shown.stdout).map_err(|error| error.to_string())?;
     holds(
         shown["packages"]["x86_64-linux"]["cki-launcher"]["type"] == "derivation",
@@ -99,7 +100,8 @@ pub(crate) fn looking_for_a_package_fetches_no_nixpkgs(nix: &Evaluator) -> Resul
 
 /// The same by the flake, with the user's nixpkgs in the place of the locked one.
 pub(crate) fn the_flake_takes_another_nixpkgs(nix: &Evaluator) -> Result<(), Failed> {
-    let flake = checkout().flake_ref();
+    let flake = flake(&checkout());
+    let flake = flake.as_str();
     let input = format!("path:{}", nix.nixpkgs.display());
     let arguments = [
         "flake",
@@ -110,7 +112,7 @@ pub(crate) fn the_flake_takes_another_nixpkgs(nix: &Evaluator) -> Result<(), Fai
         "--override-input",
         "nixpkgs",
     ];
-    let shown = output(nix.nix(&arguments).args([&input, &flake]))?;
+    let shown = output(nix.nix(&arguments).args([input.as_str(), flake]))?;
     let shown: Value = serde_json::from_slice(&shown.stdout).map_err(|error| error.to_string())?;
     let legacy = &shown["legacyPackages"]["x86_64-linux"];
     holds(

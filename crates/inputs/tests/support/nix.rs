@@ -20,8 +20,8 @@ pub fn isolated(root: &Path) -> Nix {
     let mut nix = Nix {
         store: store.clone(),
         ..Nix::new(&Situation {
-            owns_store: true,
-            user_config: None,
+            root: true,
+            ..Situation::default()
         })
     };
     for (name, directory) in [
