@@ -222,6 +222,9 @@ pub struct Lock {
     /// Change nothing; fail when the lock file does not satisfy the request
     #[arg(long, conflicts_with = "update")]
     pub check: bool,
+    /// Take what the archive itself says is too old to be believed, such as a snapshot
+    #[arg(long, conflicts_with = "check")]
+    pub accept_expired: bool,
 }
 
 /// `image`

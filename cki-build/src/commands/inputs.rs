@@ -98,7 +98,8 @@ pub(super) fn lock(context: &Context, args: &Lock) -> Result<Status, Error> {
         Mode::Keep
     };
     let step = context.progress.short_step("resolving the request");
-    let inputs = open(context, step)?;
+    let mut inputs = open(context, step)?;
+    inputs.accept_expired = args.accept_expired;
     let (new, report) = lock::resolve(&inputs, &request, old.as_ref(), mode)?;
     drop(inputs);
     if report.changed {

@@ -88,7 +88,7 @@ fn make_available(
         }
         Err(error) => return Err(error),
     };
-    let release = archive::current_release(inputs, name, &suite.component)?;
+    let release = archive::current_release(inputs, name, &suite.component, Some(&gone))?;
     let pin = archive::pin(
         &release,
         name,

@@ -12,7 +12,7 @@ use crate::fetch::error::FetchError;
 use crate::inputs::Inputs;
 use crate::pin::IndexPin;
 use cki_debian::index::{self, PackageIndex, SourcePackage};
-use cki_debian::release::{Release, Verifier, snapshot_stamp};
+use cki_debian::release::{Release, parse_date, snapshot_stamp};
 use liblzma::read::XzDecoder;
 
 /// No InRelease file is nearly as large; more than this is not read.
@@ -20,15 +20,16 @@ const RELEASE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// Downloads a suite's current InRelease and checks its signature.
 ///
-/// A file that has expired by its own account is used all the same, with a note: an archive that is no longer maintained, or a
-/// snapshot, is still signed.
+/// `pinned` is the date of the suite's release as the lock file has it: nothing older is taken, so that nobody leads back to
+/// versions whose faults are known by now. What has expired by its own account is taken only if it was asked for, with a note.
 ///
 /// # Errors
-/// [`InputsError::Fetch`] or [`InputsError::Release`].
+/// [`InputsError::Fetch`], [`InputsError::Release`], [`InputsError::Expired`] or [`InputsError::GoesBack`].
 pub fn current_release(
     inputs: &Inputs,
     suite: &str,
     component: &str,
+    pinned: Option<&str>,
 ) -> Result<Release, InputsError> {
     let label = format!("{suite} InRelease");
     inputs
@@ -47,13 +48,20 @@ pub fn current_release(
     File::create(&path)
         .and_then(|mut f| f.write_all(&bytes))
         .map_err(|e| FetchError::file(&path, e))?;
-    let verifier = inputs
-        .verifier
-        .clone()
-        .unwrap_or_else(|| Verifier::new(inputs.mirrors.keyring(suite)));
-    let release = verifier.open(&path, suite, &label)?;
+    let release = inputs.verifier.open(&path, suite, &label)?;
+    if let Some(pinned) = pinned.filter(|pinned| parse_date(&release.date) < parse_date(pinned)) {
+        return Err(InputsError::GoesBack {
+            label,
+            pinned: pinned.into(),
+            found: release.date,
+        });
+    }
     if release.has_expired(SystemTime::now()) {
         let end = release.valid_until.as_deref().unwrap_or_default();
+        if !inputs.accept_expired {
+            let end = end.into();
+            return Err(InputsError::Expired { label, end });
+        }
         inputs.shown.note(&format!(
             "{label} has expired ({end}): the mirror is no longer updated"
         ));

@@ -44,6 +44,31 @@ pub enum InputsError {
         /// Path below `dists/SUITE/`.
         path: String,
     },
+    /// A release file says itself that it should no longer be believed.
+    #[error(
+        "{label} has expired ({end}): the mirror is no longer updated, or holds back what is new, or this machine's clock \
+         is wrong (see `date`). Use another mirror with `--mirror URL`; for a snapshot or an archive that is no longer \
+         maintained, `cki-build lock --accept-expired`"
+    )]
+    Expired {
+        /// The file.
+        label: String,
+        /// Its last day, as written there.
+        end: String,
+    },
+    /// A release file is older than the one that is pinned.
+    #[error(
+        "{label} is of {found}, and what is pinned is of {pinned}: the mirror lags behind, or holds back what is new; use \
+         another one with `--mirror URL`"
+    )]
+    GoesBack {
+        /// The file.
+        label: String,
+        /// The pinned date.
+        pinned: String,
+        /// The mirror's.
+        found: String,
+    },
     /// A package or version does not exist, or two do not fit together.
     #[error(transparent)]
     Resolve(#[from] ResolveError),

@@ -26,8 +26,11 @@ pub struct Inputs {
     pub fetcher: Fetcher,
     /// How to call Nix.
     pub nix: Nix,
-    /// Checks release files; `None` uses the keyring that apt uses for the suite.
-    pub verifier: Option<Verifier>,
+    /// Checks release files, with Debian's own keys: what apt is told of an archive that somebody calls by the name of a
+    /// suite is no reason to trust it.
+    pub verifier: Verifier,
+    /// Release files are taken that have expired by their own account.
+    pub accept_expired: bool,
     /// Shows what goes on.
     pub shown: Arc<Shown>,
     /// Stops the work.
@@ -60,7 +63,8 @@ impl Inputs {
             mirrors,
             fetcher,
             nix,
-            verifier: None,
+            verifier: Verifier::default(),
+            accept_expired: false,
             shown,
             cancel,
         })

@@ -80,7 +80,10 @@ pub fn resolve(
     let mut indexes = Vec::new();
     for suite in &request.suites {
         let locked = kept.and_then(|lock| lock.suites.get(&suite.name));
-        let locked = fetch_suite(inputs, request, &suite.name, locked, &mut warnings)?;
+        let date = old
+            .and_then(|lock| lock.suites.get(&suite.name))
+            .map(|s| s.date.as_str());
+        let locked = fetch_suite(inputs, request, &suite.name, locked, date, &mut warnings)?;
         if let Some(pin) = &locked.indexes.packages {
             inputs
                 .shown
@@ -209,6 +212,7 @@ fn fetch_suite(
     request: &Request,
     name: &str,
     old: Option<&LockedSuite>,
+    pinned: Option<&str>,
     warnings: &mut Vec<String>,
 ) -> Result<LockedSuite, InputsError> {
     let suite = request
@@ -238,7 +242,7 @@ fn fetch_suite(
             Err(error) => return Err(error),
         }
     }
-    let release = archive::current_release(inputs, name, &suite.component)?;
+    let release = archive::current_release(inputs, name, &suite.component, pinned)?;
     let current = suite_of(&release, suite, &request.architecture)?;
     fetch_indexes(inputs, name, &current)?;
     Ok(current)

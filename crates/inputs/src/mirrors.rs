@@ -2,13 +2,13 @@
 
 //! Which archives to download from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fetch::download::Download;
 use crate::fetch::error::FetchError;
 use cki_debian::apt_proxy::{self, Proxies};
 use cki_debian::apt_sources::{self, AptSourcesError, Source};
-use cki_debian::release::{DEBIAN_KEYRING, snapshot_stamp};
+use cki_debian::release::snapshot_stamp;
 
 /// The archives of this machine, or the one that the user names.
 #[derive(Debug, Clone)]
@@ -106,16 +106,6 @@ impl Mirrors {
             snapshot: snapshot_stamp(suite.date),
         }
     }
-
-    /// The keyring that apt checks exactly this suite with, if one is configured; else Debian's.
-    #[must_use]
-    pub fn keyring(&self, suite: &str) -> PathBuf {
-        self.sources
-            .iter()
-            .filter(|s| s.suite == suite)
-            .find_map(|s| s.signed_by.clone())
-            .unwrap_or_else(|| DEBIAN_KEYRING.into())
-    }
 }
 
 #[cfg(test)]
@@ -131,7 +121,6 @@ mod tests {
                 ["https://mirror.example.org/debian"]
             );
         }
-        assert_eq!(mirrors.keyring("bookworm"), Path::new(DEBIAN_KEYRING));
     }
 
     #[test]

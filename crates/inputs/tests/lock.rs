@@ -446,7 +446,7 @@ fn an_application_is_resolved_from_the_archives_current_state_when_the_pinned_on
     assert_eq!(resolve_app(&elsewhere, &pinned, &m4).unwrap(), plan);
     // Not without a good signature.
     let mut distrusting = elsewhere;
-    distrusting.verifier = Some(Verifier::new(fixture("keyring.gpg")));
+    distrusting.verifier = Verifier::new(fixture("keyring.gpg"));
     let error = resolve_app(&distrusting, &pinned, &m4).unwrap_err();
     assert!(
         matches!(

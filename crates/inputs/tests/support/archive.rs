@@ -181,7 +181,7 @@ impl Archive {
             Cancel::new(),
         )
         .unwrap();
-        inputs.verifier = Some(Verifier::new(keyring).with_gpgv(&self.gpgv));
+        inputs.verifier = Verifier::new(keyring).with_gpgv(&self.gpgv);
         inputs
     }
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is signed is not therefore new: release files that have expired, and those from before the pinned ones.
+
+mod support;
+
+use cki_inputs::InputsError;
+use cki_inputs::lock::{self, Mode};
+use cki_inputs::lockfile::LockFile;
+use cki_nix::Nix;
+use support::archive::{Archive, REQUEST, STABLE, request};
+
+const LATER: &str = "Sat, 12 Sep 2026 10:00:00 UTC";
+const EARLIER: &str = "Sat, 10 Jan 2026 10:00:00 UTC";
+
+fn update(
+    archive: &Archive,
+    old: Option<&LockFile>,
+    accept_expired: bool,
+) -> Result<LockFile, InputsError> {
+    let mut inputs = archive.inputs(Nix::current());
+    inputs.accept_expired = accept_expired;
+    lock::resolve(&inputs, &request(REQUEST), old, Mode::Update).map(|(lock, _)| lock)
+}
+
+#[test]
+fn what_has_expired_is_refused_unless_it_is_asked_for() {
+    let archive = Archive::first();
+    let expired = format!("{LATER}\nValid-Until: Sun, 13 Sep 2026 10:00:00 UTC");
+    archive.publish("stable", &expired, STABLE, None);
+    let error = update(&archive, None, false).expect_err("it has expired");
+    assert!(matches!(error, InputsError::Expired { .. }), "{error}");
+    let message = error.to_string();
+    assert!(
+        message.contains("Sun, 13 Sep 2026") && message.contains("--accept-expired"),
+        "{message}"
+    );
+    let lock = update(&archive, None, true).expect("asked for");
+    assert_eq!(lock.suites["stable"].date, LATER);
+}
+
+#[test]
+fn a_lock_never_goes_back() {
+    let archive = Archive::first();
+    archive.publish("stable", LATER, STABLE, None);
+    let pinned = update(&archive, None, false).expect("resolved");
+    archive.publish("stable", EARLIER, STABLE, None);
+    for accept_expired in [false, true] {
+        let error = update(&archive, Some(&pinned), accept_expired).expect_err("older");
+        assert!(matches!(error, InputsError::GoesBack { .. }), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.contains(LATER) && message.contains(EARLIER),
+            "{message}"
+        );
+    }
+    archive.publish("stable", LATER, STABLE, None);
+    update(&archive, Some(&pinned), false).expect("the same state is not older");
+}
