@@ -51,7 +51,10 @@ pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<L
     let directory = directory(context, name)?;
     let found = match asked {
         Some(_) => Some(Up::expect(&directory)?),
-        None => Up::find(&directory)?,
+        None => Up::find(&directory).unwrap_or_else(|error| {
+            fall_back(context, &error.to_string());
+            None
+        }),
     };
     let Some(up) = found else {
         return match args.name {
@@ -66,11 +69,16 @@ pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<L
             why,
         }),
         Err(why) => {
-            if !context.global.quiet {
-                complain(&format!("cki-build: in a machine of its own: {why}"));
-            }
+            fall_back(context, &why);
             Ok(None)
         }
+    }
+}
+
+/// Says why the program is not run in the machine that is up.
+fn fall_back(context: &Context, why: &str) {
+    if !context.global.quiet {
+        complain(&format!("cki-build: in a machine of its own: {why}"));
     }
 }
 

@@ -16,6 +16,9 @@ use super::passing::Connection;
 use super::setup::Setup;
 use crate::ports::Ports;
 
+/// How long a supervisor may take to answer; what it waits for itself takes half of that at most.
+const ANSWER_LIMIT: Duration = Duration::from_secs(90);
+
 /// A connection to a machine that is up.
 #[derive(Debug)]
 pub struct Up {
@@ -69,10 +72,21 @@ impl Up {
     /// # Errors
     /// [`ResidentError`] when there is no telling.
     pub fn find(directory: &Directory) -> Result<Option<Self>, ResidentError> {
-        let connection = directory.connect()?.map(Connection::new);
-        Ok(connection.map(|connection| Self {
+        Self::find_patiently(directory, ANSWER_LIMIT)
+    }
+
+    fn find_patiently(
+        directory: &Directory,
+        limit: Duration,
+    ) -> Result<Option<Self>, ResidentError> {
+        let Some(socket) = directory.connect()? else {
+            return Ok(None);
+        };
+        let cannot = ResidentError::system("cannot use a socket");
+        socket.set_read_timeout(Some(limit)).map_err(cannot)?;
+        Ok(Some(Self {
             directory: directory.clone(),
-            connection,
+            connection: Connection::new(socket),
         }))
     }
 
@@ -106,6 +120,9 @@ impl Up {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(self.lost(format!("is of another version: {error}")))
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.lost("does not answer".to_owned()))
+            }
             Err(error) => Err(self.lost(format!("has gone: {error}"))),
         }
     }
@@ -133,8 +150,11 @@ impl Up {
             return Err(self.lost("gave another answer".to_owned()));
         };
         let [control, stdin, stdout, stderr] = ports.map(UnixStream::from);
+        let connection = self.connection.into_socket();
+        let cannot = ResidentError::system("cannot use a socket");
+        connection.set_read_timeout(None).map_err(cannot)?;
         Ok(Lease {
-            connection: self.connection.into_socket(),
+            connection,
             ports: Ports {
                 control,
                 stdin,
@@ -155,6 +175,30 @@ impl Up {
         let said = self.connection.say(&Ask::Stop { grace_ms });
         said.map_err(|error| self.lost(format!("has gone: {error}")))?;
         self.connection.wait_for_end();
-        Ok(())
+        // Its end, or that it took longer than it may.
+        match self.directory.connect()? {
+            None => Ok(()),
+            Some(_) => Err(self.lost("does not end".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_does_not_answer_is_not_waited_for_without_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = Directory::new(scratch.path(), "m").unwrap();
+        assert!(Up::find(&directory).unwrap().is_none());
+        let locked = directory.lock().unwrap();
+        // Connections are taken by the kernel, and nobody answers.
+        let _listener = locked.listen().unwrap();
+        let find = || Up::find_patiently(&directory, Duration::from_millis(20)).unwrap();
+        let error = find().unwrap().status().unwrap_err().to_string();
+        assert!(error.contains("does not answer"), "{error}");
+        let error = find().unwrap().stop(Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("does not end"), "{error}");
     }
 }
