@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use cki_layers::closure::{self, StorePath};
 use cki_machine::AppDisk;
+use cki_nix::setup;
 use cki_oci::source::Source;
 use cki_oci::{Config, Image, OciError, layer};
 use cki_session::{Run, Signal, Tmpfs, User};
@@ -77,6 +78,7 @@ impl App {
     }
 
     fn of_closure(context: &Context, path: &Path) -> Result<Self, Error> {
+        setup::ensure_nix(&context.nix, context.progress)?;
         let closure = context.nix.closure(path)?;
         let paths: Vec<_> = closure
             .paths
