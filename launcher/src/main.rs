@@ -9,6 +9,7 @@ mod sentence;
 
 use std::process::ExitCode;
 
+use cki_launcher::backend::standby;
 use cki_session::{Status, complain};
 use clap::Parser as _;
 
@@ -17,7 +18,8 @@ use crate::sentence::sentence;
 
 fn main() -> ExitCode {
     cki_launcher::heap::have_one();
-    if let Some(code) = cki_volume::serve::if_asked() {
+    let elsewhere = [cki_volume::serve::if_asked, standby::if_asked];
+    if let Some(code) = elsewhere.iter().find_map(|asked| asked()) {
         return code;
     }
     let cli = match Cli::try_parse() {

@@ -10,6 +10,7 @@ pub mod network;
 pub mod offload;
 pub mod passt;
 pub mod policy;
+pub mod standby;
 pub mod tap;
 pub mod unix_sockets;
 pub mod volume;

@@ -4,12 +4,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use cki_session::{Interface, IpNet, Link as Wanted, Network};
 
 use super::host::{self, Address};
 use super::passt::{self, Passt, PasstError, Settings};
 use super::policy::{Filtered, Policy};
+use super::standby::OURSELVES;
 use super::tap::{Tap, TapError};
 use crate::virtio::net::{Header, Link, Net};
 
@@ -67,13 +69,7 @@ pub fn connect(network: &Network) -> Result<(Card, Interface), NetworkError> {
                 dns_forward: forward,
                 publish: network.publish.clone(),
             };
-            let mut passt = Passt::start(&passt::program(), &settings)?;
-            if let Some(IpNet::V4(net)) = policy.own.first() {
-                // Otherwise it knows nobody to send to until the container has said something.
-                passt.send(&Header::default(), &announcement(policy.mac, net.addr()));
-                passt.flush();
-            }
-            Box::new(passt)
+            Box::new(user_link(&settings, &policy)?)
         }
         Wanted::Bridge(bridge) => Box::new(Tap::on(bridge)?),
     };
@@ -81,6 +77,21 @@ pub fn connect(network: &Network) -> Result<(Card, Interface), NetworkError> {
     let card =
         Net::new(Filtered::new(link, policy), mac).map_err(system("cannot make an epoll"))?;
     Ok((card, interface))
+}
+
+/// The link to the user network.
+fn user_link(settings: &Settings, policy: &Policy) -> Result<Passt, PasstError> {
+    let program = passt::program()?;
+    if settings.publish.is_empty() {
+        return Passt::when_needed(Path::new(OURSELVES), &program, settings);
+    }
+    let mut passt = Passt::start(&program, settings)?;
+    if let Some(IpNet::V4(net)) = policy.own.first() {
+        // Otherwise it knows nobody to send to until the container has said something.
+        passt.send(&Header::default(), &announcement(policy.mac, net.addr()));
+        passt.flush();
+    }
+    Ok(passt)
 }
 
 /// The interface on the user network.
@@ -172,7 +183,7 @@ fn mac(address: Option<IpAddr>) -> [u8; 6] {
 }
 
 /// A frame by which a station tells all others its address (RFC 5227 3): an ARP request for itself.
-fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Vec<u8> {
+pub(super) fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Vec<u8> {
     let (all, nobody, address) = ([0xff; 6], [0; 6], address.octets());
     // Ethernet, ARP; then hardware Ethernet, protocol IPv4, their lengths, request.
     let kind = [8, 6];

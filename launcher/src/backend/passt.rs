@@ -4,6 +4,9 @@
 //!
 //! It has one connection, a stream socket of ours, and ends when we close it, however we end. A frame has
 //! its length before it, 4 bytes in network order, as with QEMU's `-netdev stream`.
+//!
+//! Until the container has sent something, nothing can come for it but what comes to published ports. So without
+//! any, passt is started by the first frame that it could have an answer to.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,11 +14,13 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use cki_session::{IpNet, Protocol, Publish};
-use command_fds::{CommandFdExt as _, FdMapping};
+use cki_session::{IpNet, Protocol, Publish, complain};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use nix::unistd::{AccessFlags, access};
 
+use super::standby::{self, SOCKET};
 use crate::virtio::net::{FRAME_MAX, Header, Link};
 
 /// Bytes of the length before a frame.
@@ -26,8 +31,11 @@ const OUTGOING: usize = 128 << 10;
 const INCOMING: usize = 256 << 10;
 /// The MTU with the largest packets that passt takes, itself a multiple of 4.
 const MTU: u16 = 65_520;
-/// The socket's number in passt.
-const SOCKET: i32 = 3;
+/// Bytes of what it says that are read.
+const SAID_MAX: u64 = 4096;
+/// ICMPv6: who is a router here, and who has this address (RFC 4861 4.1, 4.3).
+const ROUTER_SOLICITATION: u8 = 133;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
 
 /// passt cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +56,9 @@ pub enum PasstError {
     /// A port is taken.
     #[error("the port {0} of the host cannot be published: another program listens there")]
     Port(Publish),
+    /// It ended without a word.
+    #[error("passt has ended")]
+    Ended,
     /// It ended with an error.
     #[error("passt cannot be used here: {0}")]
     Refused(String),
@@ -135,14 +146,19 @@ fn specification(port: &Publish) -> String {
 }
 
 /// The program: what was installed with us, or what the user has.
-#[must_use]
-pub fn program() -> PathBuf {
+///
+/// # Errors
+/// [`PasstError::Missing`].
+pub fn program() -> Result<PathBuf, PasstError> {
     let beside = std::env::current_exe()
         .ok()
         .and_then(|exe| Some(exe.parent()?.parent()?.join("libexec/passt")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
     beside
-        .filter(|program| program.is_file())
-        .unwrap_or_else(|| PathBuf::from("passt"))
+        .into_iter()
+        .chain(std::env::split_paths(&path).map(|directory| directory.join("passt")))
+        .find(|program| program.is_file() && access(program, AccessFlags::X_OK).is_ok())
+        .ok_or(PasstError::Missing)
 }
 
 /// A connection to passt.
@@ -158,6 +174,10 @@ pub struct Passt {
     /// What of `outgoing` was written.
     written: usize,
     over: bool,
+    /// While it waits to be needed.
+    waits: bool,
+    /// Where it says why it cannot start, if that is not known yet.
+    said: Option<File>,
 }
 
 impl Passt {
@@ -166,37 +186,41 @@ impl Passt {
     /// # Errors
     /// [`PasstError`].
     pub fn start(program: &Path, settings: &Settings) -> Result<Self, PasstError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => PasstError::Missing,
-            _ => PasstError::Start {
-                program: program.to_owned(),
-                source,
-            },
-        };
-        let (ours, its) = UnixStream::pair().map_err(failed)?;
-        ours.set_nonblocking(true).map_err(failed)?;
-        let mut command = Command::new(program);
-        command
-            .args(settings.arguments())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        command
-            .fd_mappings(vec![FdMapping {
-                parent_fd: OwnedFd::from(its),
-                child_fd: SOCKET,
-            }])
-            .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+        let failed = failed(program);
+        let (ours, its) = UnixStream::pair().map_err(&failed)?;
+        ours.set_nonblocking(true).map_err(&failed)?;
+        let command = standby::command(program, settings.arguments(), its.into());
+        let mut command = command.map_err(&failed)?;
         // What was started ends when it is ready, and leaves a process in the background, or says why not.
-        let output = command.output().map_err(failed)?;
+        let output = command.stderr(Stdio::piped()).output().map_err(&failed)?;
         drop(command);
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(reason(&said, &settings.publish));
         }
         Ok(Passt::over(ours))
+    }
+
+    /// Has passt started by the first frame that it could have an answer to, by a process of `ourselves`
+    /// ([`standby::start`]). Whether it can start is known only then, and said on standard error if not.
+    ///
+    /// # Errors
+    /// [`PasstError::Start`].
+    pub fn when_needed(
+        ourselves: &Path,
+        program: &Path,
+        settings: &Settings,
+    ) -> Result<Self, PasstError> {
+        let failed = failed(program);
+        let (ours, its) = UnixStream::pair().map_err(&failed)?;
+        ours.set_nonblocking(true).map_err(&failed)?;
+        let said = standby::start(ourselves, program, &settings.arguments(), its.into());
+        let said = OwnedFd::from(said.map_err(&failed)?);
+        Ok(Passt {
+            waits: true,
+            said: Some(said.into()),
+            ..Passt::over(ours)
+        })
     }
 
     /// Speaks over this socket, which does not block.
@@ -209,6 +233,17 @@ impl Passt {
             outgoing: Vec::with_capacity(OUTGOING + FRAME_MAX),
             written: 0,
             over: false,
+            waits: false,
+            said: None,
+        }
+    }
+
+    /// Takes note that it has ended; if nobody knew yet whether it can start, says what it said.
+    fn ends(&mut self) {
+        self.over = true;
+        if let Some(said) = self.said.take() {
+            let reason = last_words(said);
+            complain(&format!("cki: the container has no network: {reason}"));
         }
     }
 
@@ -218,7 +253,7 @@ impl Passt {
         let length = u32::from_be_bytes(*length) as usize;
         if length > FRAME_MAX {
             // Nothing that follows could be understood.
-            self.over = true;
+            self.ends();
             return None;
         }
         (self.to - self.from - LENGTH >= length).then_some(length)
@@ -231,14 +266,54 @@ impl Passt {
         self.from = 0;
         loop {
             match self.socket.read(&mut self.incoming[self.to..]) {
-                Ok(0) => self.over = true,
+                Ok(0) => self.ends(),
                 Ok(count) => self.to += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => self.over = true,
+                Err(_) => self.ends(),
             }
             return;
         }
+    }
+}
+
+/// An error of starting `program`, as one of ours.
+fn failed(program: &Path) -> impl Fn(io::Error) -> PasstError + '_ {
+    |source| match source.kind() {
+        io::ErrorKind::NotFound => PasstError::Missing,
+        _ => PasstError::Start {
+            program: program.to_owned(),
+            source,
+        },
+    }
+}
+
+/// Why passt has ended. It has, or is in the background with its standard error closed: there is nothing to wait for.
+fn last_words(said: impl Read) -> PasstError {
+    let mut text = Vec::new();
+    // What cannot be read was not said.
+    let _ = said.take(SAID_MAX).read_to_end(&mut text);
+    match &*String::from_utf8_lossy(&text) {
+        "" => PasstError::Ended,
+        said => reason(said, &[]),
+    }
+}
+
+/// Whether passt could have an answer to a frame. It has none for a station that asks whether an address is free
+/// (RFC 4862 5.4), and, told to be no router (`--no-ra`), for one that looks for routers.
+fn is_heard(frame: &[u8]) -> bool {
+    let Ok(packet) = SlicedPacket::from_ethernet(frame) else {
+        return true;
+    };
+    let (Some(NetSlice::Ipv6(ip)), Some(TransportSlice::Icmpv6(icmp))) =
+        (&packet.net, &packet.transport)
+    else {
+        return true;
+    };
+    match icmp.type_u8() {
+        ROUTER_SOLICITATION => false,
+        NEIGHBOUR_SOLICITATION => !ip.header().source_addr().is_unspecified(),
+        _ => true,
     }
 }
 
@@ -274,7 +349,8 @@ impl Link for Passt {
     }
 
     fn send(&mut self, _: &Header, frame: &[u8]) {
-        if !self.over {
+        self.waits &= !is_heard(frame);
+        if !self.over && !self.waits {
             self.outgoing.extend((frame.len() as u32).to_be_bytes());
             self.outgoing.extend(frame);
         }
@@ -286,7 +362,7 @@ impl Link for Passt {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(_) => self.over = true,
+                Err(_) => self.ends(),
             }
         }
         self.outgoing.clear();

@@ -3,6 +3,7 @@
 //! Frames over a stream, whole and in pieces, and a passt that is none.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -167,4 +168,77 @@ fn a_passt_that_does_not_start_says_why() {
     }
     let error = Passt::start(Path::new("/nonexistent/passt"), &settings()).unwrap_err();
     assert!(matches!(error, PasstError::Missing), "{error}");
+}
+
+/// A neighbour solicitation, a router solicitation and a neighbour advertisement, as ICMPv6 has them.
+fn icmp(from: &str, kind: u8) -> Vec<u8> {
+    let from: std::net::Ipv6Addr = from.parse().unwrap();
+    let to: std::net::Ipv6Addr = "ff02::2".parse().unwrap();
+    let body = [[kind, 0, 0, 0, 0, 0, 0, 0], [0; 8], [0; 8]].concat();
+    let mut frame = Vec::new();
+    etherparse::PacketBuilder::ethernet2([2; 6], [0x33, 0x33, 0, 0, 0, 2])
+        .ipv6(from.octets(), to.octets(), 255)
+        .icmpv6_raw(kind, 0, [0; 4])
+        .write(&mut frame, &body[8..])
+        .unwrap();
+    frame
+}
+
+#[test]
+fn what_nobody_answers_does_not_wake_it() {
+    let (passt, mut its) = pair();
+    let mut passt = Passt {
+        waits: true,
+        ..passt
+    };
+    its.set_nonblocking(true).unwrap();
+    for frame in [icmp("::", 135), icmp("fe80::1", 133), icmp("::", 133)] {
+        passt.send(&Header::default(), &frame);
+        assert!(!passt.flush());
+        let nothing = its.read(&mut [0]).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    }
+    // Somebody's address is asked for; from then on, everything is sent.
+    let frames = [icmp("fe80::1", 135), icmp("fe80::1", 133)];
+    for frame in &frames {
+        passt.send(&Header::default(), frame);
+    }
+    passt.flush();
+    let mut got = vec![0; 4096];
+    let count = its.read(&mut got).unwrap();
+    assert_eq!(got[..count], frames.map(|frame| packed(&frame)).concat());
+}
+
+#[test]
+fn every_other_frame_wakes_it() {
+    let address_of_somebody = crate::backend::network::announcement([2; 6], [10, 0, 2, 1].into());
+    for frame in [
+        &address_of_somebody[..],
+        &icmp("fe80::1", 136),
+        b"no frame",
+        b"",
+    ] {
+        let (passt, mut its) = pair();
+        let mut passt = Passt {
+            waits: true,
+            ..passt
+        };
+        passt.send(&Header::default(), frame);
+        passt.flush();
+        let mut got = vec![0; 4096];
+        let count = its.read(&mut got).unwrap();
+        assert_eq!(got[..count], packed(frame));
+    }
+}
+
+#[test]
+fn the_reason_is_what_it_said_last() {
+    let said = |text: &str| last_words(text.as_bytes()).to_string();
+    assert_eq!(said(""), "passt has ended");
+    assert_eq!(
+        said("warning\nno user namespaces\n"),
+        "passt cannot be used here: no user namespaces"
+    );
+    assert_eq!(said("\n"), "passt cannot be used here: it did not say why");
+    assert!(said(&"x".repeat(1 << 20)).len() < 2 * SAID_MAX as usize);
 }

@@ -7,13 +7,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use cki_frontend::VolumeOption;
+use cki_launcher::backend::standby::OURSELVES;
 use cki_launcher::backend::volume::Stream;
 use cki_launcher::inherited;
 use cki_session::Volume;
 use cki_volume::client;
-
-/// Our own program, which serves a volume when it is called so.
-const OURSELVES: &str = "/proc/self/exe";
 
 /// Opens what a request has, by name: `inherited` ones, and for those of the options a process each, in the order
 /// of the options. The processes end when the streams do.
