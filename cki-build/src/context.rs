@@ -2,6 +2,8 @@
 
 //! What most commands need.
 
+use std::sync::OnceLock;
+
 use crate::cli::Global;
 use crate::error::Error;
 use cki_nix::Nix;
@@ -22,6 +24,8 @@ pub struct Context {
     pub cache: Cache,
     /// Makes Nix commands.
     pub nix: Nix,
+    /// What the checkout was when it was first asked for; none when it cannot be told.
+    fingerprint: OnceLock<Option<String>>,
 }
 
 impl Context {
@@ -36,6 +40,7 @@ impl Context {
             checkout: Checkout::find(global.flake.as_deref())?,
             cache: Cache::open(global.cache.as_deref())?,
             nix: Nix::current(),
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -54,8 +59,27 @@ impl Context {
     /// # Errors
     /// Those of asking git.
     pub fn key(&self, kind: &str, what: &str) -> Result<Option<String>, Error> {
-        let fingerprint = self.checkout.fingerprint()?;
-        Ok(fingerprint
-            .map(|print| Cache::key(&[kind, "1", &print, what, &self.nix.store.to_string_lossy()])))
+        Ok(self.key_of(self.checkout.fingerprint()?.as_deref(), kind, what))
+    }
+
+    /// The same for the checkout as it was when this was first asked, to look for what is remembered: git is
+    /// asked once. What is built now is remembered by [`Context::key`], since the checkout may have changed.
+    ///
+    /// # Errors
+    /// Those of asking git.
+    pub fn first_key(&self, kind: &str, what: &str) -> Result<Option<String>, Error> {
+        let print = match self.fingerprint.get() {
+            Some(print) => print,
+            None => {
+                let print = self.checkout.fingerprint()?;
+                self.fingerprint.get_or_init(|| print)
+            }
+        };
+        Ok(self.key_of(print.as_deref(), kind, what))
+    }
+
+    fn key_of(&self, fingerprint: Option<&str>, kind: &str, what: &str) -> Option<String> {
+        let store = self.nix.store.to_string_lossy();
+        fingerprint.map(|print| Cache::key(&[kind, "1", print, what, &store]))
     }
 }

@@ -135,5 +135,5 @@ pub(crate) fn with_mirrors(
         Policy::default(),
         Shown::new(step),
         cancel,
-    )?)
+    ))
 }

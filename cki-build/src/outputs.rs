@@ -22,11 +22,13 @@ impl Context {
     pub fn outputs(&self, attrs: &[&str]) -> Result<BTreeMap<String, Target>, Error> {
         let names: Vec<String> = attrs.iter().map(|&attr| attr.to_owned()).collect();
         let start = Instant::now();
-        let key = self.key("targets", &names.join(" "))?;
-        if let Some(targets) = key.as_ref().and_then(|key| self.cache.targets(key)) {
+        let what = names.join(" ");
+        let known = self.first_key("targets", &what)?;
+        if let Some(targets) = known.as_ref().and_then(|key| self.cache.targets(key)) {
             tracing::debug!(elapsed = ?start.elapsed(), "outputs are remembered");
             return Ok(targets);
         }
+        let key = self.key("targets", &what)?;
         let targets = self.build(&names)?;
         if let Some(key) = key {
             self.cache.remember(&key, &targets)?;
@@ -42,13 +44,14 @@ impl Context {
     pub fn app_layers(&self, planned: &Planned) -> Result<Vec<PathBuf>, Error> {
         let start = Instant::now();
         let layers = Layer::of(&planned.plan);
-        let key = self.key("app-layers", &planned.plan.hash)?;
-        let remembered = key.as_ref().and_then(|key| self.cache.targets(key));
+        let known = self.first_key("app-layers", &planned.plan.hash)?;
+        let remembered = known.as_ref().and_then(|key| self.cache.targets(key));
         if let Some(paths) = remembered.and_then(|targets| Layer::paths(&layers, &targets)) {
             roots::used(&self.cache, layers.iter().map(|layer| layer.root.as_str()));
             tracing::debug!(elapsed = ?start.elapsed(), "the application image is remembered");
             return Ok(paths);
         }
+        let key = self.key("app-layers", &planned.plan.hash)?;
         setup::ensure_nix(&self.nix, self.progress)?;
         inputs::ensure(self)?;
         inputs::ensure_plan(self, planned)?;

@@ -50,6 +50,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     let card = network.machine(args.runtime);
     card.as_ref().map_or(Ok(()), Network::check)?;
     let start = Instant::now();
+    let counter = tsc::Measurement::start();
     let outputs = context.outputs(&attrs)?;
     let built = Instant::now();
     let app = App::provide(context, &args.contents)?;
@@ -67,7 +68,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         args.memory,
         args.cpus,
     );
-    machine.tsc_khz = Some(tsc::frequency_khz());
+    machine.tsc_khz = Some(counter.khz());
     machine.network = card;
     machine.verbose = context.global.verbose;
     if let Some(runtime) = outputs.get(runtime) {

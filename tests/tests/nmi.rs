@@ -150,7 +150,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     if place != Place::Native {
         machine.runtime = Some(variable(runtime).join("runtime.erofs"));
     }
-    machine.tsc_khz = Some(tsc::frequency_khz());
+    machine.tsc_khz = Some(tsc::Measurement::start().khz());
     machine.verbose = true;
     let dir = tempfile::tempdir().expect("a directory");
     let qmp = dir.path().join("qmp");

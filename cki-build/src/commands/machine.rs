@@ -50,7 +50,7 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
         cpus: args.cpus.unwrap_or(here as u32),
         pool: args.memory,
         places: args.places,
-        tsc_khz: tsc::frequency_khz(),
+        tsc_khz: tsc::Measurement::start().khz(),
     };
     let step = context.progress.short_step("starting the machine");
     let status = resident::start(Path::new("/proc/self/exe"), &directory, &setup)?;

@@ -34,27 +34,24 @@ use means::Means;
 pub struct Fetcher(Means);
 
 impl Fetcher {
-    /// A fetcher that writes to the real disk.
-    ///
-    /// # Errors
-    /// [`FetchError::Setup`] if the TLS library cannot be set up, or a proxy's URL is none.
+    /// A fetcher that writes to the real disk. The proxies are asked for when something is to be downloaded.
+    #[must_use]
     pub fn new(
         downloads: Downloads,
         shown: Arc<Shown>,
         cancel: Cancel,
         policy: Policy,
-        proxies: &Proxies,
-    ) -> Result<Self, FetchError> {
-        let transport =
-            Arc::new(Transport::new(policy.patience, proxies).map_err(FetchError::Setup)?);
-        Ok(Self(Means {
+        proxies: impl Fn() -> Proxies + Send + Sync + 'static,
+    ) -> Self {
+        let transport = Arc::new(Transport::new(policy.patience, Box::new(proxies)));
+        Self(Means {
             downloads,
             transport,
             disk: Arc::new(RealDisk),
             shown,
             cancel,
             policy,
-        }))
+        })
     }
 
     /// Writes through something else, for tests.
@@ -68,6 +65,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// The first error that one of the downloads met; the others are then stopped. What arrived stays in the cache.
+    /// [`FetchError::Setup`] if the TLS library cannot be set up, or a proxy's URL is none.
     pub fn fetch(&self, downloads: &[Download]) -> Result<FetchStats, FetchError> {
         let mut stats = FetchStats::default();
         let mut queue = VecDeque::new();
@@ -82,6 +80,7 @@ impl Fetcher {
         if queue.is_empty() {
             return Ok(stats);
         }
+        self.0.transport.client().map_err(FetchError::Setup)?;
         let bytes = queue.iter().map(|d| d.size).sum();
         self.check_space(&queue)?;
         self.0.shown.begin(queue.len(), bytes);

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use crate::downloads::{Downloads, Guard};
-use crate::error::InputsError;
 use crate::fetch::Fetcher;
 use crate::fetch::download::Policy;
 use crate::fetch::error::FetchError;
@@ -39,9 +38,7 @@ pub struct Inputs {
 
 impl Inputs {
     /// Everything of given parts.
-    ///
-    /// # Errors
-    /// See [`Fetcher::new`].
+    #[must_use]
     pub fn new(
         downloads: Downloads,
         mirrors: Mirrors,
@@ -49,16 +46,17 @@ impl Inputs {
         policy: Policy,
         shown: Shown,
         cancel: Cancel,
-    ) -> Result<Self, InputsError> {
+    ) -> Self {
         let shown = Arc::new(shown);
+        let proxied = mirrors.clone();
         let fetcher = Fetcher::new(
             downloads.clone(),
             shown.clone(),
             cancel.clone(),
             policy,
-            mirrors.proxies(),
-        )?;
-        Ok(Self {
+            move || proxied.proxies().clone(),
+        );
+        Self {
             downloads,
             mirrors,
             fetcher,
@@ -67,7 +65,7 @@ impl Inputs {
             accept_expired: false,
             shown,
             cancel,
-        })
+        }
     }
 
     /// Waits until no other process downloads or imports, and keeps them from it until the result is dropped.

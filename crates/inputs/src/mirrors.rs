@@ -3,6 +3,7 @@
 //! Which archives to download from.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::fetch::download::Download;
 use crate::fetch::error::FetchError;
@@ -15,7 +16,7 @@ use cki_debian::release::snapshot_stamp;
 pub struct Mirrors {
     named: Option<String>,
     sources: Vec<Source>,
-    proxies: Proxies,
+    proxies: OnceLock<Proxies>,
 }
 
 /// A suite as it was when a file of it was pinned.
@@ -38,7 +39,7 @@ impl Mirrors {
         Ok(Self {
             named: None,
             sources: apt_sources::read_directory(directory)?,
-            proxies: apt_proxy::configured(),
+            proxies: OnceLock::new(),
         })
     }
 
@@ -56,14 +57,14 @@ impl Mirrors {
         Ok(Self {
             named: Some(url.trim_end_matches('/').into()),
             sources: Vec::new(),
-            proxies: apt_proxy::configured(),
+            proxies: OnceLock::new(),
         })
     }
 
-    /// The proxies that apt uses; a named mirror is reached in the same way.
+    /// The proxies that apt uses, which is asked the first time; a named mirror is reached in the same way.
     #[must_use]
     pub fn proxies(&self) -> &Proxies {
-        &self.proxies
+        self.proxies.get_or_init(apt_proxy::configured)
     }
 
     /// Base URLs for a component of a suite, best first.

@@ -5,6 +5,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::blocking::Client;
@@ -35,17 +36,40 @@ pub(super) enum Refusal {
 
 /// Speaks HTTP and reads `file:` URIs.
 pub(super) struct Transport {
-    client: Client,
+    patience: Duration,
+    proxies: Proxied,
+    client: OnceLock<Client>,
 }
+
+/// Finds the proxies, which may take asking other programs.
+pub(super) type Proxied = Box<dyn Fn() -> Proxies + Send + Sync>;
 
 impl Transport {
     /// `patience` bounds connecting and each wait for more bytes, not the whole download. If there are no `proxies`, those of
     /// the environment are used.
-    pub fn new(patience: Duration, proxies: &Proxies) -> Result<Self, String> {
+    pub fn new(patience: Duration, proxies: Proxied) -> Self {
+        Self {
+            patience,
+            proxies,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// What speaks HTTP. It is made when something is to be downloaded, as that takes longer than finding that nothing is.
+    pub fn client(&self) -> Result<&Client, String> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.make()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    fn make(&self) -> Result<Client, String> {
         let mut builder = Client::builder()
             .user_agent(concat!("cki-build/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(patience)
-            .timeout(patience);
+            .connect_timeout(self.patience)
+            .timeout(self.patience);
+        let proxies = (self.proxies)();
         let no_proxy =
             not_through_a_proxy(env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).ok());
         let http = proxies.http.as_ref().map(Proxy::http);
@@ -54,8 +78,7 @@ impl Transport {
             let proxy = proxy.map_err(|e| describe(&e))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&no_proxy)));
         }
-        let client = builder.build().map_err(|e| describe(&e))?;
-        Ok(Self { client })
+        builder.build().map_err(|e| describe(&e))
     }
 
     pub fn open(&self, url: &str, offset: u64) -> Result<Body, Refusal> {
@@ -66,7 +89,7 @@ impl Transport {
     }
 
     fn open_http(&self, url: &str, offset: u64) -> Result<Body, Refusal> {
-        let mut request = self.client.get(url);
+        let mut request = self.client().map_err(Refusal::Permanent)?.get(url);
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }

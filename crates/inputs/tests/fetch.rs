@@ -243,9 +243,8 @@ fn an_overloaded_server_is_asked_again() {
         lines.shown(),
         Cancel::new(),
         support::policy(),
-        &Proxies::default(),
-    )
-    .unwrap();
+        Proxies::default,
+    );
     fetcher
         .fetch(&[download("a.deb", &[&case.server], &case.body)])
         .unwrap();
@@ -299,7 +298,9 @@ fn a_mirror_is_reached_through_apts_proxy_but_this_machine_is_not() {
     };
     let cache = Downloads::open(case.dir.path()).unwrap();
     let shown = support::Lines::default().shown();
-    let fetcher = Fetcher::new(cache, shown, Cancel::new(), support::policy(), &proxies).unwrap();
+    let fetcher = Fetcher::new(cache, shown, Cancel::new(), support::policy(), move || {
+        proxies.clone()
+    });
     let mut wanted = download("a.deb", &[&case.server], &case.body);
     wanted.urls = vec!["http://mirror.example.org/a.deb".into()];
     fetcher.fetch(&[wanted]).unwrap();

@@ -179,8 +179,7 @@ impl Archive {
             policy(),
             Shown::new(Step::to(std::io::sink())),
             Cancel::new(),
-        )
-        .unwrap();
+        );
         inputs.verifier = Verifier::new(keyring).with_gpgv(&self.gpgv);
         inputs
     }

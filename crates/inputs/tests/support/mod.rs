@@ -294,8 +294,7 @@ pub fn fetcher(dir: &Path) -> (Downloads, Fetcher, Cancel) {
         Lines::default().shown(),
         cancel.clone(),
         policy(),
-        &Proxies::default(),
-    )
-    .unwrap();
+        Proxies::default,
+    );
     (cache, fetcher, cancel)
 }
