@@ -32,7 +32,10 @@ const QEMU: [(&str, &[&str]); 4] = [
     (
         "LGPL-2.1-or-later",
         &[
+            "accel/tcg/cpu-exec.c",
             "accel/tcg/cputlb.c",
+            "accel/tcg/tb-maint.c",
+            "accel/tcg/translate-all.c",
             "target/i386/cpu.c",
             "target/i386/cpu.h",
             "target/i386/helper.c",
@@ -50,10 +53,11 @@ const QEMU: [(&str, &[&str]); 4] = [
     ),
     ("LGPL-2.0-or-later", &["target/i386/tcg/helper-tcg.h"]),
     ("MIT", &["net/slirp.c"]),
-    // Those of microvm state it; the others state nothing, which QEMU's LICENSE takes for this.
+    // Those of microvm and tb-jmp-cache.h state it; the others state nothing, which QEMU's LICENSE takes for this.
     (
         "GPL-2.0-or-later",
         &[
+            "accel/tcg/tb-jmp-cache.h",
             "hw/i386/Kconfig",
             "hw/i386/meson.build",
             "hw/i386/microvm-dt.c",
