@@ -4,7 +4,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::contents::Contents;
@@ -40,8 +39,25 @@ Exit status:
     format!("{ours}\n{}", Status::RUN_HELP)
 }
 
+/// What `run --help` ends with.
+fn help_of_run() -> String {
+    format!(
+        "\
+Examples:
+  cki-build run --deb python3 -- python3 -c 'print(2**100)'
+  cki-build run -it -- bash
+  cki-build run --deb gcc -v .:/work --workdir /work -- gcc -c a.c
+
+Exit status:
+  the program's own, and
+{}",
+        Status::RUN_HELP
+    )
+}
+
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Say more; with `run`, show the machine's kernel console on standard error
     #[arg(long, global = true)]
@@ -68,6 +84,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a program from Debian packages in a container
+    #[command(after_help = help_of_run())]
     Run(Box<Run>),
     /// Start and stop a machine that stays up, in which `run` starts containers quickly
     Machine(resident::Machine),
@@ -144,6 +161,7 @@ impl HostKernel {
 
 /// `run`
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Machine")]
 pub struct Run {
     /// What the program runs on
     #[arg(long, value_enum, default_value_t)]
@@ -158,9 +176,6 @@ pub struct Run {
     /// Name of the container for `exec`, `list` and `kill`, in a machine that stays up
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// What the program runs in.
-    #[command(flatten)]
-    pub contents: Contents,
     /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G; with `--runtime
     /// host` [default: 2G], half of it is for containers
     #[arg(
@@ -171,20 +186,24 @@ pub struct Run {
     /// Number of processors; a container has one in this version
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
+    /// What the program runs in.
+    #[command(flatten, next_help_heading = "Image")]
+    pub contents: Contents,
+    /// What the program is run with.
+    #[command(flatten, next_help_heading = "Program")]
+    pub program: ProgramOptions,
     /// End the program after this time (seconds, or 500ms, 2m, 1h) and exit with 124
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// What the program is run with.
-    #[command(flatten)]
-    pub program: ProgramOptions,
     /// Its network.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Network")]
     pub network: NetworkArgs,
     /// The program and its arguments
     #[arg(
         required_unless_present_any = ["entrypoint", "oci"],
         last = true,
-        value_name = "CMD"
+        value_name = "CMD",
+        help_heading = "Arguments"
     )]
     pub command: Vec<OsString>,
 }
@@ -328,12 +347,6 @@ pub enum BenchKind {
     },
 }
 
-/// Prints help to standard output, and a mistake in the arguments to standard error.
-#[must_use]
-pub fn report_usage(error: &clap::Error) -> ExitCode {
-    Status::of_usage(&error.render().to_string(), error.use_stderr()).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,6 +383,29 @@ mod tests {
         assert_eq!(run.memory.mib(), 2048);
         assert_eq!(run.runtime, Runtime::Cki);
         assert!(!cli.global.json);
+    }
+
+    #[test]
+    fn help_of_run_has_its_options_by_what_they_are_about() {
+        let mut cli = Cli::command();
+        cli.build();
+        let run = cli.find_subcommand("run").expect("the command");
+        for (option, heading) in [
+            ("memory", "Machine"),
+            ("deb", "Image"),
+            ("user", "Program"),
+            ("timeout", "Program"),
+            ("publish", "Network"),
+            ("allow", "Network"),
+            ("json", "Options of every command"),
+            ("command", "Arguments"),
+        ] {
+            let argument = run
+                .get_arguments()
+                .find(|argument| argument.get_id() == option)
+                .unwrap_or_else(|| panic!("no {option}"));
+            assert_eq!(argument.get_help_heading(), Some(heading), "{option}");
+        }
     }
 
     #[test]

@@ -31,4 +31,5 @@ pub mod prune;
 pub mod resident;
 pub mod roots;
 pub mod runtime;
+pub mod usage;
 pub mod verify;

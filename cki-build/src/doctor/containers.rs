@@ -18,7 +18,7 @@ pub fn containers() -> Finding {
         return Finding::ok(
             NAME,
             format!(
-                "isolation: none here (no {DEVICE}: the module cki is not loaded); `cki-build run` brings a machine that has it"
+                "in the emulated machine that `run` starts (there is no {DEVICE} here, and none is needed)"
             ),
         );
     }

@@ -58,8 +58,8 @@ pub enum MachineError {
     /// A port that is to be published cannot be had.
     #[error("cannot publish the port {port}: {source}; {remedy}")]
     Port {
-        /// Which.
-        port: cki_session::Publish,
+        /// Our end of it, such as `127.0.0.1:8080/tcp`.
+        port: String,
         /// What the kernel said.
         source: std::io::Error,
         /// What to do about it.

@@ -92,13 +92,23 @@ impl Network {
                 }
             });
             free.map_err(|source| MachineError::Port {
-                port: *port,
+                port: our_end(port),
                 remedy: remedy(&source),
                 source,
             })?;
         }
         Ok(())
     }
+}
+
+/// Our end of a published port, for people. The other may be a hop inside of the machine, which nobody has asked for.
+pub(crate) fn our_end(port: &Publish) -> String {
+    let address = port.address.map(|address| match address {
+        IpAddr::V4(address) => format!("{address}:"),
+        IpAddr::V6(address) => format!("[{address}]:"),
+    });
+    let address = address.unwrap_or_default();
+    format!("{address}{}/{}", port.host, port.protocol)
 }
 
 /// Our end of a published port, as QEMU has it.
@@ -154,8 +164,9 @@ mod tests {
         let port = taken.local_addr().unwrap().port();
         let ours = network(&[&format!("127.0.0.1:{port}:80")]);
         let error = ours.check().unwrap_err().to_string();
+        let named = format!("cannot publish the port 127.0.0.1:{port}/tcp: ");
         assert!(
-            error.contains(&format!("{port}")) && error.contains("another program"),
+            error.starts_with(&named) && error.contains("another program"),
             "{error}"
         );
         drop(taken);
@@ -165,11 +176,13 @@ mod tests {
     #[test]
     fn addresses_that_cannot_be_listened_on_are_refused() {
         for (port, part) in [
+            ("[::1]:8080:80", "[::1]:8080/tcp: "),
             ("[::1]:8080:80", "IPv4 addresses only"),
+            ("192.0.2.99:8080:80", "192.0.2.99:8080/tcp: "),
             ("192.0.2.99:8080:80", "no interface"),
         ] {
             let error = network(&[port]).check().unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("8080"), "{error}");
+            assert!(error.contains(part), "{error}");
         }
     }
 

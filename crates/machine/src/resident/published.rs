@@ -6,7 +6,7 @@ use cki_session::Publish;
 use serde_json::json;
 
 use super::qmp::Qmp;
-use crate::network::{listener, rule};
+use crate::network::{listener, our_end, rule};
 
 /// Ports that are published until this is dropped.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl<'m> Published<'m> {
         };
         for port in ports {
             tell(monitor, &format!("hostfwd_add net {}", rule(port)))
-                .map_err(|why| format!("cannot publish the port {port}: {why}"))?;
+                .map_err(|why| format!("cannot publish the port {}: {why}", our_end(port)))?;
             published.ports.push(*port);
         }
         Ok(published)
@@ -86,7 +86,7 @@ mod tests {
         let ports = ["127.0.0.1:80:80", "81:8080/udp"].map(|text| text.parse().unwrap());
         drop(Published::new(&monitor, &ports[..1]).unwrap());
         let why = Published::new(&monitor, &ports).unwrap_err();
-        assert!(why.contains("81:8080") && why.contains("in use"), "{why}");
+        assert_eq!(why, "cannot publish the port 81/udp: in use");
         assert_eq!(
             qemu.join().unwrap(),
             [
