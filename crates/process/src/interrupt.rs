@@ -3,7 +3,7 @@
 //! Ctrl-C while something is half done that must not stay: the child is told, waited for and cleaned up after,
 //! and only then do we end, by the signal. A second one ends us at once.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
+
+use crate::progress;
 
 /// What a signal to us does now.
 #[derive(Debug)]
@@ -93,6 +95,13 @@ fn tell(children: &[Pid]) {
 }
 
 fn end_by(signal: i32) {
+    if progress::clear() {
+        // Nobody can be told where nobody reads.
+        let _ = writeln!(
+            io::stderr(),
+            "cki-build: interrupted; what is downloaded and built stays, and the same command goes on from there"
+        );
+    }
     // It does not return but for a signal that cannot end us, and ours can.
     let _ = emulate_default_handler(signal);
 }

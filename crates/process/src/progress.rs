@@ -3,10 +3,10 @@
 //! Progress, on standard error only: a spinner on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal as _, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 
 /// Time between details where only lines are shown.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
@@ -77,6 +77,9 @@ impl Progress {
                 }
                 bar.set_prefix(what.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(120));
+                let mut shown = shown();
+                shown.retain(|bar| bar.upgrade().is_some());
+                shown.push(bar.downgrade());
                 bar
             }
             Style::Lines | Style::Quiet => ProgressBar::hidden(),
@@ -92,6 +95,25 @@ impl Progress {
         }
         step
     }
+}
+
+/// What is on the terminal.
+fn shown() -> MutexGuard<'static, Vec<WeakProgressBar>> {
+    static SHOWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes what is on the terminal away, for a process that is about to end; whether there was a step under way.
+pub fn clear() -> bool {
+    let bars = shown()
+        .drain(..)
+        .filter_map(|bar| bar.upgrade())
+        .collect::<Vec<_>>();
+    let under_way = bars.iter().any(|bar| !bar.is_finished());
+    for bar in bars {
+        bar.finish_and_clear();
+    }
+    under_way
 }
 
 /// A step under way; what it shows on a terminal goes when it is dropped.
@@ -172,5 +194,23 @@ impl std::fmt::Debug for Step {
 impl Drop for Step {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_the_terminal_can_be_taken_away_once() {
+        let terminal = Progress {
+            style: Style::Terminal,
+        };
+        terminal.step("ended").finish();
+        assert!(!clear(), "nothing is under way");
+        let step = terminal.step("under way");
+        assert!(clear());
+        assert!(step.bar.is_finished());
+        assert!(!clear(), "it has gone already");
     }
 }
