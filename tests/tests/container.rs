@@ -358,6 +358,44 @@ wait %1
     assert_eq!(output.text(), expected, "{}", output.stderr);
 }
 
+/// One who has a namespace with many users is one user, however many the processes are divided among: it is not the
+/// others who have most then.
+#[test]
+fn a_user_with_many_user_numbers_is_refused_as_one() {
+    let script = r#"
+perl -e 'my $x = "x" x (100 << 20); mkdir "/tmp/up"; sleep 1 until -e "/tmp/full"; print "lives\n"' &
+until [ -e /tmp/up ]; do sleep 1; done
+perl -e '$) = "65534 65534"; $> = 65534; $( = 65534; $< = 65534; syscall(272, 0x10000000) == 0 or die "unshare: $!";
+    open(F, ">", "/tmp/pid"); print F "$$\n"; close(F); mkdir "/tmp/apart"; sleep 1 until -e "/tmp/mapped";
+    setpgrp; $| = 1; my $n = 0;
+    while ($n < 2000) {
+        my $pid = fork; defined $pid or last; ++$n;
+        $pid or do { my $u = $n % 256; syscall(117, $u, $u, $u) == 0 or die "setresuid: $!"; sleep 1 while 1 } }
+    print $n < 2000 ? "refused: $!\n" : "no end\n"; mkdir "/tmp/full"; sleep 1 while 1' &
+until [ -e /tmp/apart ]; do sleep 1; done
+read -r pid < /tmp/pid
+echo "0 100000 256" > /proc/$pid/uid_map
+: > /tmp/mapped
+wait %1
+echo "of many users: $(cat /proc/[0-9]*/status | grep -c "^Uid:.*100255")"
+echo "killed: $(dmesg | grep -c "Killed process")"
+"#;
+    let limits = ["--memory", "512M", "--timeout", "3m"];
+    let output = run("cki", &limits, &["sh", "-c", script], b"");
+    let text = output.text();
+    assert!(
+        text.starts_with("refused: Cannot allocate memory\nlives\nof many users: "),
+        "{text}{}",
+        output.stderr
+    );
+    assert!(
+        !text.contains("of many users: 0\n"),
+        "{text}{}",
+        output.stderr
+    );
+    assert!(text.ends_with("\nkilled: 0\n"), "{text}{}", output.stderr);
+}
+
 /// Tables are memory of the cgroup whose program needs them.
 #[test]
 fn page_tables_count_for_the_memory_cgroup_of_their_program() {

@@ -62,13 +62,14 @@ static bool few_are_left(void)
  * as they do where a user has too many processes; and of two who have many, it is
  * the one who has most that gets no more address spaces. As in alloc_waiting(), who
  * has ended gives tables back a moment later: only who finds few after a second is
- * refused. The caller, mm_init(), may sleep, and holds no lock yet.
+ * refused. The caller, mm_init(), may sleep, and holds no lock yet. PID 1 is never
+ * refused: without it nobody gets in to mend anything.
  */
 static bool too_few_for_a_root(void)
 {
 	unsigned int tick;
 
-	if (!few_are_left() || !cki_has_most_tables())
+	if (is_global_init(current) || !few_are_left() || !cki_has_most_tables())
 		return false;
 
 	for (tick = 0; tick < HZ && few_are_left(); tick++) {

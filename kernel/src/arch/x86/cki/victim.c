@@ -17,6 +17,7 @@
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 #include "guest.h"
 
@@ -25,6 +26,10 @@
 
 /* Users whose numbers share a hash count as one. */
 #define USER_BITS 8
+#define NOBODY (1 << USER_BITS)
+
+/* So long an answer holds for all who ask who has most tables: they may be many. */
+#define ANSWER_HOLDS (HZ / 10)
 
 /* Of the sums of all users' tables. */
 static DEFINE_MUTEX(sums_lock);
@@ -47,9 +52,20 @@ static unsigned long tables_of(struct task_struct *process)
 	return bytes;
 }
 
+/* All users of a user namespace count as the one who made it, and who may have many. */
 static unsigned int user_of(struct task_struct *process)
 {
-	return hash_32(__kuid_val(task_uid(process)), USER_BITS);
+	const struct user_namespace *ns;
+	const struct cred *cred;
+	kuid_t user;
+
+	rcu_read_lock();
+	cred = __task_cred(process);
+	user = cred->uid;
+	for (ns = cred->user_ns; ns->parent; ns = ns->parent)
+		user = ns->owner;
+	rcu_read_unlock();
+	return hash_32(__kuid_val(user), USER_BITS);
 }
 
 static bool is_dying(struct task_struct *process)
@@ -110,16 +126,24 @@ static unsigned int heaviest_user(bool *dying)
 	return user;
 }
 
+/* Nobody waits for the lock: who does not get it takes the answer that there is. */
 bool cki_has_most_tables(void)
 {
-	bool dying, most;
+	static unsigned int heaviest = NOBODY;
+	static unsigned long answered;
+	bool dying;
 
-	mutex_lock(&sums_lock);
-	rcu_read_lock();
-	most = heaviest_user(&dying) == user_of(current);
-	rcu_read_unlock();
-	mutex_unlock(&sums_lock);
-	return most;
+	if (mutex_trylock(&sums_lock)) {
+		if (heaviest == NOBODY ||
+		    time_after(jiffies, answered + ANSWER_HOLDS)) {
+			rcu_read_lock();
+			WRITE_ONCE(heaviest, heaviest_user(&dying));
+			rcu_read_unlock();
+			answered = jiffies;
+		}
+		mutex_unlock(&sums_lock);
+	}
+	return READ_ONCE(heaviest) == user_of(current);
 }
 
 /*
