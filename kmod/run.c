@@ -84,7 +84,9 @@ int cki_vcpu_run(struct cki_vcpu *vcpu)
 			page->exit_reason = CKI_RUN_INTR;
 			return 0;
 		}
-		cond_resched();
+		/* By name: with full preemption cond_resched() does nothing. */
+		if (cki_has_to_yield())
+			schedule();
 		vcpu->sw->operation = CKI_OP_RUN;
 		result = cki_world_run(vcpu);
 		if (result == -EAGAIN)

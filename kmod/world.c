@@ -179,9 +179,21 @@ bool cki_has_user_work(void)
 	return read_thread_flags() & (_TIF_NOTIFY_RESUME | _TIF_PATCH_PENDING);
 }
 
+/* Linux from 6.13 on has a second flag, by which user mode and guests yield at once. */
+#ifdef _TIF_NEED_RESCHED_LAZY
+#define TIFS_TO_YIELD (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)
+#else
+#define TIFS_TO_YIELD _TIF_NEED_RESCHED
+#endif
+
+bool cki_has_to_yield(void)
+{
+	return read_thread_flags() & TIFS_TO_YIELD;
+}
+
 static bool has_other_work(struct cki_vcpu *vcpu)
 {
-	return need_resched() || signal_pending(current) || cki_has_user_work() ||
+	return cki_has_to_yield() || signal_pending(current) || cki_has_user_work() ||
 	       READ_ONCE(vcpu->run->immediate_exit) ||
 	       READ_ONCE(vcpu->container->state) == CKI_DEAD;
 }
@@ -190,11 +202,14 @@ static bool has_other_work(struct cki_vcpu *vcpu)
  * One section of interrupts off, and in it one of kernel_fpu_begin to _end, holds it all: what is
  * loaded of the container's is saved again before anybody else can use the FPU or this thread can
  * move. Both ends of the inner one see interrupts off, as they have to be alike (Linux from 6.15 on).
+ * Whoever was woken meanwhile gets the CPU behind it, by preempt_enable(): it is the first to see
+ * interrupts on.
  */
 int cki_world_run(struct cki_vcpu *vcpu)
 {
 	int error = 0;
 
+	preempt_disable();
 	local_irq_disable();
 	kernel_fpu_begin();
 	/*
@@ -213,6 +228,7 @@ int cki_world_run(struct cki_vcpu *vcpu)
 		WRITE_ONCE(vcpu->running_on, -1);
 		kernel_fpu_end();
 		local_irq_enable();
+		preempt_enable();
 		return error;
 	}
 	/* From here to the end of what the host handles, its time is the container's. */
@@ -225,5 +241,6 @@ int cki_world_run(struct cki_vcpu *vcpu)
 	cki_host_event(vcpu);
 	vtime_account_guest_exit();
 	local_irq_enable();
+	preempt_enable();
 	return 0;
 }

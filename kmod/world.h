@@ -12,6 +12,8 @@ void cki_world_init(void);
  * entered, -EAGAIN if something has to be done before, -ENXIO if this CPU is in VMX operation.
  */
 int cki_world_run(struct cki_vcpu *vcpu);
+/* The scheduler wants this CPU for somebody else. */
+bool cki_has_to_yield(void);
 /* Something is to be done on this thread's way to user mode. */
 bool cki_has_user_work(void);
 

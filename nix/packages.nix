@@ -36,7 +36,8 @@ rec {
     cki-kernel = cki-kernel-debug;
     hostMib = 768;
     # It is slow: what looks like a processor that hangs after 20 s is none.
-    moreCmdline = [ "watchdog_thresh=60" ];
+    # Code of the kernel's is preempted anywhere, which is not what its configuration starts with.
+    moreCmdline = [ "watchdog_thresh=60" "preempt=full" ];
   };
   cki-runtime-debug = callPackage ../images/runtime/package.nix { cki-kmod = cki-kmod-debug; };
   cki-host-disk = callPackage ../images/host/disk.nix { };

@@ -4,12 +4,17 @@
 //! order or context, memory used after it was freed or beyond its end, undefined arithmetic, leaks. Whatever is
 //! run there, the kernel must have nothing to say.
 
-use cki_tests::bare::{Machine, Outcome, PASSED, Parts, module, output};
+use cki_tests::bare::{COUNTING, FAST, Machine, Outcome, PASSED, Parts, module, output};
 use cki_tests::reports::reports;
 use cki_tests::run_on;
 
 /// Runs the driver on that kernel.
 fn drive(cpus: u32, arguments: &str) -> Outcome {
+    drive_at(FAST, cpus, arguments)
+}
+
+/// The same, on a machine of that speed.
+fn drive_at(speed: &[&str], cpus: u32, arguments: &str) -> Outcome {
     let with_all_checks = || -> Result<Parts, String> {
         Ok(Parts {
             kernel: output("CKI_KERNEL_DEBUG")?.join("vmlinux"),
@@ -18,10 +23,11 @@ fn drive(cpus: u32, arguments: &str) -> Outcome {
         })
     };
     let parts = with_all_checks().unwrap_or_else(|error| panic!("{error}"));
-    // It is slow: what looks like a processor that hangs after 20 s is none.
-    let arguments = format!("watchdog_thresh=60 {arguments}");
+    // It is slow: what looks like a processor that hangs after 20 s is none. The kernel's code is preempted anywhere.
+    let arguments = format!("watchdog_thresh=60 preempt=full {arguments}");
     let outcome = Machine::new(&parts, &arguments)
         .cpus(cpus)
+        .speed(speed)
         .memory("768M")
         .run()
         .expect("it is started");
@@ -48,6 +54,13 @@ fn the_cases_of_module_and_monitor_leave_no_report() {
 fn calls_that_race_leave_no_report() {
     let outcome = drive(2, "cki.pool=64M races seconds=10 raises=2000");
     passed(&outcome, 2);
+}
+
+/// Its code is preempted anywhere: nothing else has a thread in CKI_RUN give the processor away. Time is that of
+/// instructions, so that no other work of the computer's makes a wake-up late.
+#[test]
+fn who_is_woken_beside_a_container_gets_the_processor() {
+    passed(&drive_at(COUNTING, 1, "cki.pool=32M woken"), 1);
 }
 
 #[test]

@@ -44,6 +44,7 @@ mod stock;
 mod sweep;
 mod user;
 mod witness;
+mod woken;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -76,9 +77,10 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     // Those that want more than a machine with the module, or take their time.
-    let special: [(&str, Cases); 9] = [
+    let special: [(&str, Cases); 10] = [
         ("races", races::all),
         ("races", moved::all),
+        ("woken", woken::all),
         ("memory_error", memory_error::all),
         ("faults", faults::all),
         ("stock", stock::all),
