@@ -26,6 +26,9 @@
 #define KNOWN_COMPONENTS	(XFEATURE_MASK_FPSSE | XFEATURE_MASK_YMM | XFEATURE_MASK_BNDREGS | \
 				 XFEATURE_MASK_BNDCSR | XFEATURE_MASK_AVX512 | XFEATURE_MASK_PKRU)
 
+/* Linux has no name for it (SDM Vol. 3A, 2.5). */
+#define CR4_PKS	BIT(24)
+
 static u32 guest_tsc_khz;
 
 static const struct {
@@ -95,6 +98,11 @@ u32 cki_cpu_missing(void)
 	if (pgtable_l5_enabled() || cpu_feature_enabled(X86_FEATURE_FRED) ||
 	    cpu_feature_enabled(X86_FEATURE_XENPV) || sme_me_mask)
 		missing |= CKI_MISSING_KERNEL;
+	/* Then PKRS is not 0 in it, as the switch takes for granted. */
+	if (native_read_cr4() & CR4_PKS) {
+		pr_warn("the kernel uses protection keys for supervisor pages (CR4.PKS) itself\n");
+		missing |= CKI_MISSING_KERNEL;
+	}
 	/* What a guest's table maps to nowhere, or not for it, such a CPU reads all the same. */
 	if (boot_cpu_has_bug(X86_BUG_L1TF) || boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
 		missing |= CKI_MISSING_NO_LEAKS;
