@@ -29,7 +29,7 @@ use crate::{cpu, gates};
 ///
 /// From MONITOR_ENTRY, with the area of the vCPU that the module enters.
 pub unsafe extern "C" fn check_entry(area: AreaAddress) -> u64 {
-    // SAFETY: the module enters a vCPU when it is not in the monitor: all code of ours is in leave().
+    // SAFETY: the module enters a vCPU when it is not in the monitor: all code of ours is in gates::exit.
     let mut vcpu = unsafe { Vcpu::enter(area) };
     // As the container was set up, whatever CR4 says.
     let pcids = boot(|boot| boot.pcids != 0);
