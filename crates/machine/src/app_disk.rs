@@ -2,6 +2,7 @@
 
 //! The disk with the application image, as the emulator is told of it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,18 @@ impl AppDisk {
         match self {
             Self::Raw(file) | Self::Composed(file) => file,
         }
+    }
+
+    /// The same file by its absolute path, for a process in another directory.
+    ///
+    /// # Errors
+    /// When the current directory is gone.
+    pub(crate) fn absolute(&self) -> io::Result<Self> {
+        let file = std::path::absolute(self.file())?;
+        Ok(match self {
+            Self::Raw(_) => Self::Raw(file),
+            Self::Composed(_) => Self::Composed(file),
+        })
     }
 
     /// QEMU's name for its format.

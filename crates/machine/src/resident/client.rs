@@ -14,6 +14,7 @@ use super::lease::Lease;
 use super::messages::{Answer, Ask, SERVE, Status, Wanted};
 use super::passing::Connection;
 use super::setup::Setup;
+use crate::app_disk::AppDisk;
 use crate::ports::Ports;
 
 /// How long a supervisor may take to answer; what it waits for itself takes half of that at most.
@@ -142,7 +143,10 @@ impl Up {
     ///
     /// # Errors
     /// [`ResidentError::Refused`] when there is none, or not what is wanted.
-    pub fn lease(mut self, wanted: Wanted) -> Result<Lease, ResidentError> {
+    pub fn lease(mut self, mut wanted: Wanted) -> Result<Lease, ResidentError> {
+        // The supervisor is in another directory.
+        let disk = wanted.disk.as_ref().map(AppDisk::absolute).transpose();
+        wanted.disk = disk.map_err(ResidentError::system("cannot tell the current directory"))?;
         let mut files = Vec::new();
         let answer = self.ask(&Ask::Lease(wanted), &mut files)?;
         let ports: Result<[OwnedFd; 4], _> = files.try_into();
@@ -186,6 +190,33 @@ impl Up {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_supervisor_hears_of_files_by_their_absolute_paths() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = Directory::new(scratch.path(), "m").unwrap();
+        let locked = directory.lock().unwrap();
+        let listener = locked.listen().unwrap();
+        let supervisor = std::thread::spawn(move || {
+            let mut client = Connection::new(listener.accept().unwrap().0);
+            let asked = client.hear().unwrap();
+            let message = "no".to_owned();
+            client.say(&Answer::Refused { message }).unwrap();
+            asked
+        });
+        let up = Up::expect(&directory).unwrap();
+        let wanted = Wanted {
+            disk: Some(AppDisk::Raw("app.img".into())),
+            ..Wanted::default()
+        };
+        let error = up.lease(wanted).unwrap_err();
+        assert!(error.to_string().ends_with(": no"), "{error}");
+        let Some(Ask::Lease(heard)) = supervisor.join().unwrap() else {
+            panic!("no lease was asked for");
+        };
+        let expected = std::env::current_dir().unwrap().join("app.img");
+        assert_eq!(heard.disk, Some(AppDisk::Raw(expected)));
+    }
 
     #[test]
     fn a_machine_that_does_not_answer_is_not_waited_for_without_end() {
