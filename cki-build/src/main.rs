@@ -9,7 +9,8 @@ fn main() -> ExitCode {
     if let Some(code) = cki_volume::serve::if_asked() {
         return code;
     }
-    if let Some(code) = cki_machine::resident::serve_if_asked() {
+    let close_others = || cki_volume::sandbox::close_others().map_err(std::io::Error::other);
+    if let Some(code) = cki_machine::resident::serve_if_asked(close_others) {
         return code;
     }
     let cli = match cki_build::cli::Cli::try_parse() {

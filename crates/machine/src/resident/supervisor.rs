@@ -36,14 +36,17 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Keeps a machine up, if this process was started for that: with `serve-machine` as its only argument, and a socket as its
 /// standard input, on which it gets its [`Setup`], and says that the machine is up, or why not.
+///
+/// `close_others` closes all files but the standard ones: what whoever started us had open is not to stay open for as
+/// long as the machine is up.
 #[must_use]
-pub fn serve_if_asked() -> Option<ExitCode> {
+pub fn serve_if_asked(close_others: impl FnOnce() -> io::Result<()>) -> Option<ExitCode> {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let [word] = &words[..] else { return None };
     if word != SERVE {
         return None;
     }
-    Some(match run() {
+    Some(match close_others().and_then(|()| run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     })
@@ -53,7 +56,8 @@ pub fn serve_if_asked() -> Option<ExitCode> {
 fn run() -> io::Result<()> {
     // Signals from the terminal are not for us. It fails where this process leads a session already.
     let _ = rustix::process::setsid();
-    let socket: OwnedFd = rustix::io::dup(rustix::stdio::stdin())?;
+    // QEMU does not get it.
+    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let mut starter = Connection::new(UnixStream::from(socket));
     let Some(setup) = starter.hear::<Setup>()? else {
         return Ok(());
