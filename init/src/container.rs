@@ -185,7 +185,7 @@ impl Launcher {
                 return None;
             }
             Ok(Event::Ended { .. }) => "it said twice how the program ended".to_owned(),
-            Ok(Event::Unknown) => return None,
+            Ok(Event::Ready { .. } | Event::Unknown) => return None,
             Err(why) => why,
         };
         self.broken.get_or_insert(breach);

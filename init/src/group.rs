@@ -60,15 +60,17 @@ impl Group {
         })
     }
 
-    /// Kills all that is in it; whether nobody is left.
+    /// Kills all that is in it; whether nobody is left in the end.
     pub fn kill(&self) -> bool {
-        if fs::write(self.path.join("cgroup.kill"), "1").is_err() {
-            return false;
-        }
-        self.until(|| {
-            let events = fs::read_to_string(self.path.join("cgroup.events"));
-            events.is_ok_and(|events| events.lines().any(|line| line == "populated 0"))
-        })
+        self.until(|| self.is_empty_after_kill())
+    }
+
+    /// Has the kernel kill all that is in it; whether nobody is left now. It does not wait.
+    pub fn is_empty_after_kill(&self) -> bool {
+        // Where it fails, the look tells.
+        let _ = fs::write(self.path.join("cgroup.kill"), "1");
+        let events = fs::read_to_string(self.path.join("cgroup.events"));
+        events.is_ok_and(|events| is_empty(&events))
     }
 
     fn until(&self, mut done: impl FnMut() -> bool) -> bool {
@@ -83,6 +85,11 @@ impl Group {
     }
 }
 
+/// Whether the events of a control group say that it has no process.
+fn is_empty(events: &str) -> bool {
+    events.lines().any(|line| line == "populated 0")
+}
+
 /// The processes in a list of the kernel's, but for `own`.
 fn others(list: &str, own: u32) -> Vec<i32> {
     let all = list.lines().filter_map(|line| line.trim().parse().ok());
@@ -93,6 +100,14 @@ fn others(list: &str, own: u32) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_empty_when_its_events_say_so() {
+        assert!(is_empty("populated 0\nfrozen 0\n"));
+        assert!(!is_empty("populated 1\nfrozen 0\n"));
+        // It cannot be read, or not now.
+        assert!(!is_empty(""));
+    }
 
     #[test]
     fn neither_the_caller_nor_init_nor_a_process_of_another_namespace_is_among_the_others() {

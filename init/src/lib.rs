@@ -35,6 +35,7 @@ pub mod root;
 pub mod running;
 pub mod runtime;
 pub mod serve;
+pub mod server;
 pub mod session;
 pub mod shell;
 pub mod vsock;

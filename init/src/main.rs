@@ -9,11 +9,11 @@ use std::path::Path;
 use anyhow::Context;
 use cki_init::cmdline::{self, Mode};
 use cki_init::place::Place;
-use cki_init::{machine, modules, mounts, net, serve, session, shell};
+use cki_init::{machine, modules, mounts, net, serve, server, session, shell};
 
 fn main() {
-    if let Some(place) = place_to_serve() {
-        if let Err(error) = session::serve_place(place) {
+    if let Some((place, generation)) = place_to_serve() {
+        if let Err(error) = session::serve_place(place, generation) {
             // A client that has gone needs no word.
             if !error.is_end_of_client() {
                 machine::report(&format!("place {place}: {error}"));
@@ -32,11 +32,13 @@ fn main() {
     machine::restart()
 }
 
-/// The place that this process is to serve, if it was started for one.
-fn place_to_serve() -> Option<u32> {
+/// The place that this process is to serve, and as the how manieth process to do so, if it was started for that.
+fn place_to_serve() -> Option<(u32, u64)> {
     let mut words = std::env::args().skip(1);
-    let is_server = std::process::id() != 1 && words.next()? == serve::PLACE;
-    is_server.then(|| words.next()?.parse().ok()).flatten()
+    if std::process::id() == 1 || words.next()? != server::PLACE {
+        return None;
+    }
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 /// Does what the command line asks for; returns only to say why it could not.

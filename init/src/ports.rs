@@ -68,13 +68,23 @@ pub fn open(sysfs: &Path, dev: &Path, name: &str) -> Result<File, PortError> {
         }
         std::thread::sleep(LOOK_AGAIN);
     };
-    let path = dev.join(device);
-    OpenOptions::new()
+    open_device(&dev.join(device))
+}
+
+/// Opens a port by its device file, non-blocking.
+///
+/// # Errors
+/// [`PortError::Open`].
+pub fn open_device(path: &Path) -> Result<File, PortError> {
+    let mut options = OpenOptions::new();
+    options
         .read(true)
         .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(&path)
-        .map_err(|source| PortError::Open { path, source })
+        .custom_flags(libc::O_NONBLOCK);
+    options.open(path).map_err(|source| PortError::Open {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Waits at most `patience` until the host end of `port` is connected.

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Init of a machine that stays up (`cki_session::Serve`): sets it up, and has a process serve each place, another
-//! when that has ended.
+//! when that has ended and nothing of it is left.
 //!
 //! Each place is a process because its client may take as long as it likes to take what it is told, and because what it
 //! has started must end with it: all of it is in one control group.
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use cki_session::{Event, Failure, Hello, Outcome, ProcessId, Request, Serve, port};
@@ -19,16 +17,13 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::channel::{Channel, ChannelError};
-use crate::group::Group;
-use crate::inheritance::with_fresh_signals;
+use crate::server::Server;
 use crate::session::{CONTROL_PATIENCE, ServeError};
-use crate::{machine, modules, mounts, names, net, ports, process, runtime};
+use crate::{modules, mounts, names, net, ports, process, runtime};
 
 /// Modules for disks that come and go, each after those that it needs.
 const MODULES: [&str; 4] = ["scsi_common", "scsi_mod", "sd_mod", "virtio_scsi"];
-/// The word that makes init serve a place instead of a machine.
-pub const PLACE: &str = "place";
-/// A process of a place that could not serve is followed by another after this time.
+/// Between two looks at what is ending.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until whoever keeps the machine up ends it or has gone.
@@ -70,25 +65,31 @@ fn serve(control: &mut Channel, release: &str) -> Result<(), ServeError> {
         .map_err(io::Error::from)
         .map_err(ServeError::system("cannot make a signalfd"))?;
     let mut places = (0..serve.places)
-        .map(Server::start)
+        .map(Server::new)
         .collect::<io::Result<Vec<_>>>()
-        .map_err(ServeError::system("cannot start a process for a place"))?;
+        .map_err(ServeError::system(
+            "cannot make a control group for a place",
+        ))?;
     loop {
+        for event in places.iter_mut().filter_map(Server::advance) {
+            control.send(&event)?;
+        }
+        let look = places.iter().filter_map(Server::next_look).min();
+        let time = look.map_or(PollTimeout::NONE, timeout);
         let mut fds = [
             PollFd::new(control.as_fd(), PollFlags::POLLIN),
             PollFd::new(children.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, time) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(ServeError::system("cannot poll")(error.into())),
         }
         let asked = fds[0].revents().is_some_and(|seen| !seen.is_empty());
         while let Ok(Some(_)) = children.read_signal() {}
         while let Some((pid, status)) = process::reap() {
-            if let Some(server) = places.iter_mut().find(|server| server.pid == pid) {
-                server
-                    .restart(status)
-                    .map_err(ServeError::system("cannot start a process for a place"))?;
+            let of = |server: &&mut Server| server.process() == Some(pid);
+            if let Some(server) = places.iter_mut().find(of) {
+                server.ended(status);
             }
         }
         if !asked {
@@ -127,62 +128,29 @@ fn set_up(serve: &Serve, release: &str) -> Result<(), ServeError> {
 
 /// Asks all programs to end, and gives them time for it.
 fn stop(places: &[Server], children: &SignalFd, grace: Duration) {
-    for server in places {
+    let mut left: Vec<_> = places.iter().filter_map(Server::process).collect();
+    for &process in &left {
         // A place without a session ends at once.
-        let _ = process::terminate(server.pid);
+        let _ = process::terminate(process);
     }
     let start = Instant::now();
-    let mut left: Vec<_> = places.iter().map(|server| server.pid).collect();
     while !left.is_empty() && start.elapsed() < grace {
         while let Some((pid, _)) = process::reap() {
             left.retain(|&other| other != pid);
         }
         let rest = grace.saturating_sub(start.elapsed());
-        let time = PollTimeout::try_from(rest.min(PAUSE)).unwrap_or(PollTimeout::ZERO);
+        let time = timeout(rest.min(PAUSE));
         let mut fds = [PollFd::new(children.as_fd(), PollFlags::POLLIN)];
         // Whatever it says, the next look at the children tells.
         let _ = poll(&mut fds, time);
         while let Ok(Some(_)) = children.read_signal() {}
     }
     for server in places {
-        server.group.kill();
+        server.kill();
     }
 }
 
-/// The process that serves a place.
-struct Server {
-    place: u32,
-    group: Group,
-    pid: i32,
-}
-
-impl Server {
-    fn start(place: u32) -> io::Result<Self> {
-        let group = Group::of_place(place);
-        group.create()?;
-        let pid = spawn(place)?;
-        Ok(Self { place, group, pid })
-    }
-
-    /// Ends what the last one has left, and starts another.
-    fn restart(&mut self, status: ExitStatus) -> io::Result<()> {
-        if !self.group.kill() {
-            machine::report(&format!("processes of place {} do not end", self.place));
-        }
-        let is_usual = status.code() == Some(0) || status.signal() == Some(libc::SIGTERM);
-        if !is_usual {
-            machine::report(&format!("place {} was served badly: {status}", self.place));
-            std::thread::sleep(PAUSE);
-        }
-        self.pid = spawn(self.place)?;
-        Ok(())
-    }
-}
-
-/// This program, serving a place. It puts itself into the group.
-fn spawn(place: u32) -> io::Result<i32> {
-    let mut command = Command::new("/proc/self/exe");
-    command.args([PLACE, &place.to_string()]).env_clear();
-    let child = with_fresh_signals(&mut command).spawn()?;
-    Ok(process::id(&child))
+/// A time to wait, as poll(2) takes it: a millisecond at least.
+fn timeout(time: Duration) -> PollTimeout {
+    PollTimeout::try_from(time.max(Duration::from_millis(1))).unwrap_or(PollTimeout::MAX)
 }

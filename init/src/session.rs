@@ -50,6 +50,11 @@ const DISK_PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`ServeError`] when the client cannot be told: the control port is missing or closed.
 pub fn run(place: Place) -> Result<(), ServeError> {
+    run_as(place, None)
+}
+
+/// As [`run`]; `generation` tells the processes that serve a place one after another apart.
+fn run_as(place: Place, generation: Option<u64>) -> Result<(), ServeError> {
     let (sysfs, dev) = (Path::new("/sys"), Path::new("/dev"));
     let control = ports::open(sysfs, dev, &place.port(port::CONTROL))?;
     match place {
@@ -61,7 +66,10 @@ pub fn run(place: Place) -> Result<(), ServeError> {
     let mut control = Channel::new(control);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_err(ServeError::system("cannot read the kernel's release"))?;
-    control.send(&Event::Hello(Hello::new(&place.features(), &kernel)))?;
+    control.send(&Event::Hello(Hello {
+        generation,
+        ..Hello::new(&place.features(), &kernel)
+    }))?;
 
     let mut id = ProcessId::MAIN;
     let served = Streams::open(sysfs, dev, place)
@@ -85,15 +93,15 @@ pub fn run(place: Place) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Serves one session in a place of a machine that stays up.
+/// Serves one session in a place of a machine that stays up, as the how manieth process to do so.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn serve_place(place: u32) -> Result<(), ServeError> {
+pub fn serve_place(place: u32, generation: u64) -> Result<(), ServeError> {
     Group::of_place(place)
         .join()
         .map_err(ServeError::system("cannot enter the control group"))?;
-    run(Place::Shared(place))
+    run_as(Place::Shared(place), Some(generation))
 }
 
 /// The ports of the program's standard streams, and the kernel log; opened before the image hides

@@ -50,6 +50,15 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// A place of a machine that stays up is served by a process that has had no client yet: nothing of the last one is
+    /// left, and whoever connects to the ports of the place from now on meets this process, or a later one. To whoever keeps
+    /// the machine up.
+    Ready {
+        /// Which place.
+        place: u32,
+        /// The process says the same in its [`Hello::generation`]; that of a later one is greater.
+        generation: u64,
+    },
     /// Something that this client does not know, and need not.
     #[serde(other, skip_serializing)]
     Unknown,
@@ -66,6 +75,9 @@ pub struct Hello {
     pub features: Vec<String>,
     /// Release of its kernel (`uname -r`).
     pub kernel: String,
+    /// In a place of a machine that stays up: the how manieth process that serves the place this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
 }
 
 impl Hello {
@@ -76,6 +88,7 @@ impl Hello {
             version: VERSION,
             features: features.iter().map(|&name| name.to_owned()).collect(),
             kernel: kernel.trim().to_owned(),
+            generation: None,
         }
     }
 

@@ -261,7 +261,11 @@ impl Session {
                 }
             };
             match event {
-                Input::Init(Event::Hello(_)) if self.link.stays() && self.times.hello.is_some() => {
+                // A place has had other programs: nothing is of ours before a hello, or after another.
+                Input::Init(event)
+                    if self.link.stays()
+                        && matches!(event, Event::Hello(_)) == self.times.hello.is_some() =>
+                {
                     return Err(self.crash("has given up the program's place".to_owned()));
                 }
                 Input::Init(Event::Hello(hello)) => {

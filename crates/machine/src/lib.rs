@@ -31,6 +31,9 @@ mod timeline;
 pub mod tsc;
 mod volumes;
 
+#[cfg(test)]
+mod place_test;
+
 pub use app_disk::AppDisk;
 pub use driver::{run, run_in};
 pub use error::MachineError;

@@ -2,6 +2,7 @@
 
 //! What is behind the ports of a session: an emulator of its own, or a place of a machine that stays up.
 
+use std::io::{self, Read as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -136,7 +137,10 @@ impl Link {
     /// How long an emulator may take to end, once init has closed all ports.
     pub(crate) const END_LIMIT: Duration = Duration::from_secs(20);
 
-    /// Ends the session, whatever it is at: an emulator is gone on return, a place is given back.
+    /// How long the supervisor may take to give back what a place had: its ports of ours, its disk.
+    const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
+
+    /// Ends the session, whatever it is at: an emulator is gone on return, a place is given back, and what the place had.
     pub(crate) fn end(&self) {
         match self {
             Self::Own { qemu, .. } => {
@@ -153,9 +157,11 @@ impl Link {
                 streams,
             } => {
                 // It fails where the machine has gone already. The connection comes last: the place is free after it.
-                for socket in streams.iter().chain([connection]) {
+                for socket in streams {
                     let _ = socket.shutdown(Shutdown::Both);
                 }
+                let _ = connection.shutdown(Shutdown::Write);
+                wait_for_end(connection, Self::GIVE_BACK_LIMIT);
             }
         }
     }
@@ -176,5 +182,21 @@ impl Link {
             let _ = thread.join();
         }
         (console.text(), log.text())
+    }
+}
+
+/// Waits until the other side has closed a connection, on which it says nothing.
+fn wait_for_end(connection: &UnixStream, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || connection.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match (&*connection).read(&mut [0; 64]) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }

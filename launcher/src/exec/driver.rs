@@ -252,8 +252,11 @@ impl<'c> Driver<'c> {
                 });
                 self.limit_output(LATE_MAX);
             }
-            Event::Started { .. } | Event::Ended { .. } | Event::Output { .. } | Event::Unknown => {
-            }
+            Event::Started { .. }
+            | Event::Ended { .. }
+            | Event::Output { .. }
+            | Event::Ready { .. }
+            | Event::Unknown => {}
         }
         Ok(())
     }

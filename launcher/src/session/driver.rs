@@ -207,7 +207,7 @@ impl<'s> Driver<'s> {
                 }
                 None
             }
-            Event::Output { .. } | Event::Unknown => None,
+            Event::Output { .. } | Event::Ready { .. } | Event::Unknown => None,
         }
     }
 

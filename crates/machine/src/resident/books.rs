@@ -2,22 +2,26 @@
 
 //! Who has which place of a machine, and how much of its memory.
 //!
-//! The machine's init opens the control port of a place when it is ready for a client, and closes it when it has ended
-//! all that the client has left. So a place that was leased is free again when its client has gone *and* its port was
-//! opened anew since: no client finds what another has left.
+//! The machine's init starts a process for a place when nothing of the last client is left, says that it is ready, and
+//! numbers them ([`cki_session::Event::Ready`]). A lease is of one such process, which says its number in its hello. So a
+//! place that was leased is free again when its client has gone *and* a later process is ready: no client finds what
+//! another has left.
+
+/// Containers' memory is taken in such pieces: huge pages, in MiB.
+const PIECE_MIB: u32 = 2;
 
 /// A place.
 #[derive(Debug, Default, Clone)]
 struct Place {
-    /// How often its port was opened in the machine.
-    opened: u64,
+    /// The last process that was ready; 0 before the first.
+    ready: u64,
     taken: Option<Taken>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Taken {
-    /// How often the port had been opened when it was leased.
-    opened: u64,
+    /// The process that the client has.
+    generation: u64,
     mib: u32,
     /// The client has gone.
     is_over: bool,
@@ -60,40 +64,48 @@ impl Books {
         }
     }
 
-    /// Init has opened the port of a place.
-    pub(super) fn opened(&mut self, place: usize) {
+    /// Init has started a process for a place.
+    pub(super) fn ready(&mut self, place: usize, generation: u64) {
         let Some(place) = self.places.get_mut(place) else {
             return;
         };
-        place.opened += 1;
+        place.ready = place.ready.max(generation);
         place.settle();
     }
 
     /// Whether init was ready at all places once.
     pub(super) fn are_open(&self) -> bool {
-        self.places.iter().all(|place| place.opened > 0)
+        self.places.iter().all(|place| place.ready > 0)
     }
 
     /// Takes a place, for a container with so much memory, in MiB.
     pub(super) fn take(&mut self, mib: u32) -> Result<usize, Full> {
-        let free = self.free_mib();
-        if mib > free {
+        let (wanted, free) = (mib, self.free_mib());
+        let mib = wanted.checked_next_multiple_of(PIECE_MIB);
+        let Some(mib) = mib.filter(|&mib| mib <= free) else {
             return Err(Full::Memory {
-                wanted: mib,
+                wanted,
                 pool: self.pool,
                 free,
             });
-        }
+        };
         let places = self.places.len();
         let at = self.places.iter().position(Place::is_free);
         let at = at.ok_or(Full::Places { places })?;
         let place = &mut self.places[at];
         place.taken = Some(Taken {
-            opened: place.opened,
+            generation: place.ready,
             mib,
             is_over: false,
         });
         Ok(at)
+    }
+
+    /// This process has said hello to the client of a place.
+    pub(super) fn met(&mut self, place: usize, generation: u64) {
+        if let Some(taken) = &mut self.places[place].taken {
+            taken.generation = generation;
+        }
     }
 
     /// The client of a place has gone.
@@ -104,13 +116,9 @@ impl Books {
         self.places[place].settle();
     }
 
-    /// A place did not answer: it is free only when it was opened once more.
-    pub(super) fn release_unanswered(&mut self, place: usize) {
-        let place = &mut self.places[place];
-        if let Some(taken) = &mut place.taken {
-            taken.opened = place.opened;
-            taken.is_over = true;
-        }
+    /// Nobody was connected to the place since it was taken: it is as it was.
+    pub(super) fn put_back(&mut self, place: usize) {
+        self.places[place].taken = None;
     }
 
     /// Whether something will be free without anybody's doing.
@@ -133,13 +141,13 @@ impl Books {
 
 impl Place {
     fn is_free(&self) -> bool {
-        self.opened > 0 && self.taken.is_none()
+        self.ready > 0 && self.taken.is_none()
     }
 
     fn settle(&mut self) {
         self.taken = self
             .taken
-            .filter(|taken| !taken.is_over || taken.opened == self.opened);
+            .filter(|taken| !taken.is_over || taken.generation >= self.ready);
     }
 }
 
@@ -151,8 +159,8 @@ mod tests {
         let mut books = Books::new(1000, 2);
         assert!(!books.are_open());
         assert_eq!(books.take(1), Err(Full::Places { places: 2 }));
-        books.opened(0);
-        books.opened(1);
+        books.ready(0, 1);
+        books.ready(1, 1);
         assert!(books.are_open());
         books
     }
@@ -168,8 +176,8 @@ mod tests {
             (books.free_places(), books.is_something_ending()),
             (0, true)
         );
-        books.opened(0);
-        books.opened(1);
+        books.ready(0, 2);
+        books.ready(1, 2);
         assert_eq!(books.free_places(), 1);
         books.release(1);
         assert_eq!(
@@ -179,20 +187,41 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_did_not_answer_has_to_be_opened_once_more() {
+    fn a_lease_is_of_the_process_that_said_hello() {
         let mut books = two_places();
+        // The process has ended before its client came, and what is said of the next one comes late.
         assert_eq!(books.take(0), Ok(0));
-        books.opened(0);
-        books.release_unanswered(0);
-        assert_eq!(books.free_places(), 1);
-        books.opened(0);
+        books.met(0, 2);
+        books.ready(0, 2);
+        books.release(0);
+        assert_eq!(
+            books.free_places(),
+            1,
+            "the client's own process is no new one"
+        );
+        books.ready(0, 3);
         assert_eq!(books.free_places(), 2);
+        // And so for the rest of the machine's life.
+        assert_eq!(books.take(0), Ok(0));
+        books.met(0, 3);
+        books.release(0);
+        assert_eq!(books.free_places(), 1);
+    }
+
+    #[test]
+    fn a_place_that_nobody_was_connected_to_is_free_at_once() {
+        let mut books = two_places();
+        assert_eq!(books.take(600), Ok(0));
+        books.put_back(0);
+        assert_eq!((books.free_places(), books.free_mib()), (2, 1000));
+        assert!(!books.is_something_ending());
     }
 
     #[test]
     fn memory_is_lent_once_until_the_place_is_free_again() {
         let mut books = two_places();
-        assert_eq!(books.take(600), Ok(0));
+        // In pieces of two MiB.
+        assert_eq!(books.take(599), Ok(0));
         let full = Full::Memory {
             wanted: 401,
             pool: 1000,
@@ -202,7 +231,7 @@ mod tests {
         assert!(full.to_string().contains("401 MiB"), "{full}");
         books.release(0);
         assert_eq!(books.free_mib(), 400);
-        books.opened(0);
+        books.ready(0, 2);
         assert_eq!(books.free_mib(), 1000);
     }
 }

@@ -2,19 +2,19 @@
 
 //! A machine that is up, and its clients: a thread each.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cki_session::{Memory, port};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::books::Books;
 use super::directory::Locked;
 use super::disks::Disks;
+use super::hello;
 use super::messages::{Answer, Ask, Build, Status, Wanted};
 use super::news::News;
 use super::passing::Connection;
@@ -118,13 +118,8 @@ impl Machine {
     ) -> Result<(), String> {
         for _ in 0..TRIES {
             let place = self.take(wanted.memory.map_or(0, Memory::mib))?;
-            let ports = match self.connect(place) {
-                Ok(ports) => ports,
-                Err(error) => {
-                    tracing::debug!(%error, place, "a place does not answer");
-                    lock(&self.books.0).release_unanswered(place);
-                    continue;
-                }
+            let Some(ports) = self.connect(place) else {
+                continue;
             };
             let leased = Answer::Leased {
                 serial: serial.cloned(),
@@ -166,19 +161,52 @@ impl Machine {
         }
     }
 
-    /// Connects the ports of a place, at which init is ready then.
-    fn connect(&self, place: usize) -> io::Result<Vec<UnixStream>> {
-        let connect = |name| self.locked.connect(&socket(name, place as u32));
-        let ports = port::ALL.map(connect).into_iter();
-        let ports = ports.collect::<io::Result<Vec<_>>>()?;
-        // Its hello is read by the client.
-        let mut fds = [PollFd::new(&ports[0], PollFlags::IN)];
-        let limit = Timespec::try_from(HELLO_LIMIT).map_err(io::Error::other)?;
-        let ready = poll(&mut fds, Some(&limit))?;
-        let said = fds[0].revents();
-        if ready == 0 || !said.contains(PollFlags::IN) || said.contains(PollFlags::HUP) {
-            return Err(io::ErrorKind::TimedOut.into());
+    /// Connects the ports of a place, whose process has said hello then. `None`: it does not answer, and is given back.
+    fn connect(&self, place: usize) -> Option<Vec<UnixStream>> {
+        let mut ports = Vec::new();
+        for name in port::ALL {
+            match self.locked.connect(&socket(name, place as u32)) {
+                Ok(port) => ports.push(port),
+                Err(error) => {
+                    tracing::debug!(%error, place, "a place cannot be connected to");
+                    self.give_up(place, ports);
+                    return None;
+                }
+            }
         }
-        Ok(ports)
+        match hello::wait(&ports, Some(HELLO_LIMIT)) {
+            Ok(generation) => {
+                lock(&self.books.0).met(place, generation);
+                Some(ports)
+            }
+            Err(error) => {
+                tracing::debug!(%error, place, "a place does not answer");
+                self.give_up(place, ports);
+                None
+            }
+        }
+    }
+
+    /// Gives a place back that has not answered. Its process may not have seen yet that somebody is connected, and would
+    /// never see that it was so: the ports are kept until it has said hello, and closed then, which ends it.
+    fn give_up(&self, place: usize, ports: Vec<UnixStream>) {
+        let books = Arc::clone(&self.books);
+        if ports.is_empty() {
+            lock(&books.0).put_back(place);
+            books.1.notify_all();
+            return;
+        }
+        let wait = move || {
+            let met = hello::wait(&ports, None);
+            if let Ok(generation) = met {
+                lock(&books.0).met(place, generation);
+            }
+            // Before the place can be had.
+            drop(ports);
+            lock(&books.0).release(place);
+            books.1.notify_all();
+        };
+        // Without a thread, the place stays taken.
+        let _ = thread::Builder::new().spawn(wait);
     }
 }

@@ -13,6 +13,7 @@ mod client;
 mod directory;
 mod disks;
 mod error;
+mod hello;
 pub(crate) mod lease;
 mod leases;
 mod messages;

@@ -12,8 +12,6 @@ pub(super) enum News {
     StarterGone,
     /// The emulator has ended.
     Ended(ExitStatus),
-    /// A place is ready.
-    Opened,
     /// QEMU has taken a disk out.
     Unplugged(String),
     /// The machine's init says something.

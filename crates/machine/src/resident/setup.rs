@@ -46,11 +46,6 @@ const PLACE_MIB: u32 = 24;
 /// Descriptor in QEMU of the monitor.
 pub(super) const MONITOR_FD: i32 = 8;
 
-/// QEMU's name of the control port of a place, which it says when that is opened and closed.
-pub(super) fn control_id(place: usize) -> String {
-    format!("control{place}")
-}
-
 /// QEMU's socket for a port of a place.
 pub(super) fn socket(name: &str, place: u32) -> String {
     let name = name.rsplit('.').next().unwrap_or(name);
@@ -109,16 +104,12 @@ impl Setup {
         for place in 0..self.places {
             for name in port::ALL {
                 let socket = socket(name, place);
-                let id = match name {
-                    port::CONTROL => format!(",id={}", control_id(place as usize)),
-                    _ => String::new(),
-                };
                 command = command.args([
                     "-chardev".to_owned(),
                     format!("socket,id=c{socket},path={socket},server=on,wait=off"),
                     "-device".to_owned(),
                     format!(
-                        "virtserialport,chardev=c{socket},name={}{id}",
+                        "virtserialport,chardev=c{socket},name={}",
                         port::of_place(name, place)
                     ),
                 ]);
@@ -182,7 +173,7 @@ mod tests {
             "-device virtio-serial-device,bus=virtio-mmio-bus.2,max_ports=14 ",
             "-chardev socket,id=c2.stdin,path=2.stdin,server=on,wait=off \
              -device virtserialport,chardev=c2.stdin,name=org.cki.stdin.2",
-            "virtserialport,chardev=c0.control,name=org.cki.control.0,id=control0",
+            "virtserialport,chardev=c0.control,name=org.cki.control.0",
         ] {
             assert!(words.contains(part), "{part} in {words}");
         }

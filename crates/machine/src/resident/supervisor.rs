@@ -24,7 +24,7 @@ use super::messages::{Answer, Build, SERVE};
 use super::news::News;
 use super::passing::Connection;
 use super::qmp::Qmp;
-use super::setup::{MONITOR_FD, Setup, control_id};
+use super::setup::{MONITOR_FD, Setup};
 use crate::console::Tail;
 use crate::machine::Channel;
 use crate::patience::{Patience, START_LIMIT};
@@ -90,7 +90,7 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
         Mutex::new(Books::new(setup.pool.mib(), setup.places as usize)),
         Condvar::new(),
     ));
-    let monitor = monitor(emulator.monitor.try_clone()?, &books, setup, news.clone())?;
+    let monitor = monitor(emulator.monitor.try_clone()?, news.clone())?;
     let shared = Arc::new(Machine {
         emulator: pid,
         build: Build::of(&machine),
@@ -99,13 +99,13 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
         pool: setup.pool,
         places: setup.places,
         since: Instant::now(),
-        books,
+        books: Arc::clone(&books),
         disks: Mutex::new(Disks::default()),
         monitor,
         locked,
         news: news.clone(),
     });
-    hear(&emulator, news.clone())?;
+    hear(&emulator, books, news.clone())?;
     let gone = starter.socket().try_clone()?;
     thread::spawn(move || {
         relay::drain(gone);
@@ -202,42 +202,30 @@ impl Write for Capped {
     }
 }
 
-/// The monitor, whose events keep the books.
-fn monitor(
-    port: UnixStream,
-    books: &Arc<(Mutex<Books>, Condvar)>,
-    setup: &Setup,
-    news: Sender<News>,
-) -> io::Result<Qmp> {
-    let books = Arc::clone(books);
-    let ids: Vec<_> = (0..setup.places as usize).map(control_id).collect();
+/// The monitor.
+fn monitor(port: UnixStream, news: Sender<News>) -> io::Result<Qmp> {
     Qmp::new(port, move |event, data| {
-        let id = data["id"].as_str().unwrap_or_default();
-        match event {
-            "VSERPORT_CHANGE" if data["open"] == true => {
-                if let Some(place) = ids.iter().position(|own| own == id) {
-                    let (books, changed) = &*books;
-                    super::leases::lock(books).opened(place);
-                    changed.notify_all();
-                    let _ = news.send(News::Opened);
-                }
-            }
-            "DEVICE_DELETED" => {
-                if let Some(device) = data["device"].as_str() {
-                    let _ = news.send(News::Unplugged(device.to_owned()));
-                }
-            }
-            _ => {}
+        if let ("DEVICE_DELETED", Some(device)) = (event, data["device"].as_str()) {
+            let _ = news.send(News::Unplugged(device.to_owned()));
         }
     })
 }
 
-/// Listens to the machine's init.
-fn hear(emulator: &Emulator, news: Sender<News>) -> io::Result<()> {
+/// Listens to the machine's init, which keeps the books.
+fn hear(
+    emulator: &Emulator,
+    books: Arc<(Mutex<Books>, Condvar)>,
+    news: Sender<News>,
+) -> io::Result<()> {
     let port = emulator.machine.try_clone()?;
     thread::spawn(move || {
         // What is no message is as good as none: the emulator's end tells.
         let _ = relay::messages(port, |event| {
+            if let Event::Ready { place, generation } = event {
+                let (books, changed) = &*books;
+                super::leases::lock(books).ready(place as usize, generation);
+                changed.notify_all();
+            }
             let _ = news.send(News::Machine(event));
         });
     });
@@ -258,7 +246,11 @@ fn wait_until_up(
             .deadline()
             .saturating_duration_since(Instant::now());
         let why = match queue.recv_timeout(left) {
-            Ok(News::Opened) if super::leases::lock(&machine.books.0).are_open() => return Ok(()),
+            Ok(News::Machine(Event::Ready { .. }))
+                if super::leases::lock(&machine.books.0).are_open() =>
+            {
+                return Ok(());
+            }
             Ok(News::Machine(Event::Hello(hello))) => match hello.check() {
                 Ok(()) => {
                     (&emulator.machine).write_all(request)?;
@@ -324,7 +316,7 @@ fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io
                     .monitor
                     .execute("blockdev-del", &json!({"node-name": disk}));
             }
-            Some(News::Stop(_) | News::Opened | News::Machine(_) | News::StarterGone) => {}
+            Some(News::Stop(_) | News::Machine(_) | News::StarterGone) => {}
         }
     }
 }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The session driver in a place of a machine that stays up, whose init and supervisor are played here.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cki_session::{Event, Hello, Outcome, ProcessId, Run, encode};
+
+use crate::ports::Ports;
+use crate::resident::Lease;
+use crate::{Ended, Io, MachineError, TimeLimit, run_in};
+
+/// What a program has written.
+#[derive(Clone, Default)]
+struct Text(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A place in which init says this, and the program writes that; the supervisor takes so long for its part of the end.
+fn run(events: &[Event], written: &[u8], takes: Duration) -> (Result<Ended, MachineError>, String) {
+    let pair = || UnixStream::pair().unwrap();
+    let ((control, mut init), (stdin, _input)) = (pair(), pair());
+    let ((stdout, mut output), (stderr, _errors)) = (pair(), pair());
+    let (connection, mut supervisor) = pair();
+    for event in events {
+        init.write_all(&encode(event).unwrap()).unwrap();
+    }
+    output.write_all(written).unwrap();
+    let serving = thread::spawn(move || {
+        // Until the client says that it goes.
+        assert_eq!(supervisor.read(&mut [0]).unwrap(), 0);
+        thread::sleep(takes);
+        supervisor.shutdown(Shutdown::Both).unwrap();
+    });
+    let text = Text::default();
+    let io = Io {
+        stdin: Box::new(std::io::empty()),
+        stdout: Box::new(text.clone()),
+        stderr: Box::new(std::io::sink()),
+        console: None,
+        terminal: None,
+        volumes: Vec::new(),
+    };
+    let lease = Lease {
+        connection,
+        ports: Ports {
+            control,
+            stdin,
+            stdout,
+            stderr,
+        },
+        serial: None,
+        emulator: std::process::id(),
+    };
+    let request = Run::new(vec!["true".to_owned()]);
+    let result = run_in(lease, request, TimeLimit::NONE, io, |_| (), || ());
+    serving.join().unwrap();
+    let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
+    (result, text)
+}
+
+fn hello() -> Event {
+    Event::Hello(Hello::new(&[], "6.12"))
+}
+
+/// What a program that ends with this status, and has written so much, is told of.
+fn end(status: u8, stdout: u64) -> [Event; 2] {
+    let id = ProcessId::MAIN;
+    let output = Event::Output {
+        id,
+        stdout,
+        stderr: 0,
+    };
+    let outcome = Outcome::Exited(status);
+    [output, Event::Ended { id, outcome }]
+}
+
+#[test]
+fn a_session_is_over_when_the_supervisor_has_given_back_what_it_had() {
+    let [output, ended] = end(7, 2);
+    let takes = Duration::from_millis(200);
+    let start = Instant::now();
+    let (result, text) = run(&[hello(), output, ended], b"hi", takes);
+    assert_eq!(result.unwrap().outcome, Outcome::Exited(7));
+    assert_eq!(text, "hi");
+    assert!(start.elapsed() >= takes);
+}
+
+#[test]
+fn the_end_of_another_program_is_not_ours() {
+    // As the program that had the place before would have it, with a hello after it or none.
+    let [output, ended] = end(0, 0);
+    for events in [
+        vec![output.clone(), ended.clone(), hello()],
+        vec![ended.clone()],
+        vec![hello(), hello(), output, ended],
+    ] {
+        let error = run(&events, b"", Duration::ZERO).0.unwrap_err();
+        assert!(error.to_string().contains("given up"), "{error}");
+    }
+}
