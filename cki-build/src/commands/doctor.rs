@@ -4,7 +4,7 @@
 
 use crate::cli::Global;
 use crate::doctor::inputs::examine;
-use crate::doctor::{Finding, checks, containers, healthy};
+use crate::doctor::{Finding, checks, containers, healthy, verdict};
 use crate::error::Error;
 use crate::output::{print, print_json};
 use cki_nix::Nix;
@@ -45,5 +45,6 @@ fn report(json: bool, findings: &[Finding]) -> Result<(), Error> {
     }
     findings
         .iter()
-        .try_for_each(|finding| print(&finding.to_string()))
+        .try_for_each(|finding| print(&finding.to_string()))?;
+    print(&verdict(findings))
 }

@@ -90,6 +90,20 @@ pub fn healthy(findings: &[Finding]) -> bool {
         .all(|finding| finding.severity != Severity::Missing)
 }
 
+/// The last line for people: what all findings come to.
+#[must_use]
+pub fn verdict(findings: &[Finding]) -> String {
+    let missing = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Missing)
+        .count();
+    match missing {
+        0 => "nothing is missing".to_owned(),
+        1 => "one thing is missing, without which nothing can be built or run".to_owned(),
+        n => format!("{n} things are missing, without which nothing can be built or run"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +124,17 @@ mod tests {
             text,
             "MISSING nix: not installed\n        -> apt-get install nix-bin"
         );
+    }
+
+    #[test]
+    fn the_verdict_is_about_what_is_missing_only() {
+        let ok = Finding::ok("a", "there");
+        let note = Finding::note("b", "slow", "wait");
+        let missing = Finding::missing("c", "not there", "get it");
+        assert_eq!(verdict(&[ok, note]), "nothing is missing");
+        let one = [missing.clone()];
+        assert!(verdict(&one).starts_with("one thing is missing"));
+        let two = [missing.clone(), missing];
+        assert!(verdict(&two).starts_with("2 things are missing"));
     }
 }
