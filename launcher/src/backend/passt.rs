@@ -8,6 +8,7 @@
 //! Until the container has sent something, nothing can come for it but what comes to published ports. So without
 //! any, passt is started by the first frame that it could have an answer to.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -53,6 +54,9 @@ pub enum PasstError {
         /// Why.
         source: io::Error,
     },
+    /// The process that is to start it later cannot be started.
+    #[error("cannot start the process that waits until passt is needed: {0}")]
+    Standby(io::Error),
     /// A port is taken.
     #[error("the port {0} of the host cannot be published: another program listens there")]
     Port(Publish),
@@ -155,10 +159,21 @@ pub fn program() -> Result<PathBuf, PasstError> {
         .and_then(|exe| Some(exe.parent()?.parent()?.join("libexec/passt")));
     let path = std::env::var_os("PATH").unwrap_or_default();
     beside
-        .into_iter()
-        .chain(std::env::split_paths(&path).map(|directory| directory.join("passt")))
-        .find(|program| program.is_file() && access(program, AccessFlags::X_OK).is_ok())
+        .filter(|program| is_executable(program))
+        .or_else(|| found_in(&path))
         .ok_or(PasstError::Missing)
+}
+
+/// The first in the directories of a `PATH`. A relative one is another where passt is executed, and so is none.
+fn found_in(path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join("passt"))
+        .find(|program| is_executable(program))
+}
+
+fn is_executable(program: &Path) -> bool {
+    program.is_file() && access(program, AccessFlags::X_OK).is_ok()
 }
 
 /// A connection to passt.
@@ -205,7 +220,7 @@ impl Passt {
     /// ([`standby::start`]). Whether it can start is known only then, and said on standard error if not.
     ///
     /// # Errors
-    /// [`PasstError::Start`].
+    /// [`PasstError::Start`] and [`PasstError::Standby`].
     pub fn when_needed(
         ourselves: &Path,
         program: &Path,
@@ -215,7 +230,7 @@ impl Passt {
         let (ours, its) = UnixStream::pair().map_err(&failed)?;
         ours.set_nonblocking(true).map_err(&failed)?;
         let said = standby::start(ourselves, program, &settings.arguments(), its.into());
-        let said = OwnedFd::from(said.map_err(&failed)?);
+        let said = OwnedFd::from(said.map_err(PasstError::Standby)?);
         Ok(Passt {
             waits: true,
             said: Some(said.into()),
@@ -252,8 +267,9 @@ impl Passt {
         let length = self.incoming[self.from..self.to].first_chunk::<LENGTH>()?;
         let length = u32::from_be_bytes(*length) as usize;
         if length > FRAME_MAX {
-            // Nothing that follows could be understood.
-            self.ends();
+            // Nothing that follows could be understood. It has started, and may go on.
+            self.said = None;
+            self.over = true;
             return None;
         }
         (self.to - self.from - LENGTH >= length).then_some(length)
@@ -375,6 +391,8 @@ impl Link for Passt {
             self.fill();
         }
         let length = self.ready()?;
+        // It has started, and what it may have said is no reason for its end.
+        self.said = None;
         let start = self.from + LENGTH;
         Some((Header::default(), &self.incoming[start..start + length]))
     }

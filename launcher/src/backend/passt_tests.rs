@@ -8,6 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::jail::{self, Duty};
+use crate::testing::{child, role};
 
 fn pair() -> (Passt, UnixStream) {
     let (ours, its) = UnixStream::pair().unwrap();
@@ -241,4 +243,65 @@ fn the_reason_is_what_it_said_last() {
     );
     assert_eq!(said("\n"), "passt cannot be used here: it did not say why");
     assert!(said(&"x".repeat(1 << 20)).len() < 2 * SAID_MAX as usize);
+}
+
+/// A passt that has said this, and its end of the socket.
+fn that_said(text: &str) -> (Passt, UnixStream) {
+    let (passt, its) = pair();
+    let (said, mut saying) = UnixStream::pair().unwrap();
+    saying.write_all(text.as_bytes()).unwrap();
+    let said = Some(File::from(OwnedFd::from(said)));
+    (Passt { said, ..passt }, its)
+}
+
+#[test]
+fn it_is_found_in_absolute_directories_if_it_can_be_executed() {
+    let (directory, program) = script("");
+    let here = directory.path().display();
+    let found = |path: &str| found_in(OsStr::new(path));
+    assert_eq!(
+        found(&format!(":.:/nonexistent:{here}")),
+        Some(program.clone())
+    );
+    assert_eq!(found(""), None);
+    // As is said from the root, where every relative path could lead to it.
+    assert_eq!(
+        found(&format!("..{here}:../../../../../../../..{here}")),
+        None
+    );
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o644)).unwrap();
+    // Root may execute what anybody may.
+    assert_eq!(found(&here.to_string()), None);
+}
+
+#[test]
+fn why_it_did_not_start_is_said_under_the_filter() {
+    const NAME: &str = "backend::passt::tests::why_it_did_not_start_is_said_under_the_filter";
+    if let Some(role) = role(NAME) {
+        let (mut passt, mut its) = that_said("no user namespaces\n");
+        if role == "started" {
+            its.write_all(&packed(b"frame")).unwrap();
+        }
+        drop(its);
+        jail::confine(Duty::Network).unwrap();
+        while !passt.is_over() {
+            next(&mut passt);
+        }
+        std::process::exit(44);
+    }
+    let said = |role: &str| {
+        let mut child = child(NAME, role);
+        let output = child.stderr(Stdio::piped()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(44), "{text}");
+        text
+    };
+    let text = said("refused");
+    assert!(
+        text.contains("has no network: passt cannot be used here: no user namespaces"),
+        "{text}"
+    );
+    // What has sent a frame has started.
+    let text = said("started");
+    assert!(!text.contains("network"), "{text}");
 }

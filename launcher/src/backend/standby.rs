@@ -3,9 +3,10 @@
 //! A program that is started when it is first needed.
 //!
 //! Once its jail is closed, the launcher starts nothing any more. So a process waits outside: our own program,
-//! executed anew, which has one end of a socket and nothing else of ours, neither memory nor files. It looks at
-//! no byte of what comes. As soon as there is one, it becomes the program that is wanted, which finds all
-//! of them in the socket; it ends when the socket's other end is closed.
+//! executed anew, which has one end of a socket, a standard error and nothing else of ours, neither memory nor
+//! files; it is our user's, as the program that is wanted is until that gives up what it does not need. It looks at
+//! no byte of what comes. As soon as there is one, it becomes that program, which finds all of them in the
+//! socket; it ends when the socket's other end is closed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -17,6 +18,7 @@ use std::process::{ChildStderr, Command, ExitCode, Stdio};
 use cki_volume::sandbox;
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::socket::{MsgFlags, recv};
 
 /// Our own program, for what runs in a process of its own.
@@ -63,6 +65,8 @@ pub fn start(
     socket: OwnedFd,
 ) -> io::Result<ChildStderr> {
     let mut child = Command::new(ourselves)
+        // A key of the user's terminal is for the container.
+        .process_group(0)
         .arg(WAIT)
         .arg(program)
         .args(words)
@@ -102,8 +106,9 @@ pub fn if_asked() -> Option<ExitCode> {
 /// Returns only when the program is not needed any more.
 fn wait(program: &Path, words: &[OsString]) -> io::Result<ExitCode> {
     sandbox::close_others().map_err(io::Error::other)?;
-    // A key of the user's terminal is for the container.
-    rustix::process::setsid()?;
+    // Nor does what it becomes need more than it may do now.
+    prctl::set_no_new_privs()?;
+    prctl::set_dumpable(false)?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     if !has_come(&socket)? {
         return Ok(ExitCode::SUCCESS);
