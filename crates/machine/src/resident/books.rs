@@ -116,6 +116,11 @@ impl Books {
         self.places[place].settle();
     }
 
+    /// Whether a later process than this one serves a place.
+    pub(super) fn is_after(&self, place: usize, generation: u64) -> bool {
+        self.places[place].ready > generation
+    }
+
     /// Nobody was connected to the place since it was taken: it is as it was.
     pub(super) fn put_back(&mut self, place: usize) {
         self.places[place].taken = None;
@@ -199,7 +204,9 @@ mod tests {
             1,
             "the client's own process is no new one"
         );
+        assert!(!books.is_after(0, 2));
         books.ready(0, 3);
+        assert!(books.is_after(0, 2));
         assert_eq!(books.free_places(), 2);
         // And so for the rest of the machine's life.
         assert_eq!(books.take(0), Ok(0));

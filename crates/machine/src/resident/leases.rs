@@ -4,6 +4,7 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,7 +19,7 @@ use super::hello;
 use super::messages::{Answer, Ask, Build, Status, Wanted};
 use super::news::News;
 use super::passing::Connection;
-use super::published::Published;
+use super::published::{Claims, Published};
 use super::qmp::Qmp;
 use super::setup::socket;
 
@@ -41,6 +42,9 @@ pub(super) struct Machine {
     /// What the monitor's events change, and somebody may wait for.
     pub(super) books: Arc<(Mutex<Books>, Condvar)>,
     pub(super) disks: Mutex<Disks>,
+    pub(super) claims: Claims,
+    /// Nobody gets a place any more.
+    pub(super) is_ending: AtomicBool,
     pub(super) monitor: Qmp,
     pub(super) locked: Locked,
     pub(super) news: Sender<News>,
@@ -57,6 +61,7 @@ pub(super) fn serve(machine: &Machine, mut client: Connection) {
             Ok(None) => return,
             Ok(Some(Ask::Status)) => Answer::Status(machine.status()),
             Ok(Some(Ask::Stop { grace_ms })) => {
+                machine.is_ending.store(true, Ordering::Relaxed);
                 let _ = machine.news.send(News::Stop(grace_ms));
                 // The answer is the end of the connection: this process has ended then, and the machine with it.
                 continue;
@@ -98,8 +103,11 @@ impl Machine {
 
     /// Gives a client a place for as long as it is there; an error is why not.
     fn lease(&self, wanted: &Wanted, client: &mut Connection) -> Result<(), String> {
+        if self.is_ending.load(Ordering::Relaxed) {
+            return Err("it is stopping".to_owned());
+        }
         // Dropped at the end of the lease.
-        let _published = Published::new(&self.monitor, &wanted.publish)?;
+        let _published = Published::new(&self.monitor, &self.claims, &wanted.publish)?;
         let disk = wanted.disk.as_ref();
         let disk = disk.map(|disk| lock(&self.disks).plug(&self.monitor, disk));
         let disk = disk.transpose()?;
@@ -118,7 +126,7 @@ impl Machine {
     ) -> Result<(), String> {
         for _ in 0..TRIES {
             let place = self.take(wanted.memory.map_or(0, Memory::mib))?;
-            let Some(ports) = self.connect(place) else {
+            let Some((ports, generation)) = self.connect(place) else {
                 continue;
             };
             let leased = Answer::Leased {
@@ -135,6 +143,10 @@ impl Machine {
             }
             lock(&self.books.0).release(place);
             self.books.1.notify_all();
+            if !wanted.publish.is_empty() {
+                // Whoever publishes the same ports next finds them free in the machine, too.
+                self.wait_until_after(place, generation);
+            }
             return Ok(());
         }
         Err("its places do not answer".to_owned())
@@ -161,8 +173,17 @@ impl Machine {
         }
     }
 
-    /// Connects the ports of a place, whose process has said hello then. `None`: it does not answer, and is given back.
-    fn connect(&self, place: usize) -> Option<Vec<UnixStream>> {
+    /// Waits until nothing of what this process of a place served is left, or that takes too long.
+    fn wait_until_after(&self, place: usize, generation: u64) {
+        let (books, changed) = &*self.books;
+        let left = |books: &mut Books| !books.is_after(place, generation);
+        let books = changed.wait_timeout_while(lock(books), ENDING_LIMIT, left);
+        drop(books);
+    }
+
+    /// Connects the ports of a place, whose process has said hello then. `None`: it does not answer,
+    /// and is given back.
+    fn connect(&self, place: usize) -> Option<(Vec<UnixStream>, u64)> {
         let mut ports = Vec::new();
         for name in port::ALL {
             match self.locked.connect(&socket(name, place as u32)) {
@@ -177,7 +198,7 @@ impl Machine {
         match hello::wait(&ports, Some(HELLO_LIMIT)) {
             Ok(generation) => {
                 lock(&self.books.0).met(place, generation);
-                Some(ports)
+                Some((ports, generation))
             }
             Err(error) => {
                 tracing::debug!(%error, place, "a place does not answer");

@@ -2,17 +2,25 @@
 
 //! Ports of ours that lead into a machine that stays up, for as long as a lease.
 
-use cki_session::Publish;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cki_session::{Protocol, Publish};
 use serde_json::json;
 
 use super::qmp::Qmp;
 use crate::network::{listener, our_end, rule};
+
+/// The ports of the machine that lead to its containers now.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<Vec<(Protocol, u16)>>);
 
 /// Ports that are published until this is dropped.
 #[derive(Debug)]
 pub(super) struct Published<'m> {
     monitor: &'m Qmp,
     ports: Vec<Publish>,
+    claims: &'m Claims,
+    claimed: Vec<(Protocol, u16)>,
 }
 
 /// Has QEMU do what only its monitor for people has; it says nothing when it has done it.
@@ -24,12 +32,39 @@ fn tell(monitor: &Qmp, line: &str) -> Result<(), String> {
     }
 }
 
+impl Claims {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Protocol, u16)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims the machine's ports behind these, all or none; they may be others of ours, on other addresses.
+    fn claim(&self, ports: &[Publish]) -> Result<Vec<(Protocol, u16)>, String> {
+        let mut claims = self.lock();
+        let of = |port: &Publish| (port.protocol, port.container);
+        if let Some(port) = ports.iter().find(|port| claims.contains(&of(port))) {
+            return Err(format!(
+                "cannot publish the port {}: another container there has one of this number",
+                port.host
+            ));
+        }
+        let claimed: Vec<_> = ports.iter().map(of).collect();
+        claims.extend(&claimed);
+        Ok(claimed)
+    }
+}
+
 impl<'m> Published<'m> {
     /// Publishes these, all or none.
-    pub(super) fn new(monitor: &'m Qmp, ports: &[Publish]) -> Result<Self, String> {
+    pub(super) fn new(
+        monitor: &'m Qmp,
+        claims: &'m Claims,
+        ports: &[Publish],
+    ) -> Result<Self, String> {
         let mut published = Self {
             monitor,
             ports: Vec::new(),
+            claimed: claims.claim(ports)?,
+            claims,
         };
         for port in ports {
             tell(monitor, &format!("hostfwd_add net {}", rule(port)))
@@ -49,6 +84,8 @@ impl Drop for Published<'_> {
                 &format!("hostfwd_remove net {}", listener(port)),
             );
         }
+        let claimed = &self.claimed;
+        self.claims.lock().retain(|claim| !claimed.contains(claim));
     }
 }
 
@@ -84,8 +121,9 @@ mod tests {
         });
         let monitor = Qmp::new(ours, |_, _| {}).unwrap();
         let ports = ["127.0.0.1:80:80", "81:8080/udp"].map(|text| text.parse().unwrap());
-        drop(Published::new(&monitor, &ports[..1]).unwrap());
-        let why = Published::new(&monitor, &ports).unwrap_err();
+        let claims = Claims::default();
+        drop(Published::new(&monitor, &claims, &ports[..1]).unwrap());
+        let why = Published::new(&monitor, &claims, &ports).unwrap_err();
         assert_eq!(why, "cannot publish the port 81/udp: in use");
         assert_eq!(
             qemu.join().unwrap(),
@@ -97,5 +135,17 @@ mod tests {
                 "hostfwd_remove net tcp:127.0.0.1:80",
             ]
         );
+    }
+
+    #[test]
+    fn a_port_of_the_machine_leads_to_one_container() {
+        let port = |text: &str| [text.parse::<Publish>().unwrap()];
+        let claims = Claims::default();
+        let first = claims.claim(&port("127.0.0.1:8080:8080")).unwrap();
+        let why = claims.claim(&port("127.0.0.2:8080:8080")).unwrap_err();
+        assert!(why.contains("8080"), "{why}");
+        claims.claim(&port("127.0.0.2:8080:8080/udp")).unwrap();
+        claims.lock().retain(|claim| !first.contains(claim));
+        claims.claim(&port("127.0.0.2:8080:8080")).unwrap();
     }
 }

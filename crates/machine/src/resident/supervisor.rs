@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -23,6 +24,7 @@ use super::leases::{Machine, serve};
 use super::messages::{Answer, Build, SERVE};
 use super::news::News;
 use super::passing::Connection;
+use super::published::Claims;
 use super::qmp::Qmp;
 use super::setup::{MONITOR_FD, Setup};
 use crate::console::Tail;
@@ -33,6 +35,9 @@ use crate::relay;
 
 /// How long the emulator may take to end beyond the time that programs have.
 const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// After a client that could not be served.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Keeps a machine up, if this process was started for that: with `serve-machine` as its only argument, and a socket as its
 /// standard input, on which it gets its [`Setup`], and says that the machine is up, or why not.
@@ -101,6 +106,8 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
         since: Instant::now(),
         books: Arc::clone(&books),
         disks: Mutex::new(Disks::default()),
+        claims: Claims::default(),
+        is_ending: AtomicBool::new(false),
         monitor,
         locked,
         news: news.clone(),
@@ -118,9 +125,16 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
         starter.say(&Answer::Status(shared.status()))?;
         let machine = Arc::clone(&shared);
         thread::spawn(move || {
-            for client in listener.incoming().flatten() {
+            for client in listener.incoming() {
                 let machine = Arc::clone(&machine);
-                thread::spawn(move || serve(&machine, Connection::new(client)));
+                let serve = |client| {
+                    let serve = move || serve(&machine, Connection::new(client));
+                    thread::Builder::new().spawn(serve)
+                };
+                if client.and_then(serve).is_err() {
+                    // There are too many files or threads just now. Whoever waits is served later.
+                    thread::sleep(PAUSE);
+                }
             }
         });
         stay_up(&emulator, &shared, &queue)
@@ -315,6 +329,13 @@ fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io
                 let _ = machine
                     .monitor
                     .execute("blockdev-del", &json!({"node-name": disk}));
+            }
+            Some(News::Machine(Event::Ended {
+                outcome: Outcome::Failed(failure),
+                ..
+            })) => {
+                let text = format!("cki-build: init: {}\n", printable(&failure.message));
+                let _ = (&emulator.log).write_all(text.as_bytes());
             }
             Some(News::Stop(_) | News::Machine(_) | News::StarterGone) => {}
         }
