@@ -38,6 +38,11 @@ pub enum Error {
         "--name is for containers in a machine that stays up, and none is: start one with `cki-build machine start`"
     )]
     Nameless,
+    /// It was asked for all the same.
+    #[error(
+        "--name is for containers in a machine that stays up, and --machine or CKI_MACHINE asks for one of its own (`own`)"
+    )]
+    NamelessOwn,
     /// Verifying.
     #[error(transparent)]
     Verify(#[from] crate::verify::VerifyError),

@@ -39,8 +39,10 @@ pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
 /// What was asked for by name cannot be had.
 pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<Lease>, Error> {
     let asked = match args.machine.as_deref() {
-        Some(OWN) if args.name.is_some() => return Err(Error::Nameless),
+        Some(OWN) if args.name.is_some() => return Err(Error::NamelessOwn),
         Some(OWN) => return Ok(None),
+        // An empty variable is as good as none.
+        Some("") => None,
         asked => asked,
     };
     // What only a machine of its own is for needs no word.
@@ -51,6 +53,7 @@ pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<L
     let directory = directory(context, name)?;
     let found = match asked {
         Some(_) => Some(Up::expect(&directory)?),
+        None if args.name.is_some() => Up::find(&directory)?,
         None => Up::find(&directory).unwrap_or_else(|error| {
             fall_back(context, &error.to_string());
             None

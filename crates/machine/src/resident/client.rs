@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use super::setup::Setup;
 use crate::app_disk::AppDisk;
 use crate::ports::Ports;
 
-/// How long a supervisor may take to answer; what it waits for itself takes half of that at most.
+/// How long a supervisor may take to answer: it waits for a place and for its hello, 35 seconds together, and for QEMU,
+/// which has 20 seconds for each port and disk and takes milliseconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
 /// A connection to a machine that is up.
@@ -44,6 +46,7 @@ pub fn start(
     let cannot = || ResidentError::system("cannot start the process that keeps the machine up");
     let (ours, its) = UnixStream::pair().map_err(cannot())?;
     let mut child = Command::new(program)
+        .arg0("cki-build")
         .arg(SERVE)
         .current_dir("/")
         .stdin(OwnedFd::from(its))
@@ -61,6 +64,10 @@ pub fn start(
     // It ends by itself, now at the latest.
     drop(connection);
     let _ = child.wait();
+    let up = ResidentError::Up(name.to_owned());
+    if why == up.to_string() {
+        return Err(up);
+    }
     Err(ResidentError::Start {
         name: name.to_owned(),
         why,
@@ -110,6 +117,15 @@ impl Up {
 
     fn ask(&mut self, ask: &Ask, files: &mut Vec<OwnedFd>) -> Result<Answer, ResidentError> {
         let said = self.connection.say(ask);
+        if let Err(error) = &said {
+            if error.kind() == io::ErrorKind::InvalidData {
+                // A path that is no UTF-8, for example.
+                return Err(ResidentError::Refused {
+                    name: self.directory.name().to_owned(),
+                    why: format!("it cannot be asked for that: {error}"),
+                });
+            }
+        }
         let answer = said.and_then(|()| self.connection.receive(files));
         match answer {
             Ok(Some(Answer::Refused { message: why })) => Err(ResidentError::Refused {
@@ -189,6 +205,8 @@ impl Up {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     #[test]
@@ -202,7 +220,7 @@ mod tests {
             let asked = client.hear().unwrap();
             let message = "no".to_owned();
             client.say(&Answer::Refused { message }).unwrap();
-            asked
+            (asked, listener)
         });
         let up = Up::expect(&directory).unwrap();
         let wanted = Wanted {
@@ -211,7 +229,14 @@ mod tests {
         };
         let error = up.lease(wanted).unwrap_err();
         assert!(error.to_string().ends_with(": no"), "{error}");
-        let Some(Ask::Lease(heard)) = supervisor.join().unwrap() else {
+        let no_text = std::ffi::OsStr::from_bytes(b"\xff").to_owned();
+        let wanted = Wanted {
+            disk: Some(AppDisk::Raw(no_text.into())),
+            ..Wanted::default()
+        };
+        let error = Up::expect(&directory).unwrap().lease(wanted).unwrap_err();
+        assert!(error.to_string().contains("cannot be asked"), "{error}");
+        let Some(Ask::Lease(heard)) = supervisor.join().unwrap().0 else {
             panic!("no lease was asked for");
         };
         let expected = std::env::current_dir().unwrap().join("app.img");

@@ -12,9 +12,10 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -37,6 +38,8 @@ pub struct Directory {
 pub(super) struct Locked {
     directory: Directory,
     file: File,
+    /// Others may have it.
+    is_over: AtomicBool,
 }
 
 impl Directory {
@@ -82,7 +85,8 @@ impl Directory {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             )
         };
-        match File::open(&self.path).and_then(|file| connect(&file, SOCKET)) {
+        let file = File::open(&self.path);
+        match file.and_then(|file| connect(&ours(file)?, SOCKET)) {
             Ok(connection) => Ok(Some(connection)),
             Err(error) if down(&error) => Ok(None),
             Err(error) => Err(ResidentError::system(format!(
@@ -117,6 +121,7 @@ impl Directory {
         let locked = Locked {
             directory: self.clone(),
             file,
+            is_over: AtomicBool::new(false),
         };
         locked.clear().map_err(cannot("clear"))?;
         Ok(locked)
@@ -146,6 +151,10 @@ impl Locked {
 
     /// Lets others have it from now on.
     pub(super) fn unlock(&self) {
+        // Once: after that it may be another's.
+        if self.is_over.swap(true, Ordering::Relaxed) {
+            return;
+        }
         // What stays is removed by the next.
         let _ = self.clear();
         let _ = flock(&self.file, FlockOperation::Unlock);
@@ -166,6 +175,18 @@ impl Drop for Locked {
     fn drop(&mut self) {
         self.unlock();
     }
+}
+
+/// The directory, unless it is another user's, who could answer in the machine's name.
+fn ours(directory: File) -> io::Result<File> {
+    let owner = directory.metadata()?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("its directory is that of the user {owner}"),
+        ));
+    }
+    Ok(directory)
 }
 
 /// A name in an open directory, as a path of bounded length: that of a socket has 107 bytes at most (unix(7)).
@@ -208,7 +229,12 @@ mod tests {
         assert!(directory.path().join(SOCKET).exists());
         assert!(directory.connect().unwrap().is_none());
         locked.unlock();
-        directory.lock().unwrap().listen().unwrap();
+        let next = directory.lock().unwrap();
+        next.listen().unwrap();
+        // What the first has is not the directory any more.
+        drop(locked);
+        assert!(directory.path().join(SOCKET).exists());
+        drop(next);
         assert!(!directory.path().join(SOCKET).exists());
     }
 }

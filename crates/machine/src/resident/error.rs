@@ -14,7 +14,7 @@ pub enum ResidentError {
     )]
     Name(String),
     /// There is none of this name.
-    #[error("the machine {0} is not up; `cki-build machine start` starts one")]
+    #[error("the machine {0} is not up; `cki-build machine start {0}` starts it")]
     Down(String),
     /// There is one, or another process is starting or stopping it.
     #[error("the machine {0} is up already, or just starting or stopping")]

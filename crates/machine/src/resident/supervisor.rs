@@ -36,6 +36,9 @@ use crate::relay;
 /// How long the emulator may take to end beyond the time that programs have.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
+/// Lines of the log, and characters of each, that whoever starts a machine in vain is told.
+const LOG_LINES: usize = 40;
+const LOG_COLUMNS: usize = 1000;
 /// After a client that could not be served.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -292,8 +295,20 @@ fn wait_until_up(
         } else {
             said.trim()
         };
+        let said = end(said);
         return Err(io::Error::other(format!("{why}\n{said}").trim().to_owned()));
     }
+}
+
+/// The last lines of a log, for people: all of it may be more than a message holds.
+fn end(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    let last = last.iter().map(|line| {
+        let line: String = line.chars().take(LOG_COLUMNS).collect();
+        printable(&line).to_string()
+    });
+    last.collect::<Vec<_>>().join("\n")
 }
 
 /// Keeps the machine up until it ends.
@@ -339,5 +354,25 @@ fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io
             }
             Some(News::Stop(_) | News::Machine(_) | News::StarterGone) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_told_and_can_be_shown() {
+        assert_eq!(end("a\nb"), "a\nb");
+        let long = format!(
+            "first\n{}\u{1b}[2J",
+            format!("{}\n", "x".repeat(9999)).repeat(100)
+        );
+        let told = end(&long);
+        assert!(told.len() < LOG_LINES * (LOG_COLUMNS + 1));
+        assert!(
+            !told.contains("first") && !told.contains('\u{1b}'),
+            "{told}"
+        );
     }
 }
