@@ -298,15 +298,16 @@ fn a_program_that_uses_up_the_page_tables_is_killed_and_others_go_on() {
     assert_eq!(output.text(), "status 137\n/bin/sh\n".repeat(4));
 }
 
-/// They are enough for many small processes: a process takes a third as much of them as of other memory.
+/// They are enough for many small processes. A fork of whoever has most leaves a sixteenth of them alone, and a process
+/// takes 13 to 17 (1,171 to 896 were seen): more, the sooner it runs.
 #[test]
-fn a_gibibyte_is_enough_for_a_thousand_processes() {
+fn a_gibibyte_is_enough_for_eight_hundred_processes() {
     let script = r#"my $n = 0;
-        while ($n < 1000) { my $pid = fork; defined $pid or last; $pid or do { sleep 1000; exit }; ++$n }
+        while ($n < 800) { my $pid = fork; defined $pid or last; $pid or do { sleep 1000; exit }; ++$n }
         $| = 1; print "$n\n"; kill "KILL", -$$;"#;
     let limits = ["--memory", "1G", "--timeout", "3m"];
     let output = run("cki", &limits, &["perl", "-e", script], b"");
-    assert_eq!(output.text(), "1000\n", "{}", output.stderr);
+    assert_eq!(output.text(), "800\n", "{}", output.stderr);
 }
 
 /// It is the program with most tables that is killed, not a larger one of somebody else's.
