@@ -21,7 +21,8 @@ const FORMAT: u32 = 1;
 /// What names of these layers begin with.
 const PREFIX: &str = "closure";
 
-/// Directories that programs take for granted, as `images/closure/make-image.sh` makes them, with their permissions.
+/// Directories that programs take for granted, with their permissions; `images/closure/make-image.sh` makes all but
+/// `var/tmp` for containers of NixOS.
 const DIRECTORIES: [(&str, u16); 15] = [
     ("dev", 0o755),
     ("etc", 0o755),
