@@ -19,12 +19,14 @@ const SIZE_MAX: usize = 16 << 10;
 /// Between two looks at one that is not complete.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
-/// Waits for the hello on the ports of a place ([`cki_session::port::ALL`]), and gives its generation. It stays
+/// Waits for the hello on the ports of a place ([`cki_session::port::ALL`], or the first of them, if more could not be
+/// connected), and gives its generation. It stays
 /// unread, for the client. Without a limit it is waited for until the ports end.
 pub(super) fn wait(ports: &[UnixStream], limit: Option<Duration>) -> io::Result<u64> {
-    let [control, _, outputs @ ..] = ports else {
+    let Some((control, others)) = ports.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
+    let outputs = others.get(1..).unwrap_or_default();
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut bytes = vec![0; SIZE_MAX];
     loop {
@@ -158,6 +160,18 @@ mod tests {
             theirs[0].write_all(&hello(2)).unwrap();
             let error = wait(&ours, SOON).unwrap_err();
             assert!(error.to_string().contains("another program"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_hello_is_waited_for_though_not_all_ports_could_be_connected() {
+        for connected in 1..4 {
+            let (mut ours, mut theirs) = ports();
+            drop(ours.split_off(connected));
+            let error = wait(&ours, SOON).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            theirs[0].write_all(&hello(3)).unwrap();
+            assert_eq!(wait(&ours, SOON).unwrap(), 3);
         }
     }
 

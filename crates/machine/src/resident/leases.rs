@@ -227,7 +227,10 @@ impl Machine {
             lock(&books.0).release(place);
             books.1.notify_all();
         };
-        // Without a thread, the place stays taken.
-        let _ = thread::Builder::new().spawn(wait);
+        // Without a thread the ports are closed at once: the place is free with the next process, if there is one.
+        if thread::Builder::new().spawn(wait).is_err() {
+            lock(&self.books.0).release(place);
+            self.books.1.notify_all();
+        }
     }
 }
