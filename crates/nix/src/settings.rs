@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// Where a daemon listens unless the environment says otherwise.
-const STATE: &str = "/nix/var/nix";
+pub(crate) const STATE: &str = "/nix/var/nix";
 
 /// What decides about the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -105,6 +105,7 @@ pub fn remedy() -> String {
 /// [`NixError::NotInstalled`], [`NixError::NotInPath`], or that of apt-get.
 pub fn ensure_nix(nix: &Nix, progress: Progress) -> Result<(), NixError> {
     if nix_is_installed(nix) {
+        nix.make_store();
         return Ok(());
     }
     if let Some(dir) = elsewhere(&USUAL_PLACES) {

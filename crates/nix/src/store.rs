@@ -3,16 +3,21 @@
 //! Calling Nix: which paths are there, and adding those that are not.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::command::Nix;
 use crate::path::{Mode, fixed_output_path, name_of};
+use crate::settings::STATE;
 use cki_process::exec::{Command, ExecError};
 
 /// Paths on one command line; a store path has about 100 bytes, and 2 MiB are allowed.
 const BATCH: usize = 1000;
+
+/// How often a store is made when others make it at the same time; each failure means that one of them got further.
+const TRIES: usize = 4;
 
 /// A file or directory on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +77,27 @@ impl Nix {
         fixed_output_path(&self.store, name, mode, sha256)
     }
 
+    /// Makes the store of a machine on which nothing has used Nix yet.
+    ///
+    /// Of two Nix commands that find no store at the same time one fails ("creating symlink … File exists"): Nix looks for
+    /// the link `gcroots/profiles` and then makes it, without a lock. So whoever finds no link has Nix make the store, again
+    /// if another was quicker. A store that cannot be made is not reported here: the next command says why.
+    pub fn make_store(&self) {
+        let link = self.state().join("gcroots/profiles");
+        for _ in 0..TRIES {
+            if link.is_symlink() || self.nix_store().arg("--init").output().is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Nix's directory of state, of these variables or of this process's.
+    fn state(&self) -> PathBuf {
+        let own = self.env.get(OsStr::new("NIX_STATE_DIR")).cloned();
+        let state = own.or_else(|| std::env::var_os("NIX_STATE_DIR"));
+        state.map_or_else(|| STATE.into(), PathBuf::from)
+    }
+
     /// The command that prints those of `paths` that are not in the store.
     #[must_use]
     pub fn check_command(&self, paths: &[&Path]) -> Command {
@@ -99,6 +125,7 @@ impl Nix {
         paths: impl IntoIterator<Item = &'a Path>,
     ) -> Result<BTreeSet<PathBuf>, StoreError> {
         let paths: Vec<&Path> = paths.into_iter().collect();
+        self.make_store();
         let mut missing = BTreeSet::new();
         for batch in paths.chunks(BATCH) {
             missing.extend(self.run(&self.check_command(batch))?);
@@ -297,6 +324,24 @@ mod tests {
             error.to_string().contains("apt-get install nix-bin"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_store_that_others_make_at_the_same_time_is_no_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, tries) = (dir.path().join("var"), dir.path().join("tries"));
+        let loser = format!(
+            "[ $1 = --init ] || exit 0\necho >>{tries}\n[ $(wc -l <{tries}) -gt 1 ] || exit 1\n\
+             mkdir -p {state}/gcroots; ln -s x {state}/gcroots/profiles",
+            tries = tries.display(),
+            state = state.display()
+        );
+        let mut nix = script(dir.path(), &loser);
+        nix.env.insert("NIX_STATE_DIR".into(), state.into());
+        for _ in 0..2 {
+            assert!(nix.missing([Path::new("/nix/store/x")]).unwrap().is_empty());
+            assert_eq!(fs::read_to_string(&tries).unwrap(), "\n\n");
+        }
     }
 
     #[test]
