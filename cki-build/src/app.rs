@@ -232,7 +232,7 @@ mod tests {
         };
         options.process.user = Some("root".parse().expect("sound"));
         options.process.workdir = Some("/tmp".to_owned());
-        options.process.env = vec![("A".to_owned(), "user".to_owned())];
+        options.process.env = vec!["A=user".parse().expect("a variable")];
         let run = request(&config(), &options, &["--port", "1"]);
         assert_eq!(run.process.argv, ["redis-server", "--port", "1"]);
         assert_eq!(run.process.workdir, "/tmp");

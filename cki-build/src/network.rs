@@ -278,5 +278,7 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+        let error = parse("--ip 10.0.0.1").unwrap_err().to_string();
+        assert!(error.contains("ADDRESS/LENGTH, such as"), "{error}");
     }
 }

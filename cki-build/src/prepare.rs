@@ -12,6 +12,7 @@ use crate::cli::{HostKernel, Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::network::NetworkArgs;
+use cki_frontend::VolumeOption;
 use cki_machine::{HostImage, Machine, MachineError, Network, tsc};
 use cki_session::{Container, Memory, Terminal};
 
@@ -45,6 +46,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         let small = |error: cki_session::Invalid| MachineError::Request(error.to_string());
         Container::new(args.memory).check().map_err(small)?;
     }
+    args.program.volume.iter().try_for_each(is_there)?;
     let network = network(args)?;
     network.check(args.runtime)?;
     let card = network.machine(args.runtime);
@@ -78,6 +80,24 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         machine.memory = machine.host.memory_for(args.memory);
     }
     Ok((machine, preparation))
+}
+
+/// That the directory of a volume is there. What else may be wrong with it, its process says when it is started.
+fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
+    let directory = &volume.directory;
+    let Err(error) = std::fs::metadata(directory) else {
+        return Ok(());
+    };
+    // `name:/path` of other engines.
+    let hint = match directory.components().count() {
+        1 => format!(
+            "; a volume is a directory of yours, by its path, and none is kept by name: `mkdir {0}` makes this one",
+            directory.display()
+        ),
+        _ => String::new(),
+    };
+    let message = format!("the volume {}: {error}{hint}", directory.display());
+    Err(MachineError::Request(message))
 }
 
 /// The network, as far as the machine's kernel has a network card: only ours has.
@@ -160,7 +180,7 @@ mod tests {
             timeout: None,
             program: ProgramOptions {
                 process: ProcessOptions {
-                    env: vec![("A".into(), "1".into())],
+                    env: vec!["A=1".parse().expect("a variable")],
                     ..ProcessOptions::default()
                 },
                 ..ProgramOptions::default()
@@ -198,6 +218,20 @@ mod tests {
         args.network.options.publish = vec!["8080:80".parse().unwrap()];
         let error = network(&args).unwrap_err().to_string();
         assert!(error.contains("--host-kernel cki"), "{error}");
+    }
+
+    #[test]
+    fn a_volume_by_name_is_told_that_it_is_a_directory() {
+        let error =
+            |text: &str| is_there(&text.parse().expect("a volume")).map_err(|e| e.to_string());
+        let named = error("no-such-data:/data").expect_err("not there");
+        assert!(named.contains("`mkdir no-such-data`"), "{named}");
+        let path = error("/nonexistent/data:/data").expect_err("not there");
+        assert!(
+            path.contains("No such file") && !path.contains("mkdir"),
+            "{path}"
+        );
+        assert_eq!(error(".:/data"), Ok(()));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub struct KillArgs {
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 24] = [
+const OF_THE_REQUEST: [&str; 25] = [
     "ProcessOptions",
     "argv",
     "cmdline",
@@ -107,6 +107,7 @@ const OF_THE_REQUEST: [&str; 24] = [
     "memory",
     "print_isolation",
     "read_only",
+    "rm",
     "stop_signal",
     "stop_timeout",
     "timeout",
@@ -239,10 +240,7 @@ mod tests {
         let args = run("cki run --kernel k --root r --memory 1G -e A=b=c -- ls -l --memory 3");
         assert_eq!(args.argv, ["ls", "-l", "--memory", "3"]);
         assert_eq!(args.memory.mib(), 1024);
-        assert_eq!(
-            args.program.process.env,
-            [("A".to_owned(), "b=c".to_owned())]
-        );
+        assert_eq!(args.program.process.env, ["A=b=c".parse().unwrap()]);
     }
 
     #[test]
@@ -268,6 +266,7 @@ mod tests {
             "-t",
             "--user daemon",
             "--read-only",
+            "--rm",
             "--entrypoint sh",
             "--timeout 5",
             "--network user",

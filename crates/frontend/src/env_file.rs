@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::variable::{NotText, Variable};
+
 /// A file of variables that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
@@ -25,6 +27,16 @@ pub enum EnvFileError {
         /// Which line, from 1.
         line: usize,
     },
+    /// A variable of ours that one of its lines names.
+    #[error("{path}, line {line}: {source}")]
+    Ours {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// Why it cannot be passed on.
+        source: NotText,
+    },
 }
 
 /// The variables of a file: one a line, `NAME=VALUE`, with the value as it stands. `NAME` alone is the variable of
@@ -34,34 +46,33 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, EnvFileError> {
         path: path.to_owned(),
         source,
     })?;
-    parse(&text, |name| std::env::var(name).ok()).map_err(|line| EnvFileError::Line {
-        path: path.to_owned(),
-        line,
-    })
+    let path = path.to_owned();
+    let mut found = Vec::new();
+    for (line, variable) in parse(&text) {
+        let Some(variable) = variable else {
+            return Err(EnvFileError::Line { path, line });
+        };
+        match variable.resolve(|name| std::env::var_os(name)) {
+            Ok(variable) => found.extend(variable),
+            Err(source) => return Err(EnvFileError::Ours { path, line, source }),
+        }
+    }
+    Ok(found)
 }
 
-/// The variables in `text`, or the number of the first line that is none.
-fn parse(
-    text: &str,
-    ours: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<(String, String)>, usize> {
-    let mut variables = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+/// The variables in `text`, or nothing where a line is none, with the lines' numbers.
+fn parse(text: &str) -> impl Iterator<Item = (usize, Option<Variable>)> {
+    (1..)
+        .zip(text.lines())
         // A name cannot begin with a blank, a value may.
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (name, value) = match line.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (line.trim_end(), ours(line.trim_end())),
-        };
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '\0') {
-            return Err(index + 1);
-        }
-        variables.extend(value.map(|value| (name.to_owned(), value)));
-    }
-    Ok(variables)
+        .map(|(number, line)| (number, line.trim_start()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| {
+            let (name, _) = line.split_once('=').unwrap_or((line.trim_end(), ""));
+            let is_name = !name.contains(char::is_whitespace);
+            let line = if line.contains('=') { line } else { name };
+            (number, line.parse().ok().filter(|_| is_name))
+        })
 }
 
 #[cfg(test)]
@@ -71,19 +82,26 @@ mod tests {
     #[test]
     fn variables_are_taken_as_they_stand() {
         let text = "# a comment\n\nA=1\n  B= two words \nC=\nHOME\nNONE\nD=\"q\"=x\r\n";
-        let ours = |name: &str| (name == "HOME").then(|| "/home/u".to_owned());
-        let got = parse(text, ours).unwrap();
-        let got: Vec<_> = got.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        assert_eq!(
-            got,
-            ["A=1", "B= two words ", "C=", "HOME=/home/u", "D=\"q\"=x"]
-        );
+        let expected = [
+            (3, "A", Some("1")),
+            (4, "B", Some(" two words ")),
+            (5, "C", Some("")),
+            (6, "HOME", None),
+            (7, "NONE", None),
+            (8, "D", Some("\"q\"=x")),
+        ];
+        let expected = expected.map(|(line, name, value)| {
+            let (name, value) = (name.to_owned(), value.map(str::to_owned));
+            (line, Some(Variable { name, value }))
+        });
+        assert_eq!(parse(text).collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_line_that_is_no_variable_is_told_by_its_number() {
         for (text, line) in [("A=1\n=x\n", 2), ("export A=1", 1), ("A=1\n\nA B\n", 3)] {
-            assert_eq!(parse(text, |_| None), Err(line), "{text}");
+            let found = parse(text).find(|(_, variable)| variable.is_none());
+            assert_eq!(found, Some((line, None)), "{text}");
         }
         let error = read(Path::new("/nonexistent/env")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/env"), "{error}");

@@ -11,10 +11,12 @@ mod env_file;
 mod network;
 mod options;
 mod terminal;
+mod variable;
 mod volume;
 
 pub use env_file::EnvFileError;
 pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};
 pub use terminal::UserTerminal;
+pub use variable::{NotText, Variable};
 pub use volume::VolumeOption;

@@ -20,7 +20,7 @@ pub struct NetworkOptions {
     #[arg(long, value_name = "NAME:ADDRESS", value_parser = Host::parse)]
     pub add_host: Vec<Host>,
     /// Address of the container, with the length of its network's prefix, such as 10.1.0.7/24
-    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_address)]
     pub ip: Option<IpNet>,
 }
 
@@ -37,4 +37,10 @@ impl NetworkOptions {
             allow,
         }
     }
+}
+
+/// Reads an address with the length of its network's prefix.
+fn parse_address(text: &str) -> Result<IpNet, String> {
+    let form = |_| "expected ADDRESS/LENGTH, such as 10.1.0.7/24".to_owned();
+    text.parse().map_err(form)
 }

@@ -5,13 +5,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cki_session::values::{parse_duration, parse_variable, parse_workdir};
+use cki_session::values::{parse_duration, parse_workdir};
 use cki_session::{
     Capabilities, Capability, Limit, Process, Root, Run, Signal, Terminal, Tmpfs, User,
 };
 use clap::Args;
 
 use crate::env_file::{self, EnvFileError};
+use crate::variable::{NotText, Variable};
 use crate::volume::VolumeOption;
 
 /// Time between the stop signal and the end of a program that does not heed it.
@@ -26,16 +27,17 @@ pub struct ProcessOptions {
     /// Give the program a terminal of its own, and pass all keys of yours to it
     #[arg(short, long)]
     pub tty: bool,
-    /// Whom the program runs as; looked up in the image [default: root]
+    /// Whom the program runs as; looked up in the image [default: root; of `exec`, as the container's program]
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<User>,
-    /// Set a variable in the program's environment; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = parse_variable)]
-    pub env: Vec<(String, String)>,
+    /// Set a variable in the program's environment; without a value, the one that it has here, if any. May be
+    /// repeated
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<Variable>,
     /// Set the variables that this file has, one a line; `--env` comes after it. May be repeated
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
-    /// Directory in which the program starts [default: /root, or / with --user]
+    /// Directory in which the program starts [default: /root, or / with --user; of `exec`, as the container's program]
     #[arg(short, long, value_name = "DIR", value_parser = parse_workdir)]
     pub workdir: Option<String>,
     /// Limit a resource, such as nofile=1024:4096; may be repeated
@@ -58,6 +60,9 @@ pub struct ProgramOptions {
     /// Run this program, with the rest of the command line as its arguments
     #[arg(long, value_name = "CMD")]
     pub entrypoint: Option<String>,
+    /// Remove the container when its program ends; so it is without this option too
+    #[arg(long)]
+    pub rm: bool,
     /// Host name that the program sees [default: cki]
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
@@ -87,6 +92,9 @@ pub enum ProgramError {
     /// A file of variables.
     #[error(transparent)]
     EnvFile(#[from] EnvFileError),
+    /// A variable of ours.
+    #[error(transparent)]
+    Variable(#[from] NotText),
 }
 
 impl ProcessOptions {
@@ -112,7 +120,11 @@ impl ProcessOptions {
         for file in &self.env_file {
             process.env.extend(env_file::read(file)?);
         }
-        process.env.extend(self.env.iter().cloned());
+        for variable in &self.env {
+            process
+                .env
+                .extend(variable.resolve(|name| std::env::var_os(name))?);
+        }
         process.user.clone_from(&self.user);
         process.workdir = match (&self.workdir, &self.user) {
             (Some(workdir), _) => workdir.clone(),
@@ -192,7 +204,7 @@ mod tests {
         assert_eq!(run.hostname, "cki");
         assert_eq!(run.unsupported::<&str>(&[]), None);
         // What is so in any case changes nothing.
-        assert_eq!(request("-i --init -- ls -l"), run);
+        assert_eq!(request("-i --init --rm -- ls -l"), run);
     }
 
     #[test]
@@ -201,7 +213,7 @@ mod tests {
         let file = directory.path().join("env");
         std::fs::write(&file, "A=file\nB=file\n").unwrap();
         let run = request(&format!(
-            "-it -u daemon:4 --env-file {} -e A=1 -w /tmp --ulimit core=0 --cap-drop all --cap-add kill \
+            "-it -u daemon:4 --env-file {} -e A=1 -e PATH -e CKI_NO_SUCH_VARIABLE -w /tmp --ulimit core=0 --cap-drop all --cap-add kill \
              --entrypoint sh --hostname box --read-only --tmpfs /a:size=1M -- -c x",
             file.display()
         ));
@@ -214,7 +226,8 @@ mod tests {
             .iter()
             .map(|(n, v)| format!("{n}={v}"))
             .collect();
-        assert!(env.ends_with(&["A=file", "B=file", "A=1"].map(str::to_owned)));
+        let path = format!("PATH={}", std::env::var("PATH").unwrap());
+        assert!(env.ends_with(&["A=file", "B=file", "A=1", &path].map(str::to_owned)));
         assert_eq!(process.workdir, "/tmp");
         assert_eq!(process.limits, ["core=0".parse().unwrap()]);
         assert_eq!(process.capabilities.dropped().count(), 40);
