@@ -35,7 +35,8 @@ fn exit_statuses() -> String {
     let ours = "\
 Exit status:
   0      done; for `run`, the program's own status (also every other one not listed here)
-  1      the answer is no: a test failed, two builds differ, `doctor` found something missing";
+  1      the answer is no: a test failed, two builds differ, `doctor` found something missing, a
+         machine is not up";
     format!("{ours}\n{}", Status::RUN_HELP)
 }
 
@@ -83,7 +84,7 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a program from Debian packages in a container
+    /// Run a program in a container: of Debian packages, of an image's file, or of the Nix store
     #[command(after_help = help_of_run())]
     Run(Box<Run>),
     /// Start and stop a machine that stays up, in which `run` starts containers quickly

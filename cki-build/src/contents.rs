@@ -27,3 +27,43 @@ pub struct Contents {
     #[arg(long, value_name = "STOREPATH", conflicts_with_all = ["deb", "image", "oci"])]
     pub closure: Option<PathBuf>,
 }
+
+impl Contents {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_minimal(&self) -> bool {
+        let Self {
+            deb,
+            image,
+            oci,
+            closure,
+        } = self;
+        deb.is_empty() && image.is_none() && oci.is_none() && closure.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_are_minimal_when_nothing_is_said() {
+        assert!(Contents::default().is_minimal());
+        let deb = vec!["a".to_owned()];
+        assert!(
+            !Contents {
+                deb,
+                ..Contents::default()
+            }
+            .is_minimal()
+        );
+        let closure = Some("/nix/store/x".into());
+        assert!(
+            !Contents {
+                closure,
+                ..Contents::default()
+            }
+            .is_minimal()
+        );
+    }
+}

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod contents;
 pub mod context;
 pub mod doctor;
+pub mod elsewhere;
 pub mod ending;
 pub mod error;
 pub mod image;

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     }
     let cli = match cki_build::cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return cki_build::usage::report(&error),
+        Err(error) => return cki_build::usage::report(error),
     };
     cki_build::logging::start(cli.global.verbose);
     match cki_build::commands::dispatch(&cli) {

@@ -5,30 +5,95 @@
 use std::process::ExitCode;
 
 use cki_session::Status;
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::elsewhere::{self, COMMANDS, OF_OTHERS, OF_RUN};
 
 /// Prints help to standard output, and a mistake in the arguments to standard error.
 #[must_use]
-pub fn report(error: &clap::Error) -> ExitCode {
-    Status::of_usage(&usage(error), error.use_stderr()).into()
+pub fn report(error: clap::Error) -> ExitCode {
+    let is_mistake = error.use_stderr();
+    Status::of_usage(&usage(error), is_mistake).into()
 }
 
-/// What is wrong with the command line, in clap's words, and what it does not know: that other engines take a program
-/// without `--`.
-fn usage(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word))
-            if error.kind() == ErrorKind::UnknownArgument
-                && !word.starts_with('-')
-                && text.contains("cki-build run ") =>
-        {
-            format!(
-                "{text}\nThe program stands behind `--`: cki-build run [OPTIONS] -- {word} ...\n"
-            )
+/// What is wrong with the command line, in clap's words, and what it does not know: what users of other engines are
+/// used to.
+fn usage(mut error: clap::Error) -> String {
+    let tips = tips(&error);
+    if !tips.is_empty() {
+        // What merely sounds alike would be in the way, and clap's usage has it, too.
+        if error.remove(ContextKind::SuggestedArg).is_some() {
+            error.remove(ContextKind::Usage);
         }
-        _ => text,
+        error.remove(ContextKind::SuggestedSubcommand);
+        let tips = tips.into_iter().map(StyledStr::from).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
+    error.render().to_string()
+}
+
+/// Sentences that help who made this mistake.
+fn tips(error: &clap::Error) -> Vec<String> {
+    let command = command(error);
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let known = match error.kind() {
+        ErrorKind::InvalidSubcommand if command.is_empty() => {
+            elsewhere::find(COMMANDS, text(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = text(ContextKind::InvalidSubcommand);
+            elsewhere::find(OF_OTHERS, &format!("{command} {word}"))
+        }
+        ErrorKind::UnknownArgument => {
+            let argument = text(ContextKind::InvalidArg);
+            match command.as_str() {
+                "run" if !argument.starts_with('-') => return program_of_run(argument),
+                "exec" if !argument.starts_with('-') => {
+                    return vec![behind_the_dashes("exec [OPTIONS] CONTAINER", argument)];
+                }
+                "run" | "exec" => elsewhere::find(OF_RUN, argument),
+                _ => elsewhere::find(OF_OTHERS, &format!("{command} {argument}")),
+            }
+        }
+        ErrorKind::ValueValidation => {
+            let option = text(ContextKind::InvalidArg).split(' ').next();
+            let value = text(ContextKind::InvalidValue);
+            elsewhere::find(OF_RUN, &format!("{} {value}", option.unwrap_or_default()))
+        }
+        _ => None,
+    };
+    known.map(str::to_owned).into_iter().collect()
+}
+
+/// The command that was called, such as `run`; nothing if none was.
+fn command(error: &clap::Error) -> String {
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    // Usage: cki-build run [OPTIONS] ...
+    let word = usage.split_whitespace().nth(2).unwrap_or_default();
+    let is_command = word.starts_with(|c: char| c.is_ascii_lowercase());
+    word[..if is_command { word.len() } else { 0 }].to_owned()
+}
+
+/// Other engines take the program without `--`, after the image.
+fn program_of_run(word: &str) -> Vec<String> {
+    vec![
+        behind_the_dashes("run [OPTIONS]", word),
+        format!(
+            "an image is an option: Debian packages are `--deb PKG`, and what `podman save -o FILE {word}` writes is \
+             `--oci FILE`"
+        ),
+    ]
+}
+
+fn behind_the_dashes(call: &str, word: &str) -> String {
+    format!("the program stands behind `--`: cki-build {call} -- {word} ...")
 }
 
 #[cfg(test)]
@@ -38,21 +103,55 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
+    fn said(line: &str) -> String {
+        let words = format!("cki-build {line}");
+        usage(Cli::try_parse_from(words.split_whitespace()).expect_err("wrong"))
+    }
+
     #[test]
     fn who_forgets_the_double_dash_is_told_of_it() {
-        let said = |words: &[&str]| usage(&Cli::try_parse_from(words).expect_err("wrong"));
-        let tip = "behind `--`: cki-build run [OPTIONS] -- ls ...";
-        for words in [
-            &["cki-build", "run", "ls"][..],
-            &["cki-build", "run", "--deb", "a", "ls", "-l"],
+        for (line, tip) in [
+            ("run ls", "behind `--`: cki-build run [OPTIONS] -- ls ..."),
+            (
+                "run --deb a ls -l",
+                "behind `--`: cki-build run [OPTIONS] -- ls ...",
+            ),
+            ("run --rm -it alpine sh", "podman save -o FILE alpine"),
+            (
+                "exec -it web bash",
+                "behind `--`: cki-build exec [OPTIONS] CONTAINER -- bash ...",
+            ),
         ] {
-            assert!(said(words).contains(tip), "{words:?}: {}", said(words));
+            assert!(said(line).contains(tip), "{line}: {}", said(line));
         }
-        for words in [
-            &["cki-build", "run", "--debs", "a", "--", "ls"][..],
-            &["cki-build", "doctor", "ls"],
-        ] {
-            assert!(!said(words).contains("behind `--`"), "{words:?}");
+        for line in ["run --debs a -- ls", "doctor ls", "kill web TERM x"] {
+            assert!(!said(line).contains("behind `--`"), "{line}");
         }
+    }
+
+    #[test]
+    fn words_of_other_engines_are_known() {
+        let mut known = 0;
+        for (rows, rest) in [(COMMANDS, ""), (OF_RUN, " -- ls"), (OF_OTHERS, "")] {
+            for row in rows {
+                for typed in row.typed {
+                    let line = match typed.starts_with('-') {
+                        true => format!("run {typed}{rest}"),
+                        false => format!("{typed}{rest}"),
+                    };
+                    assert!(said(&line).contains(row.here), "{line}: {}", said(&line));
+                    known += 1;
+                }
+            }
+        }
+        assert!(known > 80, "only {known}");
+        // What is said elsewhere is not said here, and what sounds alike is.
+        assert!(!said("run --gpus all -- a").contains("--cpus"));
+        assert!(said("run --gpus=all -- a").contains("no GPU"));
+        assert!(said("run -dit alpine").contains("start that with `&`"));
+        assert!(said("exec --privileged web -- ls").contains("leave it out"));
+        assert!(said("run --memroy 1G -- a").contains("--memory"));
+        assert!(!said("machine rm").contains("when its program ends"));
+        assert!(!said("doctor --mount").contains("directory of yours"));
     }
 }

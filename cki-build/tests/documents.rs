@@ -44,25 +44,24 @@ fn the_options_of_run_are_all_described() {
 }
 
 #[test]
-fn the_statuses_of_run_are_all_described() {
+fn the_exit_statuses_are_all_described() {
     let text = document("docs/try/programs.md");
+    let (_, table) = text.split_once("\n| status |").expect("the table");
+    let described = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| "));
+    let described: Vec<_> = described.filter_map(|row| row.split(' ').next()).collect();
     let cli = Cli::command();
     let help = cli
         .get_after_help()
         .expect("the table of statuses")
         .to_string();
-    let mut described = 0;
-    for line in help.lines() {
-        let status = line.split_whitespace().next().unwrap_or_default();
-        if status.starts_with("12") {
-            assert!(
-                text.contains(&format!("| {status} |")),
-                "{status} is not described"
-            );
-            described += 1;
-        }
-    }
-    assert!(described >= 5, "only {described} statuses were recognised");
+    let told = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let told = told.filter(|line| !line.starts_with(' '));
+    let told: Vec<_> = told.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(told, ["0", "1", "124", "125", "126", "127", "128+N"]);
+    assert_eq!(described, told);
 }
 
 #[test]
@@ -73,6 +72,8 @@ fn every_command_that_a_document_shows_exists() {
         "README.md",
         "docs/try/first-container.md",
         "docs/try/programs.md",
+        "docs/try/from-podman.md",
+        "docs/reference/commands.md",
         "docs/hack/first-change.md",
     ] {
         let text = document(path);
@@ -94,4 +95,144 @@ fn every_command_that_a_document_shows_exists() {
         }
     }
     assert!(shown > 15, "only {shown} commands were recognised");
+}
+
+/// A command, the words that call it, and whether nobody else's options are in it.
+fn commands(command: &clap::Command, path: &str, to: &mut Vec<(String, clap::Command)>) {
+    for child in command
+        .get_subcommands()
+        .filter(|child| !child.is_hide_set())
+    {
+        let path = format!("{path}{}", child.get_name());
+        if child.has_subcommands() {
+            commands(child, &format!("{path} "), to);
+        } else {
+            to.push((path, child.clone()));
+        }
+    }
+}
+
+/// The part of a document below the heading that begins so.
+fn section<'a>(text: &'a str, heading: &str) -> Option<(&'a str, &'a str)> {
+    let (_, rest) = text.split_once(&format!("\n### `{heading}"))?;
+    let (title, rest) = rest.split_once("`\n")?;
+    let is_whole = title.is_empty() || title.starts_with(' ');
+    let end = rest.find("\n##").unwrap_or(rest.len());
+    is_whole.then_some((title, &rest[..end]))
+}
+
+#[test]
+fn every_command_and_its_options_are_described() {
+    let text = document("docs/reference/commands.md");
+    let long = |argument: &clap::Arg| argument.get_long().map(|long| format!("--{long}"));
+    let described = |text: &str| -> BTreeSet<String> {
+        let words = first_column(text);
+        let words = words.iter().filter_map(|cell| cell.split(' ').next());
+        let words = words.filter(|word| word.starts_with("--"));
+        words.map(str::to_owned).collect()
+    };
+    let mut wrong = Vec::new();
+    let cli = Cli::command();
+    let (_, of_all) = text
+        .split_once("## Options of every command")
+        .expect("the section");
+    let of_all = described(of_all.split("\n## ").next().unwrap_or_default());
+    let expected: BTreeSet<_> = cli.get_arguments().filter_map(long).collect();
+    let expected = &expected | &["--help", "--version"].map(str::to_owned).into();
+    assert_eq!(of_all, expected);
+    let mut all = Vec::new();
+    commands(&cli, "", &mut all);
+    for (path, command) in &all {
+        let Some((title, section)) = section(&text, path) else {
+            wrong.push(format!("no heading of `{path}`"));
+            continue;
+        };
+        for argument in command.get_positionals() {
+            let id = argument.get_id().as_str().to_uppercase();
+            let name = argument
+                .get_value_names()
+                .map_or(id, |names| names[0].to_string());
+            if path != "run" && !title.contains(&name) {
+                wrong.push(format!("`{path}` takes {name}"));
+            }
+        }
+        let options: BTreeSet<_> = command.get_arguments().filter_map(long).collect();
+        if path != "run" && described(section) != options {
+            wrong.push(format!("`{path}` has {options:?}"));
+        }
+        for argument in command
+            .get_arguments()
+            .filter(|argument| argument.get_long().is_some())
+        {
+            let row = format!("| `--{}", argument.get_long().unwrap_or_default());
+            let row = section.lines().find(|line| line.starts_with(&row));
+            for default in argument.get_default_values() {
+                let default = default.to_string_lossy();
+                let digits = row.unwrap_or_default().replace(',', "");
+                if path != "run" && !digits.contains(&*default) {
+                    wrong.push(format!("`{path}`: {} is {default}", argument.get_id()));
+                }
+            }
+        }
+    }
+    assert!(all.len() > 20, "only {} commands", all.len());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_users_of_other_engines_type_is_described_as_it_is_answered() {
+    use cki_build::elsewhere::{COMMANDS, OF_OTHERS, OF_RUN};
+    let text = document("docs/try/from-podman.md");
+    let rows: Vec<String> = [COMMANDS, OF_OTHERS, OF_RUN]
+        .into_iter()
+        .flatten()
+        .map(|row| {
+            let typed: Vec<_> = row.typed.iter().map(|typed| format!("`{typed}`")).collect();
+            format!("| {} | {} |", typed.join(", "), row.here)
+        })
+        .collect();
+    let (_, others) = text.split_once("\n## Other commands").expect("the section");
+    let described = others.lines().filter(|line| line.starts_with("| `"));
+    assert_eq!(described.collect::<Vec<_>>(), rows);
+}
+
+#[test]
+fn what_is_the_same_as_elsewhere_is_accepted() {
+    let text = document("docs/try/from-podman.md");
+    let (_, same) = text.split_once("\n## The same").expect("the section");
+    let (same, _) = same.split_once("\n## ").expect("the next section");
+    let run = Cli::command();
+    let run = run.find_subcommand("run").expect("the command");
+    let mut known = 0;
+    for cell in first_column(same) {
+        let mut words = cell.split(' ').filter(|word| word.starts_with('-'));
+        // A line as one types it there has other words behind the option.
+        if cell.starts_with("podman") {
+            continue;
+        }
+        let option = words.next().unwrap_or_default();
+        let is_known = run.get_arguments().any(|argument| {
+            argument
+                .get_long()
+                .is_some_and(|long| option == format!("--{long}"))
+                || argument
+                    .get_short()
+                    .is_some_and(|short| option == format!("-{short}"))
+        });
+        assert!(is_known || option.is_empty(), "run has no {option}");
+        known += usize::from(is_known);
+    }
+    assert!(known > 25, "only {known}");
+    for line in [
+        "run --rm -it -- sh",
+        "run --rm --oci a.tar -it -- sh",
+        "run -e A=1 -e HOME --env-file f -w / -u 1 --hostname h --read-only -- a",
+        "run -v .:/work -v /a:/b:ro -p 8080:80 -p 127.0.0.1:53:53/udp --dns 192.0.2.1 -- a",
+        "run -m 512m --cpus 1 --cap-drop all --cap-add kill --stop-signal INT --stop-timeout 10 -- a",
+        "exec -it web -- sh",
+        "kill web TERM",
+    ] {
+        let words = std::iter::once("cki-build").chain(line.split(' '));
+        assert!(Cli::command().try_get_matches_from(words).is_ok(), "{line}");
+    }
 }

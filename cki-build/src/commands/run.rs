@@ -18,7 +18,9 @@ use crate::place;
 use crate::prepare::{prepare, request};
 use cki_frontend::{UserTerminal, VolumeOption};
 use cki_machine::{Ended, Io, Machine, MachineError, Signals, TimeLimit};
-use cki_session::{Outcome, Signal, Status, Terminal, Volume, complain, forwarded_here};
+use cki_session::{
+    FailureKind, Outcome, Signal, Status, Terminal, Volume, complain, forwarded_here,
+};
 use cki_volume::client::{self, Process};
 
 /// Builds what is needed and runs the program with `stdin` as its input, or ours; signals to us are its own.
@@ -129,7 +131,12 @@ fn volumes(
 /// Says what the status alone does not.
 fn explain(outcome: &Outcome, args: &Run) {
     match outcome {
-        Outcome::Failed(failure) => say(&failure.message),
+        Outcome::Failed(failure) => {
+            say(&failure.message);
+            if failure.kind == FailureKind::NotFound && args.contents.is_minimal() {
+                say("the image has what every Debian has; --deb PKG adds a package to it");
+            }
+        }
         Outcome::Signaled { oom: true, .. } => say(&format!(
             "the {} ran out of memory ({}); give it more with --memory",
             match args.runtime {
