@@ -4,13 +4,16 @@
 //!
 //! [`contents`] reads the order of the pages from `docs/README.md`; [`page`] turns one Markdown file into HTML;
 //! [`tree`] finds the files that a page names, `source` shows them; [`site`] writes everything; [`check`] looks for
-//! links, anchors and paths that lead nowhere, and for lines that are too wide.
-//! Used by: its program, which the package `cki-docs` runs, and its tests. May use: no crate of ours.
+//! links, anchors and paths that lead nowhere, and for lines that are too wide. [`figures`] knows which sentence gives
+//! which figure that is counted.
+//! Used by: its program, which the package `cki-docs` runs, its tests, and `tests/`, which counts. May use: no crate of
+//! ours.
 
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod contents;
+pub mod figures;
 mod links;
 pub mod page;
 mod paths;

@@ -72,19 +72,6 @@ fn the_readme_lists_each_directory_once() {
 }
 
 #[test]
-fn the_readme_counts_the_attacks() {
-    let tree = tree();
-    let attacks = tree.files_below("tests/mutants/", ".patch").count();
-    let readme = tree.text("README.md").expect("the document");
-    assert!(
-        readme
-            .replace('\n', " ")
-            .contains(&format!("{attacks} attacks")),
-        "there are {attacks} attacks"
-    );
-}
-
-#[test]
 fn the_guest_kernels_files_are_all_described() {
     let tree = tree();
     let directory = "kernel/src/arch/x86/cki/";
@@ -299,32 +286,6 @@ fn the_counts_of_the_page_fault_add_up() {
 /// A number below a million as documents write it: 2,264.
 fn grouped(number: u64) -> String {
     format!("{},{:03}", number / 1000, number % 1000)
-}
-
-#[test]
-fn the_readme_has_the_figures_of_the_comparison() {
-    let tree = tree();
-    let row = |document: &str, column: &str| {
-        let text = tree.text(document).expect("the document");
-        text.lines()
-            .find(|line| line.starts_with("| **CKI** |") && line.contains(column))
-            .unwrap_or_else(|| panic!("{document} has no row of CKI with {column}"))
-            .to_owned()
-    };
-    let measured = row("docs/understand/comparison.md", "(1.00)");
-    let readme = row("README.md", "| 1.00 |");
-    let ratios: Vec<_> = readme
-        .split('|')
-        .map(str::trim)
-        .filter(|cell| cell.parse::<f64>().is_ok())
-        .collect();
-    assert_eq!(ratios.len(), 3, "{readme}");
-    for ratio in ratios {
-        assert!(
-            measured.contains(&format!("({ratio})")),
-            "{ratio} is not in {measured}"
-        );
-    }
 }
 
 /// Where names of documents are examples.
