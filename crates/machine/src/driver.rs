@@ -92,6 +92,8 @@ struct Session {
     requests: Requests,
     /// Open until the end: QEMU drops what it has not read when the socket is closed altogether.
     _stdin_port: UnixStream,
+    /// What the end of our input waits for.
+    program_started: Sender<()>,
     /// Init waits for us to close it, when its last word has come and all output with it.
     control: UnixStream,
     output: Output,
@@ -123,7 +125,8 @@ impl Session {
         let control = ports.control.try_clone().map_err(MachineError::Sockets)?;
         let (mut stdin, to_guest) = (io.stdin, ports.stdin);
         let stdin_port = to_guest.try_clone().map_err(MachineError::Sockets)?;
-        thread::spawn(move || relay::input(&mut *stdin, to_guest));
+        let (program_started, started) = mpsc::channel();
+        thread::spawn(move || relay::input(&mut *stdin, to_guest, &started));
         let output = Output::default();
         relay_output(
             ports.stdout,
@@ -157,6 +160,7 @@ impl Session {
             forwarding: Forwarding::new(),
             requests: Requests::new(control),
             _stdin_port: stdin_port,
+            program_started,
             control: ports.control,
             output,
             link,
@@ -282,6 +286,7 @@ impl Session {
                     let now = Instant::now();
                     self.isolation = Some(isolation);
                     self.times.started = Some(now);
+                    let _ = self.program_started.send(());
                     self.deadline = self.time.limit.and_then(|limit| now.checked_add(limit));
                     self.go_raw();
                 }

@@ -5,6 +5,7 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use cki_session::{Event, LineBuffer, decode};
@@ -65,9 +66,11 @@ pub fn drain(mut from: UnixStream) {
     let _ = io::copy(&mut from, &mut io::sink());
 }
 
-/// Copies our input to the machine and then ends its stream in this direction only; the caller keeps
-/// the socket open.
-pub fn input(from: &mut dyn Read, mut to: UnixStream) {
+/// Copies our input to the machine and then, once `started` says so or nobody is left to say it, ends its stream in
+/// this direction only; the caller keeps the socket open.
+///
+/// Init cannot tell a port that ended before it looked from one that is being connected, and would wait for it.
+pub fn input(from: &mut dyn Read, mut to: UnixStream, started: &Receiver<()>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match from.read(&mut buffer) {
@@ -82,6 +85,7 @@ pub fn input(from: &mut dyn Read, mut to: UnixStream) {
             Err(_) => break,
         }
     }
+    let _ = started.recv();
     let _ = to.shutdown(Shutdown::Write);
 }
 
@@ -105,15 +109,25 @@ pub fn messages(mut from: UnixStream, mut on: impl FnMut(Event)) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn end_of_input_ends_one_direction_only() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let keep = ours.try_clone().expect("a clone");
-        input(&mut &b"abc"[..], ours);
-        let mut text = String::new();
-        theirs.read_to_string(&mut text).expect("ends");
-        assert_eq!(text, "abc");
+        let (started, waiting) = mpsc::channel();
+        let relay = thread::spawn(move || input(&mut &b"abc"[..], ours, &waiting));
+        let (mut text, limit) = ([0; 4], Duration::from_millis(20));
+        theirs.read_exact(&mut text[..3]).expect("all of it");
+        theirs.set_read_timeout(Some(limit)).expect("a limit");
+        let early = theirs.read(&mut text).expect_err("no end before the start");
+        assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+        started.send(()).expect("it waits");
+        relay.join().expect("no panic");
+        assert_eq!(theirs.read(&mut text).expect("an end"), 0);
+        assert_eq!(text, *b"abc\0");
         theirs.write_all(b"x").expect("the other direction is open");
         drop(keep);
     }
