@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use crate::cli::Global;
 use crate::error::Error;
+use cki_machine::tsc::Measurement;
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
 use cki_nix::checkout::Checkout;
@@ -24,6 +25,8 @@ pub struct Context {
     pub cache: Cache,
     /// Makes Nix commands.
     pub nix: Nix,
+    /// Of the time stamp counter's frequency, begun before anything else: whoever starts a machine waits for it.
+    pub counter: Measurement,
     /// What the checkout was when it was first asked for; none when it cannot be told.
     fingerprint: OnceLock<Option<String>>,
 }
@@ -34,7 +37,9 @@ impl Context {
     /// # Errors
     /// Those of both.
     pub fn new(global: &Global) -> Result<Self, Error> {
+        let counter = Measurement::start();
         Ok(Self {
+            counter,
             global: global.clone(),
             progress: Progress::new(global.quiet),
             checkout: Checkout::find(global.flake.as_deref())?,

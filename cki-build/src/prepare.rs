@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::network::NetworkArgs;
 use cki_frontend::VolumeOption;
-use cki_machine::{HostImage, Machine, MachineError, Network, tsc};
+use cki_machine::{HostImage, Machine, MachineError, Network};
 use cki_session::{Container, Memory, Terminal};
 
 /// How long the parts of the preparation took.
@@ -52,7 +52,6 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     let card = network.machine(args.runtime);
     card.as_ref().map_or(Ok(()), Network::check)?;
     let start = Instant::now();
-    let counter = tsc::Measurement::start();
     let outputs = context.outputs(&attrs)?;
     let built = Instant::now();
     let app = App::provide(context, &args.contents)?;
@@ -70,7 +69,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
         args.memory,
         args.cpus,
     );
-    machine.tsc_khz = Some(counter.khz());
+    machine.tsc_khz = Some(context.counter.khz());
     machine.network = card;
     machine.verbose = context.global.verbose;
     if let Some(runtime) = outputs.get(runtime) {

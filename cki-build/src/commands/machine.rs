@@ -14,7 +14,6 @@ use crate::output::{print, print_json};
 use crate::place;
 use crate::resident::{Named, Ssh, Start, What};
 use cki_machine::resident::{self, Setup, Up};
-use cki_machine::tsc;
 use cki_session::{Memory, Status};
 
 /// Time that programs have to end when their machine does.
@@ -50,7 +49,7 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
         cpus: args.cpus.unwrap_or(here as u32),
         pool: args.memory,
         places: args.places,
-        tsc_khz: tsc::Measurement::start().khz(),
+        tsc_khz: context.counter.khz(),
     };
     let step = context.progress.short_step("starting the machine");
     let status = resident::start(Path::new("/proc/self/exe"), &directory, &setup)?;

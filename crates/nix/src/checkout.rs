@@ -2,7 +2,9 @@
 
 //! The CKI checkout: where it is, how Nix is told of it, and what exactly is in it.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
@@ -114,13 +116,14 @@ impl Checkout {
         let Some(tree) = &self.git else {
             return Ok(None);
         };
-        let head = git(&tree.top)
-            .args(["rev-parse", "--verify", "--quiet", "HEAD^{tree}"])
-            .output()?;
+        let head = git(&tree.top).args(["rev-parse", "--verify", "--quiet", "HEAD^{tree}"]);
+        let changes = git(&tree.top).args(DIFF);
+        let (head, changes) = at_once(|| head.output(), || changes.read());
+        let head = head?;
         if !head.status.success() {
             return Ok(None);
         }
-        let changes = git(&tree.top).args(DIFF).read()?;
+        let changes = changes?;
         let mut digest = Sha256::new();
         digest.update(b"cki-checkout-1\0");
         digest.update(tree.prefix.as_os_str().as_encoded_bytes());
@@ -244,7 +247,10 @@ fn git(dir: &Path) -> Command {
 
 fn git_tree(dir: &Path) -> Result<Option<GitTree>, CheckoutError> {
     let command = git(dir).args(["rev-parse", "--show-toplevel", "--show-prefix"]);
-    let output = command.output()?;
+    // A tarball unpacked inside somebody else's repository is no part of that repository.
+    let tracked = git(dir).args(["ls-files", "--error-unmatch", "flake.nix"]);
+    let (output, tracked) = at_once(|| command.output(), || tracked.output());
+    let output = output?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
         if message.contains("safe.directory") {
@@ -261,11 +267,19 @@ fn git_tree(dir: &Path) -> Result<Option<GitTree>, CheckoutError> {
     let mut lines = text.lines();
     let top = PathBuf::from(lines.next().unwrap_or_default());
     let prefix = PathBuf::from(lines.next().unwrap_or_default().trim_end_matches('/'));
-    // A tarball unpacked inside somebody else's repository is no part of that repository.
-    let tracked = git(dir)
-        .args(["ls-files", "--error-unmatch", "flake.nix"])
-        .output()?;
-    Ok(tracked.status.success().then_some(GitTree { top, prefix }))
+    Ok(tracked?.status.success().then_some(GitTree { top, prefix }))
+}
+
+/// What two questions to git give: every start of a program waits for them.
+fn at_once<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        (
+            one.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            other,
+        )
+    })
 }
 
 fn is_ours(dir: &Path) -> bool {
