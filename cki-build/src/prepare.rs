@@ -193,6 +193,7 @@ mod tests {
         let host = HostImage {
             kernel: "/h/vmlinux".into(),
             initrd: "/h/initrd".into(),
+            session_initrd: "/h/session".into(),
             cmdline: "quiet".into(),
             container_cmdline: "tsc=reliable".into(),
             board: Board::Microvm,

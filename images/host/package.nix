@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# The host image: the kernel, its modules, and an initial file system with our init and busybox.
+# The host image: the kernel, its modules, and two initial file systems with our init: `initrd` with commands for
+# people and for tests, `session.initrd` with no more than a machine for one program needs, which waits for it.
 # boot.json tells cki-build how to start it: the machine is a microvm unless the kernel needs a PC.
 { lib
 , stdenv
@@ -24,7 +25,8 @@ let
   # - tsc, no_timer_check, lapic_timer_hz: the timers are what QEMU says they are, and measuring them
   #   fails when the real machine is busy (the APIC timer counts nanoseconds);
   # - mitigations: no emulated processor speculates;
-  # - acpi, pci: a microvm has neither, so nobody need look.
+  # - acpi, pci: a microvm has neither, so nobody need look;
+  # - loop: /dev/loop-control makes loop devices when somebody wants one, instead of eight at every start.
   cmdline = [
     "console=ttyS0"
     "quiet"
@@ -33,9 +35,10 @@ let
     "tsc=reliable"
     "no_timer_check"
     "mitigations=off"
+    "loop.max_loop=0"
   ] ++ boardCmdline ++ moreCmdline ++ [ "cki.mode=session" ];
   # The same holds for a container on that machine: the launcher adds what any container needs.
-  containerCmdline = [ "tsc=reliable" "mitigations=off" ];
+  containerCmdline = [ "tsc=reliable" "mitigations=off" "loop.max_loop=0" ];
 in
 stdenv.mkDerivation {
   pname = "cki-host";
@@ -51,24 +54,29 @@ stdenv.mkDerivation {
   makeInitrd = ./make-initrd.sh;
   etc = ./etc;
   boot = builtins.toJSON {
-    version = 3;
+    version = 4;
     kernel = image;
     initrd = "initrd";
+    sessionInitrd = "session.initrd";
     inherit board hostMib;
     cmdline = lib.concatStringsSep " " cmdline;
     containerCmdline = lib.concatStringsSep " " containerCmdline;
   };
 
   buildPhase = ''
-    bash -eu -o pipefail $makeInitrd initrd "$init/bin/cki-init" "$busyboxStatic" "$etc" "$kernel/lib/modules"
+    modules=$kernel/lib/modules
+    bash -eu -o pipefail $makeInitrd initrd "$init/bin/cki-init" "$etc" "$modules" "$busyboxStatic"
+    # Of modules, a session has those that the kernel cannot reach its disks without.
+    [ -n "$(find "$modules"/ -name modules.boot)" ] || modules=
+    bash -eu -o pipefail $makeInitrd session.initrd "$init/bin/cki-init" "$etc" "$modules"
   '';
 
   installPhase = ''
     mkdir -p $out/lib
-    for file in vmlinux bzImage; do
-      [ ! -e "$kernel/$file" ] || cp "$kernel/$file" $out/
-    done
-    cp initrd $out/
+    # Without symbols, which the emulator would read and sort at every start. Those are in cki-kernel.
+    [ ! -e $kernel/vmlinux ] || objcopy --strip-all $kernel/vmlinux $out/vmlinux
+    [ ! -e $kernel/bzImage ] || cp $kernel/bzImage $out/
+    cp initrd session.initrd $out/
     cp -r $kernel/lib/modules $out/lib/
     printf '%s\n' "$boot" > $out/boot.json
     mkdir -p $out/share

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::error::MachineError;
 
 /// Version of `boot.json` that we read.
-const BOOT_VERSION: u32 = 3;
+const BOOT_VERSION: u32 = 4;
 
 /// What is around the processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -27,8 +27,10 @@ pub enum Board {
 pub struct HostImage {
     /// ELF kernel with a PVH note.
     pub kernel: PathBuf,
-    /// Initial file system with our init.
+    /// Initial file system with our init and commands.
     pub initrd: PathBuf,
+    /// The one of a machine for one program: with our init, and nothing that only costs time there.
+    pub session_initrd: PathBuf,
     /// Kernel command line.
     pub cmdline: String,
     /// Words for the command line of a container's kernel.
@@ -45,6 +47,7 @@ pub struct HostImage {
 struct Boot {
     kernel: PathBuf,
     initrd: PathBuf,
+    session_initrd: PathBuf,
     cmdline: String,
     container_cmdline: String,
     board: Board,
@@ -89,6 +92,7 @@ impl HostImage {
         Ok(Self {
             kernel: dir.join(boot.kernel),
             initrd: dir.join(boot.initrd),
+            session_initrd: dir.join(boot.session_initrd),
             cmdline: boot.cmdline,
             container_cmdline: boot.container_cmdline,
             board: boot.board,
@@ -104,10 +108,12 @@ mod tests {
     #[test]
     fn boot_json_is_read_relative_to_its_directory() {
         let dir = tempfile::tempdir().expect("a directory");
-        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","cmdline":"quiet","containerCmdline":"nosmt","board":"q35","hostMib":320}"#;
+        let boot = r#"{"version":4,"kernel":"vmlinux","initrd":"i","sessionInitrd":"s","cmdline":"quiet","containerCmdline":"nosmt","board":"q35","hostMib":320}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
         let host = HostImage::load(dir.path()).expect("valid");
         assert_eq!(host.kernel, dir.path().join("vmlinux"));
+        assert_eq!(host.initrd, dir.path().join("i"));
+        assert_eq!(host.session_initrd, dir.path().join("s"));
         assert_eq!(host.cmdline, "quiet");
         assert_eq!(host.container_cmdline, "nosmt");
         assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
@@ -118,6 +124,7 @@ mod tests {
         let host = HostImage {
             kernel: PathBuf::new(),
             initrd: PathBuf::new(),
+            session_initrd: PathBuf::new(),
             cmdline: String::new(),
             container_cmdline: String::new(),
             board: Board::Microvm,
@@ -137,11 +144,11 @@ mod tests {
             .expect_err("missing")
             .to_string();
         assert!(message.contains("boot.json"), "{message}");
-        let boot = r#"{"version":2}"#;
+        let boot = r#"{"version":3}"#;
         std::fs::write(dir.path().join("boot.json"), boot).expect("written");
         let message = HostImage::load(dir.path())
-            .expect_err("version 2")
+            .expect_err("version 3")
             .to_string();
-        assert!(message.contains("version 2"), "{message}");
+        assert!(message.contains("version 3"), "{message}");
     }
 }

@@ -176,9 +176,9 @@ impl Machine {
         }
     }
 
-    /// QEMU's command line without devices: processors, memory, what it boots.
+    /// QEMU's command line without devices: processors, memory, what it boots; `initrd` is one of the host image's.
     #[must_use]
-    pub fn board(&self) -> Command {
+    pub fn board(&self, initrd: &Path) -> Command {
         let mut command = Command::new(&self.qemu)
             .args(["-M", self.host.board.machine()])
             .args(["-cpu", &self.cpu()])
@@ -206,7 +206,7 @@ impl Machine {
             .arg("-kernel")
             .arg(&self.host.kernel)
             .arg("-initrd")
-            .arg(&self.host.initrd)
+            .arg(initrd)
             .args(["-append", &self.cmdline()])
     }
 
@@ -238,7 +238,7 @@ impl Machine {
         let board = self.host.board;
         let app = board.device("virtio-blk", Device::App);
         let mut command = self
-            .board()
+            .board(&self.host.session_initrd)
             .args(disk(
                 "app",
                 self.app.file(),
@@ -337,6 +337,7 @@ mod tests {
             HostImage {
                 kernel: "/nix/store/h/vmlinux".into(),
                 initrd: "/nix/store/h/initrd".into(),
+                session_initrd: "/nix/store/h/session".into(),
                 cmdline: "console=ttyS0 quiet".into(),
                 container_cmdline: "quiet".into(),
                 board: Board::Microvm,
@@ -355,7 +356,7 @@ mod tests {
             -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max,erms=off,fsrm=off,fsrs=off -accel tcg,thread=multi -m 512M \
             -smp 2,sockets=2,cores=1,threads=1 \
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
-            -kernel /nix/store/h/vmlinux -initrd /nix/store/h/initrd -append CMDLINE \
+            -kernel /nix/store/h/vmlinux -initrd /nix/store/h/session -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \
             -device virtio-blk-device,bus=virtio-mmio-bus.7,drive=app,serial=cki-app \
             -device virtio-serial-device,bus=virtio-mmio-bus.2 \

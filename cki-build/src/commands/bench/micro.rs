@@ -115,7 +115,7 @@ fn machine(qemu: &Path, mut host: HostImage, runtime: &Path) -> Result<Machine, 
 /// QEMU's command line: the runtime disk is the only one, and the console is standard output.
 fn command(machine: &Machine) -> Command {
     machine
-        .board()
+        .board(&machine.host.initrd)
         .args(machine.runtime_disk())
         .args(["-serial", "stdio"])
         // It counts flushes of the TLB, and raises nothing unless it is told to.
@@ -167,6 +167,7 @@ mod tests {
         let host = HostImage {
             kernel: "/h/vmlinux".into(),
             initrd: "/s/initrd".into(),
+            session_initrd: "/s/session".into(),
             cmdline: "console=ttyS0 quiet".into(),
             container_cmdline: "tsc=reliable mitigations=off".into(),
             board: Board::Microvm,

@@ -74,7 +74,8 @@ impl Setup {
     /// the console at the descriptors of [`Channel::fd`], and that of its monitor at [`MONITOR_FD`].
     pub(super) fn command(&self, machine: &Machine) -> Command {
         let board = machine.host.board;
-        let mut command = machine.board().args(machine.runtime_disk());
+        let mut command = machine.board(&machine.host.initrd);
+        command = command.args(machine.runtime_disk());
         if let Some(network) = &machine.network {
             command = command.args(network.words(&board.device("virtio-net", Device::Network)));
         }
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn each_place_has_four_ports_and_no_application_disk_is_there() {
         let host = tempfile::tempdir().unwrap();
-        let boot = r#"{"version":3,"kernel":"vmlinux","initrd":"initrd","board":"microvm","hostMib":192,
+        let boot = r#"{"version":4,"kernel":"vmlinux","initrd":"initrd","sessionInitrd":"s","board":"microvm","hostMib":192,
             "cmdline":"quiet cki.mode=session","containerCmdline":""}"#;
         fs::write(host.path().join("boot.json"), boot).unwrap();
         let setup = Setup {

@@ -94,6 +94,7 @@ impl Fake {
         let host = HostImage {
             kernel: "vmlinux".into(),
             initrd: "initrd".into(),
+            session_initrd: "initrd".into(),
             cmdline: String::new(),
             container_cmdline: String::new(),
             board: Board::Microvm,
