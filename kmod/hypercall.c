@@ -63,6 +63,7 @@ static int idle(struct cki_vcpu *vcpu)
 				 READ_ONCE(vcpu->run->immediate_exit) ||
 				 READ_ONCE(vcpu->container->state) == CKI_DEAD);
 	vcpu->run->idle_ns += ktime_get_ns() - start;
+	vcpu->could_run = rdtsc();
 	return answer(vcpu, 0, 0);
 }
 

@@ -7,6 +7,7 @@
 
 #include <linux/fs.h>
 #include <linux/kernel.h>
+#include <linux/memory.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -126,6 +127,21 @@ static struct notifier_block power_notifier = {
 	.notifier_call = power_event,
 };
 
+/*
+ * Memory that is plugged in, and may need entries of the host's L4 that there were none of: before
+ * anything of the kernel's can lie in it, stacks above all, the bridges have them, too.
+ */
+static int memory_event(struct notifier_block *block, unsigned long event, void *data)
+{
+	if (event == MEM_GOING_ONLINE)
+		cki_slots_follow_host();
+	return NOTIFY_OK;
+}
+
+static struct notifier_block memory_notifier = {
+	.notifier_call = memory_event,
+};
+
 static void say_what_is_missing(void)
 {
 	u32 now = missing_now();
@@ -166,12 +182,17 @@ static int __init cki_init(void)
 	error = register_pm_notifier(&power_notifier);
 	if (error)
 		goto fail;
+	error = register_memory_notifier(&memory_notifier);
+	if (error)
+		goto fail_power;
 	error = misc_register(&device);
 	if (error)
-		goto fail_notifier;
+		goto fail_memory;
 	say_what_is_missing();
 	return 0;
-fail_notifier:
+fail_memory:
+	unregister_memory_notifier(&memory_notifier);
+fail_power:
 	unregister_pm_notifier(&power_notifier);
 fail:
 	cki_image_unload();
@@ -182,6 +203,7 @@ fail:
 static void __exit cki_exit(void)
 {
 	misc_deregister(&device);
+	unregister_memory_notifier(&memory_notifier);
 	unregister_pm_notifier(&power_notifier);
 	cki_image_unload();
 	cki_pool_exit();

@@ -3,15 +3,17 @@
  * Slot 256 of a container's address spaces: page tables of the module's own, made once, never
  * changed while the container runs, and pages for the monitor. Entries carry their A and D bits
  * from the start, so that nothing writes these tables, and no G bit, so that nothing of them
- * survives a world switch.
+ * survives a world switch. Beside it the bridge, which has the host's kernel half, too.
  */
 #include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/page-flags.h>
-#include <linux/sched.h>
+#include <linux/preempt.h>
 #include <linux/string.h>
 #include <asm/pgtable.h>
+#include <asm/processor.h>
 
 #include "slot.h"
 
@@ -20,6 +22,9 @@
 
 /* Of all slots. */
 static atomic_t slot_pages = ATOMIC_INIT(0);
+
+static LIST_HEAD(slots);
+static DEFINE_MUTEX(slots_lock);
 
 u32 cki_slot_pages(void)
 {
@@ -85,8 +90,28 @@ static u64 *level2(struct cki_slot *slot, u64 va)
 	return descend(slot, slot->l3, va >> PUD_SHIFT & 511);
 }
 
+/*
+ * Gives a bridge the host's kernel half, as it is at this moment. Slot 256 is a hole in it that Linux
+ * leaves to hypervisors. The entry of LDTs is this process's own, whose tables may be gone before
+ * the container. With the lock held.
+ */
+static void copy_kernel_half(struct cki_slot *slot)
+{
+	const u64 *host;
+	unsigned int i;
+
+	/* A thread of the kernel's has borrowed its tables, and may get others when it is switched to. */
+	preempt_disable();
+	host = __va(read_cr3_pa());
+	for (i = 256; i < 512; i++)
+		if (i != CKI_SLOT_MONITOR && i != pgd_index(LDT_BASE_ADDR))
+			WRITE_ONCE(slot->bridge[i], READ_ONCE(host[i]));
+	preempt_enable();
+}
+
 int cki_slot_init(struct cki_slot *slot)
 {
+	INIT_LIST_HEAD(&slot->all);
 	INIT_LIST_HEAD(&slot->pages);
 	slot->l3 = new_page(slot);
 	slot->bridge = new_page(slot);
@@ -94,21 +119,35 @@ int cki_slot_init(struct cki_slot *slot)
 		cki_slot_free(slot);
 		return -ENOMEM;
 	}
-	/*
-	 * The host's kernel half: its L4 entries are complete since boot (vmalloc's are populated
-	 * in advance), and slot 256 is a hole that Linux leaves to hypervisors. The one of LDTs is
-	 * this process's own, whose tables may be gone before the container.
-	 */
-	memcpy(slot->bridge + 256, current->mm->pgd + 256, 256 * sizeof(u64));
-	slot->bridge[pgd_index(LDT_BASE_ADDR)] = 0;
 	slot->bridge[CKI_SLOT_MONITOR] = cki_slot_entry(slot);
+	mutex_lock(&slots_lock);
+	list_add(&slot->all, &slots);
+	copy_kernel_half(slot);
+	mutex_unlock(&slots_lock);
 	return 0;
+}
+
+/*
+ * An entry that was not present is in no TLB, so it may appear below a CPU that uses the bridge. The
+ * others stay what they were.
+ */
+void cki_slots_follow_host(void)
+{
+	struct cki_slot *slot;
+
+	mutex_lock(&slots_lock);
+	list_for_each_entry(slot, &slots, all)
+		copy_kernel_half(slot);
+	mutex_unlock(&slots_lock);
 }
 
 void cki_slot_free(struct cki_slot *slot)
 {
 	struct page *page, *next;
 
+	mutex_lock(&slots_lock);
+	list_del_init(&slot->all);
+	mutex_unlock(&slots_lock);
 	list_for_each_entry_safe(page, next, &slot->pages, lru)
 		free_slot_page(page);
 }

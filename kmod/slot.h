@@ -12,6 +12,7 @@ struct cki_slot {
 	u64 *l3;
 	u64 *bridge;		/* the host's kernel half and the slot */
 	struct list_head pages;	/* all that was allocated for it */
+	struct list_head all;	/* of the slots there are */
 };
 
 /* Rights of a mapping in the slot. */
@@ -21,6 +22,8 @@ struct cki_slot {
 
 int cki_slot_init(struct cki_slot *slot);
 void cki_slot_free(struct cki_slot *slot);
+/* What is new in the host's L4 gets into all bridges. */
+void cki_slots_follow_host(void);
 /* Maps size bytes of zeroed pages at va; pages[] (may be NULL) gets their addresses. */
 int cki_slot_alloc(struct cki_slot *slot, u64 va, u64 size, unsigned int rights, void **pages);
 /*

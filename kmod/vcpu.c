@@ -2,6 +2,7 @@
 /* vCPUs: what one is made of, and its area in slot 256. */
 #include <linux/gfp.h>
 #include <linux/slab.h>
+#include <asm/tsc.h>
 
 #include "vcpu.h"
 
@@ -61,6 +62,7 @@ struct cki_vcpu *cki_vcpu_new(struct cki_container *container, u32 number)
 	vcpu->cpu = -1;
 	vcpu->running_on = -1;
 	vcpu->tag = atomic64_inc_return(&next_tag);
+	vcpu->could_run = rdtsc();
 	mutex_init(&vcpu->mutex);
 	init_waitqueue_head(&vcpu->idle);
 	hrtimer_init(&vcpu->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);

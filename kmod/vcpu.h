@@ -30,6 +30,7 @@ struct cki_vcpu {
 	u64 memory_error_hpa;
 	bool completing;		/* run->status and value answer a hypercall */
 	u64 tag;			/* of this vCPU, never of another */
+	u64 could_run;			/* TSC when it left the container, or had something to do again */
 };
 
 /* A vCPU that nobody knows of yet; or an error. */

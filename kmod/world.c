@@ -9,6 +9,8 @@
 #include <linux/cpufeature.h>
 #include <linux/ftrace.h>
 #include <linux/irqflags.h>
+#include <linux/mm.h>
+#include <linux/page-flags.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
@@ -23,6 +25,7 @@
 #include <asm/processor.h>
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
+#include <asm/tsc.h>
 
 #include "cpu.h"
 #include "host.h"
@@ -41,9 +44,12 @@ struct host_msrs {
 
 static struct host_msrs host_msrs;
 static DEFINE_PER_CPU(u64, last_tag);
+/* In ticks of the TSC: what keeps a vCPU from running for as long is told to its kernel. */
+static s64 absence;
 
 void cki_world_init(void)
 {
+	absence = cki_cpu_tsc_khz() * 1000LL;
 	rdmsrl(MSR_LSTAR, host_msrs.lstar);
 	rdmsrl(MSR_CSTAR, host_msrs.cstar);
 	rdmsrl(MSR_SYSCALL_MASK, host_msrs.fmask);
@@ -191,6 +197,15 @@ bool cki_has_to_yield(void)
 	return read_thread_flags() & TIFS_TO_YIELD;
 }
 
+/* Its launcher was stopped, or took that long to answer; or this host gave its time to others. */
+static noinline void tell_of_absence(struct cki_vcpu *vcpu)
+{
+	struct cki_clock *clock = vcpu->container->clock;
+
+	if (!PageHWPoison(virt_to_page(clock)))
+		WRITE_ONCE(clock->absences, clock->absences + 1);
+}
+
 static bool has_other_work(struct cki_vcpu *vcpu)
 {
 	return cki_has_to_yield() || signal_pending(current) || cki_has_user_work() ||
@@ -233,8 +248,11 @@ int cki_world_run(struct cki_vcpu *vcpu)
 	}
 	/* From here to the end of what the host handles, its time is the container's. */
 	vtime_account_guest_enter();
+	if (unlikely((s64)(rdtsc() - vcpu->could_run) > absence))
+		tell_of_absence(vcpu);
 	cki_fpu_load(&vcpu->fpu);
 	enter(vcpu);
+	vcpu->could_run = rdtsc();
 	cki_fpu_save(&vcpu->fpu);
 	WRITE_ONCE(vcpu->running_on, -1);
 	kernel_fpu_end();

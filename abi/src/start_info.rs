@@ -113,7 +113,10 @@ structure! {
         system_nanoseconds: u64,
         /// Frequency of the TSC in kHz.
         tsc_khz: u64,
+        /// How often a vCPU could have run and did not for a second or more, such as with a launcher that
+        /// is stopped. It grows before the vCPU runs again, whatever `sequence` is.
+        absences: u64,
         /// 0.
-        reserved2: [u64; 2],
+        reserved2: u64,
     }
 }

@@ -661,7 +661,8 @@
 #define CKI_OFFSETOF_CLOCK_WALL_NANOSECONDS 24
 #define CKI_OFFSETOF_CLOCK_SYSTEM_NANOSECONDS 32
 #define CKI_OFFSETOF_CLOCK_TSC_KHZ 40
-#define CKI_OFFSETOF_CLOCK_RESERVED2 48
+#define CKI_OFFSETOF_CLOCK_ABSENCES 48
+#define CKI_OFFSETOF_CLOCK_RESERVED2 56
 #define CKI_SIZEOF_BATCH_ENTRY 16
 #define CKI_OFFSETOF_BATCH_ENTRY_ENTRY_HPA 0
 #define CKI_OFFSETOF_BATCH_ENTRY_VALUE 8
@@ -869,8 +870,13 @@ struct cki_clock {
 	__u64 system_nanoseconds;
 	/* Frequency of the TSC in kHz. */
 	__u64 tsc_khz;
+	/*
+	 * How often a vCPU could have run and did not for a second or more, such as with a launcher that
+	 * is stopped. It grows before the vCPU runs again, whatever `sequence` is.
+	 */
+	__u64 absences;
 	/* 0. */
-	__u64 reserved2[2];
+	__u64 reserved2;
 };
 _Static_assert(sizeof(struct cki_clock) == 64, "cki_clock");
 _Static_assert(__builtin_offsetof(struct cki_clock, sequence) == 0, "cki_clock.sequence");
@@ -880,7 +886,8 @@ _Static_assert(__builtin_offsetof(struct cki_clock, wall_seconds) == 16, "cki_cl
 _Static_assert(__builtin_offsetof(struct cki_clock, wall_nanoseconds) == 24, "cki_clock.wall_nanoseconds");
 _Static_assert(__builtin_offsetof(struct cki_clock, system_nanoseconds) == 32, "cki_clock.system_nanoseconds");
 _Static_assert(__builtin_offsetof(struct cki_clock, tsc_khz) == 40, "cki_clock.tsc_khz");
-_Static_assert(__builtin_offsetof(struct cki_clock, reserved2) == 48, "cki_clock.reserved2");
+_Static_assert(__builtin_offsetof(struct cki_clock, absences) == 48, "cki_clock.absences");
+_Static_assert(__builtin_offsetof(struct cki_clock, reserved2) == 56, "cki_clock.reserved2");
 
 /* One update of KSM_ENTRY_BATCH. */
 struct cki_batch_entry {

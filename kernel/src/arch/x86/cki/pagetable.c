@@ -4,6 +4,7 @@
  * never sees. They come from there and go back there.
  */
 #include <linux/build_bug.h>
+#include <linux/file.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/list.h>
@@ -11,8 +12,10 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/oom.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/spinlock.h>
 
 #include <asm/pgalloc.h>
@@ -58,24 +61,43 @@ static bool few_are_left(void)
 }
 
 /*
+ * Whether this is PID 1, or was forked by it and has executed no program since. An
+ * open file is one execution's own: whoever executes the same program has another.
+ */
+static bool is_inits_own_code(void)
+{
+	struct file *inits = get_task_exe_file(init_pid_ns.child_reaper);
+	struct file *own = get_task_exe_file(current);
+	bool same = own && own == inits;
+
+	if (own)
+		fput(own);
+	if (inits)
+		fput(inits);
+	return same;
+}
+
+/*
  * The last tables are for page faults, which cannot fail. fork() and execve() can,
  * as they do where a user has too many processes; and of two who have many, it is
  * the one who has most that gets no more address spaces. As in alloc_waiting(), who
  * has ended gives tables back a moment later: only who finds few after a second is
- * refused. The caller, mm_init(), may sleep, and holds no lock yet. PID 1 is never
- * refused: without it nobody gets in to mend anything.
+ * refused. The caller, mm_init(), may sleep, and holds no lock yet. What PID 1
+ * starts is never refused: otherwise nobody gets in to mend anything.
  */
 static bool too_few_for_a_root(void)
 {
-	unsigned int tick;
+	unsigned int ticks, waited = 0;
 
-	if (is_global_init(current) || !few_are_left() || !cki_has_most_tables())
+	if (!few_are_left() || is_inits_own_code() || !cki_has_most_tables())
 		return false;
 
-	for (tick = 0; tick < HZ && few_are_left(); tick++) {
+	/* Each time for longer, since those who wait may be many. */
+	for (ticks = 1; waited < HZ && few_are_left(); ticks = min(2 * ticks, HZ / 10)) {
 		if (fatal_signal_pending(current))
 			return true;
-		schedule_timeout_uninterruptible(1);
+		schedule_timeout_killable(ticks);
+		waited += ticks;
 	}
 	return few_are_left() && cki_has_most_tables();
 }

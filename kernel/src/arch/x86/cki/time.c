@@ -5,7 +5,9 @@
  */
 #include <linux/clockchips.h>
 #include <linux/interrupt.h>
+#include <linux/nmi.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/time64.h>
 
 #include <asm/hardirq.h>
@@ -64,11 +66,29 @@ static int cki_timer_off(struct clock_event_device *dev)
 	return 0;
 }
 
+static DEFINE_PER_CPU(u64, absences_seen);
+
+/*
+ * Time goes on where the vCPU was kept from running, as if it had been stuck. As in
+ * pvclock_touch_watchdogs(), who looks for that is told, before the tick has it look.
+ */
+static void notice_absences(void)
+{
+	u64 absences = READ_ONCE(cki_clock->absences);
+
+	if (likely(absences == this_cpu_read(absences_seen)))
+		return;
+	this_cpu_write(absences_seen, absences);
+	touch_softlockup_watchdog_sync();
+	rcu_cpu_stall_reset();
+}
+
 void cki_timer_event(void)
 {
 	struct clock_event_device *dev = this_cpu_ptr(&clock_events);
 
 	inc_irq_stat(apic_timer_irqs);
+	notice_absences();
 	if (dev->event_handler)
 		dev->event_handler(dev);
 }

@@ -24,7 +24,7 @@
 /* What one who is killed needs to give its tables back; then the next is killed. */
 #define PATIENCE (5 * HZ)
 
-/* Users whose numbers share a hash count as one. */
+/* Users, and namespaces of root's, that share a hash count as one. */
 #define USER_BITS 8
 #define NOBODY (1 << USER_BITS)
 
@@ -52,20 +52,28 @@ static unsigned long tables_of(struct task_struct *process)
 	return bytes;
 }
 
-/* All users of a user namespace count as the one who made it, and who may have many. */
+/*
+ * All users of a user namespace count as the one who made it, and who may have many.
+ * Root makes them for others, and not to have more: so those of one count as one.
+ */
 static unsigned int user_of(struct task_struct *process)
 {
-	const struct user_namespace *ns;
+	const struct user_namespace *ns, *outermost = NULL;
 	const struct cred *cred;
-	kuid_t user;
+	unsigned int hash;
 
 	rcu_read_lock();
 	cred = __task_cred(process);
-	user = cred->uid;
 	for (ns = cred->user_ns; ns->parent; ns = ns->parent)
-		user = ns->owner;
+		outermost = ns;
+	if (!outermost)
+		hash = hash_32(__kuid_val(cred->uid), USER_BITS);
+	else if (uid_eq(outermost->owner, GLOBAL_ROOT_UID))
+		hash = hash_ptr(outermost, USER_BITS);
+	else
+		hash = hash_32(__kuid_val(outermost->owner), USER_BITS);
 	rcu_read_unlock();
-	return hash_32(__kuid_val(user), USER_BITS);
+	return hash;
 }
 
 static bool is_dying(struct task_struct *process)
@@ -126,20 +134,37 @@ static unsigned int heaviest_user(bool *dying)
 	return user;
 }
 
-/* Nobody waits for the lock: who does not get it takes the answer that there is. */
+/* The user who had most tables when somebody looked last, or NOBODY; and when that was. */
+static unsigned int heaviest = NOBODY;
+static unsigned long answered;
+
+static bool answer_is_older_than(unsigned long age)
+{
+	return READ_ONCE(heaviest) == NOBODY ||
+	       time_after(jiffies, READ_ONCE(answered) + age);
+}
+
+/*
+ * One looks for all who ask, and the others take the answer that there is. Only where
+ * that is too old do they wait for the lock, and then for one look: who gets the lock
+ * next finds its answer.
+ */
 bool cki_has_most_tables(void)
 {
-	static unsigned int heaviest = NOBODY;
-	static unsigned long answered;
-	bool dying;
+	bool locked, dying;
 
-	if (mutex_trylock(&sums_lock)) {
-		if (heaviest == NOBODY ||
-		    time_after(jiffies, answered + ANSWER_HOLDS)) {
+	if (answer_is_older_than(2 * ANSWER_HOLDS)) {
+		mutex_lock(&sums_lock);
+		locked = true;
+	} else {
+		locked = answer_is_older_than(ANSWER_HOLDS) && mutex_trylock(&sums_lock);
+	}
+	if (locked) {
+		if (answer_is_older_than(ANSWER_HOLDS)) {
 			rcu_read_lock();
 			WRITE_ONCE(heaviest, heaviest_user(&dying));
 			rcu_read_unlock();
-			answered = jiffies;
+			WRITE_ONCE(answered, jiffies);
 		}
 		mutex_unlock(&sums_lock);
 	}
