@@ -22,6 +22,9 @@ pub struct Ending {
     /// Whether it was ended because memory ran out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     out_of_memory: bool,
+    /// Whether that was memory for page tables, of which a container has a share of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    out_of_page_tables: bool,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -40,15 +43,21 @@ impl Ending {
             outcome: "exited",
             signal: None,
             out_of_memory: false,
+            out_of_page_tables: false,
             error: None,
             isolation,
         };
         match &ended.outcome {
             Outcome::Exited(_) => ending,
-            Outcome::Signaled { signal, oom } => Ending {
+            Outcome::Signaled {
+                signal,
+                oom,
+                page_tables,
+            } => Ending {
                 outcome: "signaled",
                 signal: Some(signal.number()),
                 out_of_memory: *oom,
+                out_of_page_tables: *page_tables,
                 ..ending
             },
             Outcome::TimedOut => Ending {
@@ -71,6 +80,7 @@ impl Ending {
             outcome: "failed",
             signal: None,
             out_of_memory: false,
+            out_of_page_tables: false,
             error: Some(error),
             isolation: None,
         }
@@ -120,10 +130,20 @@ pub(crate) mod tests {
         let oom = Outcome::Signaled {
             signal: Signal::KILL,
             oom: true,
+            page_tables: false,
         };
         assert_eq!(
             json(oom, None),
             r#"{"status":137,"outcome":"signaled","signal":9,"out_of_memory":true}"#
+        );
+        let tables = Outcome::Signaled {
+            signal: Signal::KILL,
+            oom: true,
+            page_tables: true,
+        };
+        assert_eq!(
+            json(tables, None),
+            r#"{"status":137,"outcome":"signaled","signal":9,"out_of_memory":true,"out_of_page_tables":true}"#
         );
         assert_eq!(
             json(Outcome::TimedOut, None),

@@ -4,7 +4,8 @@
 //!
 //! A wait status says only "signal 9". The kernel names its victims in its log
 //! (`mm/oom_kill.c`): `Out of memory: Killed process 77 (python3) total-vm:...`, or
-//! `Memory cgroup out of memory: Killed process ...`.
+//! `Memory cgroup out of memory: Killed process ...`; of a container's kernel also (`victim.c`)
+//! `Out of memory: Killed process 77 (python3) for its page tables: ...`.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -15,11 +16,20 @@ use std::path::Path;
 /// Victims that nobody has asked for yet, at most; the latest are kept.
 const VICTIMS_MAX: usize = 256;
 
+/// What a victim was killed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Memory of any kind.
+    Memory,
+    /// Frames that can be page tables; there may have been other memory.
+    PageTables,
+}
+
 /// The kernel log, read from where it was opened on.
 #[derive(Debug)]
 pub struct KernelLog {
     file: File,
-    victims: VecDeque<i32>,
+    victims: VecDeque<(i32, Shortage)>,
 }
 
 impl KernelLog {
@@ -44,11 +54,12 @@ impl KernelLog {
         self.victims.clear();
     }
 
-    /// Whether the log says that the killer took `pid`. It says so once.
-    pub fn says_killed(&mut self, pid: i32) -> bool {
+    /// For want of what the killer took `pid`, if the log says that it did. It says so once.
+    pub fn says_killed(&mut self, pid: i32) -> Option<Shortage> {
         self.read();
-        let found = self.victims.iter().position(|&victim| victim == pid);
-        found.and_then(|at| self.victims.remove(at)).is_some()
+        let found = self.victims.iter().position(|&(victim, _)| victim == pid);
+        let (_, shortage) = found.and_then(|at| self.victims.remove(at))?;
+        Some(shortage)
     }
 
     /// Reads to the end of the log.
@@ -78,7 +89,7 @@ impl KernelLog {
 /// Only the kernel's own records count (facility 0): what programs write to `/dev/kmsg` carries
 /// the facility "user", so that no program can pretend.
 #[must_use]
-pub fn victim(record: &[u8]) -> Option<i32> {
+pub fn victim(record: &[u8]) -> Option<(i32, Shortage)> {
     let record = String::from_utf8_lossy(record);
     let (prefix, text) = record.split_once(';')?;
     let from_kernel = prefix
@@ -91,8 +102,14 @@ pub fn victim(record: &[u8]) -> Option<i32> {
         .next()
         .filter(|line| line.to_ascii_lowercase().contains("out of memory"))
         .and_then(|line| line.split_once("Killed process "))
-        .and_then(|(_, rest)| rest.split(' ').next())
-        .and_then(|number| number.parse().ok());
+        .and_then(|(_, rest)| rest.split_once(' '))
+        .and_then(|(number, rest)| Some((number.parse().ok()?, rest)))
+        .map(
+            |(number, rest)| match rest.contains(") for its page tables: ") {
+                true => (number, Shortage::PageTables),
+                false => (number, Shortage::Memory),
+            },
+        );
     victim.filter(|_| from_kernel)
 }
 
@@ -104,18 +121,24 @@ mod tests {
 
     #[test]
     fn the_victim_is_found_by_its_process_id() {
-        assert!(victim(KILLED) == Some(77));
-        assert!(victim(KILLED) != Some(7));
+        assert_eq!(victim(KILLED), Some((77, Shortage::Memory)));
         let in_cgroup =
             b"3,9,1,-;Memory cgroup out of memory: Killed process 5 (sh) total-vm:1kB\n";
-        assert!(victim(in_cgroup) == Some(5));
+        assert_eq!(victim(in_cgroup), Some((5, Shortage::Memory)));
+    }
+
+    #[test]
+    fn page_tables_are_told_from_other_memory() {
+        let tables =
+            b"3,9,1,-;Out of memory: Killed process 77 (perl) for its page tables: 9kB, UID:0\n";
+        assert_eq!(victim(tables), Some((77, Shortage::PageTables)));
     }
 
     #[test]
     fn a_program_cannot_pretend_to_have_run_out_of_memory() {
         // Facility 1 (user), as the kernel stores what is written to /dev/kmsg.
         let written = b"12,512,4711,-;Out of memory: Killed process 77 (python3)\n";
-        assert!(victim(written) != Some(77));
+        assert_eq!(victim(written), None);
     }
 
     #[test]
@@ -127,7 +150,7 @@ mod tests {
             b"3,1,0,-;Out of memory: Killed process x (sh)\n",
             b"3,1,0,-;sysrq: Killed process 77 (sh)\n",
         ] {
-            assert!(victim(record) != Some(77), "{record:?}");
+            assert_eq!(victim(record), None, "{record:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use cki_session::{Outcome, ProcessId, Signal, Terminal};
 use nix::poll::PollFlags;
 
-use crate::oom::KernelLog;
+use crate::oom::{KernelLog, Shortage};
 use crate::process;
 use crate::program::Started;
 use crate::pty::Pty;
@@ -142,10 +142,15 @@ impl Running {
     pub fn outcome(&self, log: &mut KernelLog) -> Outcome {
         let status = self.ended.unwrap_or_default();
         match (status.signal().and_then(Signal::new), status.code()) {
-            (Some(signal), _) => Outcome::Signaled {
-                signal,
-                oom: signal == Signal::KILL && log.says_killed(self.pid),
-            },
+            (Some(signal), _) => {
+                let killed = (signal == Signal::KILL).then(|| log.says_killed(self.pid));
+                let shortage = killed.flatten();
+                Outcome::Signaled {
+                    signal,
+                    oom: shortage.is_some(),
+                    page_tables: shortage == Some(Shortage::PageTables),
+                }
+            }
             // The kernel keeps eight bits of it.
             (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),
         }

@@ -19,6 +19,9 @@ pub enum Outcome {
         signal: Signal,
         /// Whether the kernel's out-of-memory killer sent it.
         oom: bool,
+        /// Whether it did because there were no frames for page tables left, while there was memory.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        page_tables: bool,
     },
     /// The user's time for it was over. Clients keep that time, so no message has this.
     #[serde(skip)]
@@ -31,7 +34,11 @@ impl Outcome {
     /// The end by `signal`.
     #[must_use]
     pub const fn signaled(signal: Signal) -> Self {
-        Self::Signaled { signal, oom: false }
+        Self::Signaled {
+            signal,
+            oom: false,
+            page_tables: false,
+        }
     }
 
     /// Exit status of `cki-build run` and `cki run`.

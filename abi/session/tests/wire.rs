@@ -327,6 +327,7 @@ fn every_outcome_has_the_status_of_a_shell() {
     let oom = Outcome::Signaled {
         signal: Signal::KILL,
         oom: true,
+        page_tables: false,
     };
     for (outcome, status) in [
         (Outcome::Exited(0), 0),

@@ -137,6 +137,13 @@ fn explain(outcome: &Outcome, args: &Run) {
                 say("the image has what every Debian has; --deb PKG adds a package to it");
             }
         }
+        Outcome::Signaled {
+            page_tables: true, ..
+        } => say(&format!(
+            "the container ran out of page tables, for which a part of its memory ({}) is set aside; give it more \
+             with --memory",
+            args.memory
+        )),
         Outcome::Signaled { oom: true, .. } => say(&format!(
             "the {} ran out of memory ({}); give it more with --memory",
             match args.runtime {

@@ -49,7 +49,8 @@ fn death_by_signal_is_reported_as_such() {
         outcome,
         Outcome::Signaled {
             signal: Signal::KILL,
-            oom: true
+            oom: true,
+            page_tables: false,
         }
     );
     assert_eq!(outcome.status(), Status(137));

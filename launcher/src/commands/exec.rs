@@ -45,6 +45,12 @@ pub fn exec(args: &ExecArgs) -> anyhow::Result<Status> {
     let outcome = run(&entries, &state, process, terminal)
         .with_context(|| format!("container {}", state.name))?;
     match &outcome {
+        Outcome::Signaled {
+            page_tables: true, ..
+        } => complain(
+            "cki: the container ran out of page tables, for which a part of its memory is set aside, and its \
+             kernel killed the program",
+        ),
         Outcome::Signaled { oom: true, .. } => {
             complain("cki: the container ran out of memory and its kernel killed the program");
         }

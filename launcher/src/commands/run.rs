@@ -141,6 +141,16 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
 /// Says what the status alone does not.
 fn explain(outcome: &Outcome, args: Option<&RunArgs>) {
     match (outcome, args) {
+        (
+            Outcome::Signaled {
+                page_tables: true, ..
+            },
+            Some(args),
+        ) => complain(&format!(
+            "cki: the container ran out of page tables, for which a part of its memory (--memory {}) is set aside, \
+             and its kernel killed the program",
+            args.memory
+        )),
         (Outcome::Signaled { oom: true, .. }, Some(args)) => complain(&format!(
             "cki: the container ran out of memory (--memory {}) and its kernel killed the program",
             args.memory

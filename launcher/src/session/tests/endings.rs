@@ -63,6 +63,7 @@ fn the_client_is_told_that_the_program_started_and_how_it_ended() {
     let killed = Outcome::Signaled {
         signal: Signal::KILL,
         oom: true,
+        page_tables: false,
     };
     for outcome in [Outcome::Exited(3), killed] {
         let said = outcome.clone();
