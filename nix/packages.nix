@@ -32,6 +32,7 @@ rec {
   # The host with a kernel that looks for mistakes of the module; what runs in containers is the product's.
   cki-kernel-debug = callPackage ../kernel/package.nix { debug = true; };
   cki-kmod-debug = callPackage ../kmod/package.nix { cki-kernel = cki-kernel-debug; };
+  cki-witness-debug = callPackage ../tests/witness/package.nix { cki-kernel = cki-kernel-debug; };
   cki-host-debug = callPackage ../images/host/package.nix {
     cki-kernel = cki-kernel-debug;
     hostMib = 768;

@@ -5,13 +5,16 @@
 
 let
   debian-kernel = callPackage ../../kernel/debian.nix { inherit debianKernel; };
-  cki-kmod-debian = callPackage ../../kmod/package.nix {
+  forDebian = {
     kernelBuild = "/usr/src/linux-headers-*-amd64";
     kernelPackages = [ debianKernel ];
   };
+  cki-kmod-debian = callPackage ../../kmod/package.nix forDebian;
 in
 {
   inherit debian-kernel cki-kmod-debian;
+  cki-kmod-tests-debian = callPackage ({ cki-ksm-mutants }: callPackage ../../kmod/package.nix
+    (forDebian // { testMonitors = cki-ksm-mutants; })) { };
   cki-host-debian = callPackage ../../images/host/package.nix {
     cki-kernel = debian-kernel;
     image = "bzImage";

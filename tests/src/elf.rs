@@ -11,6 +11,8 @@ pub struct Section {
     pub name: String,
     /// Where it is linked to; 0 in a module.
     pub address: u64,
+    /// Where its bytes are in the file.
+    pub offset: usize,
     /// Its bytes, none if the file has none of it.
     pub bytes: Vec<u8>,
 }
@@ -93,11 +95,26 @@ impl Elf {
             sections.push(Section {
                 name,
                 address: word(bytes, at + 16, 8)?,
+                offset: word(bytes, at + 24, 8)? as usize,
                 bytes: data.to_vec(),
             });
         }
         symbols.sort_by(|a, b| (a.section, a.value, &a.name).cmp(&(b.section, b.value, &b.name)));
         Some(Elf { sections, symbols })
+    }
+
+    /// The function of this name: its address, and where it is in the file.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn function(&self, name: &str) -> Result<(u64, usize), String> {
+        let mut symbols = self.symbols.iter();
+        let symbol = symbols
+            .find(|symbol| symbol.name == name && symbol.function)
+            .ok_or_else(|| format!("no function {name}"))?;
+        let section = &self.sections[symbol.section];
+        let offset = section.offset + (symbol.value - section.address) as usize;
+        Ok((symbol.value, offset))
     }
 
     /// The section of this name, with its index.

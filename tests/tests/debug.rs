@@ -4,6 +4,8 @@
 //! order or context, memory used after it was freed or beyond its end, undefined arithmetic, leaks. Whatever is
 //! run there, the kernel must have nothing to say.
 
+use std::path::Path;
+
 use cki_tests::bare::{COUNTING, FAST, Machine, Outcome, PASSED, Parts, module, output};
 use cki_tests::reports::reports;
 use cki_tests::run_on;
@@ -15,6 +17,11 @@ fn drive(cpus: u32, arguments: &str) -> Outcome {
 
 /// The same, on a machine of that speed.
 fn drive_at(speed: &[&str], cpus: u32, arguments: &str) -> Outcome {
+    drive_with(&[], speed, cpus, arguments)
+}
+
+/// The same, with more files beside the driver.
+fn drive_with(files: &[(&str, &Path)], speed: &[&str], cpus: u32, arguments: &str) -> Outcome {
     let with_all_checks = || -> Result<Parts, String> {
         Ok(Parts {
             kernel: output("CKI_KERNEL_DEBUG")?.join("vmlinux"),
@@ -25,12 +32,14 @@ fn drive_at(speed: &[&str], cpus: u32, arguments: &str) -> Outcome {
     let parts = with_all_checks().unwrap_or_else(|error| panic!("{error}"));
     // It is slow: what looks like a processor that hangs after 20 s is none. The kernel's code is preempted anywhere.
     let arguments = format!("watchdog_thresh=60 preempt=full {arguments}");
-    let outcome = Machine::new(&parts, &arguments)
+    let mut machine = Machine::new(&parts, &arguments)
         .cpus(cpus)
         .speed(speed)
-        .memory("768M")
-        .run()
-        .expect("it is started");
+        .memory("768M");
+    for (name, path) in files {
+        machine = machine.file(name, path);
+    }
+    let outcome = machine.run().expect("it is started");
     let reports = reports(&outcome.console);
     assert!(reports.is_empty(), "{reports:#?}\n{}", outcome.console);
     outcome
@@ -66,6 +75,14 @@ fn who_is_woken_beside_a_container_gets_the_processor() {
 #[test]
 fn allocations_that_fail_are_told_and_leave_nothing_behind() {
     passed(&drive(1, "cki.pool=32M faults"), 5);
+}
+
+#[test]
+fn the_bridges_follow_memory_that_is_plugged_in() {
+    let witness = output("CKI_WITNESS_DEBUG").unwrap_or_else(|error| panic!("{error}"));
+    let witness = witness.join("cki_witness.ko");
+    let files = [("cki_witness.ko", witness.as_path())];
+    passed(&drive_with(&files, FAST, 1, "cki.pool=32M plugged"), 1);
 }
 
 #[test]

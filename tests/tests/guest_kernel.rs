@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What can be seen of the guest kernel in its image alone.
+//! What can be seen of the guest kernel in its image alone; and what becomes of a guest when the image is changed.
 
+use cki_abi::calls::KSM_ENTRY_SET;
 use cki_tests::elf::Elf;
-use cki_tests::variable;
+use cki_tests::{machine, variable};
 use iced_x86::{
     Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
 };
@@ -90,4 +91,62 @@ fn what_takes_events_without_a_lock_is_found() {
     assert_eq!(of(&exchange), (0, 1, 0));
     assert_eq!(of(&locked), (0, 1, 0));
     assert_eq!(of(&read), (1, 0, 0));
+}
+
+/// Maps a page that is no memory of the container's, by way of /dev/mem.
+const MAP_FOREIGN: &str = r#"open(my $m, "<", "/dev/mem") or die; my $at = syscall(9, 0, 4096, 1, 1, fileno($m), 0xfee00000);
+    print $at > 0 ? "mapped\n" : "refused: $!\n""#;
+
+/// Runs that program under a kernel with these bytes in the place of its functions: what is said, and by whom.
+fn map_foreign(changes: &[(&str, &[u8])]) -> (String, String) {
+    let path = variable("CKI_KERNEL").join("vmlinux");
+    let elf = Elf::read(&path).expect("the kernel");
+    let mut image = std::fs::read(&path).expect("the kernel");
+    for (name, code) in changes {
+        let (_, at) = elf.function(name).expect("the function");
+        image[at..at + code.len()].copy_from_slice(code);
+    }
+    let script = format!(
+        "cat > /tmp/kernel; cki run --kernel /tmp/kernel --initrd /runtime/lib/initrd --root /dev/vda --memory 192M \
+         -- perl -e '{MAP_FOREIGN}'; echo $?"
+    );
+    let options = ["--quiet", "--runtime", "host", "--memory", "768M"];
+    let output = machine(
+        &[&options[..], &["--deb", "perl"]].concat(),
+        &["sh", "-c", &script],
+        &image,
+    );
+    (output.text().to_owned(), output.stderr)
+}
+
+/// JMP from the end of code that is at an address.
+fn jump(from: u64, to: u64) -> Vec<u8> {
+    let distance = (to as i64 - from as i64 - 5) as i32;
+    [&[0xe9][..], &distance.to_le_bytes()].concat()
+}
+
+/// What stands between such a program and the end of its container's kernel: a look at what is mapped, where there
+/// is somebody to tell, and, behind that, a way on from what the monitor has refused.
+#[test]
+fn a_guest_kernel_without_its_refusals_dies_of_a_programs_mapping() {
+    let (said, errors) = map_foreign(&[]);
+    assert_eq!(said, "refused: Invalid argument\n0\n", "{errors}");
+
+    // mov eax, 1; ret: everything may be mapped.
+    let anything: (&str, &[u8]) = ("cki_may_map_range", &[0xb8, 1, 0, 0, 0, 0xc3]);
+    let (said, errors) = map_foreign(&[anything]);
+    // SIGBUS, for the program.
+    assert_eq!(said, "135\n", "{errors}");
+
+    // cki_entry_refused(entry, value, status) is cki_refused(KSM_ENTRY_SET, entry, value, status), as it once was:
+    // mov rcx, rdx; mov rdx, rsi; mov rsi, rdi; mov edi, KSM_ENTRY_SET; jmp cki_refused.
+    let elf = Elf::read(&variable("CKI_KERNEL").join("vmlinux")).expect("the kernel");
+    let (from, _) = elf.function("cki_entry_refused").expect("the function");
+    let (to, _) = elf.function("cki_refused").expect("the function");
+    let mut end = vec![0x48, 0x89, 0xd1, 0x48, 0x89, 0xf2, 0x48, 0x89, 0xfe, 0xbf];
+    end.extend((KSM_ENTRY_SET as u32).to_le_bytes());
+    end.extend(jump(from + end.len() as u64, to));
+    let (said, errors) = map_foreign(&[anything, ("cki_entry_refused", &end)]);
+    assert_eq!(said, "125\n", "{errors}");
+    assert!(errors.contains("the monitor refused call 3"), "{errors}");
 }

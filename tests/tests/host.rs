@@ -7,7 +7,7 @@ use std::path::Path;
 
 use cki_machine::{HostImage, Io, Machine, TimeLimit};
 use cki_session::{Container, Memory, Outcome, Run};
-use cki_tests::{Output, machine, variable};
+use cki_tests::{Output, long, machine, variable};
 
 /// What all containers here are started with. The application image is the first disk.
 const FUNCTIONS: &str = r#"
@@ -154,6 +154,22 @@ fn a_program_that_loops_leaves_the_host_responsive() {
         echo responsive; kill $pid; wait $pid; echo $?",
     );
     assert_eq!(output.text(), "responsive\n143\n", "{}", output.stderr);
+}
+
+/// Time goes on while a launcher is stopped, and its guest's kernel does not take that for a processor that is stuck.
+#[test]
+fn a_launcher_that_was_stopped_goes_on_and_its_guest_reports_no_stall() {
+    let (timeout, pause) = if long() { (21, 30) } else { (3, 7) };
+    let script = format!(
+        "words=\"mitigations=off rcupdate.rcu_cpu_stall_timeout={timeout}\"
+        launch --verbose -- sh -c 'echo up; while :; do ls / > /dev/null; done' > out 2> log & pid=$!
+        until grep -q up out; do sleep 0.1; done
+        for n in 1 2; do sleep 1; kill -STOP $pid; sleep {pause}; kill -CONT $pid; done; sleep 2
+        kill $pid; wait $pid; echo $?; grep -c 'Linux version' log
+        grep -E 'detected stall|stalls on|lockup|blocked for|Call Trace' log"
+    );
+    let output = host(&script);
+    assert_eq!(output.text(), "143\n1\n", "{}", output.stderr);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cki_tests::bare::{Machine, Outcome, PASSED, Parts, output};
+use cki_tests::bare::{COUNTING, Machine, Outcome, PASSED, Parts, output};
 use cki_tests::long;
 
 fn parts() -> Parts {
@@ -53,6 +53,21 @@ fn every_event_reaches_a_vcpu_that_is_moved_all_the_time() {
     race(
         "every_event_reaches_a_vcpu_that_is_moved_all_the_time",
         &format!("raises={raises}"),
+    );
+}
+
+/// Time is that of instructions, so that no other work of the computer's makes a delivery late.
+#[test]
+fn an_event_interrupts_the_cpu_that_its_vcpu_has_come_to() {
+    let parts = parts();
+    let outcome = Machine::new(&parts, "cki.pool=32M kicked")
+        .cpus(2)
+        .speed(COUNTING)
+        .run()
+        .expect("it is started");
+    assert_passed(
+        &outcome,
+        "an_event_interrupts_the_cpu_that_its_vcpu_has_come_to",
     );
 }
 
@@ -105,7 +120,7 @@ fn the_hosts_kernel_keeps_what_is_its_own_and_gets_at_what_it_has_to() {
     let cases = outcome.cases();
     let failed: Vec<_> = cases.iter().filter(|(_, result)| result.is_err()).collect();
     assert!(failed.is_empty(), "{failed:#?}\n{}", outcome.tail());
-    assert_eq!(cases.len(), 6, "{}", outcome.tail());
+    assert_eq!(cases.len(), 7, "{}", outcome.tail());
     assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
 }
 

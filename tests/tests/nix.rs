@@ -162,7 +162,7 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 15] = [
+    const REBUILT: [&str; 16] = [
         "cki-docs",
         "cki-guest",
         "cki-kernel",
@@ -176,6 +176,7 @@ fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_i
         "cki-runtime-debian",
         "cki-kernel-debug",
         "cki-kmod-debug",
+        "cki-witness-debug",
         "cki-host-debug",
         "cki-runtime-debug",
     ];

@@ -25,6 +25,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 enum On {
     /// The driver's cases, or those of one of its words.
     One(&'static str),
+    /// The same, with two CPUs.
+    Two(&'static str),
     /// Where events strike in front of chosen instructions.
     Every,
     /// With the witness.
@@ -53,7 +55,7 @@ enum Sign {
 }
 
 /// Patch, machine, case and sign.
-const VARIANTS: [(&str, On, &str, Sign); 23] = [
+const VARIANTS: [(&str, On, &str, Sign); 26] = [
     (
         "extension_off_too_early",
         On::Every,
@@ -192,6 +194,24 @@ const VARIANTS: [(&str, On, &str, Sign); 23] = [
         "nmi_at_every_instruction_of_a_way_to_user_mode",
         Sign::Fails("the guest went on behind its look"),
     ),
+    (
+        "pks_not_asked",
+        On::Witness,
+        "a_kernel_that_uses_protection_keys_itself_is_refused",
+        Sign::Fails("with PKS in use: 0x0"),
+    ),
+    (
+        "absences_not_told",
+        On::One(""),
+        "a_vcpu_is_told_of_seconds_in_which_it_did_not_run",
+        Sign::Fails("there were 0 absences"),
+    ),
+    (
+        "kick_for_the_cpu_before",
+        On::Two("kicked"),
+        "an_event_interrupts_the_cpu_that_its_vcpu_has_come_to",
+        Sign::Fails("was not delivered"),
+    ),
 ];
 
 /// As long as any of the cases takes, on a slow computer; what is silent for that long has no end.
@@ -225,7 +245,7 @@ impl Place {
             _ => own.as_path(),
         };
         let arguments = match on {
-            On::One(word) => format!("cki.pool=32M {word} case={case}"),
+            On::One(word) | On::Two(word) => format!("cki.pool=32M {word} case={case}"),
             On::Every => format!("cki.pool=32M every loglevel=1 case={case}"),
             On::Witness => format!("cki.pool=32M witness case={case}"),
             On::MemoryError => format!("cki.pool=32M memory_error case={case}"),
@@ -240,6 +260,7 @@ impl Place {
             });
         let machine = match on {
             On::One(_) => machine,
+            On::Two(_) => machine.speed(COUNTING).cpus(2),
             On::Every | On::Bench => machine.speed(COUNTING).device("cki-probe"),
             On::Witness => machine.file("cki_witness.ko", &self.witness),
             On::MemoryError => machine

@@ -8,6 +8,8 @@
 #include <linux/delay.h>
 #include <linux/kernel.h>
 #include <linux/kstrtox.h>
+#include <linux/limits.h>
+#include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -20,6 +22,11 @@
 #include <linux/thread_info.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/pgtable.h>
+#include <asm/tlbflush.h>
+
+/* Linux has no name for it (SDM Vol. 3A, 2.5). */
+#define CR4_PKS	BIT(24)
 
 /* For so long a thread has work that only a live patch brings along. */
 #define PATCH_MS	20
@@ -150,5 +157,94 @@ static const struct kernel_param_ops patch_ops = { .set = set_patch_pending };
 module_param_cb(patch_pending, &patch_ops, NULL, 0200);
 MODULE_PARM_DESC(patch_pending, "gives this thread work of a live patch for some milliseconds");
 
+static int set_pks(const char *text, const struct kernel_param *param)
+{
+	bool wanted;
+	int error = kstrtobool(text, &wanted);
+
+	if (error)
+		return error;
+	if (wanted)
+		cr4_set_bits(CR4_PKS);
+	else
+		cr4_clear_bits(CR4_PKS);
+	return 0;
+}
+
+static const struct kernel_param_ops pks_ops = { .set = set_pks };
+module_param_cb(pks, &pks_ops, NULL, 0200);
+MODULE_PARM_DESC(pks, "1: the kernel uses protection keys for supervisor pages on this CPU, 0: it does not");
+
+/* Of the memory that was there from the start. */
+static unsigned long memory_end;
+
+/* An L4 with the host's kernel half that has slot 256, which is a hole in the host's own. */
+static bool is_bridge(const u64 *table, const u64 *host)
+{
+	unsigned int i;
+
+	for (i = 0; i < 256; i++)
+		if (READ_ONCE(table[i]))
+			return false;
+	return READ_ONCE(table[256]) && READ_ONCE(table[511]) == host[511];
+}
+
+static bool lacks_an_entry(const u64 *bridge, const u64 *host)
+{
+	unsigned int i;
+
+	for (i = 257; i < 512; i++)
+		if (host[i] && !READ_ONCE(bridge[i]) && i != pgd_index(LDT_BASE_ADDR))
+			return true;
+	return false;
+}
+
+static int get_bridges(char *buffer, const struct kernel_param *param)
+{
+	const u64 *host = (const u64 *)current->mm->pgd;
+	unsigned int bridges = 0, lacking = 0;
+	unsigned long pfn;
+
+	for (pfn = 0; pfn < memory_end; pfn++) {
+		const u64 *table = __va(PFN_PHYS(pfn));
+
+		if (!page_is_ram(pfn) || !is_bridge(table, host))
+			continue;
+		bridges++;
+		if (lacks_an_entry(table, host))
+			lacking++;
+	}
+	return sysfs_emit(buffer, "%u %u\n", bridges, lacking);
+}
+
+static const struct kernel_param_ops bridges_ops = { .get = get_bridges };
+module_param_cb(bridges, &bridges_ops, NULL, 0400);
+MODULE_PARM_DESC(bridges, "how many bridges there are, and how many of them lack an entry of the host's");
+
+/* There is nothing behind an address that a test plugs memory in at: it must not be used. */
+static int memory_event(struct notifier_block *block, unsigned long event, void *data)
+{
+	return event == MEM_GOING_ONLINE ? NOTIFY_BAD : NOTIFY_OK;
+}
+
+/* The last one to be asked. */
+static struct notifier_block memory_notifier = {
+	.notifier_call = memory_event,
+	.priority = INT_MIN,
+};
+
+static int __init witness_init(void)
+{
+	memory_end = PHYS_PFN(__pa(high_memory));
+	return register_memory_notifier(&memory_notifier);
+}
+
+static void __exit witness_exit(void)
+{
+	unregister_memory_notifier(&memory_notifier);
+}
+
+module_init(witness_init);
+module_exit(witness_exit);
 MODULE_DESCRIPTION("What tests of the CKI module have to see and do in the host's kernel");
 MODULE_LICENSE("GPL");

@@ -14,7 +14,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 24] = [
+pub const NEEDED: [(&str, &str); 26] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -24,6 +24,7 @@ pub const NEEDED: [(&str, &str); 24] = [
     ("cki-runtime-debian", "CKI_RUNTIME_DEBIAN"),
     ("cki-kernel-debug", "CKI_KERNEL_DEBUG"),
     ("cki-kmod-debug", "CKI_KMOD_DEBUG"),
+    ("cki-witness-debug", "CKI_WITNESS_DEBUG"),
     ("cki-host-debug", "CKI_HOST_DEBUG"),
     ("cki-runtime-debug", "CKI_RUNTIME_DEBUG"),
     ("cki-kernel", "CKI_KERNEL"),
@@ -37,6 +38,7 @@ pub const NEEDED: [(&str, &str); 24] = [
     ("cki-witness", "CKI_WITNESS"),
     ("debian-kernel", "CKI_DEBIAN_KERNEL"),
     ("cki-kmod-debian", "CKI_KMOD_DEBIAN"),
+    ("cki-kmod-tests-debian", "CKI_KMOD_TESTS_DEBIAN"),
     ("cki-variants", "CKI_VARIANTS"),
     ("cki-docs", "CKI_DOCS"),
 ];

@@ -113,6 +113,7 @@ guests! {
     own_exception guest_own_exception guest_own_exception_end,
     timer guest_timer guest_timer_end,
     events guest_events guest_events_end,
+    events_without_sleep guest_events_without_sleep guest_events_without_sleep_end,
     cli guest_cli guest_cli_end,
     sti guest_sti guest_sti_end,
     hlt guest_hlt guest_hlt_end,

@@ -435,6 +435,28 @@ guest events
 	jmp	1b
 end_guest events
 
+# The same, and computes all the time.
+guest events_without_sleep
+	prelude
+	set_info
+	set_handler {HANDLER_EVENT_KERNEL}, 5f
+	mov	r14, INFO
+	inc	qword ptr [rbx + 56]
+1:	mov	rsp, STACK
+	mov	byte ptr [r14], 1
+	cmp	qword ptr [r14 + 8], 0
+	jne	4f
+2:	pause
+	jmp	2b
+4:	mov	byte ptr [r14], 0
+5:	xor	eax, eax
+	xchg	rax, [r14 + 8]
+	test	rax, rax
+	jz	1b
+	inc	qword ptr [rbx + 48]
+	jmp	1b
+end_guest events_without_sleep
+
 # Instructions that deprivileged mode refuses: one each, #GP without a handler.
 .macro forbidden name, instruction:vararg
 guest \name

@@ -6,8 +6,12 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
+
+/// The ports, by which the machine is ended: opened at its start, because lockdown forbids it.
+static PORT: OnceLock<File> = OnceLock::new();
 
 /// Mounts a file system of the kernel.
 pub fn mount(kind: &str, at: &str) -> Result<()> {
@@ -33,6 +37,8 @@ pub fn mount(kind: &str, at: &str) -> Result<()> {
 /// line (`cki.NAME=VALUE`).
 pub fn set_up() -> Result<()> {
     mount("devtmpfs", "/dev")?;
+    let port = OpenOptions::new().write(true).open("/dev/port");
+    PORT.get_or_init(|| port.expect("/dev/port"));
     mount("proc", "/proc")?;
     mount("sysfs", "/sys")?;
     let console = OpenOptions::new()
@@ -43,12 +49,17 @@ pub fn set_up() -> Result<()> {
         // SAFETY: the console is open; these three are free or the kernel's own console.
         unsafe { libc::dup2(console.as_raw_fd(), fd) };
     }
+    load("/cki.ko", &parameters()?)
+}
+
+/// The module's parameters, as the kernel's command line has them.
+pub fn parameters() -> Result<String> {
     let line = fs::read_to_string("/proc/cmdline")?;
     let parameters: Vec<_> = line
         .split_whitespace()
         .filter_map(|word| word.strip_prefix("cki."))
         .collect();
-    load("/cki.ko", &parameters.join(" "))
+    Ok(parameters.join(" "))
 }
 
 /// Loads a module.
@@ -70,14 +81,22 @@ pub fn load(path: &str, parameters: &str) -> Result<()> {
     Ok(())
 }
 
+/// Unloads a module that nobody uses.
+pub fn unload(name: &str) -> Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: a string that lives across the call.
+    let result = unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) };
+    if result != 0 {
+        return Err(io::Error::last_os_error()).with_context(|| format!("unload {name:?}"));
+    }
+    Ok(())
+}
+
 /// Ends the machine.
 pub fn end(passed: bool) -> ! {
     // What the console still has to print.
     std::thread::sleep(std::time::Duration::from_millis(100));
-    let mut port = OpenOptions::new()
-        .write(true)
-        .open("/dev/port")
-        .expect("/dev/port");
+    let mut port = PORT.get().expect("the machine was set up");
     port.seek(SeekFrom::Start(0xf4)).expect("the exit port");
     let _ = port.write_all(&[if passed { 0x10 } else { 0x11 }]);
     loop {

@@ -4,9 +4,10 @@
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
 //! instead; with `every` events strike in front of every instruction. With `races` it runs the cases that want two
-//! CPUs, with `memory_error` those that want machine checks, with `faults` those that want allocations to fail,
-//! with `random` those that try things at random, with `stock` those that want a kernel of another configuration, with `nodes` those that want two NUMA nodes,
-//! with `witness` those that want another module in the kernel, with `vmx` those of a CPU in VMX operation.
+//! CPUs, with `kicked` and `woken` those whose time is that of instructions, with `memory_error` those that want machine checks, with `faults` those that want allocations to fail,
+//! with `random` those that try things at random, with `stock` those that want a kernel of another configuration,
+//! with `nodes` those that want two NUMA nodes, with `locked` those that want lockdown, with `witness` those that want another module in the kernel, with
+//! `plugged` those that plug memory in, with `vmx` those of a CPU in VMX operation.
 
 // `address | rights` is how an entry reads.
 // PID 1 of a machine that tests start: its output is the machine's console, which takes everything.
@@ -27,13 +28,16 @@ mod faults;
 mod guest;
 mod guests;
 mod hits;
+mod kicked;
 mod lives;
+mod lockdown;
 mod machine;
 mod memory_error;
 mod module;
 mod moved;
 mod nodes;
 mod operations;
+mod plugged;
 mod probe;
 mod races;
 mod random;
@@ -77,16 +81,19 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     // Those that want more than a machine with the module, or take their time.
-    let special: [(&str, Cases); 10] = [
+    let special: [(&str, Cases); 13] = [
         ("races", races::all),
         ("races", moved::all),
+        ("kicked", kicked::all),
         ("woken", woken::all),
         ("memory_error", memory_error::all),
         ("faults", faults::all),
         ("stock", stock::all),
         ("nodes", nodes::all),
+        ("locked", lockdown::all),
         ("random", random::all),
         ("witness", witness::all),
+        ("plugged", plugged::all),
         ("vmx", module::vmx),
     ];
     let mut cases: Vec<_> = special

@@ -3,23 +3,27 @@
 //! Cases of the module's own: its interface, and what it owes the host.
 
 use std::fs;
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::class::CLASS_EXEC;
-use cki_abi::start_info::ClassRange;
+use cki_abi::layout::CLOCK;
+use cki_abi::start_info::{ClassRange, Clock};
 use cki_abi::uapi::container::Create;
 use cki_abi::uapi::run::exits::RUN_INTR;
 use cki_abi::uapi::start::{Seal, Start};
 use cki_abi::uapi::system::Info;
 
 use crate::alarm::Alarm;
+use crate::attack::{SCRIPT, SEEN};
 use crate::case::Case;
 use crate::device::{self, System};
 use crate::guest::{End, Guest, MEMORY, Prepared, TEXT};
 use crate::machine;
+use crate::script::{load, single, step};
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Case)> {
@@ -46,6 +50,10 @@ pub fn all() -> Vec<(&'static str, Case)> {
         (
             "a_thread_that_may_not_read_the_tsc_runs_a_container",
             Box::new(own_control_bits),
+        ),
+        (
+            "a_vcpu_is_told_of_seconds_in_which_it_did_not_run",
+            Box::new(absence),
         ),
     ]
 }
@@ -313,6 +321,45 @@ fn own_control_bits() -> Result<()> {
     let (end, _) = result?;
     ensure!(end == End::Code(0), "{end:x?}");
     Ok(())
+}
+
+/// The time-stamp counter.
+fn tsc() -> u64 {
+    // SAFETY: every program may read it here.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+/// How often it was away, for a guest whose launcher lets so many milliseconds pass before it runs: of the time that
+/// the module has measured, which on a machine that is short of time is another.
+fn absences_after(pause: u64) -> Result<u64> {
+    let system = system()?;
+    let ticks = system.info()?.tsc_khz * pause;
+    let guest = Guest::start(&system, "attack", |container, _| {
+        let at = CLOCK + offset_of!(Clock, absences) as u64;
+        let script = [load(at), single(step::END)];
+        for (index, word) in script.iter().flatten().enumerate() {
+            container.write_word(SCRIPT as usize + 8 * index, *word);
+        }
+    })?;
+    let start = tsc();
+    while tsc() - start < ticks {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let (end, _) = guest.end()?;
+    ensure!(end == End::Code(0), "{end:x?}");
+    Ok(guest.container.read_word(SEEN))
+}
+
+fn absence() -> Result<()> {
+    let seen = absences_after(1100)?;
+    ensure!(seen >= 1, "after a second there were {seen} absences");
+    // Where this program gets no processor for a second, there is one: not each time.
+    for _ in 0..3 {
+        if absences_after(0)? == 0 {
+            return Ok(());
+        }
+    }
+    bail!("there was an absence without any");
 }
 
 /// On a machine whose module looks at CR4.TSD in the place of CR4.VMXE (tests/variants).

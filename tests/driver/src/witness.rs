@@ -25,6 +25,7 @@ use crate::machine;
 use crate::moved::own_id;
 use crate::script::{load, single, step};
 use cki_abi::uapi::system::Info;
+use cki_abi::uapi::system::missing::MISSING_KERNEL;
 
 /// Selector of the first descriptor of an LDT, with user mode's rights.
 const LDT_SELECTOR: u32 = 7;
@@ -42,6 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// All of them, by name. Memory stays broken, so those come last.
 pub fn all() -> Vec<(&'static str, Case)> {
     vec![
+        (
+            "a_kernel_that_uses_protection_keys_itself_is_refused",
+            Box::new(protection_keys),
+        ),
         (
             "the_hosts_dr6_survives_debug_exceptions_of_a_guest",
             Box::new(dr6),
@@ -71,15 +76,22 @@ fn parameter(name: &str) -> PathBuf {
 }
 
 /// Has the witness do something.
-fn tell(name: &str, value: &str) -> Result<()> {
-    if !parameter("").exists() {
-        machine::load("/cki_witness.ko", "")?;
-    }
+pub fn tell(name: &str, value: &str) -> Result<()> {
+    begin()?;
     fs::write(parameter(name), value).with_context(|| format!("{name} = {value}"))
 }
 
+/// Loads the witness, if it is not there.
+fn begin() -> Result<()> {
+    if parameter("").exists() {
+        return Ok(());
+    }
+    machine::load("/cki_witness.ko", "")
+}
+
 /// What the witness sees.
-fn ask(name: &str) -> Result<String> {
+pub fn ask(name: &str) -> Result<String> {
+    begin()?;
     let text = fs::read_to_string(parameter(name)).with_context(|| name.to_owned())?;
     Ok(text.trim().to_owned())
 }
@@ -103,6 +115,27 @@ fn ends_with(name: &str, code: u64) -> Result<()> {
     let (end, _) = Guest::start(&system()?, name, |_, _| {})?.end()?;
     ensure!(end == End::Code(code), "{name} ended with {end:x?}");
     Ok(())
+}
+
+/// Of the kernel's own use, the module sees when it is loaded.
+fn protection_keys() -> Result<()> {
+    machine::unload("cki")?;
+    tell("pks", "1")?;
+    let missing = load_again();
+    tell("pks", "0")?;
+    let (with, without) = (missing?, {
+        machine::unload("cki")?;
+        load_again()?
+    });
+    ensure!(with == MISSING_KERNEL, "with PKS in use: {with:#x}");
+    ensure!(without == 0, "without: {without:#x}");
+    Ok(())
+}
+
+/// Loads the module as the machine did, and gives what it finds missing.
+fn load_again() -> Result<u32> {
+    machine::load("/cki.ko", &machine::parameters()?)?;
+    Ok(system()?.info()?.missing)
 }
 
 fn dr6() -> Result<()> {
