@@ -8,9 +8,10 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
 use cki_erofs::{LENGTH, OFFSET, Superblock};
-use cki_session::Memory;
+use cki_session::{Memory, RUNTIME_SERIAL};
 use nix::mount::MsFlags;
 
+use crate::image;
 use crate::modules;
 use crate::mounts::{MountError, make_directory, mount_at};
 
@@ -21,9 +22,14 @@ const UUID: [u8; 16] = *b"CKI\0\0\0\x40\0\x80\0\0\0\0\0\0\x01";
 /// Why this machine cannot run containers.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// No disk has `UUID`.
+    /// No disk is it.
     #[error("the machine has no runtime disk, which containers are started from")]
     NoDisk,
+    /// Several partitions have `UUID`, and only one of them can be ours.
+    #[error(
+        "{0} partitions say that they are the runtime disk; take away the disks that containers wrote"
+    )]
+    Several(usize),
     /// It cannot be mounted.
     #[error("the runtime disk cannot be used: {0}")]
     Mount(#[from] MountError),
@@ -40,7 +46,7 @@ pub enum RuntimeError {
 /// # Errors
 /// [`RuntimeError`].
 pub fn start(pool: Memory) -> Result<(), RuntimeError> {
-    let disk = find(Path::new("/sys"), Path::new("/dev")).ok_or(RuntimeError::NoDisk)?;
+    let disk = find(Path::new("/sys"), Path::new("/dev"))?;
     let source = disk.display().to_string();
     mount_at(
         &source,
@@ -67,14 +73,33 @@ pub fn offer_commands() -> io::Result<()> {
     Ok(())
 }
 
-/// The block device with the file system `UUID`: a whole disk of a machine that `cki-build` starts, a
-/// partition of the disk image.
-fn find(sysfs: &Path, dev: &Path) -> Option<PathBuf> {
-    let devices = fs::read_dir(sysfs.join("class/block")).ok()?;
-    devices
+/// The runtime disk: the one that a machine of `cki-build` has for it, by its serial number; on the disk image, which
+/// has none, the partition with the file system `UUID`.
+///
+/// Containers write disks, and images come from anywhere, so what is on a disk of theirs decides nothing: it could say
+/// that it is the runtime disk, and the host would load its module.
+fn find(sysfs: &Path, dev: &Path) -> Result<PathBuf, RuntimeError> {
+    if let Ok(disk) = image::find_disk(sysfs, dev, RUNTIME_SERIAL) {
+        return Ok(disk);
+    }
+    let disks = fs::read_dir(sysfs.join("block")).map_err(|_| RuntimeError::NoDisk)?;
+    let mut found: Vec<_> = disks
         .flatten()
-        .map(|device| dev.join(device.file_name()))
-        .find(|device| is_runtime(device))
+        .filter(|disk| !has_our_serial(&disk.path()))
+        .filter_map(|disk| image::partitions(sysfs, &dev.join(disk.file_name())).ok())
+        .flatten()
+        .filter(|partition| is_runtime(partition))
+        .collect();
+    match (found.pop(), found.len()) {
+        (None, _) => Err(RuntimeError::NoDisk),
+        (Some(only), 0) => Ok(only),
+        (Some(_), more) => Err(RuntimeError::Several(more + 1)),
+    }
+}
+
+/// Whether the disk below `block` is one that `cki-build` gave the machine.
+fn has_our_serial(block: &Path) -> bool {
+    fs::read_to_string(block.join("serial")).is_ok_and(|serial| serial.starts_with("cki-"))
 }
 
 fn is_runtime(device: &Path) -> bool {
@@ -95,22 +120,53 @@ mod tests {
         bytes
     }
 
-    #[test]
-    fn the_disk_is_found_by_the_number_of_its_file_system() {
+    /// Name, serial number, and what is on the disk, followed by what is on its partitions.
+    type Given<'a> = (&'a str, &'a str, &'a [&'a [u8]]);
+
+    /// A machine with these disks.
+    fn machine(disks: &[Given<'_>]) -> (tempfile::TempDir, PathBuf, PathBuf) {
         let root = tempfile::tempdir().unwrap();
         let (sysfs, dev) = (root.path().join("sys"), root.path().join("dev"));
         fs::create_dir_all(&dev).unwrap();
-        for (name, content) in [
-            ("loop0", vec![]),
-            ("vda", disk(&[0; 16])),
-            ("vdb", vec![0; 4096]),
-            ("vdc2", disk(&UUID)),
-        ] {
-            fs::create_dir_all(sysfs.join("class/block").join(name)).unwrap();
-            fs::write(dev.join(name), content).unwrap();
+        for (name, serial, contents) in disks {
+            let block = sysfs.join("block").join(name);
+            fs::create_dir_all(&block).unwrap();
+            fs::write(block.join("serial"), format!("{serial}\n")).unwrap();
+            fs::write(dev.join(name), contents[0]).unwrap();
+            for (number, content) in (1..).zip(&contents[1..]) {
+                let partition = block.join(format!("{name}{number}"));
+                fs::create_dir(&partition).unwrap();
+                fs::write(partition.join("partition"), number.to_string()).unwrap();
+                fs::write(dev.join(format!("{name}{number}")), content).unwrap();
+            }
         }
-        assert_eq!(find(&sysfs, &dev), Some(dev.join("vdc2")));
-        fs::remove_file(dev.join("vdc2")).unwrap();
-        assert_eq!(find(&sysfs, &dev), None);
+        (root, sysfs, dev)
+    }
+
+    #[test]
+    fn what_is_on_the_disks_of_containers_and_images_makes_none_the_runtime_disk() {
+        let hostile = disk(&UUID);
+        let all: &[&[u8]] = &[&hostile, &hostile, &hostile];
+        let mut disks = vec![("vda", "cki-app", all), ("vdc", "cki-disk0", all)];
+        let (_root, sysfs, dev) = machine(&disks);
+        assert!(matches!(find(&sysfs, &dev), Err(RuntimeError::NoDisk)));
+        let named: &[&[u8]] = &[b"whatever is on it"];
+        disks.push(("vdb", RUNTIME_SERIAL, named));
+        let (_root, sysfs, dev) = machine(&disks);
+        assert_eq!(find(&sysfs, &dev).unwrap(), dev.join("vdb"));
+    }
+
+    #[test]
+    fn the_disk_image_has_it_as_the_only_partition_of_its_number() {
+        let (ours, other) = (disk(&UUID), disk(&[0; 16]));
+        let whole: &[&[u8]] = &[&ours];
+        let second: &[&[u8]] = &[b"", &other, &ours];
+        let first: &[&[u8]] = &[b"", &ours];
+        let mut disks = vec![("vda", "", whole), ("vdb", "", second)];
+        let (_root, sysfs, dev) = machine(&disks);
+        assert_eq!(find(&sysfs, &dev).unwrap(), dev.join("vdb2"));
+        disks.push(("vdc", "", first));
+        let (_root, sysfs, dev) = machine(&disks);
+        assert!(matches!(find(&sysfs, &dev), Err(RuntimeError::Several(2))));
     }
 }

@@ -137,6 +137,8 @@ pub mod exit {
 /// `serial=` of the virtio-blk device that carries the application image
 /// (`/sys/block/vd?/serial` in a machine or container; at most 20 bytes, virtio 1.2 section 5.2.6.1).
 pub const APP_SERIAL: &str = "cki-app";
+/// `serial=` of the virtio-blk device with what containers are started from: launcher, module, monitor, guest kernel.
+pub const RUNTIME_SERIAL: &str = "cki-runtime";
 
 /// `serial=` of the virtio-blk device that carries the user's disk `number`, from 0.
 #[must_use]

@@ -216,7 +216,7 @@ impl Machine {
         let runtime = self.runtime.as_deref();
         runtime.map_or(Vec::new(), |file| {
             let device = self.host.board.device("virtio-blk", Device::Runtime);
-            disk("runtime", file, "raw", &device, "cki-runtime").into()
+            disk("runtime", file, "raw", &device, cki_session::RUNTIME_SERIAL).into()
         })
     }
 
