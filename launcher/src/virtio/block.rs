@@ -70,7 +70,7 @@ impl Block {
         }
     }
 
-    /// Carries out one request. Returns the bytes written to the guest, and those moved either way.
+    /// Carries out one request. Returns the bytes written to the guest, and what it is worth of a [`TURN`].
     fn request(
         &mut self,
         memory: &GuestMemoryMmap,
@@ -106,11 +106,21 @@ impl Block {
                 VIRTIO_BLK_S_IOERR
             }
             VIRTIO_BLK_T_OUT => {
-                moved = reader.available_bytes();
+                moved = match self.flushes {
+                    true => reader.available_bytes(),
+                    false => TURN,
+                };
                 self.write(sector, &mut reader)?
             }
-            VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES => self.range(kind, &mut reader)?,
-            VIRTIO_BLK_T_FLUSH if !self.storage.is_read_only() => of(self.storage.flush()),
+            // What these take is the medium's affair: a turn ends with one of them.
+            VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES => {
+                moved = TURN;
+                self.range(kind, &mut reader)?
+            }
+            VIRTIO_BLK_T_FLUSH if !self.storage.is_read_only() => {
+                moved = TURN;
+                of(self.storage.flush())
+            }
             _ => VIRTIO_BLK_S_UNSUPP,
         };
         status.write_all(&[outcome as u8])?;

@@ -253,19 +253,21 @@ impl Counting {
     }
 }
 
+/// A driver that flushes or does not.
+fn driver_of(counting: Counting, flushes: bool) -> Driver<Block> {
+    let mut driver = Driver::cold(Block::new(Box::new(counting), "x"));
+    driver.negotiate(!(1 << 29 | u64::from(!flushes) << 9));
+    driver.set_up_queue(0);
+    driver.add_status(4);
+    driver
+}
+
 #[test]
 fn a_driver_that_does_not_flush_has_every_change_made_safe() {
     for flushes in [true, false] {
         let state = std::sync::Arc::default();
         let counting = Counting(std::sync::Arc::clone(&state));
-        let mut driver = Driver::cold(Block::new(Box::new(counting), "x"));
-        driver.negotiate(if flushes {
-            !(1 << 29)
-        } else {
-            !(1 << 29 | 1 << 9)
-        });
-        driver.set_up_queue(0);
-        driver.add_status(4);
+        let mut driver = driver_of(counting, flushes);
         assert_eq!(send(&mut driver, VIRTIO_BLK_T_OUT, 0, &[1; 512]), 0);
         assert_eq!(
             send(&mut driver, VIRTIO_BLK_T_WRITE_ZEROES, 0, &range(0, 1, 0)),
@@ -404,6 +406,41 @@ fn many_requests_are_served_in_turns() {
     }
     // 384 KiB each: a turn ends with the one that reaches 1 MiB.
     assert_eq!(turns, [3, 3, 2]);
+}
+
+/// Hundreds of flushes, or of ranges of 32 MiB to zero, would else be one turn, in which nobody else has the device.
+#[test]
+fn a_turn_ends_with_a_request_that_takes_as_long_as_the_medium_likes() {
+    for (flushes, kind) in [
+        (true, VIRTIO_BLK_T_FLUSH),
+        (true, VIRTIO_BLK_T_WRITE_ZEROES),
+        (true, VIRTIO_BLK_T_DISCARD),
+        (false, VIRTIO_BLK_T_OUT),
+    ] {
+        let mut driver = driver_of(Counting(Default::default()), flushes);
+        driver.put(HEADER_AT, &header(kind, 0));
+        let data = match kind {
+            VIRTIO_BLK_T_OUT => vec![1; 512],
+            VIRTIO_BLK_T_FLUSH => vec![],
+            _ => range(0, 8, 0),
+        };
+        driver.put(DATA_AT, &data);
+        let chain = [
+            (HEADER_AT, 16, 0),
+            (DATA_AT, data.len() as u32, 0),
+            (STATUS_AT, 1, WRITE),
+        ];
+        for _ in 0..3 {
+            driver.offer(0, &chain);
+        }
+        driver.notify(0);
+        let mut turns = vec![driver.used(0).len()];
+        while driver.take_more() {
+            driver.poll();
+            turns.push(driver.used(0).len());
+        }
+        assert_eq!(turns, [1, 1, 1], "{kind}");
+    }
 }
 
 proptest! {
