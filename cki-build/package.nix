@@ -8,6 +8,7 @@ let
     "bench/micro"
     "cki-build"
     "crates/debian"
+    "crates/disk"
     "crates/erofs"
     "crates/frontend"
     "crates/inputs"

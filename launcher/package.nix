@@ -3,7 +3,7 @@
 { lib, rustPlatform, rustSource }:
 
 # ksm/core is a dependency of the tests only, but Cargo wants to see its manifest.
-let workspace = rustSource [ "launcher" "abi" "abi/session" "crates/erofs" "crates/frontend" "crates/module" "crates/volume" "ksm/core" ]; in
+let workspace = rustSource [ "launcher" "abi" "abi/session" "crates/disk" "crates/erofs" "crates/frontend" "crates/module" "crates/volume" "ksm/core" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-launcher";
   version = "0.1.0";

@@ -191,6 +191,7 @@ mod tests {
             timeout: None,
             program: options.clone(),
             network: NetworkArgs::none(),
+            disk: Vec::new(),
             command: command.iter().map(Into::into).collect(),
         }
     }

@@ -10,6 +10,7 @@ use crate::contents::Contents;
 use cki_debian::name::parse_package;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use cki_disk::DiskOption;
 use cki_frontend::ProgramOptions;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Status};
@@ -187,6 +188,10 @@ pub struct Run {
     /// Number of processors; a container has one in this version
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub cpus: u32,
+    /// Give it a disk, a raw file or FILE.qcow2; with `:ro`, it cannot be written. Twice at most; the disks are
+    /// /dev/vdb and /dev/vdc, in this order
+    #[arg(long, value_name = "FILE[:ro][:format=raw|qcow2]")]
+    pub disk: Vec<DiskOption>,
     /// What the program runs in.
     #[command(flatten, next_help_heading = "Image")]
     pub contents: Contents,

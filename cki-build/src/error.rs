@@ -75,6 +75,9 @@ pub enum Error {
     /// A directory that the program is to find.
     #[error(transparent)]
     Volume(#[from] cki_volume::client::StartError),
+    /// Disks of the user's.
+    #[error(transparent)]
+    Disks(#[from] crate::disks::DisksError),
     /// The user's terminal, which a program with a terminal needs.
     #[error("cannot use the terminal: {0}")]
     Terminal(std::io::Error),

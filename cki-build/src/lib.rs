@@ -14,6 +14,7 @@ pub mod cli;
 pub mod commands;
 pub mod contents;
 pub mod context;
+pub mod disks;
 pub mod doctor;
 pub mod elsewhere;
 pub mod ending;

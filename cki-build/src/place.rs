@@ -129,6 +129,10 @@ fn unsuitable(args: &Run, machine: &Machine) -> Option<&'static str> {
             "a machine that stays up has no volumes (--volume)",
         ),
         (
+            !args.disk.is_empty(),
+            "a machine that stays up has no disks of yours (--disk)",
+        ),
+        (
             machine.verbose,
             "the console of a machine that stays up is in its log (--verbose)",
         ),

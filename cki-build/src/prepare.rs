@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::cli::{HostKernel, Run, Runtime};
 use crate::context::Context;
+use crate::disks;
 use crate::error::Error;
 use crate::network::NetworkArgs;
 use cki_frontend::VolumeOption;
@@ -137,6 +138,7 @@ pub fn request(
             verbose: machine.verbose,
             network: network.container()?,
             name: None,
+            disks: disks::of_container(&args.disk),
         }),
     };
     let pool = match args.runtime {
@@ -185,6 +187,7 @@ mod tests {
                 ..ProgramOptions::default()
             },
             network: NetworkArgs::none(),
+            disk: Vec::new(),
             command,
         }
     }
@@ -260,6 +263,7 @@ mod tests {
                 verbose: false,
                 network: None,
                 name: None,
+                disks: Vec::new(),
             })
         );
     }

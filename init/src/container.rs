@@ -6,15 +6,16 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use cki_session::{Event, Failure, FailureKind, Outcome, Request, Run, Volume};
+use cki_session::{Disk, Event, Failure, FailureKind, Outcome, Request, Run, Volume};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::PollFlags;
 
 use crate::channel::{Channel, ChannelError, Heard};
+use crate::image;
 use crate::inheritance::{as_session_leader, with_fresh_signals};
 use crate::ports;
 use crate::program::Started;
@@ -26,19 +27,33 @@ const VOLUME_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts the launcher, and sends it the request, which has a container. Its standard input and output are the
 /// client's ends themselves: two copies of each byte less than by pipes. Its standard error, where it has
-/// sentences of its own to say, is a pipe. `disk` is the application image. The runtime disk is mounted and its module loaded.
+/// sentences of its own to say, is a pipe. `image` is the disk with the application image. The runtime disk is mounted and its module loaded.
 ///
 /// # Errors
-/// Those of fork and exec, and of the ports of volumes.
-pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launcher)> {
+/// Those of fork and exec, of disks that are not there, and of the ports of volumes.
+pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launcher)> {
     let volumes = open_volumes(&run.root.volumes)?;
+    let mut request = run.clone();
+    // That card and that disk are ours; the container's are the launcher's business.
+    request.interface = None;
+    request.disk = None;
+    // It gets disks as options, by the names that they have here.
+    let disks = request
+        .container
+        .as_mut()
+        .map(|container| std::mem::take(&mut container.disks));
+    let disks = find_disks(
+        Path::new("/sys"),
+        Path::new("/dev"),
+        &disks.unwrap_or_default(),
+    )?;
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     // PID 1 has one thread, so no other child inherits the descriptor meanwhile.
     fcntl(&its, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let mut command = Command::new(format!("{}/bin/cki", runtime::DIRECTORY));
     command
-        .args(arguments(disk, its.as_raw_fd()))
+        .args(arguments(image, &disks, its.as_raw_fd()))
         .args(volumes.iter().flat_map(|(name, port)| {
             [
                 "--volume-fd".to_owned(),
@@ -54,10 +69,6 @@ pub fn start(run: &Run, disk: &Path, ends: &Ends) -> io::Result<(Started, Launch
     // Otherwise its end would not be seen.
     drop((its, volumes));
     let mut launcher = Launcher::new(ours);
-    let mut request = run.clone();
-    // That card and that disk are ours; the container's are the launcher's business.
-    request.interface = None;
-    request.disk = None;
     launcher.ask(&Request::Run(Box::new(request)));
     let started = Started {
         child,
@@ -85,18 +96,35 @@ fn open_volumes(volumes: &[Volume]) -> io::Result<Vec<(String, File)>> {
     volumes.iter().map(open).collect()
 }
 
+/// Disks as `--disk` takes them. What is on them is the containers' own, so nothing is found out by looking.
+fn find_disks(sysfs: &Path, dev: &Path, disks: &[Disk]) -> io::Result<Vec<String>> {
+    let find = |disk: &Disk| {
+        let found = image::find_disk(sysfs, dev, &disk.serial);
+        let found: Option<PathBuf> = found.ok();
+        let missing = || io::Error::other(format!("there is no disk {:?} here", disk.serial));
+        let words = if disk.read_only { ":ro" } else { "" };
+        Ok(format!(
+            "{}:format=raw{words}",
+            found.ok_or_else(missing)?.display()
+        ))
+    };
+    disks.iter().map(find).collect()
+}
+
 /// What `cki` is called with: what the program is run on. All else is in the request.
-fn arguments(disk: &Path, session_fd: i32) -> Vec<String> {
+fn arguments(image: &Path, disks: &[String], session_fd: i32) -> Vec<String> {
     let file = |name: &str| format!("{}/lib/{name}", runtime::DIRECTORY);
     let options = [
         ("--session-fd", session_fd.to_string()),
         ("--kernel", file("vmlinux")),
         ("--initrd", file("initrd")),
-        ("--root", disk.display().to_string()),
+        ("--root", image.display().to_string()),
         ("--start-timeout", START_TIMEOUT.to_owned()),
     ];
+    let disks = disks.iter().map(|disk| ("--disk", disk.clone()));
     let words = options
         .into_iter()
+        .chain(disks)
         .flat_map(|(name, value)| [name.to_owned(), value]);
     std::iter::once("run".to_owned()).chain(words).collect()
 }
@@ -226,12 +254,39 @@ mod tests {
 
     #[test]
     fn the_launchers_command_line_is_about_the_machine_only() {
-        let words = arguments(Path::new("/dev/vda"), 9).join(" ");
+        let disks = ["/dev/vdc:format=raw".to_owned()];
+        let words = arguments(Path::new("/dev/vda"), &disks, 9).join(" ");
         assert_eq!(
             words,
             "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
-             --start-timeout 1h"
+             --start-timeout 1h --disk /dev/vdc:format=raw"
         );
+    }
+
+    #[test]
+    fn disks_are_found_by_their_serial_numbers() {
+        let sysfs = tempfile::tempdir().unwrap();
+        for (name, serial) in [
+            ("vda", "cki-app"),
+            ("vdb", "cki-disk1"),
+            ("vdc", "cki-disk0"),
+        ] {
+            let dir = sysfs.path().join("block").join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join("serial"), serial).unwrap();
+        }
+        let disk = |serial: &str, read_only| Disk {
+            serial: serial.to_owned(),
+            read_only,
+        };
+        let find = |disks: &[Disk]| find_disks(sysfs.path(), Path::new("/dev"), disks);
+        let disks = [disk("cki-disk0", false), disk("cki-disk1", true)];
+        assert_eq!(
+            find(&disks).unwrap(),
+            ["/dev/vdc:format=raw", "/dev/vdb:format=raw:ro"]
+        );
+        let error = find(&[disk("cki-disk2", false)]).unwrap_err();
+        assert!(error.to_string().contains("cki-disk2"), "{error}");
     }
 
     fn launcher() -> (Launcher, UnixStream) {

@@ -42,6 +42,9 @@ pub enum ServeError {
     /// What containers are run with.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// A disk of the user's, and what became of it.
+    #[error("{0}")]
+    Disks(String),
     /// A port.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -12,6 +12,7 @@ pub mod channel;
 pub mod cmdline;
 pub mod container;
 pub mod credentials;
+pub mod disks;
 pub mod exec;
 pub mod failure;
 pub mod group;

@@ -42,6 +42,7 @@ impl Place {
                 feature::POOL,
                 feature::ROOT,
                 feature::VOLUMES,
+                feature::DISKS,
                 feature::INTERFACE,
                 feature::NETWORK,
                 feature::NAME,

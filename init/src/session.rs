@@ -18,6 +18,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::container::{self, Launcher};
+use crate::disks::Disks;
 use crate::exec::{self, Execs};
 pub use crate::failure::ServeError;
 use crate::group::Group;
@@ -172,6 +173,8 @@ fn serve(
         .map_err(io::Error::from)
         .map_err(ServeError::system("cannot make a signalfd"))?;
 
+    let disks = Disks::open(Path::new("/sys"), Path::new("/dev"))
+        .map_err(ServeError::system("cannot open the disks"))?;
     streams.wait();
     let (started, launcher) = match run.container {
         None => (start_here(&run, place)?, None),
@@ -199,6 +202,7 @@ fn serve(
             if place.is_emulated() {
                 control.send(&output)?;
             }
+            disks.settle().map_err(ServeError::Disks)?;
             return Ok(outcome);
         }
         let seen = session.wait(control.as_fd(), children.as_fd())?;

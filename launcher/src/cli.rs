@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cki_disk::DiskOption;
 use cki_frontend::{ProcessOptions, ProgramOptions};
-use cki_launcher::backend::disk::DiskArg;
 use cki_launcher::inherited;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Signal, Status};
@@ -146,8 +146,8 @@ pub struct RunArgs {
     pub session_fd: Option<i32>,
     /// Give the container a disk: a file or block device, raw; with `:ro`, it cannot be written.
     /// May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
-    #[arg(long = "disk", value_name = "FILE[:ro]")]
-    pub disks: Vec<DiskArg>,
+    #[arg(long, value_name = "FILE[:ro]")]
+    pub disk: Vec<DiskOption>,
     /// Let the container be found by `cki exec`, `cki list` and `cki kill` under this name
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session_fd", "console", "vsock"])]
     pub name: Option<String>,

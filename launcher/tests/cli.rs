@@ -136,7 +136,7 @@ fn manual_pages_and_completions_are_made() {
 fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    std::fs::write(path("disk.qcow2"), "QFI").unwrap();
+    std::fs::write(path("disk.qcow2"), b"QFI\xfb").unwrap();
     std::fs::write(path("small"), "x").unwrap();
     std::fs::create_dir(path("directory")).unwrap();
     std::fs::write(path("used"), [0; 512]).unwrap();
@@ -146,8 +146,9 @@ fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
         ("missing", ["no such file", "truncate"]),
         ("missing:ro", ["no such file", "truncate"]),
         ("disk.qcow2", ["qcow2 image", "-O raw"]),
-        ("small", ["small", "512 bytes"]),
-        ("directory", ["no file", "no block device"]),
+        ("small", ["has 1 bytes", "truncate -s %512"]),
+        ("directory", ["is a directory", "a file in it"]),
+        ("disk.qcow2:format=raw", ["4 bytes", "truncate"]),
         ("used", ["in use", "FILE:ro"]),
         ("used:ro", ["in use", "FILE:ro"]),
     ] {

@@ -7,6 +7,7 @@
 
 pub mod bare;
 pub mod elf;
+pub mod journal;
 pub mod reports;
 pub mod screen;
 

@@ -144,6 +144,7 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
     let (stdout, stderr, console) = (Sink::default(), Sink::default(), Sink::default());
     let io = Io {
         volumes: Vec::new(),
+        disks: Vec::new(),
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),

@@ -204,6 +204,7 @@ fn failure_on(cpu: &str, app: &Path) -> String {
     run.container = Some(Container::new(Memory::constant(256)));
     let io = Io {
         volumes: Vec::new(),
+        disks: Vec::new(),
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),

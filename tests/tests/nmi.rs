@@ -169,6 +169,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     let (stdout, stderr, console) = (Sink::default(), Sink::default(), Sink::default());
     let io = Io {
         volumes: Vec::new(),
+        disks: Vec::new(),
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),

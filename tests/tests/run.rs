@@ -355,6 +355,7 @@ fn the_console_of_a_healthy_machine_has_nothing_that_a_failure_would_show() {
     let (mut reader, console) = UnixStream::pair().expect("a socket pair");
     let io = Io {
         volumes: Vec::new(),
+        disks: Vec::new(),
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),
@@ -385,6 +386,7 @@ fn failure_of(image: &[u8]) -> String {
     let machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
     let io = Io {
         volumes: Vec::new(),
+        disks: Vec::new(),
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(std::io::sink()),
         stderr: Box::new(std::io::sink()),

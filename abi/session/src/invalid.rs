@@ -2,6 +2,7 @@
 
 //! Requests that nobody can carry out.
 
+use crate::disk::DiskError;
 use crate::interface::InterfaceError;
 use crate::memory::Memory;
 use crate::network::NetworkError;
@@ -42,6 +43,9 @@ pub enum Invalid {
     /// A network card cannot be set up so.
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+    /// A container cannot have such disks.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// There is no such network.
     #[error(transparent)]
     Network(#[from] NetworkError),

@@ -53,6 +53,7 @@
 
 mod capability;
 pub mod console;
+mod disk;
 mod event;
 pub mod exec;
 mod interface;
@@ -75,6 +76,7 @@ mod volume;
 pub mod wire;
 
 pub use capability::{Capabilities, Capability};
+pub use disk::{DISK_SERIAL, Disk, DiskError, disk_serial};
 pub use event::{Event, Hello, Isolation, VERSION};
 pub use exec::{Exec, StreamPorts};
 pub use interface::{Host, Interface, InterfaceError};
@@ -139,9 +141,3 @@ pub mod exit {
 pub const APP_SERIAL: &str = "cki-app";
 /// `serial=` of the virtio-blk device with what containers are started from: launcher, module, monitor, guest kernel.
 pub const RUNTIME_SERIAL: &str = "cki-runtime";
-
-/// `serial=` of the virtio-blk device that carries the user's disk `number`, from 0.
-#[must_use]
-pub fn disk_serial(number: usize) -> String {
-    format!("cki-disk{number}")
-}

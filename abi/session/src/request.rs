@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::exec::Exec;
 use crate::interface::Interface;
 use crate::invalid::Invalid;
@@ -24,6 +25,8 @@ pub mod feature {
     pub const EXEC: &str = "exec";
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";
+    /// [`Container::disks`](super::Container::disks).
+    pub const DISKS: &str = "disks";
     /// [`Run::interface`](super::Run::interface).
     pub const INTERFACE: &str = "interface";
     /// [`Run::disk`](super::Run::disk).
@@ -119,6 +122,9 @@ pub struct Container {
     /// The name under which `cki exec`, `cki list` and `cki kill` find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Its disks besides that of its image, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
 }
 
 impl Container {
@@ -137,6 +143,7 @@ impl Container {
             verbose: false,
             network: None,
             name: None,
+            disks: Vec::new(),
         }
     }
 }
@@ -173,6 +180,10 @@ impl Run {
                 container.is_some_and(|container| container.name.is_some()),
             ),
             (feature::NETWORK, network.is_some()),
+            (
+                feature::DISKS,
+                container.is_some_and(|container| !container.disks.is_empty()),
+            ),
             (feature::VOLUMES, !self.root.volumes.is_empty()),
         ];
         let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);
@@ -224,6 +235,7 @@ impl Container {
         if let Some(network) = &self.network {
             network.check()?;
         }
+        Disk::check_all(&self.disks)?;
         Ok(())
     }
 }

@@ -4,9 +4,9 @@
 //! must get along, or say why not.
 
 use cki_session::{
-    Container, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer, MAX_LINE,
-    Memory, Outcome, ProcessId, ProtocolError, Request, Run, Signal, Status, Terminal, VERSION,
-    decode, encode, exit, feature, port,
+    Container, Disk, DiskError, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer,
+    MAX_LINE, Memory, Outcome, ProcessId, ProtocolError, Request, Run, Signal, Status, Terminal,
+    VERSION, decode, disk_serial, encode, exit, feature, port,
 };
 
 fn wire<M: serde::Serialize>(message: &M) -> String {
@@ -35,10 +35,23 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         verbose: true,
         network: None,
         name: None,
+        disks: Vec::new(),
     });
     let container = plain.replace(
         r#""h"}"#,
         r#""h","container":{"memory":"1536M","cmdline":"x=1","verbose":true}}"#,
+    );
+    let mut with_disk = contained.clone();
+    let disks = &mut with_disk.container.as_mut().unwrap().disks;
+    for read_only in [false, true] {
+        disks.push(Disk {
+            serial: disk_serial(disks.len()),
+            read_only,
+        });
+    }
+    let disks = container.replace(
+        r#""verbose":true"#,
+        r#""verbose":true,"disks":[{"serial":"cki-disk0"},{"serial":"cki-disk1","read_only":true}]"#,
     );
     let mut pooled = run.clone();
     pooled.pool = Some("2G".parse().unwrap());
@@ -74,6 +87,7 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         ),
         (Request::Run(Box::new(run)), plain),
         (Request::Run(Box::new(contained)), &container),
+        (Request::Run(Box::new(with_disk)), &disks),
         (Request::Run(Box::new(pooled)), &pool),
         (signal, r#"{"type":"signal","id":7,"signal":15}"#),
     ];
@@ -207,9 +221,17 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
         verbose: false,
         network: None,
         name: None,
+        disks: Vec::new(),
     });
     assert_eq!(contained.unsupported(&[feature::POOL]), Some("container"));
     assert_eq!(contained.unsupported(&["later", feature::CONTAINER]), None);
+    contained.container.as_mut().unwrap().disks.push(Disk {
+        serial: "a".to_owned(),
+        read_only: false,
+    });
+    assert_eq!(contained.unsupported(&[feature::CONTAINER]), Some("disks"));
+    let both = [feature::CONTAINER, feature::DISKS];
+    assert_eq!(contained.unsupported(&both), None);
     let mut pooled = plain;
     pooled.pool = Some("64M".parse().unwrap());
     assert_eq!(pooled.unsupported(&[feature::CONTAINER]), Some("pool"));
@@ -249,7 +271,7 @@ fn a_server_of_another_version_is_told_apart() {
 #[test]
 fn requests_that_nobody_can_carry_out_are_invalid() {
     type Change = fn(&mut Run);
-    let cases: [(Change, Invalid); 12] = [
+    let cases: [(Change, Invalid); 13] = [
         (|run| run.process.argv.clear(), Invalid::NoProgram),
         (
             |run| run.process.argv.push("a\0".into()),
@@ -288,9 +310,21 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                     verbose: false,
                     network: None,
                     name: None,
+                    disks: Vec::new(),
                 });
             },
             Invalid::Nul("the kernel's command line"),
+        ),
+        (
+            |run| {
+                let mut container = Container::new(Memory::constant(64));
+                container.disks.push(Disk {
+                    serial: String::new(),
+                    read_only: true,
+                });
+                run.container = Some(container);
+            },
+            Invalid::Disk(DiskError::Serial(String::new())),
         ),
         (
             |run| run.container = Some(Container::new(Memory::constant(63))),
@@ -307,6 +341,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
                     verbose: false,
                     network: None,
                     name: None,
+                    disks: Vec::new(),
                 });
                 run.pool = Some("64M".parse().unwrap());
             },

@@ -36,6 +36,7 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
         timeout: None,
         program: ProgramOptions::default(),
         network: NetworkArgs::none(),
+        disk: Vec::new(),
         command: ["sh", "-c", SCRIPT].map(Into::into).into(),
     };
     let sql = io::Cursor::new(work(args.rows));

@@ -104,6 +104,7 @@ pub(super) fn in_machine(
         console: None,
         terminal,
         volumes: Vec::new(),
+        disks: Vec::new(),
     };
     let lease = up.lease(Wanted::default())?;
     let ended = cki_machine::run_in(

@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::app;
 use crate::cli::{Run, Runtime};
 use crate::context::Context;
+use crate::disks;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::place;
@@ -32,8 +33,11 @@ pub fn execute(
     args: &Run,
     stdin: Option<Box<dyn Read + Send>>,
 ) -> Result<Ended, Error> {
+    // Before anything is built.
+    let (disks, files) = disks::open(&args.disk)?;
     let (args, config) = &app::with_image(args)?;
     let (mut machine, _) = prepare(context, args)?;
+    machine.disks = disks;
     let terminal = args.program.process.tty.then(UserTerminal::of_streams);
     let terminal = terminal.transpose().map_err(Error::Terminal)?;
     let size = || {
@@ -79,6 +83,7 @@ pub fn execute(
         },
         terminal,
         volumes: sockets,
+        disks: files,
     };
     let what = match lease {
         Some(_) => "starting the container",

@@ -73,6 +73,9 @@ pub enum MachineError {
 /// What QEMU says when the kernel here gives it no memory for the machine's.
 const NO_MEMORY: &str = "cannot set up guest memory";
 
+/// What QEMU names when it cannot open a disk of the user's.
+const USERS_DISK: &str = r#""node-name":"disk"#;
+
 /// The ends of two logs, as far as there is something in them.
 pub(crate) fn report(console: &str, qemu: &str) -> String {
     let mut text = String::new();
@@ -89,5 +92,26 @@ pub(crate) fn report(console: &str, qemu: &str) -> String {
     if qemu.contains(NO_MEMORY) {
         text.push_str("\nthere is not so much memory here: give it less (--memory)");
     }
+    if qemu.contains("-blockdev") && qemu.contains(USERS_DISK) {
+        text.push_str(
+            "\nthat disk is damaged, or of a kind that is not supported: try `qemu-img check -r all` on a copy of it",
+        );
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_the_emulator_cannot_open_is_told_from_other_trouble() {
+        let disk =
+            r#"qemu: -blockdev {"driver":"qcow2","node-name":"disk0"}: Snapshot table too large"#;
+        assert!(report("", disk).contains("qemu-img check"));
+        let file = r#"qemu: -blockdev {"driver":"file","node-name":"file0"}: odd"#;
+        for other in [file, "qemu: cannot set up guest memory", ""] {
+            assert!(!report("", other).contains("qemu-img"), "{other}");
+        }
+    }
 }

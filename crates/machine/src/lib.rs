@@ -11,6 +11,7 @@
 
 mod app_disk;
 mod console;
+mod disks;
 pub mod driver;
 mod error;
 mod gate;
@@ -35,6 +36,7 @@ mod volumes;
 mod place_test;
 
 pub use app_disk::AppDisk;
+pub use disks::UserDisk;
 pub use driver::{run, run_in};
 pub use error::MachineError;
 pub use host_image::{Board, HostImage};

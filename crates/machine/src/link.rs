@@ -51,8 +51,12 @@ impl Connected {
         io: &mut Io,
         events: &Sender<Input>,
     ) -> Result<Self, MachineError> {
-        let volumes = std::mem::take(&mut io.volumes);
-        let (ports, its_console, inherited) = Ports::new(volumes).map_err(MachineError::Sockets)?;
+        let (volumes, disks) = (
+            std::mem::take(&mut io.volumes),
+            std::mem::take(&mut io.disks),
+        );
+        let (ports, its_console, inherited) =
+            Ports::new(volumes, disks).map_err(MachineError::Sockets)?;
         let (log_reader, log_writer) = os_pipe::pipe().map_err(MachineError::Sockets)?;
         let expression = machine
             .command()

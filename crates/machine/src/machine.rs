@@ -8,6 +8,7 @@ use std::time::Duration;
 use cki_session::{Memory, port};
 
 use super::app_disk::AppDisk;
+use super::disks::{self, UserDisk};
 use super::host_image::{Board, HostImage};
 use super::network::Network;
 use super::patience::START_LIMIT;
@@ -21,6 +22,8 @@ pub(crate) enum Device {
     Runtime,
     Serial,
     Network,
+    /// The user's disk of this number.
+    Disk(usize),
 }
 
 impl Board {
@@ -46,6 +49,7 @@ impl Board {
                     Device::Runtime => 1,
                     Device::Serial => 2,
                     Device::Network => 3,
+                    Device::Disk(number) => [4, 0][number],
                 };
                 format!("{kind}-device,bus=virtio-mmio-bus.{bus}")
             }
@@ -55,10 +59,18 @@ impl Board {
                     Device::Runtime => 2,
                     Device::Serial => 3,
                     Device::Network => 4,
+                    Device::Disk(number) => 5 + number,
                 };
                 format!("{kind}-pci,addr={slot}")
             }
         }
+    }
+}
+
+impl Board {
+    /// QEMU's device for the user's disk `number`, less than [`UserDisk::MOST`].
+    pub(super) fn disk_device(self, number: usize) -> String {
+        self.device("virtio-blk", Device::Disk(number))
     }
 }
 
@@ -92,6 +104,8 @@ pub struct Machine {
     pub start_limit: Duration,
     /// Names of the ports behind which volumes are served ([`cki_session::Volume::port`]).
     pub volumes: Vec<String>,
+    /// Disks of the user's, not more than [`UserDisk::MOST`].
+    pub disks: Vec<UserDisk>,
     /// More arguments for QEMU.
     pub extra: Vec<String>,
 }
@@ -172,6 +186,7 @@ impl Machine {
             icount: false,
             start_limit: START_LIMIT,
             volumes: Vec::new(),
+            disks: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -270,6 +285,7 @@ impl Machine {
         }
         command
             .args(volumes::words(&self.volumes))
+            .args(disks::words(board, &self.disks))
             .args(Self::exit_device())
             .args(self.extra.iter().cloned())
     }

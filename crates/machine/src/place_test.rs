@@ -53,6 +53,7 @@ fn run(events: &[Event], written: &[u8], takes: Duration) -> (Result<Ended, Mach
         console: None,
         terminal: None,
         volumes: Vec::new(),
+        disks: Vec::new(),
     };
     let lease = Lease {
         connection,

@@ -2,6 +2,7 @@
 
 //! Our ends of the machine's channels.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -9,6 +10,7 @@ use std::sync::Mutex;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
+use super::disks;
 use super::machine::Channel;
 use super::volumes;
 
@@ -26,8 +28,12 @@ pub struct Ports {
 pub struct Inherited(Mutex<Vec<(i32, OwnedFd)>>);
 
 impl Ports {
-    /// Makes the socket pairs, and one for the console. QEMU gets the sockets of whoever serves volumes, too.
-    pub fn new(served: Vec<UnixStream>) -> io::Result<(Self, UnixStream, Inherited)> {
+    /// Makes the socket pairs, and one for the console. QEMU gets the sockets of whoever serves volumes and the files
+    /// of disks, too.
+    pub fn new(
+        served: Vec<UnixStream>,
+        files: Vec<File>,
+    ) -> io::Result<(Self, UnixStream, Inherited)> {
         let mut theirs = Vec::new();
         let mut pair = |channel| {
             let (ours, other) = UnixStream::pair()?;
@@ -43,6 +49,9 @@ impl Ports {
         let console = pair(Channel::Console)?;
         for (index, socket) in served.into_iter().enumerate() {
             theirs.push((volumes::fd(index), OwnedFd::from(socket)));
+        }
+        for (index, file) in files.into_iter().enumerate() {
+            theirs.push((disks::fd(index), OwnedFd::from(file)));
         }
         Ok((ports, console, Inherited::new(theirs)))
     }

@@ -2,6 +2,7 @@
 
 //! What a session is given, and what comes out of it.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Io {
     pub terminal: Option<UserTerminal>,
     /// Whoever serves the volumes, in the order of [`Machine::volumes`](crate::Machine::volumes).
     pub volumes: Vec<UnixStream>,
+    /// The files of the disks, in the order of [`Machine::disks`](crate::Machine::disks).
+    pub disks: Vec<File>,
 }
 
 /// The time that a program has.

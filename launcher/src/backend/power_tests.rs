@@ -18,7 +18,9 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
 };
 
-use super::disk::{DiskArg, open};
+use cki_disk::DiskOption;
+
+use super::disk::open;
 use crate::jail::{self, Duty};
 use crate::testing::{child, role};
 use crate::virtio::block::Block;
@@ -188,10 +190,7 @@ fn on_medium(before: &[u8], records: &[Record], random: &mut Random) -> Vec<u8> 
 
 /// Opens the disk as it is after a cut at `moment`; the first thing that is not as it was promised.
 fn loss(path: &Path, records: &[Record], moment: usize) -> Option<String> {
-    let arg = DiskArg {
-        path: path.to_owned(),
-        read_only: false,
-    };
+    let arg = DiskOption::raw(path);
     let mut disk = match open(&arg) {
         Ok(disk) => disk,
         Err(error) => return Some(error.to_string()),
@@ -241,10 +240,7 @@ fn guest(path: &Path) -> ! {
             log.write_all(&words.concat()).unwrap();
         }
     };
-    let arg = DiskArg {
-        path: path.to_owned(),
-        read_only: false,
-    };
+    let arg = DiskOption::raw(path);
     let disk = Block::new(open(&arg).unwrap(), "x");
     let mut driver = Driver::new(disk);
     if !is_watched {

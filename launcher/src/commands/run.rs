@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cki_abi::uapi::run::Run as RunPage;
+use cki_disk::DiskError;
 use cki_frontend::UserTerminal;
 use cki_launcher::backend::disk;
 use cki_launcher::backend::file::RawFile;
@@ -99,6 +100,7 @@ impl Wanted {
                 verbose: args.verbose,
                 network: args.network.wanted()?,
                 name: args.name.clone(),
+                disks: Vec::new(),
             },
             run: (!args.console).then_some(run),
             timeout: args.timeout,
@@ -166,7 +168,7 @@ fn kind(error: &anyhow::Error) -> FailureKind {
     if error.is::<RootError>() {
         return FailureKind::Image;
     }
-    if error.is::<NetworkError>() {
+    if error.is::<NetworkError>() || error.is::<DiskError>() {
         return FailureKind::Request;
     }
     error
@@ -280,8 +282,8 @@ fn session(
     if let Some(root) = root {
         devices.add(root, Duty::Disk)?;
     }
-    for (number, arg) in args.disks.iter().enumerate() {
-        let disk = Block::new(disk::open(arg)?, &disk_serial(number));
+    for (number, option) in args.disk.iter().enumerate() {
+        let disk = Block::new(disk::open(option)?, &disk_serial(number));
         devices.add(disk, Duty::Disk)?;
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;

@@ -32,6 +32,7 @@ pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
         timeout: None,
         program: ProgramOptions::default(),
         network: NetworkArgs::none(),
+        disk: Vec::new(),
         command: words.iter().map(Into::into).collect(),
     }
 }
@@ -64,6 +65,7 @@ pub(super) fn execute(
     let output = Sink::default();
     let io = Io {
         volumes: Vec::new(),
+        disks: Vec::new(),
         stdin: Box::new(stdin),
         stdout: Box::new(output.clone()),
         stderr: Box::new(io::stderr()),

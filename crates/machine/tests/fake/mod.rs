@@ -106,6 +106,7 @@ impl Fake {
         machine.start_limit = self.start_limit;
         let io = Io {
             volumes: Vec::new(),
+            disks: Vec::new(),
             stdin: Box::new(io::Cursor::new(self.stdin.clone())),
             stdout: if self.unread {
                 Box::new(Closed)

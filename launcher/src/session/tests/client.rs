@@ -39,6 +39,7 @@ fn request(change: impl FnOnce(&mut cki_session::Run)) -> Request {
         verbose: true,
         network: None,
         name: None,
+        disks: Vec::new(),
     });
     change(&mut run);
     Request::Run(Box::new(run))

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The disks that the user gives a program.
+
+use std::fs::File;
+
+use cki_disk::{DiskError, DiskOption, Reader};
+use cki_machine::UserDisk;
+use cki_session::{Disk, disk_serial};
+
+/// They cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub enum DisksError {
+    /// One of them.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The machine has no room for them.
+    #[error(
+        "{0} disks, and there is room for {most}; make partitions on one of them, or leave some out",
+        most = UserDisk::MOST
+    )]
+    Many(usize),
+}
+
+/// Opens the disks: what the machine is told of them, and the files, which are locked until they are closed.
+///
+/// # Errors
+/// [`DisksError`].
+pub fn open(options: &[DiskOption]) -> Result<(Vec<UserDisk>, Vec<File>), DisksError> {
+    if options.len() > UserDisk::MOST {
+        return Err(DisksError::Many(options.len()));
+    }
+    let open = |option: &DiskOption| -> Result<_, DisksError> {
+        let disk = cki_disk::open(option, Reader::Emulator)?;
+        let is_read_only = disk.is_read_only;
+        let format = disk.format.name();
+        Ok((
+            UserDisk {
+                format,
+                is_read_only,
+            },
+            disk.file,
+        ))
+    };
+    let opened: Result<Vec<_>, _> = options.iter().map(open).collect();
+    Ok(opened?.into_iter().unzip())
+}
+
+/// What a container is told of these disks of its machine.
+#[must_use]
+pub fn of_container(options: &[DiskOption]) -> Vec<Disk> {
+    let disk = |(number, option): (usize, &DiskOption)| Disk {
+        serial: disk_serial(number),
+        read_only: option.is_read_only,
+    };
+    options.iter().enumerate().map(disk).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_and_the_container_have_the_same_disks() {
+        let dir = tempfile::tempdir().unwrap();
+        let option = |name: &str, words: &str| -> DiskOption {
+            let path = dir.path().join(name);
+            if !path.exists() {
+                std::fs::write(&path, [0; 512]).unwrap();
+            }
+            format!("{}{words}", path.display()).parse().unwrap()
+        };
+        let mut options = vec![option("a", ""), option("b", ":ro")];
+        let (disks, files) = open(&options).unwrap();
+        let read_only = |disk: &UserDisk| disk.is_read_only;
+        assert_eq!(
+            disks.iter().map(read_only).collect::<Vec<_>>(),
+            [false, true]
+        );
+        assert_eq!((disks[0].format, files.len()), ("raw", 2));
+        let told = of_container(&options);
+        assert_eq!(Disk::check_all(&told), Ok(()));
+        assert_eq!((&*told[1].serial, told[1].read_only), ("cki-disk1", true));
+        drop(files);
+        options.push(option("c", ""));
+        let error = open(&options).unwrap_err().to_string();
+        assert!(
+            error.contains("3 disks") && error.contains("room for 2"),
+            "{error}"
+        );
+        let twice = [option("a", ""), option("a", "")];
+        let error = open(&twice).unwrap_err().to_string();
+        assert!(error.contains("given twice"), "{error}");
+    }
+}

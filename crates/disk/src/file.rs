@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Opening what a user gives as a disk.
+
+use std::fs::File;
+use std::io::{ErrorKind, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::error::{DiskError, Problem};
+use crate::format::{Format, qcow2_size};
+use crate::lock::lock;
+use crate::option::DiskOption;
+
+/// Bytes of a sector.
+const SECTOR: u64 = 512;
+
+/// Who reads the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The emulator: files, raw and qcow2.
+    Emulator,
+    /// The launcher: files and block devices, raw.
+    Launcher,
+}
+
+/// A disk that is open, and locked until the last descriptor of it is closed.
+#[derive(Debug)]
+pub struct DiskFile {
+    /// For reading, and unless it is read-only for writing.
+    pub file: File,
+    /// Its format.
+    pub format: Format,
+    /// It is not to be written.
+    pub is_read_only: bool,
+}
+
+/// Opens a disk, which has one writer or any number of readers until it is closed.
+///
+/// # Errors
+/// [`DiskError`], with what to do about it.
+pub fn open(option: &DiskOption, reader: Reader) -> Result<DiskFile, DiskError> {
+    judged(option, reader).map_err(|problem| DiskError {
+        path: option.path.clone(),
+        problem,
+    })
+}
+
+fn judged(option: &DiskOption, reader: Reader) -> Result<DiskFile, Problem> {
+    let mut file = opened(&option.path, option.is_read_only)?;
+    let kind = file.metadata()?.file_type();
+    match (kind.is_file(), kind.is_block_device(), reader) {
+        (true, _, _) | (_, true, Reader::Launcher) => {}
+        (_, _, Reader::Launcher) => return Err(Problem::Kind(NO_DISK)),
+        (_, _, Reader::Emulator) => return Err(Problem::Kind(NO_FILE)),
+    }
+    lock(&file, option.is_read_only)?;
+    let format = Format::of(&option.path, option.format, &file)?;
+    // Unlike the length in the metadata, this is right for a block device too.
+    let length = file.seek(SeekFrom::End(0))?;
+    match (format, reader) {
+        (Format::Raw, _) if length == 0 => return Err(Problem::Empty),
+        (Format::Raw, _) if length % SECTOR != 0 => return Err(Problem::Sectors(length)),
+        (Format::Raw, _) => {}
+        (Format::Qcow2, Reader::Emulator) => drop(qcow2_size(&file, length)?),
+        (Format::Qcow2, Reader::Launcher) => return Err(Problem::RawOnly),
+    }
+    Ok(DiskFile {
+        file,
+        format,
+        is_read_only: option.is_read_only,
+    })
+}
+
+const NO_DISK: &str = "no file and no block device; give one of them";
+const NO_FILE: &str = "no file; give one, made for instance with `truncate -s 1G FILE`";
+
+fn opened(path: &Path, is_read_only: bool) -> Result<File, Problem> {
+    let mut options = File::options();
+    // Without the flag, a FIFO would be waited for.
+    let options = options
+        .read(true)
+        .write(!is_read_only)
+        .custom_flags(libc::O_NONBLOCK);
+    options.open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Problem::Missing,
+        ErrorKind::PermissionDenied if is_read_only => Problem::Denied("reading"),
+        ErrorKind::PermissionDenied => Problem::Denied("writing"),
+        ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly,
+        ErrorKind::IsADirectory => Problem::Kind("a directory; give a file in it"),
+        _ => Problem::Other(error),
+    })
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A file of the user's as a disk of a container.
+//!
+//! [`DiskOption`] is how the command line names it; [`open`] opens it, judges whether it can be a disk, and
+//! locks it. What it finds wrong is a [`DiskError`], which says what to do about it.
+//!
+//! Used by: `cki-build` (whose emulator gets the open file) and the launcher. May use: none of ours.
+
+mod error;
+mod file;
+mod format;
+mod lock;
+mod option;
+
+pub use error::{DiskError, Problem};
+pub use file::{DiskFile, Reader, open};
+pub use format::Format;
+pub use option::DiskOption;
