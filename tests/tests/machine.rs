@@ -243,8 +243,7 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     assert_eq!((again.status, again.text()), (0, "again\n"));
 }
 
-/// Answers each line, until the other side closes the connection: QEMU's user network may hold back what comes
-/// together with the end of a connection.
+/// Answers each line, until the other side closes the connection.
 const SERVER: &str = r#"
     use IO::Socket::INET;
     my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 5) or die $!;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Conversations over a published port: either side speaks first, either ends its half first, much is said each way.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use cki_tests::{RUNTIMES, variable};
+
+/// Bytes of a large transfer.
+const MUCH: usize = 1 << 20;
+/// What any step may take on a busy machine.
+const LIMIT: Option<Duration> = Some(Duration::from_secs(60));
+
+/// Serves four clients, one after another.
+const SERVER: &str = r#"
+    use IO::Socket::INET;
+    $| = 1; $/ = undef;
+    my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 5) or die $!;
+    my $much = $ARGV[0];
+    sub client { my $client = $server->accept or die $!; binmode $client; $client->autoflush; $client }
+    print "up\n";
+    # It speaks, and closes.
+    { my $c = client; print $c "first\n"; }
+    # It speaks, hears all until the client has ended its half, and repeats it.
+    { my $c = client; print $c "first\n"; my $heard = <$c>; print $c $heard; }
+    # It says much, ends its half, and hears what the client says after that.
+    { my $c = client; print $c "y" x $much; shutdown $c, 1; print scalar(<$c>), "\n"; }
+    # The client speaks first.
+    { my $c = client; local $/ = "\n"; my $line = <$c>; print $c "heard $line"; }
+    print "done\n";
+"#;
+
+/// A server in a program, and our port that leads there.
+struct Server {
+    program: Child,
+    stdout: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Server {
+    fn start(runtime: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let publish = format!("127.0.0.1:{port}:80");
+        let mut program = Command::new(variable("CKI_BUILD"))
+            .args(["-q", "run", "--runtime", runtime, "--publish", &publish])
+            .args(["--", "perl", "-e", SERVER])
+            .arg(MUCH.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cki-build is started");
+        let stdout = BufReader::new(program.stdout.take().expect("piped"));
+        Self {
+            program,
+            stdout,
+            port,
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it is text");
+        line
+    }
+
+    fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        client.set_read_timeout(LIMIT).expect("it can be set");
+        client.set_write_timeout(LIMIT).expect("it can be set");
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended, but where the test has failed.
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// What no shift and no piece of which is like another.
+fn much() -> Vec<u8> {
+    let numbers =
+        (0..MUCH as u32 / 4).flat_map(|number| number.wrapping_mul(0x9e37_79b1).to_be_bytes());
+    numbers.collect()
+}
+
+fn rest(mut client: &TcpStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    client
+        .read_to_end(&mut heard)
+        .expect("it is heard until its end");
+    heard
+}
+
+#[test]
+fn either_side_speaks_first_and_ends_its_half_first() {
+    for runtime in RUNTIMES {
+        let mut server = Server::start(runtime);
+        assert_eq!(server.line(), "up\n", "{runtime}");
+        assert_eq!(rest(&server.client()), b"first\n", "{runtime}");
+
+        let mut client = server.client();
+        let mut greeting = [0; 6];
+        client.read_exact(&mut greeting).expect("a greeting");
+        assert_eq!(&greeting, b"first\n", "{runtime}");
+        let said = much();
+        client.write_all(&said).expect("it is sent");
+        client.shutdown(Shutdown::Write).expect("our half ends");
+        assert!(rest(&client) == said, "{runtime}: another echo");
+
+        let mut client = server.client();
+        assert!(rest(&client) == vec![b'y'; MUCH], "{runtime}: other bytes");
+        client.write_all(b"after the end").expect("it is sent");
+        drop(client);
+        assert_eq!(server.line(), "after the end\n", "{runtime}");
+
+        let mut client = server.client();
+        client.write_all(b"us\n").expect("it is sent");
+        assert_eq!(rest(&client), b"heard us\n", "{runtime}");
+        assert_eq!(server.line(), "done\n", "{runtime}");
+        assert!(server.program.wait().expect("it ends").success());
+    }
+}
