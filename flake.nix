@@ -16,7 +16,13 @@
     {
       packages.${system} = packages // { default = packages.cki-build; };
       checks.${system} = debian.checks;
-      apps.${system}.default = { type = "app"; program = "${packages.cki-build}/bin/cki-build"; };
+
+      # `nix run`, and `nix run .#fetch`: the latter brings what the former is built from, so it is a script of the
+      # checkout, which needs nothing that is built.
+      apps.${system} = {
+        default = { type = "app"; program = "${packages.cki-build}/bin/cki-build"; };
+        fetch = { type = "app"; program = "${self}/nix/fetch"; };
+      };
 
       # `nix fmt`.
       formatter.${system} = debian.formatter;
@@ -37,6 +43,8 @@
           nixos = import ./nix/nixos { inherit nixpkgs system; overlay = self.overlays.default; };
         in
         ours // {
+          # Of the Debian set: what tests are made with, and users do not need.
+          tests = debian.fixtures;
           inherit (pkgs) cki-guest-kernel linux_cki linuxPackages_cki;
           inherit (nixos) cki-host-system cki-nixos-test;
         };

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # What `nix flake check` builds beyond evaluating every output.
-{ callPackage, packages }:
+{ fixtures }:
 
 {
-  inherit (packages) cki-isa-tests;
+  inherit (fixtures) cki-isa-tests;
 }

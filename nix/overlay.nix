@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# overlays.default: the packages of nix/packages.nix made with the user's own
-# nixpkgs instead of the pinned Debian toolchain, under `ckiPackages`; those
-# that users ask for also at the top, and the module with every kernel.
+# overlays.default: what nix/packages.nix and nix/fixtures.nix list, made with
+# the user's own nixpkgs instead of the pinned Debian toolchain, under
+# `ckiPackages`; those that users ask for also at the top, and the module with
+# every kernel.
 final: prev:
 
 let
@@ -38,7 +39,7 @@ let
   });
 in
 {
-  ckiPackages = import ./packages.nix { inherit callPackage; } // {
+  ckiPackages = import ./packages.nix { inherit callPackage; } // import ./fixtures.nix { inherit callPackage; } // {
     cki-shell = callPackage ./nixpkgs/shell.nix { };
   };
 

@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Every package of ours, made by one set's callPackage: the Debian set's
-# (nix/debian) or nixpkgs' (overlays.default).
+# (nix/debian) or nixpkgs' (overlays.default). What only tests need is in
+# fixtures.nix.
 { callPackage }:
 
-rec {
+{
   cki-libslirp = callPackage ../emulator/libslirp/package.nix { };
   cki-qemu = callPackage ../emulator/package.nix { };
-  # The same QEMU without our patches: what the extension's tests and
-  # measurements are compared with.
-  qemu-stock = callPackage ../emulator/package.nix { patches = [ ]; };
-  cki-isa-tests = callPackage ../emulator/tests/package.nix { };
   cki-kernel = callPackage ../kernel/package.nix { };
-  # A test: each patch of the kernel's queue compiles.
-  cki-kernel-queue = callPackage ../kernel/queue.nix { };
-  # A test: checkpatch is content.
-  cki-checkpatch = callPackage ../kernel/checkpatch.nix { };
   cki-ksm = callPackage ../ksm/package.nix { };
   cki-kmod = callPackage ../kmod/package.nix { };
-  cki-monitor-driver = callPackage ../tests/driver/package.nix { };
-  cki-ksm-mutants = callPackage ../tests/mutants/package.nix { };
-  cki-kmod-tests = callPackage ../kmod/package.nix { testMonitors = cki-ksm-mutants; };
-  cki-witness = callPackage ../tests/witness/package.nix { };
-  cki-variants = callPackage ../tests/variants/package.nix { };
   cki-launcher = callPackage ../launcher/package.nix { };
   cki-micro = callPackage ../bench/micro/package.nix { };
   cki-init = callPackage ../init/package.nix { };
@@ -29,18 +17,6 @@ rec {
   cki-guest = callPackage ../images/guest/package.nix { };
   cki-runtime = callPackage ../images/runtime/package.nix { };
   cki-host = callPackage ../images/host/package.nix { };
-  # The host with a kernel that looks for mistakes of the module; what runs in containers is the product's.
-  cki-kernel-debug = callPackage ../kernel/package.nix { debug = true; };
-  cki-kmod-debug = callPackage ../kmod/package.nix { cki-kernel = cki-kernel-debug; };
-  cki-witness-debug = callPackage ../tests/witness/package.nix { cki-kernel = cki-kernel-debug; };
-  cki-host-debug = callPackage ../images/host/package.nix {
-    cki-kernel = cki-kernel-debug;
-    hostMib = 768;
-    # It is slow: what looks like a processor that hangs after 20 s is none.
-    # Code of the kernel's is preempted anywhere, which is not what its configuration starts with.
-    moreCmdline = [ "watchdog_thresh=60" "preempt=full" ];
-  };
-  cki-runtime-debug = callPackage ../images/runtime/package.nix { cki-kmod = cki-kmod-debug; };
   cki-host-disk = callPackage ../images/host/disk.nix { };
   cki-book = callPackage ../crates/book/package.nix { };
   cki-docs = callPackage ../docs/package.nix { };

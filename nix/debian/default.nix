@@ -15,7 +15,7 @@ let
   tools = import ./tools.nix;
   callPackage = lib.callPackageWith scope;
 
-  scope = tools // packages // {
+  scope = tools // packages // fixtures // {
     inherit lib stdenv;
     rustSource = import ../rust-source.nix;
     rustPlatform = import ./rust.nix { inherit lib stdenv inputs tools; };
@@ -35,10 +35,11 @@ let
 
   packages = import ../packages.nix { inherit callPackage; }
     // import ./hosts.nix { inherit callPackage; inherit (tools) debianKernel; };
+  fixtures = import ../fixtures.nix { inherit callPackage; };
 in
 {
-  inherit packages;
-  checks = import ../checks.nix { inherit callPackage packages; };
+  inherit packages fixtures;
+  checks = import ../checks.nix { inherit fixtures; };
   appImage = callPackage ../../images/app/package.nix { pinned = inputs.pinned; };
   formatter = callPackage ../formatter/package.nix { };
   shell = import ./shell.nix { inherit lib system inputs closure mkRoot tools; basePackages = lock.base; };

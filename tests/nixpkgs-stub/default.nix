@@ -77,6 +77,8 @@ in
 {
   inherit (final) ckiPackages;
 
-  # What nix/packages.nix lists, whichever set calls: { <name> = <file>; … }.
-  listed = import ../../nix/packages.nix { callPackage = file: _: toString file; };
+  # What nix/packages.nix and nix/fixtures.nix list, whichever set calls: { <name> = <file>; … }.
+  listed =
+    let callPackage = file: _: toString file; in
+    import ../../nix/packages.nix { inherit callPackage; } // import ../../nix/fixtures.nix { inherit callPackage; };
 }

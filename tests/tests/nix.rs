@@ -50,11 +50,30 @@ fn the_flake_shows_its_packages_without_fetching_nixpkgs() {
         .expect("nix flake show works offline");
     let shown: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
     let packages = &shown["packages"]["x86_64-linux"];
-    for attr in ATTRS
-        .iter()
-        .chain(&["cki-kernel", "cki-init", "cki-isa-tests", "qemu-stock"])
-    {
+    for attr in ATTRS.iter().chain(&["cki-kernel", "cki-init"]) {
         assert_eq!(packages[attr]["type"], "derivation", "{attr}");
+    }
+    // What tests are made with is no package, and is built by its name all the same.
+    let fixtures = ["cki-ksm-mutants", "cki-isa-tests", "qemu-stock"];
+    let known = targets_of(&checkout(), &fixtures);
+    for attr in fixtures {
+        assert!(packages.get(attr).is_none(), "{attr}");
+        assert!(known.contains_key(attr), "{attr}");
+    }
+    // Each kind of output has something in it.
+    for (kind, name) in [
+        ("apps", "fetch"),
+        ("devShells", "default"),
+        ("checks", "cki-isa-tests"),
+    ] {
+        assert!(shown[kind]["x86_64-linux"].get(name).is_some(), "{kind}");
+    }
+    assert!(shown["formatter"].get("x86_64-linux").is_some());
+    for kind in ["overlays", "nixosModules"] {
+        assert!(shown[kind].get("default").is_some(), "{kind}");
+    }
+    for name in ["host", "container"] {
+        assert!(shown["templates"].get(name).is_some(), "{name}");
     }
 }
 
@@ -370,6 +389,64 @@ fn root_builds_by_the_daemon_where_one_answers_and_with_all_cores() {
     assert!(log.contains("accepted connection from pid"), "{log}");
 }
 
+/// What `nix run .#fetch` starts needs nothing that Nix has built: without cki-build it calls cargo, on the checkout around
+/// it or on the flake itself.
+#[test]
+fn the_fetch_of_the_flake_needs_no_build() {
+    let checkout = checkout();
+    let flake = flake(&checkout);
+    let program = nix(&["eval", "--raw", "--impure", "--expr"])
+        .arg(format!(
+            "(builtins.getFlake \"{}\").apps.x86_64-linux.fetch.program",
+            flake.as_str()
+        ))
+        .read_text()
+        .expect("it evaluates");
+    let script = Path::new(&program);
+    let source = script.parent().and_then(Path::parent).expect("the flake");
+    let dir = tempfile::tempdir().expect("a directory");
+    let tool = |name: &str| {
+        let text = format!("#!/bin/sh\necho {name} $CARGO_TARGET_DIR \"$@\"\n");
+        cki_process::files::write_program(&dir.path().join(name), &text).expect("written");
+    };
+    let run = |at: &Path| {
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        let output = std::process::Command::new(script)
+            .args(["--json", "cki-host"])
+            .current_dir(at)
+            .env("PATH", path)
+            .env("CKI_CACHE", "/cache")
+            .output()
+            .expect("it is started");
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    };
+    // A machine may have a cargo of its own in /usr/bin, so that of the test comes first.
+    tool("cargo");
+    let (ok, told) = run(&checkout.dir.join("docs"));
+    let here = checkout.dir.display().to_string();
+    let arguments = format!("--flake {here} fetch --json cki-host\n");
+    assert!(
+        ok && told.starts_with("cargo run ") && told.ends_with(&arguments),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("--manifest-path {here}/Cargo.toml")),
+        "{told}"
+    );
+    let (ok, told) = run(dir.path());
+    let source = source.display();
+    let arguments = format!("--flake {source} fetch --json cki-host\n");
+    assert!(ok && told.starts_with("cargo /cache/target run "), "{told}");
+    assert!(told.ends_with(&arguments), "{told}");
+    tool("cki-build");
+    let told = "cki-build fetch --json cki-host\n".to_owned();
+    assert_eq!(run(dir.path()), (true, told));
+}
+
 #[test]
 fn doctor_finds_this_machine_healthy() {
     let output = cki([
@@ -381,4 +458,8 @@ fn doctor_finds_this_machine_healthy() {
     let report: serde_json::Value = serde_json::from_str(output.text()).expect("JSON");
     assert_eq!(report["healthy"], true, "{}", output.text());
     assert_eq!(output.status, 0);
+    let fetched = cki(["fetch", "--json"]);
+    let fetched: serde_json::Value = serde_json::from_str(fetched.text()).expect("JSON");
+    let same = format!("all {} pinned files are in the store", fetched["files"]);
+    assert!(output.text().contains(&same), "{same}: {}", output.text());
 }

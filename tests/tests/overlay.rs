@@ -20,7 +20,7 @@ fn evaluate(dir: &Path, attribute: &str) -> Output {
         .expect("nix-instantiate is started")
 }
 
-/// What nix/packages.nix lists.
+/// What nix/packages.nix and nix/fixtures.nix list.
 fn packages(dir: &Path) -> Vec<String> {
     let output = evaluate(dir, "listed");
     let listed: BTreeMap<String, String> =

@@ -97,14 +97,17 @@ impl Nix {
             .env("NIX_CONFIG", super::settings::FEATURES)
     }
 
-    /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]).
+    /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]), which are among the flake's packages or
+    /// what tests are made with.
     ///
-    /// Not `nix eval FLAKE#packages.SYSTEM`: Nix 2.8 first looks for that name below `legacyPackages`,
-    /// which would fetch nixpkgs.
+    /// Not `nix eval FLAKE#packages.SYSTEM`: Nix 2.8 first looks for that name below `legacyPackages`.
     #[must_use]
     pub fn eval_targets(&self, flake: &str, attrs: &[String]) -> Command {
-        let packages = format!("({}).packages.{SYSTEM}", super::eval::get_flake(flake));
-        self.eval_set(&packages, attrs)
+        let outputs = format!(
+            "let flake = {}; in flake.packages.{SYSTEM} // (flake.legacyPackages.{SYSTEM}.tests or {{ }})",
+            super::eval::get_flake(flake)
+        );
+        self.eval_set(&outputs, attrs)
     }
 
     /// As [`Nix::eval_targets`], of an expression for a set that may use `builtins.getFlake`.
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn evaluating_asks_for_the_packages_of_our_system_alone() {
+    fn evaluating_asks_for_the_outputs_of_our_system_alone() {
         let argv = nix()
             .eval_targets("git+file:///x?shallow=1", &["cki-qemu".to_owned()])
             .argv();
@@ -294,7 +297,7 @@ mod tests {
                 "--json",
                 "--impure",
                 "--expr",
-                r#"(builtins.getFlake "git+file:///x?shallow=1").packages.x86_64-linux"#,
+                r#"let flake = builtins.getFlake "git+file:///x?shallow=1"; in flake.packages.x86_64-linux // (flake.legacyPackages.x86_64-linux.tests or { })"#,
             ]
         );
         assert_eq!(argv[8], "--apply");

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use crate::evaluator::{Evaluator, holds, output};
 
-/// What nix/packages.nix lists is there, and what users ask for by name.
+/// What nix/packages.nix and nix/fixtures.nix list is there, and what users ask for by name.
 pub(crate) fn every_package_has_a_derivation(nix: &Evaluator) -> Result<(), Failed> {
     let derivations = &nix.packages()?["derivations"];
-    let text = std::fs::read_to_string(checkout().dir.join("nix/packages.nix"))
-        .map_err(|e| e.to_string())?;
+    let read = |file: &str| std::fs::read_to_string(checkout().dir.join(file));
+    let text = ["nix/packages.nix", "nix/fixtures.nix"].map(read);
+    let [packages, fixtures] = text.map(|text| text.map_err(|e| e.to_string()));
+    let text = packages? + &fixtures?;
     let listed: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.split_once(" = callPackage "))
