@@ -80,6 +80,9 @@ pub struct Global {
     /// Debian mirror to download from [default: the one that apt uses]
     #[arg(long, global = true, value_name = "URL", env = "CKI_MIRROR")]
     pub mirror: Option<String>,
+    /// Another one for what is pinned, when the first no longer has it: a directory that `mirror` has filled
+    #[arg(long, global = true, value_name = "URL", env = "CKI_SECOND_MIRROR")]
+    pub second_mirror: Option<String>,
 }
 
 /// The commands.
@@ -104,6 +107,12 @@ pub enum Command {
     Fetch(Fetch),
     /// Resolve the requested packages and pin them in the lock file
     Lock(Lock),
+    /// Fill a directory with every pinned file, for others to download from (--second-mirror)
+    Mirror {
+        /// The directory; what it has already is verified
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Write a disk or application image to a file
     Image(Image),
     /// Remove images that have not been used for long
@@ -244,9 +253,13 @@ pub struct Lock {
     /// Take the newest versions that the mirror has
     #[arg(long)]
     pub update: bool,
-    /// Change nothing; fail when the lock file does not satisfy the request
+    /// Change nothing; fail when the lock file does not satisfy the request, is not what the archive has signed,
+    /// or names files that are gone
     #[arg(long, conflicts_with = "update")]
     pub check: bool,
+    /// Only compare lock file and request, which needs no network
+    #[arg(long, requires = "check")]
+    pub offline: bool,
     /// Take what the archive itself says is too old to be believed, such as a snapshot
     #[arg(long, conflicts_with = "check")]
     pub accept_expired: bool,

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::Global;
 use crate::context::Context;
 use crate::error::Error;
 use cki_inputs::app::resolve_app;
@@ -92,30 +93,37 @@ pub(crate) fn provide_all(context: &Context, lock: &LockFile) -> Result<ProvideR
     let step = context.progress.short_step("looking for the inputs");
     let inputs = open(context, step)?;
     let mut report = provide_lock(&inputs, lock)?;
-    for manifest in MANIFESTS {
-        let manifest = context.checkout.dir.join(manifest);
-        report.add(provide_crates(&inputs, &Cargo::default(), &manifest)?);
-    }
+    report.add(provide_crates(
+        &inputs,
+        &Cargo::default(),
+        &manifests(&context.checkout),
+    )?);
     Ok(report)
 }
 
-/// The workspaces whose locks name crates: ours, and that of the formatter of Nix files.
-const MANIFESTS: [&str; 2] = ["Cargo.toml", "nix/formatter/Cargo.toml"];
+/// The manifests of the workspaces whose locks name crates: ours, and that of the formatter of Nix files.
+pub(crate) fn manifests(checkout: &Checkout) -> [PathBuf; 2] {
+    ["Cargo.toml", "nix/formatter/Cargo.toml"].map(|manifest| checkout.dir.join(manifest))
+}
 
 pub(crate) fn read_lock(checkout: &Checkout) -> Result<LockFile, Error> {
     Ok(LockFile::read(&checkout.dir.join(LOCK)).map_err(InputsError::from)?)
 }
 
-pub(crate) fn mirrors(named: Option<&str>) -> Result<Mirrors, InputsError> {
-    Ok(match named {
+pub(crate) fn mirrors(global: &Global) -> Result<Mirrors, InputsError> {
+    let mirrors = match &global.mirror {
         Some(url) => Mirrors::named(url)?,
         None => Mirrors::from_apt(Path::new(APT))?,
+    };
+    Ok(match &global.second_mirror {
+        Some(url) => mirrors.with_second(url)?,
+        None => mirrors,
     })
 }
 
 /// What operations on inputs need, showing `step` as what goes on.
 pub(crate) fn open(context: &Context, step: Step) -> Result<Inputs, Error> {
-    let mirrors = mirrors(context.global.mirror.as_deref())?;
+    let mirrors = mirrors(&context.global)?;
     with_mirrors(&context.cache, mirrors, &context.nix, step)
 }
 

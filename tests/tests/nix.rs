@@ -83,7 +83,7 @@ fn missing_inputs_stop_the_build_with_the_sentence_that_says_what_to_run() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = dir.path().join("store");
     let flake = flake(&checkout());
-    let installable = format!("{}#cki-isa-tests", flake.as_str());
+    let installable = format!("{}#tests.cki-isa-tests", flake.as_str());
     let output = nix(&["build", "--no-link", "--store"])
         .arg(&store)
         .arg(installable)

@@ -11,7 +11,9 @@ mod doctor;
 mod exec;
 mod image;
 mod inputs;
+mod lock;
 mod machine;
+mod mirror;
 mod prune;
 mod run;
 mod verify;
@@ -36,7 +38,8 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Demo(args) => demo::demo(&Context::new(global)?, args),
         Command::Build(args) => build::build(&Context::new(global)?, args),
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),
-        Command::Lock(args) => inputs::lock(&Context::new(global)?, args),
+        Command::Lock(args) => lock::lock(&Context::new(global)?, args),
+        Command::Mirror { directory } => mirror::mirror(&Context::new(global)?, directory),
         Command::Image(args) => image::image(&Context::new(global)?, args),
         Command::Prune(args) => prune::prune(&Context::new(global)?, args),
         Command::Verify(args) => verify::verify(&Context::new(global)?, args),

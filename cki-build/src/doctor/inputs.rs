@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use super::Finding;
 use crate::cli::Global;
 use crate::error::Error;
-use crate::inputs::{mirrors, read_lock, with_mirrors};
+use crate::inputs::{manifests, mirrors, read_lock, with_mirrors};
+use cki_inputs::crates::crates_by_path;
 use cki_inputs::mirrors::Mirrors;
 use cki_inputs::{InputsError, provide};
 use cki_nix::Nix;
@@ -18,16 +19,16 @@ use cki_process::progress::Progress;
 /// What `doctor` says of mirrors and inputs. Nothing is downloaded.
 #[must_use]
 pub fn examine(global: &Global, cache: &Cache, checkout: Option<&Checkout>) -> Vec<Finding> {
-    let mut findings = vec![mirror(global.mirror.as_deref())];
+    let mut findings = vec![mirror(global)];
     if let Some(checkout) = checkout {
         findings.push(pinned(cache, checkout));
     }
     findings
 }
 
-fn mirror(named: Option<&str>) -> Finding {
+fn mirror(global: &Global) -> Finding {
     const NAME: &str = "mirror";
-    let bases = mirrors(named).and_then(|mirrors| Ok(mirrors.bases("bookworm", "main")?));
+    let bases = mirrors(global).and_then(|mirrors| Ok(mirrors.bases("bookworm", "main")?));
     match bases {
         Ok(bases) => Finding::ok(NAME, bases.join(", ")),
         Err(error) => Finding::missing(
@@ -49,7 +50,8 @@ fn pinned(cache: &Cache, checkout: &Checkout) -> Finding {
             &Nix::current(),
             Progress::quiet().short_step("looking for the inputs"),
         )?;
-        let paths = provide::store_paths(&inputs, &lock);
+        let mut paths = provide::store_paths(&inputs, &lock);
+        paths.extend(crates_by_path(&inputs, &manifests(checkout))?.into_keys());
         let missing = inputs
             .nix
             .missing(paths.iter().map(PathBuf::as_path))
@@ -70,12 +72,19 @@ fn pinned(cache: &Cache, checkout: &Checkout) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::Parser as _;
+
+    fn named(mirror: &str) -> Global {
+        let words = ["cki-build", "doctor", "--mirror", mirror];
+        Cli::try_parse_from(words).expect("valid").global
+    }
 
     #[test]
     fn a_mirror_that_is_none_is_missing() {
-        let finding = mirror(Some("not a URL"));
+        let finding = mirror(&named("not a URL"));
         assert_eq!(finding.severity, crate::doctor::Severity::Missing);
-        let finding = mirror(Some("http://mirror.example/debian/"));
+        let finding = mirror(&named("http://mirror.example/debian/"));
         assert_eq!(finding.detail, "http://mirror.example/debian");
     }
 }

@@ -88,7 +88,7 @@ fn make_available(
         }
         Err(error) => return Err(error),
     };
-    let release = archive::current_release(inputs, name, &suite.component, Some(&gone))?;
+    let (release, signed) = archive::current_release(inputs, name, &suite.component, Some(&gone))?;
     let pin = archive::pin(
         &release,
         name,
@@ -102,6 +102,7 @@ fn make_available(
     );
     (suite.indexes.packages, suite.date, suite.version) =
         (Some(pin), release.date, release.version);
+    suite.release = Some(signed);
     Ok(Some(warning))
 }
 

@@ -6,19 +6,27 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::time::SystemTime;
 
+use crate::clock;
 use crate::error::InputsError;
 use crate::fetch::download::{Download, FetchStats};
 use crate::fetch::error::FetchError;
 use crate::inputs::Inputs;
+use crate::lockfile::LockedSuite;
 use crate::pin::IndexPin;
 use cki_debian::index::{self, PackageIndex, SourcePackage};
-use cki_debian::release::{Release, parse_date, snapshot_stamp};
+use cki_debian::release::{Release, ReleaseError, parse_date, snapshot_stamp};
+use cki_process::files::write_atomically;
 use liblzma::read::XzDecoder;
+use sha2::{Digest as _, Sha256};
+
+/// The signed file of a suite, below `dists/SUITE/`.
+const RELEASE: &str = "InRelease";
 
 /// No InRelease file is nearly as large; more than this is not read.
 const RELEASE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Downloads a suite's current InRelease and checks its signature.
+/// Downloads a suite's current InRelease and checks its signature; it is kept among the downloads, so that others can check
+/// it later.
 ///
 /// `pinned` is the date of the suite's release as the lock file has it: nothing older is taken, so that nobody leads back to
 /// versions whose faults are known by now. What has expired by its own account is taken only if it was asked for, with a note.
@@ -30,7 +38,7 @@ pub fn current_release(
     suite: &str,
     component: &str,
     pinned: Option<&str>,
-) -> Result<Release, InputsError> {
+) -> Result<(Release, IndexPin), InputsError> {
     let label = format!("{suite} InRelease");
     inputs
         .shown
@@ -40,7 +48,7 @@ pub fn current_release(
         .iter()
         .map(|base| format!("{base}/dists/{suite}/InRelease"))
         .collect();
-    let bytes = inputs
+    let (bytes, server) = inputs
         .fetcher
         .fetch_unpinned(&label, &urls, RELEASE_LIMIT)?;
     let directory = inputs.downloads.staging()?;
@@ -48,7 +56,17 @@ pub fn current_release(
     File::create(&path)
         .and_then(|mut f| f.write_all(&bytes))
         .map_err(|e| FetchError::file(&path, e))?;
-    let release = inputs.verifier.open(&path, suite, &label)?;
+    // Keys and releases are too old or too new by the clock: before the mirror is blamed, that is looked at.
+    let now = SystemTime::now();
+    let doubt = |error: InputsError| match clock::doubt(now, server, pinned) {
+        Some(doubt) => InputsError::Clock {
+            doubt,
+            error: error.to_string(),
+        },
+        None => error,
+    };
+    let release = inputs.verifier.open(&path, suite, &label);
+    let release = release.map_err(|error| doubt(error.into()))?;
     if let Some(pinned) = pinned.filter(|pinned| parse_date(&release.date) < parse_date(pinned)) {
         return Err(InputsError::GoesBack {
             label,
@@ -56,15 +74,47 @@ pub fn current_release(
             found: release.date,
         });
     }
-    if release.has_expired(SystemTime::now()) {
+    if release.has_expired(now) {
         let end = release.valid_until.as_deref().unwrap_or_default();
         if !inputs.accept_expired {
             let end = end.into();
-            return Err(InputsError::Expired { label, end });
+            return Err(doubt(InputsError::Expired { label, end }));
         }
         inputs.shown.note(&format!(
             "{label} has expired ({end}): the mirror is no longer updated"
         ));
+    }
+    let pin = IndexPin {
+        path: RELEASE.into(),
+        sha256: format!("{:x}", Sha256::digest(&bytes)),
+        size: bytes.len() as u64,
+    };
+    let kept = inputs.downloads.by_hash(&pin.sha256);
+    write_atomically(&kept, &bytes).map_err(|e| FetchError::file(&kept, e))?;
+    Ok((release, pin))
+}
+
+/// The InRelease that a suite was pinned from, with a good signature and of the date that is pinned.
+///
+/// # Errors
+/// [`InputsError::Fetch`] when neither the downloads nor a mirror have it any more; [`InputsError::Release`].
+pub fn pinned_release(
+    inputs: &Inputs,
+    name: &str,
+    suite: &LockedSuite,
+    pin: &IndexPin,
+) -> Result<Release, InputsError> {
+    let download = download(inputs, name, &suite.component, pin, &suite.date);
+    inputs.fetcher.fetch(&[download])?;
+    let label = format!("{name} InRelease of {}", suite.date);
+    let path = inputs.downloads.by_hash(&pin.sha256);
+    let release = inputs.verifier.open(&path, name, &label)?;
+    if release.date != suite.date {
+        return Err(ReleaseError::Malformed {
+            file: label,
+            what: format!("its date, which is {},", release.date),
+        }
+        .into());
     }
     Ok(release)
 }
@@ -104,24 +154,44 @@ pub fn fetch_index(
             ..FetchStats::default()
         });
     }
+    Ok(inputs
+        .fetcher
+        .fetch(&[download(inputs, suite, component, pin, date)])?)
+}
+
+/// How to download a pinned index or release file.
+pub(crate) fn download(
+    inputs: &Inputs,
+    suite: &str,
+    component: &str,
+    pin: &IndexPin,
+    date: &str,
+) -> Download {
     let (directory, file) = pin.path.rsplit_once('/').unwrap_or(("", &pin.path));
     let mut urls = Vec::new();
-    for base in inputs.mirrors.bases(suite, component)? {
-        urls.push(format!(
-            "{base}/dists/{suite}/{directory}/by-hash/SHA256/{}",
-            pin.sha256
-        ));
-        // Snapshots and simple mirrors may have no by-hash directories.
+    let bases = inputs.mirrors.bases(suite, component);
+    for base in bases.unwrap_or_default() {
+        // Release files are not kept by hash. Snapshots and simple mirrors may have no such directories at all.
+        if !directory.is_empty() {
+            urls.push(format!(
+                "{base}/dists/{suite}/{directory}/by-hash/SHA256/{}",
+                pin.sha256
+            ));
+        }
         urls.push(format!("{base}/dists/{suite}/{}", pin.path));
     }
-    let download = Download {
+    urls.extend(
+        inputs
+            .mirrors
+            .in_second(&format!("dists/{suite}/{}", pin.path)),
+    );
+    Download {
         name: format!("{suite} {file}"),
         urls,
         sha256: pin.sha256.clone(),
         size: pin.size,
         snapshot: snapshot_stamp(date),
-    };
-    Ok(inputs.fetcher.fetch(&[download])?)
+    }
 }
 
 fn reader(inputs: &Inputs, pin: &IndexPin) -> Result<BufReader<XzDecoder<File>>, InputsError> {

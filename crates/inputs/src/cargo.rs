@@ -128,7 +128,8 @@ impl Cargo {
     }
 
     /// Files of that name in cargo's cache; there is a directory for each registry.
-    fn find(&self, file: &str) -> Vec<PathBuf> {
+    #[must_use]
+    pub fn files(&self, file: &str) -> Vec<PathBuf> {
         let registries = fs::read_dir(self.cache()).into_iter().flatten().flatten();
         let mut found: Vec<PathBuf> = registries
             .map(|e| e.path().join(file))
@@ -177,6 +178,11 @@ pub fn read_cargo_lock(path: &Path) -> Result<Vec<Crate>, CratesError> {
             continue;
         };
         let name = format!("{} {}", package.name, package.version);
+        // Both become parts of file names.
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || "_-.+".contains(c));
+        if name.replace(' ', "").contains(odd) {
+            return Err(refuse(format!("{name} is no name and version of a crate")));
+        }
         if !source.starts_with("registry+") && !source.starts_with("sparse+") {
             return Err(refuse(format!("{name} is not from a registry")));
         }
@@ -214,7 +220,7 @@ impl Cargo {
     /// Whether a file of the crate's name is in cargo's cache.
     #[must_use]
     pub fn has(&self, wanted: &Crate) -> bool {
-        !self.find(&wanted.file_name()).is_empty()
+        !self.files(&wanted.file_name()).is_empty()
     }
 
     /// The crate's file in cargo's cache, with the right hash.
@@ -224,7 +230,7 @@ impl Cargo {
     pub fn verified(&self, wanted: &Crate) -> Result<PathBuf, CratesError> {
         let file = wanted.file_name();
         let mut wrong = None;
-        for path in self.find(&file) {
+        for path in self.files(&file) {
             let mut hash = Sha256::new();
             File::open(&path)
                 .and_then(|mut f| io::copy(&mut f, &mut hash))
@@ -290,6 +296,12 @@ mod tests {
             git.to_string().contains("a 1.0.0+x is not from a registry"),
             "{git}"
         );
+        let text = package(
+            "source = \"registry+https://registry.example.org\"",
+            &format!("checksum = \"{}\"", "0".repeat(64)),
+        );
+        let error = lock(&text.replace("1.0.0+x", "../1.0.0")).unwrap_err();
+        assert!(error.to_string().contains("no name and version"), "{error}");
         for checksum in ["", "checksum = \"00\""] {
             let error = lock(&package(
                 "source = \"registry+https://registry.example.org\"",

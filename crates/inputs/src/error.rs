@@ -56,6 +56,16 @@ pub enum InputsError {
         /// Its last day, as written there.
         end: String,
     },
+    /// The clock is more likely wrong than the mirror.
+    #[error(
+        "{doubt}; set it if it is wrong (see `date`), and run the command again. With it as it is: {error}"
+    )]
+    Clock {
+        /// Why.
+        doubt: String,
+        /// What would be wrong if it were right.
+        error: String,
+    },
     /// A release file is older than the one that is pinned.
     #[error(
         "{label} is of {found}, and what is pinned is of {pinned}: the mirror lags behind, or holds back what is new; use \

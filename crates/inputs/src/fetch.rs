@@ -9,6 +9,7 @@ pub mod disk;
 pub mod download;
 pub mod error;
 mod job;
+pub mod look;
 mod means;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -16,7 +17,7 @@ use std::io::Read;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::downloads::Downloads;
 use crate::shown::Shown;
@@ -51,6 +52,7 @@ impl Fetcher {
             shown,
             cancel,
             policy,
+            silent: Arc::default(),
         })
     }
 
@@ -80,7 +82,7 @@ impl Fetcher {
         if queue.is_empty() {
             return Ok(stats);
         }
-        self.0.transport.client().map_err(FetchError::Setup)?;
+        self.0.transport.prepare().map_err(FetchError::Setup)?;
         let bytes = queue.iter().map(|d| d.size).sum();
         self.check_space(&queue)?;
         self.0.shown.begin(queue.len(), bytes);
@@ -161,7 +163,7 @@ impl Fetcher {
         Ok(stats)
     }
 
-    /// Gets a file whose hash is not known in advance, such as a suite's InRelease. It is not cached.
+    /// Gets a file whose hash is not known in advance, such as a suite's InRelease, and the mirror's date. It is not cached.
     ///
     /// # Errors
     /// That of the last mirror. A file of more than `limit` bytes is refused.
@@ -170,14 +172,14 @@ impl Fetcher {
         name: &str,
         urls: &[String],
         limit: u64,
-    ) -> Result<Vec<u8>, FetchError> {
+    ) -> Result<(Vec<u8>, Option<SystemTime>), FetchError> {
         let mut last = FetchError::NoMirror(name.into());
         for url in urls {
             let mut pause = self.0.policy.backoff;
             for attempt in 0..=self.0.policy.retries {
                 self.0.cancel.check()?;
                 match self.read_whole(name, url, limit) {
-                    Ok(bytes) => return Ok(bytes),
+                    Ok(read) => return Ok(read),
                     Err((error, again)) => {
                         let again = again && attempt < self.0.policy.retries;
                         last = error;
@@ -196,7 +198,12 @@ impl Fetcher {
         Err(last)
     }
 
-    fn read_whole(&self, name: &str, url: &str, limit: u64) -> Result<Vec<u8>, (FetchError, bool)> {
+    fn read_whole(
+        &self,
+        name: &str,
+        url: &str,
+        limit: u64,
+    ) -> Result<(Vec<u8>, Option<SystemTime>), (FetchError, bool)> {
         let unavailable = |cause: String| FetchError::Unavailable {
             name: name.into(),
             url: url.into(),
@@ -217,6 +224,15 @@ impl Fetcher {
                 ),
                 Refusal::Transient(cause) => (unavailable(cause), true),
                 Refusal::Permanent(cause) => (unavailable(cause), false),
+                Refusal::Proxy(through, cause) => (
+                    FetchError::Proxy {
+                        name: name.into(),
+                        url: url.into(),
+                        through,
+                        cause,
+                    },
+                    false,
+                ),
             })?;
         let mut bytes = Vec::new();
         body.reader
@@ -229,6 +245,6 @@ impl Fetcher {
                 false,
             ));
         }
-        Ok(bytes)
+        Ok((bytes, body.date))
     }
 }

@@ -5,7 +5,8 @@
 //! - [`request`] is what people write, [`lockfile`] what they get, [`lock`] turns one into the other;
 //! - [`app`] resolves the packages of an application image;
 //! - [`provide`] brings what is missing into the store: it is downloaded ([`fetch`]), verified and imported;
-//! - [`crates`] does the same for the crates in Cargo.lock.
+//! - [`crates`] does the same for the crates in Cargo.lock;
+//! - [`mirror`] fills a directory with all of it, for others to download from.
 //!
 //! [`Inputs`] holds what they all need.
 //!
@@ -14,6 +15,7 @@
 pub mod app;
 pub mod archive;
 pub mod cargo;
+mod clock;
 pub mod crates;
 pub mod downloads;
 mod error;
@@ -22,11 +24,13 @@ mod import;
 mod inputs;
 pub mod lock;
 pub mod lockfile;
+pub mod mirror;
 pub mod mirrors;
 pub mod order;
 pub mod pin;
 pub mod plan;
 pub mod provide;
+mod proxy;
 pub mod request;
 pub mod seed;
 pub mod shown;
@@ -35,3 +39,4 @@ mod transport;
 pub use error::InputsError;
 pub use import::ProvideReport;
 pub use inputs::Inputs;
+pub use proxy::Through;

@@ -3,12 +3,16 @@
 //! `cki-build lock`: from the request to the lock file.
 
 mod check;
+mod reach;
+mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 pub use check::{CheckReport, check};
+pub use reach::{ReachReport, reach};
+pub use signed::{SignedReport, signed};
 
 use crate::archive;
 use crate::error::InputsError;
@@ -68,7 +72,10 @@ pub fn resolve(
     mode: Mode,
 ) -> Result<(LockFile, LockReport), InputsError> {
     match (old, mode) {
-        (Some(old), Mode::Keep) if check(request, old).consistent => {
+        (Some(old), Mode::Keep)
+            if check(request, old).consistent
+                && old.suites.values().all(|s| s.release.is_some()) =>
+        {
             return Ok((old.clone(), report(Some(old), old, Vec::new())));
         }
         _ => {}
@@ -226,6 +233,7 @@ fn fetch_suite(
     };
     let has_all = |s: &LockedSuite| {
         (&s.component, s.automatic) == (&suite.component, suite.automatic)
+            && s.release.is_some()
             && pins(s)
                 .iter()
                 .all(|(kind, pin)| suite.indexes.contains(kind) == pin.is_some())
@@ -242,8 +250,8 @@ fn fetch_suite(
             Err(error) => return Err(error),
         }
     }
-    let release = archive::current_release(inputs, name, &suite.component, pinned)?;
-    let current = suite_of(&release, suite, &request.architecture)?;
+    let (release, signed) = archive::current_release(inputs, name, &suite.component, pinned)?;
+    let current = suite_of(&release, signed, suite, &request.architecture)?;
     fetch_indexes(inputs, name, &current)?;
     Ok(current)
 }
@@ -258,6 +266,7 @@ fn fetch_indexes(inputs: &Inputs, name: &str, suite: &LockedSuite) -> Result<(),
 /// The entry of a suite for a release file.
 fn suite_of(
     release: &Release,
+    signed: IndexPin,
     suite: &SuiteRequest,
     architecture: &str,
 ) -> Result<LockedSuite, InputsError> {
@@ -277,6 +286,7 @@ fn suite_of(
             packages: pin(IndexKind::Packages)?,
             sources: pin(IndexKind::Sources)?,
         },
+        release: Some(signed),
         version: release.version.clone(),
     })
 }

@@ -120,6 +120,9 @@ pub struct LockedSuite {
     pub date: String,
     /// Indexes by kind.
     pub indexes: LockedIndexes,
+    /// Its InRelease, which signs the indexes. Locks of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<IndexPin>,
     /// Point release, if the suite has such.
     pub version: Option<String>,
 }
@@ -236,6 +239,13 @@ impl LockFile {
                 return Some(format!(
                     "{name} is of suite {suite}, which is not among the suites"
                 ));
+            }
+        }
+        for (name, suite) in &self.suites {
+            let indexes = suite.indexes.packages.iter().chain(&suite.indexes.sources);
+            let good = |pin: &IndexPin| is_relative_path(&pin.path) && is_sha256(&pin.sha256);
+            if !is_relative_path(name) || !indexes.chain(&suite.release).all(good) {
+                return Some(format!("the entry of the suite {name} is malformed"));
             }
         }
         if !is_sha256(&self.seed.sha256) || !is_store_name(&self.seed.store) {

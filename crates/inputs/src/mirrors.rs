@@ -15,6 +15,8 @@ use cki_debian::release::snapshot_stamp;
 #[derive(Debug, Clone)]
 pub struct Mirrors {
     named: Option<String>,
+    /// One that has everything that is pinned, when the others no longer do.
+    second: Option<String>,
     sources: Vec<Source>,
     proxies: OnceLock<Proxies>,
 }
@@ -38,6 +40,7 @@ impl Mirrors {
     pub fn from_apt(directory: &Path) -> Result<Self, AptSourcesError> {
         Ok(Self {
             named: None,
+            second: None,
             sources: apt_sources::read_directory(directory)?,
             proxies: OnceLock::new(),
         })
@@ -48,17 +51,29 @@ impl Mirrors {
     /// # Errors
     /// [`FetchError::BadMirror`] unless it is an http, https or file URL.
     pub fn named(url: &str) -> Result<Self, FetchError> {
-        let known = ["http://", "https://", "file:/"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
-        if !known || url.contains(char::is_whitespace) {
-            return Err(FetchError::BadMirror(url.into()));
-        }
         Ok(Self {
-            named: Some(url.trim_end_matches('/').into()),
+            named: Some(base(url)?),
+            second: None,
             sources: Vec::new(),
             proxies: OnceLock::new(),
         })
+    }
+
+    /// Also asks for what is pinned at `url`, after all others: a directory that [`crate::mirror`] has filled.
+    ///
+    /// # Errors
+    /// [`FetchError::BadMirror`] unless it is an http, https or file URL.
+    pub fn with_second(self, url: &str) -> Result<Self, FetchError> {
+        let second = Some(base(url)?);
+        Ok(Self { second, ..self })
+    }
+
+    /// The URL of the file at `path` on the second mirror, if there is one.
+    #[must_use]
+    pub fn in_second(&self, path: &str) -> Option<String> {
+        self.second
+            .as_ref()
+            .map(|second| format!("{second}/{path}"))
     }
 
     /// The proxies that apt uses, which is asked the first time; a named mirror is reached in the same way.
@@ -99,14 +114,26 @@ impl Mirrors {
         size: u64,
     ) -> Download {
         let bases = self.bases(suite.name, suite.component).unwrap_or_default();
+        let urls = bases.iter().map(|base| format!("{base}/{path}"));
         Download {
             name: name.to_owned(),
-            urls: bases.iter().map(|base| format!("{base}/{path}")).collect(),
+            urls: urls.chain(self.in_second(path)).collect(),
             sha256: sha256.to_owned(),
             size,
             snapshot: snapshot_stamp(suite.date),
         }
     }
+}
+
+/// `url` as what paths are put behind.
+fn base(url: &str) -> Result<String, FetchError> {
+    let known = ["http://", "https://", "file:/"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    if !known || url.contains(char::is_whitespace) {
+        return Err(FetchError::BadMirror(url.into()));
+    }
+    Ok(url.trim_end_matches('/').into())
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub fn store_paths(inputs: &Inputs, lock: &LockFile) -> BTreeSet<PathBuf> {
 }
 
 /// The packages and sources of a lock file, by the store path of each.
-fn pinned(inputs: &Inputs, lock: &LockFile) -> BTreeMap<PathBuf, Download> {
+pub(crate) fn pinned(inputs: &Inputs, lock: &LockFile) -> BTreeMap<PathBuf, Download> {
     let packages = lock
         .packages
         .iter()

@@ -71,6 +71,11 @@ impl Shown {
             });
     }
 
+    /// So many of the files have been looked at or asked for; this was the last one.
+    pub fn asked(&self, name: &str, done: usize, total: usize) {
+        self.step.detail(&format!("{done} of {total}: {name}"));
+    }
+
     /// A step that is no download: `adding 12 files to the Nix store`.
     pub fn part(&self, message: &str) {
         self.step.part(message);

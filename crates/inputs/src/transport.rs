@@ -6,12 +6,14 @@ use std::env;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::blocking::Client;
-use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{CONTENT_RANGE, DATE, RANGE};
 use reqwest::{NoProxy, Proxy, StatusCode};
 
+use crate::clock;
+use crate::proxy::{InForce, Through, not_through_a_proxy};
 use cki_debian::apt_proxy::Proxies;
 
 /// A file's contents from `start` on.
@@ -19,6 +21,8 @@ pub(super) struct Body {
     /// Offset of the first byte that `reader` gives: what was asked for, or 0 from servers that do not know ranges.
     pub start: u64,
     pub reader: Box<dyn Read + Send>,
+    /// The mirror's clock, if it tells.
+    pub date: Option<SystemTime>,
 }
 
 /// Why a mirror gave no contents.
@@ -32,13 +36,15 @@ pub(super) enum Refusal {
     Transient(String),
     /// Asking again is of no use.
     Permanent(String),
+    /// The proxy on the way cannot be reached, or does not let us through: no mirror behind it will do better.
+    Proxy(Through, String),
 }
 
 /// Speaks HTTP and reads `file:` URIs.
 pub(super) struct Transport {
     patience: Duration,
     proxies: Proxied,
-    client: OnceLock<Client>,
+    made: OnceLock<(Client, InForce)>,
 }
 
 /// Finds the proxies, which may take asking other programs.
@@ -51,34 +57,40 @@ impl Transport {
         Self {
             patience,
             proxies,
-            client: OnceLock::new(),
+            made: OnceLock::new(),
         }
     }
 
-    /// What speaks HTTP. It is made when something is to be downloaded, as that takes longer than finding that nothing is.
-    pub fn client(&self) -> Result<&Client, String> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let client = self.make()?;
-        Ok(self.client.get_or_init(|| client))
+    /// Makes what speaks HTTP. That is done when something is to be downloaded, as it takes longer than finding that nothing
+    /// is.
+    pub fn prepare(&self) -> Result<(), String> {
+        self.made().map(drop)
     }
 
-    fn make(&self) -> Result<Client, String> {
+    fn made(&self) -> Result<&(Client, InForce), String> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let made = self.make()?;
+        Ok(self.made.get_or_init(|| made))
+    }
+
+    fn make(&self) -> Result<(Client, InForce), String> {
         let mut builder = Client::builder()
             .user_agent(concat!("cki-build/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.patience)
             .timeout(self.patience);
         let proxies = (self.proxies)();
-        let no_proxy =
-            not_through_a_proxy(env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).ok());
+        let direct = env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).ok();
+        let no_proxy = not_through_a_proxy(direct.as_deref());
         let http = proxies.http.as_ref().map(Proxy::http);
         let https = proxies.https.as_ref().map(Proxy::https);
         for proxy in [http, https].into_iter().flatten() {
             let proxy = proxy.map_err(|e| describe(&e))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&no_proxy)));
         }
-        builder.build().map_err(|e| describe(&e))
+        let client = builder.build().map_err(|e| describe(&e))?;
+        Ok((client, InForce::new(&proxies, direct.as_deref())))
     }
 
     pub fn open(&self, url: &str, offset: u64) -> Result<Body, Refusal> {
@@ -88,60 +100,95 @@ impl Transport {
         }
     }
 
-    fn open_http(&self, url: &str, offset: u64) -> Result<Body, Refusal> {
-        let mut request = self.client().map_err(Refusal::Permanent)?.get(url);
-        if offset > 0 {
-            request = request.header(RANGE, format!("bytes={offset}-"));
+    /// Whether a mirror has the file, without its contents.
+    pub fn look(&self, url: &str) -> Result<(), Refusal> {
+        if let Some(path) = url.strip_prefix("file:") {
+            return open_file(path, 0).map(drop);
         }
-        let response = request.send().map_err(|e| {
-            if e.is_builder() || e.is_redirect() {
-                Refusal::Permanent(describe(&e))
+        self.send(url, |client| client.head(url)).map(drop)
+    }
+
+    fn open_http(&self, url: &str, offset: u64) -> Result<Body, Refusal> {
+        let response = self.send(url, |client| {
+            let request = client.get(url);
+            if offset > 0 {
+                request.header(RANGE, format!("bytes={offset}-"))
             } else {
-                Refusal::Transient(describe(&e))
+                request
             }
         })?;
-        match response.status() {
-            StatusCode::OK => Ok(Body {
-                start: 0,
-                reader: Box::new(response),
-            }),
-            StatusCode::PARTIAL_CONTENT => {
-                let range = response
-                    .headers()
-                    .get(CONTENT_RANGE)
-                    .and_then(|v| v.to_str().ok());
-                let start = range.and_then(|r| {
-                    r.strip_prefix("bytes ")?
-                        .split_once('-')?
-                        .0
-                        .parse::<u64>()
-                        .ok()
-                });
-                match start {
-                    Some(start) if start == offset => Ok(Body {
-                        start,
-                        reader: Box::new(response),
-                    }),
-                    _ => Err(Refusal::Permanent(format!(
-                        "asked for bytes from {offset} on, it sent others"
-                    ))),
-                }
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let date = header(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let start = if response.status() == StatusCode::PARTIAL_CONTENT {
+            let start = header(CONTENT_RANGE).and_then(|range| {
+                range
+                    .strip_prefix("bytes ")?
+                    .split_once('-')?
+                    .0
+                    .parse::<u64>()
+                    .ok()
+            });
+            start.filter(|start| *start == offset).ok_or_else(|| {
+                Refusal::Permanent(format!("asked for bytes from {offset} on, it sent others"))
+            })?
+        } else {
+            0
+        };
+        Ok(Body {
+            start,
+            reader: Box::new(response),
+            date,
+        })
+    }
+
+    /// The answer to a request, if it is one with contents.
+    fn send(
+        &self,
+        url: &str,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Response, Refusal> {
+        let (client, proxies) = self.made().map_err(Refusal::Permanent)?;
+        let through = proxies.of(url);
+        let response = request(client)
+            .send()
+            .map_err(|e| refused(&e, through.clone()))?;
+        let status = response.status();
+        let told = match &through {
+            Some(through) => format!("{status} (through the proxy {})", through.proxy),
+            None => status.to_string(),
+        };
+        match (status, through) {
+            (StatusCode::OK | StatusCode::PARTIAL_CONTENT, _) => Ok(response),
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(through)) => {
+                Err(Refusal::Proxy(through, status.to_string()))
             }
-            StatusCode::RANGE_NOT_SATISFIABLE => Err(Refusal::NothingThere),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Err(Refusal::Gone),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                Err(Refusal::Transient(response.status().to_string()))
+            (StatusCode::RANGE_NOT_SATISFIABLE, _) => Err(Refusal::NothingThere),
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Err(Refusal::Gone),
+            (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS, _) => {
+                Err(Refusal::Transient(told))
             }
-            status if status.is_server_error() => Err(Refusal::Transient(status.to_string())),
-            status => Err(Refusal::Permanent(status.to_string())),
+            (status, _) if status.is_server_error() => Err(Refusal::Transient(told)),
+            _ => Err(Refusal::Permanent(told)),
         }
     }
 }
 
-/// The hosts that are asked directly: this machine, and those that the environment names.
-fn not_through_a_proxy(named: Option<String>) -> String {
-    let own = "localhost,127.0.0.0/8,::1";
-    named.map_or_else(|| own.to_owned(), |more| format!("{own},{more}"))
+/// Why there was no answer at all.
+fn refused(error: &reqwest::Error, through: Option<Through>) -> Refusal {
+    let cause = describe(error);
+    if let Some(clock) = clock::of_a_certificate(&cause, SystemTime::now()) {
+        return Refusal::Permanent(format!("{cause}; {clock}"));
+    }
+    if error.is_builder() || error.is_redirect() {
+        return Refusal::Permanent(cause);
+    }
+    // With a proxy, only what it let us reach shows a certificate; everything else on the way to a connection is the proxy's.
+    match through {
+        Some(through) if error.is_connect() && !cause.contains("certificate") => {
+            Refusal::Proxy(through, cause)
+        }
+        _ => Refusal::Transient(cause),
+    }
 }
 
 fn open_file(path: &str, offset: u64) -> Result<Body, Refusal> {
@@ -159,6 +206,7 @@ fn open_file(path: &str, offset: u64) -> Result<Body, Refusal> {
     Ok(Body {
         start: offset,
         reader: Box::new(file),
+        date: None,
     })
 }
 

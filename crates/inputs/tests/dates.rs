@@ -40,6 +40,52 @@ fn what_has_expired_is_refused_unless_it_is_asked_for() {
 }
 
 #[test]
+fn a_clock_that_is_not_the_mirrors_is_named_before_the_mirror_is_blamed() {
+    let archive = Archive::first();
+    let expired = format!("{LATER}\nValid-Until: Sun, 13 Sep 2026 10:00:00 UTC");
+    archive.publish("stable", &expired, STABLE, None);
+    archive.server.tell_date("Sat, 12 Sep 2026 11:00:00 GMT");
+    let error = update(&archive, None, false).expect_err("it has expired by our clock");
+    assert!(matches!(error, InputsError::Clock { .. }), "{error}");
+    let message = error.to_string();
+    assert!(
+        message.contains("the mirror's Sat, 12 Sep 2026") && message.contains("see `date`"),
+        "{message}"
+    );
+    // A mirror whose clock is ours cannot blame it.
+    let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+    archive.server.tell_date(&now);
+    let error = update(&archive, None, false).expect_err("it has expired");
+    assert!(matches!(error, InputsError::Expired { .. }), "{error}");
+}
+
+#[test]
+fn a_clock_before_the_pinned_release_is_named_with_a_signature_that_it_makes_bad() {
+    let archive = Archive::first();
+    let mut pinned = update(&archive, None, false).expect("resolved");
+    let future = "Sat, 12 Sep 2099 10:00:00 UTC";
+    pinned.suites.get_mut("stable").expect("the suite").date = future.into();
+    // As gpgv finds it when the keys are of a later day.
+    let mut inputs = archive.inputs(Nix::current());
+    let gpgv = archive.dir.path().join("later");
+    let script = "#!/bin/sh\necho '[GNUPG:] ERRSIG 1 1 8 01 1 9' >&2\nexit 2\n";
+    cki_process::files::write_program(&gpgv, script).expect("written");
+    inputs.verifier = inputs.verifier.with_gpgv(&gpgv);
+    let resolve = |old: &LockFile| {
+        lock::resolve(&inputs, &request(REQUEST), Some(old), Mode::Update).expect_err("refused")
+    };
+    let error = resolve(&pinned);
+    assert!(matches!(error, InputsError::Clock { .. }), "{error}");
+    let message = error.to_string();
+    assert!(
+        message.contains(future) && message.contains("no good signature"),
+        "{message}"
+    );
+    pinned.suites.get_mut("stable").expect("the suite").date = EARLIER.into();
+    assert!(matches!(resolve(&pinned), InputsError::Release(_)));
+}
+
+#[test]
 fn a_lock_never_goes_back() {
     let archive = Archive::first();
     archive.publish("stable", LATER, STABLE, None);

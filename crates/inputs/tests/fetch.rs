@@ -5,10 +5,12 @@
 mod support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use cki_debian::apt_proxy::Proxies;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::fetch::Fetcher;
+use cki_inputs::fetch::download::Policy;
 use cki_inputs::fetch::error::FetchError;
 use cki_process::cancel::Cancel;
 use support::case::{Case, SIZE};
@@ -314,6 +316,80 @@ fn a_mirror_is_reached_through_apts_proxy_but_this_machine_is_not() {
         case.server.requests(),
         ["http://mirror.example.org/a.deb", "/b.deb"]
     );
+}
+
+#[test]
+fn a_mirror_that_does_not_answer_is_waited_for_once() {
+    let case = Case::new();
+    let lines = support::Lines::default();
+    let cache = Downloads::open(case.dir.path()).unwrap();
+    let fetcher = Fetcher::new(
+        cache.clone(),
+        lines.shown(),
+        Cancel::new(),
+        support::policy(),
+        Proxies::default,
+    );
+    let mut wanted = Vec::new();
+    for number in 0..20 {
+        let (name, body) = (number.to_string(), noise(100, number));
+        case.server.put(&format!("/{name}"), body.clone());
+        let mut download = download(&name, &[&case.server], &body);
+        // Port 9 (discard) has no listener.
+        download
+            .urls
+            .insert(0, format!("http://127.0.0.1:9/{name}"));
+        wanted.push(download);
+    }
+    fetcher.fetch(&wanted[..1]).unwrap();
+    fetcher.fetch(&wanted).unwrap();
+    assert!(wanted.iter().all(|d| cache.has(&d.sha256, d.size)));
+    let retries = lines.all();
+    let retries = retries.iter().filter(|l| l.contains("trying again"));
+    assert_eq!(retries.count(), 2, "the two of the first file");
+}
+
+/// The error of a download of `url` through `proxies`, and how long it took with the usual patience.
+fn through(proxies: Proxies, url: &str) -> (FetchError, Duration) {
+    let case = Case::new();
+    let cache = Downloads::open(case.dir.path()).unwrap();
+    let shown = support::Lines::default().shown();
+    let fetcher = Fetcher::new(cache, shown, Cancel::new(), Policy::default(), move || {
+        proxies.clone()
+    });
+    let mut wanted = download("a.deb", &[&case.server], &case.body);
+    wanted.urls = vec![url.into(), url.replace("mirror", "other")];
+    let start = Instant::now();
+    (fetcher.fetch(&[wanted]).unwrap_err(), start.elapsed())
+}
+
+#[test]
+fn a_proxy_that_refuses_is_named_at_once() {
+    let server = Server::start();
+    // The file through a proxy that wants a password.
+    let url = "http://mirror.example.org/a.deb";
+    server.put(url, "");
+    server.always(url, Behaviour::Status(407));
+    // Port 9 (discard) has no listener; the server does not know CONNECT.
+    for (proxy, url) in [
+        ("http://me:secret@127.0.0.1:9", url),
+        ("http://127.0.0.1:9", "https://mirror.example.org/a.deb"),
+        (server.url.as_str(), url),
+        (server.url.as_str(), "https://mirror.example.org/a.deb"),
+    ] {
+        let proxies = Proxies {
+            http: Some(proxy.into()),
+            https: Some(proxy.into()),
+        };
+        let (error, took) = through(proxies, url);
+        let text = error.to_string();
+        assert!(matches!(error, FetchError::Proxy { .. }), "{error:?}");
+        let address = proxy.rsplit(['/', '@']).next().unwrap();
+        assert!(text.contains(address) && text.contains("apt"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        // Four retries on each of two mirrors take 15 s.
+        assert!(took < Duration::from_secs(5), "{took:?}: {text}");
+    }
 }
 
 #[test]

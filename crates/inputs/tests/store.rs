@@ -184,6 +184,13 @@ fn two_at_once_download_each_byte_once_and_both_succeed() {
     let (inputs, lock) = locked(&archive);
     let before = archive.server.sent();
     let (cache, nix) = (inputs.downloads.root().to_owned(), inputs.nix.clone());
+    // Nix' own directories are there already: of several that make them at once, one may fail.
+    assert_eq!(
+        nix.missing([Path::new(&nix.store.join("x"))])
+            .unwrap()
+            .len(),
+        1
+    );
     let reports: Vec<_> = thread::scope(|scope| {
         let run = || {
             let inputs = archive.inputs_in(&cache, nix.clone());
@@ -309,7 +316,7 @@ fn crates_get_into_the_store_and_cargo_is_run_only_when_needed() {
     let archive = Archive::empty();
     let inputs = archive.inputs(isolated(archive.dir.path()));
     let workspace = Workspace::new(&sha256(b"contents"));
-    let report = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap();
+    let report = provide_crates(&inputs, &workspace.cargo, &[workspace.manifest()]).unwrap();
     assert_eq!((report.files, report.added, workspace.calls()), (1, 1, 1));
     let path = inputs.nix.fixed_output(
         "crate-a-1.0.0_x.tar.gz",
@@ -317,12 +324,23 @@ fn crates_get_into_the_store_and_cargo_is_run_only_when_needed() {
         &sha256(b"contents"),
     );
     assert_eq!(fs::read(&path).unwrap(), b"contents");
-    let again = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap();
+    let again = provide_crates(&inputs, &workspace.cargo, &[workspace.manifest()]).unwrap();
     assert_eq!((again.in_store, again.added, workspace.calls()), (1, 0, 1));
     // In cargo's cache, but no longer in the store.
     query(&inputs.nix, &["--delete", path.to_str().unwrap()]);
-    let third = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap();
+    let third = provide_crates(&inputs, &workspace.cargo, &[workspace.manifest()]).unwrap();
     assert_eq!((third.added, workspace.calls()), (1, 1));
+}
+
+#[test]
+fn a_crate_that_two_workspaces_lock_is_one_file() {
+    let archive = Archive::empty();
+    let inputs = archive.inputs(isolated(archive.dir.path()));
+    let workspace = Workspace::new(&sha256(b"contents"));
+    let other = Workspace::new(&sha256(b"contents"));
+    let manifests = [workspace.manifest(), other.manifest()];
+    let report = provide_crates(&inputs, &workspace.cargo, &manifests).unwrap();
+    assert_eq!((report.files, report.added, workspace.calls()), (1, 1, 1));
 }
 
 #[test]
@@ -330,7 +348,7 @@ fn a_crate_with_a_wrong_hash_is_refused_and_left_in_place() {
     let archive = Archive::empty();
     let inputs = archive.inputs(isolated(archive.dir.path()));
     let workspace = Workspace::new(&sha256(b"other contents"));
-    let error = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap_err();
+    let error = provide_crates(&inputs, &workspace.cargo, &[workspace.manifest()]).unwrap_err();
     let InputsError::Crates(CratesError::WrongHash { path, .. }) = &error else {
         panic!("{error:?}")
     };
@@ -347,7 +365,7 @@ fn a_failing_cargo_is_quoted() {
         "#!/bin/sh\necho 'error: no network' >&2\nexit 101\n",
     )
     .unwrap();
-    let error = provide_crates(&inputs, &workspace.cargo, &workspace.manifest()).unwrap_err();
+    let error = provide_crates(&inputs, &workspace.cargo, &[workspace.manifest()]).unwrap_err();
     assert!(
         error.to_string().contains("fetch --locked") && error.to_string().contains("no network"),
         "{error}"
@@ -356,7 +374,7 @@ fn a_failing_cargo_is_quoted() {
         program: Path::new("/nonexistent/cargo").into(),
         ..workspace.cargo.clone()
     };
-    let error = provide_crates(&inputs, &absent, &workspace.manifest()).unwrap_err();
+    let error = provide_crates(&inputs, &absent, &[workspace.manifest()]).unwrap_err();
     assert!(
         matches!(error, InputsError::Crates(CratesError::NoCargo { .. })),
         "{error:?}"

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::proxy::Through;
 use cki_process::cancel::Interrupted;
 
 /// Why a file could not be downloaded.
@@ -77,6 +78,22 @@ pub enum FetchError {
         name: String,
         /// From where.
         url: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The proxy before the mirror cannot be reached, or refuses.
+    #[error(
+        "{name}: the proxy {}, which {} names, does not lead to {url}: {cause}. Start it or correct that setting; \
+         `no_proxy=HOST` in the environment goes past it",
+        .through.proxy, .through.source
+    )]
+    Proxy {
+        /// What was to be downloaded.
+        name: String,
+        /// From where.
+        url: String,
+        /// The proxy.
+        through: Through,
         /// What went wrong.
         cause: String,
     },
@@ -184,6 +201,7 @@ impl FetchError {
                 | Self::Truncated { .. }
                 | Self::Gone { .. }
                 | Self::Unavailable { .. }
+                | Self::Proxy { .. }
         )
     }
 }

@@ -111,6 +111,7 @@ impl<'a> Job<'a> {
 
     fn try_mirror(&mut self, url: &str) -> Result<(), FetchError> {
         let policy = self.means.policy;
+        let retries = self.means.silent.retries(url, policy.retries);
         let (mut failures, mut pause) = (0, policy.backoff);
         loop {
             let before = fs::metadata(&self.part).map_or(0, |m| m.len());
@@ -123,7 +124,10 @@ impl<'a> Job<'a> {
                 (failures, pause) = (0, policy.backoff);
             }
             failures += 1;
-            if !failure.again || failures > policy.retries {
+            if !failure.again || failures > retries {
+                if matches!(failure.error, FetchError::Unavailable { .. }) {
+                    self.means.silent.add(url);
+                }
                 return Err(failure.error);
             }
             self.means
@@ -222,6 +226,12 @@ impl<'a> Job<'a> {
                     again: true,
                 },
                 Refusal::Permanent(cause) => unavailable(cause).into(),
+                Refusal::Proxy(through, cause) => Failure::from(FetchError::Proxy {
+                    name: name.clone(),
+                    url: url.into(),
+                    through,
+                    cause,
+                }),
             })?;
         if body.start != *have {
             // The server does not know ranges and sends everything.

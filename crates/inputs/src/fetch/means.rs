@@ -2,7 +2,8 @@
 
 //! What each download needs.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::Disk;
 use super::download::Policy;
@@ -20,4 +21,31 @@ pub(super) struct Means {
     pub shown: Arc<Shown>,
     pub cancel: Cancel,
     pub policy: Policy,
+    /// Hosts that did not answer however often they were asked.
+    pub silent: Arc<Silent>,
+}
+
+/// Hosts that did not answer. With another mirror to go to, what comes next does not wait for them as long again.
+#[derive(Default)]
+pub(super) struct Silent(Mutex<BTreeSet<String>>);
+
+impl Silent {
+    /// `url`'s host did not answer.
+    pub fn add(&self, url: &str) {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.insert(host(url).to_owned());
+    }
+
+    /// How many retries are left for `url`.
+    pub fn retries(&self, url: &str, usual: u32) -> u32 {
+        let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.contains(host(url)) { 0 } else { usual }
+    }
+}
+
+/// Scheme, host and port.
+fn host(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    &url[..end]
 }

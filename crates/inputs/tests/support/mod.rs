@@ -56,6 +56,8 @@ pub struct Server {
     requests: Arc<Mutex<Vec<String>>>,
     sent: Arc<AtomicU64>,
     closing: Arc<AtomicBool>,
+    /// What it says of the time, as HTTP writes dates.
+    date: Arc<Mutex<Option<String>>>,
 }
 
 impl Server {
@@ -67,6 +69,7 @@ impl Server {
             requests: Arc::default(),
             sent: Arc::default(),
             closing: Arc::default(),
+            date: Arc::default(),
         };
         let shared = server.clone();
         thread::spawn(move || {
@@ -107,6 +110,11 @@ impl Server {
         self.routes.lock().unwrap().get_mut(path).unwrap().always = Some(behaviour);
     }
 
+    /// Has this for its clock from now on.
+    pub fn tell_date(&self, date: &str) {
+        *self.date.lock().unwrap() = Some(date.into());
+    }
+
     /// Ends all stalled connections.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
@@ -128,19 +136,23 @@ impl Server {
             .map_while(Result::ok);
         let Some(first) = lines.next() else { return };
         let path = first.split(' ').nth(1).unwrap().to_owned();
+        let head = first.starts_with("HEAD ");
         let mut from = 0_usize;
         for line in lines.take_while(|l| !l.is_empty()) {
             if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
                 from = range.trim_end_matches('-').parse().unwrap();
             }
         }
-        let label = if from == 0 {
+        let label = if head {
+            format!("HEAD {path}")
+        } else if from == 0 {
             path.clone()
         } else {
             format!("{path} from {from}")
         };
         self.requests.lock().unwrap().push(label);
         let (body, behaviour) = match self.routes.lock().unwrap().get_mut(&path) {
+            Some(_) if head => (Vec::new(), Behaviour::Serve),
             Some(route) => {
                 let behaviour = route
                     .next
@@ -180,6 +192,8 @@ impl Server {
             );
         }
         let rest = &body[from..];
+        let date = self.date.lock().unwrap().clone();
+        let date = date.map_or_else(String::new, |date| format!("Date: {date}\r\n"));
         let head = if from > 0 {
             format!(
                 "206 Partial Content\r\nContent-Range: bytes {from}-{}/{}",
@@ -191,7 +205,7 @@ impl Server {
         };
         write!(
             stream,
-            "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 {head}\r\nContent-Length: {}\r\n{date}Connection: close\r\n\r\n",
             rest.len()
         )?;
         let count = match behaviour {
