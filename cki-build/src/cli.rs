@@ -142,7 +142,15 @@ impl Command {
     /// Whether standard output belongs to a program that the command runs.
     #[must_use]
     pub const fn runs_a_program(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Demo(_) | Self::Exec(_))
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Demo(_)
+                | Self::Exec(_)
+                | Self::Machine(resident::Machine {
+                    what: resident::What::Ssh(_)
+                })
+        )
     }
 }
 
@@ -301,7 +309,7 @@ pub enum ImageKind {
 /// `prune`
 #[derive(Debug, Args)]
 pub struct Prune {
-    /// Remove images that have not been used for this time (12h, 30d; 1s for all)
+    /// Remove images that have not been used for this time (12h, 30d; those of the last minute stay)
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_duration)]
     pub older_than: Duration,
     /// Remove those used longest ago, too, until the others take no more than this
@@ -434,6 +442,20 @@ mod tests {
             ["cki-build", "doctor", "--json"],
         ] {
             assert!(Cli::try_parse_from(words).expect("valid").global.json);
+        }
+    }
+
+    #[test]
+    fn standard_output_is_the_programs_where_one_is_run() {
+        for (line, is_the_programs) in [
+            ("cki-build run -- ls", true),
+            ("cki-build exec web -- ls", true),
+            ("cki-build machine ssh -- ls", true),
+            ("cki-build machine status", false),
+            ("cki-build list", false),
+        ] {
+            let cli = Cli::try_parse_from(line.split_whitespace()).expect("valid");
+            assert_eq!(cli.command.runs_a_program(), is_the_programs, "{line}");
         }
     }
 

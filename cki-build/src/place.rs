@@ -33,18 +33,50 @@ pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
     Ok(Directory::new(&machines(context), name)?)
 }
 
+/// The machine that was asked for by name, if any was.
+fn asked(args: &Run) -> Result<Option<&str>, Error> {
+    match args.machine.as_deref() {
+        Some(OWN) if args.name.is_some() => Err(Error::NamelessOwn),
+        // An empty variable is as good as none.
+        Some("") => Ok(None),
+        asked => Ok(asked),
+    }
+}
+
+/// Refuses before anything is built what can be refused by then: a place in a machine that is not up, or for what no
+/// machine that stays up does.
+///
+/// # Errors
+/// As [`find`].
+pub fn check(context: &Context, args: &Run) -> Result<(), Error> {
+    let asked = asked(args)?;
+    if asked == Some(OWN) || (asked.is_none() && args.name.is_none()) {
+        return Ok(());
+    }
+    let name = asked.unwrap_or(DEFAULT);
+    if let Some(why) = unsuitable(args, context.global.verbose) {
+        return Err(Error::Unsuitable {
+            machine: name.to_owned(),
+            why: why.to_owned(),
+        });
+    }
+    let directory = directory(context, name)?;
+    match asked {
+        Some(_) => Up::expect(&directory).map(drop)?,
+        None => Up::find(&directory)?.map(drop).ok_or(Error::Nameless)?,
+    }
+    Ok(())
+}
+
 /// A place of a machine that stays up, for what would else be run in `machine`; `None` for a machine of its own.
 ///
 /// # Errors
 /// What was asked for by name cannot be had.
 pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<Lease>, Error> {
-    let asked = match args.machine.as_deref() {
-        Some(OWN) if args.name.is_some() => return Err(Error::NamelessOwn),
-        Some(OWN) => return Ok(None),
-        // An empty variable is as good as none.
-        Some("") => None,
-        asked => asked,
-    };
+    let asked = asked(args)?;
+    if asked == Some(OWN) {
+        return Ok(None);
+    }
     // What only a machine of its own is for needs no word.
     if asked.is_none() && args.name.is_none() && is_about_the_machine(args) {
         return Ok(None);
@@ -91,7 +123,7 @@ fn is_about_the_machine(args: &Run) -> bool {
 }
 
 fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<Lease, String> {
-    if let Some(why) = unsuitable(args, machine) {
+    if let Some(why) = unsuitable(args, machine.verbose) {
         return Err(why.to_owned());
     }
     let because = |error: ResidentError| match error {
@@ -114,7 +146,7 @@ fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<Lease, String> {
 }
 
 /// What of the command line a machine that stays up does not do.
-fn unsuitable(args: &Run, machine: &Machine) -> Option<&'static str> {
+fn unsuitable(args: &Run, verbose: bool) -> Option<&'static str> {
     [
         (
             args.runtime != Runtime::Cki,
@@ -133,7 +165,7 @@ fn unsuitable(args: &Run, machine: &Machine) -> Option<&'static str> {
             "a machine that stays up has no disks of yours (--disk)",
         ),
         (
-            machine.verbose,
+            verbose,
             "the console of a machine that stays up is in its log (--verbose)",
         ),
     ]

@@ -28,6 +28,15 @@ pub struct Preparation {
     pub image: Duration,
 }
 
+/// Refuses memory in which no container fits.
+///
+/// # Errors
+/// [`MachineError::Request`].
+pub fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
+    let sound = Container::new(memory).check();
+    sound.map_err(|error| MachineError::Request(error.to_string()))
+}
+
 /// Builds whatever the machine needs.
 ///
 /// # Errors
@@ -44,8 +53,7 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     }
     // Before anything is built; the whole request is looked at later.
     if args.runtime == Runtime::Cki {
-        let small = |error: cki_session::Invalid| MachineError::Request(error.to_string());
-        Container::new(args.memory).check().map_err(small)?;
+        holds_a_container(args.memory)?;
     }
     args.program.volume.iter().try_for_each(is_there)?;
     let network = network(args)?;

@@ -48,6 +48,14 @@ pub struct Item {
     pub target: Option<PathBuf>,
 }
 
+impl Item {
+    /// Whether the layer stays whatever the limits are.
+    #[must_use]
+    pub const fn is_needed(&self) -> bool {
+        self.in_use || self.unused < STARTING.as_secs()
+    }
+}
+
 /// Which images go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -102,7 +110,7 @@ pub fn choose(items: Vec<Item>, limits: Limits) -> (Vec<Item>, Vec<Item>) {
     items.into_iter().partition(|item| {
         let age = Duration::from_secs(item.unused);
         let wanted = age >= limits.age || limits.size.is_some_and(|size| left > size);
-        let goes = wanted && !item.in_use && age >= STARTING;
+        let goes = wanted && !item.is_needed();
         if goes {
             left -= item.size;
         }

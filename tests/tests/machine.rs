@@ -291,3 +291,43 @@ fn each_container_of_a_machine_that_stays_up_is_reached_at_its_own_ports() {
     }
     drop(start("three", 0));
 }
+
+#[test]
+fn what_no_machine_that_stays_up_can_do_is_refused_before_anything_is_built() {
+    // An empty cache: nothing is known to be built, nor is any machine up.
+    let cache = tempfile::tempdir().expect("a directory");
+    for (words, said) in [
+        (
+            &["run", "--machine", "own", "--name", "x", "--", "ls"][..],
+            "one of its own",
+        ),
+        (
+            &["run", "--machine", "", "--name", "x", "--", "ls"],
+            "and none is: start one",
+        ),
+        (&["run", "--machine", "nobody", "--", "ls"], "nobody"),
+        (
+            &["run", "--machine", "nobody", "-v", "/tmp:/a", "--", "ls"],
+            "no volumes",
+        ),
+        (
+            &["machine", "start", "nobody", "--memory", "10M"],
+            "at least 64M",
+        ),
+    ] {
+        let output = Command::new(variable("CKI_BUILD"))
+            .args(words)
+            .env("CKI_CACHE", cache.path())
+            .output()
+            .expect("it is started");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{words:?}: {stderr}");
+        assert!(stderr.contains(said), "{words:?}: {stderr}");
+        let left = cache.path().read_dir().expect("it is there");
+        let left: Vec<_> = left.map(|entry| entry.expect("read").file_name()).collect();
+        assert!(
+            left.iter().all(|name| name == "machines"),
+            "{words:?}: {left:?}"
+        );
+    }
+}

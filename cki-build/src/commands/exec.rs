@@ -86,10 +86,7 @@ pub(super) fn in_machine(
     let terminal = terminal.map_err(Error::Terminal)?;
     if let Some(terminal) = &terminal {
         request.process.terminal = Some(terminal.size());
-        let kind = std::env::var("TERM").ok();
-        let kind = kind.filter(|kind| !kind.is_empty());
-        let kind = kind.map(|kind| ("TERM".to_owned(), kind));
-        request.process.env.extend(kind);
+        request.process.env.extend(UserTerminal::kind());
     }
     let sound = request.check();
     sound.map_err(|error| MachineError::Request(error.to_string()))?;

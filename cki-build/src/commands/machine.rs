@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::place;
+use crate::prepare::holds_a_container;
 use crate::resident::{Named, Ssh, Start, What};
 use cki_machine::resident::{self, Setup, Up};
 use cki_session::{Memory, Status};
@@ -32,6 +33,7 @@ pub(super) fn machine(context: &Context, what: &What) -> Result<Status, Error> {
 
 fn start(context: &Context, args: &Start) -> Result<Status, Error> {
     let directory = place::directory(context, &args.machine.name)?;
+    holds_a_container(args.memory)?;
     let (host, runtime) = HostKernel::Cki.attrs();
     let outputs = context.outputs(&[host, "cki-qemu", runtime])?;
     let here = std::thread::available_parallelism().map_or(1, |count| count.get().min(CPUS_MAX));

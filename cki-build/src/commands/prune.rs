@@ -80,14 +80,14 @@ fn text(report: &Report) -> String {
             human_bytes(item.size)
         ));
     }
-    let in_use = report.kept.iter().filter(|item| item.in_use).count();
+    let in_use = report.kept.iter().filter(|item| item.is_needed()).count();
     let verb = if report.dry_run {
         "would be freed"
     } else {
         "freed"
     };
     lines.push(format!(
-        "{} {verb}; {} layers of images left ({in_use} in use), {}",
+        "{} {verb}; {} layers of images left ({in_use} in use or used within the last minute), {}",
         human_bytes(report.freed),
         report.kept.len(),
         human_bytes(report.left)

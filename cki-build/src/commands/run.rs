@@ -36,6 +36,7 @@ pub fn execute(
     // Before anything is built.
     let (disks, files) = disks::open(&args.disk)?;
     let (args, config) = &app::with_image(args)?;
+    place::check(context, args)?;
     let (mut machine, _) = prepare(context, args)?;
     machine.disks = disks;
     let terminal = args.program.process.tty.then(UserTerminal::of_streams);

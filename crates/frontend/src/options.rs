@@ -12,6 +12,7 @@ use cki_session::{
 use clap::Args;
 
 use crate::env_file::{self, EnvFileError};
+use crate::terminal::UserTerminal;
 use crate::variable::{NotText, Variable};
 use crate::volume::VolumeOption;
 
@@ -110,12 +111,7 @@ impl ProcessOptions {
         let mut process = Process::new(argv);
         if self.tty {
             process.terminal = Some(terminal());
-            // The program is to draw for the terminal that shows what it draws.
-            let kind = std::env::var("TERM").ok();
-            let kind = kind.filter(|kind| !kind.is_empty() && kind != "dumb");
-            process
-                .env
-                .extend(kind.map(|kind| ("TERM".to_owned(), kind)));
+            process.env.extend(UserTerminal::kind());
         }
         for file in &self.env_file {
             process.env.extend(env_file::read(file)?);

@@ -45,6 +45,15 @@ impl UserTerminal {
         })
     }
 
+    /// The variable by which a program learns what kind of terminal shows what it draws; none for one that can do
+    /// nothing but print lines.
+    #[must_use]
+    pub fn kind() -> Option<(String, String)> {
+        let kind = std::env::var("TERM").ok();
+        let kind = kind.filter(|kind| !kind.is_empty() && kind != "dumb");
+        kind.map(|kind| ("TERM".to_owned(), kind))
+    }
+
     /// Its size now.
     #[must_use]
     pub fn size(&self) -> Terminal {

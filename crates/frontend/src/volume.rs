@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use cki_session::Volume;
 
-/// `DIR:PATH[:ro]`: what the program is to find, where, and whether it may change it.
+/// `DIR:PATH[:OPTIONS]`: what the program is to find, where, and whether it may change it (`ro` or `rw`). `z` and `Z`, by
+/// which other engines have files labelled for SELinux, change nothing: a process of the user's own serves the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeOption {
     /// The user's directory.
@@ -34,11 +35,25 @@ impl FromStr for VolumeOption {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (rest, is_read_only) = match text.rsplit_once(':') {
-            Some((rest, "ro")) => (rest, true),
-            Some((rest, "rw")) => (rest, false),
-            _ => (text, false),
+        // A place in the image is absolute, and so no option begins as it does.
+        let (rest, options) = match text.rsplit_once(':') {
+            Some((rest, options)) if rest.contains(':') && !options.starts_with('/') => {
+                (rest, options)
+            }
+            _ => (text, "rw"),
         };
+        let mut is_read_only = false;
+        for option in options.split(',') {
+            match option {
+                "ro" => is_read_only = true,
+                "rw" | "z" | "Z" => {}
+                _ => {
+                    return Err(format!(
+                        "a volume has no option {option:?}; there are ro, rw, z and Z"
+                    ));
+                }
+            }
+        }
         let Some((directory, path)) = rest.rsplit_once(':').filter(|(dir, _)| !dir.is_empty())
         else {
             return Err("expected DIR:PATH or DIR:PATH:ro".to_owned());
@@ -67,6 +82,8 @@ mod tests {
             ("/home/a:b:/data:ro", "/home/a:b", "/data", true),
             ("x:/ro", "x", "/ro", false),
             ("x:/y:rw", "x", "/y", false),
+            (".:/work:Z", ".", "/work", false),
+            (".:/work:ro,z", ".", "/work", true),
         ] {
             let expected = VolumeOption {
                 directory: directory.into(),
@@ -74,6 +91,14 @@ mod tests {
                 is_read_only,
             };
             assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_other_engines_have_is_named() {
+        for (text, option) in [(".:/work:U", "U"), (".:/work:ro,rslave", "rslave")] {
+            let error = text.parse::<VolumeOption>().unwrap_err();
+            assert!(error.contains(&format!("{option:?}")), "{error}");
         }
     }
 
