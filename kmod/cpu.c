@@ -103,6 +103,18 @@ u32 cki_cpu_missing(void)
 		pr_warn("the kernel uses protection keys for supervisor pages (CR4.PKS) itself\n");
 		missing |= CKI_MISSING_KERNEL;
 	}
+	/* A guest chooses the size of a page, and when: the machine check would be the host's. */
+	if (boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT)) {
+		pr_warn("the CPU has iTLB multihit: a guest kernel could make a machine check\n");
+		missing |= CKI_MISSING_CPU;
+	}
+	/* Linux from 6.15 on gives processes the PCIDs of containers then. */
+#ifdef X86_FEATURE_INVLPGB
+	if (cpu_feature_enabled(X86_FEATURE_INVLPGB)) {
+		pr_warn("the kernel flushes TLBs by broadcast, with PCIDs that are containers'\n");
+		missing |= CKI_MISSING_KERNEL;
+	}
+#endif
 	/* What a guest's table maps to nowhere, or not for it, such a CPU reads all the same. */
 	if (boot_cpu_has_bug(X86_BUG_L1TF) || boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
 		missing |= CKI_MISSING_NO_LEAKS;

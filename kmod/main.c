@@ -38,10 +38,10 @@ static u32 missing;
 static const char *const reasons[] = {
 	"the CPU has no protection keys for supervisor pages (PKS, CPUID 7.0:ECX[31])",
 	"the CPU has no CKI extension (CPUID 434b4901H:EAX[0])",
-	"the CPU lacks something that every machine with PKS has (see above)",
+	"the CPU lacks something, or has what it must not (see above)",
 	"there is no monitor",
 	"there is no memory pool (pool= is 0, or nothing was left)",
-	"the kernel runs with 5-level paging, FRED, memory encryption or under Xen",
+	"the kernel has 5-level paging, FRED, memory encryption, Xen, broadcast TLB flushes, or uses PKS",
 	"KVM has the CPUs in VMX operation: boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
 	"the CPU has L1TF or Meltdown: a guest kernel could read the host's memory",
 };

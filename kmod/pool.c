@@ -205,11 +205,16 @@ static bool is_in(const struct chunk *chunk, const struct cki_segment *segment)
 	return chunk->hpa - segment->base < segment->size;
 }
 
+static bool is_behind(const struct chunk *chunk, const struct cki_segment *segment)
+{
+	return chunk->hpa >= segment->base + segment->size;
+}
+
 static void mark(const struct cki_segment *segment, bool used)
 {
 	unsigned int i;
 
-	for (i = 0; i < chunk_count; i++) {
+	for (i = 0; i < chunk_count && !is_behind(&chunks[i], segment); i++) {
 		if (!is_in(&chunks[i], segment) || chunks[i].bad)
 			continue;
 		chunks[i].used = used;
@@ -305,7 +310,7 @@ void cki_pool_give(const struct cki_segment *segments, unsigned int count)
 
 	mutex_lock(&pool_lock);
 	for (i = 0; i < count; i++) {
-		for (j = 0; j < chunk_count; j++)
+		for (j = 0; j < chunk_count && !is_behind(&chunks[j], &segments[i]); j++)
 			chunks[j].dirty |= is_in(&chunks[j], &segments[i]);
 		mark(&segments[i], false);
 	}

@@ -2,6 +2,7 @@
 /* Running a guest, and what to do when it leaves. */
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/thread_info.h>
 #include <asm/trapnr.h>
 
 #include "hypercall.h"
@@ -68,6 +69,9 @@ int cki_vcpu_run(struct cki_vcpu *vcpu)
 	struct cki_run *page = vcpu->run;
 	int result;
 
+	/* CPUID would be the program's #GP in the container, too. */
+	if (test_thread_flag(TIF_NOCPUID))
+		return -EINVAL;
 	if (vcpu->completing) {
 		vcpu->sw->status = READ_ONCE(page->status);
 		vcpu->sw->value = READ_ONCE(page->value);

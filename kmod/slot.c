@@ -148,8 +148,10 @@ void cki_slot_free(struct cki_slot *slot)
 	mutex_lock(&slots_lock);
 	list_del_init(&slot->all);
 	mutex_unlock(&slots_lock);
-	list_for_each_entry_safe(page, next, &slot->pages, lru)
+	list_for_each_entry_safe(page, next, &slot->pages, lru) {
 		free_slot_page(page);
+		cond_resched();
+	}
 }
 
 u64 cki_slot_entry(const struct cki_slot *slot)

@@ -248,7 +248,8 @@ int cki_world_run(struct cki_vcpu *vcpu)
 	}
 	/* From here to the end of what the host handles, its time is the container's. */
 	vtime_account_guest_enter();
-	if (unlikely((s64)(rdtsc() - vcpu->could_run) > absence))
+	if (vcpu->sw->operation == CKI_OP_RUN &&
+	    unlikely((s64)(rdtsc() - vcpu->could_run) > absence))
 		tell_of_absence(vcpu);
 	cki_fpu_load(&vcpu->fpu);
 	enter(vcpu);

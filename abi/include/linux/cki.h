@@ -57,13 +57,16 @@
 #define CKI_MISSING_PKS 1
 /* CPUID 434b4901H:EAX bit 0, the CKI extension, or version 2 of it. */
 #define CKI_MISSING_EXTENSION 2
-/* NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, or a stable TSC. */
+/*
+ * NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, or a stable TSC; or it has what it must not: state that guests would
+ * not switch (AMX tiles), the iTLB multihit bug.
+ */
 #define CKI_MISSING_CPU 4
 /* The monitor; or the file is not the one that the module was built with. */
 #define CKI_MISSING_MONITOR 8
 /* pool= of the module is 0, or nothing was left. */
 #define CKI_MISSING_POOL 16
-/* 5-level paging, FRED, memory encryption or Xen is in the way. */
+/* 5-level paging, FRED, memory encryption, Xen or broadcast TLB flushes are in the way, or PKS is in use. */
 #define CKI_MISSING_KERNEL 32
 /* KVM has the CPUs in VMX operation, at this moment. */
 #define CKI_MISSING_VMX 64
@@ -367,7 +370,7 @@ struct cki_run {
  * vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with exit_reason set. Errors:
  * EINTR (signal or immediate_exit), EBUSY (another thread runs or starts it), ENXIO (KVM has this CPU in VMX
  * operation), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was not called, or the vCPU has not
- * been started).
+ * been started), EINVAL (the thread has had CPUID taken from itself: ARCH_SET_CPUID).
  */
 #define CKI_RUN _IO(CKI_IOC, 0x60)
 

@@ -29,6 +29,6 @@ ioctls! { IOC;
     /// vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with exit_reason set. Errors:
     /// EINTR (signal or immediate_exit), EBUSY (another thread runs or starts it), ENXIO (KVM has this CPU in VMX
     /// operation), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was not called, or the vCPU has not
-    /// been started).
+    /// been started), EINVAL (the thread has had CPUID taken from itself: ARCH_SET_CPUID).
     RUN = 0x60;
 }

@@ -19,13 +19,14 @@ pub mod missing {
         MISSING_PKS = 1 << 0;
         /// CPUID 434b4901H:EAX bit 0, the CKI extension, or version 2 of it.
         MISSING_EXTENSION = 1 << 1;
-        /// NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, or a stable TSC.
+        /// NX, SMEP, SMAP, UMIP, FSGSBASE, XSAVE, or a stable TSC; or it has what it must not: state that guests would
+        /// not switch (AMX tiles), the iTLB multihit bug.
         MISSING_CPU = 1 << 2;
         /// The monitor; or the file is not the one that the module was built with.
         MISSING_MONITOR = 1 << 3;
         /// pool= of the module is 0, or nothing was left.
         MISSING_POOL = 1 << 4;
-        /// 5-level paging, FRED, memory encryption or Xen is in the way.
+        /// 5-level paging, FRED, memory encryption, Xen or broadcast TLB flushes are in the way, or PKS is in use.
         MISSING_KERNEL = 1 << 5;
         /// KVM has the CPUs in VMX operation, at this moment.
         MISSING_VMX = 1 << 6;

@@ -60,9 +60,9 @@ fn raise_all(guest: &Guest, thread: libc::pid_t) -> Result<()> {
         thread::sleep(SOON);
     }
     for round in 1..=ROUNDS {
-        // It runs here for some ticks, and then there, for less than one.
+        // It runs here for a tick, and then there, for less than one.
         pin(thread, 0)?;
-        thread::sleep(20 * SOON);
+        thread::sleep(5 * SOON);
         pin(thread, 1)?;
         thread::sleep(SOON / 5);
         guest.container.raise(0, EVENT)?;

@@ -81,6 +81,7 @@ static void notice_absences(void)
 	this_cpu_write(absences_seen, absences);
 	touch_softlockup_watchdog_sync();
 	rcu_cpu_stall_reset();
+	reset_hung_task_detector();
 }
 
 void cki_timer_event(void)
