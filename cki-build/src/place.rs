@@ -23,7 +23,7 @@ pub fn machines(context: &Context) -> PathBuf {
 /// The directory of the machine `name`.
 ///
 /// # Errors
-/// A name that is none.
+/// An invalid name.
 pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
     if name == OWN {
         let machine = name.to_owned();

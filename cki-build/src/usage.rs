@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is said of a command line that is none.
+//! What is said of a command line that is wrong.
 
 use std::process::ExitCode;
 

@@ -26,7 +26,7 @@ pub enum ChannelError {
     Protocol(#[from] ProtocolError),
 }
 
-/// What has come: a message, or why a line is none that this program understands. The next may be one.
+/// What has come: a message, or why this program does not understand a line. The next may be one.
 pub type Heard<M> = Result<M, String>;
 
 /// Reads of 4 KiB at a time, after which what has come is looked at.

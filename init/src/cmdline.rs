@@ -26,7 +26,7 @@ pub enum ParameterError {
     Pool {
         /// What it says.
         text: String,
-        /// Why that is none.
+        /// What is wrong with it.
         source: MemoryError,
     },
 }
@@ -56,7 +56,7 @@ pub fn mode(cmdline: &str) -> Result<Mode, ParameterError> {
 /// is as large as its container.
 ///
 /// # Errors
-/// [`ParameterError::Pool`] when it is none.
+/// [`ParameterError::Pool`] when it is invalid.
 pub fn pool(cmdline: &str) -> Result<Option<Memory>, ParameterError> {
     let parse = |text: &str| {
         text.parse().map_err(|source| ParameterError::Pool {

@@ -120,9 +120,7 @@ impl Netlink {
         match answer.map_err(io::Error::other)?.payload {
             // No code is an acknowledgement.
             NetlinkPayload::Error(error) => error.code.map_or(Ok(()), |_| Err(error.to_io())),
-            other => Err(io::Error::other(format!(
-                "an answer that is none: {other:?}"
-            ))),
+            other => Err(io::Error::other(format!("an unexpected answer: {other:?}"))),
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn call(number: u64) -> String {
         .map_or_else(|| format!("call {number:#x}"), str::to_owned)
 }
 
-/// Mnemonic of an exception (Intel SDM Vol. 3A table 6-1), or `FAULT_*` for what is none.
+/// Mnemonic of an exception (Intel SDM Vol. 3A table 6-1), or `FAULT_*` for what is not an exception.
 #[must_use]
 pub fn fault(vector: u64) -> String {
     let name = match vector {

@@ -189,7 +189,7 @@ let
   refused = module:
     let config = machine module; in
     broken (import ../../nixos-modules/rules.nix { inherit config lib; inherit (config.nixpkgs) pkgs; });
-  # All that the types of the options say; a value that is none of them ends the evaluation.
+  # All that the types of the options say; any other value ends the evaluation.
   taken = module:
     let
       config = machine module;

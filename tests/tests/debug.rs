@@ -30,7 +30,7 @@ fn drive_with(files: &[(&str, &Path)], speed: &[&str], cpus: u32, arguments: &st
         })
     };
     let parts = with_all_checks().unwrap_or_else(|error| panic!("{error}"));
-    // It is slow: what looks like a processor that hangs after 20 s is none. The kernel's code is preempted anywhere.
+    // It is slow: a processor that looks hung after 20 s is only slow. The kernel's code is preempted anywhere.
     let arguments = format!("watchdog_thresh=60 preempt=full {arguments}");
     let mut machine = Machine::new(&parts, &arguments)
         .cpus(cpus)

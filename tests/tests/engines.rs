@@ -39,7 +39,7 @@ fn podman_runs_a_container() {
         "mount",
         "podman",
     ];
-    // An overlay needs a file system below it that is none itself.
+    // An overlay needs a file system below it that is no overlay itself.
     let script = format!(
         "mkdir -p /var/lib/containers
         mount -t tmpfs none /var/lib/containers

@@ -72,7 +72,7 @@ fn two_containers_are_apart() {
 }
 
 #[test]
-fn an_image_that_is_none_or_cut_off_is_refused() {
+fn a_foreign_or_truncated_image_is_refused() {
     let prepare = "head -c 100000 /dev/vda > /tmp/part; head -c 100000 /dev/zero > /tmp/none; ";
     let run = |file| format!("{prepare}cki run $files --root {file} -- true");
     refused(&run("/tmp/part"), 125, &["/tmp/part", "truncated"]);
@@ -81,7 +81,7 @@ fn an_image_that_is_none_or_cut_off_is_refused() {
 }
 
 #[test]
-fn a_kernel_that_is_none_is_refused() {
+fn a_foreign_kernel_is_refused() {
     refused(
         "cki run --kernel /runtime/lib/initrd --root /dev/vda -- true",
         125,

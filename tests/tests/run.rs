@@ -98,7 +98,7 @@ fn death_by_signal_n_gives_128_plus_n() {
 }
 
 #[test]
-fn a_program_that_is_not_there_gives_127_and_one_that_is_none_126() {
+fn a_program_that_is_not_there_gives_127_and_one_that_cannot_be_executed_126() {
     for runtime in RUNTIMES {
         let output = run_on(runtime, &[], &["no-such-program"], b"");
         assert_eq!(output.status, 127);
@@ -405,7 +405,7 @@ fn failure_of(image: &[u8]) -> String {
 }
 
 #[test]
-fn an_image_that_is_none_or_cut_off_is_a_failure_of_ours() {
+fn a_foreign_or_truncated_image_is_a_failure_of_ours() {
     for image in [vec![0; 1 << 20], b"no file system".repeat(100_000)] {
         let message = failure_of(&image);
         assert!(message.to_lowercase().contains("image"), "{message}");

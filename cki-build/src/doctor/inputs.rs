@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_that_is_none_is_missing() {
+    fn an_invalid_mirror_is_missing() {
         let finding = mirror(&named("not a URL"));
         assert_eq!(finding.severity, crate::doctor::Severity::Missing);
         let finding = mirror(&named("http://mirror.example/debian/"));

@@ -148,7 +148,7 @@ pub enum DependencyError {
     /// Not one of `<< <= = >= >>`.
     #[error("'{0}' does not start with one of << <= = >= >>")]
     Operator(String),
-    /// The version in parentheses is none.
+    /// The version in parentheses is invalid.
     #[error(transparent)]
     Version(#[from] VersionError),
     /// Text after the parts that a relation has.

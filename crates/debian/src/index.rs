@@ -69,7 +69,7 @@ pub enum IndexError {
         /// The field's name.
         field: &'static str,
     },
-    /// A version that is none.
+    /// An invalid version.
     #[error("paragraph at line {line}: {cause}")]
     Version {
         /// Line of the paragraph's first field.

@@ -19,7 +19,7 @@ pub enum EnvFileError {
         /// Why.
         source: io::Error,
     },
-    /// One of its lines is no variable.
+    /// One of its lines is invalid.
     #[error("{path}, line {line}: expected NAME=VALUE, NAME alone or a comment after #")]
     Line {
         /// The file.
@@ -60,7 +60,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(String, String)>, EnvFileError> {
     Ok(found)
 }
 
-/// The variables in `text`, or nothing where a line is none, with the lines' numbers.
+/// The variables in `text`, or nothing for an invalid line, with the lines' numbers.
 fn parse(text: &str) -> impl Iterator<Item = (usize, Option<Variable>)> {
     (1..)
         .zip(text.lines())

@@ -113,7 +113,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 /// Short identifiers of the licences and exceptions in an SPDX expression.
 ///
 /// # Errors
-/// When it is none, or names what the SPDX list does not have.
+/// When it is invalid, or names what the SPDX list does not have.
 pub fn identifiers(expression: &str) -> Result<Vec<String>, spdx::ParseError> {
     let parsed = spdx::Expression::parse(expression)?;
     let mut names = Vec::new();

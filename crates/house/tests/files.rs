@@ -45,3 +45,23 @@ fn no_droppings_are_tracked() {
     let droppings: Vec<_> = tracked().into_iter().filter(is_dropping).collect();
     assert!(droppings.is_empty(), "{droppings:?}");
 }
+
+/// A way to say "invalid" that nobody understands who reads it once.
+#[test]
+fn nothing_is_said_to_be_none_of_its_own_kind() {
+    let (one, two) = ("none", "_none");
+    let idioms: Vec<String> = ["that is", "that are", "which is", "which are", "and so is"]
+        .iter()
+        .flat_map(|words| [format!("{words} {one}"), words.replace(' ', "_") + two])
+        .collect();
+    let mut wrong = Vec::new();
+    for path in tracked().into_iter().filter(|path| !is_foreign(path)) {
+        let text = fs::read_to_string(root().join(&path)).expect("a text");
+        for (number, line) in text.lines().enumerate() {
+            if idioms.iter().any(|idiom| line.contains(idiom)) {
+                wrong.push(format!("{path}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "say what it is instead: {wrong:#?}");
+}

@@ -67,7 +67,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// The first error that one of the downloads met; the others are then stopped. What arrived stays in the cache.
-    /// [`FetchError::Setup`] if the TLS library cannot be set up, or a proxy's URL is none.
+    /// [`FetchError::Setup`] if the TLS library cannot be set up, or a proxy's URL is invalid.
     pub fn fetch(&self, downloads: &[Download]) -> Result<FetchStats, FetchError> {
         let mut stats = FetchStats::default();
         let mut queue = VecDeque::new();

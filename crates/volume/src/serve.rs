@@ -137,7 +137,7 @@ fn serve(users: Users) -> Result<(), ServeError> {
             |error: fuse_backend_rs::transport::Error| ServeError::Serve(io::Error::other(error));
         let reader = Reader::<()>::from_fuse_buffer(FuseBuf::new(&mut request)).map_err(broken)?;
         let writer = FuseDevWriter::new(to, &mut reply).map_err(broken)?;
-        // It answers what it refuses; an error is a message that is none, or a socket that has ended.
+        // It answers what it refuses; an error is a malformed message, or a socket that has ended.
         server
             .handle_message(reader, Writer::FuseDev(writer), None, None)
             .map_err(|error| ServeError::Serve(io::Error::other(error.to_string())))?;

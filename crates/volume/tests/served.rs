@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The process of a volume, asked by FUSE messages (`linux/fuse.h`) as a hostile container's kernel could send
-//! them: names that no kernel would pass on, nodes that it may not open, messages that are none.
+//! them: names that no kernel would pass on, nodes that it may not open, malformed messages.
 
 mod guest;
 
@@ -231,7 +231,7 @@ fn a_directory_that_was_moved_away_leads_nowhere() {
 }
 
 #[test]
-fn messages_that_are_none_end_the_volume_and_nothing_else() {
+fn malformed_messages_end_the_volume_and_nothing_else() {
     let tree = tree();
     for length in [0u32, 5, 39, MESSAGE_MAX as u32 + 1, u32::MAX] {
         let mut guest = Guest::new(&tree.path().join("volume"), false);

@@ -164,7 +164,7 @@ pub fn program() -> Result<PathBuf, PasstError> {
         .ok_or(PasstError::Missing)
 }
 
-/// The first in the directories of a `PATH`. A relative one is another where passt is executed, and so is none.
+/// The first in the directories of a `PATH`. Relative ones are left out: they are others where passt is executed.
 fn found_in(path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path)
         .filter(|directory| directory.is_absolute())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Frames over a stream, whole and in pieces, and a passt that is none.
+//! Frames over a stream, whole and in pieces, and a file in the place of passt that is no program.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

@@ -205,7 +205,7 @@ fn a_reply_that_does_not_fit_or_was_not_asked_for_ends_the_volume() {
 }
 
 #[test]
-fn requests_that_are_none_stop_the_device() {
+fn malformed_requests_stop_the_device() {
     let good = request(LOOKUP, 1, b"name\0");
     let length = good.len() as u32;
     let mut longer = good.clone();

@@ -37,7 +37,7 @@ pub enum TableError {
     /// No descriptor is left to wait with.
     #[error("a device cannot be waited for")]
     Descriptor(#[from] io::Error),
-    /// A queue's size is none: a bug, since all devices have the same.
+    /// A queue's size is invalid: a bug, since all devices have the same.
     #[error("virtqueue")]
     Queue(#[from] virtio_queue::Error),
 }

@@ -125,7 +125,7 @@ impl Connection {
         }
     }
 
-    /// Bytes that the guest takes now. Of a guest whose numbers are none, 0.
+    /// Bytes that the guest takes now. 0 for a guest whose numbers make no sense.
     fn room(&self) -> usize {
         let under_way = self.sent.wrapping_sub(self.guest_forwarded);
         self.guest_room.saturating_sub(under_way) as usize
