@@ -35,9 +35,9 @@ pub struct Cli {
 fn exit_statuses() -> String {
     let ours = "\
 Exit status:
-  0      done; for `run`, the program's own status (also every other one not listed here)
-  1      the answer is no: a test failed, two builds differ, `doctor` found something missing, a
-         machine is not up";
+  0      done; for `run`, `exec` and `machine ssh`, the program's own status (also every other one)
+  1      the answer is no: a test failed, two builds differ, `doctor` found something missing, the
+         lock is not enough, a machine is not up, the demonstration or `bench nmi` failed";
     format!("{ours}\n{}", Status::RUN_HELP)
 }
 
@@ -203,7 +203,7 @@ pub struct Run {
     )]
     pub memory: Memory,
     /// Number of processors; a container has one in this version
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parse_processors)]
     pub cpus: u32,
     /// Give it a disk, a raw file or FILE.qcow2; with `:ro`, it cannot be written. Twice at most; the disks are
     /// /dev/vdb and /dev/vdc, in this order
@@ -229,6 +229,12 @@ pub struct Run {
         help_heading = "Arguments"
     )]
     pub command: Vec<OsString>,
+}
+
+/// Reads a number of processors.
+fn parse_processors(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+    number.ok_or_else(|| "expected a whole number of processors, from 1 to 64".to_owned())
 }
 
 /// `demo`

@@ -32,7 +32,9 @@ pub const COMMANDS: &[Elsewhere] = &[
                of them",
     },
     Elsewhere {
-        typed: &["create", "start", "restart", "wait", "pause", "unpause"],
+        typed: &[
+            "create", "start", "restart", "wait", "pause", "unpause", "rename", "update",
+        ],
         here: "a container starts and ends with its program: `run` does both, and ends with the program's status",
     },
     Elsewhere {
@@ -54,7 +56,9 @@ pub const COMMANDS: &[Elsewhere] = &[
                removes it",
     },
     Elsewhere {
-        typed: &["save", "load", "import", "export", "commit"],
+        typed: &[
+            "save", "load", "import", "export", "commit", "diff", "mount", "buildx",
+        ],
         here: "`image app` writes an image of Debian packages to a file; others are made by other engines, and \
                `run --oci FILE` runs them",
     },
@@ -68,11 +72,13 @@ pub const COMMANDS: &[Elsewhere] = &[
                `top` inside",
     },
     Elsewhere {
-        typed: &["volume", "network", "pod", "compose", "secret"],
+        typed: &[
+            "volume", "network", "pod", "compose", "secret", "kube", "play", "swarm", "context",
+        ],
         here: "each `run` says what its container has: directories (`-v DIR:PATH`), a network (`--network`), ports (`-p`)",
     },
     Elsewhere {
-        typed: &["info", "system"],
+        typed: &["info", "system", "events"],
         here: "`doctor` says what this machine lacks, and `machine status` how a machine that stays up is",
     },
     Elsewhere {
@@ -115,8 +121,16 @@ pub const OF_RUN: &[Elsewhere] = &[
                `bridge=NAME` is a bridge of the machine",
     },
     Elsewhere {
-        typed: &["--link", "--network-alias", "--net-alias", "--pod"],
-        here: "containers do not reach each other; a published port (`-p`) is reached from outside of them",
+        typed: &[
+            "--link",
+            "--network-alias",
+            "--net-alias",
+            "--pod",
+            "--ip6",
+            "--mac-address",
+        ],
+        here: "containers do not reach each other, by no name and no address of theirs; a published port (`-p`) is reached from \
+               outside of them",
     },
     Elsewhere {
         typed: &[
@@ -172,6 +186,10 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--memory-swappiness",
             "--cpu-shares",
             "--cpu-quota",
+            "--cpu-period",
+            "--cpuset-mems",
+            "--device-read-bps",
+            "--device-write-bps",
             "--cpuset-cpus",
             "--blkio-weight",
             "--oom-kill-disable",
@@ -179,6 +197,41 @@ pub const OF_RUN: &[Elsewhere] = &[
         ],
         here: "a container has the memory that `--memory` says, all of it its own, and one processor; there is nothing \
                else to set",
+    },
+    Elsewhere {
+        typed: &[
+            "--dns-search",
+            "--dns-option",
+            "--dns-opt",
+            "--domainname",
+            "--no-hosts",
+        ],
+        here: "only servers (`--dns`) and hosts (`--add-host`) can be named; root in the container may write /etc/resolv.conf \
+               and /etc/hosts",
+    },
+    Elsewhere {
+        typed: &[
+            "--runtime runc",
+            "--runtime crun",
+            "--runtime runsc",
+            "--runtime kata",
+            "--runtime io.containerd.runc.v2",
+        ],
+        here: "leave it out: here, `--runtime` says whether the program runs in a container at all, and there is one kind of \
+               container",
+    },
+    Elsewhere {
+        typed: &[
+            "--systemd",
+            "--replace",
+            "--tz",
+            "--umask",
+            "--secret",
+            "--storage-opt",
+            "--detach-keys",
+        ],
+        here: "leave it out: there is nothing like it; a variable (`-e TZ=...`), a directory (`-v`) or a shell before the program \
+               (`sh -c 'umask 077; exec ...'`) may do",
     },
     Elsewhere {
         typed: &["--group-add"],

@@ -46,7 +46,7 @@ pub struct NetworkArgs {
     /// What the network card is connected to: user (what you reach, but neither your loopback interface
     /// nor other containers; nobody reaches the program but by --publish), none, or bridge=NAME (a bridge
     /// of the machine, with --ip)
-    #[arg(long, value_name = "NETWORK", default_value = "user")]
+    #[arg(long, alias = "net", value_name = "NETWORK", default_value = "user")]
     pub network: Connection,
     /// What it has in common with that of `cki run`.
     #[command(flatten)]
@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn what_the_options_say_nothing_about_is_the_user_network() {
-        let args = parse("").unwrap();
+        let args = parse("--net user").unwrap();
+        assert_eq!(parse("").unwrap(), args);
         assert_eq!(args, NetworkArgs::default());
         assert_eq!(
             args.machine(Runtime::Cki),

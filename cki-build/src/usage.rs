@@ -59,7 +59,10 @@ fn tips(error: &clap::Error) -> Vec<String> {
                 _ => elsewhere::find(OF_OTHERS, &format!("{command} {argument}")),
             }
         }
-        ErrorKind::ValueValidation => {
+        ErrorKind::MissingRequiredArgument if command == "run" => {
+            return vec![behind_the_dashes("run [OPTIONS]", "PROGRAM")];
+        }
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let option = text(ContextKind::InvalidArg).split(' ').next();
             let value = text(ContextKind::InvalidValue);
             elsewhere::find(OF_RUN, &format!("{} {value}", option.unwrap_or_default()))
@@ -111,6 +114,7 @@ mod tests {
     #[test]
     fn who_forgets_the_double_dash_is_told_of_it() {
         for (line, tip) in [
+            ("run", "behind `--`: cki-build run [OPTIONS] -- PROGRAM ..."),
             ("run ls", "behind `--`: cki-build run [OPTIONS] -- ls ..."),
             (
                 "run --deb a ls -l",
@@ -144,7 +148,7 @@ mod tests {
                 }
             }
         }
-        assert!(known > 80, "only {known}");
+        assert!(known > 120, "only {known}");
         // What is said elsewhere is not said here, and what sounds alike is.
         assert!(!said("run --gpus all -- a").contains("--cpus"));
         assert!(said("run --gpus=all -- a").contains("no GPU"));

@@ -16,10 +16,15 @@ fn document(path: &str) -> String {
 
 /// The code spans in the first column of a document's tables.
 fn first_column(text: &str) -> BTreeSet<String> {
+    // A bar that belongs to a cell has a backslash before it.
+    let bar = "\u{1}";
     text.lines()
-        .filter_map(|line| line.strip_prefix('|')?.split('|').next())
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .map(str::to_owned)
+        .map(|line| line.replace("\\|", bar))
+        .filter_map(|line| Some(line.strip_prefix('|')?.split('|').next()?.to_owned()))
+        .flat_map(|cell| {
+            let spans = cell.split('`').skip(1).step_by(2);
+            spans.map(|span| span.replace(bar, "|")).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -41,6 +46,8 @@ fn the_options_of_run_are_all_described() {
         .map(str::to_owned)
         .collect();
     assert_eq!(described, expected);
+    let names = other_names(run, "run", &document("docs/try/programs.md"));
+    assert!(names.is_empty(), "{names:#?}");
 }
 
 #[test]
@@ -97,6 +104,30 @@ fn every_command_that_a_document_shows_exists() {
     assert!(shown > 15, "only {shown} commands were recognised");
 }
 
+/// Options whose value has another name in a document than in the help.
+fn other_names(command: &clap::Command, path: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for cell in first_column(text) {
+        let (option, value) = cell.split_once(' ').unwrap_or((&cell, ""));
+        let argument = command.get_arguments().find(|argument| {
+            argument
+                .get_long()
+                .is_some_and(|long| option == format!("--{long}"))
+        });
+        let Some(argument) = argument else { continue };
+        let takes = argument.get_action().takes_values();
+        let id = argument.get_id().as_str().to_uppercase();
+        let names = argument
+            .get_value_names()
+            .map_or(id, |names| names[0].to_string());
+        let name = if takes { names } else { String::new() };
+        if value != name {
+            wrong.push(format!("`{path}`: {option} takes `{name}`, not `{value}`"));
+        }
+    }
+    wrong
+}
+
 /// A command, the words that call it, and whether nobody else's options are in it.
 fn commands(command: &clap::Command, path: &str, to: &mut Vec<(String, clap::Command)>) {
     for child in command
@@ -133,6 +164,7 @@ fn every_command_and_its_options_are_described() {
     };
     let mut wrong = Vec::new();
     let cli = Cli::command();
+    wrong.extend(other_names(&cli, "", &text));
     let (_, of_all) = text
         .split_once("## Options of every command")
         .expect("the section");
@@ -156,6 +188,7 @@ fn every_command_and_its_options_are_described() {
                 wrong.push(format!("`{path}` takes {name}"));
             }
         }
+        wrong.extend(other_names(command, path, section));
         let options: BTreeSet<_> = command.get_arguments().filter_map(long).collect();
         if path != "run" && described(section) != options {
             wrong.push(format!("`{path}` has {options:?}"));
@@ -212,9 +245,11 @@ fn what_is_the_same_as_elsewhere_is_accepted() {
         }
         let option = words.next().unwrap_or_default();
         let is_known = run.get_arguments().any(|argument| {
-            argument
-                .get_long()
-                .is_some_and(|long| option == format!("--{long}"))
+            let aliases = argument.get_all_aliases().unwrap_or_default();
+            aliases.iter().any(|alias| option == format!("--{alias}"))
+                || argument
+                    .get_long()
+                    .is_some_and(|long| option == format!("--{long}"))
                 || argument
                     .get_short()
                     .is_some_and(|short| option == format!("-{short}"))

@@ -30,7 +30,7 @@ pub struct Cli {
 fn exit_statuses() -> String {
     let ours = "\
 Exit status:
-  0      done; for `run`, the program's own status (also every other one not listed here)
+  0      done; for `run` and `exec`, the program's own status (also every other one)
   1      `info`: no container can run here";
     format!("{ours}\n{}", Status::RUN_HELP)
 }
@@ -80,7 +80,7 @@ pub struct ExecArgs {
     /// The container
     pub name: String,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub argv: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "console")]
     pub root: Option<PathBuf>,
     /// Take the request to run a program, and signals to it, from this inherited descriptor (a socket), and
-    /// write there what becomes of it, in the messages of abi/session; instead of COMMAND and its options
+    /// write there what becomes of it, in the messages of abi/session; instead of CMD and its options
     #[arg(
         long,
         value_name = "FD",
@@ -207,7 +207,7 @@ pub struct RunArgs {
     /// The program and its arguments
     #[arg(
         trailing_var_arg = true,
-        value_name = "COMMAND",
+        value_name = "CMD",
         required_unless_present_any = ["console", "session_fd", "entrypoint"]
     )]
     pub argv: Vec<String>,

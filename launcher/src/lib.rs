@@ -2,9 +2,12 @@
 
 //! The launcher of CKI containers: a small virtual machine monitor on `/dev/cki`.
 //!
+//! Used by: its program, `cki`. May use: `cki-abi`, `cki-session`, `cki-frontend`, `cki-module`, `cki-disk`, `cki-erofs`,
+//! `cki-volume`.
+//!
 //! | module | what | uses |
 //! |---|---|---|
-//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `supervisor`, `unblocked` |
+//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `service_manager`, `unblocked` |
 //! | [`exec`] | another process in a container that runs, for a user | `session`, `unblocked` |
 //! | [`entry`] | containers that run, by name: a directory each | |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
@@ -14,7 +17,7 @@
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
 //! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read, the allocator's heap: with `module` and `backend::tap` the only `unsafe` | |
-//! | [`supervisor`] | the service manager that started us | |
+//! | [`service_manager`] | the service manager that started us | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
@@ -27,9 +30,9 @@ pub mod inherited;
 pub mod jail;
 pub mod module;
 pub mod names;
+pub mod service_manager;
 pub mod session;
 pub mod signals;
-pub mod supervisor;
 #[cfg(test)]
 mod testing;
 pub mod unblocked;

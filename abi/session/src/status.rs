@@ -30,9 +30,9 @@ impl Status {
     pub const RUN_HELP: &'static str = "  \
   124    `run --timeout` ended the program
   125    the command itself failed, or was called with wrong arguments
-  126    `run`: the program cannot be executed
-  127    `run`: no such program in the image
-  128+N  `run`: signal N ended the program; 130 after Ctrl-C, 141 when nobody reads the output";
+  126    the program cannot be executed
+  127    there is no such program in the image
+  128+N  signal N ended the program; of other commands, 130 after Ctrl-C, 141 when nobody reads the output";
 
     /// Status of a program that a signal ended: 128+N, as a shell gives it.
     #[must_use]

@@ -18,6 +18,8 @@ pub enum Of {
     Ratio(&'static str),
     /// Millions of instructions of the first start of a container.
     Start,
+    /// MiB of resident memory of the launcher.
+    Launcher,
 }
 
 impl Of {
@@ -44,7 +46,7 @@ pub struct Sentence {
     pub of: &'static [Of],
 }
 
-use Of::{Container, Gate, Native, Ratio, Start};
+use Of::{Container, Gate, Launcher, Native, Ratio, Start};
 
 /// All of them.
 pub const SENTENCES: &[Sentence] = &[
@@ -86,6 +88,11 @@ pub const SENTENCES: &[Sentence] = &[
             Container("pipe_round_trip"),
             Ratio("pipe_round_trip"),
         ],
+    },
+    Sentence {
+        document: "docs/understand/comparison.md",
+        text: "The launcher takes {} MiB beside",
+        of: &[Launcher],
     },
     Sentence {
         document: "docs/understand/page-fault.md",

@@ -188,6 +188,6 @@ fn the_readme_counts_what_there_is() {
     }
     let kernel = "6.12";
     assert!(readme.contains(&format!("Linux {kernel}, for containers")));
-    assert!(readme.contains(&format!("Debian's own {kernel}, unpatched")));
+    assert!(readme.contains(&format!("Debian's own {kernel} (of backports), unpatched")));
     assert!(lock.contains(&format!("\"linux-image-{kernel}.")));
 }

@@ -24,6 +24,7 @@ use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::{self, Confine, Duty};
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
+use cki_launcher::service_manager::ServiceManager;
 use cki_launcher::session::Session;
 use cki_launcher::session::client::Client;
 use cki_launcher::session::command_line::CommandLine;
@@ -32,7 +33,6 @@ use cki_launcher::session::descriptor::Descriptor;
 use cki_launcher::session::error::ContainerError;
 use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
-use cki_launcher::supervisor::Supervisor;
 use cki_launcher::virtio::block::Block;
 use cki_launcher::virtio::fs::Fs;
 use cki_launcher::virtio::rng::Rng;
@@ -130,7 +130,7 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
         .map_or(Terminal::USUAL, UserTerminal::size);
     let wanted = Wanted::of(args, size)?;
     let mut client = CommandLine::new(print, terminal).context("cannot wait for signals")?;
-    client.supervised_by(Supervisor::of_environment()?);
+    client.tells(ServiceManager::of_environment()?);
     wanted.container.check()?;
     if let Some(run) = &wanted.run {
         run.check()?;

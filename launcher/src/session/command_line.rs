@@ -12,8 +12,8 @@ use nix::sys::signalfd::SignalFd;
 
 use super::client::{Client, Wish};
 use super::streams::duplicate;
+use crate::service_manager::ServiceManager;
 use crate::signals;
-use crate::supervisor::Supervisor;
 use crate::unblocked::{Unblocked, Way};
 
 /// A user at the command line.
@@ -27,7 +27,7 @@ pub struct CommandLine {
     /// The user's, if the program has one.
     terminal: Option<UserTerminal>,
     /// Who is to hear that the program runs.
-    supervisor: Option<Supervisor>,
+    service_manager: Option<ServiceManager>,
 }
 
 impl CommandLine {
@@ -47,13 +47,13 @@ impl CommandLine {
             print_isolation,
             sentences: Unblocked::new(&duplicate(&io::stderr())?, Way::Out)?,
             terminal,
-            supervisor: None,
+            service_manager: None,
         })
     }
 
-    /// Has `supervisor`, if there is one, hear when the program runs.
-    pub fn supervised_by(&mut self, supervisor: Option<Supervisor>) {
-        self.supervisor = supervisor;
+    /// Has `service_manager`, if there is one, hear when the program runs.
+    pub fn tells(&mut self, service_manager: Option<ServiceManager>) {
+        self.service_manager = service_manager;
     }
 
     /// What a signal means to a program with a terminal of its own; `None` when it is about other things.
@@ -101,8 +101,8 @@ impl Client for CommandLine {
     }
 
     fn tell(&mut self, event: &Event) {
-        if let (Event::Started { .. }, Some(supervisor)) = (event, &self.supervisor) {
-            supervisor.ready();
+        if let (Event::Started { .. }, Some(service_manager)) = (event, &self.service_manager) {
+            service_manager.ready();
         }
         match (event, &mut self.terminal) {
             // From now on all keys are the program's.

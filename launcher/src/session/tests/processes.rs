@@ -14,9 +14,9 @@ use cki_session::{Event, Outcome, ProcessId, decode};
 use super::{STARTED, plan, session, session_with};
 use crate::jail::{self, Confine, Duty};
 use crate::module::Exit;
+use crate::service_manager::{self, ServiceManager};
 use crate::session::command_line::CommandLine;
 use crate::session::descriptor::Descriptor;
-use crate::supervisor::{self, Supervisor};
 use crate::testing::{child, role};
 use crate::virtio::Progress;
 use crate::virtio::testing::{BRING_UP, Scripted};
@@ -166,7 +166,7 @@ fn a_service_manager_hears_that_the_program_runs_under_the_filter() {
         "session::tests::processes::a_service_manager_hears_that_the_program_runs_under_the_filter";
     if role(NAME).is_some() {
         let mut client = CommandLine::new(false, None).unwrap();
-        client.supervised_by(Supervisor::of_environment().unwrap());
+        client.tells(ServiceManager::of_environment().unwrap());
         let (session, _ends) = session(|guest| {
             guest.start();
             guest.exit(7);
@@ -179,7 +179,10 @@ fn a_service_manager_hears_that_the_program_runs_under_the_filter() {
     let path = directory.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let mut child = child(NAME, "supervised");
-    let status = child.env(supervisor::VARIABLE, &path).status().unwrap();
+    let status = child
+        .env(service_manager::VARIABLE, &path)
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(7), "{status}");
     let mut bytes = [0; 64];
     manager.set_nonblocking(true).unwrap();

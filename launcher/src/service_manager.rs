@@ -14,21 +14,21 @@ pub const VARIABLE: &str = "NOTIFY_SOCKET";
 /// The socket cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot tell the service manager at {VARIABLE}={}: {source}", std::path::Path::new(.socket).display())]
-pub struct SupervisorError {
+pub struct ServiceManagerError {
     socket: OsString,
     source: io::Error,
 }
 
 /// A service manager that listens.
 #[derive(Debug)]
-pub struct Supervisor(UnixDatagram);
+pub struct ServiceManager(UnixDatagram);
 
-impl Supervisor {
+impl ServiceManager {
     /// The one that our environment names. To be called before the jail, which allows no sockets to be made.
     ///
     /// # Errors
-    /// [`SupervisorError`] when nobody listens there.
-    pub fn of_environment() -> Result<Option<Self>, SupervisorError> {
+    /// [`ServiceManagerError`] when nobody listens there.
+    pub fn of_environment() -> Result<Option<Self>, ServiceManagerError> {
         match std::env::var_os(VARIABLE) {
             Some(socket) if !socket.is_empty() => Self::at(&socket).map(Some),
             _ => Ok(None),
@@ -36,7 +36,7 @@ impl Supervisor {
     }
 
     /// The one at `socket`: a path, or `@` and a name of the abstract namespace.
-    fn at(socket: &OsStr) -> Result<Self, SupervisorError> {
+    fn at(socket: &OsStr) -> Result<Self, ServiceManagerError> {
         let connect = || {
             let address = match socket.as_bytes() {
                 [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -48,11 +48,11 @@ impl Supervisor {
             datagrams.connect_addr(&address)?;
             Ok(datagrams)
         };
-        let failed = |source| SupervisorError {
+        let failed = |source| ServiceManagerError {
             socket: socket.to_owned(),
             source,
         };
-        connect().map(Supervisor).map_err(failed)
+        connect().map(ServiceManager).map_err(failed)
     }
 
     /// Says that the program runs. A manager that does not listen any more does not keep it from running.
@@ -77,21 +77,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        Supervisor::at(path.as_os_str()).unwrap().ready();
+        ServiceManager::at(path.as_os_str()).unwrap().ready();
         assert_eq!(heard(&manager), "READY=1");
 
         let name = format!("cki-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
         let socket = format!("@{name}");
-        Supervisor::at(socket.as_ref()).unwrap().ready();
+        ServiceManager::at(socket.as_ref()).unwrap().ready();
         assert_eq!(heard(&manager), "READY=1");
     }
 
     #[test]
     fn a_socket_that_nobody_listens_at_is_named() {
         for socket in ["/nonexistent/notify", "@cki-nobody", "notify", "vsock:2:1"] {
-            let error = Supervisor::at(socket.as_ref()).unwrap_err().to_string();
+            let error = ServiceManager::at(socket.as_ref()).unwrap_err().to_string();
             assert!(error.contains(socket), "{error}");
         }
     }
@@ -101,8 +101,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        let supervisor = Supervisor::at(path.as_os_str()).unwrap();
+        let service_manager = ServiceManager::at(path.as_os_str()).unwrap();
         drop(manager);
-        supervisor.ready();
+        service_manager.ready();
     }
 }
