@@ -13,8 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use cki_disk::DiskOption;
 use cki_frontend::ProgramOptions;
 use cki_session::values::parse_duration;
-use cki_session::{Container, Memory, Status};
+use cki_session::{Container, Memory};
 
+use crate::help::{exit_statuses, help_of_run};
 use crate::network::NetworkArgs;
 use crate::resident;
 pub use crate::runtime::Runtime;
@@ -29,32 +30,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// The table that `--help` ends with.
-fn exit_statuses() -> String {
-    let ours = "\
-Exit status:
-  0      done; for `run`, `exec` and `machine ssh`, the program's own status (also every other one)
-  1      the answer is no: a test failed, two builds differ, `doctor` found something missing, the
-         lock is not enough, a machine is not up, the demonstration or `bench nmi` failed";
-    format!("{ours}\n{}", Status::RUN_HELP)
-}
-
-/// What `run --help` ends with.
-fn help_of_run() -> String {
-    format!(
-        "\
-Examples:
-  cki-build run --deb python3 -- python3 -c 'print(2**100)'
-  cki-build run -it -- bash
-  cki-build run --deb gcc -v .:/work --workdir /work -- gcc -c a.c
-
-Exit status:
-  the program's own, and
-{}",
-        Status::RUN_HELP
-    )
 }
 
 /// Options of every command.

@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod elsewhere;
 pub mod ending;
 pub mod error;
+mod help;
 pub mod image;
 pub mod image_file;
 pub mod inputs;
