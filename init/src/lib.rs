@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod channel;
+pub mod client;
 pub mod cmdline;
 pub mod container;
 pub mod credentials;

@@ -3,20 +3,20 @@
 //! The processes that serve a place of a machine that stays up, one after another.
 //!
 //! The next one is started when nothing of the last one is left: all processes of the place's control group are gone,
-//! and so is the client, which has closed its end of the control port. Until then PID 1 looks again and again, and
+//! and so is the client, which has closed its ends of all four ports. Until then PID 1 looks again and again, and
 //! serves the other places meanwhile. So whoever connects to the ports once a process is ready meets that process.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use cki_session::{Event, Failure, FailureKind, Outcome, ProcessId, encode, port};
+use cki_session::Event;
 
+use crate::client::{Farewell, Ports};
 use crate::group::Group;
 use crate::inheritance::with_fresh_signals;
-use crate::{machine, ports, process};
+use crate::{machine, process};
 
 /// The word that makes init serve a place instead of a machine.
 pub const PLACE: &str = "place";
@@ -35,8 +35,7 @@ pub struct Server {
     /// How many processes it has had.
     generation: u64,
     state: State,
-    /// The device of the control port, once it is known.
-    port: Option<PathBuf>,
+    ports: Ports,
 }
 
 #[derive(Debug)]
@@ -52,8 +51,8 @@ struct Ending {
     since: Instant,
     /// Until then no other process is started.
     rest: Duration,
-    /// The client knows.
-    is_client_told: bool,
+    /// What the client is told.
+    farewell: Farewell,
     /// The console has why it takes so long.
     is_reported: bool,
 }
@@ -63,7 +62,7 @@ impl Ending {
         Self {
             since: Instant::now(),
             rest,
-            is_client_told: false,
+            farewell: Farewell::default(),
             is_reported: false,
         }
     }
@@ -96,7 +95,7 @@ impl Server {
             group,
             generation: 0,
             state: State::Ending(Ending::new(Duration::ZERO)),
-            port: None,
+            ports: Ports::of_place(place),
         })
     }
 
@@ -143,8 +142,15 @@ impl Server {
             return None;
         }
         // The first one has no predecessor, and so no client.
-        if self.generation > 0 && !is_client_gone(place, &mut self.port, ending) {
-            return None;
+        if self.generation > 0 {
+            match self.ports.is_client_gone(&mut ending.farewell) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    ending.report_if_late(&error.to_string());
+                    return None;
+                }
+            }
         }
         let generation = self.generation + 1;
         match spawn(place, generation) {
@@ -168,37 +174,6 @@ impl Server {
     pub fn kill(&self) -> bool {
         self.group.kill()
     }
-}
-
-/// Whether nobody is connected to the control port of a place without a process. Whoever is hears that there is none.
-fn is_client_gone(place: u32, device: &mut Option<PathBuf>, ending: &mut Ending) -> bool {
-    if device.is_none() {
-        let name = port::of_place(port::CONTROL, place);
-        let found = ports::find(Path::new("/sys"), &name);
-        *device = found.map(|found| Path::new("/dev").join(found));
-    }
-    // A port that has not appeared yet has no client.
-    let Some(path) = device else { return true };
-    let mut control = match ports::open_device(path) {
-        Ok(control) => control,
-        Err(error) => {
-            ending.report_if_late(&error.to_string());
-            return false;
-        }
-    };
-    if !ports::is_connected(&control, Duration::ZERO) {
-        return true;
-    }
-    if !std::mem::replace(&mut ending.is_client_told, true) {
-        let message = "the process that served the program's place has ended";
-        let outcome = Outcome::Failed(Failure::new(FailureKind::Internal, message.to_owned()));
-        let id = ProcessId::MAIN;
-        if let Ok(line) = encode(&Event::Ended { id, outcome }) {
-            // Whoever does not take it finds out otherwise.
-            let _ = control.write(&line);
-        }
-    }
-    false
 }
 
 /// This program, serving a place. It puts itself into the group.
