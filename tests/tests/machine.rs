@@ -190,7 +190,7 @@ fn containers_run_side_by_side_in_a_machine_that_stays_up() {
 fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     let machine = Machine::start(
         "away",
-        &["--no-network", "--memory", "256M", "--places", "2"],
+        &["--no-network", "--memory", "384M", "--places", "2"],
     );
     let refused = machine.run(&["-v", "/tmp:/tmp"], &["true"], b"");
     assert_eq!(refused.status, 125);
@@ -205,16 +205,21 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     first.client.wait().expect("it ends");
     machine.is_empty_soon();
 
-    // No more than there are places.
+    // No more than there are places, but for who looks after what is there.
     let _second = machine.container("second", "echo second runs; exec sleep 1000");
     let third = machine.container("third", "echo third runs; exec sleep 1000");
-    let full = machine.ask("list", &[], b"");
+    let full = machine.run(&["-m", "64M"], &["true"], b"");
     assert_eq!(full.status, 125);
     assert!(
         full.stderr.contains("all of its 2 places"),
         "{}",
         full.stderr
     );
+    let listed = machine.ask("list", &[], b"");
+    assert_eq!(listed.text().lines().count(), 3, "{}", listed.stderr);
+    let inside = machine.ask("exec", &["second", "--", "echo", "inside"], b"");
+    assert_eq!(inside.text(), "inside\n", "{}", inside.stderr);
+    assert_eq!(machine.ask("kill", &["second", "CONT"], b"").status, 0);
 
     // The process that keeps the machine up is killed: whoever is in it is told, and it can be started anew.
     let supervisor = machine.status("supervisor").to_string();

@@ -31,7 +31,7 @@ pub struct Serve {
 
 impl Serve {
     /// Places that a machine has at most: each has four ports.
-    pub const PLACES_MAX: u32 = 64;
+    pub const PLACES_MAX: u32 = 66;
 
     /// Whether it can be carried out at all.
     ///
@@ -59,7 +59,7 @@ mod tests {
             places,
             interface: None,
         };
-        for (places, sound) in [(0, false), (1, true), (64, true), (65, false)] {
+        for (places, sound) in [(0, false), (1, true), (66, true), (67, false)] {
             assert_eq!(serve(places).check().is_ok(), sound, "{places}");
         }
         let request = Request::Serve(Box::new(serve(3)));

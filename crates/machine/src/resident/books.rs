@@ -53,15 +53,24 @@ pub(super) enum Full {
 pub(super) struct Books {
     pool: u32,
     places: Vec<Place>,
+    /// The last ones, which are not for containers.
+    spare: usize,
 }
 
 impl Books {
-    /// A machine with so much memory for containers, in MiB, none of whose places is ready yet.
-    pub(super) fn new(pool: u32, places: usize) -> Self {
+    /// A machine with so much memory for containers, in MiB, and so many places, and spare ones, none of which is
+    /// ready yet.
+    pub(super) fn new(pool: u32, places: usize, spare: usize) -> Self {
         Self {
             pool,
-            places: vec![Place::default(); places],
+            places: vec![Place::default(); places + spare],
+            spare,
         }
+    }
+
+    /// How many places containers may have.
+    fn ordinary(&self) -> usize {
+        self.places.len() - self.spare
     }
 
     /// Init has started a process for a place.
@@ -78,7 +87,8 @@ impl Books {
         self.places.iter().all(|place| place.ready > 0)
     }
 
-    /// Takes a place, for a container with so much memory, in MiB.
+    /// Takes a place, for a container with so much memory, in MiB; 0 is for what is no container, and gets a spare one
+    /// if there is no other.
     pub(super) fn take(&mut self, mib: u32) -> Result<usize, Full> {
         let (wanted, free) = (mib, self.free_mib());
         let mib = wanted.checked_next_multiple_of(PIECE_MIB);
@@ -89,8 +99,12 @@ impl Books {
                 free,
             });
         };
-        let places = self.places.len();
-        let at = self.places.iter().position(Place::is_free);
+        let places = self.ordinary();
+        let within = match mib {
+            0 => self.places.len(),
+            _ => places,
+        };
+        let at = self.places[..within].iter().position(Place::is_free);
         let at = at.ok_or(Full::Places { places })?;
         let place = &mut self.places[at];
         place.taken = Some(Taken {
@@ -138,9 +152,10 @@ impl Books {
         self.pool - taken.map(|taken| taken.mib).sum::<u32>()
     }
 
-    /// How many places are free.
+    /// How many places are free, but for the spare ones.
     pub(super) fn free_places(&self) -> usize {
-        self.places.iter().filter(|place| place.is_free()).count()
+        let ordinary = &self.places[..self.ordinary()];
+        ordinary.iter().filter(|place| place.is_free()).count()
     }
 }
 
@@ -161,7 +176,7 @@ mod tests {
     use super::*;
 
     fn two_places() -> Books {
-        let mut books = Books::new(1000, 2);
+        let mut books = Books::new(1000, 2, 0);
         assert!(!books.are_open());
         assert_eq!(books.take(1), Err(Full::Places { places: 2 }));
         books.ready(0, 1);
@@ -222,6 +237,24 @@ mod tests {
         books.put_back(0);
         assert_eq!((books.free_places(), books.free_mib()), (2, 1000));
         assert!(!books.is_something_ending());
+    }
+
+    #[test]
+    fn a_machine_full_of_containers_has_a_place_left_for_who_looks_after_them() {
+        let mut books = Books::new(1000, 2, 1);
+        (0..3).for_each(|place| books.ready(place, 1));
+        assert_eq!((books.take(100), books.take(100)), (Ok(0), Ok(1)));
+        assert_eq!(books.take(100), Err(Full::Places { places: 2 }));
+        assert_eq!(books.free_places(), 0);
+        assert_eq!(books.take(0), Ok(2));
+        assert_eq!(books.take(0), Err(Full::Places { places: 2 }));
+        // Another place is taken first.
+        books.release(0);
+        books.ready(0, 2);
+        books.release(2);
+        books.ready(2, 2);
+        assert_eq!((books.free_places(), books.take(0)), (1, Ok(0)));
+        assert_eq!(books.take(100), Err(Full::Places { places: 2 }));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Setup {
     pub cpus: u32,
     /// Memory for all containers together.
     pub pool: Memory,
-    /// How many programs run at a time.
+    /// How many programs run at a time, but for the [`SPARE`] ones.
     pub places: u32,
     /// The frequency of its time stamp counter, in kHz.
     pub tsc_khz: u64,
@@ -42,6 +42,9 @@ pub struct Setup {
 
 /// Memory of a place beside that of its container, in MiB: launcher, network process, buffers of the ports.
 const PLACE_MIB: u32 = 24;
+
+/// Places more, that no container gets: a machine that is full of them can still be looked at and tidied up.
+pub(super) const SPARE: u32 = 2;
 
 /// Descriptor in QEMU of the monitor.
 pub(super) const MONITOR_FD: i32 = 8;
@@ -53,6 +56,11 @@ pub(super) fn socket(name: &str, place: u32) -> String {
 }
 
 impl Setup {
+    /// How many places there are.
+    pub(super) fn all_places(&self) -> u32 {
+        self.places + SPARE
+    }
+
     /// The machine, without what is particular to one that stays up.
     ///
     /// # Errors
@@ -60,7 +68,9 @@ impl Setup {
     pub fn machine(&self) -> Result<Machine, MachineError> {
         let mut host = HostImage::load(&self.host)?;
         host.cmdline.push_str(" cki.mode=machine");
-        let memory = host.memory_for(self.pool).plus_mib(PLACE_MIB * self.places);
+        let memory = host
+            .memory_for(self.pool)
+            .plus_mib(PLACE_MIB * self.all_places());
         // Its application images come and go: the one that it is made with is not in its command line.
         let app = self.runtime.clone();
         let mut machine = Machine::new(&self.qemu, host, app, memory, self.cpus);
@@ -81,7 +91,7 @@ impl Setup {
         }
         let serial = board.device("virtio-serial", Device::Serial);
         // Port 0 is kept for a console (virtio 1.2, section 5.3.4).
-        let ports = 4 * self.places + 2;
+        let ports = 4 * self.all_places() + 2;
         command = command
             .args([
                 "-device".to_owned(),
@@ -102,7 +112,7 @@ impl Setup {
                 "chardev=monitor,mode=control".to_owned(),
             ])
             .args(Machine::exit_device());
-        for place in 0..self.places {
+        for place in 0..self.all_places() {
             for name in port::ALL {
                 let socket = socket(name, place);
                 command = command.args([
@@ -123,7 +133,7 @@ impl Setup {
     pub(super) fn request(&self, machine: &Machine) -> Serve {
         Serve {
             pool: self.pool,
-            places: self.places,
+            places: self.all_places(),
             interface: machine.network.as_ref().map(Network::interface),
         }
     }
@@ -166,19 +176,20 @@ mod tests {
             tsc_khz: 1,
         };
         let machine = setup.machine().unwrap();
-        assert_eq!(machine.memory.mib(), 1024 + 192 + 3 * PLACE_MIB);
+        assert_eq!(machine.memory.mib(), 1024 + 192 + 5 * PLACE_MIB);
         let words = setup.command(&machine).argv().join(" ");
         for part in [
             "-append quiet cki.mode=session cki.mode=machine tsc_early_khz=1 ",
             "-device virtio-scsi-device,bus=virtio-mmio-bus.7,id=scsi ",
-            "-device virtio-serial-device,bus=virtio-mmio-bus.2,max_ports=14 ",
+            "-device virtio-serial-device,bus=virtio-mmio-bus.2,max_ports=22 ",
             "-chardev socket,id=c2.stdin,path=2.stdin,server=on,wait=off \
              -device virtserialport,chardev=c2.stdin,name=org.cki.stdin.2",
             "virtserialport,chardev=c0.control,name=org.cki.control.0",
+            "virtserialport,chardev=c4.stderr,name=org.cki.stderr.4",
         ] {
             assert!(words.contains(part), "{part} in {words}");
         }
         assert!(!words.contains("cki-app"), "{words}");
-        assert_eq!(setup.request(&machine).places, 3);
+        assert_eq!(setup.request(&machine).places, 5);
     }
 }

@@ -26,7 +26,7 @@ use super::news::News;
 use super::passing::Connection;
 use super::published::Claims;
 use super::qmp::Qmp;
-use super::setup::{MONITOR_FD, Setup};
+use super::setup::{MONITOR_FD, SPARE, Setup};
 use crate::console::Tail;
 use crate::machine::Channel;
 use crate::patience::{Patience, START_LIMIT};
@@ -95,7 +95,11 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
     let emulator = emulator(setup, &machine, &locked, &news)?;
     let pid = emulator.qemu.pids().first().copied().unwrap_or_default();
     let books = Arc::new((
-        Mutex::new(Books::new(setup.pool.mib(), setup.places as usize)),
+        Mutex::new(Books::new(
+            setup.pool.mib(),
+            setup.places as usize,
+            SPARE as usize,
+        )),
         Condvar::new(),
     ));
     let monitor = monitor(emulator.monitor.try_clone()?, news.clone())?;
