@@ -253,7 +253,8 @@ impl Passt {
         }
     }
 
-    /// Takes note that it has ended; if nobody knew yet whether it can start, says what it said.
+    /// Takes note that the other end of the socket is closed. Before the first frame from there, nobody knows whether
+    /// passt could start: what it has said until now is then told as the reason, which it may not be.
     fn ends(&mut self) {
         self.over = true;
         if let Some(said) = self.said.take() {
@@ -267,7 +268,7 @@ impl Passt {
         let length = self.incoming[self.from..self.to].first_chunk::<LENGTH>()?;
         let length = u32::from_be_bytes(*length) as usize;
         if length > FRAME_MAX {
-            // Nothing that follows could be understood. It has started, and may go on.
+            // Nothing that follows could be understood. Whether passt still runs is not known.
             self.said = None;
             self.over = true;
             return None;
@@ -391,7 +392,7 @@ impl Link for Passt {
             self.fill();
         }
         let length = self.ready()?;
-        // It has started, and what it may have said is no reason for its end.
+        // passt sends frames once it has started; what it said before that would tell nothing about its end.
         self.said = None;
         let start = self.from + LENGTH;
         Some((Header::default(), &self.incoming[start..start + length]))

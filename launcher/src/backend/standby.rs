@@ -103,10 +103,10 @@ pub fn if_asked() -> Option<ExitCode> {
     Some(code)
 }
 
-/// Returns only when the program is not needed any more.
+/// Waits, and executes the program. Returns when the other end was closed first, or when something has failed.
 fn wait(program: &Path, words: &[OsString]) -> io::Result<ExitCode> {
     sandbox::close_others().map_err(io::Error::other)?;
-    // Nor does what it becomes need more than it may do now.
+    // By executing a file neither this process nor the program gets more rights than this one has.
     prctl::set_no_new_privs()?;
     prctl::set_dumpable(false)?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
