@@ -200,7 +200,8 @@ pub fn adapt(
     // The card is the machine's, and set up.
     request.interface = None;
     if let Some(container) = &mut request.container {
-        let own = || format!("run-{}", std::process::id());
+        // Not by our process: that of another namespace may have the same number.
+        let own = || format!("run-{}", lease.number);
         container.name = Some(name.map_or_else(own, str::to_owned));
     }
     request

@@ -53,17 +53,15 @@ impl Machine {
     }
 
     fn container_with(&self, name: &str, options: &[&str], command: &[&str]) -> Container {
+        // Others are numbered by the machine.
+        let naming = ["--name", name];
+        let naming: &[_] = match name.starts_with("run-") {
+            true => &[],
+            false => &naming,
+        };
         let mut client = Command::new(variable("CKI_BUILD"))
-            .args([
-                "-q",
-                "run",
-                "--machine",
-                &self.0,
-                "-m",
-                "128M",
-                "--name",
-                name,
-            ])
+            .args(["-q", "run", "--machine", &self.0, "-m", "128M"])
+            .args(naming)
             .args(options)
             .arg("--")
             .args(command)
@@ -207,7 +205,7 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
 
     // No more than there are places, but for who looks after what is there.
     let _second = machine.container("second", "echo second runs; exec sleep 1000");
-    let third = machine.container("third", "echo third runs; exec sleep 1000");
+    let third = machine.container("run-3", "echo run-3 runs; exec sleep 1000");
     let full = machine.run(&["-m", "64M"], &["true"], b"");
     assert_eq!(full.status, 125);
     assert!(
@@ -217,6 +215,7 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     );
     let listed = machine.ask("list", &[], b"");
     assert_eq!(listed.text().lines().count(), 3, "{}", listed.stderr);
+    assert!(listed.text().contains("run-3"), "{}", listed.text());
     let inside = machine.ask("exec", &["second", "--", "echo", "inside"], b"");
     assert_eq!(inside.text(), "inside\n", "{}", inside.stderr);
     assert_eq!(machine.ask("kill", &["second", "CONT"], b"").status, 0);

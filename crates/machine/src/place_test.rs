@@ -65,6 +65,7 @@ fn run(events: &[Event], written: &[u8], takes: Duration) -> (Result<Ended, Mach
         },
         serial: None,
         emulator: std::process::id(),
+        number: 1,
     };
     let request = Run::new(vec!["true".to_owned()]);
     let result = run_in(lease, request, TimeLimit::NONE, io, |_| (), || ());

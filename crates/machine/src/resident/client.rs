@@ -166,7 +166,15 @@ impl Up {
         let mut files = Vec::new();
         let answer = self.ask(&Ask::Lease(wanted), &mut files)?;
         let ports: Result<[OwnedFd; 4], _> = files.try_into();
-        let (Answer::Leased { serial, emulator }, Ok(ports)) = (answer, ports) else {
+        let (
+            Answer::Leased {
+                serial,
+                emulator,
+                number,
+            },
+            Ok(ports),
+        ) = (answer, ports)
+        else {
             return Err(self.lost("gave another answer".to_owned()));
         };
         let [control, stdin, stdout, stderr] = ports.map(UnixStream::from);
@@ -183,6 +191,7 @@ impl Up {
             },
             serial,
             emulator,
+            number,
         })
     }
 

@@ -15,4 +15,6 @@ pub struct Lease {
     pub serial: Option<String>,
     /// The emulator's process.
     pub(crate) emulator: u32,
+    /// No other lease of the machine, for as long as it is up, has this number.
+    pub number: u64,
 }

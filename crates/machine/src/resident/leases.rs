@@ -4,7 +4,7 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -43,6 +43,8 @@ pub(super) struct Machine {
     pub(super) books: Arc<(Mutex<Books>, Condvar)>,
     pub(super) disks: Mutex<Disks>,
     pub(super) claims: Claims,
+    /// How many there have been.
+    pub(super) leases: AtomicU64,
     /// Nobody gets a place any more.
     pub(super) is_ending: AtomicBool,
     pub(super) monitor: Qmp,
@@ -132,6 +134,7 @@ impl Machine {
             let leased = Answer::Leased {
                 serial: serial.cloned(),
                 emulator: self.emulator,
+                number: self.leases.fetch_add(1, Ordering::Relaxed) + 1,
             };
             let files: Vec<_> = ports.iter().map(AsFd::as_fd).collect();
             let handed = client.hand_over(&leased, &files);

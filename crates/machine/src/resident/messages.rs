@@ -55,6 +55,8 @@ pub(super) enum Answer {
         serial: Option<String>,
         /// The emulator's process.
         emulator: u32,
+        /// How many leases there have been, with this one.
+        number: u64,
     },
     /// It is not done.
     Refused {

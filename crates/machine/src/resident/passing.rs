@@ -146,6 +146,7 @@ mod tests {
         let leased = Answer::Leased {
             serial: None,
             emulator: 7,
+            number: 1,
         };
         theirs.hand_over(&leased, &[other.as_fd()]).unwrap();
         drop((other, theirs));

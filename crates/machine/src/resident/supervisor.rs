@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -114,6 +114,7 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
         books: Arc::clone(&books),
         disks: Mutex::new(Disks::default()),
         claims: Claims::default(),
+        leases: AtomicU64::default(),
         is_ending: AtomicBool::new(false),
         monitor,
         locked,
