@@ -2,7 +2,7 @@
 
 //! The network of this machine or container: its loopback interface, and its card.
 
-use std::io;
+use std::{fs, io};
 
 use cki_session::Interface;
 
@@ -10,6 +10,9 @@ use crate::netlink::{Netlink, index};
 
 /// The card: there is only one, and nothing renames it.
 const CARD: &str = "eth0";
+/// The groups whose processes may have ping sockets (Linux `Documentation/networking/ip-sysctl.rst`). All may, as with
+/// systemd and in containers of other engines: passt, which sends a container's echo requests, is nobody.
+const PING_GROUPS: (&str, &str) = ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 
 /// The card cannot be set up as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum NetError {
     /// There is none.
     #[error("there is no network card ({CARD}) to set up: {0}")]
     NoCard(io::Error),
+    /// Echo requests are for root alone.
+    #[error("cannot let all users send echo requests ({file}): {0}", file = PING_GROUPS.0)]
+    Ping(io::Error),
     /// The kernel refused a step.
     #[error("cannot {what} of the network card: {source}")]
     Step {
@@ -57,5 +63,5 @@ pub fn set_up(interface: &Interface) -> Result<(), NetError> {
             .add_default_route(card, gateway)
             .map_err(step(format!("set the gateway {gateway}")))?;
     }
-    Ok(())
+    fs::write(PING_GROUPS.0, PING_GROUPS.1).map_err(NetError::Ping)
 }

@@ -262,6 +262,25 @@ fn a_program_reaches_the_user_and_is_reached_but_not_what_is_kept_from_it() {
     }
 }
 
+/// Asks until an answer comes.
+const PING: &str = r#"
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
+    s.settimeout(3)
+    for number in range(20):
+        s.sendto(struct.pack("!BBHHH", 8, 0, 0, 0, number) + b"echo", (sys.argv[1], 0))
+        try: say(s.recv(100)[8:].decode()); break
+        except TimeoutError: pass
+"#;
+
+// Whoever runs the tests is root, and so may answer for it.
+#[test]
+fn a_user_of_a_container_pings() {
+    let (us, script) = (our_address().to_string(), format!("{PYTHON}{PING}"));
+    let options = ["--deb", "python3", "--user", "nobody"];
+    let output = run_on("cki", &options, &["python3", "-c", &script, &us], b"");
+    assert_eq!(output.text(), "echo\n", "{}", output.stderr);
+}
+
 #[test]
 fn without_a_network_there_is_no_card() {
     let options = ["--network", "none"];
