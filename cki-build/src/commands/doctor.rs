@@ -4,7 +4,7 @@
 
 use crate::cli::Global;
 use crate::doctor::inputs::examine;
-use crate::doctor::{Finding, checks, containers, healthy, system, verdict};
+use crate::doctor::{Finding, checks, containers, healthy, namespaces, system, verdict};
 use crate::error::Error;
 use crate::output::{print, print_json};
 use cki_nix::Nix;
@@ -22,7 +22,7 @@ pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
         findings.extend([checks::settings(&nix), checks::store(&nix)]);
     }
     findings.insert(0, system::system());
-    findings.extend([checks::namespaces(), checks::git(), checks::keyring()]);
+    findings.extend([namespaces::namespaces(), checks::git(), checks::keyring()]);
     findings.extend(examine(global, &cache, checkout.as_ref().ok()));
     findings.extend(checks::space(&nix.store, cache.dir()));
     findings.extend([

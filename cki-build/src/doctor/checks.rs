@@ -114,41 +114,15 @@ pub fn store(nix: &Nix) -> Finding {
     }
 }
 
-/// The command that makes the namespaces of a sandboxed build.
-#[must_use]
-pub fn namespace_command() -> Command {
-    Command::new("unshare").args([
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "--pid",
-        "--fork",
-        // Refused where a container has masked parts of /proc; Nix's sandbox mounts one too.
-        "--mount-proc",
-        "true",
-    ])
-}
-
-/// Whether builds can be isolated.
-#[must_use]
-pub fn namespaces() -> Finding {
-    const NAME: &str = "namespaces";
-    match namespace_command().read() {
-        Ok(_) => Finding::ok(NAME, "user, mount and process namespaces can be made"),
-        Err(error) => Finding::missing(
-            NAME,
-            error.to_string(),
-            "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000; in a container, run it privileged",
-        ),
-    }
-}
-
 /// Whether git is there, which Nix reads the checkout with.
 #[must_use]
 pub fn git() -> Finding {
     match Command::new("git").arg("--version").read_text() {
         Ok(version) => Finding::ok("git", version),
-        Err(_) => Finding::missing("git", "not installed", "apt-get install git"),
+        Err(_) => {
+            let remedy = setup::Situation::current().to_install("git", "git");
+            Finding::missing("git", "not installed", remedy)
+        }
     }
 }
 
@@ -166,7 +140,7 @@ pub fn keyring() -> Finding {
                 "{} missing: packages that are not pinned yet cannot be resolved",
                 if gpgv { KEYRING } else { "gpgv is" }
             ),
-            "apt-get install gpgv debian-archive-keyring",
+            setup::Situation::current().to_install("gpgv debian-archive-keyring", "gnupg"),
         ),
     }
 }
@@ -355,22 +329,5 @@ mod tests {
     fn no_checkout_is_missing() {
         let error = Err(CheckoutError::NotFound("/x".into()));
         assert_eq!(checkout(&error).severity, Severity::Missing);
-    }
-
-    #[test]
-    fn the_namespaces_are_those_of_a_sandboxed_build() {
-        assert_eq!(
-            namespace_command().argv(),
-            [
-                "unshare",
-                "--user",
-                "--map-root-user",
-                "--mount",
-                "--pid",
-                "--fork",
-                "--mount-proc",
-                "true"
-            ]
-        );
     }
 }

@@ -5,6 +5,7 @@
 pub mod checks;
 pub mod containers;
 pub mod inputs;
+pub mod namespaces;
 pub mod system;
 
 use serde::Serialize;

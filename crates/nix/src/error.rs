@@ -58,7 +58,7 @@ pub enum NixError {
     DiskFull(String),
     /// The kernel does not let us make namespaces for the build.
     #[error(
-        "the kernel refuses the namespaces that builds are isolated with; run: sysctl -w kernel.unprivileged_userns_clone=1\n{0}"
+        "the kernel refuses the namespaces that builds are isolated with; `cki-build doctor` says by which setting, and what undoes it\n{0}"
     )]
     NoNamespaces(String),
     /// A `.nix` file was not found, most likely because git does not know it.
@@ -162,6 +162,18 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
         "setting up a private mount namespace",
     ]) {
         return NixError::NoNamespaces(message);
+    }
+    // Our builders mount in a user namespace first of all.
+    let refused = |line: &str| {
+        ["unshare: ", "mount: "]
+            .iter()
+            .any(|tool| line.starts_with(tool))
+            && ["Operation not permitted", "Permission denied"]
+                .iter()
+                .any(|why| line.ends_with(why))
+    };
+    if let Some(line) = all_lines().find(|line| refused(line)) {
+        return NixError::NoNamespaces(line.to_owned());
     }
     if let Some(name) = failed {
         return NixError::Build {
@@ -303,6 +315,33 @@ mod tests {
             message.ends_with("\n  error[E0425]: cannot find"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_builder_that_may_not_mount_names_the_namespaces() {
+        let told = |line: &str| {
+            let mut log = Log::default();
+            log.line(r#"@nix {"action":"start","fields":["/nix/store/h-cki-init-0.1.drv","",1,1],"id":7,"level":3,"text":"","type":105}"#);
+            let record = serde_json::json!({"action":"result","fields":[line],"id":7,"type":101});
+            log.line(&format!("@nix {record}"));
+            log.line(r#"@nix {"action":"msg","level":0,"msg":"error: builder for '/nix/store/h-cki-init-0.1.drv' failed with exit code 1"}"#);
+            translate(
+                &Command::new("nix-store"),
+                ExitStatus::from_raw(0x100),
+                &log,
+            )
+        };
+        for line in [
+            "unshare: unshare(0x10020000): Operation not permitted",
+            "mount: mounting /nix on /build/root/nix failed: Permission denied",
+        ] {
+            let error = told(line);
+            assert!(matches!(error, NixError::NoNamespaces(_)), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("doctor") && text.contains(line), "{text}");
+        }
+        let other = told("cp: cannot create 'x': Permission denied");
+        assert!(matches!(other, NixError::Build { .. }), "{other}");
     }
 
     #[test]

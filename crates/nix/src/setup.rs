@@ -21,6 +21,8 @@ pub struct Situation {
     pub root: bool,
     /// The system is Debian or made from it, with apt.
     pub debian: bool,
+    /// The system is NixOS.
+    pub nixos: bool,
 }
 
 impl Situation {
@@ -30,13 +32,29 @@ impl Situation {
         let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
         Self {
             root: rustix::process::geteuid().is_root(),
-            debian: is_debian(&release) && Path::new("/usr/bin/apt-get").exists(),
+            debian: is(&release, "debian") && Path::new("/usr/bin/apt-get").exists(),
+            nixos: is(&release, "nixos"),
+        }
+    }
+
+    /// How a person gets the Debian packages `debian`, which are `nixpkgs` there.
+    #[must_use]
+    pub fn to_install(self, debian: &str, nixpkgs: &str) -> String {
+        if self.nixos {
+            format!("nix-shell -p {nixpkgs}, or add it to environment.systemPackages")
+        } else if self.debian {
+            format!("apt-get install {debian}")
+        } else {
+            format!("your distribution's command to install {debian}, as Debian calls it")
         }
     }
 
     /// The one command that a person would type to install Nix.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
+        if self.nixos {
+            return "nix.enable = true in the machine's configuration, then nixos-rebuild switch; a user who cannot reach the daemon is not among nix.settings.allowed-users";
+        }
         match (self.debian, self.root) {
             (true, true) => "apt-get install nix-bin",
             // A user needs the daemon; the group lets him talk to it.
@@ -50,11 +68,12 @@ impl Situation {
     }
 }
 
-fn is_debian(os_release: &str) -> bool {
+/// Whether a system is `wanted` or made from it, by its /etc/os-release.
+fn is(os_release: &str, wanted: &str) -> bool {
     os_release.lines().any(|line| {
         line.strip_prefix("ID=")
             .or_else(|| line.strip_prefix("ID_LIKE="))
-            .is_some_and(|ids| ids.trim_matches('"').split(' ').any(|id| id == "debian"))
+            .is_some_and(|ids| ids.trim_matches('"').split(' ').any(|id| id == wanted))
     })
 }
 
@@ -135,10 +154,13 @@ mod tests {
 
     #[test]
     fn debian_and_what_is_made_from_it_is_recognised() {
-        assert!(is_debian("NAME=\"Debian GNU/Linux\"\nID=debian\n"));
-        assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
-        assert!(!is_debian("ID=fedora\nHOME_URL=\"https://debian.org\"\n"));
-        assert!(!is_debian("VERSION_ID=debian\n"));
+        assert!(is("NAME=\"Debian GNU/Linux\"\nID=debian\n", "debian"));
+        assert!(is("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "debian"));
+        assert!(!is(
+            "ID=fedora\nHOME_URL=\"https://debian.org\"\n",
+            "debian"
+        ));
+        assert!(!is("VERSION_ID=debian\n", "debian"));
     }
 
     #[test]
@@ -177,9 +199,34 @@ mod tests {
 
     #[test]
     fn everybody_is_told_one_command() {
-        let remedy = |root, debian| Situation { root, debian }.remedy();
+        let on = |root, debian, nixos| Situation {
+            root,
+            debian,
+            nixos,
+        };
+        let remedy = |root, debian| on(root, debian, false).remedy();
         assert_eq!(remedy(true, true), "apt-get install nix-bin");
         assert!(remedy(false, true).starts_with("sudo apt-get install"));
         assert!(remedy(false, false).contains("distribution"));
+        // NixOS has no apt, and is configured in one place.
+        assert!(is("NAME=NixOS\nID=nixos\n", "nixos"));
+        for root in [true, false] {
+            let nixos = on(root, false, true);
+            let told = [nixos.remedy().to_owned(), nixos.to_install("gpgv", "gnupg")];
+            assert!(
+                told[0].contains("nix.enable") && told[1].contains("nix-shell -p gnupg"),
+                "{told:?}"
+            );
+            assert!(!told.join(" ").contains("apt"), "{told:?}");
+        }
+        assert_eq!(
+            on(true, true, false).to_install("git", "git"),
+            "apt-get install git"
+        );
+        assert!(
+            on(true, false, false)
+                .to_install("git", "git")
+                .contains("distribution")
+        );
     }
 }

@@ -14,4 +14,6 @@ pub mod files;
 pub mod interrupt;
 pub mod nearest;
 pub mod progress;
+#[cfg(test)]
+mod target;
 pub mod units;
