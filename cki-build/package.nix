@@ -17,6 +17,7 @@ let
     "crates/nix"
     "crates/oci"
     "crates/process"
+    "crates/release"
     "crates/volume"
   ];
 in

@@ -16,7 +16,9 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, Memory};
 
 use crate::help::{exit_statuses, help_of_run};
+pub use crate::measured::{Bench, BenchKind};
 use crate::network::NetworkArgs;
+pub use crate::release::args::Release;
 use crate::resident;
 pub use crate::runtime::Runtime;
 
@@ -92,6 +94,8 @@ pub enum Command {
     Image(Image),
     /// Remove images that have not been used for long
     Prune(Prune),
+    /// Write a release: outputs as a signed binary cache, bills of materials, provenance; or verify one
+    Release(Box<Release>),
     /// Rebuild and compare bit for bit
     Verify(Verify),
     /// Say what this machine lacks and how to get it
@@ -320,39 +324,6 @@ pub struct Check {
     /// The long forms of tests, too: a minute instead of seconds, all pairs instead of some
     #[arg(long)]
     pub all: bool,
-}
-
-/// `bench`
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// What to measure
-    #[command(subcommand)]
-    pub what: BenchKind,
-}
-
-/// What `bench` measures.
-#[derive(Debug, Subcommand)]
-pub enum BenchKind {
-    /// How long each output takes to build again, its inputs being there
-    Build {
-        /// Outputs of the flake
-        #[arg(value_name = "ATTR", default_values = ["cki-init", "cki-kernel", "cki-qemu", "cki-host", "cki-build"])]
-        attrs: Vec<String>,
-    },
-    /// How many instructions containers cost, side by side with the same work without one
-    Micro,
-    /// Whether containers do what programs do natively while 1,000 NMIs a second strike their processors
-    Nmi {
-        /// How long containers are started for (60, 1.5m)
-        #[arg(long, value_name = "TIME", default_value = "60", value_parser = parse_duration)]
-        duration: Duration,
-    },
-    /// How long a warm `run` takes until the program's first byte, by phase, without and with a container
-    Boot {
-        /// Number of runs of each
-        #[arg(short = 'n', long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        runs: u32,
-    },
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ pub enum Error {
     /// Verifying.
     #[error(transparent)]
     Verify(#[from] crate::verify::VerifyError),
+    /// Writing or verifying a release.
+    #[error(transparent)]
+    Release(#[from] crate::release::error::ReleaseError),
     /// Writing an image.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),

@@ -3,9 +3,9 @@
 //! Builds CKI from pinned sources and runs programs in the machine that comes out.
 //!
 //! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it, a file each, with
-//! what several of them need: [`app`], [`contents`], [`context`], [`image_file`], [`inputs`], [`layers`], [`network`],
-//! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`]. What the commands `check`, `doctor`, `image`, `prune` and
-//! `verify` are made of has modules of these names.
+//! what several of them need: [`app`], [`contents`], [`context`], [`image_file`], [`inputs`], [`layers`], [`measured`], [`network`],
+//! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`]. What the commands `check`, `doctor`, `image`, `prune`,
+//! `release` and `verify` are made of has modules of these names.
 //! Used by: `main.rs`. May use: the crates below `crates/`, `abi/session`, `bench/micro`.
 
 pub mod app;
@@ -25,12 +25,14 @@ pub mod image_file;
 pub mod inputs;
 pub mod layers;
 pub mod logging;
+pub mod measured;
 pub mod network;
 pub mod output;
 pub mod outputs;
 pub mod place;
 pub mod prepare;
 pub mod prune;
+pub mod release;
 pub mod resident;
 pub mod roots;
 pub mod runtime;

@@ -15,6 +15,7 @@ mod lock;
 mod machine;
 mod mirror;
 mod prune;
+mod release;
 mod run;
 mod verify;
 
@@ -42,6 +43,7 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Mirror { directory } => mirror::mirror(&Context::new(global)?, directory),
         Command::Image(args) => image::image(&Context::new(global)?, args),
         Command::Prune(args) => prune::prune(&Context::new(global)?, args),
+        Command::Release(args) => release::release(&Context::new(global)?, args),
         Command::Verify(args) => verify::verify(&Context::new(global)?, args),
         Command::Doctor => doctor::doctor(global),
         Command::Check(args) => check::check(&Context::new(global)?, args),

@@ -20,6 +20,11 @@ pub const WIDTH: usize = 100;
 /// Paths that documents name and that are not in the tree, each with where it is.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("boot.json", "an output of cki-host"),
+    ("manifest.json", "in a release"),
+    ("manifest.json.sig", "in a release"),
+    ("provenance.json", "in a release"),
+    ("sbom.cdx.json", "in a release"),
+    ("sbom.spdx.json", "in a release"),
     ("modules.boot", "an output of cki-host-debian"),
     ("dists/", "of a Debian archive"),
     ("pool/", "of a Debian archive"),

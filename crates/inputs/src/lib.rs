@@ -22,6 +22,7 @@ mod error;
 pub mod fetch;
 mod import;
 mod inputs;
+pub mod licence;
 pub mod lock;
 pub mod lockfile;
 pub mod mirror;

@@ -169,6 +169,22 @@ impl Checkout {
         }))
     }
 
+    /// When the commit that is checked out was made, as `2026-07-11T10:16:37Z`; `None` without git.
+    ///
+    /// # Errors
+    /// [`CheckoutError::Git`], also in a repository without a commit.
+    pub fn commit_time(&self) -> Result<Option<String>, CheckoutError> {
+        let Some(tree) = &self.git else {
+            return Ok(None);
+        };
+        let time = git(&tree.top)
+            .env("TZ", "UTC")
+            .args(["show", "--no-patch", "--format=%cd"])
+            .arg("--date=format-local:%Y-%m-%dT%H:%M:%SZ")
+            .read_text()?;
+        Ok(Some(time))
+    }
+
     /// Copies what Nix sees of the checkout to `to`, an empty directory, as a git repository of its
     /// own with another name, history and owner. Outputs must not depend on any of these. Without git,
     /// that is everything but what `.gitignore` names, such as what cargo builds.

@@ -192,6 +192,21 @@ impl Nix {
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
 
+    /// Copies `paths` with all that they need into a binary cache at `directory`, which must exist, signed by `key`. Neither
+    /// may have a character in its path that a URL would need escapes for: Nix 2.8 does not decode them.
+    #[must_use]
+    pub fn copy_to_cache(&self, directory: &Path, key: &Path, paths: &[PathBuf]) -> Command {
+        let cache = format!(
+            "file://{}?compression=xz&secret-key={}",
+            directory.display(),
+            key.display()
+        );
+        Self::logging(self.nix())
+            .args(["copy", "--to"])
+            .arg(cache)
+            .args(paths)
+    }
+
     /// `nix flake check` of the flake.
     #[must_use]
     pub fn flake_check(&self, flake: &str) -> Command {
@@ -302,6 +317,21 @@ mod tests {
         );
         assert_eq!(argv[8], "--apply");
         assert!(argv[9].contains("\"cki-qemu\" = null;"));
+    }
+
+    #[test]
+    fn a_binary_cache_is_signed_as_it_is_written() {
+        let paths = [PathBuf::from("/nix/store/h-cki-host")];
+        let command = nix().copy_to_cache(Path::new("/r/cache"), Path::new("/k"), &paths);
+        assert_eq!(
+            command.argv()[3..],
+            [
+                "copy",
+                "--to",
+                "file:///r/cache?compression=xz&secret-key=/k",
+                "/nix/store/h-cki-host"
+            ]
+        );
     }
 
     #[test]

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `bench` is asked for.
+
+use std::time::Duration;
+
+use cki_session::values::parse_duration;
+use clap::{Args, Subcommand};
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[command(subcommand)]
+    pub what: BenchKind,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Subcommand)]
+pub enum BenchKind {
+    /// How long each output takes to build again, its inputs being there
+    Build {
+        /// Outputs of the flake
+        #[arg(value_name = "ATTR", default_values = ["cki-init", "cki-kernel", "cki-qemu", "cki-host", "cki-build"])]
+        attrs: Vec<String>,
+    },
+    /// How many instructions containers cost, side by side with the same work without one
+    Micro,
+    /// Whether containers do what programs do natively while 1,000 NMIs a second strike their processors
+    Nmi {
+        /// How long containers are started for (60, 1.5m)
+        #[arg(long, value_name = "TIME", default_value = "60", value_parser = parse_duration)]
+        duration: Duration,
+    },
+    /// How long a warm `run` takes until the program's first byte, by phase, without and with a container
+    Boot {
+        /// Number of runs of each
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: u32,
+    },
+}
