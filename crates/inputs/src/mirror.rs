@@ -74,6 +74,7 @@ pub fn fill(
     directory: &Path,
 ) -> Result<MirrorReport, InputsError> {
     let _guard = inputs.lock()?;
+    let staging = Staging::new(directory).map_err(|e| FetchError::file(directory, e))?;
     let mut report = MirrorReport::default();
     let items = items(inputs, lock, cargo, manifests, &mut report)?;
     report.files = items.len();
@@ -92,7 +93,7 @@ pub fn fill(
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(FetchError::file(&target, e).into()),
         }
-        match copy_first(&item.sources, &target, &item.sha256)? {
+        match staging.copy_first(&item.sources, &target, &item.sha256)? {
             Some(size) => report.bytes += size,
             None => {
                 absent.insert(path, item);
@@ -116,7 +117,7 @@ pub fn fill(
             let file = Path::new(path).file_name().unwrap_or_default();
             sources.extend(cargo.files(&file.to_string_lossy()));
         }
-        let size = copy_first(&sources, &target, &item.sha256)?;
+        let size = staging.copy_first(&sources, &target, &item.sha256)?;
         report.bytes += size.ok_or_else(|| FetchError::NoMirror(path.clone()))?;
     }
     let sums: String = items
@@ -160,7 +161,7 @@ fn items(
             if is_release && !inputs.downloads.has(&pin.sha256, pin.size) {
                 match inputs.fetcher.fetch(std::slice::from_ref(&download)) {
                     Ok(stats) => report.fetch.add(stats),
-                    Err(error) if error.is_the_mirrors_fault() => {
+                    Err(error) if error.has_moved_on() => {
                         report.missing.push(format!("dists/{name}/{}", pin.path));
                         continue;
                     }
@@ -195,29 +196,56 @@ fn sha256_of(path: &Path) -> io::Result<(String, u64)> {
     Ok((format!("{:x}", hash.finalize()), size))
 }
 
-/// Copies the first of `sources` that has the hash to `target`, and gives its size; none when none of them has.
-fn copy_first(
-    sources: &[PathBuf],
-    target: &Path,
-    sha256: &str,
-) -> Result<Option<u64>, InputsError> {
-    for source in sources {
-        let Ok(file) = File::open(source) else {
-            continue;
-        };
-        let copied = copy(file, target, sha256).map_err(|e| FetchError::file(target, e))?;
-        if copied.is_some() {
-            return Ok(copied);
+/// Where files are while they are not whole: a directory of the mirror's that nobody is told of. What a killed run left
+/// there goes with the next.
+struct Staging(PathBuf);
+
+impl Staging {
+    /// The name of the directory.
+    const NAME: &str = ".partial";
+
+    fn new(mirror: &Path) -> io::Result<Self> {
+        let directory = mirror.join(Self::NAME);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        fs::create_dir_all(&directory)?;
+        Ok(Self(directory))
     }
-    Ok(None)
+
+    /// Copies the first of `sources` that has the hash to `target`, and gives its size; none when none of them has.
+    fn copy_first(
+        &self,
+        sources: &[PathBuf],
+        target: &Path,
+        sha256: &str,
+    ) -> Result<Option<u64>, InputsError> {
+        for source in sources {
+            let Ok(file) = File::open(source) else {
+                continue;
+            };
+            let copied = copy(file, &self.0, target, sha256);
+            let copied = copied.map_err(|e| FetchError::file(target, e))?;
+            if copied.is_some() {
+                return Ok(copied);
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// Copies `source` to `target` if it has the hash; nothing else ever has the target's name.
-fn copy(mut source: File, target: &Path, sha256: &str) -> io::Result<Option<u64>> {
-    let parent = target.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Empty but for what the next run removes.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Copies `source` to `target`, by way of `staging`, if it has the hash; nothing else ever has the target's name.
+fn copy(mut source: File, staging: &Path, target: &Path, sha256: &str) -> io::Result<Option<u64>> {
+    fs::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
+    let mut file = tempfile::NamedTempFile::new_in(staging)?;
     let (mut hash, mut size) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 16];
     loop {

@@ -17,7 +17,7 @@ use cki_inputs::mirrors::Mirrors;
 use cki_inputs::provide::provide_lock;
 use support::archive::{Archive, REQUEST, pool_path, request};
 use support::nix::{isolated, query};
-use support::sha256;
+use support::{Behaviour, sha256};
 
 /// A workspace that locks one crate, `a`, and a cargo whose cache has it.
 fn workspace(dir: &Path) -> (Cargo, [PathBuf; 1]) {
@@ -188,6 +188,36 @@ fn a_release_file_that_is_gone_is_named_and_all_else_is_there() {
     let report = case.fill();
     assert_eq!(report.missing, ["dists/stable-backports/InRelease"]);
     assert_eq!(report.files, FILES - 1);
+}
+
+#[test]
+fn an_archive_that_cannot_be_asked_for_a_release_file_is_an_error() {
+    let case = Case::new();
+    case.archive
+        .server
+        .always("/dists/stable-backports/InRelease", Behaviour::Status(503));
+    let pin = case.lock.suites["stable-backports"].release.as_ref();
+    let pin = pin.unwrap();
+    fs::remove_file(case.inputs.downloads.by_hash(&pin.sha256)).unwrap();
+    let error = fill(
+        &case.inputs,
+        &case.lock,
+        &case.cargo,
+        &case.manifests,
+        &case.mirror,
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("InRelease"), "{error}");
+}
+
+#[test]
+fn what_a_killed_run_left_half_copied_goes_with_the_next() {
+    let case = Case::new();
+    let left = case.mirror.join(".partial/.tmpAbCdEf");
+    fs::create_dir_all(left.parent().unwrap()).unwrap();
+    fs::write(&left, "half").unwrap();
+    assert_eq!(case.fill().files, FILES);
+    assert!(!left.parent().unwrap().exists());
 }
 
 #[test]

@@ -193,6 +193,14 @@ impl FetchError {
         }
     }
 
+    /// Whether the archive no longer has the file as it was. That a mirror cannot be reached says nothing of that.
+    pub(crate) const fn has_moved_on(&self) -> bool {
+        matches!(
+            self,
+            Self::Gone { .. } | Self::WrongHash { .. } | Self::Truncated { .. }
+        )
+    }
+
     /// Whether another mirror may do better.
     pub(crate) fn is_the_mirrors_fault(&self) -> bool {
         matches!(

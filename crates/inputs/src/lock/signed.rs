@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::archive;
 use crate::error::InputsError;
-use crate::fetch::error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::{LockFile, LockedSource, LockedSuite, SourceKind};
 use crate::pin::IndexPin;
@@ -133,16 +132,6 @@ fn in_sources(
     }))
 }
 
-/// Whether an error says that the archive no longer has a file as it was.
-fn has_moved_on(error: &InputsError) -> bool {
-    matches!(
-        error,
-        InputsError::Fetch(
-            FetchError::Gone { .. } | FetchError::WrongHash { .. } | FetchError::Truncated { .. }
-        )
-    )
-}
-
 fn indexes(
     inputs: &Inputs,
     name: &str,
@@ -153,7 +142,7 @@ fn indexes(
         let pinned = archive::pinned_release(inputs, name, suite, pin)
             .and_then(|release| read(inputs, name, suite, &release));
         match pinned {
-            Err(error) if has_moved_on(&error) => {}
+            Err(InputsError::Fetch(error)) if error.has_moved_on() => {}
             other => return other,
         }
     }
