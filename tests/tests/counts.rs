@@ -11,6 +11,10 @@ use std::path::Path;
 
 use cki_tests::cki;
 
+#[path = "../../crates/book/src/figures.rs"]
+mod figures;
+use figures::{Of, SENTENCES};
+
 /// Limits that are known to be missed, and the largest value that is put up with: what the numbers are
 /// is in docs/reference/bench.md.
 const MISSED: [(&str, f64); 1] = [("container start / boot of the host's kernel", 1.28)];
@@ -40,34 +44,6 @@ fn containers_cost_what_is_promised() {
     documents_say_what_was_counted(&result["report"]);
 }
 
-/// Documents, and the gates whose counts they give.
-const GIVEN: [(&str, &[&str]); 4] = [
-    ("docs/understand/page-fault.md", &["entry_set_user_page"]),
-    (
-        "docs/understand/world-switch.md",
-        &["hypercall_event_send", "hypercall_yield"],
-    ),
-    (
-        "docs/understand/ksm.md",
-        &[
-            "entry_set_user_page",
-            "call_version",
-            "longest_exec_seal",
-            "longest_exec_seal_in_pieces",
-            "longest_exec_seal_of_many",
-            "longest_table_release",
-            "longest_table_release_in_pieces",
-            "longest_entry_batch",
-            "longest_entry_batch_in_pieces",
-            "longest_text_poke",
-            "longest_text_poke_in_pieces",
-            "longest_table_declare",
-            "longest_table_declare_in_pieces",
-        ],
-    ),
-    ("docs/reference/bench.md", &["text_poke_5_bytes"]),
-];
-
 /// Criteria, and how the specification promises their limits.
 const PROMISED: [(&str, &str); 5] = [
     (
@@ -92,52 +68,50 @@ const PROMISED: [(&str, &str); 5] = [
     ),
 ];
 
-/// What a document says may be off by this much: a change of some instructions is no reason to write it anew.
-const TOLERANCE: f64 = 0.02;
-
-/// The numbers of a text, such as 17,449 and 1.15.
-fn numbers(text: &str) -> Vec<f64> {
-    text.split(|c: char| !c.is_ascii_digit() && c != ',' && c != '.')
-        .filter_map(|word| word.trim_matches([',', '.']).replace(',', "").parse().ok())
-        .collect()
+/// What a figure of a document is in the report.
+fn counted(report: &serde_json::Value, of: Of) -> f64 {
+    let operation = |name: &str, field: &str| {
+        let operations = report["operations"].as_array().expect("a list");
+        let found = operations.iter().find(|found| found["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} was not measured"))[field].as_f64()
+    };
+    let number = match of {
+        Of::Gate(gate) => report["gates"][gate].as_f64(),
+        Of::Native(name) => operation(name, "native"),
+        Of::Container(name) => operation(name, "container"),
+        Of::Ratio(name) => operation(name, "ratio"),
+        Of::Launcher => report["launcher_bytes"]
+            .as_f64()
+            .map(|n| n / f64::from(1 << 20)),
+        Of::Start => report["container_starts"][0].as_f64().map(|n| n / 1e6),
+    };
+    number.unwrap_or_else(|| panic!("{of:?} was not counted"))
 }
 
-/// Whether a text has a number that is as good as this one.
-fn gives(text: &str, number: f64) -> bool {
-    numbers(text)
-        .iter()
-        .any(|given| (given - number).abs() <= TOLERANCE * number)
-}
-
-/// The documents give what has been counted, and promise the limits that are compared with.
+/// The documents give what has been counted, each figure in its place, and promise the limits that are compared with.
 fn documents_say_what_was_counted(report: &serde_json::Value) {
     let document = |path: &str| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         std::fs::read_to_string(root.join(path)).expect("the document")
     };
     let mut wrong = Vec::new();
-    for (path, gates) in GIVEN {
-        let text = document(path);
-        for gate in gates {
-            let count = report["gates"][gate].as_u64().expect("a count");
-            if !gives(&text, count as f64) {
-                wrong.push(format!("{path}: {gate} takes {}", grouped(count)));
+    let mut read = 0;
+    for sentence in SENTENCES {
+        let path = sentence.document;
+        let Some(figures) = sentence.read(&document(path)) else {
+            wrong.push(format!("{path} does not say `{}`", sentence.text));
+            continue;
+        };
+        for (of, given) in sentence.of.iter().zip(figures) {
+            let counted = counted(report, *of);
+            println!("{path}: {of:?}: {given}, and counted {counted:.3}");
+            if !of.is_as_good_as(given, counted) {
+                wrong.push(format!("{path}: {of:?} is {counted:.3}, not {given}"));
             }
+            read += 1;
         }
     }
-    let path = "docs/understand/comparison.md";
-    let text = document(path);
-    let row = text
-        .lines()
-        .find(|line| line.starts_with("| **CKI** |") && line.contains('('))
-        .expect("the row of the measurements");
-    for operation in report["operations"].as_array().expect("a list") {
-        let ratio = operation["ratio"].as_f64().expect("a number");
-        if !gives(row, ratio) {
-            let name = &operation["name"];
-            wrong.push(format!("{path}: {name} has the ratio {ratio:.2}"));
-        }
-    }
+    assert!(read > 40, "only {read} figures");
     let path = "docs/reference/specification.md";
     let text = document(path);
     for (name, promise) in PROMISED {

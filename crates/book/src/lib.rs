@@ -6,8 +6,8 @@
 //! [`tree`] finds the files that a page names, `source` shows them; [`site`] writes everything; [`check`] looks for
 //! links, anchors and paths that lead nowhere, and for lines that are too wide. [`figures`] knows which sentence gives
 //! which figure that is counted.
-//! Used by: its program, which the package `cki-docs` runs, its tests, and `tests/`, which counts. May use: no crate of
-//! ours.
+//! Used by: its program, which the package `cki-docs` runs, and its tests; `tests/`, which counts, has `figures` as a
+//! file. May use: no crate of ours.
 
 #![forbid(unsafe_code)]
 
