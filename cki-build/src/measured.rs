@@ -24,6 +24,8 @@ pub enum BenchKind {
         #[arg(value_name = "ATTR", default_values = ["cki-init", "cki-kernel", "cki-qemu", "cki-host", "cki-build"])]
         attrs: Vec<String>,
     },
+    /// How many instructions disks, TCP and git checkout cost in a container, side by side with the same without one
+    Io,
     /// How many instructions containers cost, side by side with the same work without one
     Micro,
     /// Whether containers do what programs do natively while 1,000 NMIs a second strike their processors

@@ -2,13 +2,14 @@
 
 //! `cki-build bench`
 
+mod io;
 mod limits;
 mod micro;
 mod nmi;
 mod nmi_report;
 mod program;
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
@@ -34,6 +35,7 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
+        BenchKind::Io => io::io(context),
         BenchKind::Micro => micro::micro(context),
         BenchKind::Nmi { duration } => nmi::nmi(context, *duration),
     }
@@ -192,7 +194,7 @@ fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error>
     if n == 0 {
         return Err(Error::Bench(format!("{command} wrote nothing")));
     }
-    io::copy(&mut output, &mut io::sink()).map_err(failed)?;
+    std::io::copy(&mut output, &mut std::io::sink()).map_err(failed)?;
     Ok(elapsed)
 }
 

@@ -2,6 +2,7 @@
 
 //! A program on a machine, and what it put out.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,10 +63,22 @@ pub(super) fn execute(
     timeout: Option<Duration>,
     ready: impl FnOnce(),
 ) -> Result<(Ended, String), Error> {
+    execute_with(machine, args, Vec::new(), stdin, timeout, ready)
+}
+
+/// As [`execute`], on a machine with disks of the user's.
+pub(super) fn execute_with(
+    machine: &Machine,
+    args: &Run,
+    disks: Vec<File>,
+    stdin: &'static [u8],
+    timeout: Option<Duration>,
+    ready: impl FnOnce(),
+) -> Result<(Ended, String), Error> {
     let output = Sink::default();
     let io = Io {
         volumes: Vec::new(),
-        disks: Vec::new(),
+        disks,
         stdin: Box::new(stdin),
         stdout: Box::new(output.clone()),
         stderr: Box::new(io::stderr()),
