@@ -34,7 +34,7 @@ pub struct Setup {
     pub cpus: u32,
     /// Memory for all containers together.
     pub pool: Memory,
-    /// How many programs run at a time, but for the [`SPARE`] ones.
+    /// How many programs run at a time, but for the spare ones.
     pub places: u32,
     /// The frequency of its time stamp counter, in kHz.
     pub tsc_khz: u64,
