@@ -21,6 +21,8 @@ const _: () = assert!(SEGMENTS_MAX == 32, "find_span() takes five steps");
 /// The segments of a container, ascending and disjoint.
 #[derive(Debug)]
 pub struct Segments {
+    /// The largest of them.
+    largest: Range,
     ranges: [Range; SEGMENTS_MAX as usize],
     /// Their bases again, close together; behind the last, what is above every address.
     bases: [u64; SEGMENTS_MAX as usize],
@@ -42,6 +44,7 @@ impl Segments {
         }
         let mut ranges = [Range::default(); SEGMENTS_MAX as usize];
         let mut bases = [u64::MAX; SEGMENTS_MAX as usize];
+        let mut largest = Range::default();
         let mut frames = 0;
         let mut end = 0;
         for ((range, base), segment) in ranges.iter_mut().zip(&mut bases).zip(list) {
@@ -66,10 +69,14 @@ impl Segments {
                 size: segment.size,
                 first: frames,
             };
+            if largest.size < range.size {
+                largest = *range;
+            }
             frames += size as u32;
             end = next;
         }
         Ok(Segments {
+            largest,
             ranges,
             bases,
             count: list.len(),
@@ -87,11 +94,11 @@ impl Segments {
     #[must_use]
     #[inline(always)]
     pub fn find(&self, hpa: u64) -> Option<Frame> {
-        // Most containers have one segment: this is most of what an update pays for I1.
-        let [range, ..] = &self.ranges;
+        // Most memory of most containers lies in one segment: this is most of what an update pays for I1.
+        let range = &self.largest;
         let offset = hpa.wrapping_sub(range.base);
         if offset < range.size {
-            return Some(Frame::new((offset / FRAME_SIZE) as u32));
+            return Some(Frame::new(range.first + (offset / FRAME_SIZE) as u32));
         }
         self.find_span(hpa, 1)
     }

@@ -110,25 +110,27 @@ fn i1_a_superpage_must_lie_in_the_segment_with_its_last_byte() {
 }
 
 #[test]
-fn every_address_is_found_in_its_segment_however_many_there_are() {
-    for count in [1, 2, 3, 31, 32] {
+fn every_address_is_found_in_its_segment_however_many_there_are_and_whichever_is_the_largest() {
+    for (count, largest) in [(1, 0), (2, 0), (2, 1), (3, 1), (31, 0), (32, 17), (32, 31)] {
         let segment = |i: u64| Segment {
             base: LOW + 3 * i * MIB2,
-            size: MIB2,
+            size: if i == largest { 2 * MIB2 } else { MIB2 },
         };
         let list: Vec<_> = (0..count).map(segment).collect();
         let world = World::with(&list, &[], 1);
-        for (i, segment) in list.iter().enumerate() {
-            let end = segment.base + MIB2;
-            let first = i * 512;
+        let mut first = 0;
+        for segment in &list {
+            let end = segment.base + segment.size;
+            let frames = (segment.size / PAGE) as usize;
             let found = |hpa| world.monitor.segments().find(hpa).map(|f| f.index());
             assert_eq!(found(segment.base), Some(first));
-            assert_eq!(found(end - 1), Some(first + 511));
+            assert_eq!(found(end - 1), Some(first + frames - 1));
             assert_eq!(found(segment.base - 1), None);
             assert_eq!(found(end), None);
             let span = |hpa, size| world.monitor.segments().find_span(hpa, size).is_some();
-            assert!(span(segment.base, MIB2) && span(end - PAGE, PAGE));
-            assert!(!span(segment.base, MIB2 + 1) && !span(end - PAGE, PAGE + 1));
+            assert!(span(segment.base, segment.size) && span(end - PAGE, PAGE));
+            assert!(!span(segment.base, segment.size + 1) && !span(end - PAGE, PAGE + 1));
+            first += frames;
         }
         assert_eq!(world.monitor.segments().find(0), None);
         assert_eq!(world.monitor.segments().find(u64::MAX), None);
