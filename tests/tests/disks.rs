@@ -267,6 +267,30 @@ fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_device_that_is_mounted_or_another_containers_is_in_use() {
+    let disks = Disks::new();
+    let script = "serial=$(grep -lx cki-disk0 /sys/block/*/serial)
+        disk=/dev/$(basename \"${serial%/serial}\")
+        run() {
+            cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M \
+                --cmdline mitigations=off --disk \"$1\" -- true 2>&1; echo $?
+        }
+        mkfs.ext4 -q $disk; mount $disk /mnt; run $disk:format=raw; umount /mnt
+        mknod /dev/same b $(stat -c '0x%t 0x%T' $disk)
+        cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M \
+            --cmdline mitigations=off --disk $disk:format=raw --name first -- sleep 1000 > /dev/null 2>&1 &
+        until cki list | grep -q first; do sleep 0.1; done
+        run /dev/same:format=raw; cki kill first; wait; run $disk:format=raw";
+    let output = disks.run("host", &["raw"], script);
+    let lines: Vec<_> = output.text().lines().collect();
+    assert_eq!(lines.len(), 5, "{}{}", output.text(), output.stderr);
+    for said in [lines[0], lines[2]] {
+        assert!(said.contains("is in use"), "{said}");
+    }
+    assert_eq!((lines[1], lines[3], lines[4]), ("125", "125", "0"));
+}
+
+#[test]
 fn what_a_container_wrote_on_its_raw_disk_decides_nothing_the_next_time() {
     let disks = Disks::new();
     let disk = disks.text("raw");

@@ -32,7 +32,7 @@ pub enum Problem {
     Kind(&'static str),
     /// Another container has it.
     #[error(
-        "is in use by another container or machine, or given twice; end that, or give FILE:ro to both"
+        "is in use by another container or machine, mounted, or given twice; end that, or give FILE:ro to both"
     )]
     InUse,
     /// Too small.

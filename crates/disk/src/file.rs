@@ -47,7 +47,12 @@ pub fn open(option: &DiskOption, reader: Reader) -> Result<DiskFile, DiskError> 
 }
 
 fn judged(option: &DiskOption, reader: Reader) -> Result<DiskFile, Problem> {
-    let mut file = opened(&option.path, option.is_read_only)?;
+    let mut file = opened(&option.path, option.is_read_only, 0)?;
+    if file.metadata()?.file_type().is_block_device() && !option.is_read_only {
+        // The kernel knows who else writes a device or a part of it: a mounted file system, a loop device, another
+        // container by another name of it. Of files, the flag says nothing.
+        file = opened(&option.path, option.is_read_only, libc::O_EXCL)?;
+    }
     let kind = file.metadata()?.file_type();
     match (kind.is_file(), kind.is_block_device(), reader) {
         (true, _, _) | (_, true, Reader::Launcher) => {}
@@ -75,15 +80,16 @@ fn judged(option: &DiskOption, reader: Reader) -> Result<DiskFile, Problem> {
 const NO_DISK: &str = "no file and no block device; give one of them";
 const NO_FILE: &str = "no file; give one, made for instance with `truncate -s 1G FILE`";
 
-fn opened(path: &Path, is_read_only: bool) -> Result<File, Problem> {
+fn opened(path: &Path, is_read_only: bool, flags: i32) -> Result<File, Problem> {
     let mut options = File::options();
     // Without the flag, a FIFO would be waited for.
     let options = options
         .read(true)
         .write(!is_read_only)
-        .custom_flags(libc::O_NONBLOCK);
+        .custom_flags(libc::O_NONBLOCK | flags);
     options.open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Problem::Missing,
+        ErrorKind::ResourceBusy => Problem::InUse,
         ErrorKind::PermissionDenied if is_read_only => Problem::Denied("reading"),
         ErrorKind::PermissionDenied => Problem::Denied("writing"),
         ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly,
