@@ -13,8 +13,10 @@ let
 in
 {
   inherit debian-kernel cki-kmod-debian;
-  cki-kmod-tests-debian = callPackage ({ cki-ksm-mutants }: callPackage ../../kmod/package.nix
-    (forDebian // { testMonitors = cki-ksm-mutants; })) { };
+  cki-kmod-tests-debian = callPackage
+    ({ cki-ksm-mutants }: callPackage ../../kmod/package.nix
+      (forDebian // { testMonitors = cki-ksm-mutants; }))
+    { };
   cki-host-debian = callPackage ../../images/host/package.nix {
     cki-kernel = debian-kernel;
     image = "bzImage";
