@@ -258,6 +258,11 @@ impl Place {
                 Sign::NoEnd => SILENCE,
                 _ => LIMIT,
             });
+        // A host that panics may not get to its reboot.
+        let machine = match sign {
+            Sign::Says(words) => machine.silent_after(words, SILENCE),
+            _ => machine,
+        };
         let machine = match on {
             On::One(_) => machine,
             On::Two(_) => machine.speed(COUNTING).cpus(2),
