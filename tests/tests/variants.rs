@@ -126,7 +126,8 @@ const VARIANTS: [(&str, On, &str, Sign); 26] = [
         "machine_check_in_the_kernel",
         On::MemoryError,
         "a_memory_error_in_a_container_ends_that_alone",
-        Sign::Says("Kernel panic"),
+        // The first words of its panic; the rest is at times lost, as the other processor may hold the console.
+        Sign::Says("Machine Check Exception"),
     ),
     (
         "broken_memory_goes_back",
