@@ -45,6 +45,8 @@
         ours // {
           # Of the Debian set: what tests are made with, and users do not need.
           tests = debian.fixtures;
+          # Of use to who works on the module, too.
+          inherit (debian.fixtures) cki-host-debug;
           inherit (pkgs) cki-guest-kernel linux_cki linuxPackages_cki;
           inherit (nixos) cki-host-system cki-nixos-test;
         };
