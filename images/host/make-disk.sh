@@ -40,7 +40,10 @@ syslinux --install partition
 
 mkdir files
 cp "$host/bzImage" "$host/initrd" files/
-cp "$config" files/syslinux.cfg
+# By this init tells the runtime disk from one that only says that it is.
+content=$(sha256sum "$runtime") length=$(stat -c %s "$runtime")
+sed "s/^  APPEND .*/& cki.runtime=${content%% *}:$length/" "$config" > files/syslinux.cfg
+grep -q cki.runtime= files/syslinux.cfg
 cat "$host"/share/doc/*/copyright > files/copyright.txt
 touch -d "$stamp" files/*
 for file in bzImage initrd syslinux.cfg copyright.txt; do

@@ -4,6 +4,8 @@
 
 use cki_session::{Memory, MemoryError};
 
+use crate::digest::Digest;
+
 /// What init is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -29,6 +31,11 @@ pub enum ParameterError {
         /// What is wrong with it.
         source: MemoryError,
     },
+    /// No digest.
+    #[error(
+        "cki.runtime={0} on the kernel command line is no SHA-256 of so many bytes (HEX:BYTES)"
+    )]
+    Runtime(String),
 }
 
 /// The value of `name=`; the last one wins, as with kernel parameters.
@@ -67,6 +74,16 @@ pub fn pool(cmdline: &str) -> Result<Option<Memory>, ParameterError> {
     value(cmdline, "cki.pool").map(parse).transpose()
 }
 
+/// What the runtime disk holds, where no serial number tells which disk it is (`cki.runtime=SHA256:BYTES`).
+///
+/// # Errors
+/// [`ParameterError::Runtime`] when it is invalid.
+pub fn runtime(cmdline: &str) -> Result<Option<Digest>, ParameterError> {
+    let parse =
+        |text: &str| Digest::parse(text).ok_or_else(|| ParameterError::Runtime(text.to_owned()));
+    value(cmdline, "cki.runtime").map(parse).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +117,17 @@ mod tests {
         assert_eq!(mib("quiet cki.poolside=128"), Ok(None));
         let error = mib("cki.pool=much").unwrap_err().to_string();
         assert!(error.contains("cki.pool=much"), "{error}");
+    }
+
+    #[test]
+    fn what_the_runtime_disk_holds_is_a_digest() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(runtime("quiet"), Ok(None));
+        let found = runtime(&format!("quiet cki.runtime={hex}:0\n"));
+        assert_eq!(found, Ok(Some(Digest::of(b""))));
+        for invalid in ["", hex, &hex[1..], &format!("{hex}:"), &format!("{hex}:-1")] {
+            let error = runtime(&format!("cki.runtime={invalid}")).unwrap_err();
+            assert_eq!(error, ParameterError::Runtime(invalid.to_owned()));
+        }
     }
 }

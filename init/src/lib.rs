@@ -13,6 +13,7 @@ pub mod client;
 pub mod cmdline;
 pub mod container;
 pub mod credentials;
+pub mod digest;
 pub mod disks;
 pub mod exec;
 pub mod failure;

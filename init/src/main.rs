@@ -51,7 +51,10 @@ fn start() -> anyhow::Result<Infallible> {
     net::raise_loopback().context("cannot bring up the loopback interface")?;
     let cmdline = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
     match cmdline::mode(&cmdline)? {
-        Mode::Shell => shell::run(cmdline::pool(&cmdline)?),
+        Mode::Shell => shell::run(
+            cmdline::pool(&cmdline)?,
+            cmdline::runtime(&cmdline)?.as_ref(),
+        ),
         Mode::Session => {
             let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
             session::run(match io_ports {

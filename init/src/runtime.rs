@@ -4,13 +4,15 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cki_erofs::{LENGTH, OFFSET, Superblock};
 use cki_session::{Memory, RUNTIME_SERIAL};
 use nix::mount::MsFlags;
 
+use crate::digest::Digest;
 use crate::image;
 use crate::modules;
 use crate::mounts::{MountError, make_directory, mount_at};
@@ -25,11 +27,15 @@ pub enum RuntimeError {
     /// No disk is it.
     #[error("the machine has no runtime disk, which containers are started from")]
     NoDisk,
-    /// Several partitions have `UUID`, and only one of them can be ours.
+    /// Partitions have `UUID`, and none of them holds what it should.
     #[error(
-        "{0} partitions say that they are the runtime disk; take away the disks that containers wrote"
+        "{0} partition(s) say that they are the runtime disk, and none holds what this machine was made with \
+         (cki.runtime= on the kernel command line): write the disk image anew, or take away disks that containers wrote"
     )]
-    Several(usize),
+    Changed(usize),
+    /// It cannot be opened.
+    #[error("cannot read the runtime disk: {0}")]
+    Read(io::Error),
     /// It cannot be mounted.
     #[error("the runtime disk cannot be used: {0}")]
     Mount(#[from] MountError),
@@ -41,13 +47,16 @@ pub enum RuntimeError {
 /// Mounts the runtime disk on [`DIRECTORY`] and loads the module with a pool of this size for
 /// containers. Early is better: the pool is made of whole free chunks of 2 MiB.
 ///
+/// Without a disk that has its serial number, it is the partition that holds `content`; if there is none, none is.
+///
 /// The module loads on a machine that cannot run containers, too; `/dev/cki` says why not.
 ///
 /// # Errors
 /// [`RuntimeError`].
-pub fn start(pool: Memory) -> Result<(), RuntimeError> {
-    let disk = find(Path::new("/sys"), Path::new("/dev"))?;
-    let source = disk.display().to_string();
+pub fn start(pool: Memory, content: Option<&Digest>) -> Result<(), RuntimeError> {
+    let disk = find(Path::new("/sys"), Path::new("/dev"), content)?;
+    // What was looked at is mounted, whatever has that name in /dev by now.
+    let source = format!("/proc/self/fd/{}", disk.as_raw_fd());
     mount_at(
         &source,
         "erofs",
@@ -73,43 +82,50 @@ pub fn offer_commands() -> io::Result<()> {
     Ok(())
 }
 
-/// The runtime disk: the one that a machine of `cki-build` has for it, by its serial number; on the disk image, which
-/// has none, the partition with the file system `UUID`.
+/// The runtime disk, open: the one that a machine of `cki-build` has for it, by its serial number; on the disk image,
+/// which has none, the partition with the file system `UUID` that holds `content`.
 ///
-/// Containers write disks, and images come from anywhere, so what is on a disk of theirs decides nothing: it could say
+/// Containers write disks, and images come from anywhere, so what a disk says of itself decides nothing: it could say
 /// that it is the runtime disk, and the host would load its module.
-fn find(sysfs: &Path, dev: &Path) -> Result<PathBuf, RuntimeError> {
+fn find(sysfs: &Path, dev: &Path, content: Option<&Digest>) -> Result<File, RuntimeError> {
     if let Ok(disk) = image::find_disk(sysfs, dev, RUNTIME_SERIAL) {
-        return Ok(disk);
+        return File::open(disk).map_err(RuntimeError::Read);
     }
+    let content = content.ok_or(RuntimeError::NoDisk)?;
     let disks = fs::read_dir(sysfs.join("block")).map_err(|_| RuntimeError::NoDisk)?;
-    let mut found: Vec<_> = disks
+    let mut disks: Vec<_> = disks.flatten().map(|disk| disk.file_name()).collect();
+    disks.sort();
+    let candidates = disks
+        .iter()
+        .filter_map(|disk| image::partitions(sysfs, &dev.join(disk)).ok())
         .flatten()
-        .filter(|disk| !has_our_serial(&disk.path()))
-        .filter_map(|disk| image::partitions(sysfs, &dev.join(disk.file_name())).ok())
-        .flatten()
-        .filter(|partition| is_runtime(partition))
-        .collect();
-    match (found.pop(), found.len()) {
-        (None, _) => Err(RuntimeError::NoDisk),
-        (Some(only), 0) => Ok(only),
-        (Some(_), more) => Err(RuntimeError::Several(more + 1)),
+        .filter_map(|partition| File::open(partition).ok())
+        .filter(is_named_runtime);
+    let mut others = 0;
+    for candidate in candidates {
+        // One that cannot be read, or ends too early, may be anybody's.
+        if content.is_start_of(&candidate).unwrap_or(false) {
+            return Ok(candidate);
+        }
+        others += 1;
     }
+    Err(match others {
+        0 => RuntimeError::NoDisk,
+        _ => RuntimeError::Changed(others),
+    })
 }
 
-/// Whether the disk below `block` is one that `cki-build` gave the machine.
-fn has_our_serial(block: &Path) -> bool {
-    fs::read_to_string(block.join("serial")).is_ok_and(|serial| serial.starts_with("cki-"))
-}
-
-fn is_runtime(device: &Path) -> bool {
+/// Whether that is what it says: all of it is read only of such a partition.
+fn is_named_runtime(partition: &File) -> bool {
     let mut start = [0; LENGTH];
-    let read = File::open(device).and_then(|file| file.read_exact_at(&mut start, OFFSET));
-    read.is_ok() && Superblock::parse(&start).is_some_and(|superblock| superblock.uuid == UUID)
+    partition.read_exact_at(&mut start, OFFSET).is_ok()
+        && Superblock::parse(&start).is_some_and(|superblock| superblock.uuid == UUID)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn disk(uuid: &[u8]) -> Vec<u8> {
@@ -143,30 +159,50 @@ mod tests {
         (root, sysfs, dev)
     }
 
+    /// The file that `find` opened, by its name in `dev`.
+    fn name(found: Result<File, RuntimeError>) -> String {
+        let file = found.unwrap();
+        let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+        path.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
     #[test]
     fn what_is_on_the_disks_of_containers_and_images_makes_none_the_runtime_disk() {
         let hostile = disk(&UUID);
         let all: &[&[u8]] = &[&hostile, &hostile, &hostile];
         let mut disks = vec![("vda", "cki-app", all), ("vdc", "cki-disk0", all)];
         let (_root, sysfs, dev) = machine(&disks);
-        assert!(matches!(find(&sysfs, &dev), Err(RuntimeError::NoDisk)));
+        let error = find(&sysfs, &dev, None).unwrap_err();
+        assert!(matches!(error, RuntimeError::NoDisk), "{error}");
         let named: &[&[u8]] = &[b"whatever is on it"];
         disks.push(("vdb", RUNTIME_SERIAL, named));
         let (_root, sysfs, dev) = machine(&disks);
-        assert_eq!(find(&sysfs, &dev).unwrap(), dev.join("vdb"));
+        assert_eq!(name(find(&sysfs, &dev, None)), "vdb");
     }
 
     #[test]
-    fn the_disk_image_has_it_as_the_only_partition_of_its_number() {
-        let (ours, other) = (disk(&UUID), disk(&[0; 16]));
-        let whole: &[&[u8]] = &[&ours];
-        let second: &[&[u8]] = &[b"", &other, &ours];
-        let first: &[&[u8]] = &[b"", &ours];
-        let mut disks = vec![("vda", "", whole), ("vdb", "", second)];
+    fn without_a_serial_number_it_is_the_partition_with_that_content_on_whichever_disk() {
+        let ours = disk(&UUID);
+        let mut hostile = ours.clone();
+        hostile[4095] = 1;
+        let digest = Digest::of(&ours);
+        // A boot disk may have any serial number; a whole disk is none of the image's.
+        let all: &[&[u8]] = &[&ours, &hostile, &hostile, &ours[..2048]];
+        let image: &[&[u8]] = &[b"", b"", &ours];
+        let mut disks = vec![("vda", "", all), ("vdc", "", all)];
         let (_root, sysfs, dev) = machine(&disks);
-        assert_eq!(find(&sysfs, &dev).unwrap(), dev.join("vdb2"));
-        disks.push(("vdc", "", first));
+        let error = find(&sysfs, &dev, Some(&digest)).unwrap_err();
+        assert!(matches!(error, RuntimeError::Changed(6)), "{error}");
+        assert!(error.to_string().contains("6 partition(s)"), "{error}");
+        for serial in ["", "cki-mine"] {
+            disks.truncate(2);
+            disks.push(("vdb", serial, image));
+            let (_root, sysfs, dev) = machine(&disks);
+            assert_eq!(name(find(&sysfs, &dev, Some(&digest))), "vdb2");
+        }
+        disks.drain(..2);
         let (_root, sysfs, dev) = machine(&disks);
-        assert!(matches!(find(&sysfs, &dev), Err(RuntimeError::Several(2))));
+        let error = find(&sysfs, &dev, None).unwrap_err();
+        assert!(matches!(error, RuntimeError::NoDisk), "{error}");
     }
 }

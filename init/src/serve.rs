@@ -122,7 +122,7 @@ fn set_up(serve: &Serve, release: &str) -> Result<(), ServeError> {
         let file = directory.join(format!("kernel/drivers/scsi/{module}.ko"));
         modules::load(&file, "").map_err(ServeError::system("cannot load the drivers of disks"))?;
     }
-    runtime::start(serve.pool)?;
+    runtime::start(serve.pool, None)?;
     runtime::offer_commands().map_err(ServeError::system("cannot link the command cki"))
 }
 

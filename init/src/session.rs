@@ -250,7 +250,7 @@ fn start_here(run: &Run, place: Place) -> Result<Started, ServeError> {
     image::enter(&disk(run)?)?;
     mounts::mount_kernel_filesystems(Path::new("/"))?;
     if let Some(pool) = run.pool {
-        runtime::start(pool)?;
+        runtime::start(pool, None)?;
         runtime::offer_commands().map_err(ServeError::system("cannot link the command cki"))?;
     }
     connect(run)?;
@@ -278,7 +278,7 @@ fn start_container(
         mounts::mount_kernel_filesystems(Path::new("/"))?;
         connect(run)?;
         if let Some(container) = &run.container {
-            runtime::start(container.memory)?;
+            runtime::start(container.memory, None)?;
         }
     }
     container::start(run, &disk, ends).map_err(ServeError::system(

@@ -13,6 +13,7 @@ use cki_session::Memory;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 
+use crate::digest::Digest;
 use crate::{inheritance, machine, mounts, process, runtime};
 
 /// A shell that ends sooner than this is broken; it is started again only after as long.
@@ -31,13 +32,17 @@ pub fn terminals(active: &str) -> Vec<String> {
 }
 
 /// Keeps a shell on every console until the machine is switched off. With a pool, containers can be
-/// started from there; why not, if not, is on the console, and the shells are there all the same.
+/// started from there, if a disk is the runtime disk by its serial number or holds `runtime`; why not, if not, is on
+/// the console, and the shells are there all the same.
 ///
 /// # Errors
 /// When there is no console, or no shell can be started at all.
-pub fn run(pool: Option<Memory>) -> anyhow::Result<std::convert::Infallible> {
+pub fn run(
+    pool: Option<Memory>,
+    runtime: Option<&Digest>,
+) -> anyhow::Result<std::convert::Infallible> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
-    if let Some(Err(error)) = pool.map(runtime::start) {
+    if let Some(Err(error)) = pool.map(|pool| runtime::start(pool, runtime)) {
         machine::report(&format!("no containers: {error}"));
     }
     nix::unistd::sethostname("cki")?;

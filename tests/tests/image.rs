@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cki_tests::{Output, cki, run_program, variable};
@@ -51,15 +51,85 @@ impl<R: Read> Console<R> {
     }
 }
 
-/// Ends the machine whatever becomes of the test.
-struct Ending(Child);
+/// A machine that boots a disk, behind another one.
+struct Machine {
+    console: Console<ChildStdout>,
+    keyboard: ChildStdin,
+    process: Child,
+}
 
-impl Drop for Ending {
+impl Machine {
+    fn start(disk: &Path, before: &Path) -> Self {
+        let qemu = variable("CKI_QEMU");
+        let mut command = Command::new("timeout");
+        command
+            .arg("300")
+            .arg(qemu.join("bin/qemu-system-x86_64"))
+            .arg("-L")
+            .arg(qemu.join("share/qemu"))
+            .args([
+                "-M",
+                "pc",
+                "-cpu",
+                "max,cki=on",
+                "-m",
+                "512M",
+                "-nodefaults",
+            ])
+            .args([
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+                "-serial",
+                "stdio",
+            ]);
+        let drives = [(before, "before", 2), (disk, "boot", 1)];
+        for (path, name, order) in drives {
+            let format = match path.extension() {
+                Some(extension) if extension == "qcow2" => "qcow2",
+                _ => "raw",
+            };
+            let path = path.display();
+            command.arg("-drive");
+            command.arg(format!("file={path},format={format},if=none,id={name}"));
+            command.arg("-device");
+            command.arg(format!("virtio-blk-pci,drive={name},bootindex={order}"));
+        }
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process = child.expect("the emulator is started");
+        Machine {
+            console: Console {
+                from: process.stdout.take().expect("piped"),
+                ahead: Vec::new(),
+            },
+            keyboard: process.stdin.take().expect("piped"),
+            process,
+        }
+    }
+}
+
+/// Ends the machine whatever becomes of the test.
+impl Drop for Machine {
     fn drop(&mut self) {
         // It has ended by itself unless the test failed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
+}
+
+/// A disk with a table of MS-DOS's and one partition from sector 2048 on, which holds these bytes.
+fn with_a_partition(content: &[u8]) -> Vec<u8> {
+    const START: u32 = 2048;
+    let sectors = u32::try_from(content.len().div_ceil(512)).expect("a small disk");
+    let mut disk = vec![0; START as usize * 512];
+    disk[450] = 0x83;
+    disk[454..458].copy_from_slice(&START.to_le_bytes());
+    disk[458..462].copy_from_slice(&sectors.to_le_bytes());
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk.extend_from_slice(content);
+    disk.resize((START + sectors) as usize * 512, 0);
+    disk
 }
 
 #[test]
@@ -70,36 +140,16 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_eq!(std::fs::read(&disk).expect("read")[..4], *b"QFI\xfb");
 
-    let qemu = variable("CKI_QEMU");
-    let mut child = Command::new("timeout")
-        .arg("300")
-        .arg(qemu.join("bin/qemu-system-x86_64"))
-        .arg("-L")
-        .arg(qemu.join("share/qemu"))
-        .args([
-            "-M",
-            "pc",
-            "-cpu",
-            "max,cki=on",
-            "-m",
-            "512M",
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-        ])
-        .args(["-no-reboot", "-serial", "stdio", "-drive"])
-        .arg(format!("file={},format=qcow2,if=virtio", disk.display()))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the emulator is started");
-    let mut console = Console {
-        from: child.stdout.take().expect("piped"),
-        ahead: Vec::new(),
-    };
-    let mut keyboard = child.stdin.take().expect("piped");
-    let mut machine = Ending(child);
+    // A disk that says that it is the runtime disk, and comes first.
+    let posing = dir.path().join("posing.raw");
+    let ours = variable("CKI_RUNTIME").join("runtime.erofs");
+    let mut bytes = std::fs::read(ours).expect("read");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    std::fs::write(&posing, with_a_partition(&bytes)).expect("written");
+    let mut machine = Machine::start(&disk, &posing);
+    let Machine {
+        console, keyboard, ..
+    } = &mut machine;
     console.wait_for("# ");
     keyboard
         .write_all(b"echo answer-$((6*7)); uname -r\n")
@@ -118,7 +168,7 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
         .from
         .read_to_end(&mut rest)
         .expect("the console can be read");
-    let status = machine.0.wait().expect("it is waited for");
+    let status = machine.process.wait().expect("it is waited for");
     assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&rest));
 }
 
