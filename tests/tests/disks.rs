@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cki_disk::{DiskOption, Reader};
 use cki_tests::{Output, RUNTIMES, cki, run_on, run_program, variable};
 
 /// Bytes of a disk.
@@ -311,4 +312,44 @@ fn what_a_container_wrote_on_its_raw_disk_decides_nothing_the_next_time() {
     let output = disks.run("cki", &["raw:format=raw"], script);
     ends_well(&output, "   Q   F   I 373\n");
     assert_eq!(fs::metadata(Path::new(&disk)).unwrap().len(), DISK);
+}
+
+#[test]
+fn qemus_tools_leave_a_disk_alone_that_a_launcher_has() {
+    let disks = Disks::new();
+    let qemu_img =
+        |words: &[&str]| run_program(variable("CKI_QEMU").join("bin/qemu-img"), words, b"");
+    let (raw, copy) = (disks.text("raw"), disks.text("copy"));
+    let longer: &[&str] = &["resize", "-f", "raw", &raw, "64M"];
+    let read: &[&str] = &["convert", "-f", "raw", "-O", "raw", &raw, &copy];
+    let written: &[&str] = &[
+        "convert",
+        "-n",
+        "-O",
+        "raw",
+        &disks.text("disk.qcow2"),
+        &raw,
+    ];
+    let option = |words: &str| -> DiskOption { format!("{raw}{words}").parse().unwrap() };
+    // As `cki run --disk` opens it; its reader lets others read.
+    for (words, refused, works) in [
+        ("", vec![longer, read, written], vec![]),
+        (":ro", vec![longer, written], vec![read]),
+    ] {
+        let open = cki_disk::open(&option(words), Reader::Launcher).unwrap();
+        for words in refused {
+            let output = qemu_img(words);
+            assert_ne!(output.status, 0, "{words:?}");
+            assert!(output.stderr.contains(" lock"), "{}", output.stderr);
+        }
+        for words in works {
+            let output = qemu_img(words);
+            assert_eq!(output.status, 0, "{words:?}: {}", output.stderr);
+        }
+        drop(open);
+    }
+    for words in [read, written, longer] {
+        let output = qemu_img(words);
+        assert_eq!(output.status, 0, "{words:?}: {}", output.stderr);
+    }
 }

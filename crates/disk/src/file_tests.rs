@@ -171,3 +171,34 @@ fn a_disk_of_qemus_is_in_use() {
     drop((reader, writer));
     open(&option(&path, ""), Reader::Emulator).unwrap();
 }
+
+#[test]
+fn qemu_finds_a_disk_in_use_that_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    std::fs::write(&path, [1; 4096]).unwrap();
+    let other = File::open(&path).unwrap();
+    let locked = |range: std::ops::Range<i64>| -> Vec<i64> {
+        let is_locked = |byte: &i64| {
+            let mut asked = libc::flock {
+                l_type: libc::F_WRLCK as i16,
+                l_whence: libc::SEEK_SET as i16,
+                l_start: *byte,
+                l_len: 1,
+                l_pid: 0,
+            };
+            fcntl(&other, FcntlArg::F_OFD_GETLK(&mut asked)).unwrap();
+            asked.l_type != libc::F_UNLCK as i16
+        };
+        range.filter(is_locked).collect()
+    };
+    for reader in BOTH {
+        let disk = open(&option(&path, ""), reader).unwrap();
+        assert_eq!(locked(0..512), [100, 101, 103, 201, 203]);
+        drop(disk);
+        let disks = [":ro", ":ro"].map(|words| open(&option(&path, words), reader).unwrap());
+        assert_eq!(locked(0..512), [100, 201, 203]);
+        drop(disks);
+        assert_eq!(locked(0..512), [0; 0]);
+    }
+}
