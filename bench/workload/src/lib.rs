@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The kinds of work that the paper on CKI measured, as programs of our own, named for the method.
+//!
+//! Each makes its input from a seed, works on it with one thread, and checks its result. Which things they share with
+//! the programs of the paper is said in docs/reference/workloads.md.
+//!
+//! Results are the same on every machine: fractions are added, multiplied, divided and rooted only, each of which
+//! IEEE 754 gives one result. Functions of a C library, such as exp, differ in the last bit from one processor to
+//! another.
+//!
+//! Used by: `main.rs`. May use: no crate of ours.
+
+use std::fmt::{self, Display};
+use std::time::Instant;
+
+use serde::Serialize;
+
+pub mod btree;
+mod finding;
+mod known;
+mod name;
+mod random;
+mod stream;
+mod sum;
+
+pub use finding::{Finding, Wrong};
+pub use name::{Name, SEED, Size};
+
+/// A workload that was done, and whose result is right.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    /// Which.
+    pub workload: Name,
+    /// How much of it.
+    pub size: Size,
+    /// What its input was made from.
+    pub seed: u64,
+    /// Figures by their names.
+    #[serde(serialize_with = "as_map")]
+    pub counts: Vec<(&'static str, u64)>,
+    /// The sum of the result, in hexadecimal digits.
+    pub sum: String,
+    /// Whether the sum is known for this size and seed, and is that. Otherwise only the workload's own checks say
+    /// that the result is right.
+    pub known: bool,
+    /// How long input and work took together, by the clock.
+    pub seconds: f64,
+}
+
+fn as_map<S: serde::Serializer>(
+    counts: &[(&'static str, u64)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().copied())
+}
+
+impl Display for Done {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, count) in &self.counts {
+            writeln!(to, "{name}: {count}")?;
+        }
+        let known = if self.known { ", as known" } else { "" };
+        write!(to, "sum: {}{known}", self.sum)
+    }
+}
+
+/// Does a workload and checks its result.
+///
+/// # Errors
+///
+/// If the result is not right.
+pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
+    let begin = Instant::now();
+    let Finding { counts, sum } = match workload {
+        Name::Btree => btree::run(btree::Parameters::of(size), seed),
+    }?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let is = sum.value();
+    let known = known::sum(workload, size, seed);
+    match known {
+        Some(known) if known != is => Err(Wrong::Sum { is, known }),
+        _ => Ok(Done {
+            workload,
+            size,
+            seed,
+            counts,
+            sum: format!("{is:016x}"),
+            known: known.is_some(),
+            seconds,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn what_is_tiny_sums_up_to_what_is_known() {
+        for &name in Name::value_variants() {
+            let result = run(name, Size::Tiny, SEED).expect("nothing is wrong");
+            assert!(result.known, "{name:?}");
+        }
+    }
+
+    #[test]
+    #[ignore = "up to a minute when not optimised"]
+    fn what_is_larger_sums_up_to_what_is_known() {
+        for &name in Name::value_variants() {
+            for size in [Size::Small, Size::Paper] {
+                let result = run(name, size, SEED).expect("nothing is wrong");
+                assert!(result.known, "{name:?} {size:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cki-workload NAME`: does one workload, checks its result, and says what it is.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use cki_workload::{Done, Name, SEED, Size, run};
+use clap::Parser;
+
+/// Does one of the kinds of work that the paper on CKI measured, and checks the result
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The workload
+    #[arg(value_name = "NAME")]
+    name: Name,
+    /// How much of it
+    #[arg(long, value_name = "SIZE", default_value = "tiny")]
+    size: Size,
+    /// What its input is made from; for 1, the result is known
+    #[arg(long, value_name = "N", default_value_t = SEED)]
+    seed: u64,
+    /// Write one object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match run(arguments.name, arguments.size, arguments.seed) {
+        Ok(done) => done,
+        Err(wrong) => return failed(&wrong),
+    };
+    match write(&done, arguments.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format_args!("cannot write the result: {error}")),
+    }
+}
+
+fn write(done: &Done, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, done)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{done}")?;
+    }
+    out.flush()
+}
+
+fn failed(why: &dyn std::fmt::Display) -> ExitCode {
+    // The status says it too.
+    let _ = writeln!(io::stderr(), "cki-workload: {why}");
+    ExitCode::FAILURE
+}

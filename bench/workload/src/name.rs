@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is to be done.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// The seed when none is named, for which sums are known.
+pub const SEED: u64 = 1;
+
+/// Which workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Name {
+    /// Build a B-tree, look up elements
+    Btree,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Size {
+    /// Seconds in the emulator
+    Tiny,
+    /// Seconds on a real processor
+    Small,
+    /// As much as the paper's artifact has
+    Paper,
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which random numbers are whose, so that a change of one workload changes no other's.
+
+pub const BTREE: u64 = 1;
