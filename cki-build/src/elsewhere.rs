@@ -33,7 +33,7 @@ pub const COMMANDS: &[Elsewhere] = &[
     },
     Elsewhere {
         typed: &[
-            "create", "start", "restart", "wait", "pause", "unpause", "rename", "update",
+            "create", "start", "restart", "wait", "pause", "unpause", "rename", "update", "init",
         ],
         here: "a container starts and ends with its program: `run` does both, and ends with the program's status",
     },
@@ -51,13 +51,13 @@ pub const COMMANDS: &[Elsewhere] = &[
                file, and `run --oci FILE` runs it",
     },
     Elsewhere {
-        typed: &["images", "rmi", "history", "tag"],
+        typed: &["images", "rmi", "history", "tag", "untag"],
         here: "images have no names here; `prune --older-than 1s --dry-run` shows what is kept of them, and `prune` \
                removes it",
     },
     Elsewhere {
         typed: &[
-            "save", "load", "import", "export", "commit", "diff", "mount", "buildx",
+            "save", "load", "import", "export", "commit", "diff", "mount", "buildx", "manifest",
         ],
         here: "`image app` writes an image of Debian packages to a file; others are made by other engines, and \
                `run --oci FILE` runs them",
@@ -80,6 +80,10 @@ pub const COMMANDS: &[Elsewhere] = &[
     Elsewhere {
         typed: &["info", "system", "events"],
         here: "`doctor` says what this machine lacks, and `machine status` how a machine that stays up is",
+    },
+    Elsewhere {
+        typed: &["generate", "quadlet", "auto-update", "healthcheck"],
+        here: "nobody starts or watches a program again here: a service manager starts `run` as any other program",
     },
     Elsewhere {
         typed: &["version"],
@@ -116,7 +120,13 @@ pub const OF_RUN: &[Elsewhere] = &[
         here: "name each port: `-p HOST:CONTAINER`; with `--oci`, `--verbose` says which ports the image names",
     },
     Elsewhere {
-        typed: &["--network host", "--network bridge", "--network private"],
+        typed: &[
+            "--network host",
+            "--network bridge",
+            "--network private",
+            "--network slirp4netns",
+            "--network pasta",
+        ],
         here: "`--network user` (as when nothing is said) reaches what you reach, `-p` publishes a port, and \
                `bridge=NAME` is a bridge of the machine",
     },
@@ -148,6 +158,9 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--restart",
             "--health-cmd",
             "--health-interval",
+            "--health-retries",
+            "--health-start-period",
+            "--health-timeout",
             "--no-healthcheck",
         ],
         here: "nobody starts or watches a program again here: `run` ends with its status, by which a service manager can start \
@@ -157,12 +170,15 @@ pub const OF_RUN: &[Elsewhere] = &[
         typed: &[
             "--security-opt",
             "--userns",
+            "--uidmap",
+            "--gidmap",
             "--pid",
             "--ipc",
             "--uts",
             "--cgroupns",
             "--cgroups",
             "--cgroup-parent",
+            "--cgroup-conf",
         ],
         here: "leave it out: a container has a kernel of its own and shares no namespaces and no control groups with \
                the host's programs",
@@ -190,8 +206,11 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--cpuset-mems",
             "--device-read-bps",
             "--device-write-bps",
+            "--device-read-iops",
+            "--device-write-iops",
             "--cpuset-cpus",
             "--blkio-weight",
+            "--blkio-weight-device",
             "--oom-kill-disable",
             "--oom-score-adj",
         ],
@@ -229,16 +248,42 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--secret",
             "--storage-opt",
             "--detach-keys",
+            "--preserve-fds",
+            "--sdnotify",
+            "--init-path",
         ],
         here: "leave it out: there is nothing like it; a variable (`-e TZ=...`), a directory (`-v`) or a shell before the program \
                (`sh -c 'umask 077; exec ...'`) may do",
+    },
+    Elsewhere {
+        typed: &["--env-host", "--http-proxy"],
+        here: "name each variable: `-e NAME` is the one that you have",
+    },
+    Elsewhere {
+        typed: &["--unsetenv", "--unsetenv-all"],
+        here: "`env -u NAME PROGRAM` as the program starts it without the variable, `env -i PROGRAM` without any",
+    },
+    Elsewhere {
+        typed: &["--rootfs"],
+        here: "a directory is no image here: `--image FILE`, `--oci FILE` and `--closure STOREPATH` name one",
+    },
+    Elsewhere {
+        typed: &["--rmi"],
+        here: "images stay until `prune` removes them",
     },
     Elsewhere {
         typed: &["--group-add"],
         here: "`--user USER:GROUP`; the user's groups in the image's /etc/group come along",
     },
     Elsewhere {
-        typed: &["-l", "--label", "--annotation", "--cidfile", "--pidfile"],
+        typed: &[
+            "-l",
+            "--label",
+            "--label-file",
+            "--annotation",
+            "--cidfile",
+            "--pidfile",
+        ],
         here: "a container is found by its `--name`, in a machine that stays up, and has no labels",
     },
     Elsewhere {
