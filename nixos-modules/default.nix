@@ -8,6 +8,7 @@
 # | containers/arguments.nix | that, as the command line of `cki run` |
 # | containers/sandbox.nix | what the launcher's process may do on the host |
 # | containers/services.nix | the unit of a container |
+# | containers/disks.nix | block devices that containers write, as udev treats them |
 # | rules.nix, assertions.nix | what cannot be, with option and remedy |
 # | sizes.nix, image.nix | sizes of memory; an image from packages |
 #
@@ -17,6 +18,7 @@
     ./host.nix
     ./containers/options.nix
     ./containers/services.nix
+    ./containers/disks.nix
     ./assertions.nix
   ];
 }

@@ -112,6 +112,14 @@ let
         "${file.path} is hidden from services, and ${name} is one. Keep it below /var/lib or another directory that is not of users or temporary.")
       (map (disk: { inherit (disk) path; option = "disks"; }) container.disks
       ++ optional (container.image != null) { path = toString container.image; option = "image"; })
+    ++ concatMap
+      (disk: [
+        (cannot (builtins.match "/dev/disk/by-(label|uuid)/.*" disk.path != null) "disks"
+          "${disk.path} is whichever device has that written on it, and ${name} writes it. Take its name below /dev/disk/by-id.")
+        (cannot (builtins.match "[A-Za-z0-9/:.,+=@_#-]+" disk.path == null) "disks"
+          "${disk.path} of ${name} would be a pattern in a rule of udev's. Take a name of letters, digits and `/:.,+=@_#-`, for instance one below /dev/disk/by-path.")
+      ])
+      (filter (disk: !disk.readOnly && lib.hasPrefix "/dev/" disk.path) container.disks)
     ++ map
       (file: cannot (lib.hasPrefix builtins.storeDir (toString file)) "environmentFiles"
         "${toString file} of ${name} is in the store, where everybody reads it. Take a path outside of it as a string, or `environment` if it is no secret.")

@@ -27,7 +27,8 @@ in
 ++ unless null "--workdir" container.workingDirectory
 ++ optional container.readOnly "--read-only"
 ++ each "--tmpfs" container.tmpfs
-++ each "--disk" (map (disk: disk.path + lib.optionalString disk.readOnly ":ro") container.disks)
+# A disk that a container wrote may begin as an image of another format does.
+++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw") container.disks)
 ++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.limits)
 ++ each "--cap-drop" container.capabilities.drop
 ++ each "--cap-add" container.capabilities.add

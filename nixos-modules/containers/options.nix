@@ -42,7 +42,8 @@ let
         example = "/var/lib/disks/database.raw";
         description = ''
           A file or block device, raw. The launcher is no administrator: a file has to be open to the group
-          `services.cki.group`, a block device to the group `disk`.
+          `services.cki.group`, a block device to the group `disk`. Prefer a file: udev takes no names and file systems
+          from a block device that the container writes, but what else looks at all devices may.
         '';
       };
       readOnly = mkOption {

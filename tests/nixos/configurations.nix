@@ -30,6 +30,7 @@ let
     a-bridge = { imports = [ (both (bridged "10.1.0.7/24") (bridged "10.1.0.8/24")) br0 ]; };
     a-bridge-of-networkd = { imports = [ (one (bridged "10.1.0.7/24")) ]; systemd.network.netdevs."10-br0".netdevConfig = { Kind = "bridge"; Name = "br0"; }; };
     readers-of-a-disk = both { disks = [{ path = "/var/lib/d"; readOnly = true; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
+    a-label-that-is-read = one { disks = [{ path = "/dev/disk/by-label/data"; readOnly = true; }]; };
     our-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_cki; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
@@ -131,6 +132,14 @@ let
     disk-of-two = {
       module = both { disks = [{ path = "/var/lib/d"; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
       says = [ "/var/lib/d is written by one and used by one and two" "readOnly = true" ];
+    };
+    disk-by-what-is-on-it = {
+      module = one { disks = [{ path = "/dev/disk/by-label/data"; }]; };
+      says = [ "services.cki.containers.one.disks: /dev/disk/by-label/data" "one writes it" "/dev/disk/by-id" ];
+    };
+    disk-that-is-a-pattern = {
+      module = one { disks = [{ path = "/dev/sd[a-z]"; }]; };
+      says = [ "services.cki.containers.one.disks: /dev/sd[a-z]" "a pattern" "/dev/disk/by-path" ];
     };
     hidden-disk = {
       module = one { disks = [{ path = "/home/u/disk.raw"; }]; };

@@ -45,7 +45,7 @@ pub enum Problem {
     Sectors(u64),
     /// Its name and its first bytes say different things.
     #[error(
-        "begins as a qcow2 image does, but is not named FILE.qcow2; give FILE:format=qcow2 if it is one, or FILE:format=raw if a container wrote that on its disk"
+        "begins as a qcow2 image does, but is not named FILE.qcow2; give FILE:format=raw if a container may have written that on its disk, or FILE:format=qcow2 if you made it as one"
     )]
     Ambiguous,
     /// It is said to be qcow2, and is not.
