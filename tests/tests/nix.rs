@@ -405,9 +405,13 @@ fn the_fetch_of_the_flake_needs_no_build() {
     let script = Path::new(&program);
     let source = script.parent().and_then(Path::parent).expect("the flake");
     let dir = tempfile::tempdir().expect("a directory");
-    let tool = |name: &str| {
-        let text = format!("#!/bin/sh\necho {name} $CARGO_TARGET_DIR \"$@\"\n");
-        cki_process::files::write_program(&dir.path().join(name), &text).expect("written");
+    let (target, cache) = (dir.path().join("target"), dir.path().join("cache"));
+    // It says from where it is called, and what it makes says what it is called with.
+    let cargo = "#!/bin/sh\necho cargo in \"$PWD\" \"$@\"\n\
+        mkdir -p \"$CARGO_TARGET_DIR/release\" && cd \"$CARGO_TARGET_DIR/release\" || exit\n\
+        printf '#!/bin/sh\\necho \"$0\" \"$@\"' > cki-build && chmod +x cki-build\n";
+    let tool = |name: &str, text: &str| {
+        cki_process::files::write_program(&dir.path().join(name), text).expect("written");
     };
     let run = |at: &Path| {
         let path = format!("{}:/usr/bin:/bin", dir.path().display());
@@ -415,36 +419,47 @@ fn the_fetch_of_the_flake_needs_no_build() {
             .args(["--json", "cki-host"])
             .current_dir(at)
             .env("PATH", path)
-            .env("CKI_CACHE", "/cache")
+            .env("CKI_CACHE", &cache)
+            .env("CARGO_TARGET_DIR", &target)
             .output()
             .expect("it is started");
-        let text = [output.stdout, output.stderr].concat();
-        (
-            output.status.success(),
-            String::from_utf8_lossy(&text).into_owned(),
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let expected = |source: &Path, target: &Path| {
+        let (source, target) = (source.display(), target.display());
+        format!(
+            "cargo in {source} build --quiet --release --locked --package cki-build\n\
+             {target}/release/cki-build --flake {source} fetch --json cki-host\n"
         )
     };
     // A machine may have a cargo of its own in /usr/bin, so that of the test comes first.
-    tool("cargo");
-    let (ok, told) = run(&checkout.dir.join("docs"));
-    let here = checkout.dir.display().to_string();
-    let arguments = format!("--flake {here} fetch --json cki-host\n");
-    assert!(
-        ok && told.starts_with("cargo run ") && told.ends_with(&arguments),
-        "{told}"
-    );
-    assert!(
-        told.contains(&format!("--manifest-path {here}/Cargo.toml")),
-        "{told}"
-    );
-    let (ok, told) = run(dir.path());
-    let source = source.display();
-    let arguments = format!("--flake {source} fetch --json cki-host\n");
-    assert!(ok && told.starts_with("cargo /cache/target run "), "{told}");
-    assert!(told.ends_with(&arguments), "{told}");
-    tool("cki-build");
-    let told = "cki-build fetch --json cki-host\n".to_owned();
-    assert_eq!(run(dir.path()), (true, told));
+    tool("cargo", cargo);
+    let here = checkout.dir.join("docs");
+    assert_eq!(run(&here), expected(&checkout.dir, &target));
+    let by_itself = expected(source, &cache.join("target"));
+    assert_eq!(run(dir.path()), by_itself);
+    // A directory with the same files is as good, unless others can write there, or there is another flake.
+    let copy = dir.path().join("copy");
+    let status = std::process::Command::new("cp")
+        .args(["-r", "--no-preserve=mode"])
+        .args([source, &copy])
+        .status()
+        .expect("cp is started");
+    assert!(status.success());
+    assert_eq!(run(&copy), expected(&copy, &target));
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&copy, mode).expect("changed");
+    };
+    mode(0o1777);
+    assert_eq!(run(&copy), by_itself);
+    mode(0o755);
+    std::fs::write(copy.join("cki-build/build.rs"), "fn main() {}").expect("written");
+    std::fs::write(copy.join("flake.nix"), "{ }").expect("written");
+    assert_eq!(run(&copy.join("docs")), by_itself);
+    tool("cki-build", "#!/bin/sh\necho cki-build \"$@\"\n");
+    assert_eq!(run(dir.path()), "cki-build fetch --json cki-host\n");
 }
 
 #[test]

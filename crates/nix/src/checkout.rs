@@ -2,6 +2,7 @@
 
 //! The CKI checkout: where it is, how Nix is told of it, and what exactly is in it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -25,6 +26,14 @@ pub enum CheckoutError {
         "git refuses {dir} because another user owns it; run: git config --global --add safe.directory {dir}"
     )]
     Unsafe {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Somebody else may have written what is there, which would be executed.
+    #[error(
+        "{dir} is a CKI checkout in which another user may write; name it with --flake {dir} if it is to be used"
+    )]
+    Foreign {
         /// The directory.
         dir: PathBuf,
     },
@@ -76,12 +85,12 @@ pub struct GitState {
 }
 
 impl Checkout {
-    /// The checkout in `dir`, or, when `None`, around the current directory.
+    /// The checkout that the user `named`, or, when `None`, the one around the current directory.
     ///
     /// # Errors
     /// [`CheckoutError`].
-    pub fn find(dir: Option<&Path>) -> Result<Self, CheckoutError> {
-        let dir = match dir {
+    pub fn find(named: Option<&Path>) -> Result<Self, CheckoutError> {
+        let dir = match named {
             Some(dir) => {
                 let absolute = dir.canonicalize().map_err(|source| CheckoutError::Io {
                     path: dir.to_owned(),
@@ -103,8 +112,15 @@ impl Checkout {
                     .to_owned()
             }
         };
-        let git = git_tree(&dir)?;
-        Ok(Self { dir, git })
+        let checkout = Self {
+            git: git_tree(&dir)?,
+            dir,
+        };
+        // Git looks for itself at whose its directories are. What the user names, they want.
+        if named.is_none() && checkout.git.is_none() && is_foreign(&checkout.dir) {
+            return Err(CheckoutError::Foreign { dir: checkout.dir });
+        }
+        Ok(checkout)
     }
 
     /// Digest of all that Nix sees of the checkout, as hex: the commit's tree and every change of
@@ -302,10 +318,23 @@ fn is_ours(dir: &Path) -> bool {
     dir.join("flake.nix").is_file() && dir.join("cki-build").is_dir()
 }
 
+/// Whether somebody besides us and root can have put there what makes `dir` a checkout, or cannot be excluded.
+fn is_foreign(dir: &Path) -> bool {
+    let us = rustix::process::geteuid().as_raw();
+    let trusted = |path: PathBuf| {
+        path.metadata()
+            .is_ok_and(|meta| [0, us].contains(&meta.uid()) && meta.mode() & 0o002 == 0)
+    };
+    !["", "flake.nix", "cki-build"]
+        .iter()
+        .all(|name| trusted(dir.join(name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn repository() -> (tempfile::TempDir, Checkout) {
         let dir = tempfile::tempdir().expect("a directory");
@@ -438,5 +467,31 @@ mod tests {
             .expect_err("no flake")
             .to_string();
         assert!(message.contains("is not a CKI checkout"), "{message}");
+    }
+
+    #[test]
+    fn what_others_may_have_written_is_no_checkout_of_ours() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path();
+        fs::create_dir(dir.join("cki-build")).expect("created");
+        fs::write(dir.join("flake.nix"), "{ }").expect("written");
+        assert!(!is_foreign(dir));
+        for name in ["", "flake.nix", "cki-build"] {
+            let path = dir.join(name);
+            let mode = path.metadata().expect("there").permissions();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).expect("changed");
+            assert!(is_foreign(dir), "{name:?}");
+            fs::set_permissions(&path, mode).expect("changed");
+        }
+        assert!(!is_foreign(dir));
+        if rustix::process::geteuid().is_root() {
+            for name in ["flake.nix", "cki-build", ""] {
+                let path = dir.join(name);
+                std::os::unix::fs::chown(&path, Some(65534), None).expect("changed");
+                assert!(is_foreign(dir), "{name:?}");
+                std::os::unix::fs::chown(&path, Some(0), None).expect("changed");
+            }
+        }
+        assert!(is_foreign(Path::new("/nonexistent")));
     }
 }
