@@ -8,7 +8,13 @@ use std::path::PathBuf;
 /// Why an image cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OciError {
-    /// The archive or directory is not there, or cannot be read.
+    /// There is nothing of this name, which may be an image's name in a registry.
+    #[error(
+        "cannot read {0}: there is no such file or directory, and no registry is asked; \
+         `podman save -o FILE IMAGE` (or docker, or skopeo) writes an image to a file"
+    )]
+    Absent(PathBuf),
+    /// The archive or directory cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
         /// The file.

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 
 use crate::error::OciError;
 
@@ -59,8 +60,10 @@ impl Source {
         };
         // Without the flag, a FIFO would be waited for.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd =
-            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| read(error.into()))?;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
+            Errno::NOENT => OciError::Absent(path.to_owned()),
+            _ => read(error.into()),
+        })?;
         let file = File::from(fd);
         let kind = file.metadata().map_err(read)?.file_type();
         let kind = if kind.is_dir() {

@@ -222,6 +222,9 @@ fn truncated_and_foreign_files_are_refused() {
     fs::write(&path, "a text").expect("written");
     assert!(open(&path).contains("neither a directory nor a tar archive"));
     assert!(open(Path::new("/dev/null")).contains("neither a directory"));
+    // What is no file may be meant for a registry.
+    let absent = open(Path::new("docker.io/library/redis"));
+    assert!(absent.contains("no registry is asked") && absent.contains("podman save"));
     assert!(open(&dir.path().join("missing")).contains("missing"));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).expect("made");
