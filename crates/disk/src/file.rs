@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::{DiskError, Problem};
 use crate::format::{Format, qcow2_size};
-use crate::lock::lock;
+use crate::lock::{GLANCE, lock};
 use crate::option::DiskOption;
 
 /// Bytes of a sector.
@@ -59,7 +60,11 @@ fn judged(option: &DiskOption, reader: Reader) -> Result<DiskFile, Problem> {
         (_, _, Reader::Launcher) => return Err(Problem::Kind(NO_DISK)),
         (_, _, Reader::Emulator) => return Err(Problem::Kind(NO_FILE)),
     }
-    lock(&file, option.is_read_only)?;
+    let patience = match kind.is_block_device() {
+        true => GLANCE,
+        false => Duration::ZERO,
+    };
+    lock(&file, option.is_read_only, patience)?;
     let format = Format::of(&option.path, option.format, &file)?;
     // Unlike the length in the metadata, this is right for a block device too.
     let length = file.seek(SeekFrom::End(0))?;

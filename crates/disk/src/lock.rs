@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{FlockOperation, flock};
@@ -25,19 +26,29 @@ const READ: i64 = 0;
 const WRITE: i64 = 1;
 const RESIZE: i64 = 3;
 
-/// Locks `file` until it is closed.
+/// How long udev may look at a block device, which it locks meanwhile.
+pub(crate) const GLANCE: Duration = Duration::from_secs(1);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Locks `file` until it is closed. Whoever has it has so much time to give it up.
 ///
 /// # Errors
 /// [`Problem::InUse`], or what the kernel says.
-pub(crate) fn lock(file: &File, is_read_only: bool) -> Result<(), Problem> {
+pub(crate) fn lock(file: &File, is_read_only: bool, patience: Duration) -> Result<(), Problem> {
     let how = match is_read_only {
         true => FlockOperation::NonBlockingLockShared,
         false => FlockOperation::NonBlockingLockExclusive,
     };
-    flock(file, how).map_err(|error| match error {
-        Errno::WOULDBLOCK => Problem::InUse,
-        error => Problem::Other(error.into()),
-    })?;
+    let start = Instant::now();
+    loop {
+        match flock(file, how) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) if start.elapsed() < patience => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => return Err(Problem::InUse),
+            Err(error) => return Err(Problem::Other(error.into())),
+        }
+    }
     // First ours, then a look for those of others, as QEMU does: of two who begin at once, one sees the other.
     for byte in [DOES + READ, REFUSES + WRITE, REFUSES + RESIZE] {
         share(file, byte)?;
@@ -86,4 +97,28 @@ fn is_locked(file: impl AsFd, range: (i64, i64)) -> Result<bool, Problem> {
     let mut asked = bytes(libc::F_WRLCK, range);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut asked)).map_err(|error| Problem::Other(error.into()))?;
     Ok(asked.l_type != libc::F_UNLCK as i16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_looks_at_a_device_is_waited_for_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        std::fs::write(&path, [1; 512]).unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let other = open();
+        flock(&other, FlockOperation::LockShared).unwrap();
+        let refused = lock(&open(), false, Duration::ZERO).unwrap_err();
+        assert!(matches!(refused, Problem::InUse), "{refused}");
+        let refused = lock(&open(), false, 3 * PAUSE).unwrap_err();
+        assert!(matches!(refused, Problem::InUse), "{refused}");
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| lock(&open(), false, Duration::from_secs(60)));
+            drop(other);
+            waits.join().unwrap().unwrap();
+        });
+    }
 }
