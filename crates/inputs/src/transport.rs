@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{CONTENT_RANGE, DATE, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, DATE, RANGE};
 use reqwest::{NoProxy, Proxy, StatusCode};
 
 use crate::clock;
@@ -100,12 +100,19 @@ impl Transport {
         }
     }
 
-    /// Whether a mirror has the file, without its contents.
-    pub fn look(&self, url: &str) -> Result<(), Refusal> {
+    /// How long the file is that a mirror has, as far as it tells, without its contents.
+    pub fn look(&self, url: &str) -> Result<Option<u64>, Refusal> {
         if let Some(path) = url.strip_prefix("file:") {
-            return open_file(path, 0).map(drop);
+            let meta = opened(path)?.metadata();
+            let meta = meta.map_err(|e| Refusal::Permanent(e.to_string()))?;
+            return match meta.is_file() {
+                true => Ok(Some(meta.len())),
+                false => Err(Refusal::Permanent("it is no file".to_owned())),
+            };
         }
-        self.send(url, |client| client.head(url)).map(drop)
+        let response = self.send(url, |client| client.head(url))?;
+        let length = response.headers().get(CONTENT_LENGTH);
+        Ok(length.and_then(|length| length.to_str().ok()?.parse().ok()))
     }
 
     fn open_http(&self, url: &str, offset: u64) -> Result<Body, Refusal> {
@@ -192,21 +199,26 @@ fn refused(error: &reqwest::Error, through: Option<Through>) -> Refusal {
 }
 
 fn open_file(path: &str, offset: u64) -> Result<Body, Refusal> {
-    // file:/path, file:///path and file://localhost/path are the same (RFC 8089).
-    let path = path
-        .strip_prefix("//localhost")
-        .or_else(|| path.strip_prefix("//"))
-        .unwrap_or(path);
-    let mut file = File::open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Refusal::Gone,
-        _ => Refusal::Permanent(e.to_string()),
-    })?;
+    let mut file = opened(path)?;
     file.seek(SeekFrom::Start(offset))
         .map_err(|e| Refusal::Permanent(e.to_string()))?;
     Ok(Body {
         start: offset,
         reader: Box::new(file),
         date: None,
+    })
+}
+
+/// The file that a `file:` URI names behind that word.
+fn opened(path: &str) -> Result<File, Refusal> {
+    // file:/path, file:///path and file://localhost/path are the same (RFC 8089).
+    let path = path
+        .strip_prefix("//localhost")
+        .or_else(|| path.strip_prefix("//"))
+        .unwrap_or(path);
+    File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Refusal::Gone,
+        _ => Refusal::Permanent(e.to_string()),
     })
 }
 
@@ -218,4 +230,23 @@ pub(super) fn describe(error: &dyn std::error::Error) -> String {
         innermost = cause;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_no_file_and_a_file_has_its_length() {
+        let transport = Transport::new(Duration::from_secs(1), Box::new(Proxies::default));
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", dir.path().display());
+        assert!(
+            matches!(transport.look(&url), Err(Refusal::Permanent(told)) if told == "it is no file")
+        );
+        let file = format!("{url}/file");
+        assert!(matches!(transport.look(&file), Err(Refusal::Gone)));
+        std::fs::write(dir.path().join("file"), "four").unwrap();
+        assert!(matches!(transport.look(&file), Ok(Some(4))));
+    }
 }

@@ -157,6 +157,23 @@ fn files_that_are_gone_or_do_not_answer_are_named_without_downloading_any() {
 }
 
 #[test]
+fn a_page_in_the_place_of_a_file_is_no_answer() {
+    let archive = Archive::first();
+    let (inputs, lock) = locked(&archive);
+    archive.server.put(
+        &format!("/{}", pool_path("m4", "1.4")),
+        b"log in first".to_vec(),
+    );
+    let report = lock::reach(&inputs, &lock).unwrap();
+    assert_eq!((report.gone.len(), report.unclear.len()), (0, 1));
+    let told = &report.unclear[0];
+    assert!(
+        told.starts_with("m4: ") && told.contains("it has 12 bytes, not "),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_damaged_pin_is_no_lock() {
     let archive = Archive::first();
     let (_, lock) = locked(&archive);

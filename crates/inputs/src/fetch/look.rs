@@ -27,7 +27,8 @@ pub enum Answer {
 }
 
 impl Fetcher {
-    /// For each of `downloads`, whether one of its URLs still answers. Whether it is still the same file is not looked at.
+    /// For each of `downloads`, whether one of its URLs still answers, and with a file of its size, if it says
+    /// so. Whether that has the same contents is not looked at.
     ///
     /// # Errors
     /// [`FetchError::Interrupted`]; [`FetchError::Setup`].
@@ -68,7 +69,12 @@ impl Fetcher {
         let mut answer = Answer::Gone;
         for url in &download.urls {
             match self.look_at(url)? {
-                Ok(()) => return Ok(Answer::There),
+                // A network that wants a login answers with a page of its own, whatever it is asked for.
+                Ok(Some(length)) if length != download.size => {
+                    let size = download.size;
+                    answer = Answer::Unclear(format!("{url}: it has {length} bytes, not {size}"));
+                }
+                Ok(_) => return Ok(Answer::There),
                 Err(Refusal::Gone | Refusal::NothingThere) => {}
                 Err(Refusal::Permanent(cause) | Refusal::Transient(cause)) => {
                     answer = Answer::Unclear(format!("{url}: {cause}"));
@@ -83,8 +89,8 @@ impl Fetcher {
         Ok(answer)
     }
 
-    /// The answer of one mirror, with retries.
-    fn look_at(&self, url: &str) -> Result<Result<(), Refusal>, Interrupted> {
+    /// The answer of one mirror, with retries: how long the file is.
+    fn look_at(&self, url: &str) -> Result<Result<Option<u64>, Refusal>, Interrupted> {
         let mut pause = self.0.policy.backoff;
         let mut left = self.0.policy.retries;
         loop {

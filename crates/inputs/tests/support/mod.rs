@@ -152,7 +152,7 @@ impl Server {
         };
         self.requests.lock().unwrap().push(label);
         let (body, behaviour) = match self.routes.lock().unwrap().get_mut(&path) {
-            Some(_) if head => (Vec::new(), Behaviour::Serve),
+            Some(route) if head => (route.body.clone(), Behaviour::Cut(0)),
             Some(route) => {
                 let behaviour = route
                     .next
