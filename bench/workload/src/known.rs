@@ -5,14 +5,32 @@
 use crate::name::{Name, SEED, Size};
 
 /// At the three sizes.
-const KNOWN: &[(Name, [u64; 3])] = &[(
-    Name::Btree,
-    [
-        0x59a7_9ba8_7c1b_0a05,
-        0xb5a7_e083_0fc1_4852,
-        0x730c_5fb3_1ba8_33fb,
-    ],
-)];
+const KNOWN: &[(Name, [u64; 3])] = &[
+    (
+        Name::Btree,
+        [
+            0x59a7_9ba8_7c1b_0a05,
+            0xb5a7_e083_0fc1_4852,
+            0x730c_5fb3_1ba8_33fb,
+        ],
+    ),
+    (
+        Name::Sph,
+        [
+            0x010c_426a_750d_2552,
+            0x889c_3993_e65e_5a89,
+            0xcff5_a627_a98b_5e83,
+        ],
+    ),
+    (
+        Name::XsLookup,
+        [
+            0xa047_8cde_5977_2d8c,
+            0x70d5_246b_31e4_f5e5,
+            0xa7ec_148c_9160_65e5,
+        ],
+    ),
+];
 
 /// What the result of this workload has to sum up to, where that is known: for the seed that is taken when none is
 /// named.

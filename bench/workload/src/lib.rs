@@ -21,8 +21,10 @@ mod finding;
 mod known;
 mod name;
 mod random;
+pub mod sph;
 mod stream;
 mod sum;
+pub mod xs_lookup;
 
 pub use finding::{Finding, Wrong};
 pub use name::{Name, SEED, Size};
@@ -74,6 +76,8 @@ pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
     let begin = Instant::now();
     let Finding { counts, sum } = match workload {
         Name::Btree => btree::run(btree::Parameters::of(size), seed),
+        Name::Sph => sph::run(sph::Parameters::of(size), seed),
+        Name::XsLookup => xs_lookup::run(xs_lookup::Parameters::of(size), seed),
     }?;
     let seconds = begin.elapsed().as_secs_f64();
     let is = sum.value();

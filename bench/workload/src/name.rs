@@ -14,6 +14,10 @@ pub const SEED: u64 = 1;
 pub enum Name {
     /// Build a B-tree, look up elements
     Btree,
+    /// Let a fluid of particles fall in a box
+    Sph,
+    /// Look up cross sections of materials
+    XsLookup,
 }
 
 /// How much of it.

@@ -5,7 +5,7 @@
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng as _;
 
-/// PCG XSL RR 128/64, as `rand_pcg` has it. Numbers in a range are made here, since how another crate
+/// PCG XSL RR 128/64, as `rand_pcg` has it. Numbers in a range and fractions are made here, since how another crate
 /// makes them may change with its version, and every known sum with it.
 #[derive(Debug)]
 pub struct Random(Pcg64);
@@ -31,6 +31,15 @@ impl Random {
         assert!(end > 0, "there is no number below 0");
         let product = u128::from(self.number()) * u128::from(end);
         u64::try_from(product >> 64).expect("less than `end`")
+    }
+
+    /// A fraction, at least 0 and less than 1: a multiple of 2^-53.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "53 bits are what a fraction has"
+    )]
+    pub fn fraction(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -62,5 +71,14 @@ mod tests {
             met.iter().all(|times| (850..1150).contains(times)),
             "{met:?}"
         );
+    }
+
+    #[test]
+    fn fractions_are_spread_between_0_and_1() {
+        let mut random = Random::new(7, 0);
+        let all: Vec<f64> = (0..10_000).map(|_| random.fraction()).collect();
+        assert!(all.iter().all(|one| (0.0..1.0).contains(one)));
+        let mean = all.iter().sum::<f64>() / 10_000.0;
+        assert!((0.49..0.51).contains(&mean), "{mean}");
     }
 }

@@ -3,3 +3,5 @@
 //! Which random numbers are whose, so that a change of one workload changes no other's.
 
 pub const BTREE: u64 = 1;
+pub const SPH: u64 = 2;
+pub const XS_LOOKUP: u64 = 3;
