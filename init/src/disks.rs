@@ -4,13 +4,23 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 use cki_session::DISK_SERIAL;
+use nix::mount::{MntFlags, umount2};
 
-/// The disks of this machine or container that can be written, by their serial numbers.
+/// The disks of this machine or container that can be written.
 #[derive(Debug)]
-pub struct Disks(Vec<(String, File)>);
+pub struct Disks(Vec<Disk>);
+
+#[derive(Debug)]
+struct Disk {
+    serial: String,
+    /// What the kernel calls it, such as vdb.
+    name: String,
+    file: File,
+}
 
 impl Disks {
     /// Opens them, as they are known below `sysfs` and `dev`, before a program could hide them.
@@ -25,15 +35,21 @@ impl Disks {
             let read = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
             let serial = read("serial").trim().to_owned();
             if serial.starts_with(DISK_SERIAL) && read("ro").trim() == "0" {
-                let file = File::open(dev.join(entry.file_name()))?;
-                disks.push((serial, file));
+                let name = entry.file_name();
+                disks.push(Disk {
+                    serial,
+                    file: File::open(dev.join(&name))?,
+                    name: name.to_string_lossy().into_owned(),
+                });
             }
         }
         Ok(Disks(disks))
     }
 
     /// Has everything that was written to them, and to file systems on them, where a cut of the power does not
-    /// reach it.
+    /// reach it, and unmounts these file systems, so that whoever has the disk next does not find them as after a
+    /// crash: ext4 with a journal to be played is not mounted on a disk that cannot be written. One that a program
+    /// still uses stays mounted.
     ///
     /// # Errors
     /// A sentence that names the disk of which that cannot be said.
@@ -41,10 +57,18 @@ impl Disks {
         if self.0.is_empty() {
             return Ok(());
         }
-        // File systems, which write to the disks.
+        // The program may have unmounted /proc, or mounted something over it.
+        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = String::from_utf8_lossy(&mounts);
+        for Disk { name, .. } in &self.0 {
+            for target in mounted(&mounts, name) {
+                let _ = umount2(&target, MntFlags::UMOUNT_NOFOLLOW);
+            }
+        }
+        // File systems that are still mounted, which write to the disks.
         nix::unistd::sync();
-        for (serial, disk) in &self.0 {
-            disk.sync_all().map_err(|error| {
+        for Disk { serial, file, .. } in &self.0 {
+            file.sync_all().map_err(|error| {
                 format!("not all that was written to the disk {serial} is on it: {error}")
             })?;
         }
@@ -52,9 +76,55 @@ impl Disks {
     }
 }
 
+/// Where `mounts`, a text as proc_pid_mountinfo(5) describes it, has file systems of the disk `name` or a partition
+/// of it, the last one first: what is mounted below another comes later.
+fn mounted(mounts: &str, name: &str) -> Vec<PathBuf> {
+    let target = |line: &str| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let source = file_system.split(' ').nth(1)?;
+        let part = source.strip_prefix("/dev/")?.strip_prefix(name)?;
+        let is_of_the_disk = part.bytes().all(|byte| byte.is_ascii_digit());
+        let target = mount.split(' ').nth(4).filter(|_| is_of_the_disk)?;
+        Some(PathBuf::from(std::ffi::OsString::from_vec(unescaped(
+            target,
+        ))))
+    };
+    mounts.lines().rev().filter_map(target).collect()
+}
+
+/// A path of the kernel's, in which blanks, line ends and backslashes are written as `\\` and three octal digits.
+fn unescaped(path: &str) -> Vec<u8> {
+    let mut parts = path.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(3).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(digits, 8));
+        bytes.extend(rest.bytes());
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_systems_of_a_disk_and_its_partitions_are_found_the_last_one_first() {
+        let mounts = "\
+            22 1 0:20 / / rw - overlay overlay rw\n\
+            30 22 254:16 / /mnt rw,relatime - ext4 /dev/vdb rw\n\
+            31 30 254:17 / /mnt/a\\040b\\134c rw shared:1 - ext4 /dev/vdb1 rw\n\
+            32 22 254:32 / /other rw - ext4 /dev/vdc rw\n\
+            33 22 254:33 / /many rw - ext4 /dev/vdbb rw\n\
+            34 22 0:30 / /t rw - tmpfs /dev/vdb-no rw\n";
+        let found = mounted(mounts, "vdb");
+        assert_eq!(
+            found,
+            [r"/mnt/a b\c", "/mnt"].map(PathBuf::from),
+            "{found:?}"
+        );
+        assert!(mounted(mounts, "vdd").is_empty());
+    }
 
     #[test]
     fn the_users_disks_that_can_be_written_are_settled() {
@@ -78,10 +148,12 @@ mod tests {
         assert_eq!(disks.0.len(), 1);
         disks.settle().unwrap();
         // What cannot be synced is named.
-        let broken = Disks(vec![(
-            "cki-disk0".to_owned(),
-            File::open("/dev/null").unwrap(),
-        )]);
+        let broken = Disks(vec![Disk {
+            serial: "cki-disk0".to_owned(),
+            // Nothing is mounted from a device of this name.
+            name: "no-disk".to_owned(),
+            file: File::open("/dev/null").unwrap(),
+        }]);
         assert!(broken.settle().unwrap_err().contains("cki-disk0"));
     }
 }
