@@ -3,6 +3,8 @@
 //! The disks that the user gives a program.
 
 use std::fs::File;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::PathBuf;
 
 use cki_disk::{DiskError, DiskOption, Reader};
 use cki_machine::UserDisk;
@@ -14,6 +16,12 @@ pub enum DisksError {
     /// One of them.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A block device, of which only containers on a host of one's own get some.
+    #[error(
+        "disk {}: is a block device, which `cki run` takes and `cki-build` does not; give a file, made for instance with `truncate -s 1G FILE`",
+        .0.display()
+    )]
+    Device(PathBuf),
     /// The machine has no room for them.
     #[error(
         "{0} disks, and there is room for {most}; make partitions on one of them, or leave some out",
@@ -31,6 +39,9 @@ pub fn open(options: &[DiskOption]) -> Result<(Vec<UserDisk>, Vec<File>), DisksE
         return Err(DisksError::Many(options.len()));
     }
     let open = |option: &DiskOption| -> Result<_, DisksError> {
+        // Before it is opened: to change its permissions would not help.
+        let kind = option.path.metadata().map(|metadata| metadata.file_type());
+        refuse_device(option, kind.is_ok_and(|kind| kind.is_block_device()))?;
         let disk = cki_disk::open(option, Reader::Emulator)?;
         let is_read_only = disk.is_read_only;
         let format = disk.format.name();
@@ -46,6 +57,13 @@ pub fn open(options: &[DiskOption]) -> Result<(Vec<UserDisk>, Vec<File>), DisksE
     Ok(opened?.into_iter().unzip())
 }
 
+fn refuse_device(option: &DiskOption, is_block_device: bool) -> Result<(), DisksError> {
+    if is_block_device {
+        return Err(DisksError::Device(option.path.clone()));
+    }
+    Ok(())
+}
+
 /// What a container is told of these disks of its machine.
 #[must_use]
 pub fn of_container(options: &[DiskOption]) -> Vec<Disk> {
@@ -59,6 +77,17 @@ pub fn of_container(options: &[DiskOption]) -> Vec<Disk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_device_is_refused_as_one() {
+        let option: DiskOption = "/dev/sda:ro".parse().unwrap();
+        let text = refuse_device(&option, true).unwrap_err().to_string();
+        assert!(
+            text.starts_with("disk /dev/sda: is a block device"),
+            "{text}"
+        );
+        assert!(refuse_device(&option, false).is_ok());
+    }
 
     #[test]
     fn the_machine_and_the_container_have_the_same_disks() {
