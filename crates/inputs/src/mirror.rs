@@ -78,6 +78,13 @@ pub fn fill(
     let mut report = MirrorReport::default();
     let items = items(inputs, lock, cargo, manifests, &mut report)?;
     report.files = items.len();
+    // Before the first file: whoever checks a directory that is not whole is told so.
+    let sums: String = items
+        .iter()
+        .map(|(path, item)| format!("{}  {path}\n", item.sha256))
+        .collect();
+    let list = directory.join(SUMS);
+    write_atomically(&list, sums.as_bytes()).map_err(|e| FetchError::file(&list, e))?;
     let mut absent = BTreeMap::new();
     for (number, (path, item)) in items.iter().enumerate() {
         inputs.cancel.check()?;
@@ -120,12 +127,6 @@ pub fn fill(
         let size = staging.copy_first(&sources, &target, &item.sha256)?;
         report.bytes += size.ok_or_else(|| FetchError::NoMirror(path.clone()))?;
     }
-    let sums: String = items
-        .iter()
-        .map(|(path, item)| format!("{}  {path}\n", item.sha256))
-        .collect();
-    let list = directory.join(SUMS);
-    write_atomically(&list, sums.as_bytes()).map_err(|e| FetchError::file(&list, e))?;
     Ok(report)
 }
 
@@ -143,14 +144,21 @@ fn items(
         .values()
         .map(|p| (&p.path, &p.sha256))
         .chain(lock.sources.values().map(|s| (&s.path, &s.sha256)));
-    let paths: BTreeMap<&String, &String> = files.map(|(path, sha256)| (sha256, path)).collect();
-    for (store_path, download) in provide::pinned(inputs, lock) {
-        let item = Item {
-            sha256: download.sha256.clone(),
-            sources: vec![inputs.downloads.by_hash(&download.sha256), store_path],
-            download: Some(download),
+    let pinned = provide::pinned(inputs, lock).into_iter();
+    let pinned: BTreeMap<String, _> = pinned
+        .map(|(store_path, download)| (download.sha256.clone(), (store_path, download)))
+        .collect();
+    // Two files may have the same contents, and each is asked for by its path.
+    for (path, sha256) in files {
+        let Some((store_path, download)) = pinned.get(sha256) else {
+            continue;
         };
-        items.insert(paths[&item.sha256].clone(), item);
+        let item = Item {
+            sha256: sha256.clone(),
+            sources: vec![inputs.downloads.by_hash(sha256), store_path.clone()],
+            download: Some(download.clone()),
+        };
+        items.insert(path.clone(), item);
     }
     for (name, suite) in &lock.suites {
         let indexes = suite.indexes.packages.iter().chain(&suite.indexes.sources);

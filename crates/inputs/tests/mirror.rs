@@ -211,6 +211,37 @@ fn an_archive_that_cannot_be_asked_for_a_release_file_is_an_error() {
 }
 
 #[test]
+fn files_of_one_content_are_at_all_of_their_paths() {
+    let mut case = Case::new();
+    let mut twin = case.lock.packages["m4"].clone();
+    twin.path = "pool/main/t/twin/twin_1_amd64.deb".to_owned();
+    let first = case.lock.packages["m4"].path.clone();
+    case.lock.packages.insert("a-twin".to_owned(), twin);
+    assert_eq!(case.fill().files, FILES + 1);
+    let read = |path: &str| fs::read(case.mirror.join(path)).unwrap();
+    assert_eq!(read(&first), read("pool/main/t/twin/twin_1_amd64.deb"));
+}
+
+#[test]
+fn a_directory_that_is_not_whole_has_a_list_of_all_that_belongs_there() {
+    let case = Case::new();
+    let missing = &case.lock.packages["m4"];
+    case.archive.server.remove(&format!("/{}", missing.path));
+    let filled = fill(
+        &case.inputs,
+        &case.lock,
+        &case.cargo,
+        &case.manifests,
+        &case.mirror,
+    );
+    filled.unwrap_err();
+    let sums = fs::read_to_string(case.mirror.join("SHA256SUMS")).unwrap();
+    assert_eq!(sums.lines().count(), FILES);
+    assert!(sums.contains(&format!("{}  {}\n", missing.sha256, missing.path)));
+    assert!(!case.mirror.join(&missing.path).exists());
+}
+
+#[test]
 fn what_a_killed_run_left_half_copied_goes_with_the_next() {
     let case = Case::new();
     let left = case.mirror.join(".partial/.tmpAbCdEf");
