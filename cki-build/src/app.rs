@@ -212,7 +212,7 @@ mod tests {
     fn the_image_says_what_the_user_does_not() {
         let run = request(&config(), &ProgramOptions::default(), &[]);
         assert_eq!(run.process.argv, ["redis-server", "--save"]);
-        assert_eq!(run.process.workdir, "/srv");
+        assert_eq!(run.process.workdir.as_deref(), Some("/srv"));
         let user = run.process.user.map(|user| user.to_string());
         assert_eq!(user.as_deref(), Some("daemon:adm"));
         assert_eq!(
@@ -221,7 +221,7 @@ mod tests {
         );
         assert_eq!(run.process.env, [("A".to_owned(), "image".to_owned())]);
         let nothing = request(&Config::default(), &ProgramOptions::default(), &["ls"]);
-        assert_eq!(nothing.process.workdir, "/");
+        assert_eq!(nothing.process.workdir.as_deref(), Some("/"));
         assert_eq!(nothing.process.user, None);
     }
 
@@ -236,7 +236,7 @@ mod tests {
         options.process.env = vec!["A=user".parse().expect("a variable")];
         let run = request(&config(), &options, &["--port", "1"]);
         assert_eq!(run.process.argv, ["redis-server", "--port", "1"]);
-        assert_eq!(run.process.workdir, "/tmp");
+        assert_eq!(run.process.workdir.as_deref(), Some("/tmp"));
         assert_eq!(
             run.process.user.map(|user| user.to_string()).as_deref(),
             Some("root")

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -47,19 +47,48 @@ pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launc
         Path::new("/dev"),
         &disks.unwrap_or_default(),
     )?;
+    // The ports of volumes are open here until it has them.
+    launch(
+        |session_fd| {
+            let mut words = arguments(image, &disks, session_fd);
+            for (name, port) in &volumes {
+                let value = format!("{name}={}", port.as_raw_fd());
+                words.extend(["--volume-fd".to_owned(), value]);
+            }
+            words
+        },
+        request,
+        ends,
+    )
+}
+
+/// Starts the launcher for a process in a container that runs, and sends it the request, which names that container.
+/// Its streams are as of [`start`].
+///
+/// # Errors
+/// Those of fork and exec.
+pub fn start_beside(run: &Run, ends: &Ends) -> io::Result<(Started, Launcher)> {
+    let arguments = |session_fd: RawFd| {
+        ["exec", "--session-fd", &session_fd.to_string()]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    launch(arguments, run.clone(), ends)
+}
+
+/// Starts the launcher with such arguments, for the number of the descriptor of its session, and sends it the request.
+fn launch(
+    arguments: impl FnOnce(RawFd) -> Vec<String>,
+    request: Run,
+    ends: &Ends,
+) -> io::Result<(Started, Launcher)> {
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     // PID 1 has one thread, so no other child inherits the descriptor meanwhile.
     fcntl(&its, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let mut command = Command::new(format!("{}/bin/cki", runtime::DIRECTORY));
     command
-        .args(arguments(image, &disks, its.as_raw_fd()))
-        .args(volumes.iter().flat_map(|(name, port)| {
-            [
-                "--volume-fd".to_owned(),
-                format!("{name}={}", port.as_raw_fd()),
-            ]
-        }))
+        .args(arguments(its.as_raw_fd()))
         .env_clear()
         .current_dir("/")
         .stdin(ends.stdin.try_clone()?)
@@ -67,7 +96,7 @@ pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launc
         .stderr(Stdio::piped());
     let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
     // Otherwise its end would not be seen.
-    drop((its, volumes));
+    drop(its);
     let mut launcher = Launcher::new(ours);
     launcher.ask(&Request::Run(Box::new(request)));
     let started = Started {
@@ -112,7 +141,7 @@ fn find_disks(sysfs: &Path, dev: &Path, disks: &[Disk]) -> io::Result<Vec<String
 }
 
 /// What `cki` is called with: what the program is run on. All else is in the request.
-fn arguments(image: &Path, disks: &[String], session_fd: i32) -> Vec<String> {
+fn arguments(image: &Path, disks: &[String], session_fd: RawFd) -> Vec<String> {
     let file = |name: &str| format!("{}/lib/{name}", runtime::DIRECTORY);
     let options = [
         ("--session-fd", session_fd.to_string()),

@@ -49,6 +49,7 @@ impl Place {
             ],
             Self::Shared(_) => &[
                 feature::CONTAINER,
+                feature::EXEC,
                 feature::ROOT,
                 feature::NETWORK,
                 feature::NAME,

@@ -171,9 +171,9 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
         .argv
         .split_first()
         .ok_or_else(|| ProgramError::NotFound("(no name at all)".to_owned()))?;
-    let workdir = Path::new(&process.workdir);
+    let workdir = Path::new(process.workdir.as_deref().unwrap_or("/"));
     let wrong_workdir = |source| ProgramError::WorkingDirectory {
-        path: process.workdir.clone(),
+        path: workdir.display().to_string(),
         source,
     };
     if !fs::metadata(workdir).map_err(wrong_workdir)?.is_dir() {

@@ -176,12 +176,10 @@ fn serve(
     let disks = Disks::open(Path::new("/sys"), Path::new("/dev"))
         .map_err(ServeError::system("cannot open the disks"))?;
     streams.wait();
-    let (started, launcher) = match run.container {
-        None => (start_here(&run, place)?, None),
-        Some(_) => {
-            let (started, launcher) = start_container(&run, place, &streams.ends)?;
-            (started, Some(launcher))
-        }
+    let (started, launcher) = match (&run.container, &run.exec) {
+        (Some(_), _) => with_launcher(start_container(&run, place, &streams.ends)?),
+        (None, Some(_)) => with_launcher(start_beside(&run, &streams.ends)?),
+        (None, None) => (start_here(&run, place)?, None),
     };
     if launcher.is_none() {
         control.send(&Event::Started {
@@ -284,6 +282,15 @@ fn start_container(
     container::start(run, &disk, ends).map_err(ServeError::system(
         "cannot start the launcher of the container",
     ))
+}
+
+/// The launcher of a process for a container that runs here.
+fn start_beside(run: &Run, ends: &Ends) -> Result<(Started, Launcher), ServeError> {
+    container::start_beside(run, ends).map_err(ServeError::system("cannot start the launcher"))
+}
+
+fn with_launcher((started, launcher): (Started, Launcher)) -> (Started, Option<Launcher>) {
+    (started, Some(launcher))
 }
 
 /// Which of the session's own descriptors have something to read.

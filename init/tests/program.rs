@@ -20,7 +20,7 @@ fn file(directory: &Path, name: &str, text: &str, mode: u32) {
 
 fn run(argv: &[&str], workdir: &Path) -> Process {
     Process {
-        workdir: workdir.display().to_string(),
+        workdir: Some(workdir.display().to_string()),
         ..Process::new(argv.iter().copied())
     }
 }

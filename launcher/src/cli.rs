@@ -74,13 +74,27 @@ pub enum Command {
 /// Options of `cki exec`.
 #[derive(Debug, Args)]
 pub struct ExecArgs {
+    /// Take the request for a process, and signals to it, from this inherited descriptor (a socket), and write there
+    /// what becomes of it, in the messages of abi/session; instead of NAME, CMD and its options
+    #[arg(
+        long,
+        value_name = "FD",
+        value_parser = clap::value_parser!(i32).range(3..),
+        conflicts_with_all = ["ProcessOptions", "name", "argv"]
+    )]
+    pub session_fd: Option<i32>,
     /// What the program is run with; what is not said is as for the container's own.
     #[command(flatten)]
     pub process: ProcessOptions,
     /// The container
-    pub name: String,
+    #[arg(required_unless_present = "session_fd")]
+    pub name: Option<String>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    #[arg(
+        trailing_var_arg = true,
+        value_name = "CMD",
+        required_unless_present = "session_fd"
+    )]
     pub argv: Vec<String>,
 }
 
@@ -287,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_process_for_a_container_comes_whole_from_the_options_or_from_the_descriptor() {
+        let Command::Exec(args) = parse("cki exec --session-fd 3").unwrap().command else {
+            panic!("not exec")
+        };
+        assert_eq!(args.session_fd, Some(3));
+        for rest in ["box", "box ls", "-t", "--user daemon", "--env A=b", "-i"] {
+            let line = format!("cki exec --session-fd 3 {rest}");
+            assert!(parse(&line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
             "cki run --root r -- ls",
@@ -304,6 +330,9 @@ mod tests {
             "cki run --kernel k --root r --session-fd 2",
             "cki run --kernel k --root r --session-fd x",
             "cki run --kernel k --session-fd 3",
+            "cki exec",
+            "cki exec box",
+            "cki exec --session-fd 2",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -57,7 +57,7 @@ pub enum EntryError {
     #[error("a container called {0} is running; choose another name")]
     Taken(String),
     /// None runs under this name.
-    #[error("no container called {0} is running; `cki list` shows those that are")]
+    #[error("no container called {0} is running; `list` shows those that are")]
     Missing(String),
     /// Somebody else does not get on.
     #[error("{} is locked by another `cki`, for {} seconds by now", .0.display(), BUSY_LIMIT.as_secs())]

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => commands::run(&cli.device, &args),
-        Command::Exec(args) => commands::exec(&args),
+        Command::Exec(args) => commands::exec(&cli.device, &args),
         Command::List { json } => commands::list(json),
         Command::Kill(args) => commands::kill(&args),
         Command::Info { json } => commands::info(&cli.device, json),

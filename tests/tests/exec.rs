@@ -35,7 +35,7 @@ kill -9 $launcher; wait $launcher; cki list | wc -l; ls /run/cki
 fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their_own() {
     let options = ["--quiet", "--runtime", "host", "--memory", "1G"];
     let output = machine(&options, &["bash", "-c", SCRIPT], b"");
-    let missing = "cki: no container called box is running; `cki list` shows those that are";
+    let missing = "cki: no container called box is running; `list` shows those that are";
     let expected = [
         "NAME MEMORY PROGRAM",
         "box 128M sh",

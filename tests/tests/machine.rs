@@ -185,6 +185,125 @@ fn containers_run_side_by_side_in_a_machine_that_stays_up() {
 }
 
 #[test]
+fn a_process_beside_a_program_is_what_its_options_say_and_nobody_reads_them_in_a_list() {
+    let machine = Machine::start("exec", &["--no-network", "--memory", "256M"]);
+    let box_ = machine.container("box", "echo box runs; exec sleep 1000");
+    let exec = |words: &[&str], input: &[u8]| machine.ask("exec", words, input);
+    // No input, which a terminal would echo.
+    let all = exec(
+        &[
+            "-t",
+            "--user",
+            "daemon",
+            "-w",
+            "/tmp",
+            "--ulimit",
+            "nofile=77",
+            "box",
+            "--",
+            "sh",
+            "-c",
+            "id -un; pwd; ulimit -n; stty size; tty",
+        ],
+        b"",
+    );
+    let text = all.text().replace('\r', "");
+    let lines = ["daemon", "/tmp", "77", "24 80", "/dev/pts/0", ""];
+    assert_eq!((all.status, text), (0, lines.join("\n")), "{}", all.stderr);
+    // Of its program, where nothing is said.
+    let none = exec(
+        &[
+            "box",
+            "--",
+            "sh",
+            "-c",
+            "pwd; cat; echo error >&2; kill -9 $$",
+        ],
+        b"input\n",
+    );
+    assert_eq!((none.status, none.text()), (137, "/root\ninput\n"));
+    assert_eq!(none.stderr, "error\n");
+    for (words, status, said) in [
+        (
+            ["box", "--", "nosuch"],
+            127,
+            "cki-build: no such program: nosuch\n",
+        ),
+        (
+            ["box", "--", "/etc/passwd"],
+            126,
+            "cannot execute /etc/passwd",
+        ),
+        (
+            ["nobody", "--", "true"],
+            125,
+            "no container called nobody is running",
+        ),
+    ] {
+        let output = exec(&words, b"");
+        assert_eq!(output.status, status, "{words:?}: {}", output.stderr);
+        assert!(output.stderr.contains(said), "{words:?}: {}", output.stderr);
+    }
+    let told = cki([
+        "--json",
+        "exec",
+        "--machine",
+        &machine.0,
+        "box",
+        "--",
+        "false",
+    ]);
+    assert_eq!(
+        told.stderr,
+        "{\"status\":1,\"outcome\":\"exited\",\"isolation\":\"full (cki)\"}\n"
+    );
+
+    // While it runs, whoever lists the machine's processes sees neither the program nor its variables.
+    let script = "trap 'echo heard; exit 6' TERM; echo up $SECRET; while :; do sleep 0.1; done";
+    let mut client = Command::new(variable("CKI_BUILD"))
+        .args([
+            "-q",
+            "exec",
+            "--machine",
+            &machine.0,
+            "-e",
+            "SECRET=xyzzy",
+            "box",
+            "--",
+        ])
+        .args(["sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cki-build is started");
+    let mut stdout = BufReader::new(client.stdout.take().expect("piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it is text");
+    assert_eq!(line, "up xyzzy\n");
+    let list = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f; echo; done";
+    let words = ["-q", "machine", "ssh", &machine.0, "--", "sh", "-c", list];
+    let listed = cki(words);
+    assert_eq!(listed.status, 0, "{}", listed.stderr);
+    assert!(
+        listed.text().contains("cki exec --session-fd"),
+        "{}",
+        listed.text()
+    );
+    assert!(!listed.text().contains("xyzzy"), "{}", listed.text());
+
+    let pid = client.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(sent.expect("kill is started").success());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("it is text");
+    assert_eq!(rest, "heard\n");
+    assert_eq!(client.wait().expect("it ends").code(), Some(6));
+    assert_eq!(machine.ask("kill", &["box"], b"").status, 0);
+    assert_eq!(box_.end().0, Some(137));
+    machine.is_empty_soon();
+}
+
+#[test]
 fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     let machine = Machine::start(
         "away",

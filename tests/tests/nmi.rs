@@ -156,7 +156,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     let qmp = dir.path().join("qmp");
     storm::prepare(&mut machine, &qmp);
     let mut run = Run::new(["sh", "-c", script]);
-    run.process.workdir = "/root".into();
+    run.process.workdir = Some("/root".into());
     match place {
         Place::Container | Place::Debug => {
             let mut container = Container::new(Memory::constant(MEMORY));

@@ -37,6 +37,9 @@ pub enum Invalid {
     /// Both a container and a pool for containers.
     #[error("`container` and `pool` exclude each other: the container has all of the pool")]
     ContainerAndPool,
+    /// A process for a container that runs, and something that a container is made with.
+    #[error("`exec` and `{0}` exclude each other: the container is there already")]
+    ExecAnd(&'static str),
     /// A machine that serves nobody, or more than it can.
     #[error("a machine serves 1 to {max} clients at a time, not {0}", max = crate::serve::Serve::PLACES_MAX)]
     Places(u32),

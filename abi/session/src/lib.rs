@@ -9,15 +9,15 @@
 //! cki-build  --virtio-serial-->  init of the machine  --socket-->  launcher  --virtio-console-->  init of the container
 //! ```
 //!
-//! Without a container, init of the machine starts the program itself. `cki run` with options makes the
-//! message from them; `cki run --session-fd` takes it as it is.
+//! Without a container, init of the machine starts the program itself. `cki run` and `cki exec` with options make the
+//! message from them; with `--session-fd` they take it as it is.
 //!
 //! ```text
 //! server -> client   hello            what the server understands
 //! client -> server   run              once
 //! server -> client   started
 //! client -> server   signal, resize   any number, after run
-//! client -> server   exec             any number, on connections of their own ([`exec`])
+//! client -> server   exec             any number, to init of a container, on connections of their own ([`exec`])
 //! client -> server   serve, stop      to a machine that stays up ([`Serve`]), on a port of their own
 //! server -> client   refused          a request that the server did not carry out; the session goes on
 //! server -> client   output           before `ended`: how many bytes the program has written

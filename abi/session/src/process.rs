@@ -50,8 +50,9 @@ pub struct Process {
     /// Variables to set, on top of init's defaults (`PATH`, `HOME`, `LANG`); later ones win.
     #[serde(default)]
     pub env: Vec<(String, String)>,
-    /// Absolute path of the working directory in the image.
-    pub workdir: String,
+    /// Absolute path of the working directory in the image; `/` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
     /// Whom it runs as; root without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
@@ -74,12 +75,23 @@ impl Process {
         Process {
             argv: argv.into_iter().map(Into::into).collect(),
             env: Vec::new(),
-            workdir: "/".to_owned(),
+            workdir: None,
             user: None,
             terminal: None,
             limits: Vec::new(),
             capabilities: Capabilities::default(),
         }
+    }
+
+    /// This process as it is beside `program` in a container: what is not said of it is as for `program`.
+    #[must_use]
+    pub fn beside(mut self, program: &Process) -> Self {
+        self.user = self.user.or_else(|| program.user.clone());
+        self.workdir = self.workdir.or_else(|| program.workdir.clone());
+        self.env.splice(..0, program.env.iter().cloned());
+        self.limits.splice(..0, program.limits.iter().copied());
+        self.capabilities = program.capabilities.with(&self.capabilities);
+        self
     }
 
     /// The optional parts that there are, and whether this process uses them.
@@ -111,12 +123,12 @@ impl Process {
                 return Err(Invalid::Nul("the value of a variable"));
             }
         }
-        if !self.workdir.starts_with('/') {
-            return Err(Invalid::WorkingDirectory(self.workdir.clone()));
+        match &self.workdir {
+            Some(workdir) if !workdir.starts_with('/') => {
+                Err(Invalid::WorkingDirectory(workdir.clone()))
+            }
+            Some(workdir) if workdir.contains('\0') => Err(Invalid::Nul("the working directory")),
+            _ => Ok(()),
         }
-        if self.workdir.contains('\0') {
-            return Err(Invalid::Nul("the working directory"));
-        }
-        Ok(())
     }
 }

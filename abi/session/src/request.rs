@@ -21,7 +21,8 @@ use crate::volume::Volume;
 pub mod feature {
     pub use crate::process::feature::{CAPABILITIES, LIMITS, TERMINAL, USER};
 
-    /// The request [`Exec`](super::Request::Exec); a server lists it where it takes that.
+    /// More processes in a container that runs: [`Run::exec`](super::Run::exec), or the request
+    /// [`Exec`](super::Request::Exec) on a connection to the container's init; a server lists it where it takes that.
     pub const EXEC: &str = "exec";
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";
@@ -87,6 +88,11 @@ pub struct Run {
     /// The container to run it in; without one, it is a process of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+    /// The name of a container that runs already: the process is started in it, beside its program, and what the
+    /// request does not say of the process is as for that program ([`Process::beside`]). Not together with anything
+    /// that a container or machine is made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<String>,
     /// Memory that the machine keeps for containers of the program's own: it finds `/dev/cki` and the
     /// command `cki` then. Not together with `container`, which has all of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,6 +163,7 @@ impl Run {
             process: Process::new(argv),
             hostname: "cki".to_owned(),
             container: None,
+            exec: None,
             pool: None,
             root: Root::default(),
             interface: None,
@@ -171,6 +178,7 @@ impl Run {
         let network = container.and_then(|container| container.network.as_ref());
         let uses = [
             (feature::CONTAINER, self.container.is_some()),
+            (feature::EXEC, self.exec.is_some()),
             (feature::POOL, self.pool.is_some()),
             (feature::ROOT, !self.root.is_empty()),
             (feature::INTERFACE, self.interface.is_some()),
@@ -201,6 +209,18 @@ impl Run {
     pub fn check(&self) -> Result<(), Invalid> {
         if self.container.is_some() && self.pool.is_some() {
             return Err(Invalid::ContainerAndPool);
+        }
+        if self.exec.is_some() {
+            let makes = [
+                ("container", self.container.is_some()),
+                ("pool", self.pool.is_some()),
+                ("root", !self.root.is_empty()),
+                ("interface", self.interface.is_some()),
+                ("disk", self.disk.is_some()),
+            ];
+            if let Some(&(name, _)) = makes.iter().find(|(_, is_made)| *is_made) {
+                return Err(Invalid::ExecAnd(name));
+            }
         }
         let name = &self.hostname;
         if !(1..=64).contains(&name.len()) || name.contains('\0') {

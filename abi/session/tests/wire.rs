@@ -26,7 +26,7 @@ fn requests_have_the_documented_form_and_come_back_equal() {
     run.process.env = vec![("K".into(), "V=1".into())];
     let plain = concat!(
         r#"{"type":"run","id":1,"process":{"argv":["lua5.4","-e","print(\"ü\\n\")\n"],"#,
-        r#""env":[["K","V=1"]],"workdir":"/"},"hostname":"h"}"#,
+        r#""env":[["K","V=1"]]},"hostname":"h"}"#,
     );
     let mut contained = run.clone();
     contained.container = Some(Container {
@@ -53,6 +53,9 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         r#""verbose":true"#,
         r#""verbose":true,"disks":[{"serial":"cki-disk0"},{"serial":"cki-disk1","read_only":true}]"#,
     );
+    let mut beside = run.clone();
+    beside.exec = Some("web".into());
+    let exec = plain.replace(r#""h"}"#, r#""h","exec":"web"}"#);
     let mut pooled = run.clone();
     pooled.pool = Some("2G".parse().unwrap());
     let pool = plain.replace(r#""h"}"#, r#""h","pool":"2G"}"#);
@@ -65,6 +68,7 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         terminal: Terminal::USUAL,
     };
     let mut rich = run.clone();
+    rich.process.workdir = Some("/srv".into());
     rich.process.user = Some("nobody".parse().unwrap());
     rich.process.terminal = Some(Terminal::USUAL);
     rich.process.limits = vec!["core=0".parse().unwrap()];
@@ -72,10 +76,10 @@ fn requests_have_the_documented_form_and_come_back_equal() {
     rich.root.read_only = true;
     rich.root.tmpfs = vec!["/a:size=1M".parse().unwrap()];
     let parts = concat!(
-        r#""workdir":"/","user":"nobody","terminal":{"rows":24,"columns":80},"limits":["core=0:0"],"#,
+        r#"],"workdir":"/srv","user":"nobody","terminal":{"rows":24,"columns":80},"limits":["core=0:0"],"#,
         r#""capabilities":{"drop":["ALL"]}}"#,
     );
-    let all = plain.replace(r#""workdir":"/"}"#, parts).replace(
+    let all = plain.replace(r#"]},"#, &format!("{parts},")).replace(
         r#""h"}"#,
         r#""h","root":{"read_only":true,"tmpfs":["/a:size=1M"]}}"#,
     );
@@ -89,6 +93,7 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         (Request::Run(Box::new(contained)), &container),
         (Request::Run(Box::new(with_disk)), &disks),
         (Request::Run(Box::new(pooled)), &pool),
+        (Request::Run(Box::new(beside)), &exec),
         (signal, r#"{"type":"signal","id":7,"signal":15}"#),
     ];
     for (request, text) in cases {
@@ -161,15 +166,15 @@ fn events_have_the_documented_form_and_come_back_equal() {
 #[test]
 fn a_request_with_more_than_the_server_knows_is_refused_by_name() {
     let text = wire(&Request::Run(Box::new(run(&["id"]))));
-    let in_process = text.replace("\"workdir\"", "\"namespaces\":[],\"workdir\"");
-    let on_top = text.replace("\"hostname\"", "\"exec\":true,\"hostname\"");
+    let in_process = text.replace("\"env\"", "\"namespaces\":[],\"env\"");
+    let on_top = text.replace("\"hostname\"", "\"later\":true,\"hostname\"");
     let in_container = text.replace(
         "\"hostname\"",
         "\"container\":{\"memory\":\"64M\",\"disk\":\"none\"},\"hostname\"",
     );
     for (text, name) in [
         (in_process.as_str(), "`namespaces`"),
-        (&on_top, "`exec`"),
+        (&on_top, "`later`"),
         (&in_container, "`disk`"),
         (r#"{"type":"pause","id":1}"#, "`pause`"),
         (r#"{"type":"resize","id":1}"#, "`terminal`"),
@@ -236,7 +241,8 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
     pooled.pool = Some("64M".parse().unwrap());
     assert_eq!(pooled.unsupported(&[feature::CONTAINER]), Some("pool"));
     type Change = fn(&mut Run);
-    let parts: [(Change, &str); 5] = [
+    let parts: [(Change, &str); 6] = [
+        (|run| run.exec = Some("web".into()), "exec"),
         (|run| run.root.read_only = true, "root"),
         (
             |run| run.process.terminal = Some(Terminal::USUAL),
@@ -271,7 +277,7 @@ fn a_server_of_another_version_is_told_apart() {
 #[test]
 fn requests_that_nobody_can_carry_out_are_invalid() {
     type Change = fn(&mut Run);
-    let cases: [(Change, Invalid); 13] = [
+    let cases: [(Change, Invalid); 15] = [
         (|run| run.process.argv.clear(), Invalid::NoProgram),
         (
             |run| run.process.argv.push("a\0".into()),
@@ -290,12 +296,26 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
             Invalid::Nul("the value of a variable"),
         ),
         (
-            |run| run.process.workdir = "tmp".into(),
+            |run| run.process.workdir = Some("tmp".into()),
             Invalid::WorkingDirectory("tmp".into()),
         ),
         (
-            |run| run.process.workdir.push('\0'),
+            |run| run.process.workdir = Some("/\0".into()),
             Invalid::Nul("the working directory"),
+        ),
+        (
+            |run| {
+                run.exec = Some("web".into());
+                run.container = Some(Container::new(Memory::constant(64)));
+            },
+            Invalid::ExecAnd("container"),
+        ),
+        (
+            |run| {
+                run.exec = Some("web".into());
+                run.root.read_only = true;
+            },
+            Invalid::ExecAnd("root"),
         ),
         (|run| run.hostname.clear(), Invalid::HostName(String::new())),
         (

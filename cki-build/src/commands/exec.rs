@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cki-build exec`, `list`, `kill`: `cki` of a machine that stays up is run there.
+//! `cki-build exec`, `list`, `kill`: done by `cki` in a machine that stays up.
 
 use std::io::Read;
 
@@ -13,81 +13,45 @@ use crate::resident::{Exec, Kill, List};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{Up, Wanted};
 use cki_machine::{Io, MachineError, TimeLimit};
-use cki_session::{Outcome, Process, Run, Status, Terminal};
+use cki_session::{Outcome, Run, Status, Terminal};
 
 pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
-    // The size is that of the terminal in which `cki exec` runs, which knows it.
-    let process = args
+    let terminal = args.process.tty.then(UserTerminal::of_streams);
+    let terminal = terminal.transpose().map_err(Error::Terminal)?;
+    let size = || {
+        terminal
+            .as_ref()
+            .map_or(Terminal::USUAL, UserTerminal::size)
+    };
+    let request = args
         .process
-        .process(args.command.clone(), || Terminal::USUAL);
-    let process = process.map_err(|error| MachineError::Request(error.to_string()))?;
-    let request = Run::new(words(args, &process));
-    let tty = args.process.tty;
-    in_machine(context, &args.machine.machine, request, tty, true)
+        .beside(&args.container, args.command.clone(), size)
+        .map_err(|error| MachineError::Request(error.to_string()))?;
+    in_machine(context, &args.machine.machine, request, terminal, true)
 }
 
 pub(super) fn list(context: &Context, args: &List) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
     let request = Run::new(["cki", "list"].into_iter().chain(json));
-    in_machine(context, &args.machine.machine, request, false, false)
+    in_machine(context, &args.machine.machine, request, None, false)
 }
 
 pub(super) fn kill(context: &Context, args: &Kill) -> Result<Status, Error> {
     let signal = args.signal.to_string();
     let request = Run::new(["cki", "kill", &args.container, &signal]);
-    in_machine(context, &args.machine.machine, request, false, false)
+    in_machine(context, &args.machine.machine, request, None, false)
 }
 
-/// The command line of `cki exec` that means the same.
-fn words(args: &Exec, process: &Process) -> Vec<String> {
-    let options = &args.process;
-    let mut words = vec!["cki".to_owned(), "exec".to_owned()];
-    let flags = [(options.interactive, "-i"), (options.tty, "-t")];
-    words.extend(
-        flags
-            .iter()
-            .filter(|(is_set, _)| *is_set)
-            .map(|(_, flag)| (*flag).to_owned()),
-    );
-    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    if let Some(user) = &options.user {
-        option("--user", user.to_string());
-    }
-    if let Some(workdir) = &options.workdir {
-        option("--workdir", workdir.clone());
-    }
-    for (name, value) in &process.env {
-        option("--env", format!("{name}={value}"));
-    }
-    for limit in &options.ulimit {
-        option("--ulimit", limit.to_string());
-    }
-    for capability in &options.cap_add {
-        option("--cap-add", capability.to_string());
-    }
-    for capability in &options.cap_drop {
-        option("--cap-drop", capability.to_string());
-    }
-    words.extend(["--".to_owned(), args.container.clone()]);
-    words.extend(args.command.iter().cloned());
-    words
-}
-
-/// Runs a program in a machine that stays up, beside its containers.
+/// Has a machine that stays up carry out `request`, in no container of its own. `terminal` is the user's, if the program
+/// has one; `reads` says whether the program gets our standard input.
 pub(super) fn in_machine(
     context: &Context,
     machine: &str,
-    mut request: Run,
-    tty: bool,
+    request: Run,
+    terminal: Option<UserTerminal>,
     reads: bool,
 ) -> Result<Status, Error> {
     let up = Up::expect(&place::directory(context, machine)?)?;
-    let terminal = tty.then(UserTerminal::of_streams).transpose();
-    let terminal = terminal.map_err(Error::Terminal)?;
-    if let Some(terminal) = &terminal {
-        request.process.terminal = Some(terminal.size());
-        request.process.env.extend(UserTerminal::kind());
-    }
     let sound = request.check();
     sound.map_err(|error| MachineError::Request(error.to_string()))?;
     let stdin: Box<dyn Read + Send> = match reads {
@@ -112,36 +76,18 @@ pub(super) fn in_machine(
         run::forward_signals,
         || {},
     )?;
-    if let Outcome::Failed(failure) = &ended.outcome {
-        run::say(&failure.message);
+    match &ended.outcome {
+        Outcome::Failed(failure) => run::say(&failure.message),
+        Outcome::Signaled {
+            page_tables: true, ..
+        } => run::say(
+            "the container ran out of page tables, for which a part of its memory is set aside",
+        ),
+        Outcome::Signaled { oom: true, .. } => run::say("there was no memory left for the program"),
+        _ => {}
     }
     if context.global.json && reads {
         Ending::of(&ended).write();
     }
     Ok(ended.outcome.status())
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::cli::{Cli, Command};
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[test]
-    fn the_options_of_exec_are_those_of_cki_exec() {
-        let line = "cki-build exec -it --user nobody -w /tmp -e A=1 --ulimit nofile=9:10 --cap-drop ALL \
-            --cap-add CHOWN web -- sh -c exit";
-        let cli = Cli::try_parse_from(line.split_whitespace()).expect("valid");
-        let Command::Exec(args) = cli.command else {
-            panic!("not exec")
-        };
-        let mut process = Process::new(["sh"]);
-        process.env = vec![("A".to_owned(), "1".to_owned())];
-        assert_eq!(
-            words(&args, &process).join(" "),
-            "cki exec -i -t --user nobody --workdir /tmp --env A=1 --ulimit nofile=9:10 --cap-add CHOWN \
-             --cap-drop ALL -- web sh -c exit"
-        );
-    }
 }

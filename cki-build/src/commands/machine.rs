@@ -14,6 +14,7 @@ use crate::output::{print, print_json};
 use crate::place;
 use crate::prepare::holds_a_container;
 use crate::resident::{Named, Ssh, Start, What};
+use cki_frontend::UserTerminal;
 use cki_machine::resident::{self, Setup, Up};
 use cki_session::{Memory, Status};
 
@@ -102,7 +103,13 @@ fn ssh(context: &Context, args: &Ssh) -> Result<Status, Error> {
         true => vec!["sh".to_owned(), "-l".to_owned()],
         false => args.command.clone(),
     };
-    let request = cki_session::Run::new(words);
-    let tty = is_shell && std::io::stdin().is_terminal();
-    exec::in_machine(context, &args.machine.name, request, tty, true)
+    let mut request = cki_session::Run::new(words);
+    let is_at_terminal = is_shell && std::io::stdin().is_terminal();
+    let terminal = is_at_terminal.then(UserTerminal::of_streams);
+    let terminal = terminal.transpose().map_err(Error::Terminal)?;
+    if let Some(terminal) = &terminal {
+        request.process.terminal = Some(terminal.size());
+        request.process.env.extend(UserTerminal::kind());
+    }
+    exec::in_machine(context, &args.machine.name, request, terminal, true)
 }

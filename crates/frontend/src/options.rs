@@ -99,11 +99,24 @@ pub enum ProgramError {
 }
 
 impl ProcessOptions {
-    /// The process that these options and `argv` name; with `terminal` if one was asked for.
+    /// The request to start `argv` with these options in the container `name`, beside its program.
     ///
     /// # Errors
     /// [`ProgramError`].
-    pub fn process(
+    pub fn beside(
+        &self,
+        name: &str,
+        argv: Vec<String>,
+        terminal: impl FnOnce() -> Terminal,
+    ) -> Result<Run, ProgramError> {
+        let mut run = Run::new(Vec::<String>::new());
+        run.exec = Some(name.to_owned());
+        run.process = self.process(argv, terminal)?;
+        Ok(run)
+    }
+
+    /// The process that these options and `argv` name; with `terminal` if one was asked for.
+    fn process(
         &self,
         argv: Vec<String>,
         terminal: impl FnOnce() -> Terminal,
@@ -122,11 +135,7 @@ impl ProcessOptions {
                 .extend(variable.resolve(|name| std::env::var_os(name))?);
         }
         process.user.clone_from(&self.user);
-        process.workdir = match (&self.workdir, &self.user) {
-            (Some(workdir), _) => workdir.clone(),
-            (None, None) => "/root".to_owned(),
-            (None, Some(_)) => "/".to_owned(),
-        };
+        process.workdir.clone_from(&self.workdir);
         process.limits.clone_from(&self.ulimit);
         process.capabilities = Capabilities {
             add: self.cap_add.clone(),
@@ -149,6 +158,10 @@ impl ProgramOptions {
         let argv = self.entrypoint.clone().into_iter().chain(command).collect();
         let mut run = Run::new(Vec::<String>::new());
         run.process = self.process.process(argv, terminal)?;
+        // Another user may not enter root's directory.
+        if let (None, None) = (&run.process.workdir, &run.process.user) {
+            run.process.workdir = Some("/root".to_owned());
+        }
         if let Some(hostname) = &self.hostname {
             run.hostname.clone_from(hostname);
         }
@@ -196,7 +209,7 @@ mod tests {
     fn nothing_said_is_a_request_that_any_server_honours() {
         let run = request("-- ls -l");
         assert_eq!(run.process.argv, ["ls", "-l"]);
-        assert_eq!(run.process.workdir, "/root");
+        assert_eq!(run.process.workdir.as_deref(), Some("/root"));
         assert_eq!(run.hostname, "cki");
         assert_eq!(run.unsupported::<&str>(&[]), None);
         // What is so in any case changes nothing.
@@ -224,7 +237,7 @@ mod tests {
             .collect();
         let path = format!("PATH={}", std::env::var("PATH").unwrap());
         assert!(env.ends_with(&["A=file", "B=file", "A=1", &path].map(str::to_owned)));
-        assert_eq!(process.workdir, "/tmp");
+        assert_eq!(process.workdir.as_deref(), Some("/tmp"));
         assert_eq!(process.limits, ["core=0".parse().unwrap()]);
         assert_eq!(process.capabilities.dropped().count(), 40);
         assert_eq!(run.hostname, "box");
@@ -234,8 +247,48 @@ mod tests {
 
     #[test]
     fn another_user_starts_where_it_may_be() {
-        assert_eq!(request("-u daemon -- ls").process.workdir, "/");
-        assert_eq!(request("-u daemon -w /root -- ls").process.workdir, "/root");
+        assert_eq!(request("-u daemon -- ls").process.workdir, None);
+        let told = request("-u daemon -w /root -- ls");
+        assert_eq!(told.process.workdir.as_deref(), Some("/root"));
+    }
+
+    #[test]
+    fn a_process_beside_a_program_says_no_more_than_the_options_do() {
+        let cli = Cli::try_parse_from("run -t -e A=1 --cap-drop all".split_whitespace()).unwrap();
+        let run = cli
+            .options
+            .process
+            .beside("web", vec!["sh".to_owned()], || Terminal::USUAL);
+        let run = run.unwrap();
+        assert_eq!(run.exec.as_deref(), Some("web"));
+        assert_eq!(run.check(), Ok(()));
+        let mut program = Process::new(["server"]);
+        program.user = Some("daemon".parse().unwrap());
+        program.workdir = Some("/srv".to_owned());
+        program.env = vec![
+            ("A".to_owned(), "0".to_owned()),
+            ("B".to_owned(), "2".to_owned()),
+        ];
+        program.limits = vec!["core=0".parse().unwrap()];
+        let beside = run.process.clone().beside(&program);
+        assert_eq!(beside.argv, ["sh"]);
+        assert_eq!(beside.terminal, Some(Terminal::USUAL));
+        assert_eq!(
+            (&beside.user, &beside.workdir),
+            (&program.user, &program.workdir)
+        );
+        assert_eq!(beside.limits, program.limits);
+        assert_eq!(beside.capabilities.dropped().count(), 41);
+        // Later ones win.
+        let a = beside.env.iter().rev().find(|(name, _)| name == "A");
+        assert_eq!(a.unwrap().1, "1");
+        assert!(beside.env.contains(&program.env[1]));
+        // What is said is the process's own.
+        let mut told = run.process;
+        told.user = Some("nobody".parse().unwrap());
+        told.workdir = Some("/tmp".to_owned());
+        let kept = told.clone().beside(&program);
+        assert_eq!((kept.user, kept.workdir), (told.user, told.workdir));
     }
 
     #[test]

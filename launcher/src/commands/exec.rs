@@ -2,25 +2,62 @@
 
 //! `cki exec`.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cki_frontend::UserTerminal;
-use cki_launcher::entry::{Entries, State};
-use cki_launcher::exec::driver::{Connections, Driver, ExecError};
+use cki_launcher::entry::{Entries, EntryError, State};
+use cki_launcher::exec::connect::ConnectError;
+use cki_launcher::exec::control::ControlError;
+use cki_launcher::exec::driver::{Connections, Driver, ExecError, Wanted};
+use cki_launcher::module::isolation;
+use cki_launcher::module::real::System;
+use cki_launcher::session::client::Client;
 use cki_launcher::session::command_line::CommandLine;
+use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::streams::Streams;
-use cki_session::{Outcome, Process, Status, Terminal, complain};
+use cki_session::{Failure, FailureKind, Outcome, Run, Status, Terminal, complain};
 
 use crate::cli::ExecArgs;
+use crate::sentence::sentence;
 
 /// Time in which a container that is still starting has to take the command.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// `cki exec`; the status of the process.
-pub fn exec(args: &ExecArgs) -> anyhow::Result<Status> {
-    let entries = Entries::default();
-    let state = entries.find(&args.name)?;
+/// `cki exec`; the status of the process. How it ended is said to whoever asked: on the descriptor, or on standard
+/// error.
+pub fn exec(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
+    let Some(number) = args.session_fd else {
+        return for_user(device, args);
+    };
+    let mut client = Descriptor::open(number, Service::Exec).context("--session-fd")?;
+    let outcome = match client.wait_for_exec() {
+        Ok((name, run)) => for_client(device, &name, run, &mut client)
+            .unwrap_or_else(|error| Outcome::Failed(Failure::new(kind(&error), sentence(&error)))),
+        Err(failure) => Outcome::Failed(failure),
+    };
+    if !client.end(&outcome) {
+        explain(&outcome);
+    }
+    Ok(outcome.status())
+}
+
+fn for_client(
+    device: &Path,
+    name: &str,
+    run: Run,
+    client: &mut Descriptor,
+) -> anyhow::Result<Outcome> {
+    let target = Target::find(name)?;
+    let connections = target.connect(&run, &|| !client.has_gone())?;
+    target.drive(device, connections, run, client)
+}
+
+/// The options are the request, and the user is told on standard error.
+fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
+    let name = args.name.as_deref().unwrap_or_default();
+    let target = Target::find(name)?;
     let terminal = args.process.tty.then(UserTerminal::of_streams);
     let terminal = terminal.transpose().context("cannot use the terminal")?;
     let size = || {
@@ -28,23 +65,79 @@ pub fn exec(args: &ExecArgs) -> anyhow::Result<Status> {
             .as_ref()
             .map_or(Terminal::USUAL, UserTerminal::size)
     };
-    let mut process = args.process.process(args.argv.clone(), size)?;
-    // What is not said is as for the container's program.
-    if args.process.user.is_none() {
-        process.user.clone_from(&state.process.user);
+    let run = args.process.beside(name, args.argv.clone(), size)?;
+    run.check()?;
+    // Until there are connections, signals do to us what they do to anybody.
+    let connections = target.connect(&run, &|| true)?;
+    let mut client = CommandLine::new(false, terminal).context("cannot wait for signals")?;
+    let outcome = target.drive(device, connections, run, &mut client)?;
+    explain(&outcome);
+    Ok(outcome.status())
+}
+
+/// A container that runs.
+struct Target {
+    entries: Entries,
+    state: State,
+}
+
+impl Target {
+    fn find(name: &str) -> Result<Self, EntryError> {
+        let entries = Entries::default();
+        let state = entries.find(name)?;
+        Ok(Target { entries, state })
     }
-    if args.process.workdir.is_none() {
-        process.workdir.clone_from(&state.process.workdir);
+
+    /// Connections for the process that `run` asks for, as long as somebody waits for them.
+    fn connect(&self, run: &Run, waits: &dyn Fn() -> bool) -> anyhow::Result<Connections> {
+        let Target { entries, state } = self;
+        let deadline = Instant::now() + START_LIMIT;
+        let runs = || entries.find(&state.name).is_ok_and(|found| found == *state);
+        let stderr = run.process.terminal.is_none();
+        Connections::open(&entries.sockets(state), stderr, deadline, &|| {
+            waits() && runs()
+        })
+        .with_context(|| self.title())
     }
-    process.env.splice(..0, state.process.env.iter().cloned());
-    process
-        .limits
-        .splice(..0, state.process.limits.iter().copied());
-    process.capabilities = state.process.capabilities.with(&process.capabilities);
-    process.check()?;
-    let outcome = run(&entries, &state, process, terminal)
-        .with_context(|| format!("container {}", state.name))?;
-    match &outcome {
+
+    /// Serves the process to its end.
+    fn drive(
+        &self,
+        device: &Path,
+        connections: Connections,
+        run: Run,
+        client: &mut dyn Client,
+    ) -> anyhow::Result<Outcome> {
+        let wanted = Wanted {
+            id: run.id,
+            process: run.process.beside(&self.state.process),
+            isolation: isolation(&System::open(device)?.info()?),
+        };
+        let driven = || Driver::new(connections, wanted, Streams::ours()?, client)?.drive();
+        driven().with_context(|| self.title())
+    }
+
+    fn title(&self) -> String {
+        format!("container {}", self.state.name)
+    }
+}
+
+/// What sort of failure an error is.
+fn kind(error: &anyhow::Error) -> FailureKind {
+    let is_of_the_request = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(EntryError::Name(_) | EntryError::Missing(_)), _) => true,
+        (_, Some(ExecError::Control(ControlError::TooLong) | ExecError::Refused(_))) => true,
+        _ => matches!(error.downcast_ref(), Some(ConnectError::Ended)),
+    };
+    match is_of_the_request {
+        true => FailureKind::Request,
+        false => FailureKind::Internal,
+    }
+}
+
+/// Says what the status alone does not.
+fn explain(outcome: &Outcome) {
+    match outcome {
         Outcome::Signaled {
             page_tables: true, ..
         } => complain(
@@ -57,20 +150,4 @@ pub fn exec(args: &ExecArgs) -> anyhow::Result<Status> {
         Outcome::Failed(failure) => complain(&format!("cki: {}", failure.message)),
         _ => {}
     }
-    Ok(outcome.status())
-}
-
-fn run(
-    entries: &Entries,
-    state: &State,
-    process: Process,
-    terminal: Option<UserTerminal>,
-) -> Result<Outcome, ExecError> {
-    // Until there are connections, signals do to us what they do to anybody.
-    let deadline = Instant::now() + START_LIMIT;
-    let runs = || entries.find(&state.name).is_ok_and(|found| found == *state);
-    let stderr = process.terminal.is_none();
-    let connections = Connections::open(&entries.sockets(state), stderr, deadline, &runs)?;
-    let mut client = CommandLine::new(false, terminal)?;
-    Driver::new(connections, process, Streams::ours()?, &mut client)?.drive()
 }

@@ -29,7 +29,7 @@ use cki_launcher::session::Session;
 use cki_launcher::session::client::Client;
 use cki_launcher::session::command_line::CommandLine;
 use cki_launcher::session::control::{Inbox, Outgoing};
-use cki_launcher::session::descriptor::Descriptor;
+use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::error::ContainerError;
 use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
@@ -54,7 +54,7 @@ pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     let Some(number) = args.session_fd else {
         return for_user(device, args);
     };
-    let mut client = Descriptor::open(number).context("--session-fd")?;
+    let mut client = Descriptor::open(number, Service::Run).context("--session-fd")?;
     let outcome = match client.wait_for_run() {
         Ok((container, run)) => {
             // `cki kill` knows this process by that name.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cki_session::exec::port;
 use cki_session::{
-    Event, Exec, Outcome, Process, ProcessId, Request, Run, Signal, StreamPorts, feature,
+    Event, Exec, Isolation, Outcome, Process, ProcessId, Request, Run, Signal, StreamPorts, feature,
 };
 use nix::poll::{PollFd, PollTimeout, poll};
 
@@ -28,6 +28,8 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 const LATE_MAX: u64 = 8 << 20;
 /// Signals that end us once the process has ended.
 const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+/// Requests that wait for init to say hello, at most.
+const EARLY_MAX: usize = 64;
 /// Events that are heard in one turn, at most.
 const EVENTS_MAX: usize = 8;
 /// Refusals that the user is told, at most.
@@ -59,6 +61,17 @@ pub enum ExecError {
     /// A system call failed.
     #[error("cannot serve the streams")]
     System(#[from] io::Error),
+}
+
+/// A process for a container.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What the client calls it.
+    pub id: ProcessId,
+    /// What it executes.
+    pub process: Process,
+    /// The isolation of the container, which its init cannot know.
+    pub isolation: Isolation,
 }
 
 /// Connections for a process: its streams, and one for messages.
@@ -98,8 +111,13 @@ impl Connections {
 pub struct Driver<'c> {
     client: &'c mut dyn Client,
     control: Control,
+    /// What the client calls the process.
+    id: ProcessId,
+    isolation: Isolation,
     /// What init is told once it has said hello.
     request: Option<Exec>,
+    /// What the client has asked for until then.
+    early: Vec<Request>,
     stdin: Relay,
     stdout: Relay,
     stderr: Option<Relay>,
@@ -125,17 +143,17 @@ impl<'c> Driver<'c> {
     /// When no descriptor is left.
     pub fn new(
         connections: Connections,
-        process: Process,
+        wanted: Wanted,
         ours: Streams,
         client: &'c mut dyn Client,
     ) -> io::Result<Self> {
-        Self::with_hello_limit(connections, process, ours, client, HELLO_LIMIT)
+        Self::with_hello_limit(connections, wanted, ours, client, HELLO_LIMIT)
     }
 
     /// The same, for an init that has another time to say hello.
     pub(super) fn with_hello_limit(
         connections: Connections,
-        process: Process,
+        wanted: Wanted,
         ours: Streams,
         client: &'c mut dyn Client,
         hello_limit: Duration,
@@ -155,11 +173,14 @@ impl<'c> Driver<'c> {
         Ok(Driver {
             client,
             control: Control::new(control.stream)?,
+            id: wanted.id,
+            isolation: wanted.isolation,
             request: Some(Exec {
                 id: ProcessId::MAIN,
-                process,
+                process: wanted.process,
                 streams,
             }),
+            early: Vec::new(),
             stdin: Relay::new(ours.stdin, stdin.stream)?,
             stdout: Relay::new(stdout.stream, ours.stdout)?,
             stderr: stderr.transpose()?,
@@ -176,6 +197,17 @@ impl<'c> Driver<'c> {
     /// # Errors
     /// [`ExecError`] when it cannot be said how it ended.
     pub fn drive(mut self) -> Result<Outcome, ExecError> {
+        let outcome = self.serve()?;
+        // Standard error goes by way of whoever started us, who counts it.
+        self.client.tell(&Event::Output {
+            id: self.id,
+            stdout: self.stdout.written(),
+            stderr: 0,
+        });
+        Ok(outcome)
+    }
+
+    fn serve(&mut self) -> Result<Outcome, ExecError> {
         loop {
             self.control.say();
             // Lines that were read wait here, and no poll tells of them.
@@ -220,11 +252,15 @@ impl<'c> Driver<'c> {
                 }
                 self.hello = true;
                 self.control.ask(&Request::Exec(Box::new(exec)))?;
+                for request in std::mem::take(&mut self.early) {
+                    self.control.ask(&request)?;
+                }
             }
             _ if !self.hello => return Err(protocol("it does not say hello").into()),
-            Event::Started { id, .. } if id == ProcessId::MAIN => {
+            Event::Started { id, pid, .. } if id == ProcessId::MAIN => {
                 if !std::mem::replace(&mut self.started, true) {
-                    self.client.tell(&event);
+                    let (id, isolation) = (self.id, self.isolation);
+                    self.client.tell(&Event::Started { id, pid, isolation });
                 }
             }
             // It was the request itself.
@@ -272,17 +308,22 @@ impl<'c> Driver<'c> {
                 }
                 (Wish::Resize(_), Some(_)) => {}
                 (Wish::End(outcome), None) => return Ok(Some(outcome)),
-                // What the terminal was when the request was made is part of that.
-                _ if !self.hello => {}
-                (Wish::Signal(signal), None) => {
-                    self.control.ask(&Request::Signal { id, signal })?
-                }
-                (Wish::Resize(terminal), None) => {
-                    self.control.ask(&Request::Resize { id, terminal })?
-                }
+                (Wish::Signal(signal), None) => self.ask(Request::Signal { id, signal })?,
+                (Wish::Resize(terminal), None) => self.ask(Request::Resize { id, terminal })?,
             }
         }
         Ok(None)
+    }
+
+    /// Asks init for something; before it has said hello, with the request.
+    fn ask(&mut self, request: Request) -> Result<(), ControlError> {
+        if self.hello {
+            return self.control.ask(&request);
+        }
+        if self.early.len() < EARLY_MAX {
+            self.early.push(request);
+        }
+        Ok(())
     }
 
     /// Moves bytes; whether any output came, or was taken.

@@ -35,6 +35,8 @@ pub(super) struct Relay {
     piece: Vec<u8>,
     /// So many of the piece were handed over.
     taken: usize,
+    /// Bytes that were handed over in all.
+    written: u64,
     /// Bytes that it still takes from its source.
     left: u64,
     /// Nothing more comes.
@@ -49,6 +51,7 @@ impl Relay {
             to: (to.try_clone()?, Unblocked::new(&to, Way::Out)?),
             piece: Vec::new(),
             taken: 0,
+            written: 0,
             left: u64::MAX,
             ended: false,
             at: At::Open,
@@ -57,6 +60,11 @@ impl Relay {
 
     pub(super) fn at(&self) -> At {
         self.at
+    }
+
+    /// Bytes that were handed over so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Takes about this much more from its source, at most; what it has is handed over.
@@ -99,7 +107,10 @@ impl Relay {
     fn step(&mut self) -> bool {
         let result = if self.waits_for_room() {
             let written = self.to.1.write(&self.piece[self.taken..]);
-            written.map(|count| self.taken += count)
+            written.map(|count| {
+                self.taken += count;
+                self.written += count as u64;
+            })
         } else if self.ended {
             self.at = At::End;
             return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The client of `cki run --session-fd`: a program that speaks the protocol of `abi/session` on a
+//! The client of `cki run` or `cki exec` with `--session-fd`: a program that speaks the protocol of `abi/session` on a
 //! descriptor that it left open for us, a socket as a rule.
 //!
 //! It reads `hello` at once, then `started` when its program was executed, and one `ended`, whatever happens.
@@ -24,19 +24,42 @@ use crate::inherited::{self, InheritedError};
 use crate::signals;
 use crate::unblocked::{Unblocked, Way};
 
-/// The optional parts of requests that the launcher honours.
-const FEATURES: &[&str] = &[
-    feature::CONTAINER,
-    feature::NETWORK,
-    feature::NAME,
-    // These are for init of the container, which says itself what it honours.
-    feature::ROOT,
-    feature::CAPABILITIES,
-    feature::LIMITS,
-    feature::TERMINAL,
-    feature::USER,
-    feature::VOLUMES,
-];
+/// What a client is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// A new container with a program in it.
+    Run,
+    /// A process in a container that runs.
+    Exec,
+}
+
+impl Service {
+    /// The optional parts of requests that are honoured.
+    const fn features(self) -> &'static [&'static str] {
+        match self {
+            Service::Run => &[
+                feature::CONTAINER,
+                feature::NETWORK,
+                feature::NAME,
+                // These are for init of the container, which says itself what it honours.
+                feature::ROOT,
+                feature::CAPABILITIES,
+                feature::LIMITS,
+                feature::TERMINAL,
+                feature::USER,
+                feature::VOLUMES,
+            ],
+            Service::Exec => &[
+                feature::EXEC,
+                // As above.
+                feature::CAPABILITIES,
+                feature::LIMITS,
+                feature::TERMINAL,
+                feature::USER,
+            ],
+        }
+    }
+}
 
 /// Bytes that a client was told and has not taken, beyond which it is not listened to.
 const UNTOLD_MAX: usize = 64 << 10;
@@ -45,6 +68,7 @@ const UNTOLD_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Descriptor {
     file: File,
+    service: Service,
     /// What it is told, and what it has not taken of that.
     out: Unblocked,
     untold: VecDeque<u8>,
@@ -73,12 +97,29 @@ impl Descriptor {
     ///
     /// # Errors
     /// [`InheritedError`] when it cannot be read and written.
-    pub fn open(number: RawFd) -> Result<Self, InheritedError> {
-        let mut client = Self::try_from(inherited::both_ways(number)?)
+    pub fn open(number: RawFd, service: Service) -> Result<Self, InheritedError> {
+        let mut client = Self::new(inherited::both_ways(number)?, service)
             .map_err(|source| InheritedError::System { number, source })?;
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        client.say(&Event::Hello(Hello::new(FEATURES, &release)));
+        client.say(&Event::Hello(Hello::new(service.features(), &release)));
         Ok(client)
+    }
+
+    /// A client that was told nothing yet.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new(file: File, service: Service) -> io::Result<Self> {
+        Ok(Descriptor {
+            out: Unblocked::new(&file, Way::Out)?,
+            untold: VecDeque::new(),
+            file,
+            service,
+            lines: LineBuffer::default(),
+            id: ProcessId::MAIN,
+            signals: None,
+            ended: false,
+        })
     }
 
     /// From now on signals to this process are the program's. To be called before any other thread is started, which
@@ -100,30 +141,50 @@ impl Descriptor {
     /// # Errors
     /// Why it is not carried out.
     pub fn wait_for_run(&mut self) -> Result<(Container, Run), Failure> {
-        let request = |message: String| Failure::new(FailureKind::Request, message);
-        let mut run = loop {
+        let mut run = self.wait_for_request()?;
+        let container = run.container.take();
+        let container = container.ok_or_else(|| {
+            refused("a launcher runs programs in containers, and the request has no `container`")
+        })?;
+        Ok((container, run))
+    }
+
+    /// Waits for the request to start a process in a container that runs: its name, and the rest of the request.
+    ///
+    /// # Errors
+    /// Why it is not carried out.
+    pub fn wait_for_exec(&mut self) -> Result<(String, Run), Failure> {
+        let mut run = self.wait_for_request()?;
+        let name = run.exec.take();
+        let name = name.ok_or_else(|| refused("the request names no container with `exec`"))?;
+        Ok((name, run))
+    }
+
+    fn wait_for_request(&mut self) -> Result<Run, Failure> {
+        let run = loop {
             match self.hear() {
                 Heard::Request(Request::Run(run)) => break *run,
                 Heard::Request(_) => {
-                    return Err(request("another request before `run`".to_owned()));
+                    return Err(refused("another request before `run`"));
                 }
-                Heard::NotUnderstood(why) => return Err(request(why)),
+                Heard::NotUnderstood(why) => return Err(refused(why)),
                 Heard::End(why) => return Err(Failure::new(FailureKind::Internal, why)),
                 Heard::Nothing => self.wait(PollFlags::POLLIN),
             }
         };
         self.id = run.id;
-        run.check().map_err(|error| request(error.to_string()))?;
-        if let Some(name) = run.unsupported(FEATURES) {
-            return Err(request(format!("a launcher does not support `{name}`")));
+        run.check().map_err(|error| refused(error.to_string()))?;
+        match run.unsupported(self.service.features()) {
+            Some(name) => Err(refused(format!("a launcher does not support `{name}`"))),
+            None => Ok(run),
         }
-        match run.container.take() {
-            Some(container) => Ok((container, run)),
-            None => Err(request(
-                "a launcher runs programs in containers, and the request has no `container`"
-                    .to_owned(),
-            )),
-        }
+    }
+
+    /// Whether the client has closed its end.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        // Poll tells of a hang-up whatever it is asked for.
+        self.is_ready(PollFlags::empty(), PollTimeout::ZERO)
     }
 
     /// Says the last message; whether somebody was there to take it.
@@ -212,27 +273,16 @@ impl Descriptor {
     }
 }
 
+/// A request that is not carried out.
+fn refused(why: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Request, why)
+}
+
 fn understand(line: &[u8]) -> Heard {
     match decode(line) {
         Ok(request) => Heard::Request(request),
         Err(error @ ProtocolError::NotUnderstood(_)) => Heard::NotUnderstood(error.to_string()),
         Err(error) => Heard::End(format!("whoever asked for the container sent {error}")),
-    }
-}
-
-impl TryFrom<File> for Descriptor {
-    type Error = io::Error;
-
-    fn try_from(file: File) -> io::Result<Self> {
-        Ok(Descriptor {
-            out: Unblocked::new(&file, Way::Out)?,
-            untold: VecDeque::new(),
-            file,
-            lines: LineBuffer::default(),
-            id: ProcessId::MAIN,
-            signals: None,
-            ended: false,
-        })
     }
 }
 

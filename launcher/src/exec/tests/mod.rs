@@ -21,13 +21,16 @@ use cki_session::{
     encode, feature,
 };
 
-use super::driver::{Connections, Driver, ExecError, HELLO_LIMIT};
+use super::driver::{Connections, Driver, ExecError, HELLO_LIMIT, Wanted};
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
 
 /// Longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What init is told to call the process.
 const ID: ProcessId = ProcessId::MAIN;
+/// What the client calls it.
+const THEIRS: ProcessId = ProcessId(5);
 
 /// A user who wants these things, one after the other, each for a byte that is sent to the socket.
 struct User {
@@ -213,13 +216,18 @@ impl Container {
         &self,
         process: Process,
         ours: Streams,
-        user: &mut User,
+        user: &mut dyn Client,
         hello_limit: Duration,
     ) -> Result<Outcome, ExecError> {
         let stderr = process.terminal.is_none();
         let deadline = Instant::now() + PATIENCE;
         let connections = Connections::open(&self.socket, stderr, deadline, &|| true)?;
-        Driver::with_hello_limit(connections, process, ours, user, hello_limit)?.drive()
+        let wanted = Wanted {
+            id: THEIRS,
+            process,
+            isolation: Isolation::Full,
+        };
+        Driver::with_hello_limit(connections, wanted, ours, user, hello_limit)?.drive()
     }
 
     /// Runs a process in it, with `input`.

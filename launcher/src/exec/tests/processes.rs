@@ -4,9 +4,10 @@
 
 use std::io::{Read, Write, pipe};
 
-use cki_session::{Failure, FailureKind, Outcome, Request, Signal, Status, Terminal};
+use cki_session::{Failure, FailureKind, Run, Signal, Status, Terminal};
 
 use super::*;
+use crate::session::descriptor::{Descriptor, Service};
 
 #[test]
 fn a_process_has_its_streams_and_its_status() {
@@ -28,7 +29,17 @@ fn a_process_has_its_streams_and_its_status() {
     assert_eq!(ran.out.len(), 5 + (1 << 20));
     assert!(ran.out.starts_with("typedx"));
     assert_eq!(ran.err, "an error");
-    assert!(matches!(ran.told[..], [Event::Started { pid: 7, .. }]));
+    let started = Event::Started {
+        id: THEIRS,
+        pid: 7,
+        isolation: Isolation::Full,
+    };
+    let output = Event::Output {
+        id: THEIRS,
+        stdout: 5 + (1 << 20),
+        stderr: 0,
+    };
+    assert_eq!(ran.told, [started, output]);
 }
 
 #[test]
@@ -59,6 +70,73 @@ fn signals_and_sizes_reach_a_process_with_a_terminal() {
     let wishes = vec![Wish::Resize(size), Wish::Signal(Signal::TERM)];
     let ran = container.run(process, b"", User::who_wants(wishes));
     assert_eq!(ran.result.unwrap().status(), Status(143));
+}
+
+#[test]
+fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
+    let (mut client, there) = UnixStream::pair().unwrap();
+    let mut descriptor = Descriptor::new(file(there), Service::Exec).unwrap();
+    let mut say = |request: &Request| client.write_all(&encode(request).unwrap()).unwrap();
+    let mut run = Run::new(["cat"]);
+    (run.id, run.exec) = (THEIRS, Some("box".to_owned()));
+    say(&Request::Run(Box::new(run)));
+    let asks = |id: ProcessId| {
+        let terminal = Terminal::USUAL;
+        let signal = |signal| Request::Signal { id, signal };
+        [
+            signal(Signal::HUP),
+            Request::Resize { id, terminal },
+            signal(Signal::TERM),
+        ]
+    };
+    asks(THEIRS).iter().for_each(&mut say);
+    // Of another process than it has.
+    say(&asks(ID)[0]);
+    let container = Container::new(0, move |init| {
+        // The client's requests are there before init says hello.
+        thread::sleep(Duration::from_millis(200));
+        let (_, ports) = init.starts();
+        for request in asks(ID) {
+            assert_eq!(init.hears(), Some(request));
+        }
+        init.stream(ports.stdout).write_all(b"abc").unwrap();
+        init.ends(Outcome::Exited(4));
+    });
+    let (name, run) = descriptor.wait_for_exec().unwrap();
+    assert_eq!(name, "box");
+    let ours = Streams {
+        stdin: null(),
+        stdout: null(),
+        stderr: null(),
+    };
+    let outcome = container.serve(run.process, ours, &mut descriptor, HELLO_LIMIT);
+    assert!(descriptor.end(&outcome.unwrap()));
+    container.thread.join().unwrap();
+    let told: Vec<Event> = BufReader::new(client)
+        .lines()
+        .map(|line| decode(line.unwrap().as_bytes()).unwrap())
+        .collect();
+    let id = THEIRS;
+    let expected = [
+        Event::Refused {
+            message: "there is no process 1".to_owned(),
+        },
+        Event::Started {
+            id,
+            pid: 7,
+            isolation: Isolation::Full,
+        },
+        Event::Output {
+            id,
+            stdout: 3,
+            stderr: 0,
+        },
+        Event::Ended {
+            id,
+            outcome: Outcome::Exited(4),
+        },
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

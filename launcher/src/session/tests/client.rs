@@ -16,15 +16,17 @@ use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use super::guest::Guest;
 use super::{Client, ContainerError, STARTED, Session, Wish, plan, session};
 use crate::session::command_line::CommandLine;
-use crate::session::descriptor::Descriptor;
+use crate::session::descriptor::{Descriptor, Service};
 
 /// A launcher's client, and the other end of its descriptor.
 fn descriptor() -> (Descriptor, UnixStream) {
+    descriptor_for(Service::Run)
+}
+
+fn descriptor_for(service: Service) -> (Descriptor, UnixStream) {
     let (here, there) = UnixStream::pair().unwrap();
-    (
-        Descriptor::try_from(File::from(OwnedFd::from(there))).unwrap(),
-        here,
-    )
+    let client = Descriptor::new(File::from(OwnedFd::from(there)), service);
+    (client.unwrap(), here)
 }
 
 fn ask(client: &mut UnixStream, request: &Request) {
@@ -74,7 +76,7 @@ fn the_request_comes_over_the_descriptor_and_its_rest_goes_to_init() {
 #[test]
 fn a_request_that_a_launcher_cannot_carry_out_is_refused_by_name() {
     let user = String::from_utf8(encode(&request(|_| ())).unwrap()).unwrap();
-    let user = user.replace("\"workdir\"", "\"namespaces\":[],\"workdir\"");
+    let user = user.replace("\"env\"", "\"namespaces\":[],\"env\"");
     let signal = Request::Signal {
         id: ProcessId::MAIN,
         signal: Signal::TERM,
@@ -104,6 +106,66 @@ fn a_request_that_a_launcher_cannot_carry_out_is_refused_by_name() {
         assert_eq!(failure.kind, FailureKind::Request);
         assert!(failure.message.contains(part), "{part} in {failure:?}");
     }
+}
+
+#[test]
+fn a_process_for_a_container_is_asked_for_by_the_containers_name_and_by_nothing_else() {
+    type Change = fn(&mut cki_session::Run);
+    let exec = |change: Change| {
+        let (mut launcher, mut client) = descriptor_for(Service::Exec);
+        let request = request(|run| {
+            run.container = None;
+            run.exec = Some("box".to_owned());
+            change(run);
+        });
+        ask(&mut client, &request);
+        launcher.wait_for_exec()
+    };
+    let (name, run) = exec(|_| ()).unwrap();
+    assert_eq!((name.as_str(), Some(run)), ("box", plan().run));
+    let cases: [(Change, &str); 3] = [
+        (|run| run.exec = None, "names no container"),
+        (
+            |run| run.root.read_only = true,
+            "`exec` and `root` exclude each other",
+        ),
+        (
+            |run| {
+                run.exec = None;
+                run.pool = Some("64M".parse().unwrap());
+            },
+            "does not support `pool`",
+        ),
+    ];
+    for (change, part) in cases {
+        let failure = exec(change).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Request);
+        assert!(failure.message.contains(part), "{part} in {failure:?}");
+    }
+    // Who makes containers starts no process in another.
+    let (mut launcher, mut client) = descriptor();
+    let both = request(|run| {
+        run.container = None;
+        run.exec = Some("box".to_owned());
+    });
+    ask(&mut client, &both);
+    let failure = launcher.wait_for_run().unwrap_err();
+    assert!(
+        failure.message.contains("does not support `exec`"),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn a_client_that_closes_its_end_is_seen_to_have_gone() {
+    let (launcher, mut client) = descriptor();
+    assert!(!launcher.has_gone());
+    // What it has said, and that it says nothing more, is not that.
+    client.write_all(b"x").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(!launcher.has_gone());
+    drop(client);
+    assert!(launcher.has_gone());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::jail::{self, Confine, Duty};
 use crate::module::Exit;
 use crate::service_manager::{self, ServiceManager};
 use crate::session::command_line::CommandLine;
-use crate::session::descriptor::Descriptor;
+use crate::session::descriptor::{Descriptor, Service};
 use crate::testing::{child, role};
 use crate::virtio::Progress;
 use crate::virtio::testing::{BRING_UP, Scripted};
@@ -103,7 +103,7 @@ fn confined(role: &str) -> ! {
     });
     ends.stdin.take().unwrap().write_all(b"input").unwrap();
     let confine: Confine = |duty| jail::confine(duty).map_err(std::io::Error::other);
-    let mut client = Descriptor::open(0).unwrap();
+    let mut client = Descriptor::open(0, Service::Run).unwrap();
     let outcome = session.run(plan(), confine, &mut client).unwrap();
     assert!(client.end(&outcome));
     match role {
@@ -203,7 +203,7 @@ fn a_killed_launcher_closes_everything_and_says_no_last_message() {
                 std::thread::park();
             }
         });
-        let mut client = Descriptor::open(0).unwrap();
+        let mut client = Descriptor::open(0, Service::Run).unwrap();
         let result = session.run(plan(), |_| Ok(()), &mut client);
         panic!("{result:?}");
     }
