@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub fn terminals(active: &str) -> Vec<String> {
 
 /// Keeps a shell on every console until the machine is switched off. With a pool, containers can be
 /// started from there, if a disk is the runtime disk by its serial number or holds `runtime`; why not, if not, is on
-/// the console, and the shells are there all the same.
+/// every console, and the shells are there all the same.
 ///
 /// # Errors
 /// When there is no console, or no shell can be started at all.
@@ -42,9 +42,7 @@ pub fn run(
     runtime: Option<&Digest>,
 ) -> anyhow::Result<std::convert::Infallible> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
-    if let Some(Err(error)) = pool.map(|pool| runtime::start(pool, runtime)) {
-        machine::report(&format!("no containers: {error}"));
-    }
+    let containers = pool.map(|pool| runtime::start(pool, runtime));
     nix::unistd::sethostname("cki")?;
     let mut mask = SigSet::empty();
     // The signals of busybox's poweroff, halt and reboot, and of Ctrl-Alt-Del.
@@ -65,6 +63,9 @@ pub fn run(
     anyhow::ensure!(!terminals.is_empty(), "the kernel has no console");
     let mut shells = BTreeMap::new();
     for terminal in terminals {
+        if let Some(Err(error)) = &containers {
+            say(&terminal, &format!("no containers: {error}"));
+        }
         let started = Instant::now();
         shells.insert(start(&terminal)?, (terminal, started));
     }
@@ -91,6 +92,15 @@ pub fn run(
             }
         }
     }
+}
+
+/// Prints a line of init's on a terminal: the kernel's own console is only one of them.
+fn say(terminal: &str, message: &str) {
+    let device = OpenOptions::new()
+        .write(true)
+        .open(Path::new("/dev").join(terminal));
+    // A terminal that is broken shows its shell no better.
+    let _ = device.and_then(|mut device| write!(device, "cki-init: {message}\r\n"));
 }
 
 /// Starts a login shell on a terminal, as leader of a session that owns it.

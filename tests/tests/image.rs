@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -51,7 +52,7 @@ impl<R: Read> Console<R> {
     }
 }
 
-/// A machine that boots a disk, behind another one.
+/// A machine that boots a disk, and another one that comes before it.
 struct Machine {
     console: Console<ChildStdout>,
     keyboard: ChildStdin,
@@ -59,7 +60,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn start(disk: &Path, before: &Path) -> Self {
+    fn start(disk: &Path, before: Option<&Path>) -> Self {
         let qemu = variable("CKI_QEMU");
         let mut command = Command::new("timeout");
         command
@@ -84,7 +85,10 @@ impl Machine {
                 "-serial",
                 "stdio",
             ]);
-        let drives = [(before, "before", 2), (disk, "boot", 1)];
+        let drives = before
+            .iter()
+            .map(|path| (*path, "before", 2))
+            .chain([(disk, "boot", 1)]);
         for (path, name, order) in drives {
             let format = match path.extension() {
                 Some(extension) if extension == "qcow2" => "qcow2",
@@ -146,7 +150,7 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
     let mut bytes = std::fs::read(ours).expect("read");
     *bytes.last_mut().expect("not empty") ^= 1;
     std::fs::write(&posing, with_a_partition(&bytes)).expect("written");
-    let mut machine = Machine::start(&disk, &posing);
+    let mut machine = Machine::start(&disk, Some(&posing));
     let Machine {
         console, keyboard, ..
     } = &mut machine;
@@ -170,6 +174,45 @@ fn the_host_disk_boots_to_a_shell_on_the_serial_line() {
         .expect("the console can be read");
     let status = machine.process.wait().expect("it is waited for");
     assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&rest));
+}
+
+#[test]
+fn a_host_disk_whose_runtime_disk_was_changed_starts_no_container() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (image, raw) = (
+        variable("CKI_HOST_DISK").join("cki-host.qcow2"),
+        dir.path().join("host.raw"),
+    );
+    let converted = Command::new(variable("CKI_QEMU").join("bin/qemu-img"))
+        .args(["convert", "-f", "qcow2", "-O", "raw"])
+        .args([&image, &raw])
+        .status()
+        .expect("qemu-img is started");
+    assert!(converted.success());
+    // The last bit of the second partition's file system, whose place and size the table has in sectors.
+    let disk = std::fs::File::options().read(true).write(true).open(&raw);
+    let disk = disk.expect("opened");
+    let mut entry = [0; 8];
+    disk.read_exact_at(&mut entry, 462 + 8).expect("read");
+    let start = 512 * u64::from(u32::from_le_bytes(entry[..4].try_into().expect("four")));
+    let runtime = std::fs::metadata(variable("CKI_RUNTIME").join("runtime.erofs"));
+    let last = start + runtime.expect("there").len() - 1;
+    let mut byte = [0];
+    disk.read_exact_at(&mut byte, last).expect("read");
+    disk.write_all_at(&[byte[0] ^ 1], last).expect("written");
+
+    let mut machine = Machine::start(&raw, None);
+    let Machine {
+        console, keyboard, ..
+    } = &mut machine;
+    console.wait_for("no containers: 1 partition(s) say that they are the runtime disk, and none");
+    console.wait_for("# ");
+    keyboard
+        .write_all(b"ls /dev/cki /runtime; echo has-$((6*7))\n")
+        .expect("typed");
+    let answer = console.wait_for("has-42");
+    assert!(answer.contains("/dev/cki: No such file"), "{answer}");
+    assert!(!answer.contains("lib"), "{answer}");
 }
 
 #[test]
