@@ -30,6 +30,14 @@ const KNOWN: &[(Name, [u64; 3])] = &[
             0xa7ec_148c_9160_65e5,
         ],
     ),
+    (
+        Name::Anneal,
+        [
+            0x9ccd_53a1_3cf9_7d4d,
+            0xc316_fe3d_d4ec_427e,
+            0xc080_f331_45c9_a432,
+        ],
+    ),
 ];
 
 /// What the result of this workload has to sum up to, where that is known: for the seed that is taken when none is

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+pub mod anneal;
 pub mod btree;
 mod finding;
 mod known;
@@ -77,6 +78,7 @@ pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
     let Finding { counts, sum } = match workload {
         Name::Btree => btree::run(btree::Parameters::of(size), seed),
         Name::Sph => sph::run(sph::Parameters::of(size), seed),
+        Name::Anneal => anneal::run(anneal::Parameters::of(size), seed),
         Name::XsLookup => xs_lookup::run(xs_lookup::Parameters::of(size), seed),
     }?;
     let seconds = begin.elapsed().as_secs_f64();

@@ -18,6 +18,8 @@ pub enum Name {
     Sph,
     /// Look up cross sections of materials
     XsLookup,
+    /// Place elements of a circuit so that wires are short
+    Anneal,
 }
 
 /// How much of it.

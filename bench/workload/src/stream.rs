@@ -5,3 +5,4 @@
 pub const BTREE: u64 = 1;
 pub const SPH: u64 = 2;
 pub const XS_LOOKUP: u64 = 3;
+pub const ANNEAL: u64 = 4;
