@@ -228,7 +228,7 @@ static bool zero_segment(const struct cki_segment *segment)
 	bool good = true;
 	unsigned int i;
 
-	for (i = 0; i < chunk_count; i++) {
+	for (i = 0; i < chunk_count && !is_behind(&chunks[i], segment); i++) {
 		if (!is_in(&chunks[i], segment) || zero(&chunks[i]))
 			continue;
 		mutex_lock(&pool_lock);
@@ -260,6 +260,8 @@ static unsigned int take_of(int node, unsigned int *left, struct cki_segment *se
 		segments[count].size = length * CKI_CHUNK_SIZE;
 		mark(&segments[count++], true);
 		*left -= length;
+		/* A large pool is looked at for a while each time. */
+		cond_resched();
 	}
 	return count;
 }
