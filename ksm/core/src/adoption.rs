@@ -19,6 +19,7 @@ pub(crate) struct Adoption {
 }
 
 impl Adoption {
+    /// At its first entry.
     pub(crate) const fn new(frame: Frame, kind: Kind) -> Self {
         Adoption {
             frame,

@@ -21,6 +21,7 @@ pub(crate) const FRAMES_SHIFT: u32 = 9;
 pub struct Chunks<'a>(&'a [AtomicU64]);
 
 impl<'a> Chunks<'a> {
+    /// One word for each 512 frames.
     pub(crate) const fn new(words: &'a [AtomicU64]) -> Self {
         Chunks(words)
     }
@@ -38,6 +39,11 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
+    /// Counts one more sealed frame in the chunk that `frame` lies in; it is called once for each frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Monitor`] as for [`Chunks::common`].
     pub(crate) fn count_sealed(&self, frame: Frame) -> Result<(), Refusal> {
         self.word(frame)?
             .fetch_add(1 << SEALED_SHIFT, Ordering::AcqRel);

@@ -26,10 +26,12 @@ const SPLITS: usize = LENGTH - 1;
 pub struct Edges(u8);
 
 impl Edges {
+    /// As it is kept in the word of a frame: 6 bits.
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
+    /// What [`Edges::bits`] gave.
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Edges(bits)
     }

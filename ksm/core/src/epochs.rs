@@ -34,6 +34,7 @@ pub struct Epochs {
 const IDLE: u64 = u64::MAX;
 
 impl Epochs {
+    /// For so many vCPUs, none of which has run: all are idle.
     pub(crate) const fn new(vcpus: usize) -> Self {
         Epochs {
             now: 0,
@@ -47,6 +48,7 @@ impl Epochs {
         self.now
     }
 
+    /// Announces a full flush, which counts for releases until now.
     pub(crate) fn begin(&mut self) -> Flush {
         // At the maximum the clock stands still: nothing counts as flushed any more, and changes
         // of kind are refused for ever. It takes 2^48 flushes.
@@ -56,6 +58,11 @@ impl Epochs {
         Flush(self.now)
     }
 
+    /// `vcpu` has carried out a flush that was announced.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Argument`] if there is no such vCPU.
     pub(crate) fn finish(&mut self, vcpu: usize, flush: Flush) -> Result<(), Refusal> {
         let flushed = self.flushed.get_mut(vcpu).ok_or(Refusal::Argument)?;
         if vcpu >= self.vcpus {
@@ -67,6 +74,11 @@ impl Epochs {
         Ok(())
     }
 
+    /// `vcpu` does not run and has nothing cached: it holds up no change of kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Argument`] if there is no such vCPU.
     pub(crate) fn set_idle(&mut self, vcpu: usize) -> Result<(), Refusal> {
         if vcpu >= self.vcpus {
             return Err(Refusal::Argument);

@@ -29,6 +29,7 @@ use crate::refusal::Refusal;
 pub struct Frame(u32);
 
 impl Frame {
+    /// The frame of this dense number, which has to be in range.
     pub(crate) const fn new(number: u32) -> Self {
         Frame(number)
     }
@@ -167,14 +168,17 @@ impl Word {
         Word(class.to_abi())
     }
 
+    /// A table with so many entries that refer to tables, 0 to 512; nothing refers to it.
     pub(crate) const fn table(kind: Kind, links: u32) -> Self {
         Word(CLASS_PT | (kind.0 as u64) << KIND_SHIFT | (links as u64) << LINKS_SHIFT)
     }
 
+    /// A frame that was a table of this kind until the epoch.
     pub(crate) const fn released(kind: Kind, epoch: u64) -> Self {
         Word(CLASS_PT | (kind.0 as u64) << FORMER_SHIFT | epoch << EPOCH_SHIFT)
     }
 
+    /// Kernel text that was looked at, with what its edges could complete.
     pub(crate) const fn sealed(edges: Edges) -> Self {
         Word(CLASS_EXEC | SEALED | (edges.bits() as u64) << EDGES_SHIFT)
     }
@@ -246,6 +250,11 @@ impl Word {
         }
     }
 
+    /// The table with one reference more.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Limit`] at 2^32 - 1 of them.
     pub(crate) const fn referenced(self) -> Result<Self, Refusal> {
         if self.references() == REFERENCES_MAX {
             return Err(Refusal::Limit);
@@ -253,6 +262,11 @@ impl Word {
         Ok(Word(self.0 + (1 << REFERENCES_SHIFT)))
     }
 
+    /// The table with one reference less.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Monitor`] if it is no table, or nothing refers to it.
     pub(crate) const fn dereferenced(self) -> Result<Self, Refusal> {
         if self.kind().is_none() || self.references() == 0 {
             return Err(Refusal::Monitor);
@@ -260,6 +274,11 @@ impl Word {
         Ok(Word(self.0 - (1 << REFERENCES_SHIFT)))
     }
 
+    /// The table after a change of one entry, which may have gained and lost a link.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Monitor`] if that made fewer than 0 links or more than 512.
     pub(crate) const fn with_links(self, gained: bool, lost: bool) -> Result<Self, Refusal> {
         let links = self.links() + gained as u64;
         if links < lost as u64 || links - lost as u64 > 512 {
@@ -282,6 +301,7 @@ impl Word {
 pub struct Frames<'a>(&'a [AtomicU64]);
 
 impl<'a> Frames<'a> {
+    /// One word a frame, by its dense number.
     pub(crate) const fn new(words: &'a [AtomicU64]) -> Self {
         Frames(words)
     }

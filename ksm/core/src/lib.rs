@@ -7,6 +7,8 @@
 //! is the trait [`PhysMem`], and what has to be done to a CPU (load CR3, flush, write an IDT gate)
 //! is returned as an [`Action`] for the shell to carry out.
 //!
+//! Used by: the shell (`cki-ksm`). May use: `cki-abi`.
+//!
 //! # Invariants
 //!
 //! Named as in `docs/understand/threat-model.md`; each check cites the one it holds.

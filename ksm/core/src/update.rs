@@ -206,11 +206,21 @@ impl<M: PhysMem> Monitor<'_, M> {
         Ok(())
     }
 
+    /// Counts one more entry or vCPU that refers to `table`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Limit`] at 2^32 - 1 of them.
     pub(crate) fn reference(&mut self, table: Frame) -> Result<(), Refusal> {
         let word = self.frames.word(table)?;
         self.frames.transition(table, word, word.referenced()?)
     }
 
+    /// Counts one less.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Monitor`] if nothing refers to it.
     pub(crate) fn dereference(&mut self, table: Frame) -> Result<(), Refusal> {
         let word = self.frames.word(table)?;
         self.frames.transition(table, word, word.dereferenced()?)

@@ -2,6 +2,8 @@
 
 //! CKI's kernel security monitor (KSM): what surrounds its rules (`cki-ksm-core`).
 //!
+//! Used by: the image of the monitor (`ksm/package.nix`), which the host module loads. May use: `cki-abi`, `cki-ksm-core`.
+//!
 //! The host module maps this image and its tables into slot 256 of every address space of a
 //! container and enters it at `MONITOR_ENTRY`. From then on the guest kernel reaches it through two
 //! gates, the CPU through privileged IDT gates, and it reaches the host by switching worlds:
