@@ -10,6 +10,7 @@ pub mod elf;
 pub mod journal;
 pub mod reports;
 pub mod screen;
+pub mod sink;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -3,10 +3,9 @@
 //! Containers on a host whose kernel is Debian's own, as Debian has built it: of the two kernels, only that
 //! inside of the container has to be ours.
 
-use std::sync::{Arc, Mutex};
-
 use cki_machine::{HostImage, Io, Machine, TimeLimit};
 use cki_session::{Container, Memory, Outcome, Run};
+use cki_tests::sink::Sink;
 use cki_tests::{Output, cki, machine, run_on, variable};
 
 /// Runs `command` with Debian's kernel as that of the machine.
@@ -93,27 +92,6 @@ fn containers_come_and_go_and_leave_nothing() {
         ],
     );
     assert_eq!(output.text(), "1\n2\n3\nno reports\n", "{}", output.stderr);
-}
-
-/// What a stream is written to.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Sink {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("whole")).into_owned()
-    }
-}
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("whole").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// `mitigations=off` is for speed, not something that containers need.

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use cki_machine::{HostImage, Io, Machine, TimeLimit};
+use cki_machine::{HostImage, Machine, TimeLimit};
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::{Output, long, machine, variable};
 
@@ -202,15 +202,7 @@ fn failure_on(cpu: &str, app: &Path) -> String {
     machine.extra = vec!["-cpu".to_owned(), cpu.to_owned()];
     let mut run = Run::new(["true"]);
     run.container = Some(Container::new(Memory::constant(256)));
-    let io = Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(std::io::sink()),
-        stderr: Box::new(std::io::sink()),
-        console: None,
-        terminal: None,
-    };
+    let io = cki_tests::sink::nothing();
     let ended = cki_machine::run(&machine, run, TimeLimit::NONE, io, |_| {}, || {});
     match ended.expect("the machine ends well").outcome {
         Outcome::Failed(failure) => failure.message,

@@ -11,14 +11,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cki_machine::storm::{self, Sent, Storm, words};
 use cki_machine::{HostImage, Io, Machine, TimeLimit, tsc};
 use cki_session::{Container, Memory, Outcome, Run};
+use cki_tests::sink::Sink;
 use cki_tests::{cki, long, variable};
 
 /// Between two NMIs.
@@ -95,27 +95,6 @@ fn image() -> PathBuf {
         (dir, path)
     });
     path.clone()
-}
-
-/// What a program does is collected here.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Sink {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("whole")).into_owned()
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("whole").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// What a machine did.

@@ -354,13 +354,8 @@ fn the_console_of_a_healthy_machine_has_nothing_that_a_failure_would_show() {
     // What a machine says that is told to be quiet fits into a socket.
     let (mut reader, console) = UnixStream::pair().expect("a socket pair");
     let io = Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(std::io::sink()),
-        stderr: Box::new(std::io::sink()),
         console: Some(Box::new(console)),
-        terminal: None,
+        ..cki_tests::sink::nothing()
     };
     let ended = cki_machine::run(
         &machine,
@@ -384,15 +379,7 @@ fn failure_of(image: &[u8]) -> String {
     let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
     let memory = Memory::constant(256);
     let machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
-    let io = Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(std::io::sink()),
-        stderr: Box::new(std::io::sink()),
-        console: None,
-        terminal: None,
-    };
+    let io = cki_tests::sink::nothing();
     let run = Run::new(["true"]);
     match cki_machine::run(&machine, run, TimeLimit::NONE, io, |_| {}, || {}) {
         Ok(Ended {
