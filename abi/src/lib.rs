@@ -9,6 +9,9 @@
 //! and for assembler, and `include/linux/cki.h`, which is `uapi` in C. A test keeps them
 //! identical to what is generated. Write them again with `cargo run -p cki-abi --example headers`.
 //!
+//! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, the launcher, the driver of the monitor's tests; by its headers the guest's
+//! kernel and the host module. May use: no crate of ours.
+//!
 //! What may use what: the macros make rows of [`description`]; each file of definitions uses the macros and at
 //! most definitions before it; `header` uses all of them.
 //!

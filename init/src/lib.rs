@@ -6,6 +6,8 @@
 //! [`cki_session`]: in a machine the client is `cki-build`, in a container its launcher. A machine's init
 //! that is asked for a container is a client itself, of the launcher that it starts. The *shell* mode gives the disk image a prompt on its consoles. What can be
 //! decided without being PID 1 is plain functions here, and tested on any machine.
+//!
+//! Used by: its program, `cki-init`. May use: `cki-erofs`, `cki-session`.
 
 pub mod account;
 pub mod channel;

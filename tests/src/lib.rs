@@ -4,6 +4,8 @@
 //!
 //! They are told where the outputs of the flake are by variables that `cki-build check` sets; a test
 //! whose variable is missing fails and says so.
+//!
+//! Used by: the tests beside it. May use: `cki-abi`, `cki-machine`, `cki-nix`, `cki-process`, `cki-session`.
 
 pub mod bare;
 pub mod elf;

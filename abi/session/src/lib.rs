@@ -49,7 +49,7 @@
 //! network, disks) into [`Container`]. Every message about a process carries its
 //! [`ProcessId`], so that a session can have more than one.
 //!
-//! Used by `cki-build`, the launcher (`cki`) and init; uses none of them.
+//! Used by: `cki-build`, the launcher (`cki`), init, `cki-frontend`, `cki-machine`, `bench/micro`. May use: no crate of ours.
 
 mod capability;
 pub mod console;

@@ -96,8 +96,11 @@ fn crates_use_what_their_first_lines_say_and_say_who_uses_them() {
     let metadata = metadata();
     let ours: BTreeSet<&str> = metadata.ours().map(|p| &*p.name).collect();
     let mut wrong = Vec::new();
-    for package in metadata.ours().filter(|p| folder(p).starts_with("crates/")) {
-        let text = fs::read_to_string(root().join(folder(package)).join("src/lib.rs")).expect("it");
+    for package in metadata.ours() {
+        // A program without a library is used by nobody.
+        let Ok(text) = fs::read_to_string(root().join(folder(package)).join("src/lib.rs")) else {
+            continue;
+        };
         let docs: String = text
             .lines()
             .filter_map(|line| line.strip_prefix("//!"))
