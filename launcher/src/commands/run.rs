@@ -38,7 +38,7 @@ use cki_launcher::virtio::fs::Fs;
 use cki_launcher::virtio::rng::Rng;
 use cki_launcher::virtio::vsock::Vsock;
 use cki_launcher::vm::Waker;
-use cki_launcher::vm::machine::Machine;
+use cki_launcher::vm::outside::Outside;
 use cki_launcher::vm::table::Table;
 use cki_session::{
     APP_SERIAL, Container, Event, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
@@ -346,9 +346,9 @@ fn session(
         (Some(_), true) => Some(duplicate(&io::stderr())?),
         (Some(_), false) => None,
     };
-    let machine = Machine::new(Arc::new(container), memory, copy, devices, waker);
+    let outside = Outside::new(Arc::new(container), memory, copy, devices, waker);
     let session = Session {
-        machine: Arc::new(machine),
+        outside: Arc::new(outside),
         vcpu: Box::new(vcpu),
         outgoing,
         inbox,

@@ -15,7 +15,7 @@ use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::plan::Plan;
 use super::streams::Streams;
-use crate::vm::machine::{Machine, port};
+use crate::vm::outside::{Outside, port};
 use crate::vm::report;
 use crate::vm::vcpu::End;
 
@@ -29,7 +29,7 @@ const REFUSAL_SIZE: usize = 1024;
 
 /// What a session is at.
 pub(super) struct Driver<'s> {
-    machine: &'s Machine,
+    outside: &'s Outside,
     outgoing: &'s Outgoing,
     client: &'s mut dyn Client,
     /// The program; without one, there is only the kernel's console.
@@ -66,7 +66,7 @@ impl<'s> Driver<'s> {
     /// # Errors
     /// [`ContainerError::Request`] when the request is too long for a message.
     pub(super) fn new(
-        machine: &'s Machine,
+        outside: &'s Outside,
         outgoing: &'s Outgoing,
         plan: Plan,
         client: &'s mut dyn Client,
@@ -81,7 +81,7 @@ impl<'s> Driver<'s> {
             Some(plan.start_timeout)
         };
         Ok(Driver {
-            machine,
+            outside,
             outgoing,
             client,
             id: plan.run.as_ref().map_or(ProcessId::MAIN, |run| run.id),
@@ -173,7 +173,7 @@ impl<'s> Driver<'s> {
                         self.client.up(self.isolation);
                         // The first that is for init, and no longer than what there is room for.
                         let _ = self.outgoing.push(&std::mem::take(&mut self.request));
-                        self.more |= self.machine.poll();
+                        self.more |= self.outside.poll();
                         return None;
                     }
                 };
@@ -193,7 +193,7 @@ impl<'s> Driver<'s> {
                 self.last = Some(Ok(match outcome {
                     _ if self.timed_out => Outcome::TimedOut,
                     Outcome::Failed(failure) => {
-                        Outcome::Failed(of_init(failure, &self.machine.console_text()))
+                        Outcome::Failed(of_init(failure, &self.outside.console_text()))
                     }
                     outcome => outcome,
                 }));
@@ -214,7 +214,7 @@ impl<'s> Driver<'s> {
     /// The end, once everything that the program wrote was taken from us. Init hands it over before it
     /// says its last message; a slow reader may not have all of it yet.
     fn check_last(&mut self) -> Step {
-        let waits = self.machine.interests();
+        let waits = self.outside.interests();
         if waits[port::STDOUT].output || waits[port::STDERR].output {
             return None;
         }
@@ -241,12 +241,12 @@ impl<'s> Driver<'s> {
                 (_, _, false) => "before the program was started",
                 _ => "while the program was running",
             },
-            console: self.machine.console_text(),
+            console: self.outside.console_text(),
         })
     }
 
     fn check_output(&self) -> Step {
-        match self.machine.broken(port::STDOUT)? {
+        match self.outside.broken(port::STDOUT)? {
             ErrorKind::BrokenPipe => Some(Ok(Outcome::signaled(Signal::PIPE))),
             kind => Some(Err(ContainerError::Output(kind))),
         }
@@ -268,7 +268,7 @@ impl<'s> Driver<'s> {
         if !self.started {
             return Some(Err(ContainerError::Hangs {
                 seconds: self.start_timeout.as_secs_f64(),
-                console: self.machine.console_text(),
+                console: self.outside.console_text(),
             }));
         }
         self.timed_out = true;
@@ -314,7 +314,7 @@ impl<'s> Driver<'s> {
         // A program that takes no signals, or does not run yet, gets the first some thousand.
         if self.hello {
             let _ = self.outgoing.push(&line);
-            self.more |= self.machine.poll();
+            self.more |= self.outside.poll();
         } else if self.request.len() + line.len() <= OUTGOING_MAX {
             self.request.extend(line);
         }
@@ -322,8 +322,8 @@ impl<'s> Driver<'s> {
 
     /// Waits for something to happen, and does what is to be done about streams.
     fn wait(&mut self, inbox: &Inbox, our: &mut Streams) -> Step {
-        let interests = self.machine.interests();
-        let typing = !self.is_session() && self.typing && self.machine.console_room() != 0;
+        let interests = self.outside.interests();
+        let typing = !self.is_session() && self.typing && self.outside.console_room() != 0;
         let mut wanted = [PollFlags::empty(); 3];
         if interests[port::STDIN].input || typing {
             wanted[0] = PollFlags::POLLIN;
@@ -373,16 +373,16 @@ impl<'s> Driver<'s> {
         if streams && typing {
             self.type_in(&mut our.stdin);
         } else if streams || more {
-            self.more |= self.machine.poll();
+            self.more |= self.outside.poll();
         }
         None
     }
 
     fn type_in(&mut self, stdin: &mut File) {
         let mut bytes = [0; 512];
-        let room = self.machine.console_room().min(bytes.len());
+        let room = self.outside.console_room().min(bytes.len());
         match stdin.read(&mut bytes[..room]) {
-            Ok(count @ 1..) => self.machine.type_in(&bytes[..count]),
+            Ok(count @ 1..) => self.outside.type_in(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             _ => self.typing = false,
         }

@@ -35,7 +35,7 @@ use cki_session::Outcome;
 
 use crate::jail::{Confine, Duty};
 use crate::module::Vcpu;
-use crate::vm::machine::Machine;
+use crate::vm::outside::Outside;
 use client::Client;
 use control::{Inbox, Outgoing};
 use driver::Driver;
@@ -50,7 +50,7 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// A started container with everything that its session needs.
 pub struct Session {
     /// Devices and memory.
-    pub machine: Arc<Machine>,
+    pub outside: Arc<Outside>,
     /// The vCPU, which gets a thread.
     pub vcpu: Box<dyn Vcpu>,
     /// Requests for init.
@@ -73,12 +73,12 @@ impl Session {
         confine: Confine,
         client: &mut dyn Client,
     ) -> Result<Outcome, ContainerError> {
-        let threads = Threads::start(&self.machine, self.vcpu, &self.inbox, confine)?;
+        let threads = Threads::start(&self.outside, self.vcpu, &self.inbox, confine)?;
         confine(Duty::Session).map_err(host("the launcher's own confinement"))?;
-        let mut driver = Driver::new(&self.machine, &self.outgoing, plan, client)?;
+        let mut driver = Driver::new(&self.outside, &self.outgoing, plan, client)?;
         threads.go();
         let result = driver.drive(&self.inbox, &mut self.streams);
-        self.machine.kill();
+        self.outside.kill();
         // So that the module can free everything at once, and disks have what they were given.
         threads.wait(END_LIMIT);
         result

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::control::{ControlPort, Inbox, Outgoing};
 use crate::unblocked::{Unblocked, Way};
 use crate::virtio::console::{Console, PortIo};
-use crate::vm::machine::port;
+use crate::vm::outside::port;
 use cki_session::port as names;
 
 /// Our side of the program's streams. Descriptors of their own, so that closing them hurts nobody.

@@ -12,7 +12,7 @@ use super::control::{Inbox, Input};
 use super::error::{ContainerError, host};
 use crate::jail::{Confine, Duty};
 use crate::module::Vcpu;
-use crate::vm::machine::Machine;
+use crate::vm::outside::Outside;
 use crate::vm::table::Slot;
 use crate::vm::{vcpu, worker};
 
@@ -33,7 +33,7 @@ impl Threads {
     /// # Errors
     /// When a thread cannot be started or confined.
     pub(super) fn start(
-        machine: &Arc<Machine>,
+        outside: &Arc<Outside>,
         vcpu: Box<dyn Vcpu>,
         inbox: &Inbox,
         confine: Confine,
@@ -43,7 +43,7 @@ impl Threads {
             go: Vec::new(),
             gone,
         };
-        let (inputs, shared) = (inbox.sender(), Arc::clone(machine));
+        let (inputs, shared) = (inbox.sender(), Arc::clone(outside));
         let work: Work = Box::new(move || {
             let mut vcpu = vcpu;
             let end = vcpu::run(&mut *vcpu, &shared);
@@ -51,12 +51,12 @@ impl Threads {
             inputs.send(Input::VcpuEnded(end));
         });
         threads.add("vcpu0", Duty::Vcpu, &alive, confine, work)?;
-        for slot in machine.devices().threaded() {
+        for slot in outside.devices().threaded() {
             let Some(thread) = slot.thread() else {
                 continue;
             };
             let name = format!("device{}", slot.number());
-            let (slot, shared, inputs) = (Arc::clone(slot), Arc::clone(machine), inbox.sender());
+            let (slot, shared, inputs) = (Arc::clone(slot), Arc::clone(outside), inbox.sender());
             let work: Work = Box::new(move || {
                 if let Some(problem) = serve(&shared, &slot) {
                     inputs.send(Input::DeviceFailed(slot.number(), problem));
@@ -118,10 +118,10 @@ impl Threads {
 }
 
 /// The work of a device; what went wrong.
-fn serve(machine: &Machine, slot: &Slot) -> Option<String> {
+fn serve(outside: &Outside, slot: &Slot) -> Option<String> {
     let thread = slot.thread()?;
     // Nothing of the two is used after a panic but to end the container.
-    let serve = AssertUnwindSafe(|| worker::serve(machine, slot, thread));
+    let serve = AssertUnwindSafe(|| worker::serve(outside, slot, thread));
     match catch_unwind(serve) {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),

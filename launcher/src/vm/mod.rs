@@ -4,11 +4,11 @@
 //!
 //! The vCPU's thread runs the guest and carries out what it asks for ([`vcpu`]); another serves the
 //! session; a device that may wait has a thread of its own ([`worker`]). They meet in
-//! [`machine::Machine`], whose devices are in a [`table`], each behind its own lock. Knows nothing of
+//! [`outside::Outside`], whose devices are in a [`table`], each behind its own lock. Knows nothing of
 //! sessions; uses `virtio` and the host module.
 
 pub mod console;
-pub mod machine;
+pub mod outside;
 pub mod report;
 pub mod table;
 pub mod vcpu;

@@ -16,7 +16,7 @@ use virtio_bindings::virtio_mmio as reg;
 use super::*;
 use crate::module::fake::{FakeContainer, Log};
 use crate::virtio::testing::{BRING_UP, Script, Scripted, memory};
-use crate::vm::machine::Machine;
+use crate::vm::outside::Outside;
 use crate::vm::worker;
 
 /// Name of a thread whose time is measured.
@@ -33,7 +33,7 @@ fn scripted(script: impl FnMut() -> Progress + Send + 'static) -> Scripted {
 
 /// A container with a device in slot 1 and the device's thread.
 struct Bench {
-    machine: Arc<Machine>,
+    outside: Arc<Outside>,
     log: Arc<std::sync::Mutex<Log>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -49,15 +49,15 @@ impl Bench {
         let container = FakeContainer::new(&[(0, 4096)]);
         let log = Arc::clone(&container.log);
         let waker = Waker::new().unwrap();
-        let machine = Machine::new(Arc::new(container), memory(), None, devices, waker);
-        let machine = Arc::new(machine);
-        let shared = Arc::clone(&machine);
+        let outside = Outside::new(Arc::new(container), memory(), None, devices, waker);
+        let outside = Arc::new(outside);
+        let shared = Arc::clone(&outside);
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
             let slot = shared.devices().get(1).unwrap();
             worker::serve(&shared, slot, slot.thread().unwrap())
         });
         let bench = Bench {
-            machine,
+            outside,
             log,
             thread: Some(thread.unwrap()),
         };
@@ -68,13 +68,13 @@ impl Bench {
     }
 
     fn write(&self, register: u32, value: u32) {
-        self.machine
+        self.outside
             .mmio_write(1, register.into(), 4, value.into())
             .unwrap();
     }
 
     fn read(&self, register: u32) -> u64 {
-        self.machine.mmio_read(1, register.into(), 4).unwrap()
+        self.outside.mmio_read(1, register.into(), 4).unwrap()
     }
 
     fn interrupts(&self) -> usize {
@@ -86,7 +86,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.machine.kill();
+        self.outside.kill();
         self.thread.take().unwrap().join().unwrap().unwrap();
     }
 }
@@ -135,9 +135,9 @@ fn a_reset_waits_until_the_device_has_stopped_working() {
     let end = end;
     begun.recv_timeout(LATE).unwrap();
     let (reset, is_reset) = channel();
-    let machine = Arc::clone(&bench.machine);
+    let outside = Arc::clone(&bench.outside);
     let driver = spawn(move || {
-        machine
+        outside
             .mmio_write(1, reg::VIRTIO_MMIO_STATUS.into(), 4, 0)
             .unwrap();
         reset.send(()).unwrap();

@@ -2,7 +2,7 @@
 
 //! The loop of a vCPU's thread.
 
-use super::machine::{Machine, Refused};
+use super::outside::{Outside, Refused};
 use crate::module::{Exit, Fault, ModuleError, Vcpu};
 
 /// Why a vCPU does not run any more.
@@ -34,14 +34,14 @@ pub enum End {
 }
 
 /// `serve`, and an end even if it panics: without one, the main thread would wait for ever.
-pub fn run(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
+pub fn run(vcpu: &mut dyn Vcpu, outside: &Outside) -> End {
     // Nothing of the two is used after a panic but to end the container.
-    let serve = std::panic::AssertUnwindSafe(|| serve(vcpu, machine));
+    let serve = std::panic::AssertUnwindSafe(|| serve(vcpu, outside));
     std::panic::catch_unwind(serve).unwrap_or(End::Panicked)
 }
 
 /// Runs the guest until it ends, serving its exits.
-fn serve(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
+fn serve(vcpu: &mut dyn Vcpu, outside: &Outside) -> End {
     loop {
         let exit = match vcpu.run() {
             Ok(exit) => exit,
@@ -51,23 +51,23 @@ fn serve(vcpu: &mut dyn Vcpu, machine: &Machine) -> End {
         };
         let result: Result<u64, Refused> = match exit {
             Exit::Interrupted => continue,
-            Exit::ConsoleWrite { hpa, length } => machine.console_write(hpa, length),
-            Exit::ConsoleRead { hpa, length } => machine.console_read(hpa, length),
+            Exit::ConsoleWrite { hpa, length } => outside.console_write(hpa, length),
+            Exit::ConsoleRead { hpa, length } => outside.console_read(hpa, length),
             Exit::MmioRead {
                 device,
                 offset,
                 size,
-            } => machine.mmio_read(device, offset, size),
+            } => outside.mmio_read(device, offset, size),
             Exit::MmioWrite {
                 device,
                 offset,
                 size,
                 value,
-            } => machine.mmio_write(device, offset, size, value).map(|()| 0),
+            } => outside.mmio_write(device, offset, size, value).map(|()| 0),
             Exit::Shutdown { reason, code } => return End::Shutdown { reason, code },
             Exit::Panic { hpa, length } => {
                 // What cannot be read is not said; the panic is one all the same.
-                let _ = machine.console_write(hpa, length);
+                let _ = outside.console_write(hpa, length);
                 return End::Panic;
             }
             Exit::GuestFault(fault) => return End::GuestFault(fault),

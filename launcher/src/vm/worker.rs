@@ -9,16 +9,16 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::machine::Machine;
+use super::outside::Outside;
 use super::table::{Slot, Thread};
 
 /// Does the work of a device until its thread is told to stop.
 ///
 /// # Errors
 /// When waiting fails, which it does not for descriptors that are open.
-pub fn serve(machine: &Machine, slot: &Slot, thread: &Thread) -> io::Result<()> {
+pub fn serve(outside: &Outside, slot: &Slot, thread: &Thread) -> io::Result<()> {
     while !thread.is_stopped() {
-        let progress = machine.turn(slot);
+        let progress = outside.turn(slot);
         if !progress.more {
             wait(thread, slot.is_live(), progress.after)?;
         }

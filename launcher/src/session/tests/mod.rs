@@ -31,7 +31,7 @@ use crate::module::Container;
 use crate::module::fake::{FakeContainer, Log};
 use crate::virtio::testing::Scripted;
 use crate::vm::Waker;
-use crate::vm::machine::Machine;
+use crate::vm::outside::Outside;
 use crate::vm::table::Table;
 use guest::{BASE, Guest, SIZE};
 
@@ -108,9 +108,9 @@ fn session_on(
     if let Some(device) = device {
         devices.add(device, Duty::Disk).unwrap();
     }
-    let machine = Machine::new(Arc::new(container), memory, copy, devices, waker);
+    let outside = Outside::new(Arc::new(container), memory, copy, devices, waker);
     let session = Session {
-        machine: Arc::new(machine),
+        outside: Arc::new(outside),
         vcpu: Box::new(vcpu),
         outgoing,
         inbox,

@@ -43,7 +43,7 @@ pub mod port {
 /// deadlines: they are held for a bounded piece of work, and given up fairly, so that a guest that notifies
 /// its devices without end does not keep that thread away. (The locks of the standard library are not fair.)
 /// Of the other devices it takes no lock.
-pub struct Machine {
+pub struct Outside {
     container: Arc<dyn Container>,
     memory: GuestMemoryMmap,
     devices: Table,
@@ -61,7 +61,7 @@ const fn refused(error: u64) -> Refused {
     -(error as i64)
 }
 
-impl Machine {
+impl Outside {
     /// Puts the parts together. `memory` reaches the Data frames; `waker` is woken when the session's thread has
     /// something to do for the console.
     #[must_use]
@@ -72,7 +72,7 @@ impl Machine {
         devices: Table,
         waker: Waker,
     ) -> Self {
-        Machine {
+        Outside {
             container,
             memory,
             devices,
