@@ -84,20 +84,45 @@ fn variables_come_from_files_and_a_program_from_the_entry_point() {
         &file,
         "--env",
         "A=option",
+        "--env",
+        "PATH",
+        "--env",
+        "CKI_UNSET",
         "--entrypoint",
         "sh",
         "--init",
+        "--rm",
         "-i",
     ];
+    let path = std::env::var("PATH").expect("a path");
     for runtime in RUNTIMES {
         let output = run_on(
             runtime,
             &options,
-            &["-c", "echo $A $B ${CKI_UNSET-none}; cat"],
+            &["-c", "echo $A $B ${CKI_UNSET-none} $PATH; cat"],
             b"in",
         );
-        assert_eq!(output.text(), "option b c none\nin", "{}", output.stderr);
+        let expected = format!("option b c none {path}\nin");
+        assert_eq!(output.text(), expected, "{}", output.stderr);
     }
+}
+
+/// What docs/try/from-podman.md says instead of options that other engines have.
+#[test]
+fn what_stands_for_options_of_other_engines_does_what_they_do() {
+    let script = "\
+        stat -fc '%s*%b' /dev/shm; stat -c %a /dev/shm; \
+        echo 17 > /proc/sys/vm/swappiness; cat /proc/sys/vm/swappiness; \
+        setpriv --reuid 1 --clear-groups sh -c '(:); echo forked' 2>/dev/null || echo refused";
+    let options = [
+        "--tmpfs",
+        "/dev/shm:size=1M,mode=1777",
+        "--ulimit",
+        "nproc=1",
+    ];
+    let output = run_on("cki", &options, &["sh", "-c", script], b"");
+    let expected = "4096*256\n1777\n17\nrefused\n";
+    assert_eq!(output.text(), expected, "{}", output.stderr);
 }
 
 #[test]
