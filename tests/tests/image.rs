@@ -116,8 +116,10 @@ impl Machine {
 /// Ends the machine whatever becomes of the test.
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It has ended by itself unless the test failed.
-        let _ = self.process.kill();
+        // `timeout` tells the emulator of this signal, as it could not of SIGKILL.
+        if let Ok(None) = self.process.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+        }
         let _ = self.process.wait();
     }
 }
