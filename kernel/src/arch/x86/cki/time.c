@@ -9,6 +9,7 @@
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/time64.h>
+#include <linux/workqueue.h>
 
 #include <asm/hardirq.h>
 #include <asm/time.h>
@@ -80,6 +81,7 @@ static void notice_absences(void)
 		return;
 	this_cpu_write(absences_seen, absences);
 	touch_softlockup_watchdog_sync();
+	wq_watchdog_touch(smp_processor_id());
 	rcu_cpu_stall_reset();
 	reset_hung_task_detector();
 }
