@@ -38,6 +38,30 @@ const KNOWN: &[(Name, [u64; 3])] = &[
             0xc080_f331_45c9_a432,
         ],
     ),
+    (
+        Name::Dedup,
+        [
+            0x094b_b14f_97e3_a11b,
+            0x8a22_112b_17d4_1987,
+            0x75dc_410d_4f8c_a855,
+        ],
+    ),
+    (
+        Name::FpGrowth,
+        [
+            0x0d29_a650_a60a_c083,
+            0xabb4_9653_1ecb_9704,
+            0x540a_bd99_4119_61ea,
+        ],
+    ),
+    (
+        Name::SqliteBench,
+        [
+            0x0b77_1000_138d_b58f,
+            0xb00d_7021_989f_5a89,
+            0x8d61_0a10_6d75_8ff7,
+        ],
+    ),
 ];
 
 /// What the result of this workload has to sum up to, where that is known: for the seed that is taken when none is

@@ -18,11 +18,16 @@ use serde::Serialize;
 
 pub mod anneal;
 pub mod btree;
+pub mod dedup;
 mod finding;
+pub mod fp_growth;
 mod known;
+pub mod kv_load;
+mod map;
 mod name;
 mod random;
 pub mod sph;
+pub mod sqlite_bench;
 mod stream;
 mod sum;
 pub mod xs_lookup;
@@ -42,6 +47,9 @@ pub struct Done {
     /// Figures by their names.
     #[serde(serialize_with = "as_map")]
     pub counts: Vec<(&'static str, u64)>,
+    /// How many seconds each part took by the clock, of a workload that has parts.
+    #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<(&'static str, f64)>,
     /// The sum of the result, in hexadecimal digits.
     pub sum: String,
     /// Whether the sum is known for this size and seed, and is that. Otherwise only the workload's own checks say
@@ -51,8 +59,8 @@ pub struct Done {
     pub seconds: f64,
 }
 
-fn as_map<S: serde::Serializer>(
-    counts: &[(&'static str, u64)],
+fn as_map<S: serde::Serializer, T: Serialize + Copy>(
+    counts: &[(&'static str, T)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts.iter().copied())
@@ -75,10 +83,13 @@ impl Display for Done {
 /// If the result is not right.
 pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
     let begin = Instant::now();
-    let Finding { counts, sum } = match workload {
+    let Finding { counts, steps, sum } = match workload {
         Name::Btree => btree::run(btree::Parameters::of(size), seed),
         Name::Sph => sph::run(sph::Parameters::of(size), seed),
         Name::Anneal => anneal::run(anneal::Parameters::of(size), seed),
+        Name::Dedup => dedup::run(dedup::Parameters::of(size), seed),
+        Name::FpGrowth => fp_growth::run(fp_growth::Parameters::of(size), seed),
+        Name::SqliteBench => sqlite_bench::run(sqlite_bench::Parameters::of(size), seed),
         Name::XsLookup => xs_lookup::run(xs_lookup::Parameters::of(size), seed),
     }?;
     let seconds = begin.elapsed().as_secs_f64();
@@ -91,6 +102,7 @@ pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
             size,
             seed,
             counts,
+            steps,
             sum: format!("{is:016x}"),
             known: known.is_some(),
             seconds,

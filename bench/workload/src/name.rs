@@ -20,6 +20,12 @@ pub enum Name {
     XsLookup,
     /// Place elements of a circuit so that wires are short
     Anneal,
+    /// Cut a stream into chunks, store each chunk once, compressed
+    Dedup,
+    /// Find sets of items that are often bought together
+    FpGrowth,
+    /// Write and read rows of SQLite, in order and at random
+    SqliteBench,
 }
 
 /// How much of it.
