@@ -46,7 +46,7 @@ impl App {
             return Self::of_closure(context, path);
         }
         let start = Instant::now();
-        let plan = inputs::plan(context, &contents.deb)?;
+        let plan = inputs::plan(context, &contents.packages)?;
         let planned = start.elapsed();
         let (disk, _) = layers::disk(&context.cache, &context.app_layers(&plan)?)?;
         Ok(Self {

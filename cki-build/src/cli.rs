@@ -6,8 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::contents::Contents;
-use cki_debian::name::parse_package;
+use crate::contents::{Contents, Packages};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use cki_disk::DiskOption;
@@ -281,10 +280,11 @@ pub enum ImageKind {
         output: PathBuf,
     },
     /// A read-only file system (erofs) with Debian packages and their dependencies
+    #[command(mut_arg("deb", |deb| deb.required(true)))]
     App {
-        /// Debian package; may be repeated
-        #[arg(long, value_name = "PKG", required = true, value_parser = parse_package)]
-        deb: Vec<String>,
+        /// The packages.
+        #[command(flatten)]
+        packages: Packages,
         /// File to write
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
@@ -358,7 +358,7 @@ mod tests {
             panic!("not run")
         };
         assert_eq!(run.command, ["lua5.4", "-e", "--json"]);
-        assert_eq!(run.contents.deb, ["lua5.4", "sqlite3"]);
+        assert_eq!(run.contents.packages.deb, ["lua5.4", "sqlite3"]);
         assert_eq!(run.memory.mib(), 2048);
         assert_eq!(run.runtime, Runtime::Cki);
         assert!(!cli.global.json);

@@ -6,25 +6,55 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use cki_debian::name::parse_package;
+
+/// The packages of an image.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Packages {
+    /// Debian package to install in the image, with its dependencies; may be repeated
+    #[arg(long, value_name = "PKG", value_parser = parse_package)]
+    pub deb: Vec<String>,
+    /// Take the versions that lock.json pins, without security updates
+    #[arg(long, env = "CKI_PINNED", value_parser = BoolishValueParser::new())]
+    pub pinned: bool,
+    /// Take exactly the packages that this file names. When it is not there, it is written with those of today
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
+    /// Fail when the file of --lock is not there
+    #[arg(long, requires = "lock")]
+    pub locked: bool,
+}
+
+impl Packages {
+    /// The packages `names` as they are pinned, for what should come out the same every day.
+    #[must_use]
+    pub fn pinned(names: &[&str]) -> Self {
+        Self {
+            deb: names.iter().map(ToString::to_string).collect(),
+            pinned: true,
+            ..Self::default()
+        }
+    }
+}
 
 /// What a program runs in; a minimal Debian when nothing is said.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Contents {
-    /// Debian package to install in the image, with its dependencies; may be repeated
-    #[arg(long, value_name = "PKG", value_parser = parse_package)]
-    pub deb: Vec<String>,
+    /// Packages of Debian.
+    #[command(flatten)]
+    pub packages: Packages,
     /// Run in the image that `cki-build image app` has written to this file
-    #[arg(long, value_name = "FILE", conflicts_with = "deb")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["deb", "lock"])]
     pub image: Option<PathBuf>,
     /// Run in this image of a container: an archive or directory of podman, docker, buildah or skopeo. What it says of
     /// its program is the default for all that is not said here
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["deb", "image"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["deb", "lock", "image"])]
     pub oci: Option<PathBuf>,
     /// Run in a root file system of this path of the Nix store and all that it needs; a link to one will do, such as
     /// `result`. Its programs are in /bin
-    #[arg(long, value_name = "STOREPATH", conflicts_with_all = ["deb", "image", "oci"])]
+    #[arg(long, value_name = "STOREPATH", conflicts_with_all = ["deb", "lock", "image", "oci"])]
     pub closure: Option<PathBuf>,
 }
 
@@ -33,12 +63,12 @@ impl Contents {
     #[must_use]
     pub fn is_minimal(&self) -> bool {
         let Self {
-            deb,
+            packages: Packages { deb, lock, .. },
             image,
             oci,
             closure,
         } = self;
-        deb.is_empty() && image.is_none() && oci.is_none() && closure.is_none()
+        deb.is_empty() && lock.is_none() && image.is_none() && oci.is_none() && closure.is_none()
     }
 }
 
@@ -49,14 +79,25 @@ mod tests {
     #[test]
     fn contents_are_minimal_when_nothing_is_said() {
         assert!(Contents::default().is_minimal());
-        let deb = vec!["a".to_owned()];
-        assert!(
-            !Contents {
-                deb,
-                ..Contents::default()
-            }
-            .is_minimal()
-        );
+        let packages = [
+            Packages {
+                deb: vec!["a".to_owned()],
+                ..Packages::default()
+            },
+            Packages {
+                lock: Some("image.lock".into()),
+                ..Packages::default()
+            },
+        ];
+        for packages in packages {
+            assert!(
+                !Contents {
+                    packages,
+                    ..Contents::default()
+                }
+                .is_minimal()
+            );
+        }
         let closure = Some("/nix/store/x".into());
         assert!(
             !Contents {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
+use crate::contents::Packages;
 use crate::context::Context;
 use crate::error::Error;
 use cki_inputs::app::resolve_app;
@@ -12,11 +13,13 @@ use cki_inputs::cargo::Cargo;
 use cki_inputs::crates::provide_crates;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::fetch::download::Policy;
+use cki_inputs::image_lock::{self, ImageLockError};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::mirrors::Mirrors;
 use cki_inputs::plan::AppPlan;
 use cki_inputs::provide::{provide_app, provide_lock};
 use cki_inputs::shown::Shown;
+use cki_inputs::updates::Versions;
 use cki_inputs::{Inputs, InputsError, ProvideReport};
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
@@ -43,15 +46,30 @@ pub struct Planned {
     pub path: PathBuf,
 }
 
-/// Resolves `packages` with what they depend on; nothing is downloaded when that was done before.
+/// Resolves `packages` with what they depend on; when that was done before, nothing is downloaded but, once a day, the
+/// list of security updates. An image's lock file is read, or written.
 ///
 /// # Errors
 /// [`Error::Inputs`]; an unknown package is answered with the nearest names.
-pub fn plan(context: &Context, packages: &[String]) -> Result<Planned, Error> {
+pub fn plan(context: &Context, packages: &Packages) -> Result<Planned, Error> {
     let step = context.progress.short_step("resolving packages");
     let inputs = open(context, step)?;
-    let lock = read_lock(&context.checkout)?;
-    let plan = resolve_app(&inputs, &lock, packages)?;
+    let plan = match locked(packages)? {
+        Some(plan) => plan,
+        None => {
+            let versions = if packages.pinned {
+                Versions::Pinned
+            } else {
+                Versions::Current
+            };
+            let lock = read_lock(&context.checkout)?;
+            let plan = resolve_app(&inputs, &lock, &packages.deb, versions)?;
+            if let Some(path) = &packages.lock {
+                image_lock::write(path, &plan).map_err(InputsError::from)?;
+            }
+            plan
+        }
+    };
     for warning in &plan.warnings {
         inputs.shown.note(warning);
     }
@@ -69,6 +87,19 @@ pub fn plan(context: &Context, packages: &[String]) -> Result<Planned, Error> {
         })?;
     }
     Ok(Planned { plan, path })
+}
+
+/// The plan of the image's lock file, if one is named and there.
+fn locked(packages: &Packages) -> Result<Option<AppPlan>, Error> {
+    let Some(path) = &packages.lock else {
+        return Ok(None);
+    };
+    let plan = image_lock::read(path, &packages.deb).map_err(InputsError::from)?;
+    if plan.is_none() && packages.locked {
+        let missing = ImageLockError::Missing(path.clone());
+        return Err(InputsError::from(missing).into());
+    }
+    Ok(plan)
 }
 
 /// Puts the packages of a plan into the store; Nix must be there.

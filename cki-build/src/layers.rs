@@ -113,12 +113,11 @@ mod tests {
             }]
         };
         AppPlan {
-            version: 2,
+            version: 3,
             requested: Vec::new(),
             roots: Vec::new(),
             essential: Vec::new(),
-            component: "main".to_owned(),
-            date: String::new(),
+            suites: BTreeMap::new(),
             packages: [&["bash"], others].concat().iter().map(package).collect(),
             base: vec!["bash".to_owned()],
             steps,

@@ -156,6 +156,8 @@ fn environment(context: &Context, program: &Path) -> Result<Vec<(OsString, OsStr
     env.push(("CKI_BUILD".into(), program.as_os_str().to_owned()));
     env.push(("CKI_FLAKE".into(), context.checkout.dir.clone().into()));
     env.push(("CKI_CACHE".into(), context.cache.dir().into()));
+    // Whatever is published today.
+    env.push(("CKI_PINNED".into(), "1".into()));
     // Whatever machine the user has up.
     env.push(("CKI_MACHINE".into(), OWN.into()));
     Ok(env)

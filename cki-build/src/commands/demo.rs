@@ -8,7 +8,7 @@ use cki_session::{Container, Isolation, Outcome, Status};
 
 use super::run;
 use crate::cli::{Demo, HostKernel, Run, Runtime};
-use crate::contents::Contents;
+use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
         machine: Some(resident::OWN.to_owned()),
         name: None,
         contents: Contents {
-            deb: vec!["sqlite3".to_owned()],
+            packages: Packages::pinned(&["sqlite3"]),
             ..Contents::default()
         },
         memory: Container::DEFAULT_MEMORY,

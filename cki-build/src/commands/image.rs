@@ -20,9 +20,9 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
             let disk = outputs["cki-host-disk"].out.join("cki-host.qcow2");
             (vec![disk.clone()], vec![disk], output, "qcow2")
         }
-        ImageKind::App { deb, output } => {
+        ImageKind::App { packages, output } => {
             image::check_target(output)?;
-            let plan = inputs::plan(context, deb)?;
+            let plan = inputs::plan(context, packages)?;
             let layers = context.app_layers(&plan)?;
             let (_, pieces) = layers::disk(&context.cache, &layers)?;
             let format = if pieces.len() == 1 { "erofs" } else { "layers" };

@@ -300,16 +300,31 @@ impl PackageIndex {
             .collect()
     }
 
+    /// Leaves only versions that are newer than all that `others` have of the same package: what an update brings. A
+    /// package that the others do not have stays.
+    pub fn keep_newer_than(&mut self, others: &[Self]) {
+        let packages = &self.packages;
+        self.by_name.retain(|name, list| {
+            let theirs = others
+                .iter()
+                .filter_map(|other| other.versions(name).next());
+            if let Some(newest) = theirs.map(|package| &package.version).max() {
+                list.retain(|&at| packages[at].version > *newest);
+            }
+            !list.is_empty()
+        });
+    }
+
     /// Number of packages, all versions counted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.packages.len()
+        self.by_name.values().map(Vec::len).sum()
     }
 
     /// Whether there is no package at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.packages.is_empty()
+        self.by_name.is_empty()
     }
 }
 

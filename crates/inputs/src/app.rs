@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -14,17 +15,19 @@ use crate::inputs::Inputs;
 use crate::lockfile::{LockFile, LockedSuite};
 use crate::order::{Relations, order};
 use crate::pin::{IndexKind, IndexPin};
-use crate::plan::{AppPackage, AppPlan, FORMAT};
+use crate::plan::{AppPackage, AppPlan, AppSuite, FORMAT, digest};
+use crate::updates::{Updates, Versions, updates};
 use cki_debian::dependency;
 use cki_debian::index::PackageIndex;
 use cki_debian::resolver::{self, Chosen, ResolveError, Want};
 use cki_nix::path::store_name_of;
 use cki_process::files::write_atomically;
 
-/// Resolves the packages for an application image from the indexes that the lock file pins.
+/// Resolves the packages for an application image from the indexes that the lock file pins, and from those of security
+/// updates if `versions` says so.
 ///
-/// If the archive no longer has those indexes, its current ones are used, after their signature was checked, and the plan has
-/// a warning. A plan that was resolved before is taken from the cache, without reading any index.
+/// If the archive no longer has the pinned indexes, its current ones are used, after their signature was checked, and the
+/// plan has a warning. A plan that was resolved before is taken from the cache, without reading any index.
 ///
 /// # Errors
 /// See [`InputsError`]; an unknown package is [`resolver::ResolveError::Unknown`] with the nearest names.
@@ -32,30 +35,58 @@ pub fn resolve_app(
     inputs: &Inputs,
     lock: &LockFile,
     names: &[String],
+    versions: Versions,
 ) -> Result<AppPlan, InputsError> {
     let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let mut suites: BTreeMap<&str, LockedSuite> = lock
+    let mut suites: BTreeMap<String, LockedSuite> = lock
         .suites
         .iter()
         .filter(|(_, suite)| suite.automatic && suite.indexes.packages.is_some())
-        .map(|(name, suite)| (name.as_str(), suite.clone()))
+        .map(|(name, suite)| (name.clone(), suite.clone()))
         .collect();
-    if let Some(plan) = cached(inputs, &suites, &names) {
-        return Ok(plan);
+    let updates = match versions {
+        Versions::Pinned => Updates::default(),
+        Versions::Current => updates(inputs, &suites, &lock.architecture, SystemTime::now())?,
+    };
+    let mut warnings = updates.warnings;
+    if let Some(plan) = cached(inputs, &suites, &updates.suites, &names) {
+        return Ok(AppPlan { warnings, ..plan });
     }
     let _guard = inputs.lock()?;
-    let mut warnings = Vec::new();
+    let known = warnings.len();
     for (name, suite) in &mut suites {
         warnings.extend(make_available(inputs, name, suite, &lock.architecture)?);
     }
     // The current indexes may have been used before.
-    if !warnings.is_empty() {
-        if let Some(plan) = cached(inputs, &suites, &names) {
+    if warnings.len() > known {
+        if let Some(plan) = cached(inputs, &suites, &updates.suites, &names) {
             return Ok(AppPlan { warnings, ..plan });
         }
     }
+    let pinned = read_indexes(inputs, &suites)?;
+    // An update counts where it is newer: a point release takes up those of before, and may be newer than they.
+    let mut indexes = read_indexes(inputs, &updates.suites)?;
+    for index in &mut indexes {
+        index.keep_newer_than(&pinned);
+    }
+    indexes.extend(pinned);
+    inputs.cancel.check()?;
+    let path = inputs
+        .downloads
+        .plan(&key(&suites, &updates.suites, &names));
+    suites.extend(updates.suites);
+    let plan = plan(&indexes, lock, &suites, &names)?;
+    let text = serde_json::to_vec(&plan).expect("strings and numbers can be written as JSON");
+    write_atomically(&path, &text).map_err(|e| FetchError::file(&path, e))?;
+    Ok(AppPlan { warnings, ..plan })
+}
+
+fn read_indexes(
+    inputs: &Inputs,
+    suites: &BTreeMap<String, LockedSuite>,
+) -> Result<Vec<PackageIndex>, InputsError> {
     let mut indexes = Vec::new();
-    for (name, suite) in &suites {
+    for (name, suite) in suites {
         inputs
             .shown
             .part(&format!("reading the packages of {name}"));
@@ -63,12 +94,7 @@ pub fn resolve_app(
             indexes.push(archive::read_packages(inputs, name, true, pin)?);
         }
     }
-    inputs.cancel.check()?;
-    let plan = plan(&indexes, lock, &suites, &names)?;
-    let path = inputs.downloads.plan(&key(&suites, &names));
-    let text = serde_json::to_vec(&plan).expect("strings and numbers can be written as JSON");
-    write_atomically(&path, &text).map_err(|e| FetchError::file(&path, e))?;
-    Ok(AppPlan { warnings, ..plan })
+    Ok(indexes)
 }
 
 /// Brings the pinned index into the cache; replaces the pin by the current one if that is no longer possible, and says so.
@@ -109,7 +135,7 @@ fn make_available(
 fn plan(
     indexes: &[PackageIndex],
     lock: &LockFile,
-    suites: &BTreeMap<&str, LockedSuite>,
+    suites: &BTreeMap<String, LockedSuite>,
     names: &BTreeSet<&str>,
 ) -> Result<AppPlan, InputsError> {
     let essential: BTreeSet<&str> = indexes.iter().flat_map(PackageIndex::essential).collect();
@@ -136,14 +162,18 @@ fn plan(
             })
         })
         .collect();
-    let json = serde_json::to_vec(&packages).expect("strings and numbers can be written as JSON");
     let relations = resolution
         .packages
         .iter()
         .map(|(name, chosen)| relations(chosen).map(|relations| (name.clone(), relations)))
         .collect::<Result<_, _>>()?;
     let order = order(&relations, &essential);
-    let first = suites.values().next();
+    let used: BTreeSet<&str> = packages.iter().map(|p| p.suite.as_str()).collect();
+    let of = |(name, suite): (&String, &LockedSuite)| {
+        let (component, date) = (suite.component.clone(), suite.date.clone());
+        (name.clone(), AppSuite { component, date })
+    };
+    let suites = suites.iter().filter(|(name, _)| used.contains(&name[..]));
     Ok(AppPlan {
         version: FORMAT,
         requested: names.iter().map(ToString::to_string).collect(),
@@ -152,12 +182,11 @@ fn plan(
             .map(|name| resolution.roots[*name].clone())
             .collect(),
         essential: essential.iter().map(ToString::to_string).collect(),
-        component: first.map(|s| s.component.clone()).unwrap_or_default(),
-        date: first.map(|s| s.date.clone()).unwrap_or_default(),
+        suites: suites.map(of).collect(),
+        hash: digest(&packages),
         packages,
         base: order.base,
         steps: order.steps,
-        hash: format!("{:x}", Sha256::digest(json)),
         warnings: Vec::new(),
     })
 }
@@ -191,9 +220,14 @@ fn relations(chosen: &Chosen) -> Result<Relations, InputsError> {
 }
 
 /// What a plan follows from: the indexes and the names.
-fn key(suites: &BTreeMap<&str, LockedSuite>, names: &BTreeSet<&str>) -> String {
-    let pins: Vec<(&&str, Option<&IndexPin>)> = suites
+fn key(
+    suites: &BTreeMap<String, LockedSuite>,
+    updates: &BTreeMap<String, LockedSuite>,
+    names: &BTreeSet<&str>,
+) -> String {
+    let pins: Vec<(&String, Option<&IndexPin>)> = suites
         .iter()
+        .chain(updates)
         .map(|(n, s)| (n, s.indexes.packages.as_ref()))
         .collect();
     let json = serde_json::to_vec(&(FORMAT, pins, names))
@@ -204,10 +238,11 @@ fn key(suites: &BTreeMap<&str, LockedSuite>, names: &BTreeSet<&str>) -> String {
 /// A plan that was resolved before. One that cannot be read is as good as none.
 fn cached(
     inputs: &Inputs,
-    suites: &BTreeMap<&str, LockedSuite>,
+    suites: &BTreeMap<String, LockedSuite>,
+    updates: &BTreeMap<String, LockedSuite>,
     names: &BTreeSet<&str>,
 ) -> Option<AppPlan> {
-    let text = fs::read(inputs.downloads.plan(&key(suites, names))).ok()?;
+    let text = fs::read(inputs.downloads.plan(&key(suites, updates, names))).ok()?;
     serde_json::from_slice(&text)
         .ok()
         .filter(|plan: &AppPlan| plan.version == FORMAT)

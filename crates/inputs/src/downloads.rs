@@ -7,6 +7,7 @@
 //! partial/HASH.part   the beginning of a file
 //! staging/            files on their way into the Nix store, under their store names
 //! plans/              resolved application plans
+//! updates/            what the archive said last of security updates
 //! lock                held (flock) by the process that downloads or imports
 //! ```
 //!
@@ -44,7 +45,7 @@ impl Downloads {
     /// [`FetchError::File`] if it cannot be created.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, FetchError> {
         let cache = Self { root: root.into() };
-        for name in ["by-hash", "partial", "staging", "plans"] {
+        for name in ["by-hash", "partial", "staging", "plans", "updates"] {
             let directory = cache.root.join(name);
             fs::create_dir_all(&directory).map_err(|e| FetchError::file(&directory, e))?;
         }
@@ -85,6 +86,12 @@ impl Downloads {
     #[must_use]
     pub fn plan(&self, key: &str) -> PathBuf {
         self.root.join("plans").join(format!("{key}.json"))
+    }
+
+    /// Where is kept what the archive said last of a suite of security updates.
+    #[must_use]
+    pub fn updates(&self, suite: &str) -> PathBuf {
+        self.root.join("updates").join(format!("{suite}.json"))
     }
 
     /// A fresh directory for files on their way into the store, on the cache's file system so that hard links work.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::cargo::CratesError;
 use crate::fetch::error::FetchError;
+use crate::image_lock::ImageLockError;
 use crate::lockfile::LockFileError;
 use crate::request::RequestError;
 use cki_debian::apt_sources::AptSourcesError;
@@ -88,6 +89,9 @@ pub enum InputsError {
     /// The lock file cannot be read.
     #[error(transparent)]
     LockFile(#[from] LockFileError),
+    /// An image's lock file cannot be used.
+    #[error(transparent)]
+    ImageLock(#[from] ImageLockError),
     /// Nix failed, or is not there.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,6 +3,7 @@
 //! What every operation on inputs needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::downloads::{Downloads, Guard};
 use crate::fetch::Fetcher;
@@ -65,6 +66,28 @@ impl Inputs {
             accept_expired: false,
             shown,
             cancel,
+        }
+    }
+
+    /// The same, but what does not answer soon is given up: for what one can go on without.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        let proxied = self.mirrors.clone();
+        let policy = Policy {
+            retries: 0,
+            patience: Duration::from_secs(5),
+            ..Policy::default()
+        };
+        let fetcher = Fetcher::new(
+            self.downloads.clone(),
+            self.shown.clone(),
+            self.cancel.clone(),
+            policy,
+            move || proxied.proxies().clone(),
+        );
+        Self {
+            fetcher,
+            ..self.clone()
         }
     }
 

@@ -11,6 +11,9 @@ use cki_debian::apt_proxy::{self, Proxies};
 use cki_debian::apt_sources::{self, AptSourcesError, Source};
 use cki_debian::release::snapshot_stamp;
 
+/// How the name of a suite of security updates ends, and by convention the URL of an archive of such.
+pub const SECURITY: &str = "-security";
+
 /// The archives of this machine, or the one that the user names.
 #[derive(Debug, Clone)]
 pub struct Mirrors {
@@ -82,18 +85,30 @@ impl Mirrors {
         self.proxies.get_or_init(apt_proxy::configured)
     }
 
-    /// Base URLs for a component of a suite, best first.
+    /// Base URLs for a component of a suite, best first. Security updates are in an archive of their own, which mirrors
+    /// have beside the other: where none is configured for them, `URL-security` is one more place to look.
     ///
     /// # Errors
     /// [`FetchError::NoMirror`] if there is none.
     pub fn bases(&self, suite: &str, component: &str) -> Result<Vec<String>, FetchError> {
+        let beside = |urls: Vec<String>| -> Vec<String> {
+            if !suite.ends_with(SECURITY) {
+                return urls;
+            }
+            let more: Vec<String> = urls
+                .iter()
+                .filter(|url| has_path(url) && !url.ends_with(SECURITY))
+                .map(|url| format!("{url}{SECURITY}"))
+                .collect();
+            urls.into_iter().chain(more).collect()
+        };
         if let Some(url) = &self.named {
-            return Ok(vec![url.clone()]);
+            return Ok(beside(vec![url.clone()]));
         }
-        let found: Vec<String> = apt_sources::archives_for(&self.sources, suite, component)
-            .iter()
-            .map(|s| s.uri.clone())
-            .collect();
+        let archives = apt_sources::archives_for(&self.sources, suite, component);
+        let found: Vec<String> = archives.iter().map(|s| s.uri.clone()).collect();
+        let configured = archives.iter().any(|s| s.suite == suite);
+        let found = if configured { found } else { beside(found) };
         if found.is_empty() {
             Err(FetchError::NoMirror(format!("{suite} {component}")))
         } else {
@@ -125,6 +140,12 @@ impl Mirrors {
     }
 }
 
+/// Whether a URL names more than a server.
+fn has_path(url: &str) -> bool {
+    url.split_once("://")
+        .is_none_or(|(_, rest)| rest.contains('/'))
+}
+
 /// `url` as what paths are put behind.
 fn base(url: &str) -> Result<String, FetchError> {
     let known = ["http://", "https://", "file:/"]
@@ -149,6 +170,28 @@ mod tests {
                 ["https://mirror.example.org/debian"]
             );
         }
+    }
+
+    #[test]
+    fn security_updates_are_looked_for_beside_the_archive() {
+        let named = Mirrors::named("https://mirror.example.org/debian/").unwrap();
+        let both = [
+            "https://mirror.example.org/debian",
+            "https://mirror.example.org/debian-security",
+        ];
+        assert_eq!(named.bases("bookworm-security", "main").unwrap(), both);
+        let apt = tempfile::tempdir().unwrap();
+        let line = "deb https://mirror.example.org/debian bookworm main\n";
+        let list = apt.path().join("sources.list");
+        std::fs::write(&list, line).unwrap();
+        let bases = || {
+            let mirrors = Mirrors::from_apt(apt.path()).unwrap();
+            mirrors.bases("bookworm-security", "main").unwrap()
+        };
+        assert_eq!(bases(), both);
+        let security = "deb https://security.example.org/ bookworm-security main\n";
+        std::fs::write(&list, [line, security].concat()).unwrap();
+        assert_eq!(bases(), ["https://security.example.org"]);
     }
 
     #[test]

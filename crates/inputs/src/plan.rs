@@ -2,23 +2,26 @@
 
 //! The plan of an application image: all its packages.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+use crate::mirrors::Suite;
 use crate::order::Step;
 use cki_debian::version::Version;
 use cki_nix::Nix;
 use cki_nix::path::Mode;
 
 /// Version of the plan's format and of the way it is resolved; part of the key under which plans are cached.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// All packages of an application image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppPlan {
-    /// Version of the format; 2.
+    /// Version of the format; 3.
     pub version: u32,
     /// What the user asked for.
     pub requested: Vec<String>,
@@ -26,10 +29,8 @@ pub struct AppPlan {
     pub roots: Vec<String>,
     /// The packages that every Debian system must have (`Essential: yes`); what they depend on is in `packages` as well.
     pub essential: Vec<String>,
-    /// Component of all packages.
-    pub component: String,
-    /// Date of the archive they were found in, as its release file has it.
-    pub date: String,
+    /// The suites that packages were found in.
+    pub suites: BTreeMap<String, AppSuite>,
     /// All packages, in alphabetical order.
     pub packages: Vec<AppPackage>,
     /// Those of them that every Debian system has: the lowest layer of the image.
@@ -40,6 +41,16 @@ pub struct AppPlan {
     pub hash: String,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// A suite that packages of an application image were found in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppSuite {
+    /// Component.
+    pub component: String,
+    /// Date of its release file, as written there.
+    pub date: String,
 }
 
 /// A package of an application image.
@@ -64,7 +75,23 @@ pub struct AppPackage {
     pub deps: Vec<String>,
 }
 
+/// [`AppPlan::hash`] of a plan with these packages.
+pub(crate) fn digest(packages: &[AppPackage]) -> String {
+    let json = serde_json::to_vec(packages).expect("strings and numbers can be written as JSON");
+    format!("{:x}", Sha256::digest(json))
+}
+
 impl AppPlan {
+    /// The suite that a package was found in, as downloads want it.
+    pub(crate) fn suite<'a>(&'a self, package: &'a AppPackage) -> Suite<'a> {
+        let suite = self.suites.get(&package.suite);
+        Suite {
+            name: &package.suite,
+            component: suite.map_or("", |suite| &suite.component),
+            date: suite.map_or("", |suite| &suite.date),
+        }
+    }
+
     /// Bytes of all packages.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -11,7 +11,6 @@ use crate::fetch::download::Download;
 use crate::import::{ProvideReport, import};
 use crate::inputs::Inputs;
 use crate::lockfile::LockFile;
-use crate::mirrors::Suite;
 use crate::plan::AppPlan;
 use crate::seed;
 use cki_nix::path::Mode;
@@ -33,14 +32,9 @@ pub fn provide_lock(inputs: &Inputs, lock: &LockFile) -> Result<ProvideReport, I
 /// See [`provide_lock`].
 pub fn provide_app(inputs: &Inputs, plan: &AppPlan) -> Result<ProvideReport, InputsError> {
     let downloads = plan.packages.iter().map(|p| {
-        let suite = Suite {
-            name: &p.suite,
-            component: &plan.component,
-            date: &plan.date,
-        };
         inputs
             .mirrors
-            .download(suite, &p.package, &p.path, &p.sha256, p.size)
+            .download(plan.suite(p), &p.package, &p.path, &p.sha256, p.size)
     });
     provide(
         inputs,

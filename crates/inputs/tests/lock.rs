@@ -7,19 +7,14 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use cki_debian::release::{ReleaseError, Verifier};
-use cki_debian::resolver::ResolveError;
-use cki_inputs::app::resolve_app;
+use cki_debian::release::ReleaseError;
 use cki_inputs::fetch::error::FetchError;
 use cki_inputs::lock::{self, LockReport, Mode};
 use cki_inputs::lockfile::{LockFile, LockFileError};
 use cki_inputs::request::Request;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::Nix;
-use support::archive::{Archive, BACKPORTS, REQUEST, STABLE, request};
-use support::fixture;
-
-const DATE: &str = "Sat, 12 Sep 2026 10:00:00 UTC";
+use support::archive::{Archive, BACKPORTS, MOVED_ON, REQUEST, STABLE, request};
 
 fn inputs(archive: &Archive) -> Inputs {
     archive.inputs(Nix::current())
@@ -36,22 +31,6 @@ fn lock(
 
 fn with_bison() -> String {
     REQUEST.replace("flex = \"*\"", "flex = \"*\"\nbison = \"*\"")
-}
-
-/// The archive's second state: newer gcc and m4.
-fn move_on(archive: &Archive) {
-    let newer = |name: &str| ["gcc", "m4"].contains(&name);
-    let rows: Vec<_> = STABLE
-        .iter()
-        .map(|(n, v, f)| {
-            if newer(n) {
-                (*n, "99", *f)
-            } else {
-                (*n, *v, *f)
-            }
-        })
-        .collect();
-    archive.publish("stable", DATE, &rows, None);
 }
 
 #[test]
@@ -116,7 +95,7 @@ fn locking_again_needs_no_network_and_changes_nothing() {
 fn an_addition_keeps_what_is_pinned_though_the_archive_has_moved_on() {
     let archive = Archive::first();
     let (first, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    move_on(&archive);
+    archive.move_on();
     // The old index is in the cache: the new package comes from it.
     let (second, report) = lock(&archive, &with_bison(), Some(&first), Mode::Keep);
     assert_eq!(
@@ -140,7 +119,7 @@ fn an_addition_keeps_what_is_pinned_though_the_archive_has_moved_on() {
     assert_eq!(third.packages, second.packages);
     assert_eq!(
         (report.warnings.len(), third.suites["stable"].date.as_str()),
-        (1, DATE)
+        (1, MOVED_ON)
     );
     assert!(
         report.warnings[0].contains("stable has changed since Sat, 11 Jul 2026"),
@@ -153,7 +132,7 @@ fn an_addition_keeps_what_is_pinned_though_the_archive_has_moved_on() {
 fn update_takes_what_the_archive_has_now() {
     let archive = Archive::first();
     let (first, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    move_on(&archive);
+    archive.move_on();
     let (second, report) = lock(&archive, REQUEST, Some(&first), Mode::Update);
     assert_eq!(report.updated, ["gcc 12 -> 99", "m4 1.4 -> 99"]);
     assert_eq!(
@@ -185,7 +164,7 @@ fn a_new_seed_package_gives_a_new_seed() {
             }
         })
         .collect();
-    archive.publish("stable", DATE, &rows, None);
+    archive.publish("stable", MOVED_ON, &rows, None);
     let (second, _) = lock(&archive, REQUEST, Some(&first), Mode::Update);
     assert_ne!(second.seed.sha256, first.seed.sha256);
 }
@@ -334,146 +313,6 @@ fn an_index_that_is_not_the_signed_one_is_refused() {
         InputsError::Fetch(FetchError::WrongHash { .. } | FetchError::Truncated { .. })
     );
     assert!(refused, "{error:?}");
-}
-
-#[test]
-fn an_application_gets_what_it_needs_and_what_every_system_has() {
-    let archive = Archive::first();
-    let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let inputs = inputs(&archive);
-    let plan = resolve_app(&inputs, &pinned, &["redis-server".into(), "awk".into()]).unwrap();
-    let names: Vec<&str> = plan.packages.iter().map(|p| p.package.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "base-files",
-            "bash",
-            "libc6",
-            "libgcc-s1",
-            "libtinfo6",
-            "mawk",
-            "redis-server"
-        ]
-    );
-    assert_eq!(
-        (plan.requested, plan.roots),
-        (
-            vec!["awk".into(), "redis-server".into()],
-            vec!["mawk".to_owned(), "redis-server".into()]
-        )
-    );
-    assert_eq!(plan.essential, ["base-files", "bash"]);
-    assert!(plan.warnings.is_empty());
-}
-
-#[test]
-fn a_plan_depends_on_what_is_asked_for_and_not_on_its_order() {
-    let archive = Archive::first();
-    let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let inputs = inputs(&archive);
-    let plan = |names: &[&str]| {
-        resolve_app(
-            &inputs,
-            &pinned,
-            &names.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        )
-        .unwrap()
-    };
-    let first = plan(&["flex", "redis-server"]);
-    // The second time it comes from the cache: the index is not even there any more.
-    let index = pinned.suites["stable"].indexes.packages.clone().unwrap();
-    fs::remove_file(inputs.downloads.by_hash(&index.sha256)).unwrap();
-    let requests = archive.server.requests().len();
-    assert_eq!(plan(&["redis-server", "flex", "flex"]), first);
-    assert_eq!(archive.server.requests().len(), requests);
-    assert_ne!(plan(&["flex"]).hash, first.hash);
-    assert_eq!(
-        plan(&["flex", "m4"]).hash,
-        plan(&["flex"]).hash,
-        "m4 is there anyway"
-    );
-}
-
-#[test]
-fn an_unknown_application_package_is_reported_with_the_nearest_names() {
-    let archive = Archive::first();
-    let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let failure = |name: &str| resolve_app(&inputs(&archive), &pinned, &[name.into()]).unwrap_err();
-    let error = failure("redis");
-    assert!(matches!(
-        error,
-        InputsError::Resolve(ResolveError::Unknown { .. })
-    ));
-    assert_eq!(
-        error.to_string(),
-        "there is no package 'redis', wanted by the command line; did you mean redis-server?"
-    );
-    for name in ["", "../x", "Redis", "a b"] {
-        assert!(
-            matches!(
-                failure(name),
-                InputsError::Resolve(ResolveError::Unknown { .. })
-            ),
-            "{name:?}"
-        );
-    }
-}
-
-#[test]
-fn an_application_is_resolved_from_the_archives_current_state_when_the_pinned_one_is_gone() {
-    let archive = Archive::first();
-    let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    move_on(&archive);
-    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
-    let m4 = ["m4".to_owned()];
-    let plan = resolve_app(&elsewhere, &pinned, &m4).unwrap();
-    let version = &plan
-        .packages
-        .iter()
-        .find(|p| p.package == "m4")
-        .unwrap()
-        .version;
-    assert_eq!(
-        (version.as_str(), plan.date.as_str(), plan.warnings.len()),
-        ("99", DATE, 1)
-    );
-    assert!(
-        plan.warnings[0].contains("no longer has stable as pinned (Sat, 11 Jul 2026"),
-        "{:?}",
-        plan.warnings
-    );
-    // The warning is given each time.
-    assert_eq!(resolve_app(&elsewhere, &pinned, &m4).unwrap(), plan);
-    // Not without a good signature.
-    let mut distrusting = elsewhere;
-    distrusting.verifier = Verifier::new(fixture("keyring.gpg"));
-    let error = resolve_app(&distrusting, &pinned, &m4).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            InputsError::Release(ReleaseError::BadSignature { .. })
-        ),
-        "{error:?}"
-    );
-}
-
-#[test]
-fn the_old_index_is_found_under_its_hash() {
-    let archive = Archive::first();
-    let (pinned, _) = lock(&archive, REQUEST, None, Mode::Keep);
-    let index = pinned.suites["stable"].indexes.packages.clone().unwrap();
-    let old = fs::read(inputs(&archive).downloads.by_hash(&index.sha256)).unwrap();
-    archive.server.put(
-        &format!(
-            "/dists/stable/main/binary-amd64/by-hash/SHA256/{}",
-            index.sha256
-        ),
-        old,
-    );
-    move_on(&archive);
-    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
-    let plan = resolve_app(&elsewhere, &pinned, &["m4".into()]).unwrap();
-    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use cki_inputs::fetch::error::FetchError;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::provide::{provide_app, provide_lock, store_paths};
+use cki_inputs::updates::Versions;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::path::{self, store_name};
 use cki_nix::store::StoreError;
@@ -253,7 +254,7 @@ fn without_nix_the_error_says_how_to_get_it() {
 fn an_applications_packages_get_into_the_store() {
     let archive = Archive::first();
     let (inputs, lock) = locked(&archive);
-    let plan = resolve_app(&inputs, &lock, &["redis-server".into()]).unwrap();
+    let plan = resolve_app(&inputs, &lock, &["redis-server".into()], Versions::Pinned).unwrap();
     let report = provide_app(&inputs, &plan).unwrap();
     assert_eq!(
         (report.files, report.added),

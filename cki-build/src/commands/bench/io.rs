@@ -15,7 +15,7 @@ use cki_session::{Memory, Status};
 use self::report::Report;
 use super::program::{execute_with, program};
 use crate::cli::{Run, Runtime};
-use crate::contents::Contents;
+use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::disks;
 use crate::error::Error;
@@ -45,7 +45,7 @@ pub(super) fn io(context: &Context) -> Result<Status, Error> {
     let args = Run {
         memory: MACHINE,
         contents: Contents {
-            deb: PACKAGES.map(str::to_owned).into(),
+            packages: Packages::pinned(&PACKAGES),
             ..Contents::default()
         },
         disk: vec![disk("blocks")?, disk("tree")?],

@@ -17,7 +17,7 @@ use cki_session::{Memory, Status};
 use super::nmi_report::Report;
 use super::program::{execute, program};
 use crate::cli::{Run, Runtime};
-use crate::contents::Contents;
+use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
@@ -93,7 +93,7 @@ pub(super) fn nmi(context: &Context, duration: Duration) -> Result<Status, Error
         memory: MACHINE,
         cpus: PROCESSORS,
         contents: Contents {
-            deb: vec!["perl-base".to_owned()],
+            packages: Packages::pinned(&["perl-base"]),
             ..Contents::default()
         },
         ..program(Runtime::Host, &["sh", "-c", &script(body, duration)])

@@ -40,6 +40,9 @@ pub fn request(text: &str) -> Request {
     Request::parse(text, Path::new("request.toml")).unwrap()
 }
 
+/// The date of [`Archive::move_on`].
+pub const MOVED_ON: &str = "Sat, 12 Sep 2026 10:00:00 UTC";
+
 /// A package: name, version, more fields separated by `;`.
 type Row<'a> = (&'a str, &'a str, &'a str);
 
@@ -115,6 +118,16 @@ impl Archive {
             Some(source),
         );
         archive
+    }
+
+    /// Puts the archive in its second state: newer gcc and m4.
+    pub fn move_on(&self) {
+        let newer = |name: &str| ["gcc", "m4"].contains(&name);
+        let rows: Vec<Row<'_>> = STABLE
+            .iter()
+            .map(|(n, v, f)| (*n, if newer(n) { "99" } else { v }, *f))
+            .collect();
+        self.publish("stable", MOVED_ON, &rows, None);
     }
 
     /// Makes a suite consist of these packages (and this source package and tarball), with their files in the pool. Indexes

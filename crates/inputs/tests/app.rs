@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Resolving the packages of application images.
+
+mod support;
+
+use std::fs;
+
+use cki_debian::release::{ReleaseError, Verifier};
+use cki_debian::resolver::ResolveError;
+use cki_inputs::app::resolve_app;
+use cki_inputs::lock::{self, Mode};
+use cki_inputs::lockfile::LockFile;
+use cki_inputs::updates::Versions;
+use cki_inputs::{Inputs, InputsError};
+use cki_nix::Nix;
+use support::archive::{Archive, MOVED_ON, REQUEST, request};
+use support::fixture;
+
+fn inputs(archive: &Archive) -> Inputs {
+    archive.inputs(Nix::current())
+}
+
+fn pinned(archive: &Archive) -> LockFile {
+    let (lock, _) = lock::resolve(&inputs(archive), &request(REQUEST), None, Mode::Keep).unwrap();
+    lock
+}
+
+#[test]
+fn an_application_gets_what_it_needs_and_what_every_system_has() {
+    let archive = Archive::first();
+    let pinned = pinned(&archive);
+    let inputs = inputs(&archive);
+    let plan = resolve_app(
+        &inputs,
+        &pinned,
+        &["redis-server".into(), "awk".into()],
+        Versions::Pinned,
+    )
+    .unwrap();
+    let names: Vec<&str> = plan.packages.iter().map(|p| p.package.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "base-files",
+            "bash",
+            "libc6",
+            "libgcc-s1",
+            "libtinfo6",
+            "mawk",
+            "redis-server"
+        ]
+    );
+    assert_eq!(
+        (plan.requested, plan.roots),
+        (
+            vec!["awk".into(), "redis-server".into()],
+            vec!["mawk".to_owned(), "redis-server".into()]
+        )
+    );
+    assert_eq!(plan.essential, ["base-files", "bash"]);
+    assert!(plan.warnings.is_empty());
+}
+
+#[test]
+fn a_plan_depends_on_what_is_asked_for_and_not_on_its_order() {
+    let archive = Archive::first();
+    let pinned = pinned(&archive);
+    let inputs = inputs(&archive);
+    let plan = |names: &[&str]| {
+        resolve_app(
+            &inputs,
+            &pinned,
+            &names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            Versions::Pinned,
+        )
+        .unwrap()
+    };
+    let first = plan(&["flex", "redis-server"]);
+    // The second time it comes from the cache: the index is not even there any more.
+    let index = pinned.suites["stable"].indexes.packages.clone().unwrap();
+    fs::remove_file(inputs.downloads.by_hash(&index.sha256)).unwrap();
+    let requests = archive.server.requests().len();
+    assert_eq!(plan(&["redis-server", "flex", "flex"]), first);
+    assert_eq!(archive.server.requests().len(), requests);
+    assert_ne!(plan(&["flex"]).hash, first.hash);
+    assert_eq!(
+        plan(&["flex", "m4"]).hash,
+        plan(&["flex"]).hash,
+        "m4 is there anyway"
+    );
+}
+
+#[test]
+fn an_unknown_application_package_is_reported_with_the_nearest_names() {
+    let archive = Archive::first();
+    let pinned = pinned(&archive);
+    let failure = |name: &str| {
+        resolve_app(&inputs(&archive), &pinned, &[name.into()], Versions::Pinned).unwrap_err()
+    };
+    let error = failure("redis");
+    assert!(matches!(
+        error,
+        InputsError::Resolve(ResolveError::Unknown { .. })
+    ));
+    assert_eq!(
+        error.to_string(),
+        "there is no package 'redis', wanted by the command line; did you mean redis-server?"
+    );
+    for name in ["", "../x", "Redis", "a b"] {
+        assert!(
+            matches!(
+                failure(name),
+                InputsError::Resolve(ResolveError::Unknown { .. })
+            ),
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn an_application_is_resolved_from_the_archives_current_state_when_the_pinned_one_is_gone() {
+    let archive = Archive::first();
+    let pinned = pinned(&archive);
+    archive.move_on();
+    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
+    let m4 = ["m4".to_owned()];
+    let plan = resolve_app(&elsewhere, &pinned, &m4, Versions::Pinned).unwrap();
+    let version = &plan
+        .packages
+        .iter()
+        .find(|p| p.package == "m4")
+        .unwrap()
+        .version;
+    assert_eq!(
+        (
+            version.as_str(),
+            plan.suites["stable"].date.as_str(),
+            plan.warnings.len()
+        ),
+        ("99", MOVED_ON, 1)
+    );
+    assert!(
+        plan.warnings[0].contains("no longer has stable as pinned (Sat, 11 Jul 2026"),
+        "{:?}",
+        plan.warnings
+    );
+    // The warning is given each time.
+    assert_eq!(
+        resolve_app(&elsewhere, &pinned, &m4, Versions::Pinned).unwrap(),
+        plan
+    );
+    // Not without a good signature.
+    let mut distrusting = elsewhere;
+    distrusting.verifier = Verifier::new(fixture("keyring.gpg"));
+    let error = resolve_app(&distrusting, &pinned, &m4, Versions::Pinned).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            InputsError::Release(ReleaseError::BadSignature { .. })
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn the_old_index_is_found_under_its_hash() {
+    let archive = Archive::first();
+    let pinned = pinned(&archive);
+    let index = pinned.suites["stable"].indexes.packages.clone().unwrap();
+    let old = fs::read(inputs(&archive).downloads.by_hash(&index.sha256)).unwrap();
+    archive.server.put(
+        &format!(
+            "/dists/stable/main/binary-amd64/by-hash/SHA256/{}",
+            index.sha256
+        ),
+        old,
+    );
+    archive.move_on();
+    let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
+    let plan = resolve_app(&elsewhere, &pinned, &["m4".into()], Versions::Pinned).unwrap();
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Security updates in application images.
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cki_debian::release::Verifier;
+use cki_inputs::Inputs;
+use cki_inputs::app::resolve_app;
+use cki_inputs::lock::{self, Mode};
+use cki_inputs::lockfile::LockFile;
+use cki_inputs::plan::{AppPackage, AppPlan};
+use cki_inputs::updates::Versions;
+use cki_nix::Nix;
+
+use support::archive::{Archive, REQUEST, request};
+use support::{Behaviour, fixture};
+
+const SUITE: &str = "stable-security";
+const RELEASE: &str = "/dists/stable-security/InRelease";
+const FIRST: &str = "Mon, 23 Nov 2026 10:00:00 UTC";
+const LATER: &str = "Wed, 25 Nov 2026 10:00:00 UTC";
+
+/// redis has an update; flex has one that a point release has overtaken; new-lib is there for redis only.
+const UPDATES: &[(&str, &str, &str)] = &[
+    ("redis-server", "7.0+deb1", "Depends: libc6, new-lib"),
+    ("new-lib", "1", ""),
+    ("flex", "2.5", ""),
+    (
+        "bash",
+        "5.2+deb1",
+        "Depends: libc6; Essential: yes; Pre-Depends: libtinfo6",
+    ),
+];
+
+/// An archive with updates, what is pinned of it, and a cache that is empty.
+fn archive() -> (Archive, LockFile, Inputs) {
+    let archive = Archive::first();
+    let inputs = archive.inputs(Nix::current());
+    let (lock, _) = lock::resolve(&inputs, &request(REQUEST), None, Mode::Update).expect("pinned");
+    archive.publish(SUITE, FIRST, UPDATES, None);
+    let inputs = archive.inputs_in(&archive.dir.path().join("other"), Nix::current());
+    (archive, lock, inputs)
+}
+
+fn resolve(inputs: &Inputs, lock: &LockFile, versions: Versions) -> AppPlan {
+    let names = ["redis-server", "flex"].map(str::to_owned);
+    resolve_app(inputs, lock, &names, versions).expect("resolved")
+}
+
+fn package<'a>(plan: &'a AppPlan, name: &str) -> Option<&'a AppPackage> {
+    plan.packages.iter().find(|p| p.package == name)
+}
+
+fn version(plan: &AppPlan, name: &str) -> String {
+    package(plan, name)
+        .expect("it is there")
+        .version
+        .to_string()
+}
+
+/// Times at which the archive was asked for its release.
+fn asked(archive: &Archive) -> usize {
+    let requests = archive.server.requests();
+    requests.iter().filter(|path| *path == RELEASE).count()
+}
+
+/// Makes what is known so much older.
+fn age(inputs: &Inputs, by: Duration) {
+    let path = inputs.downloads.updates(SUITE);
+    let mut known: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+    let then = SystemTime::now() - by;
+    known["asked"] = then
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+        .into();
+    fs::write(&path, known.to_string()).expect("written");
+}
+
+#[test]
+fn an_image_gets_security_updates_where_they_are_newer() {
+    let (_archive, lock, inputs) = archive();
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(plan.warnings, [""; 0]);
+    assert_eq!(version(&plan, "redis-server"), "7.0+deb1");
+    assert_eq!(version(&plan, "bash"), "5.2+deb1", "the base, too");
+    assert_eq!(version(&plan, "new-lib"), "1");
+    assert_eq!(version(&plan, "flex"), "2.6", "newer than its update");
+    let suites: Vec<_> = plan
+        .suites
+        .iter()
+        .map(|(name, s)| (&name[..], &s.date[..]))
+        .collect();
+    let pinned = &lock.suites["stable"].date[..];
+    assert_eq!(suites, [("stable", pinned), (SUITE, FIRST)]);
+    provide_downloads(&inputs, &plan);
+}
+
+/// What a plan names can be downloaded.
+fn provide_downloads(inputs: &Inputs, plan: &AppPlan) {
+    for p in &plan.packages {
+        let suite = &plan.suites[&p.suite];
+        let suite = cki_inputs::mirrors::Suite {
+            name: &p.suite,
+            component: &suite.component,
+            date: &suite.date,
+        };
+        let download = inputs
+            .mirrors
+            .download(suite, &p.package, &p.path, &p.sha256, p.size);
+        inputs.fetcher.fetch(&[download]).expect("downloaded");
+    }
+}
+
+#[test]
+fn pinned_versions_are_those_of_the_lock_file_alone() {
+    let (archive, lock, inputs) = archive();
+    let plan = resolve(&inputs, &lock, Versions::Pinned);
+    assert_eq!(version(&plan, "redis-server"), "7.0");
+    assert_eq!(version(&plan, "bash"), "5.2");
+    assert_eq!(plan.suites.keys().collect::<Vec<_>>(), ["stable"]);
+    assert_eq!(asked(&archive), 0);
+}
+
+#[test]
+fn the_archive_is_asked_once_a_day() {
+    let (archive, lock, inputs) = archive();
+    let first = resolve(&inputs, &lock, Versions::Current);
+    archive.publish(
+        SUITE,
+        LATER,
+        &[("redis-server", "7.0+deb2", "Depends: libc6")],
+        None,
+    );
+    assert_eq!(resolve(&inputs, &lock, Versions::Current), first);
+    assert_eq!(asked(&archive), 1);
+    age(&inputs, Duration::from_secs(24 * 3600 + 1));
+    let second = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(version(&second, "redis-server"), "7.0+deb2");
+    assert_ne!(second.hash, first.hash);
+    assert_eq!(asked(&archive), 2);
+}
+
+#[test]
+fn an_archive_without_updates_is_told_of_and_asked_again_after_an_hour() {
+    let (archive, lock, inputs) = archive();
+    archive.server.always(RELEASE, Behaviour::Status(404));
+    for _ in 0..2 {
+        let plan = resolve(&inputs, &lock, Versions::Current);
+        assert_eq!(version(&plan, "redis-server"), "7.0");
+        let [warning] = &plan.warnings[..] else {
+            panic!("{:?}", plan.warnings)
+        };
+        assert!(
+            warning.contains("no security updates: ") && warning.contains("--pinned"),
+            "{warning}"
+        );
+    }
+    assert_eq!(asked(&archive), 1);
+    archive.server.always(RELEASE, Behaviour::Serve);
+    age(&inputs, Duration::from_secs(3601));
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(
+        (version(&plan, "redis-server"), plan.warnings.len()),
+        ("7.0+deb1".to_owned(), 0)
+    );
+}
+
+#[test]
+fn what_cannot_be_believed_leaves_the_updates_of_before() {
+    let (archive, lock, inputs) = archive();
+    let first = resolve(&inputs, &lock, Versions::Current);
+    // Without a good signature.
+    let mut distrusting = inputs.clone();
+    distrusting.verifier = Verifier::new(fixture("keyring.gpg"));
+    // Older than what was there, as somebody serves it who holds back what is new.
+    for (inputs, date) in [
+        (&distrusting, LATER),
+        (&inputs, "Sun, 22 Nov 2026 10:00:00 UTC"),
+    ] {
+        archive.publish(SUITE, date, &[("redis-server", "7.0+evil", "")], None);
+        age(inputs, Duration::from_secs(24 * 3600 + 1));
+        let plan = resolve(inputs, &lock, Versions::Current);
+        assert_eq!(plan.packages, first.packages);
+        let warning = plan.warnings.join(" ");
+        assert!(
+            warning.contains(&format!("updates are those of {FIRST}: ")),
+            "{warning}"
+        );
+    }
+}
