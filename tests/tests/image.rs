@@ -268,6 +268,37 @@ fn an_application_image_is_a_disk_of_layers_that_runs() {
 }
 
 #[test]
+fn a_lock_file_keeps_the_packages_of_an_image() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [first, second, lock] = ["first", "second", "lock"].map(|name| dir.path().join(name));
+    let name = lock.to_str().expect("a plain name");
+    let make = |deb: &str, options: &[&str], file: &Path| {
+        let words = [&["app", "--deb", deb, "--lock", name], options].concat();
+        image(&words, file)
+    };
+    let output = make("lua5.4", &["--locked"], &first);
+    assert_eq!(output.status, 125);
+    assert!(output.stderr.contains("there is no "), "{}", output.stderr);
+    let output = make("lua5.4", &[], &first);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let output = make("lua5.4", &["--locked"], &second);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let read = |file: &Path| std::fs::read(file).expect("read");
+    assert!(read(&first) == read(&second));
+    let output = make("bc", &[], &second);
+    assert_eq!(output.status, 125);
+    let why = "pins an image with lua5.4, not with bc";
+    assert!(output.stderr.contains(why), "{}", output.stderr);
+    // It is the file that counts: one that names another package of the same name is not made up for.
+    let text = std::fs::read_to_string(&lock).expect("read");
+    std::fs::write(&lock, text.replace("lua5.4_", "lua5.5_")).expect("written");
+    let output = make("lua5.4", &["--locked"], &second);
+    assert_eq!(output.status, 125);
+    let why = "is no lock file of an image";
+    assert!(output.stderr.contains(why), "{}", output.stderr);
+}
+
+#[test]
 fn a_file_that_is_no_image_is_refused_before_a_machine_is_started() {
     let dir = tempfile::tempdir().expect("a directory");
     let text = dir.path().join("text");
