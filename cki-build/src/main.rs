@@ -6,6 +6,7 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    cki_disk::size_limit::have_it_be_an_error();
     if let Some(code) = cki_volume::serve::if_asked() {
         return code;
     }

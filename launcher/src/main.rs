@@ -18,6 +18,7 @@ use crate::sentence::sentence;
 
 fn main() -> ExitCode {
     cki_launcher::heap::have_one();
+    cki_disk::size_limit::have_it_be_an_error();
     let elsewhere = [cki_volume::serve::if_asked, standby::if_asked];
     if let Some(code) = elsewhere.iter().find_map(|asked| asked()) {
         return code;

@@ -133,6 +133,26 @@ fn manual_pages_and_completions_are_made() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_not_the_programs_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // A manual page is longer than one of a shell's blocks.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 1; exec \"$@\"", "sh"])
+        .args([env!("CARGO_BIN_EXE_cki"), "man", "--out"])
+        .arg(directory.path())
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(125),
+        "{:?} {text}",
+        output.status
+    );
+    assert!(text.contains("File too large"), "{text}");
+}
+
+#[test]
 fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();

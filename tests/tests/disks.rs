@@ -174,6 +174,58 @@ fn a_file_system_that_is_full_is_an_error_of_the_disk_and_told_and_nothing_synce
     }
 }
 
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_of_the_disk_too() {
+    let disks = Disks::new();
+    // 8 MiB. The file is longer, and what is written behind its beginning is beyond the limit.
+    let limit = "ulimit -f 16384";
+    let program =
+        "yes kept | head -c 4096 | dd of=/dev/vdb bs=4k conv=fsync 2> /dev/null || echo not kept
+        dd if=/dev/zero of=/dev/vdb bs=1M seek=8 count=1 conv=fsync 2> /dev/null && echo written
+        echo the program goes on";
+    let sentence = "not all that was written to the disk cki-disk0 is on it";
+    // The emulator's.
+    let mut words = vec![
+        "-c".to_owned(),
+        format!("{limit}; exec \"$@\""),
+        "sh".to_owned(),
+    ];
+    words.push(text(&variable("CKI_BUILD")));
+    let run = [
+        "--quiet",
+        "run",
+        "--runtime",
+        "native",
+        "--network",
+        "none",
+        "--disk",
+    ];
+    words.extend(run.map(str::to_owned));
+    words.push(disks.text("raw"));
+    words.extend(["--", "sh", "-c", program].map(str::to_owned));
+    let output = run_program("sh", words, b"");
+    assert_eq!(output.text(), "the program goes on\n", "{}", output.stderr);
+    assert_eq!(output.status, 125, "{}", output.stderr);
+    assert!(output.stderr.contains(sentence), "{}", output.stderr);
+    assert_eq!(fs::read(disks.path("raw")).unwrap()[..5], *b"kept\n");
+    // The launcher's.
+    let script = format!(
+        "truncate -s 32M /tmp/raw; cat > /tmp/program
+        ({limit}; cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M \
+            --cmdline mitigations=off --disk /tmp/raw -- sh -c \"$(cat /tmp/program)\" 2>&1); echo $?
+        head -c 5 /tmp/raw"
+    );
+    let options = ["--network", "none"];
+    let output = run_on("host", &options, &["sh", "-c", &script], program.as_bytes());
+    let lines: Vec<_> = output.text().lines().collect();
+    assert_eq!(lines.len(), 4, "{}{}", output.text(), output.stderr);
+    assert_eq!(
+        (lines[0], lines[2], lines[3]),
+        ("the program goes on", "125", "kept")
+    );
+    assert!(lines[1].contains(sentence), "{}", lines[1]);
+}
+
 fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }

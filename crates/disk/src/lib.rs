@@ -3,7 +3,8 @@
 //! A file of the user's as a disk of a container.
 //!
 //! [`DiskOption`] is how the command line names it; [`open`] opens it, judges whether it can be a disk, and
-//! locks it. What it finds wrong is a [`DiskError`], which says what to do about it.
+//! locks it. What it finds wrong is a [`DiskError`], which says what to do about it. [`size_limit`] is about files that
+//! may not grow as large as they should.
 //!
 //! Used by: `cki-build` (whose emulator gets the open file) and the launcher. May use: none of ours.
 
@@ -12,6 +13,7 @@ mod file;
 mod format;
 mod lock;
 mod option;
+pub mod size_limit;
 
 pub use error::{DiskError, Problem};
 pub use file::{DiskFile, Reader, open};
