@@ -6,13 +6,20 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cki_session::DISK_SERIAL;
 use nix::mount::{MntFlags, umount2};
 
+use crate::unhung::{self, Counts};
+
 /// The disks of this machine or container that can be written.
 #[derive(Debug)]
-pub struct Disks(Vec<Disk>);
+pub struct Disks {
+    disks: Vec<Disk>,
+    /// None where `/proc` is not mounted.
+    counts: Option<Counts>,
+}
 
 #[derive(Debug)]
 struct Disk {
@@ -43,7 +50,10 @@ impl Disks {
                 });
             }
         }
-        Ok(Disks(disks))
+        Ok(Disks {
+            disks,
+            counts: Counts::open().ok(),
+        })
     }
 
     /// Has everything that was written to them, and to file systems on them, where a cut of the power does not
@@ -51,23 +61,47 @@ impl Disks {
     /// crash: ext4 with a journal to be played is not mounted on a disk that cannot be written. One that a program
     /// still uses stays mounted.
     ///
+    /// That takes as long as the disks need, but no longer than [`unhung::LIMIT`] in which none of them does anything:
+    /// what a program has left may never come to an end, such as a file system whose device it has stopped.
+    ///
     /// # Errors
     /// A sentence that names the disk of which that cannot be said.
-    pub fn settle(&self) -> Result<(), String> {
-        if self.0.is_empty() {
+    pub fn settle(mut self) -> Result<(), String> {
+        let mut counts = self.counts.take();
+        let progress = || counts.as_mut().map_or_else(Vec::new, Counts::read);
+        self.settle_within(unhung::LIMIT, progress, Self::write_all)
+    }
+
+    fn settle_within(
+        self,
+        limit: Duration,
+        progress: impl FnMut() -> Vec<u64>,
+        work: impl FnOnce(&Self) -> Result<(), String> + Send + 'static,
+    ) -> Result<(), String> {
+        if self.disks.is_empty() {
             return Ok(());
         }
+        let names: Vec<_> = self.disks.iter().map(|disk| &*disk.serial).collect();
+        let late = format!(
+            "not all that was written to the disk {} is on it: for {} s the disks have done nothing more",
+            names.join(" or "),
+            limit.as_secs()
+        );
+        unhung::within(limit, progress, move || work(&self)).unwrap_or(Err(late))
+    }
+
+    fn write_all(&self) -> Result<(), String> {
         // The program may have unmounted /proc, or mounted something over it.
         let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
         let mounts = String::from_utf8_lossy(&mounts);
-        for Disk { name, .. } in &self.0 {
+        for Disk { name, .. } in &self.disks {
             for target in mounted(&mounts, name) {
                 let _ = umount2(&target, MntFlags::UMOUNT_NOFOLLOW);
             }
         }
         // File systems that are still mounted, which write to the disks.
         nix::unistd::sync();
-        for Disk { serial, file, .. } in &self.0 {
+        for Disk { serial, file, .. } in &self.disks {
             file.sync_all().map_err(|error| {
                 format!("not all that was written to the disk {serial} is on it: {error}")
             })?;
@@ -108,6 +142,21 @@ fn unescaped(path: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    impl Disks {
+        /// A disk that is this file, from which nothing is mounted.
+        fn of(serial: &str, file: &str) -> Self {
+            let disk = Disk {
+                serial: serial.to_owned(),
+                name: "no-disk".to_owned(),
+                file: File::open(file).unwrap(),
+            };
+            Disks {
+                disks: vec![disk],
+                counts: None,
+            }
+        }
+    }
+
     #[test]
     fn file_systems_of_a_disk_and_its_partitions_are_found_the_last_one_first() {
         let mounts = "\
@@ -131,7 +180,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (sysfs, dev) = (dir.path().join("sys"), dir.path().join("dev"));
         fs::create_dir(&dev).unwrap();
-        assert!(Disks::open(&sysfs, &dev).unwrap().0.is_empty());
+        assert!(Disks::open(&sysfs, &dev).unwrap().disks.is_empty());
         for (name, serial, ro) in [
             ("vda", "cki-app", "0"),
             ("vdb", "cki-disk0", "0"),
@@ -145,15 +194,26 @@ mod tests {
         assert!(Disks::open(&sysfs, &dev).is_err());
         fs::write(dev.join("vdb"), "x").unwrap();
         let disks = Disks::open(&sysfs, &dev).unwrap();
-        assert_eq!(disks.0.len(), 1);
+        assert_eq!(disks.disks.len(), 1);
         disks.settle().unwrap();
         // What cannot be synced is named.
-        let broken = Disks(vec![Disk {
-            serial: "cki-disk0".to_owned(),
-            // Nothing is mounted from a device of this name.
-            name: "no-disk".to_owned(),
-            file: File::open("/dev/null").unwrap(),
-        }]);
+        let broken = Disks::of("cki-disk0", "/dev/null");
         assert!(broken.settle().unwrap_err().contains("cki-disk0"));
+    }
+
+    #[test]
+    fn disks_that_do_nothing_are_not_waited_for() {
+        let limit = Duration::from_millis(50);
+        let (_never, waits) = std::sync::mpsc::channel::<()>();
+        let hang = move |_: &Disks| {
+            let _ = waits.recv();
+            Ok(())
+        };
+        let disks = Disks::of("cki-disk0", "/dev/null");
+        let error = disks.settle_within(limit, || vec![3], hang).unwrap_err();
+        assert!(
+            error.contains("the disk cki-disk0 is on it: for"),
+            "{error}"
+        );
     }
 }

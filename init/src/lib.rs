@@ -43,4 +43,5 @@ pub mod serve;
 pub mod server;
 pub mod session;
 pub mod shell;
+pub mod unhung;
 pub mod vsock;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use nix::sys::reboot::{RebootMode, reboot};
 
+use crate::unhung::{self, Counts};
+
 /// Opens the kernel's I/O ports (`/dev/port`, CONFIG_DEVPORT). Must be called while the `/dev`
 /// that init mounted is visible; the handle works for ever after. `None` in a CKI container, whose
 /// kernel has no ports.
@@ -62,7 +64,12 @@ pub fn power_off() -> ! {
 }
 
 fn leave(mode: RebootMode) -> ! {
-    nix::unistd::sync();
+    // A file system that takes nothing does not keep the machine up for ever.
+    let mut counts = Counts::open().ok();
+    let progress = || counts.as_mut().map_or_else(Vec::new, Counts::read);
+    if unhung::within(unhung::LIMIT, progress, nix::unistd::sync).is_none() {
+        report("not all that was written to file systems is on their disks: it takes too long");
+    }
     let Err(error) = reboot(mode);
     report(&format!("cannot leave the machine: {error}"));
     // PID 1 must not return; when it exits the kernel panics, which ends the machine too.

@@ -407,3 +407,26 @@ fn qemus_tools_leave_a_disk_alone_that_a_launcher_has() {
         assert_eq!(output.status, 0, "{words:?}: {}", output.stderr);
     }
 }
+
+#[test]
+#[ignore = "waits for a minute: `check --all`"]
+fn a_disk_whose_file_system_never_takes_what_was_written_is_given_up_and_told() {
+    let disks = Disks::new();
+    let disk = disks.text("raw");
+    let mut options = vec!["--network", "none", "--disk", &disk];
+    for package in ["e2fsprogs", "mount", "dmsetup"] {
+        options.extend(["--deb", package]);
+    }
+    // A device in between that stands still has all writers wait.
+    let script = "set -e; export DM_DISABLE_UDEV=1
+        dmsetup create still --table \"0 $(blockdev --getsz /dev/vdb) linear /dev/vdb 0\"
+        mkfs.ext4 -q /dev/mapper/still; mount /dev/mapper/still /mnt
+        dmsetup suspend --noflush --nolockfs still; echo left > /mnt/file; echo the program ends";
+    for runtime in RUNTIMES {
+        let output = run_on(runtime, &options, &["sh", "-c", script], b"");
+        assert_eq!(output.text(), "the program ends\n", "{}", output.stderr);
+        assert_eq!(output.status, 125, "{}", output.stderr);
+        let said = "the disk cki-disk0 is on it: for 60 s";
+        assert!(output.stderr.contains(said), "{}", output.stderr);
+    }
+}
