@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::process;
+
 /// How long processes that were killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
@@ -49,15 +51,11 @@ impl Group {
 
     /// Kills all that is in it but this process; whether nobody is left.
     pub fn kill_others(&self) -> bool {
-        self.until(|| {
+        let list = || {
             let processes = fs::read_to_string(self.path.join("cgroup.procs"));
-            let others = others(&processes.unwrap_or_default(), std::process::id());
-            for process in &others {
-                // It may have gone meanwhile.
-                let _ = crate::process::kill(*process);
-            }
-            others.is_empty()
-        })
+            others(&processes.unwrap_or_default(), std::process::id())
+        };
+        self.until(|| kill_listed(list))
     }
 
     /// Kills all that is in it; whether nobody is left in the end.
@@ -83,6 +81,23 @@ impl Group {
         }
         true
     }
+}
+
+/// Kills all processes that are listed; whether there are none.
+///
+/// A process may end, and its number be another's, who is not in the list: killed is who is in it still when it is
+/// looked at once more, with that process in our hands.
+fn kill_listed(list: impl Fn() -> Vec<i32>) -> bool {
+    let processes = list();
+    for &number in &processes {
+        if let Ok(process) = process::hold(number) {
+            if list().contains(&number) {
+                // It may have ended meanwhile.
+                let _ = process::kill(&process);
+            }
+        }
+    }
+    processes.is_empty()
 }
 
 /// Whether the events of a control group say that it has no process.
@@ -113,5 +128,32 @@ mod tests {
     fn neither_the_caller_nor_init_nor_a_process_of_another_namespace_is_among_the_others() {
         assert_eq!(others("1\n0\n70\n71\n\n72\n", 71), [70, 72]);
         assert!(others("", 7).is_empty());
+    }
+
+    #[test]
+    fn a_process_that_is_not_in_the_list_any_more_is_left_alone() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let number = process::id(&child);
+        // Its number was that of one that was listed, and has ended.
+        let looks = std::cell::Cell::new(0);
+        let list = || match looks.replace(looks.get() + 1) {
+            0 => vec![number],
+            _ => Vec::new(),
+        };
+        assert!(!kill_listed(list));
+        assert_eq!(looks.get(), 2);
+        assert!(child.try_wait().unwrap().is_none());
+        assert!(!kill_listed(|| vec![number]));
+        let status = child.wait().unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(9)
+        );
+        // Now there is no such process.
+        assert!(!kill_listed(|| vec![number]));
+        assert!(kill_listed(Vec::new));
     }
 }

@@ -4,8 +4,11 @@
 //! wrappers know no names for).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The process id of a child, in the kernel's own type.
 #[must_use]
@@ -39,12 +42,24 @@ pub fn signal_group(leader: i32, signal: i32) -> io::Result<()> {
     send(-leader, signal)
 }
 
+/// A process, whoever has its number later.
+///
+/// # Errors
+/// `ESRCH` when it is gone.
+pub fn hold(process: i32) -> io::Result<OwnedFd> {
+    // Numbers below are no process's but init's.
+    let process = Some(process).filter(|&process| process > 1);
+    let process = process.and_then(Pid::from_raw);
+    let process = process.ok_or(io::Error::from_raw_os_error(libc::ESRCH))?;
+    Ok(pidfd_open(process, PidfdFlags::empty())?)
+}
+
 /// Kills a process.
 ///
 /// # Errors
 /// `ESRCH` when it is gone.
-pub fn kill(process: i32) -> io::Result<()> {
-    send_one(process, libc::SIGKILL)
+pub fn kill(process: &OwnedFd) -> io::Result<()> {
+    Ok(pidfd_send_signal(process, Signal::KILL)?)
 }
 
 /// Asks a process to end.
@@ -52,15 +67,11 @@ pub fn kill(process: i32) -> io::Result<()> {
 /// # Errors
 /// `ESRCH` when it is gone.
 pub fn terminate(process: i32) -> io::Result<()> {
-    send_one(process, libc::SIGTERM)
-}
-
-fn send_one(process: i32, signal: i32) -> io::Result<()> {
     if process <= 1 {
         // kill(0) and kill(-1) mean more than a process, and 1 is init.
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
-    send(process, signal)
+    send(process, libc::SIGTERM)
 }
 
 /// Kills every process but PID 1 itself.
@@ -88,7 +99,8 @@ mod tests {
     #[test]
     fn groups_that_would_mean_everybody_are_refused() {
         for leader in [1, 0, -1, -77] {
-            for error in [signal_group(leader, 0), kill(leader), terminate(leader)] {
+            let held = hold(leader).map(drop);
+            for error in [signal_group(leader, 0), held, terminate(leader)] {
                 assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ESRCH));
             }
         }
