@@ -209,22 +209,13 @@ impl Session {
         let mut open = 3;
         let (mut announced, mut ending, mut seen) = (false, false, 0);
         loop {
-            if let (Some(status), 0) = (status, open) {
+            if open == 0 && (status.is_some() || ending && self.link.stays()) {
                 self.times.end = Instant::now();
-                return self.conclude(last, status, timed_out);
+                return self.conclude(last, status.flatten(), timed_out);
             }
             if last.is_some() && !ending && self.output.is_complete() {
-                if let (Some(outcome), true) = (&last, self.link.stays()) {
-                    self.times.end = Instant::now();
-                    let outcome = if timed_out {
-                        Outcome::TimedOut
-                    } else {
-                        outcome.clone()
-                    };
-                    return Ok(self.ended(outcome));
-                }
                 ending = true;
-                self.deadline = Some(Instant::now() + Link::END_LIMIT);
+                self.deadline = self.link.is_over();
                 // It fails when the machine is gone, which its own event tells.
                 let _ = self.control.shutdown(Shutdown::Both);
             }
@@ -382,6 +373,7 @@ impl Session {
             return Ok(self.ended(Outcome::TimedOut));
         }
         match last {
+            Some(outcome) if self.link.stays() => Ok(self.ended(outcome)),
             Some(outcome)
                 if status.and_then(|status| status.code()) == Some(exit::STATUS_ENDED) =>
             {

@@ -32,6 +32,7 @@ pub(crate) enum Link {
     /// A place of a machine that stays up: ours for as long as we hold the connection.
     Place {
         connection: UnixStream,
+        /// In the order of [`cki_session::port::ALL`]: the last two are the program's output.
         streams: Vec<UnixStream>,
     },
 }
@@ -136,6 +137,23 @@ impl Link {
     /// Whether the machine goes on when the session is over.
     pub(crate) const fn stays(&self) -> bool {
         matches!(self, Self::Place { .. })
+    }
+
+    /// The program has ended and all its output that was announced has come; until when an emulator may take to end now.
+    ///
+    /// A place has given all output then, announced or not: of a container that was killed nobody knows how much there
+    /// is. So its streams end where they are, and are read to that end, however slow our reader is.
+    pub(crate) fn is_over(&self) -> Option<Instant> {
+        match self {
+            Self::Own { .. } => Some(Instant::now() + Self::END_LIMIT),
+            Self::Place { streams, .. } => {
+                for socket in &streams[2..] {
+                    // It fails where the machine has gone already.
+                    let _ = socket.shutdown(Shutdown::Read);
+                }
+                None
+            }
+        }
     }
 
     /// How long an emulator may take to end, once init has closed all ports.

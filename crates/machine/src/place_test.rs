@@ -21,6 +21,8 @@ struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Text {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Its reader is slow.
+        thread::sleep(Duration::from_millis(20));
         self.0.lock().unwrap().write(bytes)
     }
 
@@ -99,6 +101,20 @@ fn a_session_is_over_when_the_supervisor_has_given_back_what_it_had() {
     assert_eq!(result.unwrap().outcome, Outcome::Exited(7));
     assert_eq!(text, "hi");
     assert!(start.elapsed() >= takes);
+}
+
+#[test]
+fn what_a_container_that_was_killed_has_written_is_read_to_its_end() {
+    // Its launcher did not live to say how much that is.
+    let [output, ended] = end(137, 0);
+    let written = "some more than is read at once\n".repeat(4000);
+    let (result, text) = run(
+        &[hello(), output, ended],
+        written.as_bytes(),
+        Duration::ZERO,
+    );
+    assert_eq!(result.unwrap().outcome, Outcome::Exited(137));
+    assert!(text == written, "{} bytes of {}", text.len(), written.len());
 }
 
 #[test]
