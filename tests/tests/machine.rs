@@ -366,6 +366,38 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
     assert_eq!((again.status, again.text()), (0, "again\n"));
 }
 
+#[test]
+fn a_machine_whose_starter_is_killed_goes_too_and_its_name_is_free() {
+    let name = format!("test-killed-{}", std::process::id());
+    let directory = variable("CKI_CACHE").join("machines").join(&name);
+    let soon = |what: &str, done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut starter = Command::new(variable("CKI_BUILD"))
+        .args(["-q", "machine", "start", &name, "--no-network"])
+        .spawn()
+        .expect("cki-build is started");
+    // Its emulator is there.
+    soon("no emulator", &|| directory.join("0.control").exists());
+    starter.kill().expect("it is killed");
+    starter.wait().expect("it ends");
+    // Whoever keeps it up has its directory locked until the emulator has ended.
+    let is_free = || {
+        let mut command = Command::new("flock");
+        let command = command.arg("--nonblock").arg(&directory).arg("true");
+        command.status().expect("flock is started").success()
+    };
+    soon("the machine stays", &is_free);
+    let left = directory.read_dir().expect("it is there");
+    let left: Vec<_> = left.map(|entry| entry.expect("read").file_name()).collect();
+    assert_eq!(left, ["log"]);
+    std::fs::remove_dir_all(&directory).expect("it is removed");
+}
+
 /// Answers each line, until the other side closes the connection.
 const SERVER: &str = r#"
     use IO::Socket::INET;

@@ -13,7 +13,7 @@ use super::qmp::Qmp;
 use crate::app_disk::AppDisk;
 
 /// Disks that nobody uses and that stay plugged in all the same.
-const IDLE_MAX: usize = 8;
+pub(super) const IDLE_MAX: usize = 8;
 
 /// A file as it is now: one that has changed is another disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -108,24 +108,30 @@ impl Machine {
         if self.is_ending.load(Ordering::Relaxed) {
             return Err("it is stopping".to_owned());
         }
-        // Dropped at the end of the lease.
-        let _published = Published::new(&self.monitor, &self.claims, &wanted.publish)?;
+        let published = Published::new(&self.monitor, &self.claims, &wanted.publish)?;
         let disk = wanted.disk.as_ref();
         let disk = disk.map(|disk| lock(&self.disks).plug(&self.monitor, disk));
         let disk = disk.transpose()?;
         let result = self.place(wanted, client, disk.as_ref().map(|(_, serial)| serial));
+        drop(published);
         if let Some((number, _)) = disk {
+            if let Ok((place, generation)) = result {
+                // The container may be reading it until nothing of it is left. Its client need not wait for that.
+                client.end();
+                self.wait_until_after(place, generation, None);
+            }
             lock(&self.disks).release(&self.monitor, number);
         }
-        result
+        result.map(drop)
     }
 
+    /// Gives a client a place for as long as it is there; which one, and the process that served it.
     fn place(
         &self,
         wanted: &Wanted,
         client: &mut Connection,
         serial: Option<&String>,
-    ) -> Result<(), String> {
+    ) -> Result<(usize, u64), String> {
         for _ in 0..TRIES {
             let place = self.take(wanted.memory.map_or(0, Memory::mib))?;
             let Some((ports, generation)) = self.connect(place) else {
@@ -148,9 +154,9 @@ impl Machine {
             self.books.1.notify_all();
             if !wanted.publish.is_empty() {
                 // Whoever publishes the same ports next finds them free in the machine, too.
-                self.wait_until_after(place, generation);
+                self.wait_until_after(place, generation, Some(ENDING_LIMIT));
             }
-            return Ok(());
+            return Ok((place, generation));
         }
         Err("its places do not answer".to_owned())
     }
@@ -176,12 +182,15 @@ impl Machine {
         }
     }
 
-    /// Waits until nothing of what this process of a place served is left, or that takes too long.
-    fn wait_until_after(&self, place: usize, generation: u64) {
+    /// Waits until nothing of what this process of a place served is left, or that takes too long. In a machine that
+    /// is up it comes to that; with the machine, this process ends.
+    fn wait_until_after(&self, place: usize, generation: u64, limit: Option<Duration>) {
         let (books, changed) = &*self.books;
         let left = |books: &mut Books| !books.is_after(place, generation);
-        let books = changed.wait_timeout_while(lock(books), ENDING_LIMIT, left);
-        drop(books);
+        match limit {
+            Some(limit) => drop(changed.wait_timeout_while(lock(books), limit, left)),
+            None => drop(changed.wait_while(lock(books), left)),
+        }
     }
 
     /// Connects the ports of a place, whose process has said hello then. `None`: it does not answer,
@@ -235,5 +244,119 @@ impl Machine {
             lock(&self.books.0).release(place);
             self.books.1.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc;
+
+    use cki_session::{Event, Hello, encode};
+    use serde_json::{Value, json};
+
+    use super::super::directory::Directory;
+    use super::super::disks::IDLE_MAX;
+    use super::*;
+    use crate::app_disk::AppDisk;
+
+    /// A QEMU that does whatever it is asked, and tells which commands that are.
+    fn qemu() -> (Qmp, mpsc::Receiver<String>) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (sender, asked) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(theirs.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let command: Value = serde_json::from_str(&line).unwrap();
+                let _ = sender.send(command["execute"].as_str().unwrap().to_owned());
+                let answer = json!({"return": {}, "id": command["id"]});
+                theirs.write_all(format!("{answer}\n").as_bytes()).unwrap();
+            }
+        });
+        (Qmp::new(ours, |_, _| {}).unwrap(), asked)
+    }
+
+    /// A machine with one place, which its first process serves.
+    fn machine(directory: &Directory, monitor: Qmp) -> Machine {
+        let mut books = Books::new(100, 1, 0);
+        books.ready(0, 1);
+        Machine {
+            emulator: 1,
+            build: Build {
+                qemu: "/q".into(),
+                kernel: "/k".into(),
+                runtime: None,
+            },
+            network: false,
+            cpus: 1,
+            pool: Memory::constant(100),
+            places: 1,
+            since: Instant::now(),
+            books: Arc::new((Mutex::new(books), Condvar::new())),
+            disks: Mutex::default(),
+            claims: Claims::default(),
+            leases: AtomicU64::default(),
+            is_ending: AtomicBool::new(false),
+            monitor,
+            locked: directory.lock().unwrap(),
+            news: mpsc::channel().0,
+        }
+    }
+
+    #[test]
+    fn a_disk_stays_until_nothing_of_the_container_is_left() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (monitor, asked) = qemu();
+        let directory = Directory::new(&scratch.path().join("machines"), "m").unwrap();
+        let machine = Arc::new(machine(&directory, monitor));
+        let file = |number: usize| -> AppDisk {
+            let path = scratch.path().join(number.to_string());
+            std::fs::write(&path, "x").unwrap();
+            path.into()
+        };
+        // As many as may be idle: one more, and another is unplugged.
+        for number in 0..IDLE_MAX {
+            let mut disks = lock(&machine.disks);
+            let (number, _) = disks.plug(&machine.monitor, &file(number)).unwrap();
+            disks.release(&machine.monitor, number);
+        }
+        // The process of the place says hello, and goes when its client does.
+        let listeners = port::ALL
+            .map(|name| UnixListener::bind(directory.path().join(socket(name, 0))).unwrap());
+        thread::spawn(move || {
+            let mut ports = listeners.map(|listener| listener.accept().unwrap().0);
+            let hello = Event::Hello(Hello {
+                generation: Some(1),
+                ..Hello::new(&[], "6.12")
+            });
+            ports[0].write_all(&encode(&hello).unwrap()).unwrap();
+            let _ = BufReader::new(&ports[0]).read_until(0, &mut Vec::new());
+        });
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = (Connection::new(ours), Connection::new(theirs));
+        let wanted = Wanted {
+            memory: Some(Memory::constant(64)),
+            disk: Some(file(IDLE_MAX)),
+            publish: Vec::new(),
+        };
+        theirs.say(&Ask::Lease(wanted)).unwrap();
+        let served = Arc::clone(&machine);
+        let serving = thread::spawn(move || serve(&served, ours));
+        let mut files = Vec::new();
+        let leased = theirs.receive::<Answer>(&mut files).unwrap().unwrap();
+        assert!(matches!(leased, Answer::Leased { .. }), "{leased:?}");
+        assert_eq!(files.len(), 4);
+        // The client goes, which the supervisor has seen when it ends the connection.
+        drop(files);
+        theirs.socket().shutdown(std::net::Shutdown::Write).unwrap();
+        theirs.wait_for_end();
+        let unplugs =
+            |asked: &mpsc::Receiver<String>| asked.try_iter().any(|word| word == "device_del");
+        assert!(!unplugs(&asked), "the container may still read its disk");
+        lock(&machine.books.0).ready(0, 2);
+        machine.books.1.notify_all();
+        serving.join().unwrap();
+        assert!(unplugs(&asked));
     }
 }

@@ -12,6 +12,7 @@ mod books;
 mod client;
 mod directory;
 mod disks;
+mod emulator;
 mod error;
 mod hello;
 pub(crate) mod lease;

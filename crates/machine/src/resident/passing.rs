@@ -4,6 +4,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -110,6 +111,12 @@ impl Connection {
             }
             self.lines.push(&bytes[..received.bytes]);
         }
+    }
+
+    /// Says no more.
+    pub(super) fn end(&self) {
+        // It fails where the other side has gone.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Waits until the other side has closed the connection, whatever it says until then.

@@ -2,7 +2,6 @@
 
 //! The process that keeps a machine up.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -18,19 +17,17 @@ use cki_session::{Event, Outcome, Request, encode, printable};
 use serde_json::json;
 
 use super::books::Books;
-use super::directory::{Directory, Locked};
+use super::directory::Directory;
 use super::disks::Disks;
+use super::emulator::Emulator;
 use super::leases::{Machine, serve};
 use super::messages::{Answer, Build, SERVE};
 use super::news::News;
 use super::passing::Connection;
 use super::published::Claims;
 use super::qmp::Qmp;
-use super::setup::{MONITOR_FD, SPARE, Setup};
-use crate::console::Tail;
-use crate::machine::Channel;
+use super::setup::{SPARE, Setup};
 use crate::patience::{Patience, START_LIMIT};
-use crate::ports::Inherited;
 use crate::relay;
 
 /// How long the emulator may take to end beyond the time that programs have.
@@ -78,21 +75,12 @@ fn run() -> io::Result<()> {
     result
 }
 
-/// What stands for the machine until it is up.
-struct Emulator {
-    qemu: Arc<duct::Handle>,
-    machine: UnixStream,
-    monitor: UnixStream,
-    console: Tail,
-    log: File,
-}
-
 fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
     let directory = Directory::new(&setup.machines, &setup.name).map_err(io::Error::other)?;
     let locked = directory.lock().map_err(io::Error::other)?;
     let machine = setup.machine().map_err(io::Error::other)?;
     let (news, queue) = mpsc::channel();
-    let emulator = emulator(setup, &machine, &locked, &news)?;
+    let mut emulator = Emulator::start(setup, &machine, &locked, &news)?;
     let pid = emulator.qemu.pids().first().copied().unwrap_or_default();
     let books = Arc::new((
         Mutex::new(Books::new(
@@ -128,7 +116,7 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
     });
     let request = Request::Serve(Box::new(setup.request(&machine)));
     let request = encode(&request).map_err(io::Error::other)?;
-    let result = wait_until_up(&emulator, pid, &request, &shared, &queue).and_then(|()| {
+    let result = wait_until_up(&mut emulator, pid, &request, &shared, &queue).and_then(|()| {
         let listener = shared.locked.listen()?;
         starter.say(&Answer::Status(shared.status()))?;
         let machine = Arc::clone(&shared);
@@ -145,83 +133,13 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
                 }
             }
         });
-        stay_up(&emulator, &shared, &queue)
+        stay_up(&mut emulator, &shared, &queue)
     });
     // Whatever happened, the emulator is gone, and the name free.
     let _ = emulator.qemu.kill();
     let _ = emulator.qemu.wait();
     shared.locked.unlock();
     result
-}
-
-/// Starts QEMU, which ends with this thread.
-fn emulator(
-    setup: &Setup,
-    machine: &crate::Machine,
-    locked: &Locked,
-    news: &Sender<News>,
-) -> io::Result<Emulator> {
-    let mut theirs = Vec::new();
-    let mut pair = |number: i32| {
-        let (ours, other) = UnixStream::pair()?;
-        theirs.push((number, OwnedFd::from(other)));
-        io::Result::Ok(ours)
-    };
-    let port = pair(Channel::Control.fd())?;
-    let its_console = pair(Channel::Console.fd())?;
-    let monitor = pair(MONITOR_FD)?;
-    let log = locked.new_log()?;
-    let inherited = Inherited::new(theirs);
-    let expression = setup
-        .command(machine)
-        .cwd(locked.directory().path())
-        .expression(rustix::process::Signal::KILL)
-        .stdin_null()
-        .stdout_null()
-        .stderr_file(log.try_clone()?)
-        .before_spawn(move |child| inherited.prepare(child));
-    let qemu = Arc::new(expression.start()?);
-    drop(expression);
-    let console = Tail::default();
-    let (tail, copy) = (console.clone(), Capped::new(log.try_clone()?));
-    thread::spawn(move || tail.follow(its_console, Some(Box::new(copy))));
-    let (waiting, news) = (Arc::clone(&qemu), news.clone());
-    thread::spawn(move || {
-        if let Ok(output) = waiting.wait() {
-            let _ = news.send(News::Ended(output.status));
-        }
-    });
-    Ok(Emulator {
-        qemu,
-        machine: port,
-        monitor,
-        console,
-        log,
-    })
-}
-
-/// What is written to a file, up to a measure: the console says what a container has its launcher say.
-struct Capped(File, usize);
-
-impl Capped {
-    /// A mebibyte.
-    fn new(file: File) -> Self {
-        Self(file, 1 << 20)
-    }
-}
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(self.1);
-        self.1 -= count;
-        // A full disk keeps the machine from nothing.
-        let _ = self.0.write_all(&bytes[..count]);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The monitor.
@@ -256,7 +174,7 @@ fn hear(
 
 /// Waits until all places are ready; an error says why they are not.
 fn wait_until_up(
-    emulator: &Emulator,
+    emulator: &mut Emulator,
     pid: u32,
     request: &[u8],
     machine: &Machine,
@@ -291,6 +209,7 @@ fn wait_until_up(
             Err(_) => "it takes too long".to_owned(),
         };
         let _ = emulator.qemu.kill();
+        emulator.hear_out();
         let console = emulator.console.text();
         let console = console.trim();
         let log = machine.locked.directory().log();
@@ -317,7 +236,7 @@ fn end(log: &str) -> String {
 }
 
 /// Keeps the machine up until it ends.
-fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io::Result<()> {
+fn stay_up(emulator: &mut Emulator, machine: &Machine, queue: &Receiver<News>) -> io::Result<()> {
     let mut deadline: Option<Instant> = None;
     loop {
         let news = match deadline {
@@ -329,8 +248,7 @@ fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io
         match news {
             Some(News::Ended(status)) => {
                 if deadline.is_none() {
-                    let text = format!("cki-build: the emulator {}\n", describe(status));
-                    let _ = (&emulator.log).write_all(text.as_bytes());
+                    emulator.note(&format!("the emulator {}", describe(status)));
                 }
                 return Ok(());
             }
@@ -355,7 +273,7 @@ fn stay_up(emulator: &Emulator, machine: &Machine, queue: &Receiver<News>) -> io
                 ..
             })) => {
                 let text = format!("cki-build: init: {}\n", printable(&failure.message));
-                let _ = (&emulator.log).write_all(text.as_bytes());
+                let _ = emulator.log.write_all(text.as_bytes());
             }
             Some(News::Stop(_) | News::Machine(_) | News::StarterGone) => {}
         }
