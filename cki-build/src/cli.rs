@@ -166,9 +166,9 @@ pub struct Run {
     /// The kernel of the machine; a container has its own
     #[arg(long, value_enum, value_name = "KERNEL", default_value_t)]
     pub host_kernel: HostKernel,
-    /// Run in this machine that stays up (`machine start`), or in one of its own: `own` [default: the machine
-    /// `default`, if it is up and can do it]
-    #[arg(long, value_name = "NAME", env = "CKI_MACHINE")]
+    /// Run in this machine that stays up (`machine start`), or in one of its own: `own` [default: what the variable
+    /// CKI_MACHINE says, or the machine `default`, if it is up and can do it]
+    #[arg(long, value_name = "NAME")]
     pub machine: Option<String>,
     /// Name of the container for `exec`, `list` and `kill`, in a machine that stays up
     #[arg(long, value_name = "NAME")]

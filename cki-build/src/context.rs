@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use crate::cli::Global;
 use crate::error::Error;
+use crate::resident::VARIABLE;
 use cki_machine::tsc::Measurement;
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
@@ -25,6 +26,8 @@ pub struct Context {
     pub cache: Cache,
     /// Makes Nix commands.
     pub nix: Nix,
+    /// The machine that stays up of those who name none ([`VARIABLE`]).
+    pub machine: Option<String>,
     /// Of the time stamp counter's frequency, begun before anything else: whoever starts a machine waits for it.
     pub counter: Measurement,
     /// What the checkout was when it was first asked for; none when it cannot be told.
@@ -38,8 +41,11 @@ impl Context {
     /// Those of both.
     pub fn new(global: &Global) -> Result<Self, Error> {
         let counter = Measurement::start();
+        let machine = std::env::var_os(VARIABLE).filter(|name| !name.is_empty());
         Ok(Self {
             counter,
+            // What is no text is no name, which is said when it is asked for.
+            machine: machine.map(|name| name.to_string_lossy().into_owned()),
             global: global.clone(),
             progress: Progress::new(global.quiet),
             checkout: Checkout::find(global.flake.as_deref())?,

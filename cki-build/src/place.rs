@@ -33,12 +33,12 @@ pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
     Ok(Directory::new(&machines(context), name)?)
 }
 
-/// The machine that was asked for by name, if any was.
-fn asked(args: &Run) -> Result<Option<&str>, Error> {
-    match args.machine.as_deref() {
+/// The machine that was asked for by name, if any was: by `--machine`, or by the variable, which says nothing of programs
+/// that choose the machine that they run on.
+fn asked<'a>(args: &'a Run, variable: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+    let variable = variable.filter(|_| !is_about_the_machine(args));
+    match args.machine.as_deref().or(variable) {
         Some(OWN) if args.name.is_some() => Err(Error::NamelessOwn),
-        // An empty variable is as good as none.
-        Some("") => Ok(None),
         asked => Ok(asked),
     }
 }
@@ -49,7 +49,7 @@ fn asked(args: &Run) -> Result<Option<&str>, Error> {
 /// # Errors
 /// As [`find`].
 pub fn check(context: &Context, args: &Run) -> Result<(), Error> {
-    let asked = asked(args)?;
+    let asked = asked(args, context.machine.as_deref())?;
     if asked == Some(OWN) || (asked.is_none() && args.name.is_none()) {
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub fn check(context: &Context, args: &Run) -> Result<(), Error> {
 /// # Errors
 /// What was asked for by name cannot be had.
 pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<Lease>, Error> {
-    let asked = asked(args)?;
+    let asked = asked(args, context.machine.as_deref())?;
     if asked == Some(OWN) {
         return Ok(None);
     }
@@ -207,4 +207,39 @@ pub fn adapt(
     request
         .check()
         .map_err(|error| MachineError::Request(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// What `run` with these words asks for, where the variable has this value.
+    fn asked_by(words: &str, variable: Option<&str>) -> Option<String> {
+        let line = format!("cki-build run {words} -- true");
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Run(args) = cli.command else {
+            unreachable!("it is `run`")
+        };
+        asked(&args, variable).unwrap().map(str::to_owned)
+    }
+
+    #[test]
+    fn the_variable_says_where_programs_run_that_do_not_say_it_themselves() {
+        let work = Some("work");
+        assert_eq!(asked_by("", None), None);
+        assert_eq!(asked_by("", work).as_deref(), work);
+        assert_eq!(asked_by("--name x", work).as_deref(), work);
+        assert_eq!(asked_by("--machine other", work).as_deref(), Some("other"));
+        assert_eq!(asked_by("--machine own", work).as_deref(), Some(OWN));
+        assert_eq!(asked_by("", Some(OWN)).as_deref(), Some(OWN));
+        // No machine that stays up can do that.
+        for words in ["--runtime native", "--runtime host", "--host-kernel debian"] {
+            assert_eq!(asked_by(words, work), None, "{words}");
+            let named = format!("{words} --machine work");
+            assert_eq!(asked_by(&named, None).as_deref(), work, "{words}");
+        }
+    }
 }

@@ -10,6 +10,17 @@ use clap::{Args, Subcommand};
 pub const DEFAULT: &str = "default";
 /// What `run --machine` calls a machine that is there for one program. No machine that stays up has this name.
 pub const OWN: &str = "own";
+/// The variable with the name of the machine of those who name none on the command line.
+pub const VARIABLE: &str = "CKI_MACHINE";
+
+/// The machine that stays up which a command is about, all but `run`: the one that it names, or the variable's.
+///
+/// That `run` is to start machines of its own, which the variable can say, is nothing to the others.
+#[must_use]
+pub fn named<'a>(given: Option<&'a str>, variable: Option<&'a str>) -> &'a str {
+    let variable = variable.filter(|&name| name != OWN);
+    given.or(variable).unwrap_or(DEFAULT)
+}
 
 /// `machine`
 #[derive(Debug, Args)]
@@ -35,9 +46,16 @@ pub enum What {
 /// A machine.
 #[derive(Debug, Clone, Args)]
 pub struct Named {
-    /// Name of the machine
-    #[arg(default_value = DEFAULT)]
-    pub name: String,
+    /// Name of the machine [default: that of the variable CKI_MACHINE, or default]
+    pub name: Option<String>,
+}
+
+impl Named {
+    /// As [`named`].
+    #[must_use]
+    pub fn name<'a>(&'a self, variable: Option<&'a str>) -> &'a str {
+        named(self.name.as_deref(), variable)
+    }
 }
 
 /// `machine start`
@@ -74,9 +92,17 @@ pub struct Ssh {
 /// Which machine a container is in.
 #[derive(Debug, Clone, Args)]
 pub struct In {
-    /// The machine that stays up
-    #[arg(long, value_name = "NAME", default_value = DEFAULT)]
-    pub machine: String,
+    /// The machine that stays up [default: that of the variable CKI_MACHINE, or default]
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+}
+
+impl In {
+    /// As [`named`].
+    #[must_use]
+    pub fn name<'a>(&'a self, variable: Option<&'a str>) -> &'a str {
+        named(self.machine.as_deref(), variable)
+    }
 }
 
 /// `exec`
@@ -114,4 +140,19 @@ pub struct Kill {
     /// The signal; KILL ends the container at once
     #[arg(default_value = "KILL")]
     pub signal: Signal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_names_the_machine_of_those_who_name_none() {
+        assert_eq!(named(None, None), DEFAULT);
+        assert_eq!(named(None, Some("work")), "work");
+        assert_eq!(named(Some("other"), Some("work")), "other");
+        // What the variable says of `run`, and what nobody can do.
+        assert_eq!(named(None, Some(OWN)), DEFAULT);
+        assert_eq!(named(Some(OWN), None), OWN);
+    }
 }

@@ -457,7 +457,7 @@ fn what_no_machine_that_stays_up_can_do_is_refused_before_anything_is_built() {
             "one of its own",
         ),
         (
-            &["run", "--machine", "", "--name", "x", "--", "ls"],
+            &["run", "--name", "x", "--", "ls"],
             "and none is: start one",
         ),
         (&["run", "--machine", "nobody", "--", "ls"], "nobody"),
@@ -473,6 +473,7 @@ fn what_no_machine_that_stays_up_can_do_is_refused_before_anything_is_built() {
         let output = Command::new(variable("CKI_BUILD"))
             .args(words)
             .env("CKI_CACHE", cache.path())
+            .env("CKI_MACHINE", "")
             .output()
             .expect("it is started");
         let stderr = String::from_utf8_lossy(&output.stderr);

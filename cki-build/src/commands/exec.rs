@@ -27,19 +27,37 @@ pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
         .process
         .beside(&args.container, args.command.clone(), size)
         .map_err(|error| MachineError::Request(error.to_string()))?;
-    in_machine(context, &args.machine.machine, request, terminal, true)
+    in_machine(
+        context,
+        args.machine.name(context.machine.as_deref()),
+        request,
+        terminal,
+        true,
+    )
 }
 
 pub(super) fn list(context: &Context, args: &List) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
     let request = Run::new(["cki", "list"].into_iter().chain(json));
-    in_machine(context, &args.machine.machine, request, None, false)
+    in_machine(
+        context,
+        args.machine.name(context.machine.as_deref()),
+        request,
+        None,
+        false,
+    )
 }
 
 pub(super) fn kill(context: &Context, args: &Kill) -> Result<Status, Error> {
     let signal = args.signal.to_string();
     let request = Run::new(["cki", "kill", &args.container, &signal]);
-    in_machine(context, &args.machine.machine, request, None, false)
+    in_machine(
+        context,
+        args.machine.name(context.machine.as_deref()),
+        request,
+        None,
+        false,
+    )
 }
 
 /// Has a machine that stays up carry out `request`, in no container of its own. `terminal` is the user's, if the program

@@ -33,7 +33,8 @@ pub(super) fn machine(context: &Context, what: &What) -> Result<Status, Error> {
 }
 
 fn start(context: &Context, args: &Start) -> Result<Status, Error> {
-    let directory = place::directory(context, &args.machine.name)?;
+    let name = args.machine.name(context.machine.as_deref());
+    let directory = place::directory(context, name)?;
     holds_a_container(args.memory)?;
     let (host, runtime) = HostKernel::Cki.attrs();
     let outputs = context.outputs(&[host, "cki-qemu", runtime])?;
@@ -44,7 +45,7 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
             path: machines,
             source,
         })?,
-        name: args.machine.name.clone(),
+        name: name.to_owned(),
         qemu: outputs["cki-qemu"].out.clone(),
         host: outputs[host].out.clone(),
         runtime: outputs[runtime].out.join("runtime.erofs"),
@@ -57,7 +58,7 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
     let step = context.progress.short_step("starting the machine");
     let status = resident::start(Path::new("/proc/self/exe"), &directory, &setup)?;
     step.finish();
-    show(context, &args.machine.name, &status)
+    show(context, name, &status)
 }
 
 fn show(context: &Context, name: &str, status: &resident::Status) -> Result<Status, Error> {
@@ -77,7 +78,7 @@ fn show(context: &Context, name: &str, status: &resident::Status) -> Result<Stat
 }
 
 fn stop(context: &Context, args: &Named) -> Result<Status, Error> {
-    let directory = place::directory(context, &args.name)?;
+    let directory = place::directory(context, args.name(context.machine.as_deref()))?;
     let step = context.progress.short_step("stopping the machine");
     Up::expect(&directory)?.stop(GRACE)?;
     step.finish();
@@ -85,14 +86,15 @@ fn stop(context: &Context, args: &Named) -> Result<Status, Error> {
 }
 
 fn status(context: &Context, args: &Named) -> Result<Status, Error> {
-    let directory = place::directory(context, &args.name)?;
+    let name = args.name(context.machine.as_deref());
+    let directory = place::directory(context, name)?;
     if let Some(mut up) = Up::find(&directory)? {
-        return show(context, &args.name, &up.status()?);
+        return show(context, name, &up.status()?);
     }
     if context.global.json {
         print_json(&serde_json::Value::Null)?;
     } else {
-        print(&format!("the machine {} is not up", args.name))?;
+        print(&format!("the machine {name} is not up"))?;
     }
     Ok(Status::NO)
 }
@@ -111,5 +113,6 @@ fn ssh(context: &Context, args: &Ssh) -> Result<Status, Error> {
         request.process.terminal = Some(terminal.size());
         request.process.env.extend(UserTerminal::kind());
     }
-    exec::in_machine(context, &args.machine.name, request, terminal, true)
+    let name = args.machine.name(context.machine.as_deref());
+    exec::in_machine(context, name, request, terminal, true)
 }
