@@ -2,6 +2,7 @@
 
 //! The network options of `run`, and what they mean for the machine and for a container in it.
 
+use std::collections::HashSet;
 use std::net::ToSocketAddrs as _;
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ use clap::Args;
 use cki_frontend::NetworkOptions;
 use cki_machine::MachineError;
 use cki_session::values::parse_net;
-use cki_session::{Connection, Host, Interface, IpNet, Network, Publish};
+use cki_session::{Connection, Host, Interface, IpNet, Network, NetworkError, PORTS_MAX, Publish};
 
 use crate::runtime::Runtime;
 
@@ -81,6 +82,11 @@ impl NetworkArgs {
     pub fn check(&self, runtime: Runtime) -> Result<(), MachineError> {
         let refused = |text: &str| Err(MachineError::Request(text.to_owned()));
         let options = &self.options;
+        let count = options.published().count();
+        if count > PORTS_MAX {
+            let error = NetworkError::TooMany(count);
+            return Err(MachineError::Request(error.to_string()));
+        }
         let without = options.publish.is_empty() && options.ip.is_none() && self.allow.is_empty();
         if self.network == Connection::None && !without {
             return refused("--publish, --allow and --ip mean nothing with --network none");
@@ -100,11 +106,7 @@ impl NetworkArgs {
     #[must_use]
     pub fn machine(&self, runtime: Runtime) -> Option<cki_machine::Network> {
         let contained = runtime == Runtime::Cki;
-        let publish = self
-            .options
-            .publish
-            .iter()
-            .map(|port| outer(*port, contained));
+        let publish = self.options.published().map(|port| outer(port, contained));
         (self.network != Connection::None).then(|| cki_machine::Network {
             publish: publish.collect(),
         })
@@ -137,6 +139,9 @@ impl NetworkArgs {
         for port in &mut network.publish {
             *port = inner(*port);
         }
+        // Ports of several addresses of ours lead to one of the machine's.
+        let mut seen = HashSet::new();
+        network.publish.retain(|port| seen.insert(*port));
         network.hosts.extend(names);
         Ok(Some(network))
     }
@@ -223,6 +228,29 @@ mod tests {
     }
 
     #[test]
+    fn ranges_and_several_addresses_of_a_port_lead_through_both_hops() {
+        let args = parse("-p 127.0.0.1:8000-8001:80-81/udp -p 127.0.0.2:8000:80/udp").unwrap();
+        let hops = |texts: &[&str]| -> Vec<Publish> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        assert_eq!(
+            args.machine(Runtime::Cki).unwrap().publish,
+            hops(&[
+                "127.0.0.1:8000:8000/udp",
+                "127.0.0.1:8001:8001/udp",
+                "127.0.0.2:8000:8000/udp"
+            ])
+        );
+        let network = args.container().unwrap().unwrap();
+        assert_eq!(network.publish, hops(&["8000:80/udp", "8001:81/udp"]));
+        let many = parse("-p 1000-1255:1000-1255 -p 80:80").unwrap();
+        let error = many.check(Runtime::Native).unwrap_err().to_string();
+        assert!(error.contains("257 ports"), "{error}");
+        let fits = parse("-p 1000-1255:1000-1255").unwrap();
+        fits.check(Runtime::Native).unwrap();
+    }
+
+    #[test]
     fn names_go_to_whoever_runs_the_program() {
         let args = parse("--add-host db:192.0.2.7 --dns 192.0.2.53").unwrap();
         let native = args.interface(Runtime::Native).unwrap();
@@ -269,6 +297,9 @@ mod tests {
             "-p 80",
             "-p 0:80",
             "-p 80:80/sctp",
+            "-p 80-82:80-81",
+            "-p 82-80:82-80",
+            "-p 80-:80-",
             "-p x:80:80",
             "--dns example",
             "--add-host a",

@@ -401,7 +401,7 @@ fn a_machine_whose_starter_is_killed_goes_too_and_its_name_is_free() {
 /// Answers each line, until the other side closes the connection.
 const SERVER: &str = r#"
     use IO::Socket::INET;
-    my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 5) or die $!;
+    my $server = IO::Socket::INET->new(LocalPort => $ARGV[1], Listen => 5) or die $!;
     $| = 1;
     print "$ARGV[0] runs\n";
     while (my $client = $server->accept) {
@@ -413,14 +413,21 @@ const SERVER: &str = r#"
 #[test]
 fn each_container_of_a_machine_that_stays_up_is_reached_at_its_own_ports() {
     let machine = Machine::start("ports", &["--memory", "256M"]);
-    let free = || {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("an address").port()
+    let free = |port: u16| {
+        let listener = TcpListener::bind(("127.0.0.1", port)).ok()?;
+        Some(listener.local_addr().expect("an address").port())
     };
-    let ports = [free(), free()];
-    let publish = ports.map(|port| format!("127.0.0.1:{port}:80"));
+    // Of each pair, the second leads to where somebody listens.
+    let pair = || loop {
+        let first = free(0).expect("a port");
+        if let Some(second) = first.checked_add(1).and_then(free) {
+            return second;
+        }
+    };
+    let ports = [pair(), pair()];
+    let publish = ports.map(|port| format!("127.0.0.1:{}-{port}:79-80", port - 1));
     let start = |name, at: usize| {
-        let command = ["perl", "-e", SERVER, name];
+        let command = ["perl", "-e", SERVER, name, "80"];
         machine.container_with(name, &["--publish", &publish[at]], &command)
     };
     let (one, _two) = (start("one", 0), start("two", 1));

@@ -84,7 +84,7 @@ pub use invalid::Invalid;
 pub use ipnet::IpNet;
 pub use limit::Limit;
 pub use memory::{Memory, MemoryError};
-pub use network::{Connection, Link, Network, NetworkError, Protocol, Publish};
+pub use network::{Connection, Link, Network, NetworkError, PORTS_MAX, Protocol, Publish};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use printable::printable;
 pub use process::{Process, ProcessId};

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -28,6 +29,9 @@ pub enum NetworkError {
     /// A port leads to one place.
     #[error("the port {0} of the host is published twice")]
     PublishedTwice(u16),
+    /// More than anybody takes.
+    #[error("{0} ports cannot be published: {PORTS_MAX} at most")]
+    TooMany(usize),
     /// A name for `/etc/hosts`.
     #[error(transparent)]
     Host(#[from] InterfaceError),
@@ -140,21 +144,25 @@ pub struct Publish {
     pub container: u16,
 }
 
-impl FromStr for Publish {
-    type Err = String;
+/// Most ports that are published for one program: each takes a descriptor or two of the emulator's and of passt's.
+pub const PORTS_MAX: usize = 256;
 
-    /// Reads `[IP:]HOST:CONTAINER[/udp]`, an IPv6 address in brackets.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let form = || "expected [IP:]HOST:CONTAINER[/udp], such as 8080:80".to_owned();
+impl Publish {
+    /// Reads `[IP:]HOST:CONTAINER[/udp]`, an IPv6 address in brackets, where both ports may be ranges of as many, such as
+    /// `8000-8010`: the first of the one leads to the first of the other.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        let form = || {
+            "expected [IP:]HOST:CONTAINER[/udp], such as 8080:80, 8000-8010:8000-8010 or 127.0.0.1:53:53/udp"
+                .to_owned()
+        };
         let (ports, protocol) = match text.rsplit_once('/') {
             Some((ports, "udp")) => (ports, Protocol::Udp),
             Some((ports, "tcp")) => (ports, Protocol::Tcp),
             Some(_) => return Err(form()),
             None => (text, Protocol::Tcp),
-        };
-        let port = |text: &str| match text.parse() {
-            Ok(0) | Err(_) => Err("a port is a number from 1 to 65535".to_owned()),
-            Ok(port) => Ok(port),
         };
         let (rest, container) = ports.rsplit_once(':').ok_or_else(form)?;
         let (address, host) = match rest.rsplit_once(':') {
@@ -167,12 +175,47 @@ impl FromStr for Publish {
                 (Some(address), host)
             }
         };
-        Ok(Publish {
+        let (host, container) = (range(host)?, range(container)?);
+        if host.len() != container.len() {
+            return Err(format!(
+                "{} ports cannot lead to {}: the two ranges have to be of one length",
+                host.len(),
+                container.len()
+            ));
+        }
+        let publish = |(host, container)| Self {
             protocol,
             address,
-            host: port(host)?,
-            container: port(container)?,
-        })
+            host,
+            container,
+        };
+        Ok(host.zip(container).map(publish).collect())
+    }
+}
+
+/// Reads a port, or a range of them.
+fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| match text.parse() {
+        Ok(0) | Err(_) => Err("a port is a number from 1 to 65535".to_owned()),
+        Ok(port) => Ok(port),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let range = port(first)?..=port(last)?;
+    match range.is_empty() {
+        true => Err(format!("{text} is no range of ports: it goes down")),
+        false => Ok(range),
+    }
+}
+
+impl FromStr for Publish {
+    type Err = String;
+
+    /// As [`Publish::parse_all`], of one port.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Self::parse_all(text)?[..] {
+            [port] => Ok(port),
+            _ => Err("expected one port, no range".to_owned()),
+        }
     }
 }
 
@@ -220,8 +263,18 @@ impl Network {
                 return Err(NetworkError::PublishOnBridge(*port));
             }
         }
+        if self.publish.len() > PORTS_MAX {
+            return Err(NetworkError::TooMany(self.publish.len()));
+        }
         for (at, port) in self.publish.iter().enumerate() {
-            let same = |other: &Publish| (other.protocol, other.host) == (port.protocol, port.host);
+            // On several addresses there are several ports of one number.
+            let apart = |other: &Publish| {
+                let addresses = other.address.zip(port.address);
+                addresses.is_some_and(|(one, other)| one != other)
+            };
+            let same = |other: &Publish| {
+                (other.protocol, other.host) == (port.protocol, port.host) && !apart(other)
+            };
             if self.publish[..at].iter().any(same) {
                 return Err(NetworkError::PublishedTwice(port.host));
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cki_session::values::{parse_duration, parse_variable, parse_workdir};
 use cki_session::{
-    Capabilities, Capability, Limit, Memory, MemoryError, Signal, Terminal, Tmpfs, User,
+    Capabilities, Capability, Container, Limit, Memory, MemoryError, Network, PORTS_MAX, Publish,
+    Run, Signal, Terminal, Tmpfs, User,
 };
 use proptest::prelude::*;
 
@@ -314,4 +315,98 @@ fn a_terminal_has_a_size_and_nothing_else() {
     );
     let more = r#"{"rows":24,"columns":80,"colours":8}"#;
     assert!(serde_json::from_str::<Terminal>(more).is_err());
+}
+
+#[test]
+fn ports_are_published_one_by_one_and_in_ranges() {
+    let read = |text: &str| -> Result<Vec<String>, String> {
+        let ports = Publish::parse_all(text)?;
+        // What is shown can be read, too.
+        for port in &ports {
+            assert_eq!(port.to_string().parse(), Ok(*port));
+        }
+        Ok(ports.iter().map(Publish::to_string).collect())
+    };
+    for (text, expected) in [
+        ("8080:80", &["8080:80/tcp"][..]),
+        ("[::1]:53:5353/udp", &["[::1]:53:5353/udp"]),
+        (
+            "127.0.0.1:8000-8002:80-82/tcp",
+            &[
+                "127.0.0.1:8000:80/tcp",
+                "127.0.0.1:8001:81/tcp",
+                "127.0.0.1:8002:82/tcp",
+            ],
+        ),
+        ("65534-65535:1-2", &["65534:1/tcp", "65535:2/tcp"]),
+        ("7-7:8", &["7:8/tcp"]),
+    ] {
+        assert_eq!(read(text).unwrap(), expected, "{text}");
+    }
+    for (text, part) in [
+        ("80", "expected [IP:]HOST:CONTAINER"),
+        ("80:80/sctp", "expected [IP:]HOST:CONTAINER"),
+        ("x:80:80", "expected [IP:]HOST:CONTAINER"),
+        ("80:0", "from 1 to 65535"),
+        ("80-:80-", "from 1 to 65535"),
+        ("1-2-3:1-2-3", "from 1 to 65535"),
+        ("65535-65536:1-2", "from 1 to 65535"),
+        ("82-80:82-80", "82-80 is no range"),
+        ("80-82:80-81", "3 ports cannot lead to 2"),
+        ("80-82:80", "3 ports cannot lead to 1"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    assert!(
+        "80-81:80-81"
+            .parse::<Publish>()
+            .unwrap_err()
+            .contains("no range")
+    );
+}
+
+#[test]
+fn a_port_of_the_host_leads_to_one_place() {
+    let check = |texts: &[&str]| {
+        let ports = texts
+            .iter()
+            .flat_map(|text| Publish::parse_all(text).unwrap());
+        let network = Network {
+            publish: ports.collect(),
+            ..Network::user()
+        };
+        let mut container = Container::new(Memory::constant(64));
+        container.network = Some(network);
+        let run = Run {
+            container: Some(container),
+            ..Run::new(["true"])
+        };
+        run.check().map_err(|error| error.to_string())
+    };
+    for texts in [
+        &["80:80", "80:80/udp"][..],
+        &["127.0.0.1:80:80", "[::1]:80:81"],
+        &["1000-1255:1000-1255"],
+    ] {
+        check(texts).unwrap();
+    }
+    for texts in [
+        &["80:80", "80:81"][..],
+        &["80:80", "127.0.0.1:80:80"],
+        &["127.0.0.1:80:80", "127.0.0.1:80-81:80-81"],
+    ] {
+        let error = check(texts).unwrap_err();
+        assert!(
+            error.contains("port 80 of the host is published twice"),
+            "{error}"
+        );
+    }
+    let error = check(&["1000-1256:1000-1256"]).unwrap_err();
+    assert!(
+        error.contains(&format!(
+            "257 ports cannot be published: {PORTS_MAX} at most"
+        )),
+        "{error}"
+    );
 }

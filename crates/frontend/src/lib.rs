@@ -10,6 +10,7 @@
 mod env_file;
 mod network;
 mod options;
+mod publish;
 mod terminal;
 mod variable;
 mod volume;
@@ -17,6 +18,7 @@ mod volume;
 pub use env_file::EnvFileError;
 pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};
+pub use publish::PublishOption;
 pub use terminal::UserTerminal;
 pub use variable::{NotText, Variable};
 pub use volume::VolumeOption;

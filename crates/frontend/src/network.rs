@@ -7,12 +7,15 @@ use std::net::IpAddr;
 use cki_session::{Host, IpNet, Link, Network, Publish};
 use clap::Args;
 
+use crate::publish::PublishOption;
+
 /// Who reaches the program, and what it is told of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct NetworkOptions {
-    /// Have a port here lead to one of the program's, TCP or UDP; may be repeated
+    /// Have a port here lead to one of the program's, TCP or UDP, or a range to a range, such as
+    /// 8000-8010:8000-8010; may be repeated
     #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/udp]")]
-    pub publish: Vec<Publish>,
+    pub publish: Vec<PublishOption>,
     /// Ask this server for names instead of those asked here; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
@@ -25,12 +28,18 @@ pub struct NetworkOptions {
 }
 
 impl NetworkOptions {
+    /// All ports that are published.
+    pub fn published(&self) -> impl Iterator<Item = Publish> {
+        let ports = self.publish.iter().flat_map(|option| &option.0);
+        ports.copied()
+    }
+
     /// A container's network with these options, from which packets go to `allow` only, if it is given.
     #[must_use]
     pub fn network(&self, link: Link, allow: Option<Vec<IpNet>>) -> Network {
         Network {
             link,
-            publish: self.publish.clone(),
+            publish: self.published().collect(),
             address: self.ip,
             nameservers: self.dns.clone(),
             hosts: self.add_host.clone(),
