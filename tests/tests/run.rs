@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cki_machine::{Ended, HostImage, Io, Machine, TimeLimit};
@@ -296,6 +297,27 @@ fn two_machines_run_at_once() {
     let second = run_on("cki", &[], &["echo", "second"], b"");
     assert_eq!(second.text(), "second\n", "{}", second.stderr);
     assert_eq!(first.end_by(Signal::TERM).code(), Some(143));
+}
+
+#[test]
+fn neither_a_home_that_can_be_written_nor_room_for_temporary_files_is_needed() {
+    let run = ["--quiet", "run", "--", "echo", "as ever"];
+    // What has to be built and remembered is.
+    assert_eq!(cki(run).text(), "as ever\n");
+    let script = r#"mount -t tmpfs -o size=4k full "$1" || exit 99
+        head -c 9999 /dev/zero > "$1/file" 2> /dev/null
+        mount -t tmpfs -o ro home "$2" || exit 98
+        export TMPDIR="$1" HOME="$2"; shift 2; exec "$@""#;
+    let (full, home) = (tempfile::tempdir(), tempfile::tempdir());
+    let (full, home) = (full.expect("a directory"), home.expect("a directory"));
+    let build = variable("CKI_BUILD");
+    let namespaces = ["--user", "--map-root-user", "--mount"].map(OsStr::new);
+    let shell = ["sh", "-c", script, "sh"].map(OsStr::new);
+    let paths = [full.path(), home.path(), &build].map(Path::as_os_str);
+    let words = namespaces.into_iter().chain(shell).chain(paths);
+    let output = run_program("unshare", words.chain(run.map(OsStr::new)), b"");
+    assert_eq!(output.text(), "as ever\n", "{}", output.stderr);
+    assert_eq!((output.status, &*output.stderr), (0, ""));
 }
 
 #[test]

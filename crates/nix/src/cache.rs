@@ -23,13 +23,26 @@ pub enum CacheError {
     #[error("{0} is not a directory; name another one with --cache DIR or CKI_CACHE")]
     NotADirectory(PathBuf),
     /// A file of it could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", remedy(source))]
     Io {
         /// The file.
         path: PathBuf,
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+/// What to do where nothing can be written.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; name a directory that you can write with --cache DIR or CKI_CACHE"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space there (`cki-build prune`), or name another directory with --cache DIR or CKI_CACHE"
+        }
+        _ => "",
+    }
 }
 
 /// The cache directory.
