@@ -54,7 +54,7 @@ pub struct Slot<D: ?Sized = dyn Device> {
 /// What the thread of a device needs.
 #[derive(Debug)]
 pub struct Thread {
-    /// Wakes it.
+    /// Wakes it: a blocking one.
     pub waker: Waker,
     /// What else it waits for ([`Device::source`]).
     pub source: Option<OwnedFd>,
@@ -67,7 +67,7 @@ impl Thread {
     fn new(device: &dyn Device, duty: Duty) -> io::Result<Self> {
         let source = device.source().map(|source| source.try_clone_to_owned());
         Ok(Thread {
-            waker: Waker::new()?,
+            waker: Waker::blocking()?,
             source: source.transpose()?,
             duty,
             stopped: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Waking the thread that serves the session.
+//! Waking a thread.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,10 +22,25 @@ impl Waker {
         Ok(Waker(Arc::new(EventFd::from_flags(flags)?)))
     }
 
+    /// A waker that nobody has woken, for a thread that has nothing to wait for but it ([`Waker::wait`]), or that looks
+    /// before it takes.
+    ///
+    /// # Errors
+    /// As for [`Waker::new`].
+    pub fn blocking() -> io::Result<Self> {
+        Ok(Waker(Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?)))
+    }
+
     /// Makes the descriptor readable.
     pub fn wake(&self) {
         // Only a counter near 2^64 could refuse.
         let _ = self.0.write(1);
+    }
+
+    /// Returns when it was woken, or for a signal, and makes it unreadable again. One that is not
+    /// [`Waker::blocking`] does not wait.
+    pub fn wait(&self) {
+        let _ = self.0.read();
     }
 
     /// Makes it unreadable again; whether it was woken.
