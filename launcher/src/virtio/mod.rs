@@ -7,6 +7,7 @@
 //! a queue or a request that cannot be ends in DEVICE_NEEDS_RESET, as 2.1.2 of the standard has it.
 
 pub mod block;
+mod buffers;
 pub mod console;
 mod drain;
 pub mod fs;

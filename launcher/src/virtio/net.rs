@@ -2,7 +2,7 @@
 
 //! A network card (virtio 1.2, 5.1) with one pair of queues and no control queue.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 
@@ -13,10 +13,10 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF,
     VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS, VIRTIO_NET_S_LINK_UP,
 };
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
+use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::drain::next;
+use super::buffers::{Request, next_request, next_requests};
 use super::{Device, DriverFault, Progress, copy_config};
 
 /// Bytes of what precedes a frame in a buffer: struct virtio_net_hdr with num_buffers (5.1.6).
@@ -132,11 +132,11 @@ impl<L: Link> Net<L> {
         while more && done < TURN && self.link.has_room() {
             queue.disable_notification(memory)?;
             while done < TURN && self.link.has_room() {
-                let Some(chain) = next(memory, queue)? else {
+                let Some(request) = next_request(memory, queue)? else {
                     break;
                 };
-                let head = chain.head_index();
-                done += FRAME_COST + self.send(memory, chain)?;
+                let head = request.head;
+                done += FRAME_COST + self.send(request)?;
                 queue.add_used(memory, head, 0)?;
                 used = true;
             }
@@ -151,18 +151,13 @@ impl<L: Link> Net<L> {
     }
 
     /// Sends one frame; its length.
-    fn send(
-        &mut self,
-        memory: &GuestMemoryMmap,
-        chain: DescriptorChain<&GuestMemoryMmap>,
-    ) -> Result<usize, DriverFault> {
-        let mut reader = chain.reader(memory)?;
-        let length = reader.available_bytes();
+    fn send(&mut self, mut request: Request<'_>) -> Result<usize, DriverFault> {
+        let length = request.readable.left();
         if length > self.packet.len() {
             return Err(DriverFault::Request("a frame that is too long"));
         }
         let packet = &mut self.packet[..length];
-        reader.read_exact(packet)?;
+        request.readable.read(packet)?;
         let Some((header, frame)) = packet.split_first_chunk::<HEADER>() else {
             return Err(DriverFault::Request("a frame without a whole header"));
         };
@@ -228,41 +223,37 @@ impl<L: Link> Net<L> {
         queue: &mut Queue,
         length: usize,
     ) -> Result<Given, DriverFault> {
-        let mut chains = Vec::new();
+        let mut requests = Vec::new();
         let mut room = 0;
-        while room < length {
-            let Some(chain) = next(memory, queue)? else {
-                break;
-            };
-            room += chain.clone().writer(memory)?.available_bytes();
-            chains.push(chain);
-            if !self.merges {
+        for request in next_requests(memory, queue)? {
+            let request = request?;
+            room += request.writable.left();
+            requests.push(request);
+            if room >= length || !self.merges {
                 break;
             }
         }
         if room < length {
-            if !self.merges && !chains.is_empty() {
+            if !self.merges && !requests.is_empty() {
                 // The buffer that such a driver gives is as large as a frame can be (5.1.6.3.1).
                 return Err(DriverFault::Request(
                     "a buffer that is too small for a frame",
                 ));
             }
-            let all = chains.len() == usize::from(queue.size());
-            for _ in &chains {
+            let all = requests.len() == usize::from(queue.size());
+            for _ in &requests {
                 queue.go_to_previous_position();
             }
             return Ok(if all { Given::Never } else { Given::Later });
         }
-        let count = u16::try_from(chains.len()).unwrap_or(u16::MAX);
+        let count = u16::try_from(requests.len()).unwrap_or(u16::MAX);
         self.packet[NUM_BUFFERS..HEADER].copy_from_slice(&count.to_le_bytes());
         self.heads.clear();
         let mut rest = &self.packet[..length];
-        for chain in chains {
-            let head = chain.head_index();
-            let mut writer = chain.writer(memory)?;
-            let (part, left) = rest.split_at(rest.len().min(writer.available_bytes()));
-            writer.write_all(part)?;
-            self.heads.push((head, part.len() as u32));
+        for mut request in requests {
+            let (part, left) = rest.split_at(rest.len().min(request.writable.left()));
+            request.writable.write(part)?;
+            self.heads.push((request.head, part.len() as u32));
             rest = left;
         }
         use_together(memory, queue, &self.heads)?;
