@@ -28,6 +28,7 @@ pub mod guest;
 pub mod heap;
 pub mod inherited;
 pub mod jail;
+pub mod large;
 pub mod module;
 pub mod names;
 pub mod service_manager;

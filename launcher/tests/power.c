@@ -3,7 +3,8 @@
  * Preloaded into a test: writes down what is done to the file CKI_POWER_FILE, in order, in the file
  * CKI_POWER_LOG. With CKI_POWER_LIE set, syncing does nothing and says that it did.
  *
- * A record is three 64-bit words (what, where, how many bytes) and, for a write, the bytes.
+ * A record is three 64-bit words (what, where, how many bytes) and, for a write, the bytes. Writes past the page
+ * cache (O_DIRECT) are records of their own kind.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE = 1, SYNC = 2, ZERO = 3, LENGTH = 4 };
+enum { WRITE = 1, SYNC = 2, ZERO = 3, LENGTH = 4, DIRECT = 5 };
 
 static int log_fd = -1;
 static struct stat file;
@@ -34,6 +35,11 @@ static int is_file(int fd)
 
 	return log_fd >= 0 && !fstat(fd, &found) && found.st_ino == file.st_ino &&
 	       found.st_dev == file.st_dev;
+}
+
+static uint64_t kind(int fd)
+{
+	return fcntl(fd, F_GETFL) & O_DIRECT ? DIRECT : WRITE;
 }
 
 static void record(uint64_t what, uint64_t where, const struct iovec *data, int count,
@@ -61,7 +67,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at)
 	struct iovec data = { (void *)bytes, done > 0 ? done : 0 };
 
 	if (done > 0 && is_file(fd))
-		record(WRITE, at, &data, 1, done);
+		record(kind(fd), at, &data, 1, done);
 	return done;
 }
 
@@ -81,7 +87,7 @@ ssize_t pwritev64(int fd, const struct iovec *data, int count, off64_t at)
 		/* On the file systems of tests, a write is whole. */
 		if (done != asked)
 			abort();
-		record(WRITE, at, data, count, done);
+		record(kind(fd), at, data, count, done);
 	}
 	return done;
 }

@@ -5,7 +5,7 @@
 //!
 //! The emulator writes down what reaches the user's file (QEMU's `blklogwrites`: each write, each flush). The power
 //! is cut at a hundred moments of that: what was written before the last flush is there, and of what came after it
-//! any part.
+//! any part. Some writes are large enough for the launcher to take them past the host's page cache.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -21,6 +21,11 @@ use cki_tests::{Output, cki, emulator_of, long, run_program, variable};
 const CUTS: u64 = 100;
 /// Rounds of the program.
 const ROUNDS: &str = "40";
+
+/// Bytes of what is on the medium as a whole or not at all.
+const BLOCK: usize = 4096;
+/// Bytes from which on a write goes past the host's page cache.
+const LARGE: usize = 128 << 10;
 
 /// Bytes of a sector of the log.
 const SECTOR: usize = 512;
@@ -78,8 +83,11 @@ fn on_medium(entries: &[Entry], random: &mut Random) -> Vec<u8> {
         .unwrap_or(0);
     let mut medium = vec![0; DISK];
     for (number, entry) in entries.iter().enumerate() {
-        if number < flushed || random.below(2) == 0 {
-            medium[entry.at..entry.at + entry.data.len()].copy_from_slice(&entry.data);
+        for (block, bytes) in entry.data.chunks(BLOCK).enumerate() {
+            if number < flushed || random.below(2) == 0 {
+                let at = entry.at + block * BLOCK;
+                medium[at..at + bytes.len()].copy_from_slice(bytes);
+            }
         }
     }
     medium
@@ -161,6 +169,8 @@ fn what_was_synced_survives_a_cut_of_the_hosts_power() {
         let (journal, entries) = run(dir.path(), &app, "");
         let flushes = entries.iter().filter(|entry| entry.is_flush).count();
         assert!(flushes >= 40, "{flushes} flushes of 40");
+        let large = entries.iter().filter(|entry| entry.data.len() >= LARGE);
+        assert!(large.count() >= 20, "large writes reach the file as such");
         for _ in 0..CUTS {
             let moment = random.below(entries.len() as u64 + 1) as usize;
             assert!(

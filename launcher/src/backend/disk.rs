@@ -18,5 +18,9 @@ pub fn open(option: &DiskOption) -> Result<Box<dyn Storage>, DiskError> {
         path: option.path.clone(),
         problem: error.into(),
     })?;
-    Ok(Box::new(storage))
+    // What is read only is likely to be read by others, too: they share what the host keeps of it.
+    Ok(match disk.is_read_only {
+        true => Box::new(storage),
+        false => Box::new(storage.past_the_cache()),
+    })
 }

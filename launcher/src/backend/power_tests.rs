@@ -3,13 +3,15 @@
 //! What a container has synced survives: a cut of the power at any moment, and a killed launcher.
 //!
 //! A child drives the disk device on a file, as a guest does, with a library preloaded that writes down what
-//! is done to the file (`tests/power.c`). At a hundred moments the power is cut: of what was done since the
-//! file was synced last, each piece is on the medium or not, at random. The disk is opened again then: every
-//! block is at least as new as when the guest's last flush ended, and not newer than what was written.
+//! is done to the file (`tests/power.c`). Some of its writes are large, and go past the page cache. At a hundred
+//! moments the power is cut: of what was done since the file was synced last, each block is on the medium or not, at
+//! random. The disk is opened again then: every block is at least as new as when the guest's last flush ended, and not
+//! newer than what was written.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,9 +30,11 @@ use crate::virtio::testing::{Driver, WRITE};
 
 const NAME: &str =
     "backend::power_tests::what_was_flushed_survives_a_cut_of_the_power_and_a_killed_launcher";
-/// The disk: blocks of 4 KiB, far apart.
+/// The disk: blocks of 4 KiB.
 const BLOCK: u64 = 4096;
 const BLOCKS: u64 = 256;
+/// Blocks of a large write: 256 KiB.
+const LARGE: u64 = 64;
 const REQUESTS: u64 = 400;
 const CUTS: u64 = 100;
 
@@ -39,6 +43,8 @@ const FILE_WRITE: u64 = 1;
 const FILE_SYNC: u64 = 2;
 const FILE_ZERO: u64 = 3;
 const FILE_LENGTH: u64 = 4;
+/// A write past the page cache.
+const FILE_DIRECT: u64 = 5;
 /// The guest is about to write version `length` of block `at`; of version 0, it is zero.
 const GUEST_WRITE: u64 = 10;
 /// A flush of the guest's has ended.
@@ -120,6 +126,8 @@ fn trial(library: &Path, path: &Path, lies: bool) -> u64 {
     let records = parse(&std::fs::read(&log).unwrap());
     let syncs = records.iter().filter(|record| record.what == FILE_SYNC);
     assert_eq!(syncs.count() == 0, lies);
+    let direct = records.iter().filter(|record| record.what == FILE_DIRECT);
+    assert_eq!(direct.count() != 0, takes_direct(path));
     // The kernel of the host goes on: nothing that was written is lost.
     assert_eq!(loss(path, &records, records.len()), None);
     let mut random = Random(0x5eed);
@@ -132,6 +140,17 @@ fn trial(library: &Path, path: &Path, lies: bool) -> u64 {
     lost
 }
 
+/// Whether the file's system has writes past its page cache.
+fn takes_direct(path: &Path) -> bool {
+    let beside = path.with_extension("direct");
+    let mut options = File::options();
+    let options = options.create_new(true).write(true);
+    let file = options.custom_flags(libc::O_DIRECT).open(beside);
+    let mut large = crate::large::Large::default();
+    let bytes = large.bytes().unwrap();
+    file.is_ok_and(|file| file.write_at(bytes, 0).is_ok())
+}
+
 fn make(path: &Path) {
     let file = File::create_new(path).unwrap();
     file.set_len(BLOCKS * BLOCK).unwrap();
@@ -142,10 +161,9 @@ fn parse(mut bytes: &[u8]) -> Vec<Record> {
     while !bytes.is_empty() {
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         let (what, at, length) = (word(0), word(8), word(16));
-        let size = if what == FILE_WRITE {
-            length as usize
-        } else {
-            0
+        let size = match what {
+            FILE_WRITE | FILE_DIRECT => length as usize,
+            _ => 0,
         };
         let data = bytes[24..24 + size].to_vec();
         records.push(Record {
@@ -167,22 +185,29 @@ fn on_medium(before: &[u8], records: &[Record], random: &mut Random) -> Vec<u8> 
         .unwrap_or(0);
     let mut medium = before.to_vec();
     for (number, record) in records.iter().enumerate() {
-        if number >= synced && random.below(2) == 0 {
+        if record.what == FILE_LENGTH {
+            if number < synced || random.below(2) == 0 {
+                medium.resize(record.at as usize, 0);
+            }
             continue;
         }
-        let (at, length) = (record.at as usize, record.length as usize);
-        match record.what {
-            FILE_WRITE | FILE_ZERO => {
-                if medium.len() < at + length {
-                    medium.resize(at + length, 0);
-                }
-                match record.what {
-                    FILE_WRITE => medium[at..at + length].copy_from_slice(&record.data),
-                    _ => medium[at..at + length].fill(0),
-                }
+        // The medium does not do a large piece at once.
+        for from in (0..record.length as usize).step_by(BLOCK as usize) {
+            if number >= synced && random.below(2) == 0 {
+                continue;
             }
-            FILE_LENGTH => medium.resize(at, 0),
-            _ => {}
+            let to = (record.length as usize).min(from + BLOCK as usize);
+            let at = record.at as usize;
+            if medium.len() < at + to {
+                medium.resize(at + to, 0);
+            }
+            match record.what {
+                FILE_WRITE | FILE_DIRECT => {
+                    medium[at + from..at + to].copy_from_slice(&record.data[from..to]);
+                }
+                FILE_ZERO => medium[at + from..at + to].fill(0),
+                _ => {}
+            }
         }
     }
     medium
@@ -266,15 +291,17 @@ fn guest(path: &Path) -> ! {
                 range.extend([8, 0, 0, 0, 0, 0, 0, 0]);
                 request(&mut driver, VIRTIO_BLK_T_DISCARD, 0, &range);
             }
-            _ => {
-                note(GUEST_WRITE, block, version);
-                let sector = block * BLOCK / 512;
-                request(
-                    &mut driver,
-                    VIRTIO_BLK_T_OUT,
-                    sector,
-                    &contents(block, version),
-                );
+            number => {
+                let (first, count) = match number {
+                    3 => (block.min(BLOCKS - LARGE), LARGE),
+                    _ => (block, 1),
+                };
+                let mut data = Vec::new();
+                for block in first..first + count {
+                    note(GUEST_WRITE, block, version);
+                    data.extend(contents(block, version));
+                }
+                request(&mut driver, VIRTIO_BLK_T_OUT, first * BLOCK / 512, &data);
             }
         }
     }

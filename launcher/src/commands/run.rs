@@ -279,12 +279,13 @@ fn session(
         .ports(&inbox, &outgoing, &written)
         .context(our_streams)?;
     let mut devices = Table::new(ports)?;
+    let large = Arc::default();
     if let Some(root) = root {
-        devices.add(root, Duty::Disk)?;
+        devices.add(root.sharing(&large), Duty::Disk)?;
     }
     for (number, option) in args.disk.iter().enumerate() {
         let disk = Block::new(disk::open(option)?, &disk_serial(number));
-        devices.add(disk, Duty::Disk)?;
+        devices.add(disk.sharing(&large), Duty::Disk)?;
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;

@@ -2,8 +2,10 @@
 
 //! A disk (virtio 1.2, 5.2): the application image, which is read-only, and what the user brings.
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO,
     VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_F_WRITE_ZEROES, VIRTIO_BLK_ID_BYTES,
@@ -12,24 +14,26 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_T_WRITE_ZEROES,
 };
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
-use virtio_queue::{DescriptorChain, Queue, QueueT, Reader, Writer};
+use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::drain::next;
-use super::mmio::QUEUE_SIZE;
+use super::buffers::{Buffers, Request, next_request};
 use super::storage::Storage;
 use super::{Device, DriverFault, Progress, copy_config};
+use crate::large::Large;
 
 /// Bytes of a sector (5.2.4).
 const SECTOR: u64 = 512;
 /// Bytes of a request's header: type, reserved, sector.
 const HEADER: usize = 16;
-/// Bytes that are read or written at a time.
+/// Bytes that are read or written at a time, where another disk is at work with the large buffer.
 const PIECE: usize = 64 << 10;
+/// Entries of the queue: a request of 1 MiB fits, where each page is a buffer.
+const ENTRIES: u16 = 512;
 /// Buffers of a request: what a queue holds, without header and status.
-const SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
+const SEGMENTS: u32 = ENTRIES as u32 - 2;
 /// Bytes of a buffer at most.
-const SEGMENT_MAX: u32 = 32 << 10;
+const SEGMENT_MAX: u32 = 16 << 10;
 /// Bytes of a request at most, which follows from the two. Without it, buffers that lie over each other
 /// make a request of terabytes.
 const REQUEST_MAX: usize = SEGMENTS as usize * SEGMENT_MAX as usize;
@@ -51,6 +55,7 @@ pub struct Block {
     /// The driver flushes; without that, every write must be safe when it is done (5.2.6.2).
     flushes: bool,
     buffer: Box<[u8]>,
+    large: Arc<Mutex<Large>>,
 }
 
 impl Block {
@@ -67,36 +72,40 @@ impl Block {
             serial: id,
             flushes: false,
             buffer: vec![0; PIECE].into(),
+            large: Arc::default(),
         }
     }
 
+    /// The disk, with a large buffer that it shares with others.
+    #[must_use]
+    pub fn sharing(mut self, large: &Arc<Mutex<Large>>) -> Self {
+        self.large = Arc::clone(large);
+        self
+    }
+
     /// Carries out one request. Returns the bytes written to the guest, and what it is worth of a [`TURN`].
-    fn request(
-        &mut self,
-        memory: &GuestMemoryMmap,
-        chain: DescriptorChain<&GuestMemoryMmap>,
-    ) -> Result<(u32, usize), DriverFault> {
-        let mut reader = chain.clone().reader(memory)?;
-        let mut data = chain.writer(memory)?;
+    fn request(&mut self, request: Request<'_>) -> Result<(u32, usize), DriverFault> {
+        let Request {
+            mut readable,
+            writable: mut data,
+            ..
+        } = request;
         let mut header = [0; HEADER];
-        reader
-            .read_exact(&mut header)
+        readable
+            .read(&mut header)
             .map_err(|_| DriverFault::Request("a block request without a whole header"))?;
-        let room = data
-            .available_bytes()
-            .checked_sub(1)
-            .ok_or(DriverFault::Request(
-                "a block request without a status byte",
-            ))?;
-        let mut status = data.split_at(room).map_err(DriverFault::Queue)?;
+        let mut status = data.take_last().ok_or(DriverFault::Request(
+            "a block request without a status byte",
+        ))?;
+        let room = data.left();
         let [kind, _, low, high] = words(&header);
         let sector = u64::from(low) | u64::from(high) << 32;
         let mut moved = 0;
         let outcome = match kind {
             VIRTIO_BLK_T_IN => self.read(sector, &mut data)?,
             VIRTIO_BLK_T_GET_ID => {
-                let count = data.available_bytes().min(self.serial.len());
-                data.write_all(&self.serial[..count])?;
+                let count = data.left().min(self.serial.len());
+                data.write(&self.serial[..count])?;
                 VIRTIO_BLK_S_OK
             }
             // 5.2.6.2: a change of a read-only device fails with IOERR, and changes nothing.
@@ -107,15 +116,15 @@ impl Block {
             }
             VIRTIO_BLK_T_OUT => {
                 moved = match self.flushes {
-                    true => reader.available_bytes(),
+                    true => readable.left(),
                     false => TURN,
                 };
-                self.write(sector, &mut reader)?
+                self.write(sector, &mut readable)?
             }
             // What these take is the medium's affair: a turn ends with one of them.
             VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES => {
                 moved = TURN;
-                self.range(kind, &mut reader)?
+                self.range(kind, &mut readable)?
             }
             VIRTIO_BLK_T_FLUSH if !self.storage.is_read_only() => {
                 moved = TURN;
@@ -123,8 +132,8 @@ impl Block {
             }
             _ => VIRTIO_BLK_S_UNSUPP,
         };
-        status.write_all(&[outcome as u8])?;
-        let written = data.bytes_written() as u32 + 1;
+        status.write(&[outcome as u8])?;
+        let written = (room - data.left()) as u32 + 1;
         Ok((written, moved + written as usize))
     }
 
@@ -138,49 +147,56 @@ impl Block {
     }
 
     /// Fills `data` from `sector` on; the status for the guest.
-    fn read(&mut self, sector: u64, data: &mut Writer<'_>) -> Result<u32, DriverFault> {
-        if !self.fits(sector, data.available_bytes() as u64) {
+    fn read(&mut self, sector: u64, data: &mut Buffers<'_>) -> Result<u32, DriverFault> {
+        if !self.fits(sector, data.left() as u64) {
             return Ok(VIRTIO_BLK_S_IOERR);
         }
+        let mut large = large(&self.large, data.left());
+        let buffer = large.as_mut().and_then(|large| large.bytes());
+        let buffer = buffer.unwrap_or(&mut self.buffer);
         let mut offset = sector * SECTOR;
-        while data.available_bytes() != 0 {
-            let count = data.available_bytes().min(self.buffer.len());
-            let piece = &mut self.buffer[..count];
+        while data.left() != 0 {
+            let count = data.left().min(buffer.len());
+            let piece = &mut buffer[..count];
             // The file may have become shorter, or its disk may fail.
             if self.storage.read(piece, offset).is_err() {
                 return Ok(VIRTIO_BLK_S_IOERR);
             }
-            data.write_all(piece)?;
+            data.write(piece)?;
             offset += count as u64;
         }
         Ok(VIRTIO_BLK_S_OK)
     }
 
     /// Writes what is left of `data` from `sector` on; the status for the guest.
-    fn write(&mut self, sector: u64, data: &mut Reader<'_>) -> Result<u32, DriverFault> {
-        if !self.fits(sector, data.available_bytes() as u64) {
+    fn write(&mut self, sector: u64, data: &mut Buffers<'_>) -> Result<u32, DriverFault> {
+        if !self.fits(sector, data.left() as u64) {
             return Ok(VIRTIO_BLK_S_IOERR);
         }
+        let mut large = large(&self.large, data.left());
+        let buffer = large.as_mut().and_then(|large| large.bytes());
+        let buffer = buffer.unwrap_or(&mut self.buffer);
         let mut offset = sector * SECTOR;
-        while data.available_bytes() != 0 {
-            let count = data.available_bytes().min(self.buffer.len());
-            let piece = &mut self.buffer[..count];
-            data.read_exact(piece)?;
+        while data.left() != 0 {
+            let count = data.left().min(buffer.len());
+            let piece = &mut buffer[..count];
+            data.read(piece)?;
             if self.storage.write(piece, offset).is_err() {
                 return Ok(VIRTIO_BLK_S_IOERR);
             }
             offset += count as u64;
         }
+        drop(large);
         Ok(self.changed())
     }
 
     /// Zeroes or discards a range; the status for the guest.
-    fn range(&mut self, kind: u32, data: &mut Reader<'_>) -> Result<u32, DriverFault> {
+    fn range(&mut self, kind: u32, data: &mut Buffers<'_>) -> Result<u32, DriverFault> {
         let mut range = [0; RANGE];
-        if data.available_bytes() != RANGE {
+        if data.left() != RANGE {
             return Ok(VIRTIO_BLK_S_UNSUPP);
         }
-        data.read_exact(&mut range)?;
+        data.read(&mut range)?;
         let [low, high, count, flags] = words(&range);
         let sector = u64::from(low) | u64::from(high) << 32;
         let length = u64::from(count) * SECTOR;
@@ -215,6 +231,12 @@ impl Block {
             false => of(self.storage.flush()),
         }
     }
+}
+
+/// The large buffer for so many bytes, if they are more than a piece, and nobody else uses it: a disk does not wait for
+/// another one.
+fn large(shared: &Mutex<Large>, count: usize) -> Option<parking_lot::MutexGuard<'_, Large>> {
+    (count > PIECE).then(|| shared.try_lock()).flatten()
 }
 
 /// The status of what was done.
@@ -252,6 +274,10 @@ impl Device for Block {
 
     fn queue_count(&self) -> usize {
         1
+    }
+
+    fn queue_size(&self) -> u16 {
+        ENTRIES
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
@@ -302,11 +328,11 @@ impl Device for Block {
         while more && done < TURN {
             queue.disable_notification(memory)?;
             while done < TURN {
-                let Some(chain) = next(memory, queue)? else {
+                let Some(request) = next_request(memory, queue)? else {
                     break;
                 };
-                let head = chain.head_index();
-                let (written, moved) = self.request(memory, chain)?;
+                let head = request.head;
+                let (written, moved) = self.request(request)?;
                 queue.add_used(memory, head, written)?;
                 used = true;
                 // A request has its own cost, however little it is about.
@@ -325,3 +351,7 @@ impl Device for Block {
 #[cfg(test)]
 #[path = "block_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "block_large_tests.rs"]
+mod large_tests;

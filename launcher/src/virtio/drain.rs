@@ -5,8 +5,7 @@
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::mmio::QUEUE_SIZE;
-use super::{DriverFault, Progress};
+use super::{DriverFault, Progress, QUEUE_SIZE};
 
 /// The next chain of a queue. A chain has no more descriptors than its queue has entries, an indirect one
 /// neither (2.7.5.3.1): to look at 65,535 of them would take longer than a turn may.

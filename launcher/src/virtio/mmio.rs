@@ -33,8 +33,6 @@ const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 const VENDOR: u32 = u32::from_le_bytes(*b"CKI ");
 /// Bytes of a device's registers.
 const SIZE: u64 = 0x1000;
-/// Entries of every queue at most.
-pub const QUEUE_SIZE: u16 = 128;
 
 /// Features that the transport and the queues bring.
 const TRANSPORT_FEATURES: u64 =
@@ -72,10 +70,10 @@ impl<D: Device> Transport<D> {
     /// A device after reset.
     ///
     /// # Errors
-    /// Never for [`QUEUE_SIZE`], which is a power of two.
+    /// Never for a size ([`Device::queue_size`]) that is a power of two.
     pub fn new(device: D) -> Result<Self, virtio_queue::Error> {
         let queues = (0..device.queue_count())
-            .map(|_| Queue::new(QUEUE_SIZE))
+            .map(|_| Queue::new(device.queue_size()))
             .collect::<Result<_, _>>()?;
         Ok(Transport {
             queues,

@@ -25,6 +25,9 @@ use std::time::Duration;
 use virtio_queue::Queue;
 use vm_memory::GuestMemoryMmap;
 
+/// Entries of a queue at most, unless its device has larger ones.
+pub const QUEUE_SIZE: u16 = 128;
+
 /// The driver broke a rule of the queue or the device; the device stops until it is reset.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverFault {
@@ -47,6 +50,10 @@ pub trait Device: Send {
     fn features(&self) -> u64;
     /// Number of queues.
     fn queue_count(&self) -> usize;
+    /// Entries of a queue at most: a power of two.
+    fn queue_size(&self) -> u16 {
+        QUEUE_SIZE
+    }
     /// Reads the configuration space; what lies beyond it reads 0.
     fn read_config(&self, offset: u64, data: &mut [u8]);
     /// Hears which of the offered features the driver took, those of the transport among them.

@@ -221,7 +221,7 @@ fn a_driver_that_does_not_merge_gets_whole_frames_or_none() {
 #[test]
 fn a_frame_that_all_buffers_together_do_not_hold_is_lost() {
     let (mut driver, _other) = card();
-    for _ in 0..crate::virtio::mmio::QUEUE_SIZE {
+    for _ in 0..crate::virtio::QUEUE_SIZE {
         driver.offer(RECEIVE, &[(DATA_AT, 16, WRITE)]);
     }
     link(&mut driver)

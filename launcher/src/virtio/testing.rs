@@ -12,15 +12,15 @@ use virtio_bindings::virtio_mmio as reg;
 use virtio_queue::Queue;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::mmio::{Due, NoRegister, QUEUE_SIZE, Transport};
+use super::mmio::{Due, NoRegister, Transport};
 use super::{Device, DriverFault, Progress};
 
 /// Bytes of guest memory, from address 0 on.
 pub const MEMORY: u64 = 16 << 20;
 const RINGS: u64 = 0x10_0000;
-const RING_STRIDE: u64 = 0x4000;
-const AVAILABLE: u64 = 0x1000;
-const USED: u64 = 0x2000;
+const RING_STRIDE: u64 = 0x8000;
+const AVAILABLE: u64 = 0x4000;
+const USED: u64 = 0x5000;
 
 /// Flags of a descriptor.
 pub const NEXT: u16 = 1;
@@ -36,6 +36,7 @@ struct Ring {
     available: u16,
     used: u16,
     descriptors: u16,
+    size: u16,
 }
 
 pub struct Driver<D> {
@@ -93,6 +94,7 @@ impl<D: Device> Driver<D> {
         self.write(reg::VIRTIO_MMIO_QUEUE_SEL, queue as u32);
         let size = self.read(reg::VIRTIO_MMIO_QUEUE_NUM_MAX);
         self.write(reg::VIRTIO_MMIO_QUEUE_NUM, size);
+        self.rings[queue].size = u16::try_from(size).unwrap();
         let base = ring(queue);
         for (register, address) in [
             (reg::VIRTIO_MMIO_QUEUE_DESC_LOW, base),
@@ -150,9 +152,9 @@ impl<D: Device> Driver<D> {
 
     /// Makes a chain of (address, length, flags without NEXT) available, without telling.
     pub fn offer(&mut self, queue: usize, chain: &[(u64, u32, u16)]) -> u16 {
-        let first = self.rings[queue].descriptors;
+        let (first, size) = (self.rings[queue].descriptors, self.rings[queue].size);
         for (position, &(address, length, flags)) in chain.iter().enumerate() {
-            let at = (first + position as u16) % QUEUE_SIZE;
+            let at = (first + position as u16) % size;
             let more = position + 1 < chain.len();
             self.put_descriptor(
                 queue,
@@ -160,12 +162,12 @@ impl<D: Device> Driver<D> {
                 address,
                 length,
                 if more { flags | NEXT } else { flags },
-                (at + 1) % QUEUE_SIZE,
+                (at + 1) % size,
             );
         }
-        self.rings[queue].descriptors = (first + chain.len() as u16) % QUEUE_SIZE;
-        self.make_available(queue, first % QUEUE_SIZE);
-        first % QUEUE_SIZE
+        self.rings[queue].descriptors = (first + chain.len() as u16) % size;
+        self.make_available(queue, first % size);
+        first % size
     }
 
     pub fn put_descriptor(
@@ -193,7 +195,7 @@ impl<D: Device> Driver<D> {
     pub fn make_available(&mut self, queue: usize, head: u16) {
         let index = self.rings[queue].available;
         let base = ring(queue) + AVAILABLE;
-        let slot = base + 4 + 2 * u64::from(index % QUEUE_SIZE);
+        let slot = base + 4 + 2 * u64::from(index % self.rings[queue].size);
         self.memory.write_obj(head, GuestAddress(slot)).unwrap();
         self.rings[queue].available = index.wrapping_add(1);
         self.set_available_index(queue, index.wrapping_add(1));
@@ -214,7 +216,7 @@ impl<D: Device> Driver<D> {
         let index: u16 = self.memory.read_obj(GuestAddress(base + 2)).unwrap();
         let mut list = Vec::new();
         while self.rings[queue].used != index {
-            let slot = base + 4 + 8 * u64::from(self.rings[queue].used % QUEUE_SIZE);
+            let slot = base + 4 + 8 * u64::from(self.rings[queue].used % self.rings[queue].size);
             list.push((
                 self.memory.read_obj(GuestAddress(slot)).unwrap(),
                 self.memory.read_obj(GuestAddress(slot + 4)).unwrap(),

@@ -27,8 +27,7 @@ use virtio_queue::{DescriptorChain, Queue, QueueT, Reader};
 use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
-use super::mmio::QUEUE_SIZE;
-use super::{Device, DriverFault, Progress, copy_config};
+use super::{Device, DriverFault, Progress, QUEUE_SIZE, copy_config};
 use connection::{Connection, Interest, Ports};
 use packet::{Header, SIZE, STREAM, op};
 
