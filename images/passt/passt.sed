@@ -29,7 +29,7 @@
 }
 
 # Data that is sent again takes the FIN behind it along. A guest that was slow to acknowledge one (2 s) never got it again,
-# and got acknowledgements of a number before it, which it throws away: 10 s later the connection was reset.
+# and got acknowledgements of a number before it, which it throws away, until the connection was reset.
 /^static void tcp_data_from_tap/,/^}/ {
   s/^\t\tconn->seq_to_tap = max_ack_seq;$/\t\tif (conn->seq_to_tap != max_ack_seq) {\n\t\t\tconn->events \&= ~TAP_FIN_SENT;\n\t\t\ttcp_epoll_ctl(c, conn);\n\t\t}\n&/w changed
 }
