@@ -78,7 +78,12 @@ pub fn run_in(
 }
 
 fn encoded(run: &Run) -> Result<Vec<u8>, MachineError> {
-    encode(&Request::Run(Box::new(run.clone()))).map_err(|error| {
+    let mut run = run.clone();
+    if run.exec.is_none() {
+        // What an unsaid one means; a machine that has been up since it had to be said takes no request without it.
+        run.process.workdir.get_or_insert_with(|| "/".to_owned());
+    }
+    encode(&Request::Run(Box::new(run))).map_err(|error| {
         MachineError::Request(format!(
             "the arguments and the environment together are {error}"
         ))
@@ -488,5 +493,19 @@ fn stop_ourselves() {
     let us = rustix::process::getpid();
     if let Err(error) = rustix::process::kill_process(us, rustix::process::Signal::STOP) {
         tracing::debug!(%error, "stopping");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_of_before_is_told_the_directory_and_a_process_beside_a_program_is_not() {
+        let mut run = Run::new(["true"]);
+        let text = |run: &Run| String::from_utf8(encoded(run).expect("it fits")).expect("JSON");
+        assert!(text(&run).contains(r#""workdir":"/""#));
+        run.exec = Some("box".to_owned());
+        assert!(!text(&run).contains("workdir"));
     }
 }

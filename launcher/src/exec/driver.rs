@@ -197,14 +197,15 @@ impl<'c> Driver<'c> {
     /// # Errors
     /// [`ExecError`] when it cannot be said how it ended.
     pub fn drive(mut self) -> Result<Outcome, ExecError> {
-        let outcome = self.serve()?;
-        // Standard error goes by way of whoever started us, who counts it.
+        let outcome = self.serve();
+        // Also when it ends badly: who does not hear how much there is takes it for nothing. Standard error goes by way of
+        // whoever started us, who counts it.
         self.client.tell(&Event::Output {
             id: self.id,
             stdout: self.stdout.written(),
             stderr: 0,
         });
-        Ok(outcome)
+        outcome
     }
 
     fn serve(&mut self) -> Result<Outcome, ExecError> {

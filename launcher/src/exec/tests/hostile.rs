@@ -45,6 +45,25 @@ fn a_container_that_talks_without_end_is_heard_in_measure() {
 }
 
 #[test]
+fn what_came_before_a_container_ended_is_counted() {
+    let container = Container::new(0, |init| {
+        let (_, ports) = init.starts();
+        init.stream(ports.stdout).write_all(b"abc").unwrap();
+        // It is taken before the connection ends.
+        thread::sleep(Duration::from_millis(300));
+    });
+    let ran = container.run(cat(), b"", nobody());
+    assert!(ran.result.unwrap_err().to_string().contains("has ended"));
+    assert_eq!(ran.out, "abc");
+    let output = Event::Output {
+        id: THEIRS,
+        stdout: 3,
+        stderr: 0,
+    };
+    assert_eq!(ran.told.last(), Some(&output));
+}
+
+#[test]
 fn a_container_that_ends_or_says_what_cannot_be_is_told_in_a_sentence() {
     let sentence = |init: fn(&mut Init)| {
         let result = Container::new(0, init).run(cat(), b"", nobody()).result;
