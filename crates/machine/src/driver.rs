@@ -24,6 +24,7 @@ use super::machine::Machine;
 use super::meter::Output;
 use super::patience::Patience;
 use super::relay::{self, Relayed};
+use super::request;
 use super::requests::Requests;
 use super::resident::lease::Lease;
 use super::terms::{Ended, Io, TimeLimit};
@@ -44,7 +45,7 @@ pub fn run(
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
 ) -> Result<Ended, MachineError> {
-    let request = encoded(&run)?;
+    let request = request::encoded(&run)?;
     std::fs::File::open(machine.app.file()).map_err(|source| MachineError::AppImage {
         path: machine.app.file().to_owned(),
         source,
@@ -69,25 +70,12 @@ pub fn run_in(
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
 ) -> Result<Ended, MachineError> {
-    let request = encoded(&run)?;
+    let request = request::encoded(&run)?;
     let (events, queue) = mpsc::channel();
     signals(Signals(events.clone()));
     let connected = Connected::place(lease, &events)?;
     let session = Session::start(connected, io, events, run.id)?;
     session.finish(&queue, &run, request, time, ready)
-}
-
-fn encoded(run: &Run) -> Result<Vec<u8>, MachineError> {
-    let mut run = run.clone();
-    if run.exec.is_none() {
-        // What an unsaid one means; a machine that has been up since it had to be said takes no request without it.
-        run.process.workdir.get_or_insert_with(|| "/".to_owned());
-    }
-    encode(&Request::Run(Box::new(run))).map_err(|error| {
-        MachineError::Request(format!(
-            "the arguments and the environment together are {error}"
-        ))
-    })
 }
 
 struct Session {
@@ -493,19 +481,5 @@ fn stop_ourselves() {
     let us = rustix::process::getpid();
     if let Err(error) = rustix::process::kill_process(us, rustix::process::Signal::STOP) {
         tracing::debug!(%error, "stopping");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_of_before_is_told_the_directory_and_a_process_beside_a_program_is_not() {
-        let mut run = Run::new(["true"]);
-        let text = |run: &Run| String::from_utf8(encoded(run).expect("it fits")).expect("JSON");
-        assert!(text(&run).contains(r#""workdir":"/""#));
-        run.exec = Some("box".to_owned());
-        assert!(!text(&run).contains("workdir"));
     }
 }

@@ -24,6 +24,7 @@ pub mod network;
 mod patience;
 mod ports;
 mod relay;
+mod request;
 mod requests;
 pub mod resident;
 pub mod storm;
