@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 
-/// Requests that init has not read yet, at most; what comes when there are as many is lost.
+/// Requests that init has not read yet, at most; what comes when there are as many is lost, and the user is told.
 const WAITING_MAX: usize = 64;
 
 /// Requests on their way to the machine's init. A thread of its own writes them: a machine that does not read keeps
@@ -34,7 +34,7 @@ impl Requests {
     /// Adds one, encoded.
     pub(crate) fn send(&self, line: Vec<u8>) {
         if let Err(TrySendError::Full(_)) = self.0.try_send(line) {
-            tracing::debug!("the machine does not read its requests: one more is dropped");
+            tracing::warn!("the machine does not read its requests: one more is dropped");
         }
     }
 }
