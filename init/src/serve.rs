@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cki_session::{Event, Failure, Hello, Outcome, ProcessId, Request, Serve, port};
+use cki_session::{Event, Failure, Hello, Outcome, ProcessId, Request, Run, Serve, port};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -115,7 +115,7 @@ fn set_up(serve: &Serve, release: &str) -> Result<(), ServeError> {
     mounts::mount_kernel_filesystems(Path::new("/"))?;
     let card = serve.interface.as_ref();
     card.map_or(Ok(()), net::set_up)?;
-    names::set(Path::new("/etc"), "cki", card)
+    names::set(Path::new("/etc"), Run::HOSTNAME, card)
         .map_err(ServeError::system("cannot set the names of hosts"))?;
     let directory = Path::new("/lib/modules").join(release.trim());
     for module in MODULES {

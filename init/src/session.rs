@@ -260,7 +260,8 @@ fn start_here(run: &Run, place: Place) -> Result<Started, ServeError> {
 fn connect(run: &Run) -> Result<(), ServeError> {
     let interface = run.interface.as_ref();
     interface.map_or(Ok(()), net::set_up)?;
-    names::set(Path::new("/etc"), &run.hostname, interface)
+    let name = run.hostname.as_deref().unwrap_or(Run::HOSTNAME);
+    names::set(Path::new("/etc"), name, interface)
         .map_err(ServeError::system("cannot set the names of hosts"))
 }
 

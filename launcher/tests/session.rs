@@ -74,7 +74,7 @@ fn every_failure_before_the_start_is_one_message() {
 #[test]
 fn a_request_that_is_not_understood_is_refused_before_the_files_are_looked_at() {
     let later = String::from_utf8(request()).expect("text");
-    let later = later.replace("\"hostname\"", "\"restart\":true,\"hostname\"");
+    let later = later.replace("\"container\"", "\"restart\":true,\"container\"");
     let failure = failure("/dev/null", "/no/such", "/no/such", later.as_bytes());
     assert_eq!(failure.kind, FailureKind::Request);
     assert!(failure.message.contains("`restart`"), "{failure:?}");

@@ -83,8 +83,9 @@ pub struct Run {
     pub id: ProcessId,
     /// What it executes.
     pub process: Process,
-    /// Host name of the machine or container, 1 to 64 bytes (`HOST_NAME_MAX`).
-    pub hostname: String,
+    /// Host name of the machine or container, 1 to 64 bytes (`HOST_NAME_MAX`); [`Run::HOSTNAME`] if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
     /// The container to run it in; without one, it is a process of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
@@ -155,13 +156,16 @@ impl Container {
 }
 
 impl Run {
+    /// The name of a machine or container when nothing is said.
+    pub const HOSTNAME: &str = "cki";
+
     /// A program with no more than init's variables, in `/`, of a machine called `cki`.
     #[must_use]
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         Run {
             id: ProcessId::MAIN,
             process: Process::new(argv),
-            hostname: "cki".to_owned(),
+            hostname: None,
             container: None,
             exec: None,
             pool: None,
@@ -201,6 +205,32 @@ impl Run {
             .map(|(name, _)| name)
     }
 
+    /// The first thing in this request that a container or machine is made with.
+    fn makes(&self) -> Option<&'static str> {
+        // All fields, so that one that is new is thought of.
+        let Run {
+            id: _,
+            process: _,
+            exec: _,
+            hostname,
+            container,
+            pool,
+            root,
+            interface,
+            disk,
+        } = self;
+        let made = [
+            ("hostname", hostname.is_some()),
+            ("container", container.is_some()),
+            ("pool", pool.is_some()),
+            ("root", !root.is_empty()),
+            ("interface", interface.is_some()),
+            ("disk", disk.is_some()),
+        ];
+        let (name, _) = made.into_iter().find(|(_, is_made)| *is_made)?;
+        Some(name)
+    }
+
     /// Whether it can be carried out at all. Clients ask before they start anything, servers because
     /// they trust no client.
     ///
@@ -210,21 +240,13 @@ impl Run {
         if self.container.is_some() && self.pool.is_some() {
             return Err(Invalid::ContainerAndPool);
         }
-        if self.exec.is_some() {
-            let makes = [
-                ("container", self.container.is_some()),
-                ("pool", self.pool.is_some()),
-                ("root", !self.root.is_empty()),
-                ("interface", self.interface.is_some()),
-                ("disk", self.disk.is_some()),
-            ];
-            if let Some(&(name, _)) = makes.iter().find(|(_, is_made)| *is_made) {
-                return Err(Invalid::ExecAnd(name));
-            }
+        if let (Some(_), Some(name)) = (&self.exec, self.makes()) {
+            return Err(Invalid::ExecAnd(name));
         }
-        let name = &self.hostname;
-        if !(1..=64).contains(&name.len()) || name.contains('\0') {
-            return Err(Invalid::HostName(name.clone()));
+        if let Some(name) = &self.hostname {
+            if !(1..=64).contains(&name.len()) || name.contains('\0') {
+                return Err(Invalid::HostName(name.clone()));
+            }
         }
         if let Some(container) = &self.container {
             container.check()?;

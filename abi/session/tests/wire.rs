@@ -15,7 +15,7 @@ fn wire<M: serde::Serialize>(message: &M) -> String {
 
 fn run(argv: &[&str]) -> Run {
     Run {
-        hostname: "h".into(),
+        hostname: Some("h".into()),
         ..Run::new(argv.iter().copied())
     }
 }
@@ -54,8 +54,8 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         r#""verbose":true,"disks":[{"serial":"cki-disk0"},{"serial":"cki-disk1","read_only":true}]"#,
     );
     let mut beside = run.clone();
-    beside.exec = Some("web".into());
-    let exec = plain.replace(r#""h"}"#, r#""h","exec":"web"}"#);
+    (beside.hostname, beside.exec) = (None, Some("web".into()));
+    let exec = plain.replace(r#""hostname":"h"}"#, r#""exec":"web"}"#);
     let mut pooled = run.clone();
     pooled.pool = Some("2G".parse().unwrap());
     let pool = plain.replace(r#""h"}"#, r#""h","pool":"2G"}"#);
@@ -277,7 +277,7 @@ fn a_server_of_another_version_is_told_apart() {
 #[test]
 fn requests_that_nobody_can_carry_out_are_invalid() {
     type Change = fn(&mut Run);
-    let cases: [(Change, Invalid); 15] = [
+    let cases: [(Change, Invalid); 16] = [
         (|run| run.process.argv.clear(), Invalid::NoProgram),
         (
             |run| run.process.argv.push("a\0".into()),
@@ -305,21 +305,31 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         ),
         (
             |run| {
-                run.exec = Some("web".into());
+                (run.hostname, run.exec) = (None, Some("web".into()));
                 run.container = Some(Container::new(Memory::constant(64)));
             },
             Invalid::ExecAnd("container"),
         ),
         (
             |run| {
-                run.exec = Some("web".into());
+                (run.hostname, run.exec) = (None, Some("web".into()));
                 run.root.read_only = true;
             },
             Invalid::ExecAnd("root"),
         ),
-        (|run| run.hostname.clear(), Invalid::HostName(String::new())),
         (
-            |run| run.hostname = "h".repeat(65),
+            |run| {
+                run.exec = Some("web".into());
+                run.hostname = Some(Run::HOSTNAME.into());
+            },
+            Invalid::ExecAnd("hostname"),
+        ),
+        (
+            |run| run.hostname = Some(String::new()),
+            Invalid::HostName(String::new()),
+        ),
+        (
+            |run| run.hostname = Some("h".repeat(65)),
             Invalid::HostName("h".repeat(65)),
         ),
         (

@@ -162,9 +162,7 @@ impl ProgramOptions {
         if let (None, None) = (&run.process.workdir, &run.process.user) {
             run.process.workdir = Some("/root".to_owned());
         }
-        if let Some(hostname) = &self.hostname {
-            run.hostname.clone_from(hostname);
-        }
+        run.hostname.clone_from(&self.hostname);
         run.root = Root {
             read_only: self.read_only,
             tmpfs: self.tmpfs.clone(),
@@ -210,7 +208,7 @@ mod tests {
         let run = request("-- ls -l");
         assert_eq!(run.process.argv, ["ls", "-l"]);
         assert_eq!(run.process.workdir.as_deref(), Some("/root"));
-        assert_eq!(run.hostname, "cki");
+        assert_eq!(run.hostname, None);
         assert_eq!(run.unsupported::<&str>(&[]), None);
         // What is so in any case changes nothing.
         assert_eq!(request("-i --init --rm -- ls -l"), run);
@@ -240,7 +238,7 @@ mod tests {
         assert_eq!(process.workdir.as_deref(), Some("/tmp"));
         assert_eq!(process.limits, ["core=0".parse().unwrap()]);
         assert_eq!(process.capabilities.dropped().count(), 40);
-        assert_eq!(run.hostname, "box");
+        assert_eq!(run.hostname.as_deref(), Some("box"));
         assert!(run.root.read_only);
         assert_eq!(run.root.tmpfs, ["/a:size=1M".parse().unwrap()]);
     }

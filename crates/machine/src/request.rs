@@ -13,8 +13,9 @@ use super::error::MachineError;
 pub(crate) fn encoded(run: &Run) -> Result<Vec<u8>, MachineError> {
     let mut run = run.clone();
     if run.exec.is_none() {
-        // What an unsaid one means; a machine that has been up since it had to be said takes no request without it.
+        // What unsaid ones mean; a machine that has been up since they had to be said takes no request without them.
         run.process.workdir.get_or_insert_with(|| "/".to_owned());
+        run.hostname.get_or_insert_with(|| Run::HOSTNAME.to_owned());
     }
     encode(&Request::Run(Box::new(run))).map_err(|error| {
         MachineError::Request(format!(
@@ -28,11 +29,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_of_before_is_told_the_directory_and_a_process_beside_a_program_is_not() {
+    fn a_machine_of_before_is_told_directory_and_name_and_a_process_beside_a_program_is_not() {
         let mut run = Run::new(["true"]);
         let text = |run: &Run| String::from_utf8(encoded(run).expect("it fits")).expect("JSON");
         assert!(text(&run).contains(r#""workdir":"/""#));
+        assert!(text(&run).contains(r#""hostname":"cki""#));
         run.exec = Some("box".to_owned());
-        assert!(!text(&run).contains("workdir"));
+        let beside = text(&run);
+        assert!(!beside.contains("workdir") && !beside.contains("hostname"));
     }
 }
