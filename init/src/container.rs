@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -59,6 +60,7 @@ pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launc
         },
         request,
         ends,
+        Service::Run,
     )
 }
 
@@ -73,7 +75,7 @@ pub fn start_beside(run: &Run, ends: &Ends) -> io::Result<(Started, Launcher)> {
             .map(str::to_owned)
             .to_vec()
     };
-    launch(arguments, run.clone(), ends)
+    launch(arguments, run.clone(), ends, Service::Exec)
 }
 
 /// Starts the launcher with such arguments, for the number of the descriptor of its session, and sends it the request.
@@ -81,6 +83,7 @@ fn launch(
     arguments: impl FnOnce(RawFd) -> Vec<String>,
     request: Run,
     ends: &Ends,
+    service: Service,
 ) -> io::Result<(Started, Launcher)> {
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -97,7 +100,7 @@ fn launch(
     let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
     // Otherwise its end would not be seen.
     drop(its);
-    let mut launcher = Launcher::new(ours);
+    let mut launcher = Launcher::new(ours, service);
     launcher.ask(&Request::Run(Box::new(request)));
     let started = Started {
         child,
@@ -158,9 +161,19 @@ fn arguments(image: &Path, disks: &[String], session_fd: RawFd) -> Vec<String> {
     std::iter::once("run".to_owned()).chain(words).collect()
 }
 
+/// What a launcher is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// A container with the program: without the launcher, there is neither.
+    Run,
+    /// A process in a container that another launcher runs.
+    Exec,
+}
+
 /// A running launcher, from its client's side.
 #[derive(Debug)]
 pub struct Launcher {
+    service: Service,
     /// Gone once it has said everything.
     channel: Option<Channel>,
     outcome: Option<Outcome>,
@@ -171,8 +184,9 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    fn new(socket: UnixStream) -> Self {
+    fn new(socket: UnixStream, service: Service) -> Self {
         Launcher {
+            service,
             channel: Some(Channel::new(File::from(OwnedFd::from(socket)))),
             outcome: None,
             stdout: 0,
@@ -249,29 +263,37 @@ impl Launcher {
         None
     }
 
-    /// How the program ended, once the launcher has, and how many bytes it has written to standard output.
+    /// How the program ended, once the launcher has, and how many bytes it has written to standard output. `None` if
+    /// the launcher of a container was killed before it could say how, and `is_the_end` that the program has ended by
+    /// that.
     #[must_use]
-    pub fn outcome(mut self, ended: ExitStatus) -> (Outcome, u64) {
+    pub fn outcome(mut self, ended: ExitStatus, is_the_end: bool) -> (Option<Outcome>, u64) {
         // What it passes on now is too late: the program has ended.
         // All of it is in the socket, whose buffer is read at once, and then its end.
         for _ in 0..2 {
             self.listen();
         }
+        let was_killed = is_the_end && ended.signal() == Some(libc::SIGKILL);
+        let what = match self.service {
+            Service::Run => "the launcher of the container",
+            Service::Exec => "the launcher of the process",
+        };
         let how = match (self.broken, self.outcome) {
             (Some(breach), _) => format!("and init do not fit together: {breach}"),
-            (None, Some(outcome)) => return (outcome, self.stdout),
+            (None, Some(outcome)) => return (Some(outcome), self.stdout),
+            (None, None) if was_killed && self.service == Service::Run => {
+                return (None, self.stdout);
+            }
             (None, None) => format!("ended without a word ({ended})"),
         };
-        let message = format!("the launcher of the container {how}");
-        let failure = Failure::new(FailureKind::Internal, message);
-        (Outcome::Failed(failure), self.stdout)
+        let failure = Failure::new(FailureKind::Internal, format!("{what} {how}"));
+        (Some(Outcome::Failed(failure)), self.stdout)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::os::unix::process::ExitStatusExt;
 
     use super::*;
     use crate::channel::QUEUE_MAX;
@@ -321,7 +343,7 @@ mod tests {
     fn launcher() -> (Launcher, UnixStream) {
         let (ours, its) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Launcher::new(ours), its)
+        (Launcher::new(ours, Service::Run), its)
     }
 
     fn status(code: i32) -> ExitStatus {
@@ -350,7 +372,8 @@ mod tests {
         its.write_all(ENDED).unwrap();
         drop(its);
         assert_eq!(launcher.listen(), []);
-        assert_eq!(launcher.outcome(status(3)), (Outcome::Exited(3), 77));
+        let outcome = launcher.outcome(status(3), true);
+        assert_eq!(outcome, (Some(Outcome::Exited(3)), 77));
     }
 
     #[test]
@@ -419,14 +442,36 @@ mod tests {
             if said.len() % 2 == 0 {
                 assert!(launcher.listen().len() <= 1);
             }
-            let (outcome, _) = launcher.outcome(ExitStatus::from_raw(libc::SIGKILL));
+            let (outcome, _) = launcher.outcome(ExitStatus::from_raw(libc::SIGKILL), false);
             match outcome {
-                Outcome::Failed(Failure {
+                Some(Outcome::Failed(Failure {
                     kind: FailureKind::Internal,
                     message,
-                }) => assert!(message.contains(part), "{part} in {message}"),
+                })) => assert!(message.contains(part), "{part} in {message}"),
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_killed_launcher_is_the_end_of_its_container_and_of_no_process_in_anothers() {
+        let killed = ExitStatus::from_raw(libc::SIGKILL);
+        let outcome = |service, said: &[u8], ended| {
+            let (mut launcher, mut its) = launcher();
+            launcher.service = service;
+            its.write_all(said).unwrap();
+            drop(its);
+            launcher.outcome(ended, true).0
+        };
+        assert_eq!(outcome(Service::Run, STARTED, killed), None);
+        // It has told how the program ended, or was not killed.
+        let told = outcome(Service::Run, ENDED, killed);
+        assert_eq!(told, Some(Outcome::Exited(3)));
+        for (service, ended) in [(Service::Run, status(1)), (Service::Exec, killed)] {
+            let Some(Outcome::Failed(failure)) = outcome(service, STARTED, ended) else {
+                panic!("{service:?} {ended:?}");
+            };
+            assert!(failure.message.contains("without a word"), "{failure:?}");
         }
     }
 }

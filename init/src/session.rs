@@ -5,7 +5,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -464,16 +463,11 @@ impl Session {
         let (id, (mut stdout, stderr)) = (self.main.id(), self.main.written());
         let outcome = match self.launcher {
             Some(launcher) => {
-                let (outcome, direct) = launcher.outcome(status);
+                // Whoever ends a container at once kills it (`cki kill`).
+                let is_the_end = matches!(self.place, Place::Shared(_));
+                let (outcome, direct) = launcher.outcome(status, is_the_end);
                 stdout += direct;
-                let was_killed = status.signal() == Some(libc::SIGKILL);
-                match (self.place, outcome) {
-                    // Whoever ends a container at once does so (`cki kill`).
-                    (Place::Shared(_), Outcome::Failed(_)) if was_killed => {
-                        self.main.outcome(&mut self.log)
-                    }
-                    (_, outcome) => outcome,
-                }
+                outcome.unwrap_or_else(|| self.main.outcome(&mut self.log))
             }
             None => self.main.outcome(&mut self.log),
         };
