@@ -367,10 +367,11 @@ fn session(
         start_timeout: args.start_timeout,
     };
     let id = plan.run.as_ref().map(|run| run.id);
-    let outcome = session.run(plan, confine, client)?;
+    let outcome = session.run(plan, confine, client);
     if let Some(id) = id {
         let stdout = written.load(Ordering::Relaxed);
-        // Standard error goes by way of whoever started us, who counts it.
+        // Also when it ends badly: who does not hear how much there is takes it for nothing. Standard error goes by way of
+        // whoever started us, who counts it.
         client.tell(&Event::Output {
             id,
             stdout,
@@ -380,7 +381,7 @@ fn session(
     if args.print_counts {
         complain(&counts(&page.read(), size, monitor_pages).to_string());
     }
-    Ok(outcome)
+    Ok(outcome?)
 }
 
 /// What a container took. The monitor's pages are those of all containers; whoever measures runs one.
