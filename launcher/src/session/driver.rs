@@ -312,11 +312,22 @@ impl<'s> Driver<'s> {
             return;
         };
         // A program that takes no signals, or does not run yet, gets the first some thousand.
-        if self.hello {
-            let _ = self.outgoing.push(&line);
+        let fits = if self.hello {
+            let fits = self.outgoing.push(&line);
             self.more |= self.outside.poll();
-        } else if self.request.len() + line.len() <= OUTGOING_MAX {
-            self.request.extend(line);
+            fits
+        } else {
+            let fits = self.request.len() + line.len() <= OUTGOING_MAX;
+            if fits {
+                self.request.extend(line);
+            }
+            fits
+        };
+        if !fits {
+            let message = "not passed on: init of the container has not taken thousands before it";
+            self.client.tell(&Event::Refused {
+                message: message.to_owned(),
+            });
         }
     }
 

@@ -2,17 +2,22 @@
 
 //! How sessions end, well and badly.
 
+use std::os::fd::BorrowedFd;
 use std::thread;
 use std::time::Duration;
 
 use cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF;
-use cki_session::{Event, Failure, FailureKind, Hello, Outcome, Request, Signal, VERSION};
+use cki_session::{
+    Event, Failure, FailureKind, Hello, Isolation, Outcome, ProcessId, Request, Signal, VERSION,
+    encode,
+};
 use vm_memory::{Bytes, GuestAddress};
 
+use super::super::control::OUTGOING_MAX;
 use super::guest::BUFFERS;
 use super::{
-    ContainerError, Plan, STARTED, Silent, Streams, pipe, plan, run, session, session_on,
-    session_with,
+    Client, ContainerError, Plan, STARTED, Silent, Streams, Wish, pipe, plan, run, session,
+    session_on, session_with,
 };
 use crate::module::{Exit, Fault, ModuleError, Vcpu};
 use crate::virtio::testing::{BRING_UP, Scripted};
@@ -123,6 +128,42 @@ fn a_request_that_init_refuses_is_told_and_the_session_goes_on() {
     let outcome = session.run(plan(), |_| Ok(()), &mut client).unwrap();
     assert_eq!(outcome, Outcome::Exited(0));
     assert_eq!(client.told, [STARTED, refused]);
+}
+
+#[test]
+fn what_init_has_no_room_for_is_refused() {
+    struct Many(Silent);
+    impl Client for Many {
+        fn descriptor(&self) -> BorrowedFd<'_> {
+            self.0.descriptor()
+        }
+        fn wishes(&mut self, _started: bool) -> Vec<Wish> {
+            vec![Wish::Signal(Signal::WINCH); 40_000]
+        }
+        fn up(&mut self, _isolation: Isolation) {}
+        fn tell(&mut self, event: &Event) {
+            self.0.tell(event);
+        }
+    }
+    let (session, _ends) = session(|guest| {
+        guest.start();
+        guest.exit(0);
+    });
+    let mut client = Many(Silent::new());
+    let outcome = session.run(plan(), |_| Ok(()), &mut client).unwrap();
+    assert_eq!(outcome, Outcome::Exited(0));
+    let refused = |event: &&Event| matches!(event, Event::Refused { .. });
+    let refused = client.0.told.iter().filter(refused).count();
+    let line = encode(&Request::Signal {
+        id: ProcessId::MAIN,
+        signal: Signal::WINCH,
+    });
+    let room = OUTGOING_MAX / line.unwrap().len();
+    // Besides them, it holds the request.
+    assert!(
+        (40_000 - room..40_000).contains(&refused),
+        "{refused} of {room}"
+    );
 }
 
 #[test]
