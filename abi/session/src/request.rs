@@ -50,7 +50,9 @@ pub mod feature {
 pub enum Request {
     /// Start the program; the first request, sent once.
     Run(Box<Run>),
-    /// Send a signal to the program (to its process group). Before it runs, it waits for that.
+    /// Send a signal to the program (to its process group). Before it runs, it waits for that; but a process that is
+    /// to start beside a program ([`Run::exec`]) is not waited for once it got one [that ends
+    /// programs](Signal::is_ending): it has ended by that.
     Signal {
         /// Which program.
         id: ProcessId,

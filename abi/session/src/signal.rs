@@ -49,6 +49,15 @@ impl Signal {
     pub const fn number(self) -> i32 {
         self.0 as i32
     }
+
+    /// Whether it is sent to end a program: SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM.
+    #[must_use]
+    pub const fn is_ending(self) -> bool {
+        matches!(
+            self,
+            Signal::HUP | Signal::INT | Signal::QUIT | Signal::KILL | Signal::TERM
+        )
+    }
 }
 
 impl fmt::Display for Signal {
@@ -170,9 +179,8 @@ impl Forwarding {
     /// A program that does not run yet has no say, and a second Ctrl-C within two seconds
     /// is for a program that does not listen.
     pub fn ends(&mut self, signal: Signal, now: Instant, started: bool) -> bool {
-        let ending = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
         if !started {
-            return ending.contains(&signal);
+            return signal.is_ending();
         }
         if signal != Signal::INT {
             return false;

@@ -11,6 +11,7 @@ use cki_launcher::entry::{Entries, EntryError, State};
 use cki_launcher::exec::connect::ConnectError;
 use cki_launcher::exec::control::ControlError;
 use cki_launcher::exec::driver::{Connections, Driver, ExecError, Wanted};
+use cki_launcher::exec::waiting::Waiting;
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
 use cki_launcher::session::client::Client;
@@ -50,8 +51,15 @@ fn for_client(
     client: &mut Descriptor,
 ) -> anyhow::Result<Outcome> {
     let target = Target::find(name)?;
-    let connections = target.connect(&run, &|| !client.has_gone())?;
-    target.drive(device, connections, run, client)
+    let (mut waiting, mut end) = (Waiting::default(), None);
+    let connections = target.connect(&run, &mut || {
+        end = end.take().or_else(|| waiting.hear(client));
+        end.is_none()
+    });
+    match end {
+        Some(outcome) => Ok(outcome),
+        None => target.drive(device, connections?, run, waiting, client),
+    }
 }
 
 /// The options are the request, and the user is told on standard error.
@@ -68,9 +76,10 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
     let run = args.process.beside(name, args.argv.clone(), size)?;
     run.check()?;
     // Until there are connections, signals do to us what they do to anybody.
-    let connections = target.connect(&run, &|| true)?;
+    let connections = target.connect(&run, &mut || true)?;
     let mut client = CommandLine::new(false, terminal).context("cannot wait for signals")?;
-    let outcome = target.drive(device, connections, run, &mut client)?;
+    let waiting = Waiting::default();
+    let outcome = target.drive(device, connections, run, waiting, &mut client)?;
     explain(&outcome);
     Ok(outcome.status())
 }
@@ -89,15 +98,15 @@ impl Target {
     }
 
     /// Connections for the process that `run` asks for, as long as somebody waits for them.
-    fn connect(&self, run: &Run, waits: &dyn Fn() -> bool) -> anyhow::Result<Connections> {
+    fn connect(&self, run: &Run, waits: &mut dyn FnMut() -> bool) -> anyhow::Result<Connections> {
         let Target { entries, state } = self;
         let deadline = Instant::now() + START_LIMIT;
+        // Another container may have got its name meanwhile.
         let runs = || entries.find(&state.name).is_ok_and(|found| found == *state);
         let stderr = run.process.terminal.is_none();
-        Connections::open(&entries.sockets(state), stderr, deadline, &|| {
-            waits() && runs()
-        })
-        .with_context(|| self.title())
+        let mut goes_on = || waits() && runs();
+        Connections::open(&entries.sockets(state), stderr, deadline, &mut goes_on)
+            .with_context(|| self.title())
     }
 
     /// Serves the process to its end.
@@ -106,12 +115,14 @@ impl Target {
         device: &Path,
         connections: Connections,
         run: Run,
+        waiting: Waiting,
         client: &mut dyn Client,
     ) -> anyhow::Result<Outcome> {
         let wanted = Wanted {
             id: run.id,
             process: run.process.beside(&self.state.process),
             isolation: isolation(&System::open(device)?.info()?),
+            waiting,
         };
         let driven = || Driver::new(connections, wanted, Streams::ours()?, client)?.drive();
         driven().with_context(|| self.title())

@@ -4,11 +4,13 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -54,18 +56,18 @@ pub fn connect(
     socket: &Path,
     port: u32,
     deadline: Instant,
-    runs: &dyn Fn() -> bool,
+    runs: &mut dyn FnMut() -> bool,
 ) -> Result<Connection, ConnectError> {
     loop {
-        let tried =
-            UnixStream::connect(socket).and_then(|stream| ask(stream, port, deadline, runs));
+        let tried = open(socket).and_then(|stream| ask(stream, port, deadline, runs));
         match tried {
             Ok(connection) => return Ok(connection),
             Err(error) => match error.kind() {
                 ErrorKind::InvalidData => return Err(ConnectError::Protocol),
                 _ if !runs() => return Err(ConnectError::Ended),
-                // It is not there yet, nobody listens yet, or nothing was said in time.
+                // It is not there yet, nobody listens yet, too many wait already, or nothing was said in time.
                 ErrorKind::NotFound
+                | ErrorKind::WouldBlock
                 | ErrorKind::ConnectionRefused
                 | ErrorKind::ConnectionReset
                 | ErrorKind::BrokenPipe
@@ -81,12 +83,22 @@ pub fn connect(
     }
 }
 
+/// A connection to whoever listens there; an error, and no wait, when too many wait for that one already.
+fn open(path: &Path) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
 /// Says which port is wanted and waits for the answer.
 fn ask(
     mut stream: UnixStream,
     port: u32,
     deadline: Instant,
-    runs: &dyn Fn() -> bool,
+    runs: &mut dyn FnMut() -> bool,
 ) -> io::Result<Connection> {
     stream.set_read_timeout(Some(GLANCE))?;
     stream.write_all(format!("CONNECT {port}\n").as_bytes())?;

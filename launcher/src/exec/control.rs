@@ -10,7 +10,7 @@ use nix::poll::PollFlags;
 
 use crate::unblocked::{Unblocked, Way};
 
-/// Bytes that wait for init, at most, besides the first request: many signals. What comes then is not sent.
+/// Bytes that wait for init, about, at most, besides the first request: many signals.
 const WAITING_MAX: usize = 64 << 10;
 /// Bytes that init may say before it was asked for anything, which is its hello.
 const HELLO_MAX: usize = 64 << 10;
@@ -99,16 +99,20 @@ impl Control {
         }
     }
 
-    /// Asks for something, now or as soon as there is room.
+    /// Whether init takes what it is asked, so that it can be asked for more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.unsaid.len() < WAITING_MAX
+    }
+
+    /// Asks for something, now or as soon as init reads.
     ///
     /// # Errors
     /// [`ControlError::TooLong`].
     pub fn ask(&mut self, request: &Request) -> Result<(), ControlError> {
         let line = encode(request).map_err(|_| ControlError::TooLong)?;
         self.unasked = None;
-        if self.unsaid.len() < WAITING_MAX {
-            self.unsaid.extend(line);
-        }
+        self.unsaid.extend(line);
         self.say();
         Ok(())
     }

@@ -16,20 +16,17 @@ use nix::poll::{PollFd, PollTimeout, poll};
 use super::connect::{ConnectError, Connection, connect};
 use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
+use super::waiting::Waiting;
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
 
-/// Time that init has to say hello.
-pub(super) const HELLO_LIMIT: Duration = Duration::from_secs(30);
+/// Time that init has to say hello, and as much again to start the process or say why not.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 /// After the last message, output that is on its way is waited for so long. The time that our reader takes is not
 /// counted.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of a stream after the last message, about, at most: more than all buffers on the way hold.
 const LATE_MAX: u64 = 8 << 20;
-/// Signals that end us once the process has ended.
-const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
-/// Requests that wait for init to say hello, at most.
-const EARLY_MAX: usize = 64;
 /// Events that are heard in one turn, at most.
 const EVENTS_MAX: usize = 8;
 /// Refusals that the user is told, at most.
@@ -49,6 +46,9 @@ pub enum ExecError {
     /// Init says nothing.
     #[error("its init does not say hello")]
     Silent,
+    /// Init has said hello, and nothing since.
+    #[error("its init neither starts the process nor says why not")]
+    NotStarted,
     /// Init cannot do it.
     #[error("its init does not support `{0}`")]
     Unsupported(&'static str),
@@ -72,6 +72,8 @@ pub struct Wanted {
     pub process: Process,
     /// The isolation of the container, which its init cannot know.
     pub isolation: Isolation,
+    /// What the client has asked for until now.
+    pub waiting: Waiting,
 }
 
 /// Connections for a process: its streams, and one for messages.
@@ -86,7 +88,7 @@ pub struct Connections {
 
 impl Connections {
     /// Opens them, `stderr` too if it is wanted. Until the deadline, a container that is still starting is waited for;
-    /// `runs` says whether there is one.
+    /// `runs` says whether there is one, and the same as before: all connections are to that one then.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -94,16 +96,21 @@ impl Connections {
         socket: &Path,
         stderr: bool,
         deadline: Instant,
-        runs: &dyn Fn() -> bool,
+        runs: &mut dyn FnMut() -> bool,
     ) -> Result<Self, ConnectError> {
-        let open = |port| connect(socket, port, deadline, runs);
+        let mut open = |port| connect(socket, port, deadline, runs);
         // Init gives a stream some seconds to be named in a request.
-        Ok(Connections {
+        let connections = Connections {
             stdin: open(port::STREAMS)?,
             stdout: open(port::STREAMS)?,
             stderr: stderr.then(|| open(port::STREAMS)).transpose()?,
             control: open(port::CONTROL)?,
-        })
+        };
+        // The socket is found by a name, which another container may have had for one of them.
+        if !runs() {
+            return Err(ConnectError::Ended);
+        }
+        Ok(connections)
     }
 }
 
@@ -116,15 +123,17 @@ pub struct Driver<'c> {
     isolation: Isolation,
     /// What init is told once it has said hello.
     request: Option<Exec>,
-    /// What the client has asked for until then.
-    early: Vec<Request>,
+    /// What it is told after that, as soon as it takes it.
+    waiting: Waiting,
     stdin: Relay,
     stdout: Relay,
     stderr: Option<Relay>,
     hello: bool,
-    /// When it is too late for that.
-    hello_deadline: Instant,
     started: bool,
+    /// The time that init has for each of these two.
+    start_limit: Duration,
+    /// When it is too late for the next of them.
+    start_deadline: Instant,
     refusals: usize,
     last: Option<Last>,
 }
@@ -147,16 +156,16 @@ impl<'c> Driver<'c> {
         ours: Streams,
         client: &'c mut dyn Client,
     ) -> io::Result<Self> {
-        Self::with_hello_limit(connections, wanted, ours, client, HELLO_LIMIT)
+        Self::with_start_limit(connections, wanted, ours, client, START_LIMIT)
     }
 
-    /// The same, for an init that has another time to say hello.
-    pub(super) fn with_hello_limit(
+    /// The same, for an init that has another time to say hello, and to start the process.
+    pub(super) fn with_start_limit(
         connections: Connections,
         wanted: Wanted,
         ours: Streams,
         client: &'c mut dyn Client,
-        hello_limit: Duration,
+        start_limit: Duration,
     ) -> io::Result<Self> {
         let Connections {
             control,
@@ -180,13 +189,14 @@ impl<'c> Driver<'c> {
                 process: wanted.process,
                 streams,
             }),
-            early: Vec::new(),
+            waiting: wanted.waiting,
             stdin: Relay::new(ours.stdin, stdin.stream)?,
             stdout: Relay::new(stdout.stream, ours.stdout)?,
             stderr: stderr.transpose()?,
             hello: false,
-            hello_deadline: Instant::now() + hello_limit,
             started: false,
+            start_limit,
+            start_deadline: Instant::now() + start_limit,
             refusals: 0,
             last: None,
         })
@@ -220,11 +230,15 @@ impl<'c> Driver<'c> {
                 self.init_says(event)?;
                 heard += 1;
             }
-            if let Some(outcome) = self.check_client()? {
+            if let Some(outcome) = self.check_client() {
                 return Ok(outcome);
             }
-            if !self.hello && Instant::now() >= self.hello_deadline {
-                return Err(ExecError::Silent);
+            self.pass_on()?;
+            if self.is_starting() && Instant::now() >= self.start_deadline {
+                return Err(match self.hello {
+                    false => ExecError::Silent,
+                    true => ExecError::NotStarted,
+                });
             }
             let moved = self.relay();
             if let Some(outcome) = self.check_end()? {
@@ -252,10 +266,8 @@ impl<'c> Driver<'c> {
                     return Err(ExecError::Unsupported(name));
                 }
                 self.hello = true;
+                self.start_deadline = Instant::now() + self.start_limit;
                 self.control.ask(&Request::Exec(Box::new(exec)))?;
-                for request in std::mem::take(&mut self.early) {
-                    self.control.ask(&request)?;
-                }
             }
             _ if !self.hello => return Err(protocol("it does not say hello").into()),
             Event::Started { id, pid, .. } if id == ProcessId::MAIN => {
@@ -298,31 +310,35 @@ impl<'c> Driver<'c> {
         Ok(())
     }
 
-    fn check_client(&mut self) -> Result<Option<Outcome>, ExecError> {
-        let id = ProcessId::MAIN;
+    /// Whether init has neither started the process nor said how that ended.
+    fn is_starting(&self) -> bool {
+        !self.started && self.last.is_none()
+    }
+
+    fn check_client(&mut self) -> Option<Outcome> {
         for wish in self.client.wishes(self.started) {
             match (wish, &self.last) {
                 // Only we are left to get a signal.
-                (Wish::Signal(signal), Some(_)) if !ENDING.contains(&signal) => {}
+                (Wish::Signal(signal), Some(_)) if !signal.is_ending() => {}
                 (Wish::End(_) | Wish::Signal(_), Some(last)) => {
-                    return Ok(Some(last.outcome.clone()));
+                    return Some(last.outcome.clone());
                 }
                 (Wish::Resize(_), Some(_)) => {}
-                (Wish::End(outcome), None) => return Ok(Some(outcome)),
-                (Wish::Signal(signal), None) => self.ask(Request::Signal { id, signal })?,
-                (Wish::Resize(terminal), None) => self.ask(Request::Resize { id, terminal })?,
+                (Wish::End(outcome), None) => return Some(outcome),
+                (Wish::Signal(signal), None) => self.waiting.signal(signal, self.client),
+                (Wish::Resize(terminal), None) => self.waiting.resize(terminal),
             }
         }
-        Ok(None)
+        None
     }
 
-    /// Asks init for something; before it has said hello, with the request.
-    fn ask(&mut self, request: Request) -> Result<(), ControlError> {
-        if self.hello {
-            return self.control.ask(&request);
-        }
-        if self.early.len() < EARLY_MAX {
-            self.early.push(request);
+    /// Tells init what waits, as far as there is room, and after the request itself.
+    fn pass_on(&mut self) -> Result<(), ControlError> {
+        while self.hello && self.last.is_none() && self.control.has_room() {
+            let Some(request) = self.waiting.next() else {
+                break;
+            };
+            self.control.ask(&request)?;
         }
         Ok(())
     }
@@ -408,9 +424,9 @@ impl<'c> Driver<'c> {
         let time = match (moved || stopped, &self.last) {
             (true, _) => PollTimeout::ZERO,
             (false, Some(_)) => PollTimeout::from(100_u8),
-            (false, None) if !self.hello => {
+            (false, None) if self.is_starting() => {
                 let left = self
-                    .hello_deadline
+                    .start_deadline
                     .saturating_duration_since(Instant::now());
                 // Rounded up, so that poll is not asked again and again at the end.
                 let left = left + Duration::from_millis(1);

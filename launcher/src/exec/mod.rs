@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`connect`] | connections to the container's vsock |
 //! | [`control`] | what its init is told and says |
+//! | [`waiting`] | what the user asks for while init does not take it |
 //! | `relay` | a stream of ours and one of the process's |
 //! | [`driver`] | serves all of these, and the user, until the process has ended |
 //!
@@ -18,3 +19,4 @@ pub mod driver;
 mod relay;
 #[cfg(test)]
 mod tests;
+pub mod waiting;

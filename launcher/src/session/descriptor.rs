@@ -3,9 +3,10 @@
 //! The client of `cki run` or `cki exec` with `--session-fd`: a program that speaks the protocol of `abi/session` on a
 //! descriptor that it left open for us, a socket as a rule.
 //!
-//! It reads `hello` at once, then `started` when its program was executed, and one `ended`, whatever happens.
-//! Only a launcher that is killed says no last message; the client sees the end of the file instead. A client
-//! that closes its end has gone, and its container ends.
+//! It reads `hello` at once, then `started` when what it asked for was executed, `output` where any could have come,
+//! and one `ended`, whatever happens. Only a `cki` that is killed says no last message; the client sees the end of the
+//! file instead. A client that closes its end has gone, and what it asked for ends: its container with `cki run`, its
+//! process with `cki exec`.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -63,6 +64,9 @@ impl Service {
 
 /// Bytes that a client was told and has not taken, beyond which it is not listened to.
 const UNTOLD_MAX: usize = 64 << 10;
+
+/// Why a session ends whose client has closed its end.
+const GONE: &str = "whoever asked for it has gone";
 
 /// A program that asked for a session.
 #[derive(Debug)]
@@ -180,13 +184,6 @@ impl Descriptor {
         }
     }
 
-    /// Whether the client has closed its end.
-    #[must_use]
-    pub fn has_gone(&self) -> bool {
-        // Poll tells of a hang-up whatever it is asked for.
-        self.is_ready(PollFlags::empty(), PollTimeout::ZERO)
-    }
-
     /// Says the last message; whether somebody was there to take it.
     #[must_use]
     pub fn end(mut self, outcome: &Outcome) -> bool {
@@ -233,6 +230,12 @@ impl Descriptor {
         }
     }
 
+    /// Whether a signal is not for the process: there is none yet, and it is not waited for. (A program that is to run in
+    /// a container of its own gets its signals, however early.)
+    fn ends(&self, signal: Signal, started: bool) -> bool {
+        self.service == Service::Exec && !started && signal.is_ending()
+    }
+
     /// Whether it is told more before it takes what it was told.
     fn takes_more(&self) -> bool {
         self.untold.len() < UNTOLD_MAX
@@ -240,7 +243,6 @@ impl Descriptor {
 
     /// What the client has said, without waiting.
     fn hear(&mut self) -> Heard {
-        let gone = "whoever asked for the container has gone";
         loop {
             match self.lines.next_line() {
                 Ok(Some(line)) => return understand(&line),
@@ -252,12 +254,12 @@ impl Descriptor {
             }
             let mut bytes = [0; 4096];
             match self.file.read(&mut bytes) {
-                Ok(0) => return Heard::End(gone.to_owned()),
+                Ok(0) => return Heard::End(GONE.to_owned()),
                 Ok(count) => self.lines.push(&bytes[..count]),
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::WouldBlock => return Heard::Nothing,
-                    _ => return Heard::End(format!("{gone}: {error}")),
+                    _ => return Heard::End(format!("{GONE}: {error}")),
                 },
             }
         }
@@ -282,7 +284,7 @@ fn understand(line: &[u8]) -> Heard {
     match decode(line) {
         Ok(request) => Heard::Request(request),
         Err(error @ ProtocolError::NotUnderstood(_)) => Heard::NotUnderstood(error.to_string()),
-        Err(error) => Heard::End(format!("whoever asked for the container sent {error}")),
+        Err(error) => Heard::End(format!("whoever asked for it sent {error}")),
     }
 }
 
@@ -303,22 +305,29 @@ impl Client for Descriptor {
         self.signals.as_ref().map(AsFd::as_fd)
     }
 
-    fn wishes(&mut self, _started: bool) -> Vec<Wish> {
+    fn wishes(&mut self, started: bool) -> Vec<Wish> {
         let mut wishes = Vec::new();
         while let Some(Ok(Some(info))) = self.signals.as_ref().map(SignalFd::read_signal) {
             wishes.extend(Signal::new(info.ssi_signo as i32).map(Wish::Signal));
         }
-        // A client that has gone is seen below.
-        let _ = self.write();
+        let end = |why| Wish::End(Outcome::Failed(Failure::new(FailureKind::Internal, why)));
+        let written = self.write();
         loop {
             if !self.takes_more() {
+                // It is not listened to; so this tells that it has gone.
+                wishes.extend(written.err().map(|error| end(format!("{GONE}: {error}"))));
                 return wishes;
             }
             let refused = match self.hear() {
                 Heard::Nothing => return wishes,
                 Heard::End(why) => {
-                    let failure = Failure::new(FailureKind::Internal, why);
-                    wishes.push(Wish::End(Outcome::Failed(failure)));
+                    wishes.push(end(why));
+                    return wishes;
+                }
+                Heard::Request(Request::Signal { id, signal })
+                    if id == self.id && self.ends(signal, started) =>
+                {
+                    wishes.push(Wish::End(Outcome::signaled(signal)));
                     return wishes;
                 }
                 Heard::Request(Request::Signal { id, signal }) if id == self.id => {

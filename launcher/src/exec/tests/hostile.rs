@@ -9,6 +9,7 @@ use cki_session::{Hello, Signal, Status, Terminal};
 
 use super::*;
 use crate::exec::driver::LINGER;
+use crate::exec::waiting::SIGNALS_MAX;
 
 #[test]
 fn a_container_that_talks_without_end_is_heard_in_measure() {
@@ -122,23 +123,52 @@ fn a_hello_without_end_is_not_read_to_its_end() {
 }
 
 #[test]
-fn an_init_that_says_no_hello_is_waited_for_so_long() {
-    let container = Container::new(0, |init| {
-        // Some of it, and then no more.
-        init.control.get_mut().write_all(b"{").unwrap();
-        assert_eq!(init.hears(), None);
+fn an_init_that_says_no_hello_or_starts_nothing_is_waited_for_so_long() {
+    for says_hello in [false, true] {
+        let container = Container::new(0, move |init| {
+            if says_hello {
+                init.says(&Event::Hello(Hello::new(&[feature::EXEC], "6.12")));
+            }
+            // Some of the next, and then no more.
+            init.control.get_mut().write_all(b"{").unwrap();
+            while init.hears().is_some() {}
+        });
+        let ours = Streams {
+            stdin: null(),
+            stdout: null(),
+            stderr: null(),
+        };
+        let (limit, start) = (Duration::from_millis(300), Instant::now());
+        let error = container
+            .serve(cat(), ours, &mut nobody(), limit)
+            .unwrap_err();
+        let expected = match error {
+            ExecError::Silent => !says_hello,
+            ExecError::NotStarted => says_hello,
+            _ => false,
+        };
+        assert!(expected, "{error:?}");
+        assert!((limit..PATIENCE).contains(&start.elapsed()));
+        container.thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_process_that_has_started_is_not_limited_in_time() {
+    // Much for whoever is to start, also when others have the processor.
+    let limit = Duration::from_secs(5);
+    let container = Container::new(0, move |init| {
+        init.starts();
+        thread::sleep(limit + Duration::from_secs(1));
+        init.ends(Outcome::Exited(8));
     });
     let ours = Streams {
         stdin: null(),
         stdout: null(),
         stderr: null(),
     };
-    let (limit, start) = (Duration::from_millis(300), Instant::now());
-    let error = container
-        .serve(cat(), ours, &mut nobody(), limit)
-        .unwrap_err();
-    assert!(matches!(error, ExecError::Silent), "{error:?}");
-    assert!((limit..PATIENCE).contains(&start.elapsed()));
+    let outcome = container.serve(cat(), ours, &mut nobody(), limit);
+    assert_eq!(outcome.unwrap(), Outcome::Exited(8));
     container.thread.join().unwrap();
 }
 
@@ -155,7 +185,7 @@ fn signals_end_the_wait_for_hello_and_for_the_start() {
         let wishes = vec![Wish::End(Outcome::signaled(Signal::INT))];
         let ran = container.run(cat(), b"", User::in_haste(wishes));
         assert_eq!(ran.result.unwrap().status(), Status(130));
-        assert!(ran.took < HELLO_LIMIT);
+        assert!(ran.took < START_LIMIT);
     }
 }
 
@@ -228,7 +258,7 @@ fn a_signal_after_the_end_waits_for_no_reader() {
         stdout: file(stdout),
         stderr: null(),
     };
-    let outcome = container.serve(cat(), ours, &mut user, HELLO_LIMIT);
+    let outcome = container.serve(cat(), ours, &mut user, START_LIMIT);
     assert_eq!(outcome.unwrap(), Outcome::Exited(7));
     container.thread.join().unwrap();
 }
@@ -257,8 +287,39 @@ fn an_init_that_does_not_listen_keeps_no_user_waiting() {
         stdout: null(),
         stderr: null(),
     };
-    let outcome = container.serve(process, ours, &mut user, HELLO_LIMIT);
+    let outcome = container.serve(process, ours, &mut user, START_LIMIT);
     assert_eq!(outcome.unwrap().status(), Status(130));
     wants.join().unwrap();
     container.thread.join().unwrap();
+}
+
+#[test]
+fn what_an_init_does_not_take_is_refused_and_of_sizes_the_newest_counts() {
+    let size = |rows| Terminal { rows, columns: 80 };
+    let mut wishes = Vec::new();
+    for rows in 0..10 {
+        wishes.push(Wish::Resize(size(rows)));
+        wishes.extend(vec![Wish::Signal(Signal::WINCH); 10]);
+    }
+    let container = Container::new(0, move |init| {
+        // The wishes are there before hello.
+        thread::sleep(Duration::from_millis(200));
+        init.starts();
+        let terminal = size(9);
+        assert_eq!(init.hears(), Some(Request::Resize { id: ID, terminal }));
+        for _ in 0..SIGNALS_MAX {
+            let signal = Signal::WINCH;
+            assert_eq!(init.hears(), Some(Request::Signal { id: ID, signal }));
+        }
+        init.ends(Outcome::Exited(0));
+        assert_eq!(init.hears(), None);
+    });
+    let mut process = cat();
+    process.terminal = Some(Terminal::USUAL);
+    let ran = container.run(process, b"", User::in_haste(wishes));
+    assert_eq!(ran.result.unwrap(), Outcome::Exited(0));
+    let refused = ran.told.iter().filter(
+        |event| matches!(event, Event::Refused { message } if message.contains("signal 28")),
+    );
+    assert_eq!(refused.count(), 100 - SIGNALS_MAX);
 }

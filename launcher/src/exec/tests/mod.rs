@@ -21,7 +21,8 @@ use cki_session::{
     encode, feature,
 };
 
-use super::driver::{Connections, Driver, ExecError, HELLO_LIMIT, Wanted};
+use super::driver::{Connections, Driver, ExecError, START_LIMIT, Wanted};
+use super::waiting::Waiting;
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
 
@@ -211,23 +212,24 @@ impl Container {
         }
     }
 
-    /// Serves a process in it for `user`, with these streams, within this time for hello.
+    /// Serves a process in it for `user`, with these streams, and this time for hello and for the start.
     fn serve(
         &self,
         process: Process,
         ours: Streams,
         user: &mut dyn Client,
-        hello_limit: Duration,
+        start_limit: Duration,
     ) -> Result<Outcome, ExecError> {
         let stderr = process.terminal.is_none();
         let deadline = Instant::now() + PATIENCE;
-        let connections = Connections::open(&self.socket, stderr, deadline, &|| true)?;
+        let connections = Connections::open(&self.socket, stderr, deadline, &mut || true)?;
         let wanted = Wanted {
             id: THEIRS,
             process,
             isolation: Isolation::Full,
+            waiting: Waiting::default(),
         };
-        Driver::with_hello_limit(connections, wanted, ours, user, hello_limit)?.drive()
+        Driver::with_start_limit(connections, wanted, ours, user, start_limit)?.drive()
     }
 
     /// Runs a process in it, with `input`.
@@ -251,7 +253,7 @@ impl Container {
             stderr: file(stderr),
         };
         let start = Instant::now();
-        let result = self.serve(process, ours, &mut user, HELLO_LIMIT);
+        let result = self.serve(process, ours, &mut user, START_LIMIT);
         let took = start.elapsed();
         self.thread.join().unwrap();
         Ran {

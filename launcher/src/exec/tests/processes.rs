@@ -84,14 +84,14 @@ fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
         let terminal = Terminal::USUAL;
         let signal = |signal| Request::Signal { id, signal };
         [
-            signal(Signal::HUP),
             Request::Resize { id, terminal },
-            signal(Signal::TERM),
+            signal(Signal::WINCH),
+            signal(Signal::CONT),
         ]
     };
     asks(THEIRS).iter().for_each(&mut say);
     // Of another process than it has.
-    say(&asks(ID)[0]);
+    say(&asks(ID)[1]);
     let container = Container::new(0, move |init| {
         // The client's requests are there before init says hello.
         thread::sleep(Duration::from_millis(200));
@@ -109,7 +109,7 @@ fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
         stdout: null(),
         stderr: null(),
     };
-    let outcome = container.serve(run.process, ours, &mut descriptor, HELLO_LIMIT);
+    let outcome = container.serve(run.process, ours, &mut descriptor, START_LIMIT);
     assert!(descriptor.end(&outcome.unwrap()));
     container.thread.join().unwrap();
     let told: Vec<Event> = BufReader::new(client)
@@ -137,6 +137,72 @@ fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
         },
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_client_whose_signal_is_to_end_what_has_not_started_waits_for_nothing() {
+    let signal = |signal| Request::Signal { id: THEIRS, signal };
+    let asks = [Signal::WINCH, Signal::TERM, Signal::INT].map(signal);
+    let descriptor = |asks: &[Request]| {
+        let (mut client, there) = UnixStream::pair().unwrap();
+        let mut descriptor = Descriptor::new(file(there), Service::Exec).unwrap();
+        let mut run = Run::new(["cat"]);
+        (run.id, run.exec) = (THEIRS, Some("box".to_owned()));
+        let run = Request::Run(Box::new(run));
+        for request in std::iter::once(&run).chain(asks) {
+            client.write_all(&encode(request).unwrap()).unwrap();
+        }
+        (descriptor.wait_for_exec().unwrap().1, descriptor, client)
+    };
+    // While there is no connection.
+    let (_, mut early, _client) = descriptor(&asks);
+    let mut waiting = Waiting::default();
+    assert_eq!(
+        waiting.hear(&mut early),
+        Some(Outcome::signaled(Signal::TERM))
+    );
+    // And while init says nothing, or nothing after hello.
+    for says_hello in [false, true] {
+        let (run, mut descriptor, _client) = descriptor(&asks);
+        let container = Container::new(0, move |init| {
+            if says_hello {
+                init.says(&Event::Hello(Hello::new(&[feature::EXEC], "6.12")));
+            }
+            while init.hears().is_some() {}
+        });
+        let ours = Streams {
+            stdin: null(),
+            stdout: null(),
+            stderr: null(),
+        };
+        let outcome = container.serve(run.process, ours, &mut descriptor, START_LIMIT);
+        assert_eq!(outcome.unwrap(), Outcome::signaled(Signal::TERM));
+        container.thread.join().unwrap();
+    }
+    // A process that has started gets it.
+    let (run, mut descriptor, mut client) = descriptor(&[]);
+    let container = Container::new(0, move |init| {
+        init.starts();
+        let signal = Signal::TERM;
+        assert_eq!(init.hears(), Some(Request::Signal { id: ID, signal }));
+        init.ends(Outcome::Exited(6));
+    });
+    let ours = Streams {
+        stdin: null(),
+        stdout: null(),
+        stderr: null(),
+    };
+    let user = thread::spawn(move || {
+        let mut line = String::new();
+        let heard = BufReader::new(&client).read_line(&mut line);
+        assert!(heard.is_ok() && line.contains("started"), "{line}");
+        client.write_all(&encode(&asks[1]).unwrap()).unwrap();
+        client
+    });
+    let outcome = container.serve(run.process, ours, &mut descriptor, START_LIMIT);
+    assert_eq!(outcome.unwrap(), Outcome::Exited(6));
+    container.thread.join().unwrap();
+    user.join().unwrap();
 }
 
 #[test]
@@ -180,7 +246,7 @@ fn a_reader_that_has_gone_ends_the_process_as_a_broken_pipe_does() {
         stdout: file(stdout),
         stderr: null(),
     };
-    let outcome = container.serve(cat(), ours, &mut nobody(), HELLO_LIMIT);
+    let outcome = container.serve(cat(), ours, &mut nobody(), START_LIMIT);
     assert_eq!(outcome.unwrap().status(), Status(141));
     container.thread.join().unwrap();
 }
@@ -200,7 +266,7 @@ fn a_reader_of_errors_that_has_gone_is_the_matter_of_the_process() {
         stdout: null(),
         stderr: file(stderr),
     };
-    let outcome = container.serve(cat(), ours, &mut nobody(), HELLO_LIMIT);
+    let outcome = container.serve(cat(), ours, &mut nobody(), START_LIMIT);
     assert_eq!(outcome.unwrap(), Outcome::Exited(4));
     container.thread.join().unwrap();
 }
