@@ -10,6 +10,8 @@
 //! `cki-process`, `cki-session`.
 
 mod app_disk;
+mod board;
+mod channel;
 mod console;
 mod disks;
 pub mod driver;

@@ -5,74 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cki_session::{Memory, port};
+use cki_session::Memory;
 
 use super::app_disk::AppDisk;
+use super::board::Device;
+use super::channel::Channel;
 use super::disks::{self, UserDisk};
-use super::host_image::{Board, HostImage};
+use super::host_image::HostImage;
 use super::network::Network;
 use super::patience::START_LIMIT;
 use super::volumes;
 use cki_process::exec::Command;
-
-/// A virtio device.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Device {
-    App,
-    Runtime,
-    Serial,
-    Network,
-    /// The user's disk of this number.
-    Disk(usize),
-}
-
-impl Board {
-    /// QEMU's machine. The RTC gives a microvm the time; the PIT and PIC are needed to calibrate the TSC.
-    const fn machine(self) -> &'static str {
-        match self {
-            Self::Microvm => "microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on",
-            Self::Q35 => "q35",
-        }
-    }
-
-    /// QEMU's device of `kind` (`virtio-blk`), where it belongs.
-    ///
-    /// Of a microvm's eight buses, 5 and 6 have interrupts that SeaBIOS keeps for PCI and leaves out of the MP
-    /// table, so that Linux would wait for them at a PIC that nobody listens to. (0, 3 and 4 had such, too:
-    /// `emulator/patches/0016`.) On PCI, the order of the slots keeps the application image the first disk, as
-    /// it is on a microvm.
-    pub(crate) fn device(self, kind: &str, device: Device) -> String {
-        match self {
-            Self::Microvm => {
-                let bus = match device {
-                    Device::App => 7,
-                    Device::Runtime => 1,
-                    Device::Serial => 2,
-                    Device::Network => 3,
-                    Device::Disk(number) => [4, 0][number],
-                };
-                format!("{kind}-device,bus=virtio-mmio-bus.{bus}")
-            }
-            Self::Q35 => {
-                let slot = match device {
-                    Device::App => 1,
-                    Device::Runtime => 2,
-                    Device::Serial => 3,
-                    Device::Network => 4,
-                    Device::Disk(number) => 5 + number,
-                };
-                format!("{kind}-pci,addr={slot}")
-            }
-        }
-    }
-}
-
-impl Board {
-    /// QEMU's device for the user's disk `number`, less than [`UserDisk::MOST`].
-    pub(super) fn disk_device(self, number: usize) -> String {
-        self.device("virtio-blk", Device::Disk(number))
-    }
-}
 
 /// A machine that is not running yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,55 +51,6 @@ pub struct Machine {
     pub disks: Vec<UserDisk>,
     /// More arguments for QEMU.
     pub extra: Vec<String>,
-}
-
-/// A channel between QEMU and us: the descriptor that QEMU inherits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// Session protocol.
-    Control,
-    /// The program's standard input.
-    Stdin,
-    /// The program's standard output.
-    Stdout,
-    /// The program's standard error.
-    Stderr,
-    /// The kernel console (first serial port).
-    Console,
-}
-
-impl Channel {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Control,
-        Self::Stdin,
-        Self::Stdout,
-        Self::Stderr,
-        Self::Console,
-    ];
-
-    /// Descriptor in QEMU.
-    #[must_use]
-    pub const fn fd(self) -> i32 {
-        match self {
-            Self::Control => 3,
-            Self::Stdin => 4,
-            Self::Stdout => 5,
-            Self::Stderr => 6,
-            Self::Console => 7,
-        }
-    }
-
-    /// QEMU's name for the character device, and the name of the virtio-serial port if it has one.
-    const fn names(self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Control => ("control", Some(port::CONTROL)),
-            Self::Stdin => ("stdin", Some(port::STDIN)),
-            Self::Stdout => ("stdout", Some(port::STDOUT)),
-            Self::Stderr => ("stderr", Some(port::STDERR)),
-            Self::Console => ("console", None),
-        }
-    }
 }
 
 impl Machine {
@@ -345,6 +239,7 @@ fn option_value(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::host_image::Board;
     use super::*;
 
     fn machine() -> Machine {

@@ -10,8 +10,8 @@ use std::sync::Mutex;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
+use super::channel::Channel;
 use super::disks;
-use super::machine::Channel;
 use super::volumes;
 
 /// One connected socket for each channel of a session.

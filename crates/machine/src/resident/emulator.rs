@@ -13,8 +13,9 @@ use std::thread;
 use super::directory::Locked;
 use super::news::News;
 use super::setup::{MONITOR_FD, Setup};
+use crate::channel::Channel;
 use crate::console::Tail;
-use crate::machine::{Channel, Machine};
+use crate::machine::Machine;
 use crate::ports::Inherited;
 
 /// QEMU, and our ends of what it is connected to.

@@ -9,9 +9,11 @@ use cki_session::{Memory, Serve, port};
 use serde::{Deserialize, Serialize};
 
 use super::messages::Build;
+use crate::board::Device;
+use crate::channel::Channel;
 use crate::error::MachineError;
 use crate::host_image::HostImage;
-use crate::machine::{Channel, Device, Machine};
+use crate::machine::Machine;
 use crate::network::Network;
 
 /// What a machine that stays up is to be.
