@@ -19,4 +19,5 @@ pub mod index;
 pub mod name;
 pub mod release;
 pub mod resolver;
+pub mod signature;
 pub mod version;

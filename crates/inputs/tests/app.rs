@@ -6,8 +6,9 @@ mod support;
 
 use std::fs;
 
-use cki_debian::release::{ReleaseError, Verifier};
+use cki_debian::release::ReleaseError;
 use cki_debian::resolver::ResolveError;
+use cki_debian::signature::Verifier;
 use cki_inputs::app::resolve_app;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;

@@ -4,7 +4,7 @@
 
 mod support;
 
-use cki_debian::release::Verifier;
+use cki_debian::signature::Verifier;
 use cki_inputs::Inputs;
 use cki_inputs::lock::{self, Mode, SignedReport};
 use cki_inputs::lockfile::LockFile;

@@ -6,7 +6,8 @@ mod support;
 
 use std::fs;
 
-use cki_debian::release::{Release, ReleaseError, Verifier};
+use cki_debian::release::{Release, ReleaseError};
+use cki_debian::signature::Verifier;
 use support::fixture;
 
 fn open(contents: &[u8], keyring: &str) -> Result<Release, ReleaseError> {

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cki_debian::release::Verifier;
+use cki_debian::signature::Verifier;
 use cki_inputs::Inputs;
 use cki_inputs::app::resolve_app;
 use cki_inputs::lock::{self, Mode};

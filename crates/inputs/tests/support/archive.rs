@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use cki_debian::release::Verifier;
+use cki_debian::signature::Verifier;
 use cki_inputs::Inputs;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::mirrors::Mirrors;
