@@ -8,24 +8,14 @@ use std::path::Path;
 
 use cki_build::cli::Cli;
 use clap::CommandFactory as _;
+use tables::first_column;
+
+#[path = "../../crates/book/src/tables.rs"]
+mod tables;
 
 fn document(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     fs::read_to_string(root.join(path)).expect("the document")
-}
-
-/// The code spans in the first column of a document's tables.
-fn first_column(text: &str) -> BTreeSet<String> {
-    // A bar that belongs to a cell has a backslash before it.
-    let bar = "\u{1}";
-    text.lines()
-        .map(|line| line.replace("\\|", bar))
-        .filter_map(|line| Some(line.strip_prefix('|')?.split('|').next()?.to_owned()))
-        .flat_map(|cell| {
-            let spans = cell.split('`').skip(1).step_by(2);
-            spans.map(|span| span.replace(bar, "|")).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 #[test]

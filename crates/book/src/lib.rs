@@ -5,9 +5,9 @@
 //! [`contents`] reads the order of the pages from `docs/README.md`; [`page`] turns one Markdown file into HTML;
 //! [`tree`] finds the files that a page names, `source` shows them; [`site`] writes everything; [`check`] looks for
 //! links, anchors and paths that lead nowhere, and for lines that are too wide. [`figures`] knows which sentence gives
-//! which figure that is counted.
+//! which figure that is counted, and [`tables`] what a table lists.
 //! Used by: its program, which the package `cki-docs` runs, and its tests; `tests/`, which counts, has `figures` as a
-//! file. May use: no crate of ours.
+//! file, and the tests of `cki-build` have `tables` as one. May use: no crate of ours.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ pub mod page;
 mod paths;
 pub mod site;
 mod source;
+pub mod tables;
 pub mod tree;
 
 use std::io;

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use cki_book::tables::first_column;
 use cki_book::tree::Tree;
 
 fn root() -> PathBuf {
@@ -13,15 +14,6 @@ fn root() -> PathBuf {
 
 fn tree() -> Tree {
     Tree::at(&root()).expect("the tree")
-}
-
-/// The code spans in the first column of the tables of a document.
-fn first_column(text: &str) -> BTreeSet<String> {
-    text.lines()
-        .filter_map(|line| line.strip_prefix('|')?.split('|').next())
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The names below a directory, without their ending.
