@@ -18,6 +18,8 @@ use serde_json::json;
 
 use cpio::newc::{Builder, trailer};
 
+use crate::emulator;
+
 /// Exit status of QEMU when the driver ends the machine with 0x10.
 pub const PASSED: i32 = 33;
 /// No machine takes longer, on the slowest computer, unless its test says so.
@@ -216,7 +218,7 @@ impl<'a> Machine<'a> {
     pub fn new(parts: &'a Parts, arguments: &str) -> Self {
         Machine {
             parts,
-            cpu: "max,cki=on",
+            cpu: emulator::CPU,
             cpus: 1,
             memory: "256M",
             speed: FAST,
@@ -377,21 +379,17 @@ impl<'a> Machine<'a> {
              lapic_timer_hz=1000000000 mitigations=off {} {}",
             board.words, self.arguments
         );
-        let mut command = Command::new(self.parts.qemu.join("bin/qemu-system-x86_64"));
-        command
+        let mut command = Command::new(emulator::program(&self.parts.qemu));
+        emulator::plain(&mut command, &self.parts.qemu)
             .args(["-M", board.machine, "-cpu", self.cpu])
             .args(self.memory_and_cpus())
             .args(self.speed)
-            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-display", "none"])
-            .arg("-L")
-            .arg(self.parts.qemu.join("share/qemu"))
             .arg("-kernel")
             .arg(&self.parts.kernel)
             .arg("-initrd")
             .arg(&initrd)
             .args(["-append", &command_line, "-serial", "stdio"])
-            .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"])
+            .args(cki_machine::Machine::exit_device())
             .args(self.devices.iter().flat_map(|device| ["-device", *device]))
             .args(["-qmp", "unix:monitor,server=on,wait=off"])
             .current_dir(directory.path())

@@ -9,6 +9,7 @@
 
 pub mod bare;
 pub mod elf;
+pub mod emulator;
 pub mod journal;
 pub mod reports;
 pub mod screen;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cki_tests::{Output, cki, run_program, variable};
+use cki_tests::{Output, cki, emulator, run_program, variable};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Offset and value of the erofs superblock's magic (Linux, fs/erofs/erofs_fs.h).
@@ -65,26 +65,10 @@ impl Machine {
         let mut command = Command::new("timeout");
         command
             .arg("300")
-            .arg(qemu.join("bin/qemu-system-x86_64"))
-            .arg("-L")
-            .arg(qemu.join("share/qemu"))
-            .args([
-                "-M",
-                "pc",
-                "-cpu",
-                "max,cki=on",
-                "-m",
-                "512M",
-                "-nodefaults",
-            ])
-            .args([
-                "-no-user-config",
-                "-display",
-                "none",
-                "-no-reboot",
-                "-serial",
-                "stdio",
-            ]);
+            .arg(emulator::program(&qemu))
+            .args(["-M", "pc", "-cpu", emulator::CPU, "-m", "512M"])
+            .args(["-serial", "stdio"]);
+        emulator::plain(&mut command, &qemu);
         let drives = before
             .iter()
             .map(|path| (*path, "before", 2))

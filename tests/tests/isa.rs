@@ -20,6 +20,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use cki_tests::emulator;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// An image takes a few seconds at most on an idle machine; one that hangs fails after this time.
@@ -113,43 +114,29 @@ impl Outcome {
 
 /// The QEMU command that runs `image`: no devices but a serial port and the exit port, and a
 /// monitor that connects to `monitor`.
-fn arguments(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Vec<OsString> {
+fn command(qemu: &Path, cpu: &str, image: &Path, monitor: &Path) -> Command {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let machine = if name.starts_with(SMM_PREFIX) {
         "q35"
     } else {
         "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on"
     };
-    let mut arguments: Vec<OsString> = [
-        "-M",
-        machine,
-        "-accel",
-        "tcg",
-        "-m",
-        "64M",
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-no-reboot",
-        "-serial",
-        "stdio",
-        "-device",
-        "isa-debug-exit,iobase=0xf4,iosize=0x4",
-        "-cpu",
-        cpu,
-    ]
-    .map(OsString::from)
-    .to_vec();
+    let mut command = Command::new(emulator::program(qemu));
+    emulator::plain(&mut command, qemu)
+        .args(["-M", machine, "-accel", "tcg", "-m", "64M", "-cpu", cpu])
+        .args(["-serial", "stdio"])
+        .args(cki_machine::Machine::exit_device());
     if name.starts_with(SECOND_CPU_PREFIX) {
-        arguments.extend(["-smp".into(), "2".into()]);
+        command.args(["-smp", "2"]);
     }
-    arguments.extend(["-L".into(), qemu.join("share/qemu").into_os_string()]);
-    arguments.extend(["-kernel".into(), image.as_os_str().to_owned()]);
     let mut channel = OsString::from("unix:");
     channel.push(monitor);
-    arguments.extend(["-monitor".into(), channel]);
-    arguments
+    command
+        .arg("-kernel")
+        .arg(image)
+        .arg("-monitor")
+        .arg(channel);
+    command
 }
 
 /// Runs `image` to its end, or to [`TIMEOUT`], with some more arguments, and with the machine check
@@ -188,8 +175,7 @@ fn run_until(
     let directory = tempfile::tempdir()?;
     let monitor = directory.path().join("monitor");
     let connection = accept_one(UnixListener::bind(&monitor)?);
-    let mut child = Command::new(qemu.join("bin/qemu-system-x86_64"))
-        .args(arguments(qemu, cpu, image, &monitor))
+    let mut child = command(qemu, cpu, image, &monitor)
         .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -327,9 +313,9 @@ fn answer(stream: &mut UnixStream) -> Result<String, Failed> {
 fn passes(qemu: &Path, image: &Path) -> Result<(), Failed> {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let outcome = if name.starts_with(MIGRATION_PREFIX) {
-        run_migrated(qemu, "max,cki=on", image)?
+        run_migrated(qemu, emulator::CPU, image)?
     } else {
-        run(qemu, "max,cki=on", image, &[])?
+        run(qemu, emulator::CPU, image, &[])?
     };
     match outcome.status {
         Some(PASSED) => Ok(()),
@@ -362,7 +348,7 @@ fn ticks(outcome: &Outcome, label: &str) -> Result<u64, Failed> {
 /// A pair of WRPKRS costs at most a twentieth of a pair of WRMSR on stock QEMU.
 fn wrpkrs_is_cheap(setup: &Setup, image: &Path) -> Result<(), Failed> {
     let stock = run(&setup.stock, "max", image, &[])?;
-    let with = run(&setup.qemu, "max,cki=on", image, &[])?;
+    let with = run(&setup.qemu, emulator::CPU, image, &[])?;
     let slow = ticks(&stock, "ticks of 1000 wrmsr pairs")?;
     let fast = ticks(&with, "ticks of 1000 wrpkrs pairs")?.max(1);
     println!(
@@ -398,7 +384,7 @@ fn repeated_strings_count_once(setup: &Setup, image: &Path) -> Result<(), Failed
         let nothing = ticks(&outcome, "nothing")?;
         Ok::<_, Failed>(move |label: &str| Ok::<_, Failed>(ticks(&outcome, label)? - nothing))
     };
-    let ours = count(&setup.qemu, "max,cki=on")?;
+    let ours = count(&setup.qemu, emulator::CPU)?;
     for (label, expected) in REPEATED {
         let counted = ours(label)?;
         if counted != expected {
