@@ -12,7 +12,7 @@ use cki_tests::{Output, cki, run_program, variable};
 /// A machine, which is stopped when this is dropped.
 struct Machine(String);
 
-/// A container that runs in one.
+/// A container that runs in one, or a process beside its program.
 struct Container {
     client: Child,
     stdout: BufReader<ChildStdout>,
@@ -77,6 +77,32 @@ impl Machine {
         };
         assert_eq!(container.line(), format!("{name} runs\n"));
         container
+    }
+
+    /// Starts a process beside the program of a container.
+    fn beside(&self, options: &[&str], name: &str, script: &str) -> Container {
+        let mut client = Command::new(variable("CKI_BUILD"))
+            .args(["-q", "exec", "--machine", &self.0])
+            .args(options)
+            .args([name, "--", "sh", "-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cki-build is started");
+        let stdout = client.stdout.take().expect("piped");
+        Container {
+            client,
+            stdout: BufReader::new(stdout),
+        }
+    }
+
+    /// Runs a script in the machine itself.
+    fn shell(&self, script: &str) -> Output {
+        let words = ["-q", "machine", "ssh", &self.0, "--", "sh", "-c", script];
+        let output = cki(words);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        output
     }
 
     /// `exec`, `list` or `kill`.
@@ -260,30 +286,10 @@ fn a_process_beside_a_program_is_what_its_options_say_and_nobody_reads_them_in_a
 
     // While it runs, whoever lists the machine's processes sees neither the program nor its variables.
     let script = "trap 'echo heard; exit 6' TERM; echo up $SECRET; while :; do sleep 0.1; done";
-    let mut client = Command::new(variable("CKI_BUILD"))
-        .args([
-            "-q",
-            "exec",
-            "--machine",
-            &machine.0,
-            "-e",
-            "SECRET=xyzzy",
-            "box",
-            "--",
-        ])
-        .args(["sh", "-c", script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cki-build is started");
-    let mut stdout = BufReader::new(client.stdout.take().expect("piped"));
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("it is text");
-    assert_eq!(line, "up xyzzy\n");
+    let mut beside = machine.beside(&["-e", "SECRET=xyzzy"], "box", script);
+    assert_eq!(beside.line(), "up xyzzy\n");
     let list = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f; echo; done";
-    let words = ["-q", "machine", "ssh", &machine.0, "--", "sh", "-c", list];
-    let listed = cki(words);
-    assert_eq!(listed.status, 0, "{}", listed.stderr);
+    let listed = machine.shell(list);
     assert!(
         listed.text().contains("cki exec --session-fd"),
         "{}",
@@ -291,13 +297,27 @@ fn a_process_beside_a_program_is_what_its_options_say_and_nobody_reads_them_in_a
     );
     assert!(!listed.text().contains("xyzzy"), "{}", listed.text());
 
-    let pid = client.id().to_string();
+    let pid = beside.client.id().to_string();
     let sent = Command::new("kill").args(["-TERM", &pid]).status();
     assert!(sent.expect("kill is started").success());
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("it is text");
-    assert_eq!(rest, "heard\n");
-    assert_eq!(client.wait().expect("it ends").code(), Some(6));
+    // Its shell may tell how `sleep` ended.
+    let (status, said) = beside.end();
+    assert!(status == Some(6) && said.starts_with("heard\n"), "{said}");
+
+    // Somebody kills what serves a process: nothing is known of that one, and the container runs on.
+    let mut beside = machine.beside(&[], "box", "echo up; exec sleep 1000");
+    assert_eq!(beside.line(), "up\n");
+    machine.shell(
+        "for f in /proc/[0-9]*/cmdline; do case \"$(tr '\\0' ' ' < $f)\" in \
+         /runtime/bin/cki\\ exec*) f=${f#/proc/}; kill -9 ${f%/cmdline};; esac; done",
+    );
+    let (status, said) = beside.end();
+    assert_eq!(status, Some(125), "{said}");
+    assert!(said.contains("ended without a word"), "{said}");
+    // It ends with that, but a moment later; the program stays.
+    let wait = format!("until [ \"$({list} | grep -c 'sleep [1]000')\" = 1 ]; do sleep 0.1; done");
+    let left = machine.ask("exec", &["box", "--", "sh", "-c", &wait], b"");
+    assert_eq!(left.status, 0, "{}", left.stderr);
     assert_eq!(machine.ask("kill", &["box"], b"").status, 0);
     assert_eq!(box_.end().0, Some(137));
     machine.is_empty_soon();
