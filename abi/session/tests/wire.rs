@@ -334,14 +334,9 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         ),
         (
             |run| {
-                run.container = Some(Container {
-                    memory: "64M".parse().unwrap(),
-                    cmdline: "\0".into(),
-                    verbose: false,
-                    network: None,
-                    name: None,
-                    disks: Vec::new(),
-                });
+                let mut container = Container::new(Memory::constant(64));
+                container.cmdline = "\0".into();
+                run.container = Some(container);
             },
             Invalid::Nul("the kernel's command line"),
         ),
@@ -365,14 +360,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         ),
         (
             |run| {
-                run.container = Some(Container {
-                    memory: "64M".parse().unwrap(),
-                    cmdline: String::new(),
-                    verbose: false,
-                    network: None,
-                    name: None,
-                    disks: Vec::new(),
-                });
+                run.container = Some(Container::new(Memory::constant(64)));
                 run.pool = Some("64M".parse().unwrap());
             },
             Invalid::ContainerAndPool,
