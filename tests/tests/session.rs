@@ -4,6 +4,7 @@
 //! which signals reach it, how mistakes are told, and one message all the way.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cki_tests::{RUNTIMES, Running, machine, run_on, run_program, variable};
@@ -348,4 +349,45 @@ print(launcher.wait())
     let lines: Vec<_> = output.text().lines().collect();
     assert!(lines[1].contains("`namespaces`"), "{lines:?}");
     assert_eq!((lines.len(), lines[2]), (3, "125"));
+}
+
+#[test]
+fn what_no_machine_that_stays_up_can_do_is_refused_before_anything_is_built() {
+    // An empty cache: nothing is known to be built, nor is any machine up.
+    let cache = tempfile::tempdir().expect("a directory");
+    for (words, said) in [
+        (
+            &["run", "--machine", "own", "--name", "x", "--", "ls"][..],
+            "one of its own",
+        ),
+        (
+            &["run", "--name", "x", "--", "ls"],
+            "and none is: start one",
+        ),
+        (&["run", "--machine", "nobody", "--", "ls"], "nobody"),
+        (
+            &["run", "--machine", "nobody", "-v", "/tmp:/a", "--", "ls"],
+            "no volumes",
+        ),
+        (
+            &["machine", "start", "nobody", "--memory", "10M"],
+            "at least 64M",
+        ),
+    ] {
+        let output = Command::new(variable("CKI_BUILD"))
+            .args(words)
+            .env("CKI_CACHE", cache.path())
+            .env("CKI_MACHINE", "")
+            .output()
+            .expect("it is started");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{words:?}: {stderr}");
+        assert!(stderr.contains(said), "{words:?}: {stderr}");
+        let left = cache.path().read_dir().expect("it is there");
+        let left: Vec<_> = left.map(|entry| entry.expect("read").file_name()).collect();
+        assert!(
+            left.iter().all(|name| name == "machines"),
+            "{words:?}: {left:?}"
+        );
+    }
 }
