@@ -55,7 +55,8 @@ stdenv.mkDerivation {
   licences = ../LICENSES;
   copyright = ../nix/copyright.sh;
   authors = "QEMU, by its authors" + lib.optionalString (patches != [ ]) ", with the changes of CKI";
-  devices = ./devices/cki.mak;
+  # Stock QEMU has a list of its own, so that a device of ours does not build it again; what is ours is dropped below.
+  devices = if patches == [ ] then ./devices/stock/cki.mak else ./devices/cki.mak;
   inherit firmwareDir;
   libslirp = cki-libslirp;
   pkgversion = if patches == [ ] then "stock" else "cki";

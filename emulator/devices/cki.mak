@@ -8,6 +8,8 @@ CONFIG_MICROVM=y
 CONFIG_ISA_DEBUG=y
 # events in front of a chosen instruction, for tests (-device cki-probe)
 CONFIG_CKI_PROBE=y
+# counts of what processors pay for beside instructions (-device cki-events)
+CONFIG_CKI_EVENTS=y
 CONFIG_VIRTIO_MMIO=y
 CONFIG_VIRTIO_PCI=y
 CONFIG_VIRTIO_9P=y

@@ -4,7 +4,8 @@
 //!
 //! Every image has to pass on `cki-qemu`. On `qemu-stock` it has to start and then not pass, which
 //! shows that it tests the extension and not something that any processor does. One more image
-//! measures what a pair of PKRS writes costs on both, and one what `-icount` counts.
+//! measures what a pair of PKRS writes costs on both, one what `-icount` counts, and one what `-device
+//! cki-events` does.
 //!
 //! The machines and images come from the environment, which `cki-build check` sets: `CKI_QEMU` and
 //! `CKI_QEMU_STOCK` (outputs of those names) and `CKI_ISA_TESTS`.
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 use cki_tests::emulator;
 use libtest_mimic::{Arguments, Failed, Trial};
+
+#[path = "isa/counted.rs"]
+mod counted;
 
 /// An image takes a few seconds at most on an idle machine; one that hangs fails after this time.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -403,6 +407,22 @@ fn repeated_strings_count_once(setup: &Setup, image: &Path) -> Result<(), Failed
     Ok(())
 }
 
+/// The device `cki-events` counts what the image does, and a machine without it does the same.
+fn events_are_counted(setup: &Setup, image: &Path) -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("events");
+    let device = format!("cki-events,file={}", file.display());
+    let icount = ["-icount", "shift=0,sleep=off"];
+    let with = [&icount[..], &["-device", &device]].concat();
+    for more in [&icount[..], &with] {
+        let outcome = run(&setup.qemu, "max,cki=on", image, more)?;
+        if outcome.status != Some(PASSED) {
+            return Err(format!("{more:?}: {}", outcome.describe()).into());
+        }
+    }
+    Ok(counted::check(&std::fs::read_to_string(&file)?)?)
+}
+
 /// One trial for each image and machine, and one for each benchmark.
 fn trials() -> Result<Vec<Trial>, String> {
     let setup = Setup::from_environment()?;
@@ -424,10 +444,15 @@ fn trials() -> Result<Vec<Trial>, String> {
         wrpkrs_is_cheap(&copy, &image)
     }));
     let image = setup.images.join("bench/rep-string-count.elf");
+    let copy = setup.clone();
     trials.push(Trial::test(
         "count::repeated-strings-count-once",
-        move || repeated_strings_count_once(&setup, &image),
+        move || repeated_strings_count_once(&copy, &image),
     ));
+    let image = setup.images.join("bench/events.elf");
+    trials.push(Trial::test("count::events-are-counted", move || {
+        events_are_counted(&setup, &image)
+    }));
     Ok(trials)
 }
 

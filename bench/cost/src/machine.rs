@@ -108,6 +108,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn our_machine_has_a_constant_for_all_that_the_emulator_counts() {
+        let machine = Machine::parse(Machine::ZEN4).expect("constants");
+        let patch = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../emulator/patches/0020-count-events.patch"
+        );
+        let patch = std::fs::read_to_string(patch).expect("the patch");
+        let counted: Vec<_> = patch
+            .lines()
+            .filter_map(|line| line.strip_prefix("+    X(")?.split_once(')'))
+            .map(|(name, _)| name)
+            .collect();
+        assert!(counted.len() > 15, "{counted:?}");
+        for name in counted.iter().chain(&["vectors.0e", "vmexits.400"]) {
+            machine.pays(name).expect("a constant");
+        }
+        for name in machine.events.keys().chain(machine.within.keys()) {
+            assert!(
+                counted.contains(&name.as_str()) || name == "vectors" || name == "vmexits",
+                "{name} is not counted"
+            );
+        }
+    }
+
+    #[test]
     fn our_machine_makes_sense_and_pays_for_every_vector_and_exit_code() {
         let machine = Machine::parse(Machine::ZEN4).expect("constants");
         for (name, pays) in [("vectors.0e", "vectors"), ("vmexits.400", "vmexits")] {

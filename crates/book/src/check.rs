@@ -29,6 +29,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("dists/", "of a Debian archive"),
     ("pool/", "of a Debian archive"),
     ("hw/i386/cki-probe.c", "a patch of ours adds it to QEMU"),
+    (
+        "target/i386/tcg/events.h",
+        "a patch of ours adds it to QEMU",
+    ),
 ];
 
 /// All faults of the documents in the tree at `root`, each a sentence.

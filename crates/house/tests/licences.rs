@@ -13,7 +13,7 @@ use cki_house::{root, tracked};
 const RULES: [(&str, &str); 12] = [
     ("", OURS),
     ("abi/include/", "GPL-2.0-only WITH Linux-syscall-note"),
-    ("emulator/devices/cki.mak", "GPL-2.0-or-later"),
+    ("emulator/devices/", "GPL-2.0-or-later"),
     ("emulator/libslirp/000", "BSD-3-Clause"),
     ("emulator/tests/", "GPL-2.0-only"),
     ("emulator/tests/package.nix", OURS),
@@ -42,6 +42,7 @@ const QEMU: [(&str, &[&str]); 4] = [
             "target/i386/tcg/decode-new.c.inc",
             "target/i386/tcg/decode-new.h",
             "target/i386/tcg/emit.c.inc",
+            "target/i386/tcg/misc_helper.c",
             "target/i386/tcg/seg_helper.c",
             "target/i386/tcg/system/excp_helper.c",
             "target/i386/tcg/system/misc_helper.c",
