@@ -12,6 +12,7 @@ pub mod elf;
 pub mod emulator;
 pub mod journal;
 pub mod reports;
+pub mod resident;
 pub mod screen;
 pub mod sink;
 
