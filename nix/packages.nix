@@ -12,6 +12,7 @@
   cki-kmod = callPackage ../kmod/package.nix { };
   cki-launcher = callPackage ../launcher/package.nix { };
   cki-micro = callPackage ../bench/micro/package.nix { };
+  cki-workload = callPackage ../bench/workload/package.nix { };
   cki-init = callPackage ../init/package.nix { };
   cki-passt = callPackage ../images/passt/package.nix { };
   cki-guest = callPackage ../images/guest/package.nix { };

@@ -199,7 +199,7 @@ fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_i
         "cki-host-debug",
         "cki-runtime-debug",
     ];
-    const KEPT: [&str; 13] = [
+    const KEPT: [&str; 14] = [
         "cki-book",
         "cki-qemu",
         "cki-host-debian",
@@ -211,6 +211,7 @@ fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_i
         "cki-monitor-driver",
         "cki-launcher",
         "cki-micro",
+        "cki-workload",
         "cki-init",
         "cki-build",
     ];

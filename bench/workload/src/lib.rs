@@ -68,11 +68,12 @@ fn as_map<S: serde::Serializer, T: Serialize + Copy>(
 
 impl Display for Done {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(to, "{}", self.workload)?;
         for (name, count) in &self.counts {
-            writeln!(to, "{name}: {count}")?;
+            writeln!(to, "  {name}: {count}")?;
         }
         let known = if self.known { ", as known" } else { "" };
-        write!(to, "sum: {}{known}", self.sum)
+        write!(to, "  sum: {}{known}", self.sum)
     }
 }
 
@@ -82,6 +83,7 @@ impl Display for Done {
 ///
 /// If the result is not right.
 pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
+    wait_for_random_numbers();
     let begin = Instant::now();
     let Finding { counts, steps, sum } = match workload {
         Name::Btree => btree::run(btree::Parameters::of(size), seed),
@@ -108,6 +110,13 @@ pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
             seconds,
         }),
     }
+}
+
+/// Waits until the kernel has random numbers, of which names of temporary folders are made: on a machine that has just
+/// come up that takes a second or two, which are no work.
+fn wait_for_random_numbers() {
+    // Whoever needs them and has none will say so.
+    let _ = rustix::rand::getrandom(&mut [0_u8], rustix::rand::GetRandomFlags::empty());
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cki-workload NAME`: does one workload, checks its result, and says what it is.
+//! `cki-workload NAME...`: does workloads one after the other, checks their results, and says what they are.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -8,34 +8,36 @@ use std::process::ExitCode;
 use cki_workload::{Done, Name, SEED, Size, run};
 use clap::Parser;
 
-/// Does one of the kinds of work that the paper on CKI measured, and checks the result
+/// Does kinds of work that the paper on CKI measured, and checks the results
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The workload
-    #[arg(value_name = "NAME")]
-    name: Name,
+    /// The workloads
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<Name>,
     /// How much of it
     #[arg(long, value_name = "SIZE", default_value = "tiny")]
     size: Size,
     /// What its input is made from; for 1, the result is known
     #[arg(long, value_name = "N", default_value_t = SEED)]
     seed: u64,
-    /// Write one object instead of lines
+    /// Write an object in a line for each instead of lines
     #[arg(long)]
     json: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match run(arguments.name, arguments.size, arguments.seed) {
-        Ok(done) => done,
-        Err(wrong) => return failed(&wrong),
-    };
-    match write(&done, arguments.json) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format_args!("cannot write the result: {error}")),
+    for name in &arguments.names {
+        let done = match run(*name, arguments.size, arguments.seed) {
+            Ok(done) => done,
+            Err(wrong) => return failed(&format_args!("{name}: {wrong}")),
+        };
+        if let Err(error) = write(&done, arguments.json) {
+            return failed(&format_args!("cannot write the result: {error}"));
+        }
     }
+    ExitCode::SUCCESS
 }
 
 fn write(done: &Done, json: bool) -> io::Result<()> {

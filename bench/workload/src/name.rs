@@ -2,6 +2,8 @@
 
 //! What is to be done.
 
+use std::fmt::{self, Display};
+
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -26,6 +28,13 @@ pub enum Name {
     FpGrowth,
     /// Write and read rows of SQLite, in order and at random
     SqliteBench,
+}
+
+impl Display for Name {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        to.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 /// How much of it.
