@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::compared::Compared;
 use crate::contents::{Contents, Packages};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -75,7 +76,7 @@ pub enum Command {
     List(resident::List),
     /// Send a signal to the program of a container of a machine that stays up
     Kill(resident::Kill),
-    /// Run SQLite in a container on real work, and say how isolated it was
+    /// Run SQLite in a container on real work, or compare work of the paper's kinds, and say how isolated it was
     Demo(Demo),
     /// Build outputs of the flake
     Build(Build),
@@ -221,6 +222,9 @@ pub struct Demo {
     /// Rows of the table that SQLite works on
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
     pub rows: u32,
+    /// Work of the paper's kinds instead.
+    #[command(flatten)]
+    pub compared: Compared,
 }
 
 /// `build`

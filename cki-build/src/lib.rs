@@ -13,6 +13,7 @@ pub mod app;
 pub mod check;
 pub mod cli;
 pub mod commands;
+pub mod compared;
 pub mod contents;
 pub mod context;
 pub mod disks;

@@ -14,7 +14,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 26] = [
+pub const NEEDED: [(&str, &str); 27] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -35,6 +35,7 @@ pub const NEEDED: [(&str, &str); 26] = [
     ("cki-kmod-tests", "CKI_KMOD_TESTS"),
     ("cki-monitor-driver", "CKI_MONITOR_DRIVER"),
     ("cki-micro", "CKI_MICRO"),
+    ("cki-workload", "CKI_WORKLOAD"),
     ("cki-witness", "CKI_WITNESS"),
     ("debian-kernel", "CKI_DEBIAN_KERNEL"),
     ("cki-kmod-debian", "CKI_KMOD_DEBIAN"),

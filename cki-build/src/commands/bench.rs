@@ -7,7 +7,7 @@ mod limits;
 mod micro;
 mod nmi;
 mod nmi_report;
-mod program;
+pub(super) mod program;
 
 use std::io::Read;
 use std::time::{Duration, Instant};

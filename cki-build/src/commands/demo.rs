@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 
 use cki_session::{Container, Isolation, Outcome, Status};
 
+use super::compare::compare;
 use super::run;
 use crate::cli::{Demo, HostKernel, Run, Runtime};
 use crate::contents::{Contents, Packages};
@@ -22,6 +23,9 @@ use cki_machine::Ended;
 const SCRIPT: &str = "uname -a && exec sqlite3 -batch -bail /tmp/demo.db";
 
 pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
+    if let Some(workload) = args.compared.workload {
+        return compare(context, workload, args.compared.size);
+    }
     let program = Run {
         runtime: Runtime::Cki,
         host_kernel: HostKernel::Cki,

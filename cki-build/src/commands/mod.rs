@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod check;
+mod compare;
 mod demo;
 mod docs;
 mod doctor;
@@ -17,6 +18,7 @@ mod mirror;
 mod prune;
 mod release;
 mod run;
+mod side;
 mod verify;
 
 use crate::cli::{Cli, Command};

@@ -21,7 +21,7 @@ use cki_session::{Container, Status, Terminal};
 pub(super) const INIT_LINE: &str = "Run /init as init process";
 
 /// As `run --runtime RUNTIME -- WORDS`.
-pub(super) fn program(runtime: Runtime, words: &[&str]) -> Run {
+pub(in crate::commands) fn program(runtime: Runtime, words: &[&str]) -> Run {
     Run {
         runtime,
         host_kernel: HostKernel::Cki,
@@ -56,7 +56,7 @@ impl Write for Sink {
 
 /// Runs a program, which has to end with status 0, within `timeout` if there is one; what it put out. `ready` is
 /// called before it starts.
-pub(super) fn execute(
+pub(in crate::commands) fn execute(
     machine: &Machine,
     args: &Run,
     stdin: &'static [u8],

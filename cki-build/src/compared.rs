@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which work `demo --workload` compares, and how much of it.
+
+use std::ffi::OsString;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Options of `demo` for work of the paper's kinds.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Compared {
+    /// Do this work instead, natively and in a container, and compare instructions
+    #[arg(long, value_name = "NAME", conflicts_with = "rows")]
+    pub workload: Option<Workload>,
+    /// How much of it
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "tiny",
+        requires = "workload"
+    )]
+    pub size: Size,
+}
+
+/// A workload of `cki-workload`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(
+    missing_docs,
+    reason = "docs/reference/workloads.md says what they are"
+)]
+pub enum Workload {
+    Btree,
+    Sph,
+    XsLookup,
+    Anneal,
+    Dedup,
+    FpGrowth,
+    SqliteBench,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Size {
+    /// Seconds in the emulator
+    Tiny,
+    /// Seconds on a real processor
+    Small,
+    /// As much as the paper's artifact has
+    Paper,
+}
+
+/// A value as the command line has it.
+#[must_use]
+pub fn word(value: &impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The program that does the work, and its arguments.
+#[must_use]
+pub fn command(workload: Workload, size: Size) -> Vec<OsString> {
+    let (workload, size) = (word(&workload), word(&size));
+    let words = ["cki-workload", &workload, "--size", &size, "--json"];
+    words.map(OsString::from).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_and_sizes_are_those_that_the_book_has() {
+        let book = include_str!("../../docs/reference/workloads.md");
+        let headings = book.lines().filter_map(|line| line.strip_prefix("## `"));
+        let headings: Vec<_> = headings.filter_map(|line| line.strip_suffix('`')).collect();
+        let workloads = Workload::value_variants().iter().map(word);
+        let expected: Vec<_> = workloads.chain(["cki-kv-load".to_owned()]).collect();
+        assert_eq!(headings, expected);
+        for size in Size::value_variants().iter().map(word) {
+            assert!(book.contains(&format!("\n| `{size}` |")), "{size}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_told_what_to_do() {
+        let words = command(Workload::XsLookup, Size::Small);
+        assert_eq!(
+            words,
+            ["cki-workload", "xs-lookup", "--size", "small", "--json"]
+        );
+    }
+}
