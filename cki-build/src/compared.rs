@@ -40,6 +40,16 @@ pub enum Workload {
     SqliteBench,
 }
 
+/// The bars of the paper's figure 12, from the left.
+pub const FIG12: [Workload; 6] = [
+    Workload::Btree,
+    Workload::XsLookup,
+    Workload::Anneal,
+    Workload::Dedup,
+    Workload::Sph,
+    Workload::FpGrowth,
+];
+
 /// How much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

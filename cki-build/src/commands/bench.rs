@@ -2,6 +2,7 @@
 
 //! `cki-build bench`
 
+mod figure;
 mod io;
 mod limits;
 mod micro;
@@ -35,6 +36,7 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
+        BenchKind::Fig12(args) => figure::fig12(context, args),
         BenchKind::Io => io::io(context),
         BenchKind::Micro => micro::micro(context),
         BenchKind::Nmi { duration } => nmi::nmi(context, *duration),
