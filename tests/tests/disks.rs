@@ -423,8 +423,8 @@ fn a_disk_whose_file_system_never_takes_what_was_written_is_given_up_and_told() 
     // A device in between that stands still has all writers wait.
     let script = "set -e; export DM_DISABLE_UDEV=1
         dmsetup create still --table \"0 $(blockdev --getsz /dev/vdb) linear /dev/vdb 0\"
-        mkfs.ext4 -q /dev/mapper/still; mount /dev/mapper/still /mnt
-        dmsetup suspend --noflush --nolockfs still; echo left > /mnt/file; echo the program ends";
+        mkfs.ext4 -q /dev/mapper/still; mount /dev/mapper/still /mnt; echo left > /mnt/file
+        dmsetup suspend --noflush --nolockfs still; echo the program ends";
     for runtime in RUNTIMES {
         let output = run_on(runtime, &options, &["sh", "-c", script], b"");
         assert_eq!(output.text(), "the program ends\n", "{}", output.stderr);
