@@ -17,7 +17,8 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::buffers::{Buffers, Request, next_request};
+use super::buffers::Buffers;
+use super::request::{Request, next_request};
 use super::storage::Storage;
 use super::{Device, DriverFault, Progress, copy_config};
 use crate::large::Large;

@@ -336,16 +336,15 @@ fn malformed_chains_stop_the_device() {
 }
 
 #[test]
-fn a_chain_without_end_ends() {
+fn a_chain_without_end_stops_the_device() {
     let mut driver = disk();
     driver.put(HEADER_AT, &header(VIRTIO_BLK_T_IN, 0));
     driver.put_descriptor(0, 0, HEADER_AT, 16, NEXT, 1);
     driver.put_descriptor(0, 1, DATA_AT, 512, NEXT | WRITE, 1);
     driver.make_available(0, 0);
     driver.notify(0);
-    // As many descriptors as the queue has: not whole sectors after the status byte.
-    assert_eq!(driver.used(0), [(0, 1)]);
-    assert_eq!(driver.bytes(DATA_AT + 511, 1), [VIRTIO_BLK_S_IOERR as u8]);
+    assert!(driver.needs_reset());
+    assert!(driver.used(0).is_empty());
 }
 
 #[test]

@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The buffers of a request, in the order of their descriptors.
+//! The buffers of a request, as one row of bytes.
 //!
-//! Each descriptor is read once, and what it says is held to guest memory then: a driver that changes it afterwards
-//! changes nothing. The bytes in the buffers may change at any time; what is read from them is read once, too.
+//! The bytes in them may change at any time; what is read is read once.
 
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
-use vm_memory::{Bytes, GuestMemory, GuestMemoryMmap, Permissions, VolatileSlice};
+use vm_memory::VolatileSlice;
 
 use super::DriverFault;
-
-/// What a driver asks for.
-pub(super) struct Request<'m> {
-    /// Its first descriptor, by which it is given back.
-    pub head: u16,
-    /// What the device reads.
-    pub readable: Buffers<'m>,
-    /// What the device writes.
-    pub writable: Buffers<'m>,
-}
 
 /// Bytes in guest memory, in one or several pieces, from the first that is not yet passed.
 #[derive(Default)]
@@ -32,62 +20,12 @@ pub(super) struct Buffers<'m> {
     left: usize,
 }
 
-/// The next request of a queue.
-pub(super) fn next_request<'m>(
-    memory: &'m GuestMemoryMmap,
-    queue: &mut Queue,
-) -> Result<Option<Request<'m>>, DriverFault> {
-    next_requests(memory, queue)?.next().transpose()
-}
-
-/// The next requests of a queue, as many as there are when this is called. One has no more descriptors than its queue
-/// may have entries, an indirect one neither (2.7.5.3.1).
-pub(super) fn next_requests<'m, 'q>(
-    memory: &'m GuestMemoryMmap,
-    queue: &'q mut Queue,
-) -> Result<impl Iterator<Item = Result<Request<'m>, DriverFault>> + use<'m, 'q>, DriverFault> {
-    let most = usize::from(queue.max_size());
-    let chains = queue.iter(memory)?;
-    Ok(chains.map(move |chain| Request::new(memory, chain, most)))
-}
-
-impl<'m> Request<'m> {
-    fn new(
-        memory: &'m GuestMemoryMmap,
-        chain: DescriptorChain<&'m GuestMemoryMmap>,
-        most: usize,
-    ) -> Result<Self, DriverFault> {
-        let mut request = Request {
-            head: chain.head_index(),
-            readable: Buffers::default(),
-            writable: Buffers::default(),
-        };
-        for (number, descriptor) in chain.enumerate() {
-            if number == most {
-                return Err(DriverFault::Request("a chain longer than its queue"));
-            }
-            let (buffers, access) = match descriptor.is_write_only() {
-                true => (&mut request.writable, Permissions::Write),
-                false => (&mut request.readable, Permissions::Read),
-            };
-            let length = descriptor.len() as usize;
-            let outside = DriverFault::Request("a buffer outside of memory");
-            let Ok(slices) = memory.get_slices(descriptor.addr(), length, access) else {
-                return Err(outside);
-            };
-            for slice in slices {
-                let Ok(slice) = slice else {
-                    return Err(outside);
-                };
-                buffers.push(slice)?;
-            }
-        }
-        Ok(request)
-    }
-}
-
 impl<'m> Buffers<'m> {
-    fn push(&mut self, piece: VolatileSlice<'m>) -> Result<(), DriverFault> {
+    /// Adds a piece behind the others.
+    ///
+    /// # Errors
+    /// When the length of all of them is no number.
+    pub fn push(&mut self, piece: VolatileSlice<'m>) -> Result<(), DriverFault> {
         let left = self.left.checked_add(piece.len());
         self.left = left.ok_or(DriverFault::Request("buffers without end"))?;
         if !piece.is_empty() {
@@ -122,9 +60,8 @@ impl<'m> Buffers<'m> {
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<(), DriverFault> {
         let mut done = 0;
         self.pass(bytes.len(), |piece| {
-            let part = &mut bytes[done..done + piece.len()];
-            done += part.len();
-            piece.read_slice(part, 0)
+            piece.copy_to(&mut bytes[done..done + piece.len()]);
+            done += piece.len();
         })
     }
 
@@ -135,9 +72,8 @@ impl<'m> Buffers<'m> {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DriverFault> {
         let mut done = 0;
         self.pass(bytes.len(), |piece| {
-            let part = &bytes[done..done + piece.len()];
-            done += part.len();
-            piece.write_slice(part, 0)
+            piece.copy_from(&bytes[done..done + piece.len()]);
+            done += piece.len();
         })
     }
 
@@ -145,7 +81,7 @@ impl<'m> Buffers<'m> {
     fn pass(
         &mut self,
         count: usize,
-        mut each: impl FnMut(VolatileSlice<'m>) -> Result<(), vm_memory::VolatileMemoryError>,
+        mut each: impl FnMut(VolatileSlice<'m>),
     ) -> Result<(), DriverFault> {
         if count > self.left {
             return Err(DriverFault::Request("a buffer that is too small"));
@@ -157,7 +93,7 @@ impl<'m> Buffers<'m> {
                 return Err(DriverFault::Request("a buffer that is too small"));
             };
             let part = rest.min(piece.len() - self.within);
-            each(piece.subslice(self.within, part).map_err(broken)?).map_err(broken)?;
+            each(piece.subslice(self.within, part).map_err(broken)?);
             rest -= part;
             self.left -= part;
             self.within += part;
@@ -174,7 +110,7 @@ impl<'m> Buffers<'m> {
 mod tests {
     use super::*;
     use crate::virtio::testing::memory;
-    use vm_memory::{GuestAddress, GuestMemoryBackend};
+    use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
     fn buffers<'m>(memory: &'m GuestMemoryMmap, pieces: &[(u64, usize)]) -> Buffers<'m> {
         let mut buffers = Buffers::default();

@@ -13,6 +13,7 @@ mod drain;
 pub mod fs;
 pub mod mmio;
 pub mod net;
+mod request;
 pub mod rng;
 pub mod storage;
 #[cfg(test)]

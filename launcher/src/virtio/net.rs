@@ -16,7 +16,7 @@ use virtio_bindings::virtio_net::{
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::buffers::{Request, next_request, next_requests};
+use super::request::{Request, next_request, next_requests};
 use super::{Device, DriverFault, Progress, copy_config};
 
 /// Bytes of what precedes a frame in a buffer: struct virtio_net_hdr with num_buffers (5.1.6).
