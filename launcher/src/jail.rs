@@ -14,7 +14,7 @@ use crate::unblocked::SOCKET_FLAGS;
 use cki_abi::uapi::ioctls::{KILL, RAISE_EVENT, RUN};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, apply_filter,
+    SeccompRule, apply_filter, sock_filter,
 };
 
 /// What a thread does.
@@ -74,7 +74,7 @@ impl Duty {
     }
 
     /// The ioctls that it makes: of `/dev/cki`, of the user's terminal, which is raw while a program has one of its own,
-    /// and one that makes a socket non-blocking.
+    /// and one that makes a socket non-blocking. The first is the one that it makes most.
     fn ioctls(self) -> &'static [u64] {
         match self {
             Duty::Vcpu => &[RUN, RAISE_EVENT],
@@ -149,6 +149,35 @@ fn argument(
     )?])
 }
 
+/// Allows one ioctl, and leaves everything else to what comes behind.
+///
+/// The kernel remembers which calls are allowed whatever their arguments, and runs a filter for the others: for ioctl
+/// above all, once or more for each request to a device, and a filter compares one call after the other until it has
+/// come to the right one.
+fn first(request: u64) -> [sock_filter; 7] {
+    // linux/audit.h: EM_X86_64, 64 bits, little-endian.
+    const ARCHITECTURE: u32 = 62 | 1 << 31 | 1 << 30;
+    // linux/filter.h, in struct seccomp_data: the number, the architecture, the lower half of the second argument.
+    let load = |offset| (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, offset);
+    // To what comes behind, unless it is equal.
+    let is = |value, behind| (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, behind, value);
+    [
+        load(4),
+        is(ARCHITECTURE, 5),
+        load(0),
+        is(libc::SYS_ioctl as u32, 3),
+        load(24),
+        is(request as u32, 1),
+        (libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+    .map(|(code, jf, k)| sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    })
+}
+
 fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED
         .iter()
@@ -197,7 +226,9 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
         SeccompAction::Allow,
         seccompiler::TargetArch::x86_64,
     )?;
-    Ok(filter.try_into()?)
+    let rules: BpfProgram = filter.try_into()?;
+    let first = duty.ioctls().first().map(|&request| first(request));
+    Ok(first.into_iter().flatten().chain(rules).collect())
 }
 
 /// Sets the filter of a duty for the calling thread, for good.
@@ -206,4 +237,66 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
 /// [`SeccompError`].
 pub fn confine(duty: Duty) -> Result<(), SeccompError> {
     Ok(apply_filter(&program(duty)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+    use crate::testing::{child, role};
+
+    const NAME: &str = "jail::tests::each_duty_makes_its_ioctls_and_no_other";
+    const DUTIES: [Duty; 8] = [
+        Duty::Session,
+        Duty::Vcpu,
+        Duty::Disk,
+        Duty::Listener,
+        Duty::Sockets,
+        Duty::Entropy,
+        Duty::Network,
+        Duty::Volume,
+    ];
+    /// Of a terminal: nobody's.
+    const FOREIGN: u64 = libc::TIOCSTI;
+
+    /// Makes the ioctl on a file that has none, as this duty, and ends with 0 if it got so far.
+    #[allow(unsafe_code)]
+    fn make(duty: Duty, request: u64) -> ! {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        confine(duty).unwrap();
+        // SAFETY: /dev/null has no ioctl, and what every file has fails without memory to read.
+        let _ = unsafe { libc::ioctl(file.as_raw_fd(), request, 0) };
+        std::process::exit(0)
+    }
+
+    #[test]
+    fn each_duty_makes_its_ioctls_and_no_other() {
+        if let Some(role) = role(NAME) {
+            let (duty, request) = role.split_once(' ').unwrap();
+            make(
+                DUTIES[duty.parse::<usize>().unwrap()],
+                request.parse().unwrap(),
+            );
+        }
+        for (number, duty) in DUTIES.into_iter().enumerate() {
+            let ended = |request: u64| {
+                let role = format!("{number} {request}");
+                child(NAME, &role).status().unwrap()
+            };
+            for &request in duty.ioctls() {
+                assert_eq!(ended(request).code(), Some(0), "{duty:?} {request:#x}");
+            }
+            let foreign = [FOREIGN, RUN, RAISE_EVENT].into_iter();
+            for request in foreign.filter(|request| !duty.ioctls().contains(request)) {
+                let ended = ended(request);
+                assert_eq!(
+                    ended.signal(),
+                    Some(libc::SIGSYS),
+                    "{duty:?} {request:#x} {ended}"
+                );
+            }
+        }
+    }
 }
