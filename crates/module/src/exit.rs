@@ -84,33 +84,8 @@ impl Exit {
                 let Console { hpa, length, .. } = detail.console();
                 Exit::ConsoleRead { hpa, length }
             }
-            RUN_MMIO_READ => {
-                let Mmio {
-                    device,
-                    offset,
-                    size,
-                    ..
-                } = detail.mmio();
-                Exit::MmioRead {
-                    device,
-                    offset,
-                    size,
-                }
-            }
-            RUN_MMIO_WRITE => {
-                let Mmio {
-                    device,
-                    offset,
-                    size,
-                    value,
-                } = detail.mmio();
-                Exit::MmioWrite {
-                    device,
-                    offset,
-                    size,
-                    value,
-                }
-            }
+            RUN_MMIO_READ => Exit::read_of(detail.mmio()),
+            RUN_MMIO_WRITE => Exit::write_of(detail.mmio()),
             RUN_SHUTDOWN => {
                 let Shutdown { reason, code } = detail.shutdown();
                 Exit::Shutdown { reason, code }
@@ -123,6 +98,23 @@ impl Exit {
             RUN_MONITOR_FAULT => Exit::MonitorFault(detail.fault()),
             RUN_MACHINE_CHECK => Exit::MachineCheck(detail.fault()),
             other => Exit::Unknown(other),
+        }
+    }
+
+    pub(crate) fn read_of(access: Mmio) -> Self {
+        Exit::MmioRead {
+            device: access.device,
+            offset: access.offset,
+            size: access.size,
+        }
+    }
+
+    pub(crate) fn write_of(access: Mmio) -> Self {
+        Exit::MmioWrite {
+            device: access.device,
+            offset: access.offset,
+            size: access.size,
+            value: access.value,
         }
     }
 }

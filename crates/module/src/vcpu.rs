@@ -8,7 +8,8 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use cki_abi::uapi::ioctls::RUN;
-use cki_abi::uapi::run::{RUN_SIZE, Run};
+use cki_abi::uapi::run::exits::{RUN_MMIO_READ, RUN_MMIO_WRITE};
+use cki_abi::uapi::run::{Mmio, RUN_SIZE, Run};
 
 use crate::{Exit, Mapping, call};
 
@@ -29,6 +30,24 @@ impl RunPage {
     pub fn read(&self) -> Run {
         // SAFETY: in the mapping and aligned. A Run is nothing but integers: whatever is there is one.
         unsafe { self.0.at::<Run>(0).read_volatile() }
+    }
+
+    /// Why the vCPU came back. Nearly always that is for a register, at each request to a device: then no more is read
+    /// than goes with it.
+    fn exit(&self) -> Exit {
+        // SAFETY: in the mapping and aligned; any number is a reason.
+        let reason = unsafe {
+            self.0
+                .at::<u32>(offset_of!(Run, exit_reason))
+                .read_volatile()
+        };
+        // SAFETY: in the mapping and aligned. An Mmio is nothing but integers, and the first that `detail` can be.
+        let access = || unsafe { self.0.at::<Mmio>(offset_of!(Run, detail)).read_volatile() };
+        match reason {
+            RUN_MMIO_READ => Exit::read_of(access()),
+            RUN_MMIO_WRITE => Exit::write_of(access()),
+            _ => Exit::of(&self.read()),
+        }
     }
 
     fn answer(&self, status: i64, value: u64) {
@@ -63,11 +82,45 @@ impl Vcpu {
     /// What the module says.
     pub fn run(&self) -> io::Result<Exit> {
         call::with_number(&self.file, RUN, 0)?;
-        Ok(Exit::of(&self.page.read()))
+        Ok(self.page.exit())
     }
 
     /// Sets what the guest gets for the last exit: `status` 0 or a negated `E_*`, and a value.
     pub fn answer(&self, status: i64, value: u64) {
         self.page.answer(status, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::FromRawFd;
+
+    use super::*;
+
+    #[test]
+    fn an_exit_is_read_off_the_page_as_off_a_copy_of_it() {
+        // SAFETY: a name that ends with 0, and a flag that the call knows.
+        let number = unsafe { libc::memfd_create(c"run".as_ptr(), libc::MFD_CLOEXEC) };
+        // SAFETY: the descriptor is new, and nobody else's.
+        let file = unsafe { File::from_raw_fd(number) };
+        file.set_len(RUN_SIZE.into()).unwrap();
+        let page = RunPage(Arc::new(Mapping::new(&file, RUN_SIZE as usize).unwrap()));
+        let mut run = Run::default();
+        for (number, word) in (100..).zip(&mut run.detail.0) {
+            *word = number;
+        }
+        for reason in 0..12 {
+            run.exit_reason = reason;
+            // SAFETY: in the mapping and aligned, and nobody has references into it.
+            unsafe { page.0.at::<Run>(0).write_volatile(run) };
+            assert_eq!(page.exit(), Exit::of(&run), "{reason}");
+        }
+        let read = Exit::MmioRead {
+            device: 100,
+            offset: 101,
+            size: 102,
+        };
+        run.exit_reason = RUN_MMIO_READ;
+        assert_eq!(Exit::of(&run), read);
     }
 }
