@@ -141,7 +141,7 @@ impl Machine {
         ]
     }
 
-    /// QEMU's command line. The channels must be at the descriptors of [`Channel::fd`].
+    /// QEMU's command line. The channels must be at the descriptors of `Channel::fd`.
     #[must_use]
     pub fn command(&self) -> Command {
         let board = self.host.board;
