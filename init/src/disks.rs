@@ -11,7 +11,7 @@ use std::time::Duration;
 use cki_session::DISK_SERIAL;
 use nix::mount::{MntFlags, umount2};
 
-use crate::unhung::{self, Counts};
+use crate::unhung::{self, Counts, Left};
 
 /// The disks of this machine or container that can be written.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Disks {
     /// crash: ext4 with a journal to be played is not mounted on a disk that cannot be written. One that a program
     /// still uses stays mounted.
     ///
-    /// That takes as long as the disks need, but no longer than [`unhung::LIMIT`] in which none of them does anything:
+    /// That takes as long as the disks need, but no longer than [`unhung::LIMIT`] in which none of them finishes anything:
     /// what a program has left may never come to an end, such as a file system whose device it has stopped.
     ///
     /// # Errors
@@ -82,12 +82,16 @@ impl Disks {
             return Ok(());
         }
         let names: Vec<_> = self.disks.iter().map(|disk| &*disk.serial).collect();
-        let late = format!(
-            "not all that was written to the disk {} is on it: for {} s the disks have done nothing more",
-            names.join(" or "),
-            limit.as_secs()
-        );
-        unhung::within(limit, progress, move || work(&self)).unwrap_or(Err(late))
+        let names = names.join(" or ");
+        unhung::within(limit, progress, move || work(&self)).unwrap_or_else(|left| {
+            let why = match left {
+                Left::Behind => format!("for {} s no disk has finished anything", limit.as_secs()),
+                Left::Broken => "writing it broke off".to_owned(),
+            };
+            Err(format!(
+                "not all that was written to the disk {names} is on it: {why}"
+            ))
+        })
     }
 
     fn write_all(&self) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 //! A control group: all processes of a session on a machine that has others.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use crate::process;
 
 /// How long processes that were killed may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Processes that are held at a time, each by a descriptor.
+const HELD: usize = 256;
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -89,9 +92,12 @@ impl Group {
 /// looked at once more, with that process in our hands.
 fn kill_listed(list: impl Fn() -> Vec<i32>) -> bool {
     let processes = list();
-    for &number in &processes {
-        if let Ok(process) = process::hold(number) {
-            if list().contains(&number) {
+    for some in processes.chunks(HELD) {
+        let hold = |&number: &i32| Some((number, process::hold(number).ok()?));
+        let held: Vec<_> = some.iter().filter_map(hold).collect();
+        let listed: HashSet<_> = list().into_iter().collect();
+        for (number, process) in held {
+            if listed.contains(&number) {
                 // It may have ended meanwhile.
                 let _ = process::kill(&process);
             }

@@ -67,8 +67,8 @@ fn leave(mode: RebootMode) -> ! {
     // A file system that takes nothing does not keep the machine up for ever.
     let mut counts = Counts::open().ok();
     let progress = || counts.as_mut().map_or_else(Vec::new, Counts::read);
-    if unhung::within(unhung::LIMIT, progress, nix::unistd::sync).is_none() {
-        report("not all that was written to file systems is on their disks: it takes too long");
+    if unhung::within(unhung::LIMIT, progress, nix::unistd::sync).is_err() {
+        report("not all that was written to file systems is on their disks: they finish nothing");
     }
     let Err(error) = reboot(mode);
     report(&format!("cannot leave the machine: {error}"));

@@ -6,40 +6,72 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long disks may take nothing before nobody waits for them any more.
-pub const LIMIT: Duration = Duration::from_secs(60);
-/// How often is looked, in such a time.
-const LOOKS: u32 = 20;
+/// How long disks may finish nothing before nobody waits for them any more. One request may take minutes by itself: a
+/// flush has the host write all that its own cache has of the disk's file.
+pub const LIMIT: Duration = Duration::from_secs(600);
+/// How often is looked, at least.
+const LOOK: Duration = Duration::from_secs(3);
 
-/// Does `work`, and gives its result; `None` when `progress` has been the same for `limit`. The work goes on then, if it
-/// can.
+/// Why there is no result of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing has come of it for too long.
+    Behind,
+    /// It panicked.
+    Broken,
+}
+
+/// Does `work`, and gives its result, unless `progress` has been the same for `limit`. The work goes on then, if it can.
+///
+/// Where no thread can be had, it is done here, however long that takes.
+///
+/// # Errors
+/// [`Left`].
 pub fn within<T: Send + 'static>(
+    limit: Duration,
+    progress: impl FnMut() -> Vec<u64>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Left> {
+    let spawn = |work: Box<dyn FnOnce() + Send>| thread::Builder::new().spawn(work).map(drop);
+    within_by(spawn, limit, progress, work)
+}
+
+fn within_by<T: Send + 'static>(
+    spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
     limit: Duration,
     mut progress: impl FnMut() -> Vec<u64>,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> Result<T, Left> {
     let (done, result) = channel();
-    let work = move || {
-        // It fails where nobody waits any more.
-        let _ = done.send(work());
+    // Whoever does it takes it.
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let theirs = Arc::clone(&work);
+    let thread = move || {
+        if let Some(work) = take(&theirs) {
+            // It fails where nobody waits any more.
+            let _ = done.send(work());
+        }
     };
-    // Without a thread the channel has nobody to send, and nothing has become of the work.
-    thread::Builder::new().spawn(work).ok()?;
+    if spawn(Box::new(thread)).is_err() {
+        return take(&work).map(|work| work()).ok_or(Left::Broken);
+    }
     let (mut seen, mut since) = (progress(), Instant::now());
     loop {
-        match result.recv_timeout(limit / LOOKS) {
-            Ok(result) => return Some(result),
-            Err(RecvTimeoutError::Disconnected) => return None,
+        match result.recv_timeout(LOOK.min(limit / 4)) {
+            Ok(result) => return Ok(result),
+            Err(RecvTimeoutError::Disconnected) => return Err(Left::Broken),
             Err(RecvTimeoutError::Timeout) => {}
         }
         let now = progress();
         if now != seen {
             (seen, since) = (now, Instant::now());
         } else if since.elapsed() >= limit {
-            return None;
+            return Err(Left::Behind);
         }
     }
 }
@@ -88,7 +120,8 @@ mod tests {
     fn work_that_never_ends_is_left_behind() {
         let (_never, waits) = channel::<()>();
         let start = Instant::now();
-        assert_eq!(within(SHORT, || vec![7], move || waits.recv()), None);
+        let result = within(SHORT, || vec![7], move || waits.recv());
+        assert_eq!(result, Err(Left::Behind));
         assert!(start.elapsed() >= SHORT);
     }
 
@@ -103,7 +136,15 @@ mod tests {
             thread::sleep(4 * SHORT);
             8
         };
-        assert_eq!(within(SHORT, progress, work), Some(8));
+        assert_eq!(within(SHORT, progress, work), Ok(8));
+    }
+
+    #[test]
+    fn work_is_done_where_no_thread_can_be_had_and_a_panic_is_no_waiting() {
+        let refused = |_: Box<dyn FnOnce() + Send>| Err(io::ErrorKind::WouldBlock.into());
+        assert_eq!(within_by(refused, SHORT, Vec::new, || 8), Ok(8));
+        let broken = within(SHORT, Vec::new, || panic!("as a test has it"));
+        assert_eq!(broken, Err::<(), _>(Left::Broken));
     }
 
     #[test]
