@@ -11,7 +11,7 @@ use clap::Args;
 use cki_frontend::NetworkOptions;
 use cki_machine::MachineError;
 use cki_session::values::parse_net;
-use cki_session::{Connection, Host, Interface, IpNet, Network, NetworkError, PORTS_MAX, Publish};
+use cki_session::{Connection, Container, Host, Interface, IpNet, Network, Publish, Run};
 
 use crate::runtime::Runtime;
 
@@ -82,11 +82,7 @@ impl NetworkArgs {
     pub fn check(&self, runtime: Runtime) -> Result<(), MachineError> {
         let refused = |text: &str| Err(MachineError::Request(text.to_owned()));
         let options = &self.options;
-        let count = options.published().count();
-        if count > PORTS_MAX {
-            let error = NetworkError::TooMany(count);
-            return Err(MachineError::Request(error.to_string()));
-        }
+        self.check_ports(runtime)?;
         let without = options.publish.is_empty() && options.ip.is_none() && self.allow.is_empty();
         if self.network == Connection::None && !without {
             return refused("--publish, --allow and --ip mean nothing with --network none");
@@ -98,6 +94,37 @@ impl NetworkArgs {
                 "--allow, --ip and --network bridge=NAME are about a container; with --runtime native or \
                  host the program is not in one",
             );
+        }
+        Ok(())
+    }
+
+    /// Whether each port here leads to one place.
+    fn check_ports(&self, runtime: Runtime) -> Result<(), MachineError> {
+        // As they are asked for: the hops behind know nothing of addresses here.
+        let network = Network {
+            publish: self.options.published().collect(),
+            ..Network::user()
+        };
+        let ports = network.publish.clone();
+        let mut container = Container::new(Container::DEFAULT_MEMORY);
+        container.network = Some(network);
+        let run = Run {
+            container: Some(container),
+            ..Run::new(["true"])
+        };
+        run.check()
+            .map_err(|error| MachineError::Request(error.to_string()))?;
+        for (at, port) in ports.iter().enumerate() {
+            let other = |other: &&Publish| {
+                (other.protocol, other.host) == (port.protocol, port.host)
+                    && other.container != port.container
+            };
+            if runtime == Runtime::Cki && ports[..at].iter().any(|port| other(&port)) {
+                return Err(MachineError::Request(format!(
+                    "the port {} of several addresses has to lead to one port of the program",
+                    port.host
+                )));
+            }
         }
         Ok(())
     }
@@ -246,6 +273,9 @@ mod tests {
         let many = parse("-p 1000-1255:1000-1255 -p 80:80").unwrap();
         let error = many.check(Runtime::Native).unwrap_err().to_string();
         assert!(error.contains("257 ports"), "{error}");
+        let apart = parse("-p 127.0.0.1:80:1 -p 127.0.0.2:80:2").unwrap();
+        apart.check(Runtime::Native).unwrap();
+        args.check(Runtime::Cki).unwrap();
         let fits = parse("-p 1000-1255:1000-1255").unwrap();
         fits.check(Runtime::Native).unwrap();
     }
@@ -285,6 +315,14 @@ mod tests {
         for (line, runtime, part) in [
             ("--network none -p 1:1", Runtime::Cki, "--publish"),
             ("--allow 192.0.2.1", Runtime::Native, "container"),
+            ("-p 80:80 -p 80:80", Runtime::Native, "published twice"),
+            ("-p 80:80 -p 80:80", Runtime::Cki, "published twice"),
+            ("-p 80:80 -p 127.0.0.1:80:80", Runtime::Cki, "twice"),
+            (
+                "-p 127.0.0.1:80:1 -p 127.0.0.2:80:2",
+                Runtime::Cki,
+                "one port of",
+            ),
             ("--ip 10.0.0.1/8", Runtime::Host, "container"),
             ("--network bridge=br0", Runtime::Native, "container"),
         ] {
