@@ -20,7 +20,6 @@
     "meson"
     "mtools"
     "ninja"
-    "openssh"
     "pcre2"
     "perl"
     "pkg-config"

@@ -2,8 +2,6 @@
 
 //! `cki-build image`
 
-use std::path::{Path, PathBuf};
-
 use crate::cli::{Image, ImageKind};
 use crate::context::Context;
 use crate::error::Error;
@@ -17,11 +15,9 @@ use cki_session::Status;
 pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
     let (sources, pieces, output, format) = match &args.kind {
         ImageKind::CkiHost { output } => {
-            let disk = disk(context, output, "cki-host-disk", "cki-host.qcow2")?;
-            (vec![disk.clone()], vec![disk], output, "qcow2")
-        }
-        ImageKind::CkiSystem { output } => {
-            let disk = disk(context, output, "cki-system-disk", "cki-system.qcow2")?;
+            image::check_target(output)?;
+            let outputs = context.outputs(&["cki-host-disk"])?;
+            let disk = outputs["cki-host-disk"].out.join("cki-host.qcow2");
             (vec![disk.clone()], vec![disk], output, "qcow2")
         }
         ImageKind::App { packages, output } => {
@@ -46,10 +42,4 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
         ))?;
     }
     Ok(Status::OK)
-}
-
-/// The disk that is the file `name` of an output of the flake, once it is clear that it can be written to `output`.
-fn disk(context: &Context, output: &Path, attr: &str, name: &str) -> Result<PathBuf, Error> {
-    image::check_target(output)?;
-    Ok(context.outputs(&[attr])?[attr].out.join(name))
 }

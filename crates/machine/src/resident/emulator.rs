@@ -100,6 +100,9 @@ impl Emulator {
 /// it takes for mistakes of the machine's.
 struct Capped(File, usize);
 
+/// What is written where the measure is full.
+const CUT: &[u8] = b"\ncki-build: what else it says is left out\n";
+
 impl Capped {
     /// A mebibyte.
     fn new(file: File) -> Self {
@@ -110,9 +113,12 @@ impl Capped {
 impl Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(self.1);
-        self.1 -= count;
         // A full disk keeps the machine from nothing.
         let _ = self.0.write_all(&bytes[..count]);
+        if self.1 > 0 && count == self.1 {
+            let _ = self.0.write_all(CUT);
+        }
+        self.1 -= count;
         Ok(bytes.len())
     }
 
@@ -128,12 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_is_no_longer_than_it_may_be_whoever_talks() {
+    fn what_one_says_in_the_log_is_cut_at_a_mebibyte_and_that_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let copy = Capped::new(File::create(&path).unwrap());
         let talks = io::repeat(b'x').take(3 << 20);
         Tail::default().follow(talks, Some(Box::new(copy)));
-        assert_eq!(path.metadata().unwrap().len(), 1 << 20);
+        let log = std::fs::read(&path).unwrap();
+        assert_eq!(log.len(), (1 << 20) + CUT.len());
+        assert!(log.ends_with(CUT));
     }
 }

@@ -182,8 +182,8 @@ impl Machine {
         }
     }
 
-    /// Waits until nothing of what this process of a place served is left, or that takes too long. In a machine that
-    /// is up it comes to that; with the machine, this process ends.
+    /// Waits until nothing of what this process of a place served is left, or that takes too long. Without a
+    /// limit, that is as long as its processes take to die, or the machine is up.
     fn wait_until_after(&self, place: usize, generation: u64, limit: Option<Duration>) {
         let (books, changed) = &*self.books;
         let left = |books: &mut Books| !books.is_after(place, generation);
