@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::FalseyValueParser;
 
 use cki_debian::name::parse_package;
 
@@ -17,7 +17,7 @@ pub struct Packages {
     #[arg(long, value_name = "PKG", value_parser = parse_package)]
     pub deb: Vec<String>,
     /// Take the versions that lock.json pins, without security updates
-    #[arg(long, env = "CKI_PINNED", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "CKI_PINNED", value_parser = FalseyValueParser::new())]
     pub pinned: bool,
     /// Take exactly the packages that this file names. When it is not there, it is written with those of today
     #[arg(long, value_name = "FILE")]

@@ -113,7 +113,7 @@ mod tests {
             }]
         };
         AppPlan {
-            version: 3,
+            version: 4,
             requested: Vec::new(),
             roots: Vec::new(),
             essential: Vec::new(),

@@ -296,27 +296,34 @@ impl<'a> Run<'a, '_> {
             }
             _ => {}
         }
-        for index in indexes {
-            for (package, version) in index.providers(name) {
-                // Policy 7.5: a versioned relation is only fulfilled by a versioned Provides.
-                let fits = match (&relation.constraint, version) {
-                    (None, _) => true,
-                    (Some(constraint), Some(version)) => constraint.accepts(version),
-                    (Some(_), None) => false,
-                };
-                if !fits || package.name == *name || options.iter().any(|(n, _)| *n == package.name)
-                {
-                    continue;
+        let mut providers: Vec<_> = indexes
+            .iter()
+            .flat_map(|index| {
+                let found = index.providers(name).into_iter();
+                found.map(|(package, version)| (*index, package, version))
+            })
+            .collect();
+        // Which of the suites that are searched anyway has one says nothing of whether it is the usual one.
+        providers
+            .sort_by_key(|(index, package, _)| (!index.automatic, package.priority, &package.name));
+        for (index, package, version) in providers {
+            // Policy 7.5: a versioned relation is only fulfilled by a versioned Provides.
+            let fits = match (&relation.constraint, version) {
+                (None, _) => true,
+                (Some(constraint), Some(version)) => constraint.accepts(version),
+                (Some(_), None) => false,
+            };
+            if !fits || package.name == *name || options.iter().any(|(n, _)| *n == package.name) {
+                continue;
+            }
+            match (self.chosen.get(&package.name), self.kept.get(&package.name)) {
+                (None, None) => {
+                    options.push((package.name.clone(), Some((&index.suite, package))));
                 }
-                match (self.chosen.get(&package.name), self.kept.get(&package.name)) {
-                    (None, None) => {
-                        options.push((package.name.clone(), Some((&index.suite, package))))
-                    }
-                    (Some(chosen), _)
-                        if chosen.found.is_some() && chosen.version != package.version => {}
-                    // A kept version's own Provides are not recorded; those of the index stand for them.
-                    _ => options.push((package.name.clone(), None)),
-                }
+                (Some(chosen), _)
+                    if chosen.found.is_some() && chosen.version != package.version => {}
+                // A kept version's own Provides are not recorded; those of the index stand for them.
+                _ => options.push((package.name.clone(), None)),
             }
         }
     }

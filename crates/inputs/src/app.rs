@@ -64,21 +64,74 @@ pub fn resolve_app(
         }
     }
     let pinned = read_indexes(inputs, &suites)?;
-    // An update counts where it is newer: a point release takes up those of before, and may be newer than they.
-    let mut indexes = read_indexes(inputs, &updates.suites)?;
-    for index in &mut indexes {
-        index.keep_newer_than(&pinned);
-    }
-    indexes.extend(pinned);
-    inputs.cancel.check()?;
     let path = inputs
         .downloads
         .plan(&key(&suites, &updates.suites, &names));
-    suites.extend(updates.suites);
-    let plan = plan(&indexes, lock, &suites, &names)?;
+    let plan = match with_updates(inputs, lock, &names, &suites, &updates.suites, pinned) {
+        Ok(plan) => plan,
+        Err(without) => {
+            let Without { error, plan } = *without;
+            let Some(plan) = plan else {
+                return Err(error);
+            };
+            warnings.push(format!(
+                "the image gets no security updates, which do not fit the pinned release: {error}. \
+                 `cki-build lock --update` pins the release of today; `--pinned` does without updates"
+            ));
+            // It is not kept under the name of what it would be with them.
+            return Ok(AppPlan { warnings, ..plan });
+        }
+    };
     let text = serde_json::to_vec(&plan).expect("strings and numbers can be written as JSON");
     write_atomically(&path, &text).map_err(|e| FetchError::file(&path, e))?;
     Ok(AppPlan { warnings, ..plan })
+}
+
+/// Why there is no plan with updates, and the plan without them, if there is one.
+struct Without {
+    error: InputsError,
+    plan: Option<AppPlan>,
+}
+
+impl Without {
+    fn any(error: impl Into<InputsError>) -> Box<Self> {
+        let error = error.into();
+        Box::new(Self { error, plan: None })
+    }
+}
+
+/// The plan of the indexes `pinned`, which are those of `suites`, and the updates.
+fn with_updates(
+    inputs: &Inputs,
+    lock: &LockFile,
+    names: &BTreeSet<&str>,
+    suites: &BTreeMap<String, LockedSuite>,
+    updates: &BTreeMap<String, LockedSuite>,
+    pinned: Vec<PackageIndex>,
+) -> Result<AppPlan, Box<Without>> {
+    inputs.cancel.check().map_err(Without::any)?;
+    if updates.is_empty() {
+        return plan(&pinned, lock, suites, names).map_err(Without::any);
+    }
+    let all = suites.iter().chain(updates);
+    let all = all.map(|(name, suite)| (name.clone(), suite.clone()));
+    let (error, pinned) = match read_indexes(inputs, updates) {
+        Ok(mut indexes) => {
+            // An update counts where it is newer: a point release takes up those of before, and may be newer than they.
+            for index in &mut indexes {
+                index.keep_newer_than(&pinned);
+            }
+            let at = indexes.len();
+            indexes.extend(pinned);
+            match plan(&indexes, lock, &all.collect(), names) {
+                Ok(plan) => return Ok(plan),
+                Err(error) => (error, indexes.split_off(at)),
+            }
+        }
+        Err(error) => (error, pinned),
+    };
+    let plan = plan(&pinned, lock, suites, names).ok();
+    Err(Box::new(Without { error, plan }))
 }
 
 fn read_indexes(
@@ -183,7 +236,7 @@ fn plan(
             .collect(),
         essential: essential.iter().map(ToString::to_string).collect(),
         suites: suites.map(of).collect(),
-        hash: digest(&packages),
+        hash: digest(&packages, &order.base, &order.steps),
         packages,
         base: order.base,
         steps: order.steps,

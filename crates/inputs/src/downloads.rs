@@ -103,6 +103,14 @@ impl Downloads {
         tempfile::tempdir_in(&parent).map_err(|e| FetchError::file(&parent, e))
     }
 
+    /// Whether another process downloads or imports now.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        let file = File::open(self.root.join("lock"));
+        let free = |file: File| flock(&file, FlockOperation::NonBlockingLockShared);
+        file.is_ok_and(|file| free(file) == Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
     /// Waits until no other process downloads or imports, and keeps them from it until the result is dropped. What a killed
     /// process left in `staging` is removed, as far as that can be.
     ///

@@ -67,17 +67,30 @@ pub enum InputsError {
         /// What would be wrong if it were right.
         error: String,
     },
-    /// A release file is older than the one that is pinned.
+    /// A release file is older than the one that is pinned, or known from before.
     #[error(
-        "{label} is of {found}, and what is pinned is of {pinned}: the mirror lags behind, or holds back what is new; use \
+        "{label} is of {found}, and one of {pinned} is known: the mirror lags behind, or holds back what is new; use \
          another one with `--mirror URL`"
     )]
     GoesBack {
         /// The file.
         label: String,
-        /// The pinned date.
+        /// The date that is known.
         pinned: String,
         /// The mirror's.
+        found: String,
+    },
+    /// The mirror does not have a security update.
+    #[error(
+        "the mirror has no {package} as {suite} listed it ({found}): it has dropped it, or does not have it yet. Run the \
+         command again, which asks the archive anew (an image's lock file has to be removed for that), or use `--pinned`"
+    )]
+    UpdateGone {
+        /// The package.
+        package: String,
+        /// The suite of updates.
+        suite: String,
+        /// What is there.
         found: String,
     },
     /// A package or version does not exist, or two do not fit together.

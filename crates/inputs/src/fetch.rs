@@ -13,7 +13,7 @@ pub mod look;
 mod means;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -25,7 +25,7 @@ use crate::transport::{Refusal, Transport};
 use cki_debian::apt_proxy::Proxies;
 use cki_process::cancel::{Cancel, Interrupted};
 use disk::{Disk, RealDisk};
-use download::{Download, FetchStats, Policy};
+use download::{Download, FetchStats, Policy, is_late};
 use error::FetchError;
 use job::Job;
 use means::Means;
@@ -209,6 +209,7 @@ impl Fetcher {
             url: url.into(),
             cause,
         };
+        let deadline = self.0.policy.deadline();
         let body = self
             .0
             .transport
@@ -234,17 +235,24 @@ impl Fetcher {
                     false,
                 ),
             })?;
+        let mut reader = body.reader;
         let mut bytes = Vec::new();
-        body.reader
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| (unavailable(e.to_string()), true))?;
-        if bytes.len() as u64 > limit {
-            return Err((
-                unavailable(format!("it is larger than {limit} bytes")),
-                false,
-            ));
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            self.0.cancel.check().map_err(|e| (e.into(), false))?;
+            if let Some(cause) = is_late(deadline) {
+                return Err((unavailable(cause), false));
+            }
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok((bytes, body.date)),
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err((unavailable(e.to_string()), true)),
+            }
+            if bytes.len() as u64 > limit {
+                let cause = format!("it is larger than {limit} bytes");
+                return Err((unavailable(cause), false));
+            }
         }
-        Ok((bytes, body.date))
     }
 }

@@ -17,6 +17,9 @@ use cki_process::files::write_atomically;
 /// No plan is nearly as large; more than this is not read.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
+/// No package is nearly as large; so no sum of theirs overflows.
+const SIZE_LIMIT: u64 = 1 << 40;
+
 /// Why an image's lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageLockError {
@@ -81,11 +84,13 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Option<AppPlan>, ImageLock
         path: path.into(),
         problem,
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(malformed("it is no file".to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
-    };
+    }
+    let file = File::open(path).map_err(failed)?;
     let mut text = Vec::new();
     file.take(LIMIT + 1)
         .read_to_end(&mut text)
@@ -103,8 +108,10 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Option<AppPlan>, ImageLock
         }
         None => return Err(malformed("it has no version".to_owned())),
     }
-    let plan: AppPlan =
+    let mut plan: AppPlan =
         serde_json::from_value(json).map_err(|error| malformed(error.to_string()))?;
+    // Those of then, or whatever somebody has written there.
+    plan.warnings.clear();
     if let Some(problem) = problem(&plan) {
         return Err(malformed(problem));
     }
@@ -119,7 +126,7 @@ pub fn read(path: &Path, wanted: &[String]) -> Result<Option<AppPlan>, ImageLock
     Ok(Some(plan))
 }
 
-/// Writes a plan as an image's lock file, whole or not at all. A link is followed: what it names is written.
+/// Writes a plan as an image's lock file, whole or not at all. A link to a file is followed.
 ///
 /// # Errors
 /// [`ImageLockError::File`].
@@ -147,6 +154,7 @@ fn problem(plan: &AppPlan) -> Option<String> {
         !is_package_name(&p.package)
             || !is_sha256(&p.sha256)
             || !is_relative_path(&p.path)
+            || p.size > SIZE_LIMIT
             || p.store != store_name_of(&p.path)
             || !plan.suites.contains_key(&p.suite)
     };
@@ -155,6 +163,9 @@ fn problem(plan: &AppPlan) -> Option<String> {
             "its entry of {:?} cannot be right",
             package.package
         ));
+    }
+    if !plan.requested.iter().all(|name| is_package_name(name)) {
+        return Some("what was asked for is no package's name".to_owned());
     }
     let word = |text: &String| !text.contains(char::is_whitespace) && !text.contains('/');
     let suites = plan.suites.iter();
@@ -178,7 +189,8 @@ fn problem(plan: &AppPlan) -> Option<String> {
     if plan.roots.len() != plan.requested.len() || !plan.roots.iter().all(|r| names.contains(r)) {
         return Some("what was asked for is not in it".to_owned());
     }
-    (plan.hash != digest(&plan.packages)).then(|| "its hash is not that of its packages".to_owned())
+    (plan.hash != digest(&plan.packages, &plan.base, &plan.steps))
+        .then(|| "its hash is not that of its packages and steps".to_owned())
 }
 
 #[cfg(test)]
@@ -208,19 +220,21 @@ mod tests {
             date: "Sat, 11 Jul 2026 10:16:37 UTC".to_owned(),
         };
         let packages = vec![package("bash"), package("hello")];
+        let base = vec!["bash".to_owned()];
+        let steps = vec![Step {
+            unpack: vec!["hello".to_owned()],
+            configure: vec![PENDING.to_owned()],
+        }];
         AppPlan {
             version: FORMAT,
             requested: vec!["hello".to_owned()],
             roots: vec!["hello".to_owned()],
             essential: vec!["bash".to_owned()],
             suites: BTreeMap::from([("stable-security".to_owned(), suite)]),
-            hash: digest(&packages),
+            hash: digest(&packages, &base, &steps),
             packages,
-            base: vec!["bash".to_owned()],
-            steps: vec![Step {
-                unpack: vec!["hello".to_owned()],
-                configure: vec![PENDING.to_owned()],
-            }],
+            base,
+            steps,
             warnings: vec!["the mirror has moved".to_owned()],
         }
     }
@@ -249,6 +263,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let error = read(Path::new("/dev/zero"), &[]).expect_err("refused");
+        assert!(error.to_string().contains("it is no file"), "{error}");
+    }
+
+    #[test]
     fn a_plan_of_other_packages_is_refused_with_both() {
         let said = read_back(&plan(), &["bc"]).expect_err("refused");
         assert!(said.contains("with hello, not with bc"), "{said}");
@@ -259,7 +279,12 @@ mod tests {
     #[test]
     fn a_plan_that_cannot_be_is_refused_with_the_reason() {
         type Change = fn(&mut AppPlan);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 14] = [
+            ("of \"bash\"", |p| p.packages[0].size = u64::MAX),
+            ("no package's name", |p| {
+                p.requested[0] = "\u{1b}[2J".to_owned()
+            }),
+            ("its hash", |p| p.steps[0].configure.clear()),
             ("twice", |p| p.packages.push(package("bash"))),
             ("of \"-x\"", |p| p.packages[0].package = "-x".to_owned()),
             ("of \"bash\"", |p| p.packages[0].sha256 = "A".repeat(64)),
@@ -292,8 +317,8 @@ mod tests {
         for (text, why) in [
             ("", "no lock file of an image"),
             ("{}", "it has no version"),
-            ("{\"version\": 3}", "missing field"),
-            ("{\"version\": 2}", "has the format 2, and 3 is known"),
+            ("{\"version\": 4}", "missing field"),
+            ("{\"version\": 2}", "has the format 2, and 4 is known"),
         ] {
             fs::write(&path, text).expect("written");
             let said = read(&path, &[]).expect_err(why).to_string();

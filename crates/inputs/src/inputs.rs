@@ -76,6 +76,7 @@ impl Inputs {
         let policy = Policy {
             retries: 0,
             patience: Duration::from_secs(5),
+            whole: Some(Duration::from_secs(20)),
             ..Policy::default()
         };
         let fetcher = Fetcher::new(

@@ -15,13 +15,13 @@ use cki_nix::Nix;
 use cki_nix::path::Mode;
 
 /// Version of the plan's format and of the way it is resolved; part of the key under which plans are cached.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 /// All packages of an application image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppPlan {
-    /// Version of the format; 3.
+    /// Version of the format; 4.
     pub version: u32,
     /// What the user asked for.
     pub requested: Vec<String>,
@@ -37,7 +37,7 @@ pub struct AppPlan {
     pub base: Vec<String>,
     /// How the others are installed on that: the layer above. Empty when there are none.
     pub steps: Vec<Step>,
-    /// SHA-256 of `packages` as JSON: equal for equal contents of the image.
+    /// SHA-256 of `packages`, `base` and `steps` as JSON: equal for equal contents of the image.
     pub hash: String,
     /// What the user should know.
     pub warnings: Vec<String>,
@@ -75,9 +75,10 @@ pub struct AppPackage {
     pub deps: Vec<String>,
 }
 
-/// [`AppPlan::hash`] of a plan with these packages.
-pub(crate) fn digest(packages: &[AppPackage]) -> String {
-    let json = serde_json::to_vec(packages).expect("strings and numbers can be written as JSON");
+/// [`AppPlan::hash`] of a plan with these packages that are installed so.
+pub(crate) fn digest(packages: &[AppPackage], base: &[String], steps: &[Step]) -> String {
+    let json = serde_json::to_vec(&(packages, base, steps))
+        .expect("strings and numbers can be written as JSON");
     format!("{:x}", Sha256::digest(json))
 }
 

@@ -13,6 +13,7 @@ use crate::inputs::Inputs;
 use crate::lockfile::LockFile;
 use crate::plan::AppPlan;
 use crate::seed;
+use crate::updates;
 use cki_nix::path::Mode;
 use cki_nix::store::Addition;
 
@@ -43,6 +44,7 @@ pub fn provide_app(inputs: &Inputs, plan: &AppPlan) -> Result<ProvideReport, Inp
             .zip(downloads)
             .collect(),
     )
+    .map_err(|error| updates::explain(inputs, plan, error))
 }
 
 /// The store paths of everything that the lock file pins.

@@ -19,6 +19,9 @@ use crate::inputs::Inputs;
 use crate::lockfile::{LockedIndexes, LockedSuite};
 use crate::mirrors::SECURITY;
 use crate::pin::IndexKind;
+use crate::plan::AppPlan;
+use cki_debian::apt_sources::main_suite;
+use cki_debian::release::parse_date;
 use cki_process::files::write_atomically;
 
 /// How long an answer of the archive counts as its current one.
@@ -58,9 +61,9 @@ struct Known {
 impl Known {
     /// Whether it still counts at `now`. A time to come is that of a clock that has been wrong.
     fn counts(&self, now: SystemTime) -> bool {
-        let asked = UNIX_EPOCH + Duration::from_secs(self.asked);
         let limit = if self.failure.is_some() { PAUSE } else { FRESH };
-        now.duration_since(asked).is_ok_and(|age| age < limit)
+        let asked = UNIX_EPOCH.checked_add(Duration::from_secs(self.asked));
+        asked.is_some_and(|asked| now.duration_since(asked).is_ok_and(|age| age < limit))
     }
 
     fn into_updates(self, name: &str, updates: &mut Updates) {
@@ -82,8 +85,8 @@ impl Known {
 /// The security updates of `suites`, as the archive has them at `now` or had them less than a day ago.
 ///
 /// # Errors
-/// [`InputsError::Interrupted`], and when the directory of downloads cannot be locked. That the archive does not answer, or
-/// with something that cannot be believed, is a warning.
+/// [`InputsError::Interrupted`]. That the archive does not answer, or with something that cannot be believed, or that what it
+/// says cannot be kept, is a warning.
 pub(crate) fn updates(
     inputs: &Inputs,
     suites: &BTreeMap<String, LockedSuite>,
@@ -93,9 +96,13 @@ pub(crate) fn updates(
     let mut updates = Updates::default();
     for (of, pinned) in suites {
         let name = format!("{of}{SECURITY}");
+        // Only a release has such a suite: not its backports, nor its updates, nor what is one itself.
+        if main_suite(of) != of || of.ends_with(SECURITY) || suites.contains_key(&name) {
+            continue;
+        }
         let known = match read(inputs, &name).filter(|known| known.counts(now)) {
-            Some(known) => known,
-            None => ask(inputs, &name, &pinned.component, architecture, now)?,
+            Some(known) if has_index(inputs, &known) => known,
+            _ => ask(inputs, &name, pinned, architecture, now)?,
         };
         known.into_updates(&name, &mut updates);
     }
@@ -106,35 +113,59 @@ pub(crate) fn updates(
 fn ask(
     inputs: &Inputs,
     name: &str,
-    component: &str,
+    pinned: &LockedSuite,
     architecture: &str,
     now: SystemTime,
 ) -> Result<Known, InputsError> {
-    let _guard = inputs.lock()?;
     let before = read(inputs, name);
-    if let Some(known) = before.as_ref().filter(|known| known.counts(now)) {
-        return Ok(known.clone());
-    }
-    let suite = before.and_then(|known| known.suite);
-    let date = suite.as_ref().map(|suite| suite.date.as_str());
+    let usable = before.clone().filter(|known| has_index(inputs, known));
     let asked = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let known = match current(inputs, name, component, architecture, date) {
-        Ok(suite) => Known {
+    // Another process may download for an hour; what was known yesterday will do until it has ended.
+    if let Some(known) = &usable {
+        if known.suite.is_some() && inputs.downloads.is_locked() {
+            return Ok(known.clone());
+        }
+    }
+    let suite = usable.and_then(|known| known.suite);
+    let failed = |error: InputsError| match error {
+        error @ InputsError::Interrupted(_) => Err(error),
+        InputsError::Fetch(error @ FetchError::Interrupted(_)) => Err(error.into()),
+        error => Ok(Known {
             asked,
-            suite: Some(suite),
-            failure: None,
-        },
-        Err(error @ InputsError::Interrupted(_)) => return Err(error),
-        Err(InputsError::Fetch(error @ FetchError::Interrupted(_))) => return Err(error.into()),
-        Err(error) => Known {
-            asked,
-            suite,
+            suite: suite.clone(),
             failure: Some(error.to_string()),
-        },
+        }),
     };
-    let path = inputs.downloads.updates(name);
+    let _guard = match inputs.lock() {
+        Ok(guard) => guard,
+        Err(error) => return failed(error.into()),
+    };
+    let just = read(inputs, name).filter(|known| known.counts(now) && has_index(inputs, known));
+    if let Some(known) = just {
+        return Ok(known);
+    }
+    // Nothing older than what was seen, nor than the release that it updates.
+    let seen = before.and_then(|known| known.suite);
+    let dates = [Some(pinned), seen.as_ref()].into_iter().flatten();
+    let newest = dates
+        .map(|suite| suite.date.as_str())
+        .max_by_key(|date| parse_date(date));
+    let known = match current(inputs, name, &pinned.component, architecture, newest) {
+        Ok(suite) => {
+            if let Some(seen) = seen.filter(|seen| *seen != suite) {
+                drop_index(inputs, &seen, &suite);
+            }
+            Known {
+                asked,
+                suite: Some(suite),
+                failure: None,
+            }
+        }
+        Err(error) => failed(error)?,
+    };
     let text = serde_json::to_vec(&known).expect("strings and numbers can be written as JSON");
-    write_atomically(&path, &text).map_err(|e| FetchError::file(&path, e))?;
+    // Where it cannot be kept, the archive is asked again the next time.
+    let _ = write_atomically(&inputs.downloads.updates(name), &text);
     Ok(known)
 }
 
@@ -164,15 +195,59 @@ fn current(
     })
 }
 
-/// What is kept of a suite. What cannot be read, or whose index is gone, is as good as nothing.
+/// Removes the files of a suite as it was seen before, so that they are not one more each day.
+fn drop_index(inputs: &Inputs, seen: &LockedSuite, now: &LockedSuite) {
+    let pins = |suite: &LockedSuite| {
+        let pins = suite.release.iter().chain(&suite.indexes.packages);
+        pins.map(|pin| pin.sha256.clone()).collect::<Vec<_>>()
+    };
+    let kept = pins(now);
+    for hash in pins(seen).iter().filter(|hash| !kept.contains(hash)) {
+        // One that stays takes room and nothing else.
+        let _ = fs::remove_file(inputs.downloads.by_hash(hash));
+    }
+}
+
+/// What is kept of a suite. What cannot be read is as good as nothing.
 fn read(inputs: &Inputs, name: &str) -> Option<Known> {
     let text = fs::read(inputs.downloads.updates(name)).ok()?;
-    let known: Known = serde_json::from_slice(&text).ok()?;
-    let has = |suite: &LockedSuite| {
-        let pin = suite.indexes.packages.as_ref();
-        pin.is_some_and(|pin| inputs.downloads.has(&pin.sha256, pin.size))
+    serde_json::from_slice(&text).ok()
+}
+
+/// Whether the index of what is known is among the downloads.
+fn has_index(inputs: &Inputs, known: &Known) -> bool {
+    let pin = known.suite.iter().flat_map(|s| &s.indexes.packages);
+    pin.into_iter()
+        .all(|pin| inputs.downloads.has(&pin.sha256, pin.size))
+}
+
+/// An error of bringing the packages of `plan`: of one that is a security update, which archives drop as soon as there is
+/// the next, it says what helps. The archive is asked anew the next time.
+pub(crate) fn explain(inputs: &Inputs, plan: &AppPlan, error: InputsError) -> InputsError {
+    let (name, found) = match &error {
+        InputsError::Fetch(FetchError::Gone { name, urls, .. }) => {
+            (name, format!("it is not at {}", urls.join(" or ")))
+        }
+        InputsError::Fetch(FetchError::WrongHash { name, url, .. }) => {
+            (name, format!("{url} is another file"))
+        }
+        _ => return error,
     };
-    known.suite.iter().all(has).then_some(known)
+    let package = plan.packages.iter().find(|p| p.package == *name);
+    let Some(package) = package.filter(|p| p.suite.ends_with(SECURITY)) else {
+        return error;
+    };
+    let path = inputs.downloads.updates(&package.suite);
+    if let Some(mut known) = read(inputs, &package.suite) {
+        known.asked = 0;
+        let text = serde_json::to_vec(&known).expect("strings and numbers can be written as JSON");
+        let _ = write_atomically(&path, &text);
+    }
+    InputsError::UpdateGone {
+        package: package.package.clone(),
+        suite: package.suite.clone(),
+        found,
+    }
 }
 
 #[cfg(test)]
@@ -196,5 +271,10 @@ mod tests {
             ..known(0, None)
         };
         assert!(!to_come.counts(now), "the clock has been wrong");
+        let damaged = Known {
+            asked: u64::MAX,
+            ..known(0, None)
+        };
+        assert!(!damaged.counts(now));
     }
 }

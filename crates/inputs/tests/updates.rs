@@ -13,6 +13,7 @@ use cki_inputs::app::resolve_app;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::plan::{AppPackage, AppPlan};
+use cki_inputs::provide::provide_app;
 use cki_inputs::updates::Versions;
 use cki_nix::Nix;
 
@@ -193,4 +194,133 @@ fn what_cannot_be_believed_leaves_the_updates_of_before() {
             "{warning}"
         );
     }
+}
+
+#[test]
+fn updates_that_do_not_fit_the_pinned_release_are_left_out_and_told_of() {
+    let (archive, lock, inputs) = archive();
+    // One wants another version of what has an update, too; the other was built for a release that is not pinned.
+    let half = [
+        ("redis-server", "7.0+deb1", "Depends: m4 (= 1.4)"),
+        ("m4", "1.4+deb1", ""),
+    ];
+    let newer = [("redis-server", "7.0+deb1", "Depends: libc6 (>= 3)")];
+    resolve(&inputs, &lock, Versions::Current);
+    for rows in [&half[..], &newer] {
+        archive.publish(SUITE, LATER, rows, None);
+        age(&inputs, Duration::from_secs(48 * 3600));
+        let plan = resolve(&inputs, &lock, Versions::Current);
+        assert_eq!(version(&plan, "redis-server"), "7.0");
+        let warning = plan.warnings.join(" ");
+        assert!(
+            warning.contains("do not fit the pinned release"),
+            "{warning}"
+        );
+    }
+    // What nobody can have is told as before.
+    let names = ["nothing".to_owned()];
+    let error = resolve_app(&inputs, &lock, &names, Versions::Current).expect_err("unknown");
+    assert!(
+        error.to_string().contains("no package 'nothing'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_update_of_one_that_provides_a_name_does_not_take_the_usual_ones_place() {
+    let (archive, lock, inputs) = archive();
+    let rows = [(
+        "original-awk",
+        "2+deb1",
+        "Priority: optional; Provides: awk",
+    )];
+    archive.publish(SUITE, LATER, &rows, None);
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(version(&plan, "mawk"), "1.3");
+    assert!(package(&plan, "original-awk").is_none());
+}
+
+#[test]
+fn an_archive_that_sends_a_byte_now_and_then_is_given_up() {
+    let (archive, lock, inputs) = archive();
+    archive.server.always(RELEASE, Behaviour::Drip);
+    let start = std::time::Instant::now();
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert!(
+        plan.warnings.join(" ").contains("it comes too slowly"),
+        "{:?}",
+        plan.warnings
+    );
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn an_update_that_the_archive_has_dropped_has_it_asked_anew() {
+    let (archive, lock, inputs) = archive();
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    let path = &package(&plan, "redis-server").expect("there").path;
+    archive.server.remove(&format!("/{path}"));
+    let error = provide_app(&inputs, &plan).expect_err("gone").to_string();
+    assert!(
+        error.contains("no redis-server as stable-security listed it"),
+        "{error}"
+    );
+    archive.publish(
+        SUITE,
+        LATER,
+        &[("redis-server", "7.0+deb2", "Depends: libc6")],
+        None,
+    );
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(version(&plan, "redis-server"), "7.0+deb2");
+}
+
+#[test]
+fn nothing_older_than_the_pinned_release_is_taken_for_an_update() {
+    let (archive, lock, inputs) = archive();
+    archive.publish(SUITE, "Fri, 10 Jul 2026 10:00:00 UTC", UPDATES, None);
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(version(&plan, "redis-server"), "7.0");
+    assert!(
+        plan.warnings
+            .join(" ")
+            .contains("is known: the mirror lags"),
+        "{:?}",
+        plan.warnings
+    );
+}
+
+#[test]
+fn where_nothing_can_be_kept_images_are_made_of_what_is_known() {
+    let (archive, lock, inputs) = archive();
+    let first = resolve(&inputs, &lock, Versions::Current);
+    age(&inputs, Duration::from_secs(48 * 3600));
+    // Root may write whatever the mode says: a directory cannot be opened for writing by anybody.
+    let lock_file = inputs.downloads.root().join("lock");
+    fs::remove_file(&lock_file).expect("removed");
+    fs::create_dir(&lock_file).expect("made");
+    let plan = resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(plan.packages, first.packages);
+    assert!(
+        plan.warnings
+            .join(" ")
+            .contains(&format!("those of {FIRST}: "))
+    );
+    assert_eq!(asked(&archive), 1);
+}
+
+#[test]
+fn files_of_an_index_that_is_not_the_last_are_removed() {
+    let (archive, lock, inputs) = archive();
+    resolve(&inputs, &lock, Versions::Current);
+    let count = || {
+        fs::read_dir(inputs.downloads.root().join("by-hash"))
+            .expect("read")
+            .count()
+    };
+    let before = count();
+    archive.publish(SUITE, LATER, UPDATES, None);
+    age(&inputs, Duration::from_secs(48 * 3600));
+    resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(count(), before);
 }

@@ -2,7 +2,7 @@
 
 //! What is to be downloaded, how hard to try, and what was done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A file to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,21 @@ pub struct Policy {
     pub backoff: Duration,
     /// How long a connection may say nothing.
     pub patience: Duration,
+    /// How long a file may take that comes byte by byte, if there is a limit.
+    pub whole: Option<Duration>,
+}
+
+impl Policy {
+    /// When a file that is begun now has to be there.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.whole?)
+    }
+}
+
+/// Why a file is given up that is still coming.
+pub(super) fn is_late(deadline: Option<Instant>) -> Option<String> {
+    let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    late.then(|| "it comes too slowly".to_owned())
 }
 
 impl Default for Policy {
@@ -39,6 +54,7 @@ impl Default for Policy {
             retries: 4,
             backoff: Duration::from_millis(500),
             patience: Duration::from_secs(30),
+            whole: None,
         }
     }
 }

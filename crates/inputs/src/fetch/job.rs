@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::download::{Download, FetchStats};
+use super::download::{Download, FetchStats, is_late};
 use super::error::FetchError;
 use super::means::Means;
 use crate::transport::{Refusal, describe};
@@ -205,6 +205,7 @@ impl<'a> Job<'a> {
         };
         self.stop.check()?;
         self.means.cancel.check()?;
+        let deadline = self.means.policy.deadline();
         let mut body = self
             .means
             .transport
@@ -250,6 +251,9 @@ impl<'a> Job<'a> {
         while *have <= size {
             self.stop.check()?;
             self.means.cancel.check()?;
+            if let Some(cause) = is_late(deadline) {
+                return Err(truncated(*have, cause).into());
+            }
             let count = match body.reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,

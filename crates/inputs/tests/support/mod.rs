@@ -37,6 +37,8 @@ pub enum Behaviour {
     Stall(usize),
     /// Sends everything, whatever range was asked for.
     IgnoreRange,
+    /// Promises all, and sends a byte a second.
+    Drip,
     /// Answers with this status and no contents.
     Status(u16),
 }
@@ -212,6 +214,12 @@ impl Server {
             Behaviour::Cut(count) | Behaviour::Stall(count) => count.min(rest.len()),
             _ => rest.len(),
         };
+        if matches!(behaviour, Behaviour::Drip) {
+            for byte in rest {
+                stream.write_all(&[*byte])?;
+                thread::sleep(Duration::from_secs(1));
+            }
+        }
         stream.write_all(&rest[..count])?;
         stream.flush()?;
         self.sent.fetch_add(count as u64, Ordering::SeqCst);
@@ -266,6 +274,7 @@ pub fn policy() -> Policy {
         retries: 2,
         backoff: Duration::from_millis(10),
         patience: Duration::from_secs(20),
+        whole: None,
     }
 }
 
