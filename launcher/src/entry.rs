@@ -8,27 +8,32 @@
 //! | `state.json` | [`State`] |
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
 //!
-//! What a launcher that was killed has left is removed by whoever sees it next. Whoever takes a name or looks whether
-//! a launcher lives holds a lock on the directory of all of them for that moment, so that nobody locks a file that
-//! another is removing.
+//! What a launcher has left is removed by whoever looks for it next. A lock counts only while its file is still that of
+//! the name: who has waited for one that another was removing begins anew.
+//!
+//! A directory may be its container's user's (a service's, which systemd makes before it starts the launcher), while root
+//! looks: so nothing is made by looking, and neither links are followed nor pipes waited for.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cki_session::{Memory, Process};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
 
 /// Where the directories are.
 pub const DIRECTORY: &str = "/run/cki";
 
-/// How long others may take a name or look at one; each needs a few system calls.
-const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// How long others may look at a name, or remove what was left under it; each needs a few system calls. Longer than that
+/// has it who runs the container.
+const BUSY_LIMIT: Duration = Duration::from_millis(500);
+/// The state of a container is not nearly as large.
+const STATE_LIMIT: u64 = 16 << 20;
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -59,9 +64,6 @@ pub enum EntryError {
     /// None runs under this name.
     #[error("no container called {0} is running; `list` shows those that are")]
     Missing(String),
-    /// Somebody else does not get on.
-    #[error("{} is locked by another `cki`, for {} seconds by now", .0.display(), BUSY_LIMIT.as_secs())]
-    Busy(PathBuf),
     /// The directory cannot be used.
     #[error("{}", .path.display())]
     Io {
@@ -112,23 +114,6 @@ impl Entries {
         Ok(self.0.join(name))
     }
 
-    /// Keeps others from taking names and looking at them, until it is dropped. Waits so long for those who do.
-    fn lock(&self, limit: Duration) -> Result<Flock<File>, EntryError> {
-        let start = Instant::now();
-        let mut directory = File::open(&self.0).map_err(failed(&self.0))?;
-        loop {
-            match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-                Ok(locked) => return Ok(locked),
-                Err((_, Errno::EWOULDBLOCK)) if start.elapsed() >= limit => {
-                    return Err(EntryError::Busy(self.0.clone()));
-                }
-                Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => directory = unlocked,
-                Err((_, error)) => return Err(failed(&self.0)(error.into())),
-            }
-            thread::sleep(PAUSE);
-        }
-    }
-
     /// Takes a name for a container, which this process runs.
     ///
     /// # Errors
@@ -140,12 +125,21 @@ impl Entries {
             let created = builder.recursive(true).mode(0o700).create(path);
             created.map_err(failed(path))
         };
-        create(&self.0)?;
-        let _all = self.lock(BUSY_LIMIT)?;
-        create(&path)?;
-        let lock = match try_lock(&path)? {
-            Some(lock) => lock,
-            None => return Err(EntryError::Taken(state.name.clone())),
+        let start = Instant::now();
+        let lock = loop {
+            create(&path)?;
+            match open_lock(&path, true)
+                .and_then(|lock| try_lock(lock, &path, FlockArg::LockExclusiveNonblock))
+            {
+                Ok(Some(lock)) => break lock,
+                Ok(None) if start.elapsed() >= BUSY_LIMIT => {
+                    return Err(EntryError::Taken(state.name.clone()));
+                }
+                // Somebody looks, or has removed the directory meanwhile.
+                Ok(None) => thread::sleep(PAUSE),
+                Err(error) if is_missing(&error) => {}
+                Err(error) => return Err(error),
+            }
         };
         let text = serde_json::to_vec(state).map_err(io::Error::from);
         let file = path.join("state.json");
@@ -194,25 +188,25 @@ impl Entries {
 
     /// The container of a directory, unless its launcher has gone; what that left is removed then.
     fn look(&self, path: &Path) -> Result<Option<State>, EntryError> {
-        let _all = match self.lock(BUSY_LIMIT) {
-            Err(EntryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                return Ok(None);
-            }
-            locked => locked?,
+        // One without a lock does not run yet: systemd has made the directory.
+        let lock = match open_lock(path, false) {
+            Err(error) if is_missing(&error) => return Ok(None),
+            lock => lock?,
         };
-        match try_lock(path) {
+        match try_lock(lock, path, FlockArg::LockSharedNonblock) {
             Ok(None) => {}
-            Ok(Some(_)) => {
-                fs::remove_dir_all(path).map_err(failed(path))?;
+            Ok(Some(lock)) => {
+                // Others who look have it, too, and one of them is the last.
+                if lock.relock(FlockArg::LockExclusiveNonblock).is_ok() && is_at(&lock, path) {
+                    remove(path).map_err(failed(path))?;
+                }
                 return Ok(None);
             }
-            Err(EntryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                return Ok(None);
-            }
+            Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error),
         }
         let file = path.join("state.json");
-        match fs::read(&file) {
+        match read_state(&file) {
             // One that has its name and is about to say more does not run yet.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&file)(error)),
@@ -223,20 +217,85 @@ impl Entries {
     }
 }
 
-/// The lock of a container's directory, unless somebody has it.
-fn try_lock(path: &Path) -> Result<Option<Flock<File>>, EntryError> {
-    let lock = path.join("lock");
-    let mut options = File::options();
-    // Not truncated: there is nothing in it.
-    let file = options.write(true).create(true).truncate(false).open(&lock);
-    match Flock::lock(
-        file.map_err(failed(&lock))?,
-        FlockArg::LockExclusiveNonblock,
-    ) {
-        Ok(locked) => Ok(Some(locked)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(failed(&lock)(error.into())),
+/// Whether a directory or file is not there (any more).
+fn is_missing(error: &EntryError) -> bool {
+    matches!(error, EntryError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+}
+
+/// A file of a directory that may be somebody else's: links are not followed, and a pipe is not waited for.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no file")),
     }
+}
+
+/// The file of a directory's lock.
+fn open_lock(path: &Path, create: bool) -> Result<File, EntryError> {
+    let path = path.join("lock");
+    let mut options = File::options();
+    // Not truncated: there is nothing in it. Nobody else may open it: a lock needs no more than that.
+    options
+        .read(true)
+        .write(create)
+        .create(create)
+        .truncate(false)
+        .mode(0o600);
+    open(&mut options, &path).map_err(failed(&path))
+}
+
+/// Locks a lock's file, unless somebody has it or it is not that of `path` any more.
+fn try_lock(file: File, path: &Path, how: FlockArg) -> Result<Option<Flock<File>>, EntryError> {
+    match Flock::lock(file, how) {
+        Ok(locked) if is_at(&locked, path) => Ok(Some(locked)),
+        Ok(_) => Err(failed(path)(ErrorKind::NotFound.into())),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(failed(path)(error.into())),
+    }
+}
+
+/// Whether a lock's file is that of the directory `path`.
+fn is_at(lock: &File, path: &Path) -> bool {
+    let there = fs::symlink_metadata(path.join("lock"));
+    let same = |there: Metadata| {
+        let ours = lock.metadata()?;
+        Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    };
+    there.and_then(same).unwrap_or(false)
+}
+
+/// Removes what is in a directory whose lock is ours, the lock's file last, and the directory unless somebody has just
+/// taken it.
+fn remove(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name() == "lock" {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    fs::remove_file(path.join("lock"))?;
+    match fs::remove_dir(path) {
+        // Or has taken it, and left it to somebody who was quicker.
+        Err(error)
+            if [ErrorKind::DirectoryNotEmpty, ErrorKind::NotFound].contains(&error.kind()) =>
+        {
+            Ok(())
+        }
+        removed => removed,
+    }
+}
+
+fn read_state(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = open(File::options().read(true), path)?;
+    file.take(STATE_LIMIT).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 impl Entry {
@@ -324,15 +383,50 @@ mod tests {
     }
 
     #[test]
-    fn nobody_who_holds_the_lock_of_all_is_waited_for_without_end() {
+    fn nobody_is_kept_out_by_a_lock_on_the_directory_of_all() {
         let directory = tempfile::tempdir().unwrap();
         let entries = Entries::below(directory.path());
-        let soon = Duration::from_millis(50);
-        let held = entries.lock(soon).unwrap();
-        let error = entries.lock(soon).unwrap_err();
-        assert!(matches!(error, EntryError::Busy(_)), "{error:?}");
-        drop(held);
-        entries.take(&state("a")).unwrap();
+        let all = File::open(directory.path()).unwrap();
+        let _held = Flock::lock(all, FlockArg::LockExclusiveNonblock).unwrap();
+        let _a = entries.take(&state("a")).unwrap();
+        assert_eq!(entries.find("a").unwrap(), state("a"));
+    }
+
+    #[test]
+    fn the_directory_of_a_service_that_is_about_to_start_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        let place = directory.path().join("a");
+        fs::create_dir(&place).unwrap();
+        assert_eq!(entries.all().unwrap(), []);
+        assert!(matches!(entries.find("a"), Err(EntryError::Missing(_))));
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        let _a = entries.take(&state("a")).unwrap();
+        assert_eq!(entries.find("a").unwrap(), state("a"));
+    }
+
+    #[test]
+    fn links_and_pipes_that_a_containers_user_has_put_there_are_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(&directory.path().join("cki"));
+        let secret = directory.path().join("secret");
+        fs::write(&secret, serde_json::to_vec(&state("a")).unwrap()).unwrap();
+        let place = directory.path().join("cki/a");
+        fs::create_dir_all(&place).unwrap();
+        let lock = place.join("lock");
+        std::os::unix::fs::symlink(&secret, &lock).unwrap();
+        assert!(entries.find("a").is_err());
+        assert!(entries.take(&state("a")).is_err());
+        fs::remove_file(&lock).unwrap();
+        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(entries.find("a").is_err());
+        fs::remove_file(&lock).unwrap();
+        let _a = entries.take(&state("a")).unwrap();
+        let file = place.join("state.json");
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&secret, &file).unwrap();
+        assert!(entries.find("a").is_err());
+        assert!(secret.exists());
     }
 
     #[test]
