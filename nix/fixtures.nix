@@ -28,4 +28,6 @@ rec {
     moreCmdline = [ "watchdog_thresh=60" "preempt=full" ];
   };
   cki-runtime-debug = callPackage ../images/runtime/package.nix { cki-kmod = cki-kmod-debug; };
+  # For tests on a machine that has none.
+  cki-test-ssh = callPackage ../tests/ssh/package.nix { };
 }

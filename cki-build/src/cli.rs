@@ -283,6 +283,19 @@ pub enum ImageKind {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// A bootable disk image (qcow2) with a host that runs systemd
+    ///
+    /// Debian's kernel, systemd, udev, networkd, sshd and nftables, with the launcher and the module. Its root file
+    /// system cannot be written, and the kernel checks each block of it. Nobody has a password: an SSH key for root
+    /// is given from outside. In the emulator of `nix build .#cki-qemu`, with your key:
+    /// qemu-system-x86_64 -M q35 -cpu max,cki=on -m 1G -drive file=FILE,if=virtio -nic
+    /// user,model=virtio,hostfwd=tcp:127.0.0.1:2222-:22 -nographic -fw_cfg
+    /// name=opt/io.systemd.credentials/ssh.authorized_keys.root,file=.ssh/id_ed25519.pub
+    CkiSystem {
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// A read-only file system (erofs) with Debian packages and their dependencies
     #[command(mut_arg("deb", |deb| deb.required(true)))]
     App {

@@ -26,8 +26,12 @@ stdenv.mkDerivation {
   bootMenu = ./syslinux.cfg;
 
   buildPhase = ''
+    # By this init tells the runtime disk from one that only says that it is.
+    content=$(sha256sum $runtime/runtime.erofs) length=$(stat -c %s $runtime/runtime.erofs)
+    sed "s/^  APPEND .*/& cki.runtime=''${content%% *}:$length/" $bootMenu > syslinux.cfg
+    grep -q cki.runtime= syslinux.cfg
     mbr=$(find "$syslinuxDir" -name mbr.bin)
-    bash -eu -o pipefail $makeDisk "$host" "$runtime/runtime.erofs" "$bootMenu" "$mbr" disk.raw
+    bash -eu -o pipefail $makeDisk "$host" "$runtime/runtime.erofs" syslinux.cfg "$mbr" disk.raw
     $qemu/bin/qemu-img convert -f raw -O qcow2 disk.raw cki-host.qcow2
   '';
 

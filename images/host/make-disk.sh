@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Makes a raw disk that a PC's BIOS boots: bash make-disk.sh HOST RUNTIME SYSLINUX_CFG MBR OUT
+# Makes a raw disk that a PC's BIOS boots: bash make-disk.sh HOST SECOND SYSLINUX_CFG MBR OUT
 #
+# HOST is a directory with bzImage and initrd, SECOND a file that becomes the second partition.
 # Reproducible: the disk and volume numbers are constant, and so are the times of files. Nothing
 # here needs root or a loop device.
-host=$1 runtime=$2 config=$3 mbr=$4 out=$5
+host=$1 content=$2 config=$3 mbr=$4 out=$5
 
-# A FAT partition from 1 MiB on, with room to spare for another kernel beside this one, and behind it
-# what containers are started from.
+# A FAT partition from 1 MiB on, with room to spare for another kernel beside this one, and behind it the second one.
 offset=$((1024 * 1024))
 used=$(($(stat -c %s "$host/bzImage") + $(stat -c %s "$host/initrd")))
 mib=$(((used * 2 / offset) + 40)) # FAT32 starts at 33 MiB
 second=$(((mib + 1) * offset))
-second_size=$((($(stat -c %s "$runtime") + offset - 1) / offset * offset))
+second_size=$((($(stat -c %s "$content") + offset - 1) / offset * offset))
 serial=434b4900
 
 # FAT times have no zone and begin in 1980; the BIOS never looks at them.
@@ -40,15 +40,12 @@ syslinux --install partition
 
 mkdir files
 cp "$host/bzImage" "$host/initrd" files/
-# By this init tells the runtime disk from one that only says that it is.
-content=$(sha256sum "$runtime") length=$(stat -c %s "$runtime")
-sed "s/^  APPEND .*/& cki.runtime=${content%% *}:$length/" "$config" > files/syslinux.cfg
-grep -q cki.runtime= files/syslinux.cfg
+cp "$config" files/syslinux.cfg
 cat "$host"/share/doc/*/copyright > files/copyright.txt
 touch -d "$stamp" files/*
 for file in bzImage initrd syslinux.cfg copyright.txt; do
 	mcopy -m -i partition "files/$file" "::/$file"
 done
 dd if=partition of="$out" bs="$offset" seek=1 conv=notrunc,sparse status=none
-dd if="$runtime" of="$out" bs="$offset" seek="$((mib + 1))" conv=notrunc,sparse status=none
+dd if="$content" of="$out" bs="$offset" seek="$((mib + 1))" conv=notrunc,sparse status=none
 rm -r partition files mkfs.log

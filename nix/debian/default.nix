@@ -20,6 +20,8 @@ let
     rustSource = import ../rust-source.nix;
     rustPlatform = import ./rust.nix { inherit lib stdenv inputs tools; };
     linux-source = import ./linux-source.nix { inherit stdenv tools; deb = inputs.pinned lock.sources.linux; };
+    # Packages and what they need, as .deb files.
+    pinnedClosure = names: map inputs.pinned (closure names);
     qemu-source = inputs.pinned lock.sources.qemu;
     libslirp-source = inputs.pinned lock.sources.libslirp;
     passt-source = inputs.pinned lock.sources.passt;

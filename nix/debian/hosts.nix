@@ -26,5 +26,9 @@ in
     boardCmdline = [ "no5lvl" ];
     hostMib = 320;
   };
+  cki-system = callPackage ../../images/system/package.nix {
+    cki-system-tree = callPackage ../../images/system/tree.nix { };
+  };
+  cki-system-disk = callPackage ../../images/system/disk.nix { };
   cki-runtime-debian = callPackage ../../images/runtime/package.nix { cki-kmod = cki-kmod-debian; };
 }

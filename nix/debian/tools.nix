@@ -13,6 +13,7 @@ builtins.mapAttrs tool
     cargo = [ "cargo-web" ];
     clippy = [ "rust-web-clippy" ];
     cpio = [ "cpio" ];
+    cryptsetup = [ "cryptsetup-bin" ];
     # Headers, and the kernel that they belong to.
     debianKernel = [ "linux-headers-amd64" ];
     dosfstools = [ "dosfstools" ];
@@ -27,10 +28,12 @@ builtins.mapAttrs tool
     glib = [ "libglib2.0-dev" "libffi-dev" "libmount-dev" ];
     gnumake = [ "make" ];
     kmod = [ "kmod" ];
+    lvm2 = [ "dmsetup" ];
     lz4 = [ "lz4" ];
     meson = [ "meson" ];
     mtools = [ "mtools" ];
     ninja = [ "ninja-build" ];
+    openssh = [ "openssh-client" ];
     openssl = [ "libssl-dev" ];
     pcre2 = [ "libpcre2-dev" ];
     perl = [ "perl" ];

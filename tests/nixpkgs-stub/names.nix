@@ -20,6 +20,7 @@
     "meson"
     "mtools"
     "ninja"
+    "openssh"
     "pcre2"
     "perl"
     "pkg-config"

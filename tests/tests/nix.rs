@@ -181,8 +181,10 @@ fn a_dirty_checkout_is_built_as_it_is() {
 
 #[test]
 fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_it() {
-    const REBUILT: [&str; 16] = [
+    const REBUILT: [&str; 18] = [
         "cki-docs",
+        "cki-system",
+        "cki-system-disk",
         "cki-guest",
         "cki-kernel",
         "cki-kmod",

@@ -14,7 +14,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 27] = [
+pub const NEEDED: [(&str, &str); 29] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -42,6 +42,8 @@ pub const NEEDED: [(&str, &str); 27] = [
     ("cki-kmod-tests-debian", "CKI_KMOD_TESTS_DEBIAN"),
     ("cki-variants", "CKI_VARIANTS"),
     ("cki-docs", "CKI_DOCS"),
+    ("cki-system-disk", "CKI_SYSTEM_DISK"),
+    ("cki-test-ssh", "CKI_TEST_SSH"),
 ];
 
 /// How the tests of a suite are counted.

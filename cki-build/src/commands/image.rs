@@ -2,6 +2,8 @@
 
 //! `cki-build image`
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::{Image, ImageKind};
 use crate::context::Context;
 use crate::error::Error;
@@ -15,9 +17,11 @@ use cki_session::Status;
 pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
     let (sources, pieces, output, format) = match &args.kind {
         ImageKind::CkiHost { output } => {
-            image::check_target(output)?;
-            let outputs = context.outputs(&["cki-host-disk"])?;
-            let disk = outputs["cki-host-disk"].out.join("cki-host.qcow2");
+            let disk = disk(context, output, "cki-host-disk", "cki-host.qcow2")?;
+            (vec![disk.clone()], vec![disk], output, "qcow2")
+        }
+        ImageKind::CkiSystem { output } => {
+            let disk = disk(context, output, "cki-system-disk", "cki-system.qcow2")?;
             (vec![disk.clone()], vec![disk], output, "qcow2")
         }
         ImageKind::App { packages, output } => {
@@ -42,4 +46,10 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
         ))?;
     }
     Ok(Status::OK)
+}
+
+/// The disk that is the file `name` of an output of the flake, once it is clear that it can be written to `output`.
+fn disk(context: &Context, output: &Path, attr: &str, name: &str) -> Result<PathBuf, Error> {
+    image::check_target(output)?;
+    Ok(context.outputs(&[attr])?[attr].out.join(name))
 }
