@@ -3,7 +3,7 @@
 //! Unix sockets behind the socket device, as Firecracker has them.
 //!
 //! A client of the host's connects to the socket PATH and says `CONNECT port`, a line; when the guest
-//! accepts, it reads `OK port'` and then speaks with whoever listens on that port in the guest. A
+//! accepts, it reads `OK port` and then speaks with whoever listens on that port in the guest. A
 //! connection of the guest's to port P of the host goes to the socket `PATH_P`, if somebody listens,
 //! or is refused ([`ToHost`]).
 

@@ -68,6 +68,8 @@ pub struct Connection {
     guest_room: u32,
     guest_forwarded: u32,
     asked: bool,
+    /// The guest has forgotten it.
+    abandoned: bool,
 }
 
 impl Connection {
@@ -90,6 +92,7 @@ impl Connection {
             guest_room: 0,
             guest_forwarded: 0,
             asked: false,
+            abandoned: false,
         }
     }
 
@@ -189,10 +192,25 @@ impl Connection {
         self.owed.credit = true;
     }
 
-    /// Ends it: the guest is told, and it is forgotten then.
+    /// The guest has forgotten it, as Linux does some seconds after it has said its end. Whether the stream is still to
+    /// take what was sent before that.
+    pub fn abandon(&mut self) -> bool {
+        self.open = false;
+        self.owed = Owed::default();
+        self.abandoned = !self.guest_sends && !self.buffer.is_empty();
+        self.abandoned
+    }
+
+    /// Whether the guest has forgotten it, and the stream has taken everything, or takes nothing any more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.abandoned && self.buffer.is_empty()
+    }
+
+    /// Ends it: the guest is told, unless it has forgotten it, and it is forgotten then.
     pub fn end(&mut self) {
         self.owed = Owed {
-            reset: true,
+            reset: !self.abandoned,
             ..Owed::default()
         };
         self.open = false;

@@ -117,7 +117,10 @@ impl<H: Host> Vsock<H> {
 
     fn forget(&mut self, token: u64) {
         if let Some(connection) = self.connections.remove(&token) {
-            self.tokens.remove(&connection.ports);
+            // The guest may use the ports of one that it has forgotten for another.
+            if self.tokens.get(&connection.ports) == Some(&token) {
+                self.tokens.remove(&connection.ports);
+            }
             // Closing it would do, if nobody else had the stream.
             let (nothing, stream) = (Interest::default(), connection.stream());
             let _ = self.host.watch(stream, token, connection.armed, nothing);
@@ -137,6 +140,9 @@ impl<H: Host> Vsock<H> {
                 Ok(()) => connection.armed = to,
                 Err(_) => connection.end(),
             }
+        }
+        if connection.is_drained() {
+            return self.forget(token);
         }
         if connection.has_packet() && !self.waiting.contains(&token) {
             self.waiting.push_back(token);
@@ -184,6 +190,7 @@ impl<H: Host> Vsock<H> {
         };
         connection.credit(header);
         match header.op {
+            op::RST if connection.abandon() => drop(self.tokens.remove(&ports)),
             op::RST => {
                 self.forget(token);
                 return Ok(());

@@ -337,6 +337,48 @@ fn each_side_sends_no_more_than_the_other_has_room_for() {
 }
 
 #[test]
+fn what_was_sent_before_the_guest_said_its_end_is_there_for_a_slow_reader() {
+    for reads in [true, false] {
+        let mut bench = Bench::new();
+        let (ports, mut stream) = bench.connected(52);
+        let mut sent = 0;
+        loop {
+            bench.send(ports, op::RW, &[7; 8192]);
+            sent += 8192;
+            let connection = bench.device().connections.values().next().unwrap();
+            if connection.promised() < BUFFER {
+                break;
+            }
+        }
+        let end = Header {
+            op: op::SHUTDOWN,
+            flags: NO_SEND | NO_RECEIVE,
+            ..header(ports)
+        };
+        bench.put(end, &[]);
+        // Linux waits for 8 seconds, and not for the reader.
+        bench.send(ports, op::RST, &[]);
+        // The ports are free, and the connection is not; nothing comes of that one any more.
+        assert!(bench.device().tokens.is_empty());
+        assert_eq!(bench.device().connections.len(), 1);
+        bench.send(ports, op::RW, &[8; 16]);
+        if reads {
+            // All that the stream had taken, which makes room for the rest.
+            let rest = BUFFER as usize;
+            let mut bytes = vec![0; sent - rest];
+            stream.read_exact(&mut bytes).unwrap();
+            bench.driver.notify(TRANSMIT);
+            stream.read_to_end(&mut bytes).unwrap();
+            assert!(bytes.len() == sent && bytes.iter().all(|&byte| byte == 7));
+        } else {
+            drop(stream);
+            bench.driver.notify(TRANSMIT);
+        }
+        assert!(bench.device().connections.is_empty(), "reads: {reads}");
+    }
+}
+
+#[test]
 fn a_reset_closes_every_connection() {
     let mut bench = Bench::new();
     let (_, mut stream) = bench.connected(52);
