@@ -18,6 +18,7 @@ use cki_session::{
 use nix::poll::PollFlags;
 
 use crate::channel::{Channel, Heard};
+use crate::failure::ServeError;
 use crate::oom::KernelLog;
 use crate::process;
 use crate::program;
@@ -82,18 +83,25 @@ pub enum Source {
 }
 
 impl Execs {
-    /// Listens for clients of the host's. `kernel` is what they are told of the kernel.
+    /// Listens for clients of the host's. `kernel` is what they are told of the kernel; one without vsock has no host
+    /// that could ask, and gives `None`.
     ///
     /// # Errors
-    /// When the kernel knows no vsock.
-    pub fn listen(kernel: &str) -> io::Result<Self> {
-        Ok(Execs {
-            control: Listener::new(exec::port::CONTROL)?,
-            streams: Listener::new(exec::port::STREAMS)?,
+    /// When somebody else listens there, or a system call fails.
+    pub fn listen(kernel: &str) -> Result<Option<Self>, ServeError> {
+        let what = ServeError::system("cannot listen for `cki exec`");
+        let control = match Listener::new(exec::port::CONTROL) {
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => return Ok(None),
+            control => control.map_err(&what)?,
+        };
+        let streams = Listener::new(exec::port::STREAMS).map_err(what)?;
+        Ok(Some(Execs {
+            control,
+            streams,
             unclaimed: Vec::new(),
             clients: Vec::new(),
             kernel: kernel.to_owned(),
-        })
+        }))
     }
 
     /// What is waited for.
@@ -187,6 +195,28 @@ impl Execs {
         }
     }
 
+    /// When to look again, if nothing happens until then.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Duration> {
+        let processes = self.clients.iter().flat_map(|client| &client.processes);
+        processes.filter_map(Running::next_look).min()
+    }
+
+    /// The container's program has ended, and its processes were killed: tells their clients so.
+    pub fn finish(&mut self, log: &mut KernelLog) {
+        for client in &mut self.clients {
+            for process in std::mem::take(&mut client.processes) {
+                let outcome = match process.ended() {
+                    Some(_) => process.outcome(log),
+                    None => Outcome::signaled(Signal::KILL),
+                };
+                let id = process.id();
+                client.tell(&Event::Ended { id, outcome });
+            }
+            client.flush();
+        }
+    }
+
     /// Tells clients how their processes have ended, and forgets who has gone. To be called once all that poll saw was
     /// done.
     pub fn settle(&mut self, log: &mut KernelLog) {
@@ -217,8 +247,8 @@ impl Client {
     }
 
     /// Ends its processes, which it can no longer hear of. Init reaps them as it does orphans.
-    fn kill(&self) {
-        for process in &self.processes {
+    fn kill(&mut self) {
+        for process in &mut self.processes {
             // It may have ended just now.
             let _ = process.signal(Signal::KILL);
         }

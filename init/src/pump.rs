@@ -94,6 +94,23 @@ impl Pump {
         self.state == State::Done
     }
 
+    /// Whether it waits for its source.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.state == State::Reading
+    }
+
+    /// Whether it waits for its sink.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        matches!(self.state, State::Writing(..))
+    }
+
+    /// Closes both ends, whatever is left.
+    pub fn give_up(&mut self) {
+        self.finish();
+    }
+
     /// How many bytes the sink has taken.
     #[must_use]
     pub fn written(&self) -> u64 {

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use cki_session::{Outcome, ProcessId, Signal, Terminal};
 use nix::poll::PollFlags;
@@ -16,6 +17,9 @@ use crate::process;
 use crate::program::Started;
 use crate::pty::Pty;
 use crate::pump::{Pump, non_blocking};
+
+/// How long others may write to the terminal of a program that has ended.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The client's ends of the standard streams, non-blocking.
 #[derive(Debug)]
@@ -40,6 +44,10 @@ pub struct Running {
     is_direct: bool,
     terminal: Option<Pty>,
     ended: Option<ExitStatus>,
+    /// Until when what others write to its terminal is waited for. The time that the client takes is not counted.
+    linger: Option<Instant>,
+    /// When a stream was last looked after.
+    last_turn: Instant,
 }
 
 impl Running {
@@ -84,6 +92,8 @@ impl Running {
             direct,
             terminal,
             ended: None,
+            linger: None,
+            last_turn: Instant::now(),
         })
     }
 
@@ -105,25 +115,45 @@ impl Running {
         self.ended
     }
 
-    /// It has ended, and the client has all its output.
+    /// It has ended, and the client has all its output; of a terminal that others still have, what came in time.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.ended.is_some() && self.output.iter().all(Pump::is_done)
+        let late = self.linger.is_some_and(|end| Instant::now() >= end);
+        let over = |pump: &Pump| pump.is_done() || late && pump.is_reading();
+        self.ended.is_some() && self.output.iter().all(over)
+    }
+
+    /// When [`Running::is_over`] is to be asked again, if nothing happens until then.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Duration> {
+        let waits = self
+            .output
+            .iter()
+            .all(|pump| pump.is_done() || pump.is_reading());
+        let end = self.linger.filter(|_| waits)?;
+        Some(end.saturating_duration_since(Instant::now()))
     }
 
     /// Takes note of its end. What is still written to its terminal by others comes to an end with them.
     pub fn end(&mut self, status: ExitStatus) {
         self.ended = Some(status);
-        self.terminal = None;
+        if self.terminal.take().is_some() {
+            self.linger = Some(Instant::now() + LINGER);
+        }
+        self.last_turn = Instant::now();
         self.output.extend(self.direct.take().map(Pump::settling));
     }
 
-    /// Sends a signal to its process group.
+    /// Sends a signal to its process group. Where it has ended already, one that ends programs gives its output up.
     ///
     /// # Errors
     /// Those of kill(2), but for a group that is gone while its leader waits to be reaped.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.ended.is_some() {
+            // Others hold its output, or nobody takes it; who sends this has waited long enough.
+            if signal.is_ending() {
+                self.output.iter_mut().for_each(Pump::give_up);
+            }
             return Ok(());
         }
         match process::signal_group(self.pid, signal.number()) {
@@ -178,6 +208,11 @@ impl Running {
 
     /// Does what can be done for a stream, given what poll saw.
     pub fn advance(&mut self, number: usize, seen: PollFlags) {
+        let since = std::mem::replace(&mut self.last_turn, Instant::now());
+        let waited = self.output.iter().any(Pump::is_writing);
+        if let (Some(end), true) = (&mut self.linger, waited) {
+            *end += since.elapsed();
+        }
         let mut pumps = self.output.iter_mut().chain(&mut self.input);
         if let Some(pump) = pumps.nth(number) {
             pump.advance(seen);

@@ -3,6 +3,7 @@
 //! A session that runs: what is waited for, what the client's requests do, and how the program ends.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use cki_session::{Event, Outcome, ProcessId, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -59,16 +60,11 @@ impl Session {
         launcher: Option<Launcher>,
         ends: Ends,
         mut log: KernelLog,
-        kernel: &str,
+        execs: Option<Execs>,
     ) -> Result<Self, ServeError> {
         // What the log has said until now is about nobody in this session.
         log.skip();
         let what = ServeError::system("cannot use the program's streams");
-        // A kernel without vsock has no host that could ask for more.
-        let execs = match (&launcher, place) {
-            (None, Place::Container | Place::Machine) => Execs::listen(kernel).ok(),
-            _ => None,
-        };
         Ok(Self {
             place,
             main: Running::new(id, started, ends).map_err(what)?,
@@ -137,7 +133,16 @@ impl Session {
             fds.push(PollFd::new(fd, flags));
             polled.push(Of::Execs(source));
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        let looks = [
+            self.main.next_look(),
+            self.execs.as_ref().and_then(Execs::next_look),
+        ];
+        let look = looks.into_iter().flatten().min();
+        // Rounded up, so that the time is over when poll returns.
+        let time = look.map_or(PollTimeout::NONE, |left| {
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, time) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(ServeError::system("cannot poll")(error.into())),
         }
@@ -215,6 +220,9 @@ impl Session {
             }
             None => self.main.outcome(&mut self.log),
         };
+        if let Some(execs) = &mut self.execs {
+            execs.finish(&mut self.log);
+        }
         let output = Event::Output { id, stdout, stderr };
         (outcome, output)
     }

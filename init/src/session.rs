@@ -14,6 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::channel::{Channel, ChannelError};
 use crate::disks::Disks;
+use crate::exec::Execs;
 pub use crate::failure::ServeError;
 use crate::group::Group;
 use crate::oom::KernelLog;
@@ -161,6 +162,11 @@ fn serve(
     let disks = Disks::open(Path::new("/sys"), Path::new("/dev"))
         .map_err(ServeError::system("cannot open the disks"))?;
     streams.wait();
+    // Before there is a program that could take their ports.
+    let execs = match (&run.container, &run.exec, place) {
+        (None, None, Place::Container | Place::Machine) => Execs::listen(kernel)?,
+        _ => None,
+    };
     let (started, launcher) = start::start(&run, place, &streams.ends)?;
     if launcher.is_none() {
         control.send(&Event::Started {
@@ -170,7 +176,7 @@ fn serve(
         })?;
     }
     let Streams { ends, log } = streams;
-    let mut session = Session::new(place, run.id, started, launcher, ends, log, kernel)?;
+    let mut session = Session::new(place, run.id, started, launcher, ends, log, execs)?;
     loop {
         for request in requests {
             if let Some(refused) = session.obey(request)? {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cki_init::program::start;
 use cki_init::pump::non_blocking;
 use cki_init::running::{Ends, Running};
-use cki_session::{Process, ProcessId, Terminal};
+use cki_session::{Process, ProcessId, Signal, Terminal};
 use nix::poll::{PollFd, PollTimeout, poll};
 
 /// A program with a terminal, and its client's ends of the streams.
@@ -28,8 +28,12 @@ fn pipe() -> (File, File) {
 }
 
 fn run(script: &str, size: Terminal) -> Client {
+    serve(script, Some(size))
+}
+
+fn serve(script: &str, terminal: Option<Terminal>) -> Client {
     let mut process = Process::new(["sh", "-c", script]);
-    process.terminal = Some(size);
+    process.terminal = terminal;
     let started = start(&process).unwrap();
     let ((stdin_there, stdin), (stdout, stdout_there)) = (pipe(), pipe());
     let ours = |file: File| non_blocking(file.into()).unwrap();
@@ -201,4 +205,48 @@ fn limits_and_capabilities_are_the_programs() {
     let error = start(&process).unwrap_err();
     assert_eq!(error.kind(), cki_session::FailureKind::Request);
     assert!(error.to_string().contains("no-such-user"), "{error}");
+}
+
+#[test]
+fn a_terminal_that_others_still_have_ends_a_while_after_its_program() {
+    let start = Instant::now();
+    // It keeps the terminal, and has no job control to end it.
+    let script = "trap '' HUP; sleep 100 & echo $!; exit 4";
+    let (text, status) = run(script, Terminal::USUAL).end();
+    assert_eq!(status.code(), Some(4));
+    assert!(start.elapsed() >= Duration::from_secs(2), "{text:?}");
+    let pid = text.trim().parse().unwrap();
+    // SAFETY: the process is the one that this test has started.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+}
+
+#[test]
+fn who_asks_for_the_end_of_what_has_ended_waits_for_no_output() {
+    // Somebody else holds its output; and nobody takes it.
+    for script in ["sleep 100 & exit 5", "head -c 300000 /dev/zero & exit 5"] {
+        let mut client = serve(script, None);
+        let start = Instant::now();
+        while client.running.ended().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(30));
+            let fds = client
+                .running
+                .interests()
+                .map(|(stream, _, flags)| (stream, flags));
+            for (stream, flags) in fds.collect::<Vec<_>>() {
+                client.running.advance(stream, flags);
+            }
+            thread::sleep(Duration::from_millis(10));
+            let mut status = 0;
+            // SAFETY: `status` is a place for the int that waitpid writes; the program is no `Child` any more.
+            let pid = unsafe { libc::waitpid(client.running.pid(), &mut status, libc::WNOHANG) };
+            if pid == client.running.pid() {
+                client.running.end(ExitStatus::from_raw(status));
+            }
+        }
+        assert!(!client.running.is_over(), "{script}");
+        client.running.signal(Signal::WINCH).unwrap();
+        assert!(!client.running.is_over(), "{script}");
+        client.running.signal(Signal::TERM).unwrap();
+        assert!(client.running.is_over(), "{script}");
+    }
 }
