@@ -6,7 +6,7 @@
 use std::io::Write as _;
 
 use cki_machine::Ended;
-use cki_session::{Outcome, Status};
+use cki_session::{Outcome, Status, printable};
 use serde::Serialize;
 
 /// How a program ended, or why there was none.
@@ -66,7 +66,7 @@ impl Ending {
             },
             Outcome::Failed(failure) => Ending {
                 outcome: "failed",
-                error: Some(failure.message.clone()),
+                error: Some(printable(&failure.message)),
                 ..ending
             },
         }
@@ -81,7 +81,7 @@ impl Ending {
             signal: None,
             out_of_memory: false,
             out_of_page_tables: false,
-            error: Some(error),
+            error: Some(printable(&error)),
             isolation: None,
         }
     }
@@ -119,6 +119,14 @@ pub(crate) mod tests {
 
     fn json(outcome: Outcome, isolation: Option<Isolation>) -> String {
         serde_json::to_string(&Ending::of(&ended(outcome, isolation))).expect("it is written")
+    }
+
+    #[test]
+    fn what_a_container_has_said_tells_no_terminal_anything() {
+        let failure = Failure::new(FailureKind::Internal, "a\u{9b}2J\u{1b}[m");
+        let line = json(Outcome::Failed(failure), None);
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(line.contains("a\u{fffd}2J"), "{line:?}");
     }
 
     #[test]
