@@ -22,6 +22,7 @@
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
 pub mod backend;
+mod beginning;
 pub mod entry;
 pub mod exec;
 pub mod guest;

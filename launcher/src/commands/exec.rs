@@ -80,6 +80,8 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
     let mut client = CommandLine::new(false, terminal).context("cannot wait for signals")?;
     let waiting = Waiting::default();
     let outcome = target.drive(device, connections, run, waiting, &mut client)?;
+    // The terminal is as it was before anything is written to it.
+    drop(client);
     explain(&outcome);
     Ok(outcome.status())
 }

@@ -136,6 +136,8 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
         run.check()?;
     }
     let outcome = session(device, args, wanted, &mut client)?;
+    // The terminal is as it was before anything is written to it.
+    drop(client);
     explain(&outcome, Some(args));
     Ok(outcome.status())
 }

@@ -17,6 +17,7 @@ use super::connect::{ConnectError, Connection, connect};
 use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
+use crate::beginning::start_of;
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
 
@@ -278,19 +279,19 @@ impl<'c> Driver<'c> {
             }
             // It was the request itself.
             Event::Refused { message } if !self.started => {
-                return Err(ExecError::Refused(start_of(message)));
+                return Err(ExecError::Refused(start_of(message, SENTENCE_MAX)));
             }
             Event::Refused { message } => {
                 self.refusals += 1;
                 if self.refusals <= REFUSALS_MAX {
-                    let message = start_of(message);
+                    let message = start_of(message, SENTENCE_MAX);
                     self.client.tell(&Event::Refused { message });
                 }
             }
             Event::Ended { id, outcome } if id == ProcessId::MAIN => {
                 let outcome = match outcome {
                     Outcome::Failed(mut failure) => {
-                        failure.message = start_of(failure.message);
+                        failure.message = start_of(failure.message, SENTENCE_MAX);
                         Outcome::Failed(failure)
                     }
                     outcome => outcome,
@@ -439,12 +440,4 @@ impl<'c> Driver<'c> {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// The beginning of what init says.
-fn start_of(mut text: String) -> String {
-    let end = (0..=SENTENCE_MAX.min(text.len())).rev();
-    let end = end.into_iter().find(|&at| text.is_char_boundary(at));
-    text.truncate(end.unwrap_or(0));
-    text
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The client of `cki run` with options: a user, who sends signals to the launcher and reads sentences.
+//! The client of `cki run` or `cki exec` with options: a user, who sends signals to the launcher and reads sentences.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -57,7 +57,7 @@ impl CommandLine {
     }
 
     /// What a signal means to a program with a terminal of its own; `None` when it is about other things.
-    fn of_terminal(&mut self, signal: Signal) -> Option<Wish> {
+    fn of_terminal(&mut self, signal: Signal, started: bool) -> Option<Wish> {
         let terminal = self.terminal.as_mut()?;
         match signal {
             Signal::TSTP => {
@@ -68,7 +68,10 @@ impl CommandLine {
             Signal::CONT | Signal::WINCH => {}
             _ => return None,
         }
-        terminal.enter();
+        // Until there is a program, Ctrl-C is for us.
+        if started {
+            terminal.enter();
+        }
         Some(Wish::Resize(terminal.size()))
     }
 }
@@ -87,7 +90,9 @@ impl Client for CommandLine {
             wishes.push(
                 match self.forwarding.ends(signal, Instant::now(), started) {
                     true => Wish::End(Outcome::signaled(signal)),
-                    false => self.of_terminal(signal).unwrap_or(Wish::Signal(signal)),
+                    false => self
+                        .of_terminal(signal, started)
+                        .unwrap_or(Wish::Signal(signal)),
                 },
             );
         }
@@ -107,8 +112,10 @@ impl Client for CommandLine {
         match (event, &mut self.terminal) {
             // From now on all keys are the program's.
             (Event::Started { .. }, Some(terminal)) => terminal.enter(),
-            (Event::Refused { message }, _) => {
-                let line = format!("cki: init of the container: {message}");
+            (Event::Refused { message }, terminal) => {
+                // A raw terminal goes back to the start of a line only when it is told to.
+                let back = if terminal.is_some() { "\r" } else { "" };
+                let line = format!("cki: init of the container: {message}{back}");
                 self.sentences.say(&line);
             }
             _ => {}

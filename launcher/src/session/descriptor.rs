@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::client::{Client, Wish};
+use crate::beginning::start_of;
 use crate::inherited::{self, InheritedError};
 use crate::signals;
 use crate::unblocked::{Unblocked, Way};
@@ -68,6 +69,11 @@ const UNTOLD_MAX: usize = 64 << 10;
 /// Why a session ends whose client has closed its end.
 const GONE: &str = "whoever asked for it has gone";
 
+/// Bytes of the reason that is told at the end, at most.
+const REASON_MAX: usize = 64 << 10;
+/// Pieces of what a client says that are read in one turn, at most; others are to have theirs.
+const READS: usize = 16;
+
 /// A program that asked for a session.
 #[derive(Debug)]
 pub struct Descriptor {
@@ -77,6 +83,8 @@ pub struct Descriptor {
     out: Unblocked,
     untold: VecDeque<u8>,
     lines: LineBuffer,
+    /// How many pieces may be read in this turn.
+    reads: usize,
     /// The process of the session, once that is known.
     id: ProcessId,
     /// Signals to us, of a container whose name others know.
@@ -120,6 +128,7 @@ impl Descriptor {
             file,
             service,
             lines: LineBuffer::default(),
+            reads: READS,
             id: ProcessId::MAIN,
             signals: None,
             ended: false,
@@ -166,6 +175,7 @@ impl Descriptor {
 
     fn wait_for_request(&mut self) -> Result<Run, Failure> {
         let run = loop {
+            self.reads = READS;
             match self.hear() {
                 Heard::Request(Request::Run(run)) => break *run,
                 Heard::Request(_) => {
@@ -193,7 +203,11 @@ impl Descriptor {
     /// The one message that a client is waited for to take; the container is gone by then.
     fn say_ended(&mut self, outcome: &Outcome) -> bool {
         self.ended = true;
-        let (id, outcome) = (self.id, outcome.clone());
+        let (id, mut outcome) = (self.id, outcome.clone());
+        if let Outcome::Failed(failure) = &mut outcome {
+            // A container may have had a say in it, and the message has to be one that can be said.
+            failure.message = start_of(std::mem::take(&mut failure.message), REASON_MAX);
+        }
         self.say(&Event::Ended { id, outcome });
         loop {
             match self.write() {
@@ -241,7 +255,7 @@ impl Descriptor {
         self.untold.len() < UNTOLD_MAX
     }
 
-    /// What the client has said, without waiting.
+    /// What the client has said, without waiting. Poll tells of what is left because the turn was over.
     fn hear(&mut self) -> Heard {
         loop {
             match self.lines.next_line() {
@@ -249,9 +263,10 @@ impl Descriptor {
                 Ok(None) => {}
                 Err(error) => return Heard::End(error.to_string()),
             }
-            if !self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO) {
+            if self.reads == 0 || !self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO) {
                 return Heard::Nothing;
             }
+            self.reads -= 1;
             let mut bytes = [0; 4096];
             match self.file.read(&mut bytes) {
                 Ok(0) => return Heard::End(GONE.to_owned()),
@@ -312,6 +327,7 @@ impl Client for Descriptor {
         }
         let end = |why| Wish::End(Outcome::Failed(Failure::new(FailureKind::Internal, why)));
         let written = self.write();
+        self.reads = READS;
         loop {
             if !self.takes_more() {
                 // It is not listened to; so this tells that it has gone.

@@ -15,6 +15,7 @@ use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::plan::Plan;
 use super::streams::Streams;
+use crate::beginning::start_of;
 use crate::vm::outside::{Outside, port};
 use crate::vm::report;
 use crate::vm::vcpu::End;
@@ -24,7 +25,7 @@ const POLL_MAX: Duration = Duration::from_secs(60);
 
 /// Refusals of init's that the client is told, at most; a guest can say as many as it likes.
 const REFUSALS_MAX: usize = 16;
-/// Bytes of each that it is told.
+/// Bytes of each that it is told, and of why there was no program.
 const REFUSAL_SIZE: usize = 1024;
 
 /// What a session is at.
@@ -192,7 +193,8 @@ impl<'s> Driver<'s> {
             Event::Ended { outcome, .. } => {
                 self.last = Some(Ok(match outcome {
                     _ if self.timed_out => Outcome::TimedOut,
-                    Outcome::Failed(failure) => {
+                    Outcome::Failed(mut failure) => {
+                        failure.message = start_of(failure.message, REFUSAL_SIZE);
                         Outcome::Failed(of_init(failure, &self.outside.console_text()))
                     }
                     outcome => outcome,
@@ -285,6 +287,12 @@ impl<'s> Driver<'s> {
         let has_a_say = self.started && self.is_session();
         for wish in self.client.wishes(has_a_say) {
             match wish {
+                // Only we are left to get one.
+                Wish::Signal(signal) if self.last.is_some() => {
+                    if signal.is_ending() {
+                        return self.last.take();
+                    }
+                }
                 Wish::Signal(signal) => self.signal(signal),
                 Wish::Resize(terminal) => {
                     let id = self.id;
@@ -408,12 +416,4 @@ impl<'s> Driver<'s> {
         // Rounded up, so that the deadline has passed when poll returns.
         PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::NONE)
     }
-}
-
-/// At most `size` bytes of `text`, whole characters.
-fn start_of(mut text: String, size: usize) -> String {
-    let end = (0..=size.min(text.len())).rev();
-    let end = end.into_iter().find(|&at| text.is_char_boundary(at));
-    text.truncate(end.unwrap_or(0));
-    text
 }

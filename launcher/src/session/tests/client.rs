@@ -270,6 +270,56 @@ fn a_panic_says_a_last_message_too() {
 }
 
 #[test]
+fn a_reason_that_is_longer_than_a_message_is_told_as_far_as_it_fits() {
+    let (launcher, client) = descriptor();
+    // Each of its characters takes six bytes in JSON.
+    let failure = Failure::new(FailureKind::Internal, "\u{1}".repeat(2 << 20));
+    let ends = thread::spawn(move || launcher.end(&Outcome::Failed(failure)));
+    let said = events(client);
+    assert!(ends.join().unwrap());
+    let [
+        Event::Ended {
+            outcome: Outcome::Failed(failure),
+            ..
+        },
+    ] = &said[..]
+    else {
+        panic!("{} events", said.len());
+    };
+    assert_eq!(failure.message.len(), 64 << 10);
+}
+
+#[test]
+fn a_client_that_talks_without_pause_has_its_turn_and_others_theirs() {
+    let (mut launcher, mut client) = descriptor();
+    ask(&mut client, &request(|_| ()));
+    launcher.wait_for_run().unwrap();
+    let signal = encode(&Request::Signal {
+        id: ProcessId::MAIN,
+        signal: Signal::WINCH,
+    });
+    let line = signal.unwrap();
+    let count = 100_000 / line.len();
+    let all = line.repeat(count);
+    let talks = thread::spawn(move || client.write_all(&all).map(|()| client).unwrap());
+    let mut heard = Vec::new();
+    let start = std::time::Instant::now();
+    while heard.iter().sum::<usize>() < count {
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(30),
+            "{heard:?}"
+        );
+        heard.push(launcher.wishes(true).len());
+    }
+    let turn = 16 * 4096 / line.len() + 1;
+    assert!(
+        heard.iter().all(|&heard| heard <= turn),
+        "{heard:?} of {turn}"
+    );
+    talks.join().unwrap();
+}
+
+#[test]
 fn a_client_that_does_not_hear_the_last_message_is_noticed() {
     let (launcher, client) = descriptor();
     drop(client);
