@@ -7,8 +7,10 @@ use cki_tests::machine;
 const SCRIPT: &str = r#"
 files="--memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda"
 cki run $files --name box --env A=main --cap-drop net_raw --ulimit nofile=77 -- \
-    sh -c 'trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
+    sh -c 'perl -e "socket(S, 40, 1, 0); print bind(S, pack(q(SSLLx4), 40, 0, 1024, 0xffffffff)) ? 1 : 0, qq(\n)"
+        trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
 until grep -q up /tmp/out; do sleep 0.1; done
+head -1 /tmp/out
 cki list | awk '{print $1, $3, $4}'
 cki list --json | grep -c '"name":"box"'
 echo input | cki exec --env B=x box sh -c 'echo $A $B; cat; echo error >&2; exit 9' 2>/tmp/err; echo $? $(cat /tmp/err)
@@ -37,6 +39,8 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
     let output = machine(&options, &["bash", "-c", SCRIPT], b"");
     let missing = "cki: no container called box is running; `list` shows those that are";
     let expected = [
+        // The program cannot take init's place.
+        "0",
         "NAME MEMORY PROGRAM",
         "box 128M sh",
         "1",
