@@ -61,8 +61,10 @@ pub fn run(to: SocketAddr, load: &Load) -> Result<Report, Error> {
     let mut counts = Counts::new();
     let begin = Instant::now();
     let mut heard = begin;
+    // Once at least, however short the time is.
+    let mut asks = true;
     loop {
-        if load.time.is_none_or(|time| begin.elapsed() < time) {
+        if asks {
             clients.iter_mut().for_each(|client| client.ask(load));
         }
         for client in &mut clients {
@@ -79,6 +81,7 @@ pub fn run(to: SocketAddr, load: &Load) -> Result<Report, Error> {
         if heard.elapsed() > load.silence {
             return Err(Error::Silent(load.silence));
         }
+        asks = load.time.is_none_or(|time| begin.elapsed() < time);
     }
     let seconds = begin.elapsed().as_secs_f64();
     let mut sum = crate::sum::Sum::new();
@@ -221,6 +224,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_over_at_once_leaves_what_goes_at_once() {
+        let server = Server::start(Protocol::Redis, None);
+        let time = Some(Duration::ZERO);
+        let report = run(server.address, &Load { time, ..LOAD }).expect("nothing is wrong");
+        assert_eq!((report.sets, report.gets), (6, 5));
+    }
+
+    #[test]
     fn a_server_that_is_wrong_is_noticed() {
         for protocol in [Protocol::Redis, Protocol::Memcached] {
             let error = |fault| {
@@ -248,9 +259,8 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_there_is_told() {
-        let server = Server::start(Protocol::Redis, None);
-        let address = server.address;
-        drop(server);
+        // A port that no server of this time has, nor one that a test is given.
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let error = run(address, &LOAD).expect_err("nobody listens");
         assert!(
             error
