@@ -127,8 +127,8 @@ impl Entries {
         };
         let start = Instant::now();
         let lock = loop {
-            create(&path)?;
-            match open_lock(&path, true)
+            match create(&path)
+                .and_then(|()| open_lock(&path, true))
                 .and_then(|lock| try_lock(lock, &path, FlockArg::LockExclusiveNonblock))
             {
                 Ok(Some(lock)) => break lock,
@@ -137,7 +137,11 @@ impl Entries {
                 }
                 // Somebody looks, or has removed the directory meanwhile.
                 Ok(None) => thread::sleep(PAUSE),
+                // Removed between two of these three.
                 Err(error) if is_missing(&error) => {}
+                Err(error) if is_there(&error) && start.elapsed() < BUSY_LIMIT => {
+                    thread::sleep(PAUSE);
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -220,6 +224,11 @@ impl Entries {
 /// Whether a directory or file is not there (any more).
 fn is_missing(error: &EntryError) -> bool {
     matches!(error, EntryError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+}
+
+/// Whether a directory could not be made because something is there, which may have been removed since.
+fn is_there(error: &EntryError) -> bool {
+    matches!(error, EntryError::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists)
 }
 
 /// A file of a directory that may be somebody else's: links are not followed, and a pipe is not waited for.
