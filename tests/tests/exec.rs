@@ -11,7 +11,7 @@ cki run $files --name box --env A=main --cap-drop net_raw --ulimit nofile=77 -- 
         trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
 until grep -q up /tmp/out; do sleep 0.1; done
 head -1 /tmp/out
-cki list | awk '{print $1, $3, $4}'
+cki list | head -2 | awk '{print $1, $3, $4}'
 cki list --json | grep -c '"name":"box"'
 echo input | cki exec --env B=x box sh -c 'echo $A $B; cat; echo error >&2; exit 9' 2>/tmp/err; echo $? $(cat /tmp/err)
 cki exec box sh -c 'ulimit -n; grep CapBnd /proc/self/status'
