@@ -8,14 +8,15 @@
 //! | `state.json` | [`State`] |
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
 //!
-//! What a launcher has left is removed by whoever looks for it next. A lock counts only while its file is still that of
+//! What a launcher has left is removed by whoever looks for it next, `state.json` with the program's variables too; until
+//! then only its user can read that. A lock counts only while its file is still that of
 //! the name: who has waited for one that another was removing begins anew.
 //!
 //! A directory may be its container's user's (a service's, which systemd makes before it starts the launcher), while root
 //! looks: so nothing is made by looking, and neither links are followed nor pipes waited for.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -72,6 +73,15 @@ pub enum EntryError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// One of all that run.
+#[derive(Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// What is known of it; an error if that cannot be read, as when a newer launcher has written it.
+    pub state: Result<State, EntryError>,
 }
 
 /// The containers below a directory.
@@ -149,7 +159,7 @@ impl Entries {
         let file = path.join("state.json");
         // Whole or not there: others may be reading.
         let new = path.join("state.new");
-        text.and_then(|text| fs::write(&new, text))
+        text.and_then(|text| write_state(&new, &text))
             .and_then(|()| fs::rename(&new, &file))
             .map_err(failed(&file))?;
         Ok(Entry { path, _lock: lock })
@@ -168,20 +178,22 @@ impl Entries {
     /// All that run, by name.
     ///
     /// # Errors
-    /// [`EntryError`].
-    pub fn all(&self) -> Result<Vec<State>, EntryError> {
+    /// When the directory of all cannot be read. One container that cannot be is in the list.
+    pub fn all(&self) -> Result<Vec<Found>, EntryError> {
         let directories = match fs::read_dir(&self.0) {
             Ok(directories) => directories,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(&self.0)(error)),
         };
-        let mut states = Vec::new();
+        let mut all = Vec::new();
         for directory in directories {
             let directory = directory.map_err(failed(&self.0))?;
-            states.extend(self.look(&directory.path())?);
+            let name = directory.file_name().to_string_lossy().into_owned();
+            let state = self.look(&directory.path()).transpose();
+            all.extend(state.map(|state| Found { name, state }));
         }
-        states.sort_by(|a: &State, b| a.name.cmp(&b.name));
-        Ok(states)
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
     }
 
     /// Who listens for connections to a container.
@@ -300,6 +312,13 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Written for this user alone: the program's variables are in it.
+fn write_state(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    open(&mut options, path)?.write_all(text)
+}
+
 fn read_state(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let file = open(File::options().read(true), path)?;
@@ -316,139 +335,5 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn state(name: &str) -> State {
-        State {
-            name: name.to_owned(),
-            pid: 7,
-            memory: Memory::constant(64),
-            process: Process::new(["true"]),
-        }
-    }
-
-    #[test]
-    fn a_container_is_found_while_its_launcher_lives_and_removed_after() {
-        let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(&directory.path().join("cki"));
-        assert_eq!(entries.all().unwrap(), []);
-        let (b, a) = (
-            entries.take(&state("b")).unwrap(),
-            entries.take(&state("a")).unwrap(),
-        );
-        assert_eq!(entries.all().unwrap(), [state("a"), state("b")]);
-        assert_eq!(entries.find("a").unwrap(), state("a"));
-        assert!(matches!(
-            entries.take(&state("a")),
-            Err(EntryError::Taken(_))
-        ));
-        assert!(a.sockets().starts_with(directory.path()));
-        drop(b);
-        let error = entries.find("b").unwrap_err().to_string();
-        assert!(error.contains("no container called b"), "{error}");
-        assert_eq!(entries.all().unwrap(), [state("a")]);
-        assert!(!directory.path().join("cki/b").exists());
-        drop(a);
-        // A name can be used again, whoever left it.
-        let _a = entries.take(&state("a")).unwrap();
-        assert_eq!(entries.all().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn of_many_who_take_and_look_at_once_one_has_the_name() {
-        let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
-        let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let stop = Instant::now() + Duration::from_millis(500);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while Instant::now() < stop {
-                        match entries.take(&state("a")) {
-                            Ok(entry) => {
-                                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
-                                // It is there for as long as it is held, whoever looks.
-                                assert_eq!(entries.find("a").unwrap(), state("a"));
-                                taken.fetch_add(1, Ordering::SeqCst);
-                                holders.fetch_sub(1, Ordering::SeqCst);
-                                drop(entry);
-                            }
-                            Err(EntryError::Taken(_)) => {}
-                            Err(error) => panic!("{error:?}"),
-                        }
-                    }
-                });
-                scope.spawn(|| {
-                    while Instant::now() < stop {
-                        assert!(entries.all().unwrap().len() <= 1);
-                    }
-                });
-            }
-        });
-        assert!(taken.into_inner() > 1, "nobody ever had it");
-    }
-
-    #[test]
-    fn nobody_is_kept_out_by_a_lock_on_the_directory_of_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
-        let all = File::open(directory.path()).unwrap();
-        let _held = Flock::lock(all, FlockArg::LockExclusiveNonblock).unwrap();
-        let _a = entries.take(&state("a")).unwrap();
-        assert_eq!(entries.find("a").unwrap(), state("a"));
-    }
-
-    #[test]
-    fn the_directory_of_a_service_that_is_about_to_start_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
-        let place = directory.path().join("a");
-        fs::create_dir(&place).unwrap();
-        assert_eq!(entries.all().unwrap(), []);
-        assert!(matches!(entries.find("a"), Err(EntryError::Missing(_))));
-        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
-        let _a = entries.take(&state("a")).unwrap();
-        assert_eq!(entries.find("a").unwrap(), state("a"));
-    }
-
-    #[test]
-    fn links_and_pipes_that_a_containers_user_has_put_there_are_not_followed() {
-        let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(&directory.path().join("cki"));
-        let secret = directory.path().join("secret");
-        fs::write(&secret, serde_json::to_vec(&state("a")).unwrap()).unwrap();
-        let place = directory.path().join("cki/a");
-        fs::create_dir_all(&place).unwrap();
-        let lock = place.join("lock");
-        std::os::unix::fs::symlink(&secret, &lock).unwrap();
-        assert!(entries.find("a").is_err());
-        assert!(entries.take(&state("a")).is_err());
-        fs::remove_file(&lock).unwrap();
-        nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(entries.find("a").is_err());
-        fs::remove_file(&lock).unwrap();
-        let _a = entries.take(&state("a")).unwrap();
-        let file = place.join("state.json");
-        fs::remove_file(&file).unwrap();
-        std::os::unix::fs::symlink(&secret, &file).unwrap();
-        assert!(entries.find("a").is_err());
-        assert!(secret.exists());
-    }
-
-    #[test]
-    fn a_name_leads_out_of_no_directory() {
-        let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
-        for name in ["", ".", "..", "../a", "a/b", "-a", "a b", &"a".repeat(65)] {
-            assert!(
-                matches!(entries.find(name), Err(EntryError::Name(_))),
-                "{name}"
-            );
-            assert!(entries.take(&state(name)).is_err(), "{name}");
-        }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-}
+#[path = "entry_tests.rs"]
+mod tests;

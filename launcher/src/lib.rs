@@ -8,7 +8,7 @@
 //! | module | what | uses |
 //! |---|---|---|
 //! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `service_manager`, `unblocked` |
-//! | [`exec`] | another process in a container that runs, for a user | `session`, `unblocked` |
+//! | [`exec`] | another process in a container that runs, for a client | `session`, `unblocked` |
 //! | [`entry`] | containers that run, by name: a directory each | |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
@@ -16,7 +16,7 @@
 //! | [`virtio`] | registers by hypercall, and devices: disks, a console with named ports, a network card, sockets: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
-//! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read, the allocator's heap: with `module` and `backend::tap` the only `unsafe` | |
+//! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read and to send, the allocator's heap: with `module` and `backend::tap` the only `unsafe` | |
 //! | [`service_manager`] | the service manager that started us | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |

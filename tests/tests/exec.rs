@@ -11,7 +11,7 @@ cki run $files --name box --env A=main --cap-drop net_raw --ulimit nofile=77 -- 
         trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
 until grep -q up /tmp/out; do sleep 0.1; done
 head -1 /tmp/out
-cki list | head -2 | awk '{print $1, $3, $4}'
+cki list | awk '{print $1, $3, $4}'
 cki list --json | grep -c '"name":"box"'
 echo input | cki exec --env B=x box sh -c 'echo $A $B; cat; echo error >&2; exit 9' 2>/tmp/err; echo $? $(cat /tmp/err)
 cki exec box sh -c 'ulimit -n; grep CapBnd /proc/self/status'
@@ -25,7 +25,7 @@ cki exec box nosuch 2>&1; echo $?
 cki exec none true 2>&1; echo $?
 cki exec ../box true 2>&1; echo $?
 cki run $files --name box -- true 2>&1; echo $?
-cki kill box RTMIN 2>&1; echo $?
+cki kill box SEGV 2>&1; echo $?
 cki kill box USR1; wait %1; echo $?
 cki exec box true 2>&1; echo $?
 cki run $files --name box -- sleep 1000 & launcher=$!
@@ -69,7 +69,7 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
         "125",
         "cki: a container called box is running; choose another name",
         "125",
-        "cki: signal 34 cannot be passed on to a container",
+        "cki: signal 11 cannot be passed on to a container",
         "125",
         "6",
         missing,

@@ -3,34 +3,74 @@
 //! `cki list`, `cki kill`: containers that run under a name.
 
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, bail};
-use cki_launcher::entry::Entries;
+use cki_launcher::entry::{Entries, Found, State};
+use cki_launcher::signals;
 use cki_session::{Signal, Status, printable};
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cli::KillArgs;
+use crate::sentence::sentence;
 
 /// `cki list`.
 pub fn list(json: bool) -> anyhow::Result<Status> {
-    let states = Entries::default().all()?;
+    let found = Entries::default().all()?;
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&states)?)?;
+        writeln!(out, "{}", to_json(found)?)?;
         return Ok(Status::OK);
     }
     writeln!(out, "{:<24} {:>8} {:>8}  PROGRAM", "NAME", "PID", "MEMORY")?;
-    for state in states {
-        let memory = state.memory.to_string();
-        // The arguments may be an image's.
-        let program = printable(&state.process.argv.join(" "));
-        writeln!(
-            out,
-            "{:<24} {:>8} {memory:>8}  {program}",
-            state.name, state.pid
-        )?;
+    for found in found {
+        writeln!(out, "{}", row(found))?;
     }
     Ok(Status::OK)
+}
+
+/// A line of the table. Of one that cannot be read, as when its launcher is of a later version, the name is known, and why
+/// it cannot.
+fn row(found: Found) -> String {
+    let (pid, memory, rest) = match found.state {
+        Ok(State {
+            pid,
+            memory,
+            process,
+            ..
+        }) => (pid.to_string(), memory.to_string(), process.argv.join(" ")),
+        Err(error) => (
+            "-".to_owned(),
+            "-".to_owned(),
+            format!("({})", sentence(&error.into())),
+        ),
+    };
+    // The arguments may be an image's; a line is one container's, whatever is in them.
+    let line = |text: &str| printable(text).replace(['\n', '\t'], " ");
+    let (name, rest) = (line(&found.name), line(&rest));
+    format!("{name:<24} {pid:>8} {memory:>8}  {rest}")
+}
+
+/// The same for programs: one that cannot be read has its name and `error`. A terminal that shows it obeys nothing in it.
+fn to_json(found: Vec<Found>) -> serde_json::Result<String> {
+    let text = serde_json::to_string(&objects(found)?)?;
+    // All other control characters are escaped already.
+    let escaped = |c: char| match c.is_control() {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    Ok(text.chars().map(escaped).collect())
+}
+
+/// What that says.
+fn objects(found: Vec<Found>) -> serde_json::Result<Vec<serde_json::Value>> {
+    let object = |found: Found| match found.state {
+        Ok(state) => serde_json::to_value(state),
+        Err(error) => {
+            Ok(serde_json::json!({ "name": found.name, "error": sentence(&error.into()) }))
+        }
+    };
+    found.into_iter().map(object).collect()
 }
 
 /// `cki kill`.
@@ -39,10 +79,9 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
     let state = entries.find(&args.name)?;
     // The launcher passes on what it gets; SIGKILL is its own end, and the container's.
     let passed_on = cki_session::FORWARDED.contains(&args.signal) || args.signal == Signal::KILL;
-    let number = rustix::process::Signal::from_named_raw(args.signal.number());
-    let Some(signal) = number.filter(|_| passed_on) else {
+    if !passed_on {
         bail!("signal {} cannot be passed on to a container", args.signal);
-    };
+    }
     let pid = Pid::from_raw(state.pid).context("its launcher has no process")?;
     let cannot = "cannot send the signal";
     let launcher = pidfd_open(pid, PidfdFlags::empty()).context(cannot)?;
@@ -53,6 +92,60 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
             args.name
         );
     }
-    pidfd_send_signal(&launcher, signal).context(cannot)?;
+    signals::send(launcher.as_fd(), args.signal).context(cannot)?;
     Ok(Status::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use cki_launcher::entry::EntryError;
+    use cki_session::{Memory, Process};
+
+    use super::*;
+
+    fn two() -> Vec<Found> {
+        let state = State {
+            name: "a".to_owned(),
+            pid: 7,
+            memory: Memory::constant(64),
+            process: Process::new(["echo", "a\nb c\t\u{9b}2J"]),
+        };
+        let error = EntryError::Io {
+            path: "/run/cki/b/state.json".into(),
+            source: io::Error::other("unknown field"),
+        };
+        let found = |name: &str, state| Found {
+            name: name.to_owned(),
+            state,
+        };
+        vec![found("a", Ok(state)), found("b", Err(error))]
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_listed_with_the_reason() {
+        let rows: Vec<_> = two().into_iter().map(row).collect();
+        let columns: Vec<Vec<_>> = rows
+            .iter()
+            .map(|row| row.split_whitespace().collect())
+            .collect();
+        assert_eq!(columns[0][..4], ["a", "7", "64M", "echo"]);
+        assert!(rows[0].ends_with("echo a b c \u{fffd}2J"), "{:?}", rows[0]);
+        assert_eq!(columns[1][..3], ["b", "-", "-"]);
+        let note = "(/run/cki/b/state.json: unknown field)";
+        assert!(rows[1].ends_with(note), "{}", rows[1]);
+        let objects = objects(two()).unwrap();
+        assert_eq!(
+            (&objects[0]["pid"], &objects[0]["name"]),
+            (&7.into(), &"a".into())
+        );
+        let of_b =
+            serde_json::json!({"name": "b", "error": "/run/cki/b/state.json: unknown field"});
+        assert_eq!(objects[1], of_b);
+        let text = to_json(two()).unwrap();
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert_eq!(
+            serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap(),
+            objects
+        );
+    }
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Names of containers, as launchers take them and others look for them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn state(name: &str) -> State {
+    State {
+        name: name.to_owned(),
+        pid: 7,
+        memory: Memory::constant(64),
+        process: Process::new(["true"]),
+    }
+}
+
+fn all(entries: &Entries) -> Vec<State> {
+    let all = entries.all().unwrap().into_iter();
+    all.map(|found| found.state.unwrap()).collect()
+}
+
+#[test]
+fn one_that_cannot_be_read_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let _held = ["a", "b", "c"].map(|name| entries.take(&state(name)).unwrap());
+    let newer = r#"{"name":"b","pid":7,"of_a_later_version":1}"#;
+    fs::write(directory.path().join("b/state.json"), newer).unwrap();
+    let all = entries.all().unwrap();
+    let known: Vec<_> = all
+        .iter()
+        .map(|found| (found.name.as_str(), found.state.is_ok()))
+        .collect();
+    assert_eq!(known, [("a", true), ("b", false), ("c", true)]);
+    assert!(entries.find("b").is_err());
+}
+
+#[test]
+fn a_container_is_found_while_its_launcher_lives_and_removed_after() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(&directory.path().join("cki"));
+    assert_eq!(all(&entries), []);
+    let (b, a) = (
+        entries.take(&state("b")).unwrap(),
+        entries.take(&state("a")).unwrap(),
+    );
+    assert_eq!(all(&entries), [state("a"), state("b")]);
+    assert_eq!(entries.find("a").unwrap(), state("a"));
+    assert!(matches!(
+        entries.take(&state("a")),
+        Err(EntryError::Taken(_))
+    ));
+    assert!(a.sockets().starts_with(directory.path()));
+    drop(b);
+    let error = entries.find("b").unwrap_err().to_string();
+    assert!(error.contains("no container called b"), "{error}");
+    assert_eq!(all(&entries), [state("a")]);
+    assert!(!directory.path().join("cki/b").exists());
+    drop(a);
+    // A name can be used again, whoever left it.
+    let _a = entries.take(&state("a")).unwrap();
+    assert_eq!(all(&entries).len(), 1);
+    // Nobody else reads the variables.
+    let file = directory.path().join("cki/a/state.json");
+    assert_eq!(fs::metadata(file).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn of_many_who_take_and_look_at_once_one_has_the_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let stop = Instant::now() + Duration::from_millis(500);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while Instant::now() < stop {
+                    match entries.take(&state("a")) {
+                        Ok(entry) => {
+                            assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                            // It is there for as long as it is held, whoever looks.
+                            assert_eq!(entries.find("a").unwrap(), state("a"));
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            holders.fetch_sub(1, Ordering::SeqCst);
+                            drop(entry);
+                        }
+                        Err(EntryError::Taken(_)) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+            scope.spawn(|| {
+                while Instant::now() < stop {
+                    assert!(all(&entries).len() <= 1);
+                }
+            });
+        }
+    });
+    assert!(taken.into_inner() > 1, "nobody ever had it");
+}
+
+#[test]
+fn nobody_is_kept_out_by_a_lock_on_the_directory_of_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let all = File::open(directory.path()).unwrap();
+    let _held = Flock::lock(all, FlockArg::LockExclusiveNonblock).unwrap();
+    let _a = entries.take(&state("a")).unwrap();
+    assert_eq!(entries.find("a").unwrap(), state("a"));
+}
+
+#[test]
+fn the_directory_of_a_service_that_is_about_to_start_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let place = directory.path().join("a");
+    fs::create_dir(&place).unwrap();
+    assert_eq!(all(&entries), []);
+    assert!(matches!(entries.find("a"), Err(EntryError::Missing(_))));
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    let _a = entries.take(&state("a")).unwrap();
+    assert_eq!(entries.find("a").unwrap(), state("a"));
+}
+
+#[test]
+fn links_and_pipes_that_a_containers_user_has_put_there_are_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(&directory.path().join("cki"));
+    let secret = directory.path().join("secret");
+    fs::write(&secret, serde_json::to_vec(&state("a")).unwrap()).unwrap();
+    let place = directory.path().join("cki/a");
+    fs::create_dir_all(&place).unwrap();
+    let lock = place.join("lock");
+    std::os::unix::fs::symlink(&secret, &lock).unwrap();
+    assert!(entries.find("a").is_err());
+    assert!(entries.take(&state("a")).is_err());
+    fs::remove_file(&lock).unwrap();
+    nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(entries.find("a").is_err());
+    fs::remove_file(&lock).unwrap();
+    let _a = entries.take(&state("a")).unwrap();
+    let file = place.join("state.json");
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&secret, &file).unwrap();
+    assert!(entries.find("a").is_err());
+    assert!(secret.exists());
+}
+
+#[test]
+fn a_name_leads_out_of_no_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    for name in ["", ".", "..", "../a", "a/b", "-a", "a b", &"a".repeat(65)] {
+        assert!(
+            matches!(entries.find(name), Err(EntryError::Name(_))),
+            "{name}"
+        );
+        assert!(entries.take(&state(name)).is_err(), "{name}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
