@@ -2,6 +2,11 @@
 
 //! The beginning of what a container says: it may say as much as it likes.
 
+/// Refusals of init's that the client is told, at most.
+pub(crate) const REFUSALS_MAX: usize = 16;
+/// Bytes of each that it is told, and of why there was no program, at most.
+pub(crate) const SENTENCE_SIZE: usize = 1024;
+
 /// At most `size` bytes of `text`, whole characters.
 #[must_use]
 pub(crate) fn start_of(mut text: String, size: usize) -> String {

@@ -3,14 +3,14 @@
 //! `cki exec`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use cki_frontend::UserTerminal;
 use cki_launcher::entry::{Entries, EntryError, State};
 use cki_launcher::exec::connect::ConnectError;
 use cki_launcher::exec::control::ControlError;
-use cki_launcher::exec::driver::{Connections, Driver, ExecError, Wanted};
+use cki_launcher::exec::driver::{Connections, Driver, ExecError, START_LIMIT, Wanted};
 use cki_launcher::exec::waiting::Waiting;
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
@@ -18,13 +18,11 @@ use cki_launcher::session::client::Client;
 use cki_launcher::session::command_line::CommandLine;
 use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::streams::Streams;
-use cki_session::{Failure, FailureKind, Outcome, Run, Status, Terminal, complain};
+use cki_session::{Failure, FailureKind, Outcome, Run, Status, Terminal};
 
+use super::explain;
 use crate::cli::ExecArgs;
 use crate::sentence::sentence;
-
-/// Time in which a container that is still starting has to take the command.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// `cki exec`; the status of the process. How it ended is said to whoever asked: on the descriptor, or on standard
 /// error.
@@ -39,7 +37,7 @@ pub fn exec(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
         Err(failure) => Outcome::Failed(failure),
     };
     if !client.end(&outcome) {
-        explain(&outcome);
+        explain(&outcome, None);
     }
     Ok(outcome.status())
 }
@@ -82,7 +80,7 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
     let outcome = target.drive(device, connections, run, waiting, &mut client)?;
     // The terminal is as it was before anything is written to it.
     drop(client);
-    explain(&outcome);
+    explain(&outcome, None);
     Ok(outcome.status())
 }
 
@@ -103,12 +101,25 @@ impl Target {
     fn connect(&self, run: &Run, waits: &mut dyn FnMut() -> bool) -> anyhow::Result<Connections> {
         let Target { entries, state } = self;
         let deadline = Instant::now() + START_LIMIT;
-        // Another container may have got its name meanwhile.
-        let runs = || entries.find(&state.name).is_ok_and(|found| found == *state);
+        let mut unknown = None;
+        let mut runs = || match entries.find(&state.name) {
+            // Another container may have got its name meanwhile.
+            Ok(found) => found == *state,
+            Err(EntryError::Missing(_)) => false,
+            // Nobody can say whether it runs.
+            Err(error) => {
+                unknown = Some(error);
+                false
+            }
+        };
         let stderr = run.process.terminal.is_none();
         let mut goes_on = || waits() && runs();
-        Connections::open(&entries.sockets(state), stderr, deadline, &mut goes_on)
-            .with_context(|| self.title())
+        let connections =
+            Connections::open(&entries.sockets(state), stderr, deadline, &mut goes_on);
+        match unknown {
+            Some(error) => Err(error).with_context(|| self.title()),
+            None => connections.with_context(|| self.title()),
+        }
     }
 
     /// Serves the process to its end.
@@ -148,19 +159,42 @@ fn kind(error: &anyhow::Error) -> FailureKind {
     }
 }
 
-/// Says what the status alone does not.
-fn explain(outcome: &Outcome) {
-    match outcome {
-        Outcome::Signaled {
-            page_tables: true, ..
-        } => complain(
-            "cki: the container ran out of page tables, for which a part of its memory is set aside, and its \
-             kernel killed the program",
-        ),
-        Outcome::Signaled { oom: true, .. } => {
-            complain("cki: the container ran out of memory and its kernel killed the program");
-        }
-        Outcome::Failed(failure) => complain(&format!("cki: {}", failure.message)),
-        _ => {}
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cki_session::{Memory, Process};
+
+    use super::*;
+
+    #[test]
+    fn a_container_has_ended_only_if_nobody_has_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        let state = State {
+            name: "box".to_owned(),
+            pid: 7,
+            memory: Memory::constant(64),
+            process: Process::new(["true"]),
+        };
+        let held = entries.take(&state).unwrap();
+        let target = Target { entries, state };
+        let error = || {
+            let run = Run::new(["true"]);
+            let error = target.connect(&run, &mut || true).unwrap_err();
+            (sentence(&error), kind(&error))
+        };
+        let file = directory.path().join("box/state.json");
+        fs::write(&file, "{}").unwrap();
+        let (text, of) = error();
+        assert!(text.contains("state.json"), "{text}");
+        assert!(!text.contains("it has ended"), "{text}");
+        assert_eq!(of, FailureKind::Internal);
+        drop(held);
+        let ended = (
+            "container box: it has ended".to_owned(),
+            FailureKind::Request,
+        );
+        assert_eq!(error(), ended);
     }
 }

@@ -15,7 +15,7 @@ use cki_abi::uapi::system::Info;
 use cki_launcher::module;
 use cki_launcher::module::error::describe_missing;
 use cki_launcher::module::real::System;
-use cki_session::{Isolation, Status};
+use cki_session::{Isolation, Memory, Outcome, Status, complain};
 use clap::CommandFactory as _;
 
 use crate::cli::Cli;
@@ -23,6 +23,32 @@ use crate::cli::Cli;
 pub use containers::{kill, list};
 pub use exec::exec;
 pub use run::run;
+
+/// Says on standard error what the status alone does not.
+fn explain(outcome: &Outcome, memory: Option<Memory>) {
+    if let Some(sentence) = explanation(outcome, memory) {
+        complain(&format!("cki: {sentence}"));
+    }
+}
+
+/// What the status alone does not say. `memory` is the container's, if it is an option of whoever reads this.
+fn explanation(outcome: &Outcome, memory: Option<Memory>) -> Option<String> {
+    let option = memory.map_or_else(String::new, |memory| format!(" (--memory {memory})"));
+    match outcome {
+        Outcome::Signaled {
+            page_tables: true, ..
+        } => Some(format!(
+            "the container ran out of page tables, for which a part of its memory{option} is set aside, and its \
+             kernel killed the program"
+        )),
+        Outcome::Signaled { oom: true, .. } => Some(format!(
+            "the container ran out of memory{option} and its kernel killed the program"
+        )),
+        Outcome::Failed(failure) => Some(failure.message.clone()),
+        Outcome::TimedOut => Some("the program reached its time limit and was ended".to_owned()),
+        Outcome::Exited(_) | Outcome::Signaled { .. } => None,
+    }
+}
 
 /// The isolation that containers have here, for people and scripts.
 fn isolation(info: &Info) -> String {
@@ -81,4 +107,39 @@ pub fn man(out: &Path) -> anyhow::Result<Status> {
         .and_then(|()| clap_mangen::generate_to(Cli::command(), out))
         .with_context(|| format!("cannot write manual pages to {}", out.display()))?;
     Ok(Status::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use cki_session::{Failure, FailureKind, Signal};
+
+    use super::*;
+
+    #[test]
+    fn what_a_status_does_not_say_is_said() {
+        let killed = |oom, page_tables| Outcome::Signaled {
+            signal: Signal::KILL,
+            oom,
+            page_tables,
+        };
+        let sentence = |outcome| explanation(&outcome, Some(Memory::constant(64)));
+        for (outcome, word) in [
+            (killed(true, false), "out of memory (--memory 64M)"),
+            (killed(true, true), "its memory (--memory 64M)"),
+            (
+                Outcome::Failed(Failure::new(FailureKind::Internal, "why")),
+                "why",
+            ),
+            (Outcome::TimedOut, "time limit"),
+        ] {
+            let text = sentence(outcome).unwrap();
+            assert!(text.contains(word), "{text}");
+        }
+        // Of `cki exec`, memory is no option.
+        let text = explanation(&killed(true, false), None).unwrap();
+        assert!(text.contains("out of memory and"), "{text}");
+        for outcome in [Outcome::Exited(1), killed(false, false)] {
+            assert_eq!(sentence(outcome), None);
+        }
+    }
 }

@@ -45,7 +45,7 @@ use cki_session::{
     complain, disk_serial,
 };
 
-use super::volumes;
+use super::{explain, volumes};
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
 
@@ -138,31 +138,8 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     let outcome = session(device, args, wanted, &mut client)?;
     // The terminal is as it was before anything is written to it.
     drop(client);
-    explain(&outcome, Some(args));
+    explain(&outcome, Some(args.memory));
     Ok(outcome.status())
-}
-
-/// Says what the status alone does not.
-fn explain(outcome: &Outcome, args: Option<&RunArgs>) {
-    match (outcome, args) {
-        (
-            Outcome::Signaled {
-                page_tables: true, ..
-            },
-            Some(args),
-        ) => complain(&format!(
-            "cki: the container ran out of page tables, for which a part of its memory (--memory {}) is set aside, \
-             and its kernel killed the program",
-            args.memory
-        )),
-        (Outcome::Signaled { oom: true, .. }, Some(args)) => complain(&format!(
-            "cki: the container ran out of memory (--memory {}) and its kernel killed the program",
-            args.memory
-        )),
-        (Outcome::Failed(failure), _) => complain(&format!("cki: {}", failure.message)),
-        (Outcome::TimedOut, _) => complain("cki: the program reached its time limit and was ended"),
-        (Outcome::Exited(_) | Outcome::Signaled { .. }, _) => {}
-    }
 }
 
 /// What sort of failure an error is.

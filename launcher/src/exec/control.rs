@@ -21,6 +21,11 @@ pub enum ControlError {
     /// The connection has ended.
     #[error("the connection to its init has ended")]
     End,
+    /// The connection has ended before init said hello, which it has for so many clients at most.
+    #[error(
+        "its init has ended the connection without a hello: it ends, or has too many clients at once"
+    )]
+    NoHello,
     /// It is no init of ours.
     #[error("its init does not speak the session protocol: {0}")]
     Protocol(String),
@@ -79,7 +84,7 @@ impl Control {
                 return decode(&line).map(Some).map_err(protocol);
             }
             match self.input.read(&mut bytes) {
-                Ok(0) => return Err(ControlError::End),
+                Ok(0) => return Err(self.end()),
                 Ok(count) => {
                     if let Some(heard) = &mut self.unasked {
                         *heard += count;
@@ -93,9 +98,17 @@ impl Control {
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::WouldBlock => return Ok(None),
-                    _ => return Err(ControlError::End),
+                    _ => return Err(self.end()),
                 },
             }
+        }
+    }
+
+    /// What the end of the connection is. Nothing is asked before init's hello.
+    fn end(&self) -> ControlError {
+        match self.unasked {
+            Some(_) => ControlError::NoHello,
+            None => ControlError::End,
         }
     }
 

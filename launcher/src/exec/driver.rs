@@ -17,12 +17,13 @@ use super::connect::{ConnectError, Connection, connect};
 use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
-use crate::beginning::start_of;
+use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
 
-/// Time that init has to say hello, and as much again to start the process or say why not.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
+/// Time in which a container that is still starting has to take connections; then its init has as much to say hello, and
+/// as much again to start the process or say why not.
+pub const START_LIMIT: Duration = Duration::from_secs(30);
 /// After the last message, output that is on its way is waited for so long. The time that our reader takes is not
 /// counted.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -30,10 +31,6 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 const LATE_MAX: u64 = 8 << 20;
 /// Events that are heard in one turn, at most.
 const EVENTS_MAX: usize = 8;
-/// Refusals that the user is told, at most.
-const REFUSALS_MAX: usize = 16;
-/// Bytes of init's sentences that the user is told, at most.
-const SENTENCE_MAX: usize = 1024;
 
 /// It cannot be said how the process ended, or there was none.
 #[derive(Debug, thiserror::Error)]
@@ -279,19 +276,19 @@ impl<'c> Driver<'c> {
             }
             // It was the request itself.
             Event::Refused { message } if !self.started => {
-                return Err(ExecError::Refused(start_of(message, SENTENCE_MAX)));
+                return Err(ExecError::Refused(start_of(message, SENTENCE_SIZE)));
             }
             Event::Refused { message } => {
                 self.refusals += 1;
                 if self.refusals <= REFUSALS_MAX {
-                    let message = start_of(message, SENTENCE_MAX);
+                    let message = start_of(message, SENTENCE_SIZE);
                     self.client.tell(&Event::Refused { message });
                 }
             }
             Event::Ended { id, outcome } if id == ProcessId::MAIN => {
                 let outcome = match outcome {
                     Outcome::Failed(mut failure) => {
-                        failure.message = start_of(failure.message, SENTENCE_MAX);
+                        failure.message = start_of(failure.message, SENTENCE_SIZE);
                         Outcome::Failed(failure)
                     }
                     outcome => outcome,

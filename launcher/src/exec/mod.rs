@@ -6,12 +6,12 @@
 //! |---|---|
 //! | [`connect`] | connections to the container's vsock |
 //! | [`control`] | what its init is told and says |
-//! | [`waiting`] | what the user asks for while init does not take it |
+//! | [`waiting`] | what the client asks for while init does not take it |
 //! | `relay` | a stream of ours and one of the process's |
-//! | [`driver`] | serves all of these, and the user, until the process has ended |
+//! | [`driver`] | serves all of these, and the client, until the process has ended |
 //!
-//! The container is not trusted: what it says is bounded, and nothing that it does or leaves undone keeps the user's
-//! signals waiting.
+//! The container is not trusted: what it says is bounded, and nothing that it does or leaves undone keeps the
+//! client's signals waiting.
 
 pub mod connect;
 pub mod control;

@@ -39,7 +39,8 @@ impl CommandLine {
     /// Those of the system calls.
     pub fn new(print_isolation: bool, terminal: Option<UserTerminal>) -> io::Result<Self> {
         let mut forwarded = forwarded_here()?;
-        // Ctrl-Z stops the launcher itself, and the container with it; a raw terminal is to be left first.
+        // Ctrl-Z stops this process itself: a launcher, and the container with it, or `cki exec` alone, whose process goes
+        // on. A raw terminal is to be left first.
         forwarded.retain(|&signal| signal != Signal::TSTP || terminal.is_some());
         Ok(CommandLine {
             signals: signals::take(forwarded)?,
@@ -62,7 +63,7 @@ impl CommandLine {
         match signal {
             Signal::TSTP => {
                 terminal.leave();
-                // The container stops with us.
+                // A container that is ours stops with us.
                 let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);
             }
             Signal::CONT | Signal::WINCH => {}

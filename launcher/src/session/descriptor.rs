@@ -43,13 +43,13 @@ impl Service {
                 feature::CONTAINER,
                 feature::NETWORK,
                 feature::NAME,
+                feature::VOLUMES,
                 // These are for init of the container, which says itself what it honours.
                 feature::ROOT,
                 feature::CAPABILITIES,
                 feature::LIMITS,
                 feature::TERMINAL,
                 feature::USER,
-                feature::VOLUMES,
             ],
             Service::Exec => &[
                 feature::EXEC,

@@ -15,18 +15,13 @@ use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::plan::Plan;
 use super::streams::Streams;
-use crate::beginning::start_of;
+use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::vm::outside::{Outside, port};
 use crate::vm::report;
 use crate::vm::vcpu::End;
 
 /// Longest time that poll waits; a deadline further away is looked at again.
 const POLL_MAX: Duration = Duration::from_secs(60);
-
-/// Refusals of init's that the client is told, at most; a guest can say as many as it likes.
-const REFUSALS_MAX: usize = 16;
-/// Bytes of each that it is told, and of why there was no program.
-const REFUSAL_SIZE: usize = 1024;
 
 /// What a session is at.
 pub(super) struct Driver<'s> {
@@ -194,7 +189,7 @@ impl<'s> Driver<'s> {
                 self.last = Some(Ok(match outcome {
                     _ if self.timed_out => Outcome::TimedOut,
                     Outcome::Failed(mut failure) => {
-                        failure.message = start_of(failure.message, REFUSAL_SIZE);
+                        failure.message = start_of(failure.message, SENTENCE_SIZE);
                         Outcome::Failed(of_init(failure, &self.outside.console_text()))
                     }
                     outcome => outcome,
@@ -204,7 +199,7 @@ impl<'s> Driver<'s> {
             Event::Refused { message } => {
                 if self.refusals < REFUSALS_MAX {
                     self.refusals += 1;
-                    let message = start_of(message, REFUSAL_SIZE);
+                    let message = start_of(message, SENTENCE_SIZE);
                     self.client.tell(&Event::Refused { message });
                 }
                 None

@@ -72,6 +72,8 @@ fn a_container_that_ends_or_says_what_cannot_be_is_told_in_a_sentence() {
     };
     let ended = sentence(|init| drop(init.starts()));
     assert!(ended.contains("has ended"), "{ended}");
+    let turned_away = sentence(|_| {});
+    assert!(turned_away.contains("too many clients"), "{turned_away}");
     let early = sentence(|init| init.ends(Outcome::Exited(0)));
     assert!(early.contains("does not say hello"), "{early}");
     let nonsense = sentence(|init| init.control.get_mut().write_all(b"GET /\n").unwrap());
