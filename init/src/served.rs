@@ -44,7 +44,7 @@ pub(crate) struct Session {
     log: KernelLog,
     /// What runs the program, unless it is a process of this machine.
     launcher: Option<Launcher>,
-    /// Other processes beside it, unless it is in a container, whose init has them.
+    /// Other processes beside it, in a container.
     execs: Option<Execs>,
 }
 

@@ -164,7 +164,7 @@ fn serve(
     streams.wait();
     // Before there is a program that could take their ports.
     let execs = match (&run.container, &run.exec, place) {
-        (None, None, Place::Container | Place::Machine) => Execs::listen(kernel)?,
+        (None, None, Place::Container) => Execs::listen(kernel)?,
         _ => None,
     };
     let (started, launcher) = start::start(&run, place, &streams.ends)?;
