@@ -207,11 +207,14 @@ impl Execs {
         for client in &mut self.clients {
             for process in std::mem::take(&mut client.processes) {
                 let outcome = match process.ended() {
+                    Some(_) if process.has_output_left() => Outcome::Failed(Failure::new(
+                        FailureKind::Internal,
+                        "the container ended before all of its output was taken",
+                    )),
                     Some(_) => process.outcome(log),
                     None => Outcome::signaled(Signal::KILL),
                 };
-                let id = process.id();
-                client.tell(&Event::Ended { id, outcome });
+                client.tell_end(&process, outcome);
             }
             client.flush();
         }
@@ -225,8 +228,8 @@ impl Execs {
                 client.processes.drain(..).partition(Running::is_over);
             client.processes = running;
             for process in over {
-                let (id, outcome) = (process.id(), process.outcome(log));
-                client.tell(&Event::Ended { id, outcome });
+                let outcome = process.outcome(log);
+                client.tell_end(&process, outcome);
             }
             client.flush();
             if client.gone {
@@ -240,6 +243,13 @@ impl Execs {
 impl Client {
     fn tell(&mut self, event: &Event) {
         self.gone |= self.channel.queue(event).is_err();
+    }
+
+    /// How much a process has written, which may still be on its way, and how it ended.
+    fn tell_end(&mut self, process: &Running, outcome: Outcome) {
+        let (id, (stdout, stderr)) = (process.id(), process.written());
+        self.tell(&Event::Output { id, stdout, stderr });
+        self.tell(&Event::Ended { id, outcome });
     }
 
     fn flush(&mut self) {

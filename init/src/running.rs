@@ -20,6 +20,9 @@ use crate::pump::{Pump, non_blocking};
 
 /// How long others may write to the terminal of a program that has ended.
 const LINGER: Duration = Duration::from_secs(2);
+/// How much they may write to it in that time, whoever takes how long for it. What the program itself has written is less
+/// than fits in a terminal and a pump.
+const FLOOD: u64 = 1 << 20;
 
 /// The client's ends of the standard streams, non-blocking.
 #[derive(Debug)]
@@ -48,6 +51,10 @@ pub struct Running {
     linger: Option<Instant>,
     /// When a stream was last looked after.
     last_turn: Instant,
+    /// Bytes of output that the client had at its end.
+    written_at_end: u64,
+    /// What ended the wait for output that was left.
+    given_up: Option<Signal>,
 }
 
 impl Running {
@@ -94,6 +101,8 @@ impl Running {
             ended: None,
             linger: None,
             last_turn: Instant::now(),
+            written_at_end: 0,
+            given_up: None,
         })
     }
 
@@ -119,8 +128,19 @@ impl Running {
     #[must_use]
     pub fn is_over(&self) -> bool {
         let late = self.linger.is_some_and(|end| Instant::now() >= end);
-        let over = |pump: &Pump| pump.is_done() || late && pump.is_reading();
+        let flooded = self.linger.is_some() && self.in_all() - self.written_at_end > FLOOD;
+        let over = |pump: &Pump| pump.is_done() || flooded || late && pump.is_reading();
         self.ended.is_some() && self.output.iter().all(over)
+    }
+
+    /// Whether it has ended and the client does not have all of its output.
+    #[must_use]
+    pub fn has_output_left(&self) -> bool {
+        self.ended.is_some() && !self.output.iter().all(Pump::is_done)
+    }
+
+    fn in_all(&self) -> u64 {
+        self.output.iter().map(Pump::written).sum()
     }
 
     /// When [`Running::is_over`] is to be asked again, if nothing happens until then.
@@ -137,6 +157,7 @@ impl Running {
     /// Takes note of its end. What is still written to its terminal by others comes to an end with them.
     pub fn end(&mut self, status: ExitStatus) {
         self.ended = Some(status);
+        self.written_at_end = self.in_all();
         if self.terminal.take().is_some() {
             self.linger = Some(Instant::now() + LINGER);
         }
@@ -151,8 +172,9 @@ impl Running {
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.ended.is_some() {
             // Others hold its output, or nobody takes it; who sends this has waited long enough.
-            if signal.is_ending() {
+            if signal.is_ending() && self.has_output_left() {
                 self.output.iter_mut().for_each(Pump::give_up);
+                self.given_up = Some(signal);
             }
             return Ok(());
         }
@@ -181,8 +203,12 @@ impl Running {
                     page_tables: shortage == Some(Shortage::PageTables),
                 }
             }
-            // The kernel keeps eight bits of it.
-            (None, code) => Outcome::Exited(code.unwrap_or_default() as u8),
+            // It has ended well, and who asked for it to end does not have all of what it said.
+            (None, code) => match self.given_up {
+                Some(signal) => Outcome::signaled(signal),
+                // The kernel keeps eight bits of it.
+                None => Outcome::Exited(code.unwrap_or_default() as u8),
+            },
         }
     }
 

@@ -9,10 +9,11 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cki_init::oom::KernelLog;
 use cki_init::program::start;
 use cki_init::pump::non_blocking;
 use cki_init::running::{Ends, Running};
-use cki_session::{Process, ProcessId, Signal, Terminal};
+use cki_session::{Outcome, Process, ProcessId, Signal, Terminal};
 use nix::poll::{PollFd, PollTimeout, poll};
 
 /// A program with a terminal, and its client's ends of the streams.
@@ -221,7 +222,25 @@ fn a_terminal_that_others_still_have_ends_a_while_after_its_program() {
 }
 
 #[test]
+fn a_terminal_that_others_flood_ends_however_slowly_that_is_taken() {
+    let start = Instant::now();
+    let script = "trap '' HUP; yes & echo $!; exit 4";
+    let (text, status) = run(script, Terminal::USUAL).end();
+    assert_eq!(status.code(), Some(4));
+    assert!(start.elapsed() < Duration::from_secs(30));
+    let pid = text
+        .split_whitespace()
+        .find_map(|word| word.parse().ok())
+        .unwrap();
+    // SAFETY: the process is the one that this test has started.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+}
+
+#[test]
 fn who_asks_for_the_end_of_what_has_ended_waits_for_no_output() {
+    let dev = tempfile::tempdir().unwrap();
+    File::create(dev.path().join("kmsg")).unwrap();
+    let mut log = KernelLog::open(dev.path()).unwrap();
     // Somebody else holds its output; and nobody takes it.
     for script in ["sleep 100 & exit 5", "head -c 300000 /dev/zero & exit 5"] {
         let mut client = serve(script, None);
@@ -248,5 +267,8 @@ fn who_asks_for_the_end_of_what_has_ended_waits_for_no_output() {
         assert!(!client.running.is_over(), "{script}");
         client.running.signal(Signal::TERM).unwrap();
         assert!(client.running.is_over(), "{script}");
+        // It has ended well, and the client does not have what it said.
+        let outcome = client.running.outcome(&mut log);
+        assert_eq!(outcome, Outcome::signaled(Signal::TERM), "{script}");
     }
 }

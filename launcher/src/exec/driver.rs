@@ -18,7 +18,7 @@ use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
 use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
-use crate::session::client::{Client, Wish};
+use crate::session::client::{Client, Wish, cut_by};
 use crate::session::streams::Streams;
 
 /// Time in which a container that is still starting has to take connections; then its init has as much to say hello, and
@@ -56,6 +56,9 @@ pub enum ExecError {
     /// Our standard output takes nothing more.
     #[error("cannot write to standard output: {0}")]
     Output(ErrorKind),
+    /// The container has taken output of the process with it.
+    #[error("the container ended before all of the process's output was taken")]
+    Lost,
     /// A system call failed.
     #[error("cannot serve the streams")]
     System(#[from] io::Error),
@@ -133,6 +136,8 @@ pub struct Driver<'c> {
     /// When it is too late for the next of them.
     start_deadline: Instant,
     refusals: usize,
+    /// Bytes of standard output and standard error that init says the process has written.
+    said: Option<(u64, u64)>,
     last: Option<Last>,
 }
 
@@ -196,6 +201,7 @@ impl<'c> Driver<'c> {
             start_limit,
             start_deadline: Instant::now() + start_limit,
             refusals: 0,
+            said: None,
             last: None,
         })
     }
@@ -299,6 +305,9 @@ impl<'c> Driver<'c> {
                 });
                 self.limit_output(LATE_MAX);
             }
+            Event::Output { id, stdout, stderr } if id == ProcessId::MAIN => {
+                self.said = Some((stdout, stderr));
+            }
             Event::Started { .. }
             | Event::Ended { .. }
             | Event::Output { .. }
@@ -318,8 +327,9 @@ impl<'c> Driver<'c> {
             match (wish, &self.last) {
                 // Only we are left to get a signal.
                 (Wish::Signal(signal), Some(_)) if !signal.is_ending() => {}
-                (Wish::End(_) | Wish::Signal(_), Some(last)) => {
-                    return Some(last.outcome.clone());
+                (Wish::End(by), Some(last)) => return Some(cut_by(&last.outcome, by)),
+                (Wish::Signal(by), Some(last)) => {
+                    return Some(cut_by(&last.outcome, Outcome::signaled(by)));
                 }
                 (Wish::Resize(_), Some(_)) => {}
                 (Wish::End(outcome), None) => return Some(outcome),
@@ -373,6 +383,15 @@ impl<'c> Driver<'c> {
         }
     }
 
+    /// Whether what came is all that the process has written, if init says how much that is. What was left in the
+    /// container's devices when it ended is gone.
+    fn has_all(&self) -> bool {
+        let (stdout, stderr) = self.said.unwrap_or_default();
+        let short = |relay: &Relay, said| relay.received() < said;
+        // A reader of errors that has gone is nobody who misses any.
+        !short(&self.stdout, stdout) && !self.stderr.as_ref().is_some_and(|e| short(e, stderr))
+    }
+
     /// The end, once everything that the process wrote was taken from us. A slow reader may not have all of it yet.
     fn check_end(&mut self) -> Result<Option<Outcome>, ExecError> {
         match self.stdout.at() {
@@ -388,7 +407,10 @@ impl<'c> Driver<'c> {
             return Ok(None);
         };
         if !open {
-            return Ok(self.last.take().map(|last| last.outcome));
+            return match self.has_all() {
+                true => Ok(self.last.take().map(|last| last.outcome)),
+                false => Err(ExecError::Lost),
+            };
         }
         let now = Instant::now();
         if full {

@@ -35,6 +35,8 @@ pub(super) struct Relay {
     piece: Vec<u8>,
     /// So many of the piece were handed over.
     taken: usize,
+    /// Bytes that came in all.
+    received: u64,
     /// Bytes that were handed over in all.
     written: u64,
     /// Bytes that it still takes from its source.
@@ -51,6 +53,7 @@ impl Relay {
             to: (to.try_clone()?, Unblocked::new(&to, Way::Out)?),
             piece: Vec::new(),
             taken: 0,
+            received: 0,
             written: 0,
             left: u64::MAX,
             ended: false,
@@ -60,6 +63,11 @@ impl Relay {
 
     pub(super) fn at(&self) -> At {
         self.at
+    }
+
+    /// Bytes that came so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Bytes that were handed over so far.
@@ -119,6 +127,7 @@ impl Relay {
             self.taken = 0;
             let read = self.from.1.read(&mut self.piece);
             self.piece.truncate(*read.as_ref().unwrap_or(&0));
+            self.received += self.piece.len() as u64;
             self.left = self.left.saturating_sub(self.piece.len() as u64);
             self.ended = matches!(read, Ok(0)) || self.left == 0;
             read.map(drop)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, encode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::client::{Client, Wish};
+use super::client::{Client, Wish, cut_by};
 use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::plan::Plan;
@@ -285,7 +285,7 @@ impl<'s> Driver<'s> {
                 // Only we are left to get one.
                 Wish::Signal(signal) if self.last.is_some() => {
                     if signal.is_ending() {
-                        return self.last.take();
+                        return self.cut_by(Outcome::signaled(signal));
                     }
                 }
                 Wish::Signal(signal) => self.signal(signal),
@@ -293,10 +293,18 @@ impl<'s> Driver<'s> {
                     let id = self.id;
                     self.ask(&Request::Resize { id, terminal });
                 }
-                Wish::End(outcome) => return self.last.take().or(Some(Ok(outcome))),
+                Wish::End(outcome) => return self.cut_by(outcome),
             }
         }
         None
+    }
+
+    /// The end by a wish of the client's, who may not have all of the output.
+    fn cut_by(&mut self, outcome: Outcome) -> Step {
+        Some(match self.last.take() {
+            Some(last) => last.map(|last| cut_by(&last, outcome)),
+            None => Ok(outcome),
+        })
     }
 
     /// Sends a signal to the program.

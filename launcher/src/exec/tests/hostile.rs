@@ -261,8 +261,28 @@ fn a_signal_after_the_end_waits_for_no_reader() {
         stderr: null(),
     };
     let outcome = container.serve(cat(), ours, &mut user, START_LIMIT);
-    assert_eq!(outcome.unwrap(), Outcome::Exited(7));
+    // It does not have all of the output, so that is not told as an end that was well.
+    assert_eq!(outcome.unwrap(), Outcome::signaled(Signal::TERM));
     container.thread.join().unwrap();
+}
+
+#[test]
+fn output_that_a_container_takes_with_it_is_missed() {
+    for (stdout, stderr, lost) in [(3, 2, false), (4, 2, true), (3, 3, true), (0, 0, false)] {
+        let container = Container::new(0, move |init| {
+            let (_, ports) = init.starts();
+            init.stream(ports.stdout).write_all(b"abc").unwrap();
+            init.stream(ports.stderr).write_all(b"de").unwrap();
+            let id = ID;
+            init.says(&Event::Output { id, stdout, stderr });
+            init.ends(Outcome::Exited(0));
+        });
+        let result = container.run(cat(), b"", nobody()).result;
+        match lost {
+            false => assert_eq!(result.unwrap(), Outcome::Exited(0)),
+            true => assert!(result.unwrap_err().to_string().contains("before all")),
+        }
+    }
 }
 
 #[test]
