@@ -157,6 +157,8 @@ impl Entries {
         };
         let text = serde_json::to_vec(state).map_err(io::Error::from);
         let file = path.join("state.json");
+        // Who had the name before has left it, and is not to be taken for us.
+        or_gone(fs::remove_file(&file)).map_err(failed(&file))?;
         // Whole or not there: others may be reading.
         let new = path.join("state.new");
         text.and_then(|text| write_state(&new, &text))
@@ -212,9 +214,14 @@ impl Entries {
         match try_lock(lock, path, FlockArg::LockSharedNonblock) {
             Ok(None) => {}
             Ok(Some(lock)) => {
-                // Others who look have it, too, and one of them is the last.
-                if lock.relock(FlockArg::LockExclusiveNonblock).is_ok() && is_at(&lock, path) {
-                    remove(path).map_err(failed(path))?;
+                // Others who look have it, too, and one of them is the last. Who has made the lock and is about to take
+                // it has said nothing yet, and may not be able to make the directory.
+                let left = path.join("state.json").symlink_metadata().is_ok();
+                if left
+                    && lock.relock(FlockArg::LockExclusiveNonblock).is_ok()
+                    && is_at(&lock, path)
+                {
+                    or_gone(remove(path)).map_err(failed(path))?;
                 }
                 return Ok(None);
             }
@@ -226,10 +233,23 @@ impl Entries {
             // One that has its name and is about to say more does not run yet.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&file)(error)),
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| failed(&file)(error.into())),
+            Ok(text) => {
+                let state: State =
+                    serde_json::from_slice(&text).map_err(|error| failed(&file)(error.into()))?;
+                if path.file_name() != Some(state.name.as_ref()) {
+                    return Err(failed(&file)(io::Error::other("it is another container's")));
+                }
+                Ok(Some(state))
+            }
         }
+    }
+}
+
+/// What was removed, by whomever.
+fn or_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -302,12 +322,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
     fs::remove_file(path.join("lock"))?;
     match fs::remove_dir(path) {
-        // Or has taken it, and left it to somebody who was quicker.
-        Err(error)
-            if [ErrorKind::DirectoryNotEmpty, ErrorKind::NotFound].contains(&error.kind()) =>
-        {
-            Ok(())
-        }
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
         removed => removed,
     }
 }

@@ -160,3 +160,44 @@ fn a_name_leads_out_of_no_directory() {
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_lock_that_somebody_is_about_to_take_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let place = directory.path().join("a");
+    fs::create_dir(&place).unwrap();
+    let made = open_lock(&place, true).unwrap();
+    assert!(matches!(entries.find("a"), Err(EntryError::Missing(_))));
+    let lock = try_lock(made, &place, FlockArg::LockExclusiveNonblock).unwrap();
+    assert!(lock.is_some(), "it is still that of the name");
+}
+
+#[test]
+fn a_state_is_that_of_its_own_place_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let _held = ["a", "b"].map(|name| entries.take(&state(name)).unwrap());
+    let file = |name: &str| directory.path().join(name).join("state.json");
+    fs::copy(file("b"), file("a")).unwrap();
+    let error = entries.find("a").unwrap_err();
+    let EntryError::Io { source, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert!(
+        source.to_string().contains("another container's"),
+        "{source}"
+    );
+    assert_eq!(entries.find("b").unwrap(), state("b"));
+}
+
+#[test]
+fn what_was_left_is_not_taken_for_who_has_the_name_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    drop(entries.take(&state("a")).unwrap());
+    let mut newer = state("a");
+    newer.pid = 8;
+    let _held = entries.take(&newer).unwrap();
+    assert_eq!(entries.find("a").unwrap(), newer);
+}
