@@ -152,6 +152,12 @@ static bool cki_notify(struct virtqueue *vq)
 	return true;
 }
 
+/*
+ * The rings are in memory, and each register is two world switches, so the rings
+ * are looked at first. The event is this device's own and gone once taken, so
+ * that nothing has to be acknowledged. The reason is asked for where no ring has
+ * anything: the device has broken, or its configuration has changed.
+ */
 static irqreturn_t cki_virtio_interrupt(int irq, void *opaque)
 {
 	struct cki_virtio *device = opaque;
@@ -160,18 +166,16 @@ static irqreturn_t cki_virtio_interrupt(int irq, void *opaque)
 	struct virtqueue *vq;
 	u32 status;
 
+	virtio_device_for_each_vq(vdev, vq)
+		result |= vring_interrupt(irq, vq);
+	if (result != IRQ_NONE)
+		return result;
+
 	status = read32(device, VIRTIO_MMIO_INTERRUPT_STATUS);
 	write32(device, VIRTIO_MMIO_INTERRUPT_ACK, status);
-
-	if (status & VIRTIO_MMIO_INT_CONFIG) {
+	if (status & VIRTIO_MMIO_INT_CONFIG)
 		virtio_config_changed(vdev);
-		result = IRQ_HANDLED;
-	}
-	if (status & VIRTIO_MMIO_INT_VRING) {
-		virtio_device_for_each_vq(vdev, vq)
-			result |= vring_interrupt(irq, vq);
-	}
-	return result;
+	return status ? IRQ_HANDLED : IRQ_NONE;
 }
 
 static void cki_del_vqs(struct virtio_device *vdev)
