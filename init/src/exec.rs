@@ -53,7 +53,7 @@ struct Unclaimed {
 
 /// Somebody who starts processes.
 #[derive(Debug)]
-struct Client {
+struct ExecClient {
     channel: Channel,
     processes: Vec<Running>,
     gone: bool,
@@ -65,7 +65,7 @@ pub struct Execs {
     control: Listener,
     streams: Listener,
     unclaimed: Vec<Unclaimed>,
-    clients: Vec<Client>,
+    clients: Vec<ExecClient>,
     kernel: String,
 }
 
@@ -157,7 +157,7 @@ impl Execs {
             if self.clients.len() == CLIENTS_MAX {
                 continue;
             }
-            let mut client = Client {
+            let mut client = ExecClient {
                 channel: Channel::new(connection),
                 processes: Vec::new(),
                 gone: false,
@@ -205,15 +205,8 @@ impl Execs {
     /// The container's program has ended, and its processes were killed: tells their clients so.
     pub fn finish(&mut self, log: &mut KernelLog) {
         for client in &mut self.clients {
-            for process in std::mem::take(&mut client.processes) {
-                let outcome = match process.ended() {
-                    Some(_) if process.has_output_left() => Outcome::Failed(Failure::new(
-                        FailureKind::Internal,
-                        "the container ended before all of its output was taken",
-                    )),
-                    Some(_) => process.outcome(log),
-                    None => Outcome::signaled(Signal::KILL),
-                };
+            for mut process in std::mem::take(&mut client.processes) {
+                let outcome = process.cut(log);
                 client.tell_end(&process, outcome);
             }
             client.flush();
@@ -240,7 +233,7 @@ impl Execs {
     }
 }
 
-impl Client {
+impl ExecClient {
     fn tell(&mut self, event: &Event) {
         self.gone |= self.channel.queue(event).is_err();
     }

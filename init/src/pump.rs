@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::PollFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::pty;
 
@@ -100,10 +101,37 @@ impl Pump {
         self.state == State::Reading
     }
 
-    /// Whether it waits for its sink.
+    /// Whether it waits for its sink to take more.
     #[must_use]
     pub fn is_writing(&self) -> bool {
         matches!(self.state, State::Writing(..))
+    }
+
+    /// Whether it waits for its sink, if only until that has handed over what it took.
+    #[must_use]
+    pub fn waits_for_sink(&self) -> bool {
+        matches!(self.state, State::Writing(..) | State::Settling)
+    }
+
+    /// Copies what can be copied without waiting, about `limit` bytes at most. Afterwards it waits for its source only if
+    /// that has nothing, and for its sink only if that takes no more.
+    pub fn copy_what_is_there(&mut self, limit: u64) {
+        let end = self.written + limit;
+        while let Some((fd, flags)) = self.interest().filter(|_| self.written < end) {
+            let mut fds = [PollFd::new(fd, flags)];
+            // A signal that came is no reason to stop; there are few of them.
+            let ready = loop {
+                match poll(&mut fds, PollTimeout::ZERO) {
+                    Err(Errno::EINTR) => {}
+                    ready => break ready,
+                }
+            };
+            let seen = fds[0].revents().filter(|_| ready.is_ok());
+            match seen {
+                Some(seen) if !seen.is_empty() => self.advance(seen),
+                _ => break,
+            }
+        }
     }
 
     /// Closes both ends, whatever is left.

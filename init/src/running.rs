@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use cki_session::{Outcome, ProcessId, Signal, Terminal};
+use cki_session::{Failure, FailureKind, Outcome, ProcessId, Signal, Terminal};
 use nix::poll::PollFlags;
 
 use crate::oom::{KernelLog, Shortage};
@@ -133,10 +133,13 @@ impl Running {
         self.ended.is_some() && self.output.iter().all(over)
     }
 
-    /// Whether it has ended and the client does not have all of its output.
-    #[must_use]
-    pub fn has_output_left(&self) -> bool {
-        self.ended.is_some() && !self.output.iter().all(Pump::is_done)
+    /// Whether it has ended and the client does not take what it has written. What others hold open, and have written
+    /// nothing to, is no output of its; so that this can be told, all that can be handed over now is.
+    fn has_output_left(&mut self) -> bool {
+        self.output
+            .iter_mut()
+            .for_each(|pump| pump.copy_what_is_there(FLOOD));
+        self.ended.is_some() && self.output.iter().any(Pump::waits_for_sink)
     }
 
     fn in_all(&self) -> u64 {
@@ -172,9 +175,10 @@ impl Running {
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.ended.is_some() {
             // Others hold its output, or nobody takes it; who sends this has waited long enough.
-            if signal.is_ending() && self.has_output_left() {
+            if signal.is_ending() {
+                let left = self.has_output_left().then_some(signal);
+                self.given_up = self.given_up.or(left);
                 self.output.iter_mut().for_each(Pump::give_up);
-                self.given_up = Some(signal);
             }
             return Ok(());
         }
@@ -209,6 +213,20 @@ impl Running {
                 // The kernel keeps eight bits of it.
                 None => Outcome::Exited(code.unwrap_or_default() as u8),
             },
+        }
+    }
+
+    /// How it is told to have ended when the container ends now, and all that runs there was killed: what its client has
+    /// not taken by now is lost.
+    pub fn cut(&mut self, log: &mut KernelLog) -> Outcome {
+        let left = self.has_output_left();
+        match self.ended.map(|_| self.outcome(log)) {
+            None => Outcome::signaled(Signal::KILL),
+            Some(Outcome::Exited(_)) if left => Outcome::Failed(Failure::new(
+                FailureKind::Internal,
+                "the container ended before all of its output was taken",
+            )),
+            Some(outcome) => outcome,
         }
     }
 

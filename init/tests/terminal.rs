@@ -236,39 +236,74 @@ fn a_terminal_that_others_flood_ends_however_slowly_that_is_taken() {
     assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
 }
 
-#[test]
-fn who_asks_for_the_end_of_what_has_ended_waits_for_no_output() {
+/// A program of these that has ended, its output as far as it was taken: by nobody, that is what fits in a pipe.
+fn ended(script: &str) -> Client {
+    let mut client = serve(script, None);
+    let start = Instant::now();
+    while client.running.ended().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        let fds = client
+            .running
+            .interests()
+            .map(|(stream, _, flags)| (stream, flags));
+        for (stream, flags) in fds.collect::<Vec<_>>() {
+            client.running.advance(stream, flags);
+        }
+        thread::sleep(Duration::from_millis(10));
+        let mut status = 0;
+        // SAFETY: `status` is a place for the int that waitpid writes; the program is no `Child` any more.
+        let pid = unsafe { libc::waitpid(client.running.pid(), &mut status, libc::WNOHANG) };
+        if pid == client.running.pid() {
+            client.running.end(ExitStatus::from_raw(status));
+        }
+    }
+    client
+}
+
+/// Somebody else holds its output.
+const HELD: &str = "echo all; sleep 3 & exit 5";
+/// Nobody takes its output, and somebody else holds it, too.
+const NOT_TAKEN: &str = "head -c 100000 /dev/zero; sleep 3 & exit 5";
+/// The same for one that a signal ends.
+const KILLED: &str = "head -c 100000 /dev/zero; sleep 3 & kill -9 $$";
+
+fn log() -> KernelLog {
     let dev = tempfile::tempdir().unwrap();
     File::create(dev.path().join("kmsg")).unwrap();
-    let mut log = KernelLog::open(dev.path()).unwrap();
-    // Somebody else holds its output; and nobody takes it.
-    for script in ["sleep 100 & exit 5", "head -c 300000 /dev/zero & exit 5"] {
-        let mut client = serve(script, None);
-        let start = Instant::now();
-        while client.running.ended().is_none() {
-            assert!(start.elapsed() < Duration::from_secs(30));
-            let fds = client
-                .running
-                .interests()
-                .map(|(stream, _, flags)| (stream, flags));
-            for (stream, flags) in fds.collect::<Vec<_>>() {
-                client.running.advance(stream, flags);
-            }
-            thread::sleep(Duration::from_millis(10));
-            let mut status = 0;
-            // SAFETY: `status` is a place for the int that waitpid writes; the program is no `Child` any more.
-            let pid = unsafe { libc::waitpid(client.running.pid(), &mut status, libc::WNOHANG) };
-            if pid == client.running.pid() {
-                client.running.end(ExitStatus::from_raw(status));
-            }
-        }
+    KernelLog::open(dev.path()).unwrap()
+}
+
+#[test]
+fn who_asks_for_the_end_of_what_has_ended_waits_for_no_output() {
+    let term = Outcome::signaled(Signal::TERM);
+    let killed = Outcome::signaled(Signal::KILL);
+    // Of one that has ended well, a client that does not have all that it said is told the signal.
+    for (script, told) in [
+        (HELD, Outcome::Exited(5)),
+        (NOT_TAKEN, term),
+        (KILLED, killed),
+    ] {
+        let mut client = ended(script);
         assert!(!client.running.is_over(), "{script}");
         client.running.signal(Signal::WINCH).unwrap();
         assert!(!client.running.is_over(), "{script}");
-        client.running.signal(Signal::TERM).unwrap();
-        assert!(client.running.is_over(), "{script}");
-        // It has ended well, and the client does not have what it said.
-        let outcome = client.running.outcome(&mut log);
-        assert_eq!(outcome, Outcome::signaled(Signal::TERM), "{script}");
+        for signal in [Signal::TERM, Signal::INT] {
+            client.running.signal(signal).unwrap();
+            assert!(client.running.is_over(), "{script}");
+            assert_eq!(client.running.outcome(&mut log()), told, "{script}");
+        }
     }
+}
+
+#[test]
+fn where_the_container_ends_only_output_that_is_lost_makes_a_good_end_bad() {
+    let killed = Outcome::signaled(Signal::KILL);
+    let mut client = ended(HELD);
+    assert_eq!(client.running.cut(&mut log()), Outcome::Exited(5));
+    assert_eq!(client.running.written(), (4, 0));
+    let lost = ended(NOT_TAKEN).running.cut(&mut log());
+    assert_eq!(lost.status().0, 125, "{lost:?}");
+    assert_eq!(ended(KILLED).running.cut(&mut log()), killed);
+    let mut client = serve("exec sleep 3", None);
+    assert_eq!(client.running.cut(&mut log()), killed);
 }

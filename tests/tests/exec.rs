@@ -26,7 +26,10 @@ cki exec none true 2>&1; echo $?
 cki exec ../box true 2>&1; echo $?
 cki run $files --name box -- true 2>&1; echo $?
 cki kill box SEGV 2>&1; echo $?
+cki exec box sh -c 'sleep 1000 & echo said; exit 3' >/tmp/held & held=$!
+until grep -q said /tmp/held; do sleep 0.1; done
 cki kill box USR1; wait %1; echo $?
+wait $held; echo $? $(cat /tmp/held)
 cki exec box true 2>&1; echo $?
 cki run $files --name box -- sleep 1000 & launcher=$!
 until cki exec box true 2>/dev/null; do sleep 0.1; done
@@ -72,6 +75,8 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
         "cki: signal 11 cannot be passed on to a container",
         "125",
         "6",
+        // Its output was all there, although somebody else held it until the container ended.
+        "3 said",
         missing,
         "125",
         // Only the line of titles: what the killed launcher left is gone.

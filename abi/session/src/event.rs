@@ -40,7 +40,7 @@ pub enum Event {
         id: ProcessId,
         /// Standard output.
         stdout: u64,
-        /// Standard error.
+        /// Standard error; 0 from a launcher that leaves it to whoever started it, who counts what comes there.
         stderr: u64,
     },
     /// The program has ended, or was not run; the last message.

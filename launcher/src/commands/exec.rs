@@ -10,7 +10,7 @@ use cki_frontend::UserTerminal;
 use cki_launcher::entry::{Entries, EntryError, State};
 use cki_launcher::exec::connect::ConnectError;
 use cki_launcher::exec::control::ControlError;
-use cki_launcher::exec::driver::{Connections, Driver, ExecError, START_LIMIT, Wanted};
+use cki_launcher::exec::driver::{Connections, Driver, ExecError, ExecRequest, START_LIMIT};
 use cki_launcher::exec::waiting::Waiting;
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
@@ -131,7 +131,7 @@ impl Target {
         waiting: Waiting,
         client: &mut dyn Client,
     ) -> anyhow::Result<Outcome> {
-        let wanted = Wanted {
+        let wanted = ExecRequest {
             id: run.id,
             process: run.process.beside(&self.state.process),
             isolation: isolation(&System::open(device)?.info()?),

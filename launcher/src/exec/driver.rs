@@ -56,8 +56,11 @@ pub enum ExecError {
     /// Our standard output takes nothing more.
     #[error("cannot write to standard output: {0}")]
     Output(ErrorKind),
-    /// The container has taken output of the process with it.
-    #[error("the container ended before all of the process's output was taken")]
+    /// Output of the process has not come: the container has taken it with it, or its devices took longer than
+    /// [`LINGER`].
+    #[error(
+        "not all of the process's output has come; if the container ended meanwhile, it is lost"
+    )]
     Lost,
     /// A system call failed.
     #[error("cannot serve the streams")]
@@ -66,7 +69,7 @@ pub enum ExecError {
 
 /// A process for a container.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct ExecRequest {
     /// What the client calls it.
     pub id: ProcessId,
     /// What it executes.
@@ -155,7 +158,7 @@ impl<'c> Driver<'c> {
     /// When no descriptor is left.
     pub fn new(
         connections: Connections,
-        wanted: Wanted,
+        wanted: ExecRequest,
         ours: Streams,
         client: &'c mut dyn Client,
     ) -> io::Result<Self> {
@@ -165,7 +168,7 @@ impl<'c> Driver<'c> {
     /// The same, for an init that has another time to say hello, and to start the process.
     pub(super) fn with_start_limit(
         connections: Connections,
-        wanted: Wanted,
+        wanted: ExecRequest,
         ours: Streams,
         client: &'c mut dyn Client,
         start_limit: Duration,
@@ -234,6 +237,12 @@ impl<'c> Driver<'c> {
                 self.init_says(event)?;
                 heard += 1;
             }
+            // Before the client: one that wants the end of a process that has ended, and whose output is all there,
+            // cuts nothing.
+            let moved = self.relay();
+            if let Some(outcome) = self.check_end()? {
+                return Ok(outcome);
+            }
             if let Some(outcome) = self.check_client() {
                 return Ok(outcome);
             }
@@ -243,10 +252,6 @@ impl<'c> Driver<'c> {
                     false => ExecError::Silent,
                     true => ExecError::NotStarted,
                 });
-            }
-            let moved = self.relay();
-            if let Some(outcome) = self.check_end()? {
-                return Ok(outcome);
             }
             self.wait(moved || heard == EVENTS_MAX)?;
         }
@@ -407,9 +412,12 @@ impl<'c> Driver<'c> {
             return Ok(None);
         };
         if !open {
-            return match self.has_all() {
-                true => Ok(self.last.take().map(|last| last.outcome)),
-                false => Err(ExecError::Lost),
+            // Whoever hears of a bad end does not take the output for whole.
+            let well = matches!(last.outcome, Outcome::Exited(_));
+            let has_all = self.has_all();
+            return match self.last.take() {
+                Some(_) if well && !has_all => Err(ExecError::Lost),
+                last => Ok(last.map(|last| last.outcome)),
             };
         }
         let now = Instant::now();

@@ -118,10 +118,11 @@ impl<'s> Driver<'s> {
                 // Init may have waited for room.
                 self.more = true;
             }
-            // After the messages: a program that has started gets the signal, one that has ended tells how.
+            // After the messages: a program that has started gets the signal, one that has ended, and whose output is
+            // all there, tells how.
             let step = self
-                .check_client()
-                .or_else(|| self.check_last())
+                .check_last()
+                .or_else(|| self.check_client())
                 .or_else(|| self.check_output())
                 .or_else(|| self.check_time())
                 .or_else(|| self.wait(inbox, streams));

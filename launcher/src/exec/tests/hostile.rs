@@ -269,20 +269,63 @@ fn a_signal_after_the_end_waits_for_no_reader() {
 #[test]
 fn output_that_a_container_takes_with_it_is_missed() {
     for (stdout, stderr, lost) in [(3, 2, false), (4, 2, true), (3, 3, true), (0, 0, false)] {
-        let container = Container::new(0, move |init| {
-            let (_, ports) = init.starts();
-            init.stream(ports.stdout).write_all(b"abc").unwrap();
-            init.stream(ports.stderr).write_all(b"de").unwrap();
-            let id = ID;
-            init.says(&Event::Output { id, stdout, stderr });
-            init.ends(Outcome::Exited(0));
-        });
-        let result = container.run(cat(), b"", nobody()).result;
-        match lost {
-            false => assert_eq!(result.unwrap(), Outcome::Exited(0)),
-            true => assert!(result.unwrap_err().to_string().contains("before all")),
+        for outcome in [Outcome::Exited(0), Outcome::signaled(Signal::KILL)] {
+            let ends = outcome.clone();
+            let container = Container::new(0, move |init| {
+                let (_, ports) = init.starts();
+                init.stream(ports.stdout).write_all(b"abc").unwrap();
+                init.stream(ports.stderr).write_all(b"de").unwrap();
+                let id = ID;
+                init.says(&Event::Output { id, stdout, stderr });
+                init.ends(ends);
+            });
+            let result = container.run(cat(), b"", nobody()).result;
+            // A process that was killed is told as that, whatever is missing.
+            match lost && outcome == Outcome::Exited(0) {
+                false => assert_eq!(result.unwrap(), outcome),
+                true => assert!(result.unwrap_err().to_string().contains("not all")),
+            }
         }
     }
+}
+
+/// One who sends a signal whenever somebody asks.
+struct Insisting(UnixStream);
+
+impl Client for Insisting {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn wishes(&mut self, started: bool) -> Vec<Wish> {
+        match started {
+            true => vec![Wish::Signal(Signal::TERM)],
+            false => Vec::new(),
+        }
+    }
+
+    fn up(&mut self, _isolation: Isolation) {}
+
+    fn tell(&mut self, _event: &Event) {}
+}
+
+#[test]
+fn a_signal_that_comes_with_the_end_cuts_nothing_where_all_output_is_there() {
+    let container = Container::new(0, |init| {
+        let (_, ports) = init.starts();
+        init.stream(ports.stdout).write_all(b"abc").unwrap();
+        drop(init.stream(ports.stderr));
+        init.ends(Outcome::Exited(4));
+    });
+    let (socket, _other) = UnixStream::pair().unwrap();
+    let ours = Streams {
+        stdin: null(),
+        stdout: null(),
+        stderr: null(),
+    };
+    let outcome = container.serve(cat(), ours, &mut Insisting(socket), START_LIMIT);
+    assert_eq!(outcome.unwrap(), Outcome::Exited(4));
+    container.thread.join().unwrap();
 }
 
 #[test]

@@ -21,7 +21,7 @@ use cki_session::{
     encode, feature,
 };
 
-use super::driver::{Connections, Driver, ExecError, START_LIMIT, Wanted};
+use super::driver::{Connections, Driver, ExecError, ExecRequest, START_LIMIT};
 use super::waiting::Waiting;
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
@@ -223,7 +223,7 @@ impl Container {
         let stderr = process.terminal.is_none();
         let deadline = Instant::now() + PATIENCE;
         let connections = Connections::open(&self.socket, stderr, deadline, &mut || true)?;
-        let wanted = Wanted {
+        let wanted = ExecRequest {
             id: THEIRS,
             process,
             isolation: Isolation::Full,
