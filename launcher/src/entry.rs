@@ -161,9 +161,14 @@ impl Entries {
         or_gone(fs::remove_file(&file)).map_err(failed(&file))?;
         // Whole or not there: others may be reading.
         let new = path.join("state.new");
-        text.and_then(|text| write_state(&new, &text))
-            .and_then(|()| fs::rename(&new, &file))
-            .map_err(failed(&file))?;
+        let written = text
+            .and_then(|text| write_state(&new, &text))
+            .and_then(|()| fs::rename(&new, &file));
+        if let Err(error) = written {
+            // Nobody else would remove it: a place without a state is somebody's who is about to say more.
+            let _ = fs::remove_file(&new);
+            return Err(failed(&file)(error));
+        }
         Ok(Entry { path, _lock: lock })
     }
 
@@ -307,12 +312,13 @@ fn is_at(lock: &File, path: &Path) -> bool {
     there.and_then(same).unwrap_or(false)
 }
 
-/// Removes what is in a directory whose lock is ours, the lock's file last, and the directory unless somebody has just
-/// taken it.
+/// Removes what is in a directory whose lock is ours, and the directory unless somebody has just taken it. The state is
+/// the last but one: who is killed before that has left something to find ([`Entries::look`]); the lock's file is the last.
 fn remove(path: &Path) -> io::Result<()> {
+    let last = ["state.json", "lock"];
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_name() == "lock" {
+        if last.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
         match entry.file_type()?.is_dir() {
@@ -320,7 +326,9 @@ fn remove(path: &Path) -> io::Result<()> {
             false => fs::remove_file(entry.path())?,
         }
     }
-    fs::remove_file(path.join("lock"))?;
+    for name in last {
+        or_gone(fs::remove_file(path.join(name)))?;
+    }
     match fs::remove_dir(path) {
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
         removed => removed,

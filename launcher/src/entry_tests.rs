@@ -201,3 +201,22 @@ fn what_was_left_is_not_taken_for_who_has_the_name_now() {
     let _held = entries.take(&newer).unwrap();
     assert_eq!(entries.find("a").unwrap(), newer);
 }
+
+#[test]
+fn a_place_whose_state_cannot_be_written_is_left_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "kept").unwrap();
+    let place = directory.path().join("a");
+    fs::create_dir(&place).unwrap();
+    std::os::unix::fs::symlink(&secret, place.join("state.new")).unwrap();
+    assert!(entries.take(&state("a")).is_err());
+    let left: Vec<_> = fs::read_dir(&place)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["lock"]);
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "kept");
+    let _a = entries.take(&state("a")).unwrap();
+}
