@@ -61,7 +61,7 @@ pub enum ToHost {
 
 /// A client that has not said what it wants.
 #[derive(Debug)]
-struct Client {
+struct Newcomer {
     token: u64,
     stream: UnixStream,
     line: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct UnixSockets {
     to_host: ToHost,
     listener: UnixListener,
     epoll: Epoll,
-    clients: Vec<Client>,
+    clients: Vec<Newcomer>,
     next: u64,
 }
 
@@ -133,7 +133,7 @@ impl UnixSockets {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
         if self.epoll.add(&stream, event).is_ok() {
             let line = Vec::new();
-            self.clients.push(Client {
+            self.clients.push(Newcomer {
                 token,
                 stream,
                 line,
