@@ -42,14 +42,21 @@ struct Server {
 
 impl Server {
     fn start(runtime: &str) -> Self {
+        let much = MUCH.to_string();
+        Self::of(runtime, 80, &[], &["perl", "-e", SERVER, &much])
+    }
+
+    /// The server that `command` is, at port `there`.
+    fn of(runtime: &str, there: u16, options: &[&str], command: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
-        let publish = format!("127.0.0.1:{port}:80");
+        let publish = format!("127.0.0.1:{port}:{there}");
         let mut program = Command::new(variable("CKI_BUILD"))
             .args(["-q", "run", "--runtime", runtime, "--publish", &publish])
-            .args(["--", "perl", "-e", SERVER])
-            .arg(MUCH.to_string())
+            .args(options)
+            .arg("--")
+            .args(command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -143,6 +150,36 @@ fn either_side_speaks_first_and_ends_its_half_first() {
 }
 
 /// What packets that come late, twice or in pieces do to passt, which had four faults there: a guest of our own sends them.
+/// Clients at once.
+const CLIENTS: usize = 1000;
+
+#[test]
+fn a_redis_server_in_a_container_answers_a_thousand_clients_at_once() {
+    let options = ["--deb", "redis-server", "--ulimit", "nofile=4096"];
+    let redis = ["redis-server", "--save", "", "--bind", "0.0.0.0"];
+    let command = [&redis[..], &["--protected-mode", "no"]].concat();
+    let mut server = Server::of("cki", 6379, &options, &command);
+    while !server.line().contains("Ready to accept connections") {}
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| server.client()).collect();
+    // All of them have asked before the first is heard.
+    for (number, client) in clients.iter_mut().enumerate() {
+        let request = format!("SET {number} v{number}\r\nGET {number}\r\n");
+        client.write_all(request.as_bytes()).expect("it is sent");
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let value = format!("v{number}");
+        let expected = format!("+OK\r\n${}\r\n{value}\r\n", value.len());
+        let mut heard = vec![0; expected.len()];
+        client.read_exact(&mut heard).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&heard), expected, "client {number}");
+    }
+    let mut last = server.client();
+    last.write_all(b"SHUTDOWN NOSAVE\r\n").expect("it is sent");
+    assert_eq!(rest(&last), b"");
+    let status = server.program.wait().expect("it ends");
+    assert_eq!(status.code(), Some(0));
+}
+
 #[test]
 fn passt_takes_ends_for_what_they_are_and_answers_what_comes_twice() {
     let guest = include_str!("../programs/passt_guest.pl");

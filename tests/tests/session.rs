@@ -183,6 +183,17 @@ fn a_small_container_starts_and_a_smaller_one_is_refused_at_once() {
 }
 
 #[test]
+fn a_container_has_the_memory_that_was_asked_for_be_it_little_or_much() {
+    // Of a small one, the kernel and the page tables take more.
+    for (memory, least_mib) in [("96M", 48), ("1G", 900), ("3G", 2800), ("8G", 7700)] {
+        let script = "awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo";
+        let output = run_on("cki", &["--memory", memory], &["sh", "-c", script], b"");
+        let has: u32 = output.text().trim().parse().expect(&output.stderr);
+        assert!(has >= least_mib, "{memory}: {has} MiB");
+    }
+}
+
+#[test]
 fn a_working_directory_that_is_not_there_is_told_in_one_line() {
     for runtime in RUNTIMES {
         for workdir in ["/nonexistent", "/etc/passwd"] {
