@@ -10,6 +10,7 @@ let
     "crates/debian"
     "crates/disk"
     "crates/erofs"
+    "crates/figures"
     "crates/frontend"
     "crates/inputs"
     "crates/layers"

@@ -101,6 +101,9 @@ pub enum Error {
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),
+    /// Records of measurements, or what is made of them.
+    #[error(transparent)]
+    Figures(#[from] cki_figures::Error),
     /// A measurement that makes no sense.
     #[error("{0}")]
     Bench(String),

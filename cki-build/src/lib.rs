@@ -6,8 +6,9 @@
 //! what several of them need: [`app`], [`contents`], [`context`], [`image_file`], [`inputs`], [`layers`], [`measured`], [`network`],
 //! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`]. What the commands `check`, `doctor`, `image`, `prune`,
 //! `release` and `verify` are made of has modules of these names.
-//! Used by: `main.rs`. May use: `cki-debian`, `cki-disk`, `cki-erofs`, `cki-frontend`, `cki-inputs`, `cki-layers`,
-//! `cki-machine`, `cki-micro`, `cki-nix`, `cki-oci`, `cki-process`, `cki-release`, `cki-session`, `cki-volume`.
+//! Used by: `main.rs`. May use: `cki-debian`, `cki-disk`, `cki-erofs`, `cki-figures`, `cki-frontend`, `cki-inputs`,
+//! `cki-layers`, `cki-machine`, `cki-micro`, `cki-nix`, `cki-oci`, `cki-process`, `cki-release`, `cki-session`,
+//! `cki-volume`.
 
 pub mod app;
 pub mod check;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use cki_session::values::parse_duration;
 use clap::{Args, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
 
 use crate::cli::Runtime;
 use crate::compared::Size;
@@ -30,7 +29,11 @@ pub enum BenchKind {
         attrs: Vec<String>,
     },
     /// How many instructions the kinds of work of the paper's figure 12 take on several runtimes
-    Fig12(Fig12),
+    Fig12(FigureArgs),
+    /// How much the bars of one measurement are above those of another. The status is 1 when one is more than allowed
+    Compare(CompareArgs),
+    /// What the paper claims beside what the records say, as Markdown
+    Report(ReportArgs),
     /// How many instructions disks, TCP and git checkout cost in a container, side by side with the same without one
     Io,
     /// How many instructions containers cost, side by side with the same work without one
@@ -49,9 +52,9 @@ pub enum BenchKind {
     },
 }
 
-/// `bench fig12`
+/// What one of the paper's figures is measured with.
 #[derive(Debug, Args)]
-pub struct Fig12 {
+pub struct FigureArgs {
     /// On what
     #[arg(
         long,
@@ -71,14 +74,41 @@ pub struct Fig12 {
     /// How often
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
-    /// Where records are kept (DIR/fig12.jsonl); what is there already from the same outputs is not measured again
+    /// Where records are kept (DIR/FIGURE.jsonl); what is there already from the same outputs is not measured again
     #[arg(long, value_name = "DIR", default_value = "log")]
     pub log: PathBuf,
+    /// Where pictures are drawn (DIR/FIGURE-SIZE.svg and .pdf)
+    #[arg(long, value_name = "DIR", default_value = "plots")]
+    pub plots: PathBuf,
+}
+
+/// `bench compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// A file of records, or the folder of --log
+    #[arg(value_name = "FIRST")]
+    pub first: PathBuf,
+    /// Another one
+    #[arg(value_name = "SECOND")]
+    pub second: PathBuf,
+    /// How many percent more instructions a bar of the second may have, if no two rounds of both overlap
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    pub within: f64,
+}
+
+/// `bench report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Where records are
+    #[arg(long, value_name = "DIR", default_value = "log")]
+    pub log: PathBuf,
+    /// Where pictures are, of which the report names those that are there
+    #[arg(long, value_name = "DIR", default_value = "plots")]
+    pub plots: PathBuf,
 }
 
 /// What a figure has bars of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FigureRuntime {
     /// A process of the machine
     Native,

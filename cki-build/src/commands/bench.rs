@@ -9,6 +9,7 @@ mod micro;
 mod nmi;
 mod nmi_report;
 pub(super) mod program;
+mod records;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::prepare::{Preparation, prepare};
 use crate::resident::OWN;
+use cki_figures::Figure;
 use cki_machine::{Ended, Machine};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
@@ -36,7 +38,9 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
-        BenchKind::Fig12(args) => figure::fig12(context, args),
+        BenchKind::Fig12(args) => figure::measure(context, Figure::Fig12, args),
+        BenchKind::Compare(args) => records::compare(context, args),
+        BenchKind::Report(args) => records::report(args),
         BenchKind::Io => io::io(context),
         BenchKind::Micro => micro::micro(context),
         BenchKind::Nmi { duration } => nmi::nmi(context, *duration),

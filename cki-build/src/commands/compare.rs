@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::side::{Took, work};
+use super::side::work;
 use crate::cli::Runtime;
 use crate::compared::{Size, Workload, word};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
+use cki_figures::Took;
 use cki_session::{Isolation, Status};
 
 /// Both sides.
@@ -108,6 +109,7 @@ mod tests {
         Took {
             instructions,
             steps: [("fillseq".to_owned(), step)].into(),
+            counts: std::collections::BTreeMap::new(),
             emulator_seconds: instructions / 1e8,
             sum: "12ab".to_owned(),
         }

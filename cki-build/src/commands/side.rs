@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::bench::program::{execute, program};
 use crate::cli::{Run, Runtime};
@@ -16,6 +16,7 @@ use crate::contents::Contents;
 use crate::context::Context;
 use crate::error::Error;
 use crate::prepare::prepare;
+use cki_figures::Took;
 use cki_machine::Ended;
 use cki_session::{Isolation, Memory};
 
@@ -30,19 +31,8 @@ struct Done {
     seconds: f64,
     #[serde(default)]
     steps: BTreeMap<String, f64>,
-}
-
-/// How much it took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Took {
-    /// From the begin of the work to its end.
-    pub instructions: f64,
-    /// Of parts that have times of their own.
-    pub steps: BTreeMap<String, f64>,
-    /// From the start of the program to its first output, which comes when the work is done: by this computer's clock.
-    pub emulator_seconds: f64,
-    /// Of the result, which is the known one.
-    pub sum: String,
+    #[serde(default)]
+    counts: BTreeMap<String, u64>,
 }
 
 /// Does the work; a container has to be isolated.
@@ -93,6 +83,7 @@ fn took(ended: &Ended, output: &str) -> Result<Took, Error> {
     Ok(Took {
         instructions: instructions(done.seconds),
         steps: steps.map(|(name, s)| (name, instructions(s))).collect(),
+        counts: done.counts,
         emulator_seconds: (first_byte - started).as_secs_f64(),
         sum: done.sum,
     })
@@ -114,11 +105,12 @@ mod tests {
 
     #[test]
     fn a_nanosecond_of_the_works_clock_is_an_instruction() {
-        let said = r#"{"workload":"sqlite-bench","steps":{"fillseq":0.25},"sum":"12","known":true,"seconds":1.000000001}"#;
+        let said = r#"{"workload":"sqlite-bench","counts":{"fillseq":2000},"steps":{"fillseq":0.25},"sum":"12","known":true,"seconds":1.000000001}"#;
         let took = took(&finished(), said).expect("it is done");
         assert_eq!(took.sum, "12");
         assert_eq!(took.instructions.to_bits(), 1_000_000_001_f64.to_bits());
         assert_eq!(took.steps["fillseq"].to_bits(), 250_000_000_f64.to_bits());
+        assert_eq!(took.counts["fillseq"], 2_000);
         assert_eq!(took.emulator_seconds.to_bits(), 1.5_f64.to_bits());
     }
 

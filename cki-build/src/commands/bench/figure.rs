@@ -1,126 +1,141 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cki-build bench fig12`: the kinds of work of the paper's figure 12 on several runtimes, in instructions.
+//! `cki-build bench fig12`: a figure of the paper on several runtimes, in instructions.
 
-mod record;
-mod summary;
+mod computer;
+mod plan;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use record::{Key, Origin, Record, finished};
-use summary::Summary;
+use cki_figures::record::{self, Log};
+use cki_figures::{Figure, Key, Origin, Record, Summary, chart};
+use cki_session::Status;
 
 use crate::commands::side::work;
-use crate::compared::{FIG12, word};
 use crate::context::Context;
 use crate::error::Error;
-use crate::measured::Fig12;
+use crate::measured::FigureArgs;
 use crate::output::{print, print_json};
-use cki_session::Status;
+use plan::{Measurement, plan};
 
 /// What measurements are made with.
 const OUTPUTS: [&str; 4] = ["cki-host", "cki-qemu", "cki-runtime", "cki-workload"];
 
-/// What is to be measured, in an order in which nothing that changes with time falls on one runtime alone: each round
-/// has everything once, and every other round begins with the last runtime.
-fn plan(args: &Fig12) -> Vec<Key> {
-    let mut keys = Vec::new();
-    for round in 1..=args.repeat {
-        let mut runtimes = args.runtimes.clone();
-        if round % 2 == 0 {
-            runtimes.reverse();
-        }
-        for &size in &args.sizes {
-            for workload in FIG12 {
-                for &runtime in &runtimes {
-                    keys.push(Key {
-                        workload,
-                        size,
-                        runtime,
-                        round,
-                    });
-                }
-            }
-        }
-    }
-    keys
-}
-
-pub(super) fn fig12(context: &Context, args: &Fig12) -> Result<Status, Error> {
-    let outputs = context.outputs(&OUTPUTS)?;
-    let state = context.checkout.state()?;
-    let origin = Origin {
-        commit: state.and_then(|state| state.head),
-        outputs: outputs
-            .into_iter()
-            .map(|(name, target)| (name, target.out))
-            .collect(),
-    };
-    let failed = |source| Error::Io {
-        path: args.log.clone(),
-        source,
-    };
-    fs::create_dir_all(&args.log).map_err(failed)?;
-    let path = args.log.join("fig12.jsonl");
-    let mut records = finished(&path, &origin)?;
-    let plan = plan(args);
-    let left: Vec<&Key> = plan
-        .iter()
-        .filter(|key| !records.iter().any(|record| record.key == **key))
-        .collect();
-    let mut file = open(&path)?;
+pub(super) fn measure(
+    context: &Context,
+    figure: Figure,
+    args: &FigureArgs,
+) -> Result<Status, Error> {
+    let origin = origin(context)?;
+    make(&args.log)?;
+    let path = args.log.join(format!("{}.jsonl", figure.name()));
+    let all: Vec<(Measurement, Key)> = plan(args).into_iter().map(|one| (one, one.key())).collect();
+    let mut records = record::read(&path)?;
+    records.retain(|record| {
+        record.origin.outputs == origin.outputs && all.iter().any(|(_, key)| *key == record.key)
+    });
+    let is_done = |key: &Key| records.iter().any(|record| record.key == *key);
+    let left: Vec<_> = all.into_iter().filter(|(_, key)| !is_done(key)).collect();
+    let mut log = Log::open(&path)?;
     let begin = Instant::now();
-    for (done, key) in left.iter().enumerate() {
-        say(context, key, done, left.len(), begin.elapsed())?;
-        let took = work(context, key.runtime.runtime(), key.workload, key.size)?;
+    for (done, (one, key)) in left.iter().enumerate() {
+        say(context, key, done, left.len(), begin.elapsed());
+        let took = work(context, one.runtime.runtime(), one.workload, one.size)?;
         let record = Record {
-            key: **key,
+            key: key.clone(),
             took,
             origin: origin.clone(),
         };
-        append(&mut file, &path, &record)?;
+        log.add(&record)?;
         records.push(record);
     }
-    records.retain(|record| plan.contains(&record.key));
-    let summary = Summary::of(&records, &args.sizes, &args.runtimes);
+    // As they are planned, not as they were measured.
+    records.sort_by_key(|record| place(args, &record.key));
+    let summary = Summary::of(figure, &records);
+    let pictures = draw(&summary, &args.plots)?;
     if context.global.json {
         print_json(&summary)?;
     } else {
         print(&summary.table())?;
     }
+    if !context.global.quiet {
+        for picture in pictures {
+            crate::commands::run::say(&format!("drawn: {}", picture.display()));
+        }
+    }
     Ok(Status::OK)
 }
 
-/// What comes now, and how long it may take until all is done: as long for each as so far.
-fn say(
-    context: &Context,
-    key: &Key,
-    done: usize,
-    all: usize,
-    elapsed: Duration,
-) -> Result<(), Error> {
-    if context.global.quiet {
-        return Ok(());
+fn origin(context: &Context) -> Result<Origin, Error> {
+    let outputs = context.outputs(&OUTPUTS)?;
+    let state = context.checkout.state()?;
+    let outputs: BTreeMap<_, _> = outputs
+        .into_iter()
+        .map(|(name, target)| (name, target.out))
+        .collect();
+    Ok(Origin {
+        commit: state.and_then(|state| state.head),
+        outputs,
+        computer: Some(computer::here()),
+    })
+}
+
+/// Where the key's measurement is in the plan.
+fn place(args: &FigureArgs, key: &Key) -> usize {
+    let place = plan(args).iter().position(|one| one.key() == *key);
+    place.unwrap_or(usize::MAX)
+}
+
+fn make(directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(|source| Error::Io {
+        path: directory.to_owned(),
+        source,
+    })
+}
+
+/// Where the picture of a figure in a size is.
+pub(super) fn picture(plots: &Path, figure: Figure, size: &str, kind: &str) -> PathBuf {
+    plots.join(format!("{}-{size}.{kind}", figure.name()))
+}
+
+/// Draws a picture for each size; where they are.
+fn draw(summary: &Summary, plots: &Path) -> Result<Vec<PathBuf>, Error> {
+    make(plots)?;
+    let mut drawn = Vec::new();
+    for size in summary.sizes() {
+        let svg = chart::svg(summary, &size)?.into_bytes();
+        for (kind, bytes) in [("svg", svg), ("pdf", chart::pdf(summary, &size)?)] {
+            let path = picture(plots, summary.figure, &size, kind);
+            fs::write(&path, bytes).map_err(|source| Error::Io {
+                path: path.clone(),
+                source,
+            })?;
+            drawn.push(path);
+        }
     }
-    let Key {
-        workload,
-        size,
-        runtime,
-        round,
-    } = key;
-    let names = [word(workload), word(size), word(runtime)].join(", ");
+    Ok(drawn)
+}
+
+/// What comes now, and how long it may take until all is done: as long for each as so far.
+fn say(context: &Context, key: &Key, done: usize, all: usize, elapsed: Duration) {
+    if context.global.quiet {
+        return;
+    }
     let left = match estimate(done, all, elapsed) {
         Some(left) => format!("; about {} s are left", left.as_secs()),
         None => String::new(),
     };
     crate::commands::run::say(&format!(
-        "{} of {all}: {names}, round {round}{left}",
-        done + 1
+        "{} of {all}: {}, {}, {}, round {}{left}",
+        done + 1,
+        key.workload,
+        key.size,
+        key.runtime,
+        key.round
     ));
-    Ok(())
 }
 
 fn estimate(done: usize, all: usize, elapsed: Duration) -> Option<Duration> {
@@ -128,48 +143,9 @@ fn estimate(done: usize, all: usize, elapsed: Duration) -> Option<Duration> {
     Some(elapsed.checked_div(done)? * (all - done))
 }
 
-fn open(path: &Path) -> Result<File, Error> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn append(file: &mut File, path: &Path, record: &Record) -> Result<(), Error> {
-    let failed = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
-    line.push(b'\n');
-    file.write_all(&line).map_err(failed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compared::Size;
-    use crate::measured::FigureRuntime;
-
-    fn args() -> Fig12 {
-        Fig12 {
-            runtimes: vec![FigureRuntime::Native, FigureRuntime::Cki],
-            sizes: vec![Size::Tiny],
-            repeat: 2,
-            log: "log".into(),
-        }
-    }
-
-    #[test]
-    fn runtimes_take_turns_and_each_begins_a_round() {
-        let keys = plan(&args());
-        assert_eq!(keys.len(), 6 * 2 * 2);
-        let order: Vec<_> = keys.iter().map(|key| word(&key.runtime)).collect();
-        assert_eq!(order[..4], ["native", "cki", "native", "cki"]);
-        assert_eq!(order[12..16], ["cki", "native", "cki", "native"]);
-        assert_eq!(keys[0].workload, keys[1].workload);
-    }
 
     #[test]
     fn what_is_left_takes_as_long_as_what_was_done() {
@@ -177,5 +153,32 @@ mod tests {
         assert_eq!(estimate(0, 10, 0), None);
         assert_eq!(estimate(2, 10, 30), Some(Duration::from_secs(120)));
         assert_eq!(estimate(10, 10, 30), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_picture_is_drawn_for_each_size_in_both_forms() {
+        let line = |size: &str| {
+            format!(
+                r#"{{"workload":"sph","size":"{size}","runtime":"cki","round":1,"instructions":1.0,"steps":{{}},"emulator_seconds":1.0,"sum":"0","commit":null,"outputs":{{}}}}"#
+            )
+        };
+        let records =
+            ["tiny", "small"].map(|size| serde_json::from_str(&line(size)).expect("JSON"));
+        let dir = tempfile::tempdir().expect("a directory");
+        let plots = dir.path().join("plots");
+        let drawn = draw(&Summary::of(Figure::Fig12, &records), &plots).expect("drawn");
+        let names = [
+            "fig12-tiny.svg",
+            "fig12-tiny.pdf",
+            "fig12-small.svg",
+            "fig12-small.pdf",
+        ];
+        assert_eq!(drawn, names.map(|name| plots.join(name)));
+        for file in drawn {
+            assert!(
+                fs::metadata(&file).expect("a file").len() > 1000,
+                "{file:?}"
+            );
+        }
     }
 }
