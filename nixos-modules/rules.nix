@@ -86,8 +86,8 @@ let
         "the container ${name} is on no bridge with mode = \"${network.mode}\". Set mode = \"bridge\", or leave out `bridge`.")
       (cannot (network.mode == "bridge" && network.publish != [ ]) "network.publish"
         "on a bridge every port of ${name} is reached, and none is published. Leave `publish` out, or take mode = \"user\".")
-      (cannot (network.mode == "none" && (network.publish != [ ] || network.allow != [ ] || network.address != null || network.nameservers != [ ] || network.hosts != { })) "network.mode"
-        "the container ${name} has no network, and something is said of it. Set mode = \"user\" or \"bridge\", or leave publish, allow, address, nameservers and hosts out.")
+      (cannot (network.mode == "none" && (network.publish != [ ] || network.allow != [ ] || network.address != null || network.nameservers != [ ] || network.hosts != { } || lib.any (limit: limit != null) (lib.attrValues network.limits))) "network.mode"
+        "the container ${name} has no network, and something is said of it. Set mode = \"user\" or \"bridge\", or leave publish, allow, address, nameservers, hosts and limits out.")
       (cannot (network.openFirewall && network.publish == [ ]) "network.openFirewall"
         "the container ${name} publishes no port that could be opened. Set network.publish, or leave openFirewall out.")
     ]

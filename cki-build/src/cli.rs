@@ -184,9 +184,10 @@ pub struct Run {
     /// Number of processors; a container has one in this version
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parse_processors)]
     pub cpus: u32,
-    /// Give it a disk, a raw file or FILE.qcow2; with `:ro`, it cannot be written. Twice at most; the disks are
-    /// /dev/vdb and /dev/vdc, in this order
-    #[arg(long, value_name = "FILE[:ro][:format=raw|qcow2]")]
+    /// Give it a disk, a raw file or FILE.qcow2; with `:ro`, it cannot be written, and with `:read-bps=10M`,
+    /// `:write-bps=`, `:read-iops=100`, `:write-iops=` a container's is no faster than that a second (`10M+64M`: and
+    /// 64M at once after a pause). Twice at most; the disks are /dev/vdb and /dev/vdc, in this order
+    #[arg(long, value_name = "FILE[:ro][:format=raw|qcow2][:LIMIT=RATE]")]
     pub disk: Vec<DiskOption>,
     /// What the program runs in.
     #[command(flatten, next_help_heading = "Image")]

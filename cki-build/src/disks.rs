@@ -70,6 +70,7 @@ pub fn of_container(options: &[DiskOption]) -> Vec<Disk> {
     let disk = |(number, option): (usize, &DiskOption)| Disk {
         serial: disk_serial(number),
         read_only: option.is_read_only,
+        rates: option.rates,
     };
     options.iter().enumerate().map(disk).collect()
 }
@@ -99,7 +100,7 @@ mod tests {
             }
             format!("{}{words}", path.display()).parse().unwrap()
         };
-        let mut options = vec![option("a", ""), option("b", ":ro")];
+        let mut options = vec![option("a", ":write-iops=7"), option("b", ":ro")];
         let (disks, files) = open(&options).unwrap();
         let read_only = |disk: &UserDisk| disk.is_read_only;
         assert_eq!(
@@ -110,6 +111,8 @@ mod tests {
         let told = of_container(&options);
         assert_eq!(Disk::check_all(&told), Ok(()));
         assert_eq!((&*told[1].serial, told[1].read_only), ("cki-disk1", true));
+        let limits: Vec<_> = told.iter().map(|disk| disk.rates.to_string()).collect();
+        assert_eq!(limits, [":write-iops=7", ""]);
         drop(files);
         options.push(option("c", ""));
         let error = open(&options).unwrap_err().to_string();

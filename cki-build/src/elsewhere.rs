@@ -204,10 +204,6 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--cpu-quota",
             "--cpu-period",
             "--cpuset-mems",
-            "--device-read-bps",
-            "--device-write-bps",
-            "--device-read-iops",
-            "--device-write-iops",
             "--cpuset-cpus",
             "--blkio-weight",
             "--blkio-weight-device",
@@ -216,6 +212,15 @@ pub const OF_RUN: &[Elsewhere] = &[
         ],
         here: "a container has the memory that `--memory` says, all of it its own, and one processor; there is nothing \
                else to set",
+    },
+    Elsewhere {
+        typed: &[
+            "--device-read-bps",
+            "--device-write-bps",
+            "--device-read-iops",
+            "--device-write-iops",
+        ],
+        here: "a limit stands behind its disk: `--disk FILE:read-bps=10M`, `:write-bps=`, `:read-iops=`, `:write-iops=`",
     },
     Elsewhere {
         typed: &[

@@ -83,16 +83,19 @@ impl NetworkArgs {
         let refused = |text: &str| Err(MachineError::Request(text.to_owned()));
         let options = &self.options;
         self.check_ports(runtime)?;
-        let without = options.publish.is_empty() && options.ip.is_none() && self.allow.is_empty();
-        if self.network == Connection::None && !without {
-            return refused("--publish, --allow and --ip mean nothing with --network none");
+        let limited = !options.rates.rates().is_empty();
+        let of_a_card = options.ip.is_some() || !self.allow.is_empty() || limited;
+        if self.network == Connection::None && (of_a_card || !options.publish.is_empty()) {
+            return refused(
+                "--publish, --allow, --ip and rates (--ingress-rate, ...) mean nothing with --network none",
+            );
         }
         let bridge = matches!(self.network, Connection::Bridge(_));
-        let of_containers = bridge || options.ip.is_some() || !self.allow.is_empty();
+        let of_containers = bridge || of_a_card;
         if runtime != Runtime::Cki && of_containers {
             return refused(
-                "--allow, --ip and --network bridge=NAME are about a container; with --runtime native or \
-                 host the program is not in one",
+                "--allow, --ip, rates (--ingress-rate, ...) and --network bridge=NAME are about a container; with \
+                 --runtime native or host the program is not in one",
             );
         }
         Ok(())
@@ -311,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_the_containers() {
+        let args = "--ingress-rate 1M --egress-rate 2M+8M --ingress-packets 3 --egress-packets 4";
+        let args = parse(args).unwrap();
+        args.check(Runtime::Cki).unwrap();
+        let rates = args.container().unwrap().unwrap().rates;
+        let text = |rate: Option<cki_session::Rate>| rate.unwrap().to_string();
+        let (ingress, egress) = (rates.ingress, rates.egress);
+        assert_eq!(text(ingress.bytes) + &text(ingress.operations), "1M3");
+        assert_eq!(text(egress.bytes) + &text(egress.operations), "2M+8M4");
+    }
+
+    #[test]
     fn options_that_mean_nothing_are_refused() {
         for (line, runtime, part) in [
             ("--network none -p 1:1", Runtime::Cki, "--publish"),
@@ -325,6 +340,9 @@ mod tests {
             ),
             ("--ip 10.0.0.1/8", Runtime::Host, "container"),
             ("--network bridge=br0", Runtime::Native, "container"),
+            ("--egress-rate 1M", Runtime::Native, "container"),
+            ("--ingress-packets 9", Runtime::Host, "container"),
+            ("--network none --egress-rate 1M", Runtime::Cki, "rates"),
         ] {
             let error = parse(line).unwrap().check(runtime).unwrap_err().to_string();
             assert!(error.contains(part), "{line}: {error}");

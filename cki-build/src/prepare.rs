@@ -157,6 +157,10 @@ pub fn request(
         let message = "volumes need a container: leave --runtime out";
         return Err(MachineError::Request(message.to_owned()));
     }
+    if container.is_none() && args.disk.iter().any(|disk| !disk.rates.is_empty()) {
+        let message = "rates of disks (:read-bps=..., ...) need a container: leave --runtime out";
+        return Err(MachineError::Request(message.to_owned()));
+    }
     let argv = args.command.iter().map(text).collect::<Result<_, _>>()?;
     let request = args.program.request(argv, terminal);
     let mut run = request.map_err(|error| MachineError::Request(error.to_string()))?;
@@ -274,6 +278,22 @@ mod tests {
                 disks: Vec::new(),
             })
         );
+    }
+
+    #[test]
+    fn rates_of_disks_and_networks_are_a_containers() {
+        let limited = |runtime| {
+            let mut args = args(runtime, vec!["true".into()]);
+            args.disk = vec!["x:write-iops=7".parse().expect("a disk")];
+            request(&args, &machine(), || Terminal::USUAL)
+        };
+        let container = limited(Runtime::Cki).expect("valid").container;
+        let disks = container.expect("a container").disks;
+        assert_eq!(disks[0].rates.to_string(), ":write-iops=7");
+        for runtime in [Runtime::Native, Runtime::Host] {
+            let message = limited(runtime).expect_err("no container").to_string();
+            assert!(message.contains("rates of disks"), "{message}");
+        }
     }
 
     #[test]

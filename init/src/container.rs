@@ -136,8 +136,9 @@ fn find_disks(sysfs: &Path, dev: &Path, disks: &[Disk]) -> io::Result<Vec<String
         let missing = || io::Error::other(format!("there is no disk {:?} here", disk.serial));
         let words = if disk.read_only { ":ro" } else { "" };
         Ok(format!(
-            "{}:format=raw{words}",
-            found.ok_or_else(missing)?.display()
+            "{}:format=raw{words}{}",
+            found.ok_or_else(missing)?.display(),
+            disk.rates
         ))
     };
     disks.iter().map(find).collect()
@@ -326,15 +327,16 @@ mod tests {
             std::fs::create_dir_all(&dir).unwrap();
             std::fs::write(dir.join("serial"), serial).unwrap();
         }
-        let disk = |serial: &str, read_only| Disk {
-            serial: serial.to_owned(),
-            read_only,
-        };
+        let disk = |serial: &str, read_only| Disk::new(serial, read_only);
         let find = |disks: &[Disk]| find_disks(sysfs.path(), Path::new("/dev"), disks);
-        let disks = [disk("cki-disk0", false), disk("cki-disk1", true)];
+        let mut disks = [disk("cki-disk0", false), disk("cki-disk1", true)];
+        disks[1].rates.read.bytes = "1M+8M".parse().ok();
         assert_eq!(
             find(&disks).unwrap(),
-            ["/dev/vdc:format=raw", "/dev/vdb:format=raw:ro"]
+            [
+                "/dev/vdc:format=raw",
+                "/dev/vdb:format=raw:ro:read-bps=1M+8M"
+            ]
         );
         let error = find(&[disk("cki-disk2", false)]).unwrap_err();
         assert!(error.to_string().contains("cki-disk2"), "{error}");

@@ -46,6 +46,7 @@ impl Place {
                 feature::INTERFACE,
                 feature::NETWORK,
                 feature::NAME,
+                feature::RATES,
             ],
             Self::Shared(_) => &[
                 feature::CONTAINER,
@@ -54,6 +55,7 @@ impl Place {
                 feature::NETWORK,
                 feature::NAME,
                 feature::DISK,
+                feature::RATES,
             ],
         };
         EVERYWHERE.iter().chain(more).copied().collect()

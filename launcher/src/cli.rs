@@ -109,7 +109,7 @@ pub struct KillArgs {
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 25] = [
+const OF_THE_REQUEST: [&str; 26] = [
     "ProcessOptions",
     "argv",
     "cmdline",
@@ -135,6 +135,7 @@ const OF_THE_REQUEST: [&str; 25] = [
     NETWORK[3],
     NETWORK[4],
     NETWORK[5],
+    NETWORK[6],
 ];
 
 /// Options of `cki run`.
@@ -158,9 +159,10 @@ pub struct RunArgs {
         conflicts_with_all = OF_THE_REQUEST
     )]
     pub session_fd: Option<i32>,
-    /// Give the container a disk: a file or block device, raw; with `:ro`, it cannot be written.
-    /// May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
-    #[arg(long, value_name = "FILE[:ro]")]
+    /// Give the container a disk: a file or block device, raw; with `:ro`, it cannot be written, and with
+    /// `:read-bps=10M`, `:write-bps=`, `:read-iops=100`, `:write-iops=` it is no faster than that a second (`10M+64M`:
+    /// and 64M at once after a pause). May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
+    #[arg(long, value_name = "FILE[:ro][:LIMIT=RATE]")]
     pub disk: Vec<DiskOption>,
     /// Let the container be found by `cki exec`, `cki list` and `cki kill` under this name
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session_fd", "console", "vsock"])]
@@ -289,6 +291,7 @@ mod tests {
             "--add-host a:192.0.2.1",
             "--ip 10.0.0.1/8",
             "--allow 192.0.2.1",
+            "--egress-rate 1M",
             "--verbose",
             "--volume a:/b",
             "--print-isolation",

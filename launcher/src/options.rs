@@ -8,7 +8,15 @@ use cki_session::{Connection, IpNet, Network};
 use clap::Args;
 
 /// Their names, for options that exclude them.
-pub const NAMES: [&str; 6] = ["network", "publish", "dns", "add_host", "ip", "allow"];
+pub const NAMES: [&str; 7] = [
+    "network",
+    "publish",
+    "dns",
+    "add_host",
+    "ip",
+    "allow",
+    "RateOptions",
+];
 
 /// Options of `cki run`.
 #[derive(Debug, Default, Args)]
@@ -37,10 +45,11 @@ impl NetworkArgs {
                 self.options.publish.is_empty(),
                 self.options.ip.is_none(),
                 self.allow.is_empty(),
+                self.options.rates.rates().is_empty(),
             ];
             anyhow::ensure!(
-                said == [true; 3],
-                "--publish, --allow and --ip mean nothing without --network user or bridge=NAME"
+                said == [true; 4],
+                "--publish, --allow, --ip and rates (--ingress-rate, ...) mean nothing without --network user or bridge=NAME"
             );
             return Ok(None);
         };

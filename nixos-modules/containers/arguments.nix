@@ -15,6 +15,11 @@ let
   published = port:
     lib.optionalString (port.address != null) "${bracketed port.address}:"
     + "${toString port.host}:${toString port.container}/${port.protocol}";
+
+  limits = { readBytes, writeBytes, readOperations, writeOperations }:
+    let word = name: rate: lib.optionalString (rate != null) ":${name}=${rate}";
+    in word "read-bps" readBytes + word "write-bps" writeBytes
+      + word "read-iops" readOperations + word "write-iops" writeOperations;
 in
 [ "${package}/bin/cki" "run" ]
 ++ option "--kernel" "${guest}/vmlinux"
@@ -28,7 +33,7 @@ in
 ++ optional container.readOnly "--read-only"
 ++ each "--tmpfs" container.tmpfs
 # A disk that a container wrote may begin as an image of another format does.
-++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw") container.disks)
+++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw${limits disk.limits}") container.disks)
 ++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.limits)
 ++ each "--cap-drop" container.capabilities.drop
 ++ each "--cap-add" container.capabilities.add
@@ -36,6 +41,10 @@ in
 ++ unless null "--ip" network.address
 ++ each "--publish" (map published network.publish)
 ++ each "--allow" network.allow
+++ unless null "--ingress-rate" network.limits.ingressBytes
+++ unless null "--egress-rate" network.limits.egressBytes
+++ unless null "--ingress-packets" network.limits.ingressPackets
+++ unless null "--egress-packets" network.limits.egressPackets
 ++ each "--dns" network.nameservers
 ++ each "--add-host" (mapAttrsToList (host: address: "${host}:${address}") network.hosts)
 ++ concatLists (lib.imap0 (number: _: option "--env-file" { systemd = "%d/environment${toString number}"; }) container.environmentFiles)

@@ -6,6 +6,15 @@ let
   inherit (lib) literalExpression mkOption types;
   sizes = import ../sizes.nix { inherit lib; };
   port = types.ints.between 1 65535;
+  rate = types.strMatching "[1-9][0-9]{0,14}[KMGT]?([+][1-9][0-9]{0,14}[KMGT]?)?" // {
+    description = "number a second, such as 200, 10M, or 10M+64M with a burst";
+  };
+  limit = what: example: mkOption {
+    type = types.nullOr rate;
+    default = null;
+    inherit example;
+    description = "${what} at most, and behind `+` how much at once after a pause; no limit if null.";
+  };
   duration = types.strMatching "[0-9]+(ms|s|min|h)" // { description = "time, such as 500ms, 10s or 2min"; };
 
   publish = types.submodule {
@@ -51,6 +60,12 @@ let
         default = false;
         example = true;
         description = "Whether the container cannot write to it.";
+      };
+      limits = {
+        readBytes = limit "Bytes a second that are read" "10M+64M";
+        writeBytes = limit "Bytes a second that are written" "10M+64M";
+        readOperations = limit "Requests to read a second" "200";
+        writeOperations = limit "Requests to write a second" "200";
       };
     };
   };
@@ -109,6 +124,12 @@ let
       default = { };
       example = { database = "10.1.0.8"; };
       description = "Names for `/etc/hosts`, with their addresses.";
+    };
+    limits = {
+      ingressBytes = limit "Bytes a second that the container receives" "1M+16M";
+      egressBytes = limit "Bytes a second that the container sends" "1M+16M";
+      ingressPackets = limit "Frames a second that the container receives" "5000";
+      egressPackets = limit "Frames a second that the container sends" "5000";
     };
   };
 

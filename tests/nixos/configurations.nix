@@ -31,6 +31,7 @@ let
     a-bridge-of-networkd = { imports = [ (one (bridged "10.1.0.7/24")) ]; systemd.network.netdevs."10-br0".netdevConfig = { Kind = "bridge"; Name = "br0"; }; };
     readers-of-a-disk = both { disks = [{ path = "/var/lib/d"; readOnly = true; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
     a-label-that-is-read = one { disks = [{ path = "/dev/disk/by-label/data"; readOnly = true; }]; };
+    rates = one { disks = [{ path = "/var/lib/d"; limits.readBytes = "10M+64M"; }]; network = { mode = "user"; limits.ingressPackets = "5000"; }; };
     our-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_cki; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
@@ -125,6 +126,10 @@ let
       module = one { network.allow = [ "10.0.0.0/8" ]; };
       says = [ "services.cki.containers.one.network.mode:" "leave publish, allow" ];
     };
+    no-network-with-rates = {
+      module = one { network.limits.egressBytes = "1M"; };
+      says = [ "services.cki.containers.one.network.mode:" "and limits out" ];
+    };
     firewall-without-ports = {
       module = one { network = { mode = "user"; openFirewall = true; }; };
       says = [ "services.cki.containers.one.network.openFirewall:" "Set network.publish" ];
@@ -187,6 +192,7 @@ let
     network-of-another-kind = one { network.mode = "host"; };
     port-that-is-none = one (publish 70000);
     address-without-prefix = one { network.address = "10.1.0.7"; };
+    rate-in-bits = one { network = { mode = "user"; limits.egressBytes = "10Mbit"; }; };
     user-with-a-blank = one { user = "a b"; };
     relative-image = one { image = "x.raw"; };
     group-with-a-blank = { imports = [ base ]; services.cki.group = "a b"; };

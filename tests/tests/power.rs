@@ -121,10 +121,7 @@ fn run(dir: &Path, app: &Path, first: &str) -> (Journal, Vec<Entry>) {
     container
         .cmdline
         .clone_from(&machine.host.container_cmdline);
-    container.disks.push(Disk {
-        serial: disk_serial(0),
-        read_only: false,
-    });
+    container.disks.push(Disk::new(disk_serial(0), false));
     request.container = Some(container);
     let said = dir.join("said");
     let io = Io {

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rate::DiskRates;
+
 /// A disk of the machine that a container is given.
 ///
 /// The container's disks have serial numbers of their own, in the order of the request ([`disk_serial`]).
@@ -15,6 +17,9 @@ pub struct Disk {
     /// Whether the container cannot write it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// How fast it may be.
+    #[serde(default, skip_serializing_if = "DiskRates::is_empty")]
+    pub rates: DiskRates,
 }
 
 /// Why a container cannot have these disks.
@@ -36,6 +41,16 @@ pub enum DiskError {
 impl Disk {
     /// Disks that a container is given at most.
     pub const MOST: usize = 8;
+
+    /// One that is as fast as it is.
+    #[must_use]
+    pub fn new(serial: impl Into<String>, read_only: bool) -> Self {
+        Disk {
+            serial: serial.into(),
+            read_only,
+            rates: DiskRates::default(),
+        }
+    }
 
     /// Whether a container can have all of these.
     ///
@@ -84,10 +99,7 @@ mod tests {
     use super::*;
 
     fn disk(serial: &str) -> Disk {
-        Disk {
-            serial: serial.to_owned(),
-            read_only: false,
-        }
+        Disk::new(serial, false)
     }
 
     #[test]

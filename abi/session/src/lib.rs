@@ -64,6 +64,7 @@ mod network;
 mod outcome;
 mod printable;
 mod process;
+mod rate;
 mod request;
 mod root;
 mod serve;
@@ -88,6 +89,7 @@ pub use network::{Connection, Link, Network, NetworkError, PORTS_MAX, Protocol, 
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use printable::printable;
 pub use process::{Process, ProcessId};
+pub use rate::{DiskRates, NetworkRates, Rate, Rates};
 pub use request::{Container, Request, Run, feature};
 pub use root::{Root, Tmpfs};
 pub use serve::Serve;

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::interface::{Host, InterfaceError};
+use crate::rate::{NetworkRates, Rates};
 
 /// Why there is no such network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,9 @@ pub struct Network {
     /// If given, the only networks that packets of the container go to, besides its name servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<IpNet>>,
+    /// How fast it may be.
+    #[serde(default, skip_serializing_if = "NetworkRates::is_empty")]
+    pub rates: NetworkRates,
 }
 
 /// What is behind a container's network card.
@@ -245,6 +249,10 @@ impl Network {
             nameservers: Vec::new(),
             hosts: Vec::new(),
             allow: None,
+            rates: NetworkRates {
+                ingress: Rates::NONE,
+                egress: Rates::NONE,
+            },
         }
     }
 

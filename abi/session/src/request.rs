@@ -38,6 +38,8 @@ pub mod feature {
     pub const NETWORK: &str = "network";
     /// [`Run::pool`](super::Run::pool).
     pub const POOL: &str = "pool";
+    /// [`Disk::rates`](super::Disk::rates) and [`Network::rates`](super::Network::rates).
+    pub const RATES: &str = "rates";
     /// [`Run::root`](super::Run::root).
     pub const ROOT: &str = "root";
     /// [`Root::volumes`](super::Root::volumes).
@@ -182,6 +184,11 @@ impl Run {
     pub fn unsupported<S: AsRef<str>>(&self, features: &[S]) -> Option<&'static str> {
         let container = self.container.as_ref();
         let network = container.and_then(|container| container.network.as_ref());
+        let is_limited = |container: &Container| {
+            let network = container.network.as_ref();
+            network.is_some_and(|network| !network.rates.is_empty())
+                || container.disks.iter().any(|disk| !disk.rates.is_empty())
+        };
         let uses = [
             (feature::CONTAINER, self.container.is_some()),
             (feature::EXEC, self.exec.is_some()),
@@ -198,6 +205,7 @@ impl Run {
                 feature::DISKS,
                 container.is_some_and(|container| !container.disks.is_empty()),
             ),
+            (feature::RATES, container.is_some_and(is_limited)),
             (feature::VOLUMES, !self.root.volumes.is_empty()),
         ];
         let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);

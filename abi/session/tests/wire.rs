@@ -44,14 +44,16 @@ fn requests_have_the_documented_form_and_come_back_equal() {
     let mut with_disk = contained.clone();
     let disks = &mut with_disk.container.as_mut().unwrap().disks;
     for read_only in [false, true] {
-        disks.push(Disk {
-            serial: disk_serial(disks.len()),
-            read_only,
-        });
+        disks.push(Disk::new(disk_serial(disks.len()), read_only));
     }
+    disks[0].rates.write.bytes = Some("1M+8M".parse().unwrap());
+    disks[1].rates.read.operations = Some("100".parse().unwrap());
     let disks = container.replace(
         r#""verbose":true"#,
-        r#""verbose":true,"disks":[{"serial":"cki-disk0"},{"serial":"cki-disk1","read_only":true}]"#,
+        concat!(
+            r#""verbose":true,"disks":[{"serial":"cki-disk0","rates":{"write":{"bytes":"1M+8M"}}},"#,
+            r#"{"serial":"cki-disk1","read_only":true,"rates":{"read":{"operations":"100"}}}]"#,
+        ),
     );
     let mut beside = run.clone();
     (beside.hostname, beside.exec) = (None, Some("web".into()));
@@ -230,10 +232,12 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
     });
     assert_eq!(contained.unsupported(&[feature::POOL]), Some("container"));
     assert_eq!(contained.unsupported(&["later", feature::CONTAINER]), None);
-    contained.container.as_mut().unwrap().disks.push(Disk {
-        serial: "a".to_owned(),
-        read_only: false,
-    });
+    contained
+        .container
+        .as_mut()
+        .unwrap()
+        .disks
+        .push(Disk::new("a", false));
     assert_eq!(contained.unsupported(&[feature::CONTAINER]), Some("disks"));
     let both = [feature::CONTAINER, feature::DISKS];
     assert_eq!(contained.unsupported(&both), None);
@@ -343,10 +347,7 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         (
             |run| {
                 let mut container = Container::new(Memory::constant(64));
-                container.disks.push(Disk {
-                    serial: String::new(),
-                    read_only: true,
-                });
+                container.disks.push(Disk::new("", true));
                 run.container = Some(container);
             },
             Invalid::Disk(DiskError::Serial(String::new())),

@@ -5,9 +5,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use cki_session::DiskRates;
+
 use crate::format::Format;
 
-/// `FILE[:ro][:format=raw|qcow2]`.
+/// `FILE[:ro][:format=raw|qcow2][:read-bps=RATE]...`, the last for each of [`DiskRates::NAMES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskOption {
     /// The file.
@@ -16,6 +18,8 @@ pub struct DiskOption {
     pub is_read_only: bool,
     /// What the user says of its format.
     pub format: Option<Format>,
+    /// How fast it may be.
+    pub rates: DiskRates,
 }
 
 impl DiskOption {
@@ -26,6 +30,7 @@ impl DiskOption {
             path: path.into(),
             is_read_only: false,
             format: Some(Format::Raw),
+            rates: DiskRates::default(),
         }
     }
 }
@@ -35,6 +40,7 @@ impl FromStr for DiskOption {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (mut path, mut is_read_only, mut format) = (text, None, None);
+        let mut rates = DiskRates::default();
         while let Some((rest, word)) = path.rsplit_once(':') {
             match (word, word.strip_prefix("format=")) {
                 ("ro" | "rw", _) if is_read_only.is_none() => is_read_only = Some(word == "ro"),
@@ -43,8 +49,17 @@ impl FromStr for DiskOption {
                     let odd = || format!("the format {name:?} is neither raw nor qcow2");
                     format = Some(found.ok_or_else(odd)?);
                 }
-                // A colon of the file's name.
-                _ => break,
+                _ => match word.split_once('=') {
+                    Some((name, rate)) => match rates.named(name) {
+                        Some(limit @ None) => {
+                            let wrong = |error| format!("{name}: {error}");
+                            *limit = Some(rate.parse().map_err(wrong)?);
+                        }
+                        _ => break,
+                    },
+                    // A colon of the file's name.
+                    None => break,
+                },
             }
             path = rest;
         }
@@ -55,6 +70,7 @@ impl FromStr for DiskOption {
             path: path.into(),
             is_read_only: is_read_only.unwrap_or(false),
             format,
+            rates,
         })
     }
 }
@@ -69,6 +85,7 @@ mod tests {
             path: path.into(),
             is_read_only,
             format,
+            rates: DiskRates::default(),
         };
         for (text, expected) in [
             ("a:b", option("a:b", false, None)),
@@ -88,9 +105,28 @@ mod tests {
             (":format=raw", "no file"),
             ("x:format=vmdk", "\"vmdk\" is neither"),
             ("x:format=", "\"\" is neither"),
+            ("x:read-bps=fast", "read-bps: expected"),
+            ("x:write-iops=0", "write-iops: a rate"),
+            (":read-iops=9", "no file"),
         ] {
             let error = text.parse::<DiskOption>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_disk_may_have_limits_each_once() {
+        let option = |text: &str| text.parse::<DiskOption>().unwrap();
+        let limited = option("x:ro:read-bps=10M+64M:write-bps=1m:read-iops=100:write-iops=7");
+        assert_eq!(limited.path, PathBuf::from("x"));
+        assert!(limited.is_read_only);
+        let words = ":read-bps=10M+64M:write-bps=1M:read-iops=100:write-iops=7";
+        assert_eq!(limited.rates.to_string(), words);
+        // As for every word, the second one is the file's name.
+        let twice = option("x:read-iops=1:read-iops=2");
+        assert_eq!(twice.path, PathBuf::from("x:read-iops=1"));
+        let foreign = option("x:bps=1");
+        assert_eq!(foreign.path, PathBuf::from("x:bps=1"));
+        assert!(foreign.rates.is_empty());
     }
 }

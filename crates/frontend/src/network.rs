@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use cki_session::{Host, IpNet, Link, Network, Publish};
+use cki_session::{Host, IpNet, Link, Network, NetworkRates, Publish, Rate, Rates};
 use clap::Args;
 
 use crate::publish::PublishOption;
@@ -25,6 +25,43 @@ pub struct NetworkOptions {
     /// Address of the container, with the length of its network's prefix, such as 10.1.0.7/24
     #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = parse_address)]
     pub ip: Option<IpNet>,
+    /// How fast it may be.
+    #[command(flatten)]
+    pub rates: RateOptions,
+}
+
+/// How fast a container's card may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
+pub struct RateOptions {
+    /// Bytes a second that the container receives at most, such as 10M, or 10M+64M for 64M at once after a pause
+    #[arg(long, value_name = "RATE[+BURST]")]
+    pub ingress_rate: Option<Rate>,
+    /// Bytes a second that it sends at most
+    #[arg(long, value_name = "RATE[+BURST]")]
+    pub egress_rate: Option<Rate>,
+    /// Frames a second that it receives at most
+    #[arg(long, value_name = "RATE[+BURST]")]
+    pub ingress_packets: Option<Rate>,
+    /// Frames a second that it sends at most
+    #[arg(long, value_name = "RATE[+BURST]")]
+    pub egress_packets: Option<Rate>,
+}
+
+impl RateOptions {
+    /// What they limit.
+    #[must_use]
+    pub fn rates(self) -> NetworkRates {
+        NetworkRates {
+            ingress: Rates {
+                bytes: self.ingress_rate,
+                operations: self.ingress_packets,
+            },
+            egress: Rates {
+                bytes: self.egress_rate,
+                operations: self.egress_packets,
+            },
+        }
+    }
 }
 
 impl NetworkOptions {
@@ -44,6 +81,7 @@ impl NetworkOptions {
             nameservers: self.dns.clone(),
             hosts: self.add_host.clone(),
             allow,
+            rates: self.rates.rates(),
         }
     }
 }

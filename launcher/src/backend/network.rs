@@ -76,7 +76,7 @@ pub fn connect(network: &Network) -> Result<(Card, Interface), NetworkError> {
     let mac = policy.mac;
     let card =
         Net::new(Filtered::new(link, policy), mac).map_err(system("cannot make an epoll"))?;
-    Ok((card, interface))
+    Ok((card.limited(network.rates), interface))
 }
 
 /// The link to the user network.

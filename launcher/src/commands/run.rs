@@ -264,7 +264,8 @@ fn session(
     }
     for (number, option) in args.disk.iter().enumerate() {
         let disk = Block::new(disk::open(option)?, &disk_serial(number));
-        devices.add(disk.sharing(&large), Duty::Disk)?;
+        let disk = disk.sharing(&large).limited(option.rates);
+        devices.add(disk, Duty::Disk)?;
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;

@@ -43,6 +43,7 @@ impl Service {
                 feature::CONTAINER,
                 feature::NETWORK,
                 feature::NAME,
+                feature::RATES,
                 feature::VOLUMES,
                 // These are for init of the container, which says itself what it honours.
                 feature::ROOT,

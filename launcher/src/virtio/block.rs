@@ -4,7 +4,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cki_session::DiskRates;
 use parking_lot::Mutex;
 use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO,
@@ -18,8 +20,10 @@ use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::buffers::Buffers;
-use super::request::{Request, next_request};
+use super::limiter::Clock;
+use super::request::{Request, next_request, request_at};
 use super::storage::Storage;
+use super::throttle::{Direction, Throttle};
 use super::{Device, DriverFault, Progress, copy_config};
 use crate::large::Large;
 
@@ -57,6 +61,65 @@ pub struct Block {
     flushes: bool,
     buffer: Box<[u8]>,
     large: Arc<Mutex<Large>>,
+    throttle: Option<Box<Throttle>>,
+}
+
+/// A request of a driver's, its header read.
+struct Order<'m> {
+    head: u16,
+    kind: u32,
+    sector: u64,
+    /// What is behind the header.
+    readable: Buffers<'m>,
+    /// What is before the status.
+    data: Buffers<'m>,
+    status: Buffers<'m>,
+}
+
+impl<'m> Order<'m> {
+    fn of(request: Request<'m>) -> Result<Self, DriverFault> {
+        let Request {
+            head,
+            mut readable,
+            writable: mut data,
+        } = request;
+        let mut header = [0; HEADER];
+        readable
+            .read(&mut header)
+            .map_err(|_| DriverFault::Request("a block request without a whole header"))?;
+        let status = data.take_last().ok_or(DriverFault::Request(
+            "a block request without a status byte",
+        ))?;
+        let [kind, _, low, high] = words(&header);
+        Ok(Order {
+            head,
+            kind,
+            sector: u64::from(low) | u64::from(high) << 32,
+            readable,
+            data,
+            status,
+        })
+    }
+
+    fn direction(&self) -> Direction {
+        match self.kind {
+            VIRTIO_BLK_T_OUT
+            | VIRTIO_BLK_T_DISCARD
+            | VIRTIO_BLK_T_WRITE_ZEROES
+            | VIRTIO_BLK_T_FLUSH => Direction::Write,
+            _ => Direction::Read,
+        }
+    }
+}
+
+/// What was done of a request.
+struct Done {
+    /// Bytes written to the guest.
+    written: u32,
+    /// What it is worth of a [`TURN`].
+    share: usize,
+    /// Bytes of the disk that it was about.
+    bytes: u64,
 }
 
 impl Block {
@@ -74,7 +137,19 @@ impl Block {
             flushes: false,
             buffer: vec![0; PIECE].into(),
             large: Arc::default(),
+            throttle: None,
         }
+    }
+
+    /// The disk, no faster than that.
+    #[must_use]
+    pub fn limited(self, rates: DiskRates) -> Self {
+        self.limited_by(rates, Clock::default())
+    }
+
+    fn limited_by(mut self, rates: DiskRates, clock: Clock) -> Self {
+        self.throttle = (!rates.is_empty()).then(|| Box::new(Throttle::new(rates, clock)));
+        self
     }
 
     /// The disk, with a large buffer that it shares with others.
@@ -84,23 +159,22 @@ impl Block {
         self
     }
 
-    /// Carries out one request. Returns the bytes written to the guest, and what it is worth of a [`TURN`].
-    fn request(&mut self, request: Request<'_>) -> Result<(u32, usize), DriverFault> {
-        let Request {
+    /// Carries out one request.
+    fn request(&mut self, order: Order<'_>) -> Result<Done, DriverFault> {
+        let Order {
+            kind,
+            sector,
             mut readable,
-            writable: mut data,
+            mut data,
+            mut status,
             ..
-        } = request;
-        let mut header = [0; HEADER];
-        readable
-            .read(&mut header)
-            .map_err(|_| DriverFault::Request("a block request without a whole header"))?;
-        let mut status = data.take_last().ok_or(DriverFault::Request(
-            "a block request without a status byte",
-        ))?;
+        } = order;
         let room = data.left();
-        let [kind, _, low, high] = words(&header);
-        let sector = u64::from(low) | u64::from(high) << 32;
+        let mut bytes = match kind {
+            VIRTIO_BLK_T_IN => room as u64,
+            VIRTIO_BLK_T_OUT => readable.left() as u64,
+            _ => 0,
+        };
         let mut moved = 0;
         let outcome = match kind {
             VIRTIO_BLK_T_IN => self.read(sector, &mut data)?,
@@ -125,7 +199,9 @@ impl Block {
             // What these take is the medium's affair: a turn ends with one of them.
             VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES => {
                 moved = TURN;
-                self.range(kind, &mut readable)?
+                let (status, zeroed) = self.range(kind, &mut readable)?;
+                bytes = zeroed;
+                status
             }
             VIRTIO_BLK_T_FLUSH if !self.storage.is_read_only() => {
                 moved = TURN;
@@ -135,7 +211,46 @@ impl Block {
         };
         status.write(&[outcome as u8])?;
         let written = (room - data.left()) as u32 + 1;
-        Ok((written, moved + written as usize))
+        Ok(Done {
+            written,
+            share: moved + written as usize,
+            // What is longer is refused.
+            bytes: bytes.min(RANGE_MAX),
+        })
+    }
+
+    /// Carries out the next request, if there is one and it need not wait.
+    fn step(
+        &mut self,
+        memory: &GuestMemoryMmap,
+        queue: &mut Queue,
+    ) -> Result<Option<Step>, DriverFault> {
+        let Some(throttle) = &mut self.throttle else {
+            let Some(request) = next_request(memory, queue)? else {
+                return Ok(None);
+            };
+            let head = request.head;
+            let done = self.request(Order::of(request)?)?;
+            return Ok(Some(Step::Done(head, done.written, done.share)));
+        };
+        let waited = throttle.next();
+        let request = match waited {
+            Some(head) => request_at(memory, queue, head)?,
+            None => match next_request(memory, queue)? {
+                Some(request) => request,
+                None => return Ok(None),
+            },
+        };
+        let order = Order::of(request)?;
+        let (direction, head, now) = (order.direction(), order.head, throttle.now());
+        if !throttle.admit(direction, head, waited.is_none(), now, queue.size())? {
+            return Ok(Some(Step::Waits));
+        }
+        let done = self.request(order)?;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.take(direction, now, done.bytes);
+        }
+        Ok(Some(Step::Done(head, done.written, done.share)))
     }
 
     /// Whether `length` bytes from `sector` on are whole sectors of the disk, and not more than
@@ -191,11 +306,11 @@ impl Block {
         Ok(self.changed())
     }
 
-    /// Zeroes or discards a range; the status for the guest.
-    fn range(&mut self, kind: u32, data: &mut Buffers<'_>) -> Result<u32, DriverFault> {
+    /// Zeroes or discards a range; the status for the guest, and how many bytes are zeroes now.
+    fn range(&mut self, kind: u32, data: &mut Buffers<'_>) -> Result<(u32, u64), DriverFault> {
         let mut range = [0; RANGE];
         if data.left() != RANGE {
-            return Ok(VIRTIO_BLK_S_UNSUPP);
+            return Ok((VIRTIO_BLK_S_UNSUPP, 0));
         }
         data.read(&mut range)?;
         let [low, high, count, flags] = words(&range);
@@ -204,14 +319,14 @@ impl Block {
         let zeroes = kind == VIRTIO_BLK_T_WRITE_ZEROES;
         // 5.2.6.2: unknown flags, and UNMAP of a discard, are UNSUPP.
         if flags & !(if zeroes { UNMAP } else { 0 }) != 0 {
-            return Ok(VIRTIO_BLK_S_UNSUPP);
+            return Ok((VIRTIO_BLK_S_UNSUPP, 0));
         }
         let end = sector.checked_add(u64::from(count));
         if length > RANGE_MAX || end.is_none_or(|end| end > self.sectors) {
-            return Ok(VIRTIO_BLK_S_IOERR);
+            return Ok((VIRTIO_BLK_S_IOERR, 0));
         }
         if count == 0 {
-            return Ok(VIRTIO_BLK_S_OK);
+            return Ok((VIRTIO_BLK_S_OK, 0));
         }
         let done = match zeroes {
             true => self
@@ -219,10 +334,12 @@ impl Block {
                 .zero(sector * SECTOR, length, flags & UNMAP != 0),
             false => self.storage.discard(sector * SECTOR, length),
         };
-        Ok(match of(done) {
+        let status = match of(done) {
             VIRTIO_BLK_S_OK => self.changed(),
             status => status,
-        })
+        };
+        // What is discarded, nobody writes.
+        Ok((status, if zeroes { length } else { 0 }))
     }
 
     /// After a change: safe at once for a driver that does not flush.
@@ -232,6 +349,14 @@ impl Block {
             false => of(self.storage.flush()),
         }
     }
+}
+
+/// What became of a request.
+enum Step {
+    /// Its head, the bytes written to the guest, and what it is worth of a [`TURN`].
+    Done(u16, u32, usize),
+    /// It waits until it does not exceed a limit.
+    Waits,
 }
 
 /// The large buffer for so many bytes, if they are more than a piece, and nobody else uses it: a disk does not wait for
@@ -312,6 +437,9 @@ impl Device for Block {
 
     fn reset(&mut self) {
         self.flushes = false;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.reset();
+        }
     }
 
     fn process(
@@ -329,21 +457,24 @@ impl Device for Block {
         while more && done < TURN {
             queue.disable_notification(memory)?;
             while done < TURN {
-                let Some(request) = next_request(memory, queue)? else {
+                let Some(step) = self.step(memory, queue)? else {
                     break;
                 };
-                let head = request.head;
-                let (written, moved) = self.request(request)?;
-                queue.add_used(memory, head, written)?;
-                used = true;
+                if let Step::Done(head, written, share) = step {
+                    queue.add_used(memory, head, written)?;
+                    used = true;
+                    done += share;
+                }
                 // A request has its own cost, however little it is about.
-                done += moved + PIECE / 16;
+                done += PIECE / 16;
             }
             more = queue.enable_notification(memory)?;
         }
+        let after = self.throttle.as_ref().and_then(|throttle| throttle.after());
         Ok(Progress {
             notify: used && queue.needs_notification(memory)?,
-            more,
+            more: more || after == Some(Duration::ZERO),
+            after,
             ..Progress::default()
         })
     }
@@ -356,3 +487,7 @@ mod tests;
 #[cfg(test)]
 #[path = "block_large_tests.rs"]
 mod large_tests;
+
+#[cfg(test)]
+#[path = "block_limit_tests.rs"]
+mod limit_tests;

@@ -11,6 +11,7 @@ mod buffers;
 pub mod console;
 mod drain;
 pub mod fs;
+mod limiter;
 pub mod mmio;
 pub mod net;
 mod request;
@@ -18,6 +19,7 @@ pub mod rng;
 pub mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
+mod throttle;
 pub mod vsock;
 
 use std::os::fd::BorrowedFd;

@@ -5,7 +5,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use cki_session::NetworkRates;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 use virtio_bindings::virtio_net::{
@@ -16,6 +18,7 @@ use virtio_bindings::virtio_net::{
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
+use super::limiter::{Clock, Limiter};
 use super::request::{Request, next_request, next_requests};
 use super::{Device, DriverFault, Progress, copy_config};
 
@@ -102,6 +105,15 @@ pub struct Net<L> {
     packet: Box<[u8]>,
     heads: Vec<(u16, u32)>,
     merges: bool,
+    limits: Option<Box<Limits>>,
+}
+
+/// How fast a card may be.
+#[derive(Debug)]
+struct Limits {
+    clock: Clock,
+    ingress: Limiter,
+    egress: Limiter,
 }
 
 impl<L: Link> Net<L> {
@@ -119,7 +131,36 @@ impl<L: Link> Net<L> {
             packet: vec![0; HEADER + FRAME_MAX].into(),
             heads: Vec::new(),
             merges: false,
+            limits: None,
         })
+    }
+
+    /// The card, no faster than that.
+    #[must_use]
+    pub fn limited(self, rates: NetworkRates) -> Self {
+        self.limited_by(rates, Clock::default())
+    }
+
+    fn limited_by(mut self, rates: NetworkRates, clock: Clock) -> Self {
+        let limits = || Limits {
+            clock,
+            ingress: Limiter::new(rates.ingress),
+            egress: Limiter::new(rates.egress),
+        };
+        self.limits = (!rates.is_empty()).then(|| Box::new(limits()));
+        self
+    }
+
+    /// How long until the next frame may be sent; nothing if it may be sent now.
+    fn egress_wait(&self) -> Option<Duration> {
+        let limits = self.limits.as_ref()?;
+        limits.egress.wait(limits.clock.now())
+    }
+
+    /// As [`Net::egress_wait`], of a frame to be received.
+    fn ingress_wait(&self) -> Option<Duration> {
+        let limits = self.limits.as_ref()?;
+        limits.ingress.wait(limits.clock.now())
     }
 
     /// Sends what the driver has put into its queue.
@@ -129,9 +170,10 @@ impl<L: Link> Net<L> {
         queue: &mut Queue,
     ) -> Result<Progress, DriverFault> {
         let (mut used, mut more, mut done) = (false, true, 0);
-        while more && done < TURN && self.link.has_room() {
+        let mut after = self.egress_wait();
+        while more && done < TURN && self.link.has_room() && after.is_none() {
             queue.disable_notification(memory)?;
-            while done < TURN && self.link.has_room() {
+            while done < TURN && self.link.has_room() && after.is_none() {
                 let Some(request) = next_request(memory, queue)? else {
                     break;
                 };
@@ -139,13 +181,15 @@ impl<L: Link> Net<L> {
                 done += FRAME_COST + self.send(request)?;
                 queue.add_used(memory, head, 0)?;
                 used = true;
+                after = self.egress_wait();
             }
             more = queue.enable_notification(memory)?;
         }
         let blocked = self.link.flush() || !self.link.has_room();
         Ok(Progress {
             notify: used && queue.needs_notification(memory)?,
-            more: more && !blocked,
+            more: more && !blocked && after.is_none(),
+            after,
             ..Progress::default()
         })
     }
@@ -170,18 +214,28 @@ impl<L: Link> Net<L> {
             ));
         }
         self.link.send(&header, frame);
+        if let Some(limits) = &mut self.limits {
+            limits.egress.take(limits.clock.now(), frame.len() as u64);
+        }
         Ok(frame.len())
     }
 
-    /// Gives the driver what has come; whether that ended for want of buffers.
+    /// Gives the driver what has come; whether that ended for want of buffers, or of a rate.
     fn receive(
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
     ) -> Result<(Progress, bool), DriverFault> {
         let (mut used, mut merged, mut starved, mut done) = (false, false, false, 0);
+        let mut after = None;
         queue.disable_notification(memory)?;
         while done < TURN {
+            after = self.ingress_wait();
+            if after.is_some() {
+                // The link is not looked at until then: it may be readable all the time.
+                starved = true;
+                break;
+            }
             let Some((header, frame)) = self.link.frame() else {
                 break;
             };
@@ -196,6 +250,10 @@ impl<L: Link> Net<L> {
             match self.give(memory, queue, length)? {
                 Given::Whole => {
                     self.link.consume();
+                    if let Some(limits) = &mut self.limits {
+                        let bytes = (length - HEADER) as u64;
+                        limits.ingress.take(limits.clock.now(), bytes);
+                    }
                     used = true;
                     merged |= self.heads.len() > 1;
                 }
@@ -211,6 +269,7 @@ impl<L: Link> Net<L> {
             // The queue does not know of the first buffers of a packet (`use_together`).
             notify: used && (queue.needs_notification(memory)? || merged),
             more: done >= TURN && !starved,
+            after,
             ..Progress::default()
         };
         Ok((progress, starved))

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 
+use cki_session::Rates;
 use virtio_bindings::virtio_mmio as reg;
 
 use super::*;
@@ -241,4 +242,103 @@ fn buffers_outside_of_memory_stop_the_card() {
         driver.notify(queue);
         assert!(driver.needs_reset());
     }
+}
+
+/// A card with such limits, and what sets its clock forward.
+fn limited(rates: NetworkRates) -> (Driver<Net<Lists>>, UnixStream, impl Fn(Duration)) {
+    let (socket, other) = UnixStream::pair().unwrap();
+    let link = Lists {
+        socket,
+        offloads: true,
+        room: 1000,
+        sent: Vec::new(),
+        coming: VecDeque::new(),
+    };
+    let (clock, pass) = Clock::of_a_test();
+    let card = Net::new(link, MAC).unwrap().limited_by(rates, clock);
+    (Driver::new(card), other, pass)
+}
+
+fn rates(bytes: &str, operations: &str) -> Rates {
+    Rates {
+        bytes: bytes.parse().ok(),
+        operations: operations.parse().ok(),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn frames_that_exceed_a_rate_are_sent_when_their_time_has_come() {
+    for egress in [rates("1000+2000", ""), rates("", "1+2")] {
+        let (mut driver, _other, pass) = limited(NetworkRates {
+            egress,
+            ..NetworkRates::default()
+        });
+        driver.put(DATA_AT, &[0; HEADER + 1000]);
+        for _ in 0..4 {
+            driver.offer(TRANSMIT, &[(DATA_AT, HEADER as u32 + 1000, 0)]);
+        }
+        driver.notify(TRANSMIT);
+        assert_eq!(driver.used(TRANSMIT).len(), 2);
+        assert!(driver.after().is_some() && !driver.take_more());
+        driver.poll();
+        assert!(driver.used(TRANSMIT).is_empty());
+        pass(driver.after().unwrap());
+        driver.poll();
+        assert_eq!(driver.used(TRANSMIT).len(), 1);
+        pass(SECOND);
+        driver.poll();
+        assert_eq!(driver.used(TRANSMIT).len(), 1);
+        assert_eq!(driver.transport.device.link.sent.len(), 4);
+        // What comes is not held back for it.
+        driver.transport.device.link.coming.push_back(vec![7; 60]);
+        driver.offer(RECEIVE, &[(DATA_AT, 2000, WRITE)]);
+        driver.poll();
+        assert_eq!(driver.used(RECEIVE).len(), 1);
+    }
+}
+
+#[test]
+fn what_comes_too_fast_stays_in_the_link_which_is_not_looked_at_until_then() {
+    for ingress in [rates("1000", ""), rates("", "1")] {
+        let (mut driver, _other, pass) = limited(NetworkRates {
+            ingress,
+            ..NetworkRates::default()
+        });
+        for _ in 0..3 {
+            driver.offer(RECEIVE, &[(DATA_AT, 2000, WRITE)]);
+            let coming = &mut driver.transport.device.link.coming;
+            coming.push_back(vec![7; 1000]);
+        }
+        driver.poll();
+        assert_eq!(driver.used(RECEIVE).len(), 1);
+        // A link that is readable would have the thread go round and round.
+        assert_eq!(driver.transport.device.waits, EpollFlags::empty());
+        assert!(driver.after().is_some() && !driver.take_more());
+        driver.poll();
+        assert!(driver.used(RECEIVE).is_empty());
+        for _ in 0..2 {
+            pass(SECOND + Duration::from_nanos(1));
+            driver.poll();
+            assert_eq!(driver.used(RECEIVE).len(), 1);
+        }
+        pass(SECOND);
+        driver.poll();
+        assert_eq!(driver.transport.device.waits, EpollFlags::EPOLLIN);
+        assert_eq!(driver.after(), None);
+    }
+}
+
+#[test]
+fn a_card_gets_no_second_burst_by_a_reset() {
+    let (mut driver, _other, _) = limited(NetworkRates {
+        egress: rates("", "1"),
+        ..NetworkRates::default()
+    });
+    driver.put(DATA_AT, &[0; HEADER + 60]);
+    driver.offer(TRANSMIT, &[(DATA_AT, HEADER as u32 + 60, 0)]);
+    driver.notify(TRANSMIT);
+    driver.write(reg::VIRTIO_MMIO_STATUS, 0);
+    assert!(driver.transport.device.egress_wait().is_some());
 }

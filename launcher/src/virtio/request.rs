@@ -36,6 +36,16 @@ pub(super) fn next_request<'m>(
     next_requests(memory, queue)?.next().transpose()
 }
 
+/// A request that was taken from a queue before, as it is now.
+pub(super) fn request_at<'m>(
+    memory: &'m GuestMemoryMmap,
+    queue: &Queue,
+    head: u16,
+) -> Result<Request<'m>, DriverFault> {
+    let table = (queue.desc_table(), queue.size());
+    Request::new(memory, table, head, usize::from(queue.max_size()))
+}
+
 /// The next requests of a queue, as many as there are when this is called. One has no more descriptors than its queue
 /// may have entries, an indirect one neither (2.7.5.3.1).
 pub(super) fn next_requests<'m, 'q>(

@@ -3,6 +3,7 @@
 //! A driver for tests: sets a device up through its registers as Linux does, and gives it buffers.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
@@ -45,6 +46,7 @@ pub struct Driver<D> {
     rings: Vec<Ring>,
     interrupt: bool,
     more: bool,
+    after: Option<Duration>,
 }
 
 impl<D: Device> Driver<D> {
@@ -57,6 +59,7 @@ impl<D: Device> Driver<D> {
             rings: vec![Ring::default(); count],
             interrupt: false,
             more: false,
+            after: None,
         }
     }
 
@@ -74,6 +77,17 @@ impl<D: Device> Driver<D> {
             assert_eq!(self.read(reg::VIRTIO_MMIO_QUEUE_READY), 1);
         }
         self.add_status(VIRTIO_CONFIG_S_DRIVER_OK);
+    }
+
+    /// As another driver does that finds the device as it was left, with rings of its own.
+    pub fn start_anew(&mut self) {
+        for queue in 0..self.rings.len() {
+            self.rings[queue] = Ring::default();
+            self.set_available_index(queue, 0);
+            let used = GuestAddress(ring(queue) + USED + 2);
+            self.memory.write_obj(0u16, used).unwrap();
+        }
+        self.set_up();
     }
 
     pub fn negotiate(&mut self, mask: u64) {
@@ -133,6 +147,12 @@ impl<D: Device> Driver<D> {
         let progress = self.transport.process(&self.memory, due);
         self.interrupt |= progress.notify;
         self.more |= progress.more;
+        self.after = progress.after;
+    }
+
+    /// When the device asked to be called again, as of the last time that it was.
+    pub fn after(&self) -> Option<Duration> {
+        self.after
     }
 
     /// Whether the device interrupted since this was asked last.

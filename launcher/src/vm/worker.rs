@@ -12,6 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::outside::Outside;
 use super::table::{Slot, Thread};
 
+/// Longest time that poll waits; a device that wants to wait longer is asked again.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// Does the work of a device until its thread is told to stop.
 ///
 /// # Errors
@@ -40,7 +43,7 @@ fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<()> {
         fds.push(PollFd::new(source.as_fd(), PollFlags::POLLIN));
     }
     // Rounded up, so that the time has passed when poll returns.
-    let limit = time.map(|time| time + Duration::from_millis(1));
+    let limit = time.map(|time| time.min(LONGEST) + Duration::from_millis(1));
     let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok());
     match poll(&mut fds, limit.unwrap_or(PollTimeout::NONE)) {
         Ok(_) | Err(Errno::EINTR) => {}
