@@ -67,6 +67,8 @@ pub struct Execs {
     unclaimed: Vec<Unclaimed>,
     clients: Vec<ExecClient>,
     kernel: String,
+    /// The container's program has ended: nothing is started any more.
+    closed: bool,
 }
 
 /// One of the descriptors that are waited for.
@@ -101,6 +103,7 @@ impl Execs {
             unclaimed: Vec::new(),
             clients: Vec::new(),
             kernel: kernel.to_owned(),
+            closed: false,
         }))
     }
 
@@ -138,7 +141,7 @@ impl Execs {
                 match client.channel.receive() {
                     Ok(requests) => requests
                         .into_iter()
-                        .for_each(|request| client.obey(request, &mut self.unclaimed)),
+                        .for_each(|request| client.obey(request, &mut self.unclaimed, self.closed)),
                     Err(_) => client.gone = true,
                 }
                 client.flush();
@@ -202,7 +205,14 @@ impl Execs {
         processes.filter_map(Running::next_look).min()
     }
 
-    /// The container's program has ended, and its processes were killed: tells their clients so.
+    /// The container's program has ended, and all other processes were killed: none is started after that. What is left of
+    /// their output is still handed over until [`Execs::finish`].
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// The container ends: tells the clients how their processes did, which were killed if they had not ended by
+    /// themselves.
     pub fn finish(&mut self, log: &mut KernelLog) {
         for client in &mut self.clients {
             for mut process in std::mem::take(&mut client.processes) {
@@ -261,8 +271,9 @@ impl ExecClient {
         self.processes.iter_mut().find(|process| process.id() == id)
     }
 
-    fn obey(&mut self, request: Heard<Request>, unclaimed: &mut Vec<Unclaimed>) {
+    fn obey(&mut self, request: Heard<Request>, unclaimed: &mut Vec<Unclaimed>, closed: bool) {
         let refused = match request {
+            Ok(Request::Exec(_)) if closed => "the container's program has ended".to_owned(),
             Ok(Request::Exec(exec)) => match self.start(*exec, unclaimed) {
                 Ok(()) => return,
                 Err(why) => why,

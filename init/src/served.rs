@@ -189,6 +189,9 @@ impl Session {
             }
             if pid == self.main.pid() && self.main.ended().is_none() {
                 self.main.end(status);
+                if let Some(execs) = &mut self.execs {
+                    execs.close();
+                }
                 // What the program left behind would keep its output open for ever.
                 match self.place {
                     Place::Container | Place::Machine => process::kill_everything(),
