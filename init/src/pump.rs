@@ -113,11 +113,14 @@ impl Pump {
         matches!(self.state, State::Writing(..) | State::Settling)
     }
 
-    /// Copies what can be copied without waiting, about `limit` bytes at most. Afterwards it waits for its source only if
-    /// that has nothing, and for its sink only if that takes no more.
-    pub fn copy_what_is_there(&mut self, limit: u64) {
+    /// Copies what can be copied without waiting, about `limit` bytes at most; whether that was all: it waits for its
+    /// source then only if that has nothing, and for its sink only if that takes no more.
+    pub fn copy_what_is_there(&mut self, limit: u64) -> bool {
         let end = self.written + limit;
-        while let Some((fd, flags)) = self.interest().filter(|_| self.written < end) {
+        while let Some((fd, flags)) = self.interest() {
+            if self.written >= end {
+                return false;
+            }
             let mut fds = [PollFd::new(fd, flags)];
             // A signal that came is no reason to stop; there are few of them.
             let ready = loop {
@@ -132,6 +135,7 @@ impl Pump {
                 _ => break,
             }
         }
+        true
     }
 
     /// Closes both ends, whatever is left.

@@ -136,10 +136,12 @@ impl Running {
     /// Whether it has ended and the client does not take what it has written. What others hold open, and have written
     /// nothing to, is no output of its; so that this can be told, all that can be handed over now is.
     fn has_output_left(&mut self) -> bool {
-        self.output
-            .iter_mut()
-            .for_each(|pump| pump.copy_what_is_there(FLOOD));
-        self.ended.is_some() && self.output.iter().any(Pump::waits_for_sink)
+        let mut left = false;
+        for pump in &mut self.output {
+            let all = pump.copy_what_is_there(FLOOD);
+            left |= !all || pump.waits_for_sink();
+        }
+        self.ended.is_some() && left
     }
 
     fn in_all(&self) -> u64 {
