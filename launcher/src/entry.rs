@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `lock` | locked by the launcher; whoever gets the lock sees that it has gone |
-//! | `state.json` | [`State`] |
+//! | `state.json` | [`State`]; `state.new` until it is whole |
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
 //!
 //! What a launcher has left is removed by whoever looks for it next, `state.json` with the program's variables too; until
@@ -35,6 +35,10 @@ pub const DIRECTORY: &str = "/run/cki";
 const BUSY_LIMIT: Duration = Duration::from_millis(500);
 /// The state of a container is not nearly as large.
 const STATE_LIMIT: u64 = 16 << 20;
+/// The file of the state.
+const STATE: &str = "state.json";
+/// The same while it is written.
+const NEW_STATE: &str = "state.new";
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -155,19 +159,10 @@ impl Entries {
                 Err(error) => return Err(error),
             }
         };
-        let text = serde_json::to_vec(state).map_err(io::Error::from);
-        let file = path.join("state.json");
-        // Who had the name before has left it, and is not to be taken for us.
-        or_gone(fs::remove_file(&file)).map_err(failed(&file))?;
-        // Whole or not there: others may be reading.
-        let new = path.join("state.new");
-        let written = text
-            .and_then(|text| write_state(&new, &text))
-            .and_then(|()| fs::rename(&new, &file));
-        if let Err(error) = written {
-            // Nobody else would remove it: a place without a state is somebody's who is about to say more.
-            let _ = fs::remove_file(&new);
-            return Err(failed(&file)(error));
+        if let Err(error) = write_state(&path, state) {
+            // A place without a state is somebody's who is about to say more, so nobody else would remove it.
+            let _ = remove(&path);
+            return Err(failed(&path.join(STATE))(error));
         }
         Ok(Entry { path, _lock: lock })
     }
@@ -203,6 +198,18 @@ impl Entries {
         Ok(all)
     }
 
+    /// Whether the process of this state may be the launcher: whoever can write the place of another user's container can
+    /// name any process there, and means one of that user's.
+    ///
+    /// # Errors
+    /// When place or process cannot be looked at.
+    pub fn may_be_launcher(&self, state: &State) -> io::Result<bool> {
+        // It may be a link of systemd's; in the directory of all, users make none.
+        let owner = fs::metadata(self.0.join(&state.name))?.uid();
+        let status = fs::read_to_string(format!("/proc/{}/status", state.pid))?;
+        Ok(owner == 0 || is_of(owner, &status))
+    }
+
     /// Who listens for connections to a container.
     #[must_use]
     pub fn sockets(&self, state: &State) -> PathBuf {
@@ -221,7 +228,9 @@ impl Entries {
             Ok(Some(lock)) => {
                 // Others who look have it, too, and one of them is the last. Who has made the lock and is about to take
                 // it has said nothing yet, and may not be able to make the directory.
-                let left = path.join("state.json").symlink_metadata().is_ok();
+                let left = [STATE, NEW_STATE]
+                    .iter()
+                    .any(|name| path.join(name).symlink_metadata().is_ok());
                 if left
                     && lock.relock(FlockArg::LockExclusiveNonblock).is_ok()
                     && is_at(&lock, path)
@@ -233,7 +242,7 @@ impl Entries {
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error),
         }
-        let file = path.join("state.json");
+        let file = path.join(STATE);
         match read_state(&file) {
             // One that has its name and is about to say more does not run yet.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -312,10 +321,10 @@ fn is_at(lock: &File, path: &Path) -> bool {
     there.and_then(same).unwrap_or(false)
 }
 
-/// Removes what is in a directory whose lock is ours, and the directory unless somebody has just taken it. The state is
-/// the last but one: who is killed before that has left something to find ([`Entries::look`]); the lock's file is the last.
+/// Removes what is in a directory whose lock is ours, and the directory unless somebody has just taken it. The state comes
+/// late: who is killed before that has left something to find ([`Entries::look`]). The lock's file is the last.
 fn remove(path: &Path) -> io::Result<()> {
-    let last = ["state.json", "lock"];
+    let last = [NEW_STATE, STATE, "lock"];
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if last.iter().any(|name| entry.file_name() == *name) {
@@ -335,11 +344,27 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Written for this user alone: the program's variables are in it.
-fn write_state(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Writes the state of a place whose lock is ours, for this user alone: the program's variables are in it. From the first
+/// step to the last there is a file by which the place is found if we are killed.
+fn write_state(path: &Path, state: &State) -> io::Result<()> {
+    let text = serde_json::to_vec(state)?;
+    let (file, new) = (path.join(STATE), path.join(NEW_STATE));
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
-    open(&mut options, path)?.write_all(text)
+    let mut writes = open(&mut options, &new)?;
+    // Who had the name before has left it, and is not to be taken for us.
+    or_gone(fs::remove_file(&file))?;
+    writes.write_all(&text)?;
+    // Whole or not there: others may be reading.
+    fs::rename(&new, &file)
+}
+
+/// Whether all users of a process are that one, as `/proc/PID/status` has them: the real, effective and saved one, and that
+/// of its file accesses (proc_pid_status(5)).
+fn is_of(user: u32, status: &str) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let mut users = line.into_iter().flat_map(str::split_whitespace).peekable();
+    users.peek().is_some() && users.all(|of| of.parse() == Ok(user))
 }
 
 fn read_state(path: &Path) -> io::Result<Vec<u8>> {

@@ -203,7 +203,7 @@ fn what_was_left_is_not_taken_for_who_has_the_name_now() {
 }
 
 #[test]
-fn a_place_whose_state_cannot_be_written_is_left_as_it_was() {
+fn a_place_whose_state_cannot_be_written_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let entries = Entries::below(directory.path());
     let secret = directory.path().join("secret");
@@ -212,11 +212,51 @@ fn a_place_whose_state_cannot_be_written_is_left_as_it_was() {
     fs::create_dir(&place).unwrap();
     std::os::unix::fs::symlink(&secret, place.join("state.new")).unwrap();
     assert!(entries.take(&state("a")).is_err());
-    let left: Vec<_> = fs::read_dir(&place)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left, ["lock"]);
+    assert!(!place.exists());
     assert_eq!(fs::read_to_string(&secret).unwrap(), "kept");
     let _a = entries.take(&state("a")).unwrap();
+}
+
+#[test]
+fn what_a_launcher_has_left_that_was_killed_while_it_took_the_place_is_removed() {
+    // Before it removed its predecessor's state, and after that.
+    for predecessor in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        drop(entries.take(&state("a")).unwrap());
+        let place = directory.path().join("a");
+        fs::write(place.join("state.new"), "half").unwrap();
+        fs::write(place.join("vsock"), "").unwrap();
+        if !predecessor {
+            fs::remove_file(place.join("state.json")).unwrap();
+        }
+        assert_eq!(all(&entries), []);
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn a_process_of_another_user_is_no_launcher() {
+    let users = |four: &str| format!("Name:\tcki\nUid:\t{four}\nGid:\t0\t0\t0\t0\n");
+    assert!(is_of(7, &users("7\t7\t7\t7")));
+    for another in [
+        "0\t0\t0\t0",
+        "7\t0\t7\t7",
+        "7\t7\t7\t8",
+        "77\t77\t77\t77",
+        "",
+    ] {
+        assert!(!is_of(7, &users(another)), "{another}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let mut ours = state("a");
+    ours.pid = std::process::id() as i32;
+    let _a = entries.take(&ours).unwrap();
+    // The user of the directory is who runs this.
+    assert!(entries.may_be_launcher(&ours).unwrap());
+    if nix::unistd::geteuid().is_root() {
+        nix::unistd::chown(&directory.path().join("a"), Some(7.into()), None).unwrap();
+        assert!(!entries.may_be_launcher(&ours).unwrap());
+    }
 }

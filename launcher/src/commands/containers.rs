@@ -92,6 +92,13 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
             args.name
         );
     }
+    if !entries.may_be_launcher(&state).context(cannot)? {
+        bail!(
+            "the user of the container {} says that process {}, which is another's, is its launcher",
+            args.name,
+            state.pid
+        );
+    }
     signals::send(launcher.as_fd(), args.signal).context(cannot)?;
     Ok(Status::OK)
 }

@@ -5,11 +5,13 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 
 /// Time between two tries.
@@ -84,11 +86,20 @@ pub fn connect(
     }
 }
 
-/// A connection to whoever listens there; an error, and no wait, when too many wait for that one already.
+/// A connection to whoever listens there; an error, and no wait, when too many wait for that one already. The directory
+/// may be another user's, whose links are not followed.
 fn open(path: &Path) -> io::Result<UnixStream> {
+    let place = File::options()
+        .read(true)
+        .custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits())
+        .open(path)?;
+    if !place.metadata()?.file_type().is_socket() {
+        return Err(io::Error::other("it is no socket"));
+    }
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path.as_str())?)?;
     let stream = UnixStream::from(socket);
     stream.set_nonblocking(false)?;
     Ok(stream)

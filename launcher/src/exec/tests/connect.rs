@@ -102,3 +102,14 @@ fn connections_made_while_the_container_gave_its_name_to_another_are_none() {
     assert!(matches!(result, Err(ConnectError::Ended)), "{result:?}");
     launcher.join().unwrap();
 }
+
+#[test]
+fn a_link_in_the_place_of_the_socket_is_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (another, place) = (directory.path().join("x"), directory.path().join("vsock"));
+    let _listens = UnixListener::bind(&another).unwrap();
+    std::os::unix::fs::symlink(&another, &place).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let error = connect(&place, 1, deadline, &mut || true).unwrap_err();
+    assert!(matches!(error, ConnectError::System(_)), "{error:?}");
+}
