@@ -22,10 +22,10 @@ use crate::virtio::vsock::{Host, HostEvent};
 
 /// Token of the listener.
 const LISTENER: u64 = u64::MAX;
-/// Tokens of clients that have not said what they want are from here on.
-const CLIENTS: u64 = 1 << 62;
-/// Such clients at most; when another one comes, the one that has waited longest is sent away.
-const CLIENTS_MAX: usize = 32;
+/// Tokens of newcomers are from here on.
+const NEWCOMERS: u64 = 1 << 62;
+/// Newcomers at most; when another one comes, the one that has waited longest is sent away.
+const NEWCOMERS_MAX: usize = 32;
 /// Bytes of the first line at most.
 const LINE_MAX: usize = 32;
 /// Events taken at a time.
@@ -74,7 +74,7 @@ pub struct UnixSockets {
     to_host: ToHost,
     listener: UnixListener,
     epoll: Epoll,
-    clients: Vec<Newcomer>,
+    newcomers: Vec<Newcomer>,
     next: u64,
 }
 
@@ -108,8 +108,8 @@ impl UnixSockets {
             to_host,
             listener,
             epoll,
-            clients: Vec::new(),
-            next: CLIENTS,
+            newcomers: Vec::new(),
+            next: NEWCOMERS,
         })
     }
 
@@ -124,16 +124,16 @@ impl UnixSockets {
         if stream.set_nonblocking(true).is_err() {
             return;
         }
-        if self.clients.len() == CLIENTS_MAX {
+        if self.newcomers.len() == NEWCOMERS_MAX {
             // Closed, it is no longer watched.
-            self.clients.remove(0);
+            self.newcomers.remove(0);
         }
         let token = self.next;
         self.next += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
         if self.epoll.add(&stream, event).is_ok() {
             let line = Vec::new();
-            self.clients.push(Newcomer {
+            self.newcomers.push(Newcomer {
                 token,
                 stream,
                 line,
@@ -142,21 +142,21 @@ impl UnixSockets {
     }
 
     /// Reads more of what a client wants. One that wants nothing that can be is sent away.
-    fn client(&mut self, token: u64) -> Option<HostEvent> {
+    fn newcomer(&mut self, token: u64) -> Option<HostEvent> {
         let at = self
-            .clients
+            .newcomers
             .iter()
-            .position(|client| client.token == token)?;
-        let client = &mut self.clients[at];
-        let line = read_line(&client.stream, &mut client.line);
+            .position(|newcomer| newcomer.token == token)?;
+        let newcomer = &mut self.newcomers[at];
+        let line = read_line(&newcomer.stream, &mut newcomer.line);
         if matches!(&line, Err(error) if error.kind() == ErrorKind::WouldBlock) {
             return None;
         }
-        let client = self.clients.remove(at);
+        let newcomer = self.newcomers.remove(at);
         // If it fails, the client is closed all the same.
-        let _ = self.epoll.delete(&client.stream);
-        let port = line.and_then(|()| asked_port(&client.line)).ok()?;
-        Some(HostEvent::Asked(port, client.stream))
+        let _ = self.epoll.delete(&newcomer.stream);
+        let port = line.and_then(|()| asked_port(&newcomer.line)).ok()?;
+        Some(HostEvent::Asked(port, newcomer.stream))
     }
 }
 
@@ -212,7 +212,7 @@ impl Host for UnixSockets {
         for event in &ready[..count] {
             match event.data() {
                 LISTENER => self.accept(),
-                token if token >= CLIENTS => events.extend(self.client(token)),
+                token if token >= NEWCOMERS => events.extend(self.newcomer(token)),
                 token => events.push(HostEvent::Ready(token)),
             }
         }
