@@ -34,7 +34,7 @@ pub enum Event {
         message: String,
     },
     /// So many bytes of output there are in all; before `ended`, if there is something on the way that may still
-    /// hold some of them. A client that has them all closes the control port.
+    /// hold some of them. A client that has them all closes a machine's control port.
     Output {
         /// Whose.
         id: ProcessId,

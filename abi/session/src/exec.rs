@@ -10,7 +10,7 @@ use crate::process::{Process, ProcessId};
 ///
 /// A client opens a connection to [`STREAMS`](port::STREAMS) for each standard stream of the process, then one to
 /// [`CONTROL`](port::CONTROL), where the messages of this crate go: `hello` comes first, then it may send
-/// `exec`, `signal` and `resize`, and hears `started`, `refused` and `ended`. Its process ends with that
+/// `exec`, `signal` and `resize`, and hears `started`, `refused`, `output` and `ended`. Its process ends with that
 /// connection.
 pub mod port {
     /// Messages.

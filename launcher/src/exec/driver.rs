@@ -53,9 +53,9 @@ pub enum ExecError {
     /// Init does not do it.
     #[error("its init refused: {0}")]
     Refused(String),
-    /// Our standard output takes nothing more.
-    #[error("cannot write to standard output: {0}")]
-    Output(ErrorKind),
+    /// This stream of ours takes nothing more.
+    #[error("cannot write to {0}: {1}")]
+    Output(&'static str, ErrorKind),
     /// Output of the process has not come: the container has taken it with it, or its devices took longer than
     /// [`LINGER`].
     #[error(
@@ -237,8 +237,8 @@ impl<'c> Driver<'c> {
                 self.init_says(event)?;
                 heard += 1;
             }
-            // Before the client: one that wants the end of a process that has ended, and whose output is all there,
-            // cuts nothing.
+            // Before the client: one that wants the end of a process that has ended, and whose output was all handed
+            // over, cuts nothing.
             let moved = self.relay();
             if let Some(outcome) = self.check_end()? {
                 return Ok(outcome);
@@ -368,7 +368,7 @@ impl<'c> Driver<'c> {
         if let Some(stderr) = &mut self.stderr {
             moved |= stderr.advance();
             // As for a reader that has gone from a pipe: the process is told when it writes.
-            if matches!(stderr.at(), At::Broken(_)) {
+            if stderr.at() == At::Broken(ErrorKind::BrokenPipe) {
                 self.stderr = None;
             }
         }
@@ -403,8 +403,11 @@ impl<'c> Driver<'c> {
             At::Broken(ErrorKind::BrokenPipe) => {
                 return Ok(Some(Outcome::signaled(Signal::PIPE)));
             }
-            At::Broken(kind) => return Err(ExecError::Output(kind)),
+            At::Broken(kind) => return Err(ExecError::Output("standard output", kind)),
             At::Open | At::End => {}
+        }
+        if let Some(At::Broken(kind)) = self.stderr.as_ref().map(Relay::at) {
+            return Err(ExecError::Output("standard error", kind));
         }
         let open = self.outputs().any(|output| output.at() == At::Open);
         let full = self.outputs().any(Relay::waits_for_room);

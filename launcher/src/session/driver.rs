@@ -118,12 +118,12 @@ impl<'s> Driver<'s> {
                 // Init may have waited for room.
                 self.more = true;
             }
-            // After the messages: a program that has started gets the signal, one that has ended, and whose output is
-            // all there, tells how.
+            // After the messages: a program that has started gets the signal, one that has ended, and whose output was
+            // all taken, tells how.
             let step = self
-                .check_last()
+                .check_output()
+                .or_else(|| self.check_last())
                 .or_else(|| self.check_client())
-                .or_else(|| self.check_output())
                 .or_else(|| self.check_time())
                 .or_else(|| self.wait(inbox, streams));
             if let Some(result) = step {
@@ -243,10 +243,19 @@ impl<'s> Driver<'s> {
         })
     }
 
+    /// The end by a stream that takes no more: what was for it is lost, however the program ends.
     fn check_output(&self) -> Step {
-        match self.outside.broken(port::STDOUT)? {
-            ErrorKind::BrokenPipe => Some(Ok(Outcome::signaled(Signal::PIPE))),
-            kind => Some(Err(ContainerError::Output(kind))),
+        match (
+            self.outside.broken(port::STDOUT),
+            self.outside.broken(port::STDERR),
+        ) {
+            (Some(ErrorKind::BrokenPipe), _) => Some(Ok(Outcome::signaled(Signal::PIPE))),
+            (Some(kind), _) => Some(Err(ContainerError::Output("standard output", kind))),
+            // A reader of errors that has gone is the program's business.
+            (None, Some(kind)) if kind != ErrorKind::BrokenPipe => {
+                Some(Err(ContainerError::Output("standard error", kind)))
+            }
+            (None, _) => None,
         }
     }
 
@@ -258,7 +267,7 @@ impl<'s> Driver<'s> {
             return None;
         }
         if self.last.is_some() {
-            return self.last.take();
+            return self.cut_by(Outcome::TimedOut);
         }
         if self.timed_out || (self.started && !self.hello) {
             return Some(Ok(Outcome::TimedOut));

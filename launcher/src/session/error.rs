@@ -36,9 +36,9 @@ pub enum ContainerError {
     /// The arguments are too long.
     #[error("the arguments and the environment together are {0}")]
     Request(String),
-    /// Our standard output fails.
-    #[error("cannot write standard output: {0}")]
-    Output(io::ErrorKind),
+    /// This stream of ours fails.
+    #[error("cannot write {0}: {1}")]
+    Output(&'static str, io::ErrorKind),
     /// The thread of a device ended.
     #[error("device {device} of the container cannot go on: {problem}")]
     Device {

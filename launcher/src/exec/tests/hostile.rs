@@ -289,6 +289,35 @@ fn output_that_a_container_takes_with_it_is_missed() {
     }
 }
 
+#[test]
+fn output_that_a_full_disk_does_not_take_is_missed() {
+    for (is_stdout, name) in [(true, "standard output"), (false, "standard error")] {
+        let container = Container::new(0, move |init| {
+            let (_, ports) = init.starts();
+            let port = if is_stdout {
+                ports.stdout
+            } else {
+                ports.stderr
+            };
+            init.stream(port).write_all(b"the only line\n").unwrap();
+            init.ends(Outcome::Exited(0));
+        });
+        let full = |is| match is {
+            true => File::options().write(true).open("/dev/full").unwrap(),
+            false => null(),
+        };
+        let ours = Streams {
+            stdin: null(),
+            stdout: full(is_stdout),
+            stderr: full(!is_stdout),
+        };
+        let error = container.serve(cat(), ours, &mut nobody(), START_LIMIT);
+        let expected = format!("cannot write to {name}: no storage space");
+        assert_eq!(error.unwrap_err().to_string(), expected);
+        container.thread.join().unwrap();
+    }
+}
+
 /// One who sends a signal whenever somebody asks.
 struct Insisting(UnixStream);
 

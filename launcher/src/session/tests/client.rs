@@ -14,7 +14,7 @@ use cki_session::{
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 
 use super::guest::Guest;
-use super::{Client, ContainerError, STARTED, Session, Wish, plan, session};
+use super::{Client, ContainerError, Late, STARTED, Session, Wish, plan, session};
 use crate::session::command_line::CommandLine;
 use crate::session::descriptor::{Descriptor, Service};
 
@@ -411,33 +411,14 @@ fn a_signal_before_the_program_runs_ends_the_container() {
 
 #[test]
 fn a_wish_to_end_comes_after_an_end_that_init_has_told() {
-    struct Impatient(super::Silent);
-    impl Client for Impatient {
-        fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-            self.0.descriptor()
-        }
-        fn wishes(&mut self, started: bool) -> Vec<Wish> {
-            match started {
-                true => vec![Wish::End(Outcome::signaled(Signal::INT))],
-                false => Vec::new(),
-            }
-        }
-        fn up(&mut self, _isolation: cki_session::Isolation) {}
-        fn tell(&mut self, event: &Event) {
-            // Readable from now on.
-            assert_eq!(*event, STARTED);
-            self.0.line.1.write_all(b"x").unwrap();
-        }
-    }
-    let (session, _ends) = session(|guest| {
+    let (mut client, both_are_there) = Late::new(Some(Outcome::signaled(Signal::INT)));
+    let (session, _ends) = session(move |guest| {
         guest.hello();
         guest.hear();
-        // In one piece, so that both are there when the wish is asked for.
-        let mut both = encode(&STARTED).unwrap();
-        both.extend(encode(&ended(Outcome::Exited(9))).unwrap());
-        guest.send(5, &both);
+        guest.say(&STARTED);
+        guest.say(&ended(Outcome::Exited(9)));
+        both_are_there.send(()).unwrap();
     });
-    let mut client = Impatient(super::Silent::new());
     let outcome = session.run(plan(), |_| Ok(()), &mut client).unwrap();
     assert_eq!(outcome, Outcome::Exited(9));
 }

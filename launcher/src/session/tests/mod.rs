@@ -10,8 +10,9 @@ mod processes;
 mod streams;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -145,6 +146,51 @@ impl Client for Silent {
     fn up(&mut self, _isolation: Isolation) {}
     fn tell(&mut self, event: &Event) {
         self.told.push(event.clone());
+    }
+}
+
+/// Has the session wait, once init is up, until the guest's thread has said that all of what it does is there; then it
+/// has this wish for as long as there is a program.
+struct Late {
+    silent: Silent,
+    is_up: bool,
+    there: Receiver<()>,
+    wish: Option<Outcome>,
+}
+
+impl Late {
+    fn new(wish: Option<Outcome>) -> (Self, Sender<()>) {
+        let (send, there) = channel();
+        let mut silent = Silent::new();
+        // It wants something from the start.
+        silent.line.1.write_all(b"x").unwrap();
+        let late = Late {
+            silent,
+            is_up: false,
+            there,
+            wish,
+        };
+        (late, send)
+    }
+}
+
+impl Client for Late {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.silent.descriptor()
+    }
+    fn wishes(&mut self, started: bool) -> Vec<Wish> {
+        if self.is_up {
+            // It is said once; later the thread may have gone.
+            let _ = self.there.recv();
+        }
+        let wish = self.wish.clone().filter(|_| started);
+        wish.into_iter().map(Wish::End).collect()
+    }
+    fn up(&mut self, _isolation: Isolation) {
+        self.is_up = true;
+    }
+    fn tell(&mut self, event: &Event) {
+        self.silent.tell(event);
     }
 }
 

@@ -12,7 +12,7 @@ use cki_abi::hypercalls::arguments::EVENT_DEVICE;
 
 use cki_session::Signal;
 
-use super::{Outcome, Streams, pipe, plan, rest, run, session, session_on};
+use super::{Late, Outcome, Streams, pipe, plan, rest, run, session, session_on};
 
 #[test]
 fn a_programs_output_and_status_come_out() {
@@ -134,6 +134,31 @@ fn nobody_reading_standard_error_is_the_programs_business() {
     drop(ends.stderr);
     assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(3));
     assert_eq!(rest(ends.stdout), "a result\n");
+}
+
+#[test]
+fn output_that_a_full_disk_did_not_take_is_missed_although_the_program_has_ended() {
+    for (queue, name) in [(9, "standard output"), (11, "standard error")] {
+        let full = |is| match is {
+            true => File::options().write(true).open("/dev/full").unwrap(),
+            false => pipe().1,
+        };
+        let streams = Streams {
+            stdin: File::open("/dev/null").unwrap(),
+            stdout: full(queue == 9),
+            stderr: full(queue == 11),
+        };
+        let (mut client, all_is_there) = Late::new(None);
+        let (session, _) = session_on(streams, None, None, move |guest| {
+            guest.start();
+            guest.send(queue, b"the only line\n");
+            guest.exit(0);
+            all_is_there.send(()).unwrap();
+        });
+        let error = session.run(plan(), |_| Ok(()), &mut client).unwrap_err();
+        let expected = format!("cannot write {name}: no storage space");
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]
