@@ -8,6 +8,7 @@ use std::time::Duration;
 use cki_disk::DiskOption;
 use cki_frontend::{ProcessOptions, ProgramOptions};
 use cki_launcher::inherited;
+use cki_launcher::jail::rights::Account;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Signal, Status};
 use clap::{Args, Parser, Subcommand};
@@ -175,6 +176,9 @@ pub struct RunArgs {
     /// speaks with that port of the container; a connection of the container's to port P goes to FILE_P
     #[arg(long, value_name = "FILE")]
     pub vsock: Option<PathBuf>,
+    /// Whom the launcher becomes before the guest runs, if root starts it [default: a user that nobody else is]
+    #[arg(long, value_name = "UID[:GID]")]
+    pub jail_user: Option<Account>,
     /// Memory of the container (512M, 1.5G; a number alone is MiB)
     #[arg(long, short, value_name = "SIZE", default_value_t = Container::DEFAULT_MEMORY)]
     pub memory: Memory,

@@ -5,7 +5,13 @@
 //! Each thread gets the filter of its duty after the last file is open and before the first instruction
 //! of the guest. A guest that took over the launcher through a device could then read and write what is
 //! open, drive its own container, and end: no new files, sockets, processes or executable memory. With
-//! `--vsock` alone, it could connect to the Unix sockets of its user, too ([`Duty::Sockets`]).
+//! `--vsock` alone, it could connect to Unix sockets, too ([`Duty::Sockets`]).
+//!
+//! Before any thread is started, the process gives up its rights ([`rights`]), and with root's its sight of files
+//! ([`root`]).
+
+pub mod rights;
+pub mod root;
 
 use std::collections::BTreeMap;
 use std::io;

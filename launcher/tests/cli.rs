@@ -187,6 +187,12 @@ fn a_file_that_cannot_be_a_disk_is_said_with_what_to_do() {
         "--vsock",
         &sockets,
     ];
+    // Root has to say whose sockets are meant, too.
+    let user: &[&str] = match nix::unistd::Uid::effective().is_root() {
+        true => &["--jail-user", "0"],
+        false => &[],
+    };
+    let arguments = [&arguments, user].concat();
     refused(
         &arguments,
         125,

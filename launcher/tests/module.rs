@@ -7,92 +7,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod common;
+#[path = "common/preloaded.rs"]
+mod preloaded;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use cki_abi::version::ABI_VERSION;
 use cki_session::{Event, Failure, FailureKind, Outcome};
-use common::{erofs, events, file, kernel, request, with_client};
-
-/// The module, built once.
-fn module() -> &'static Path {
-    static MODULE: OnceLock<PathBuf> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("module.so");
-        let output = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
-            .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-            .arg(&library)
-            .arg("-I")
-            .arg(here.join("../abi/include"))
-            .arg(here.join("tests/module.c"))
-            .output()
-            .expect("a C compiler, which rustc needs too");
-        assert!(output.status.success(), "{output:?}");
-        library
-    })
-}
-
-/// A launcher that was started for a client.
-struct Launcher {
-    child: Child,
-    stderr: BufReader<std::process::ChildStderr>,
-    client: UnixStream,
-    _directory: tempfile::TempDir,
-}
-
-impl Launcher {
-    fn start(settings: &[(&str, &str)], options: &[&str], kernel: &[u8]) -> Launcher {
-        let directory = tempfile::tempdir().expect("a directory");
-        let at = directory.path();
-        let (kernel, image) = (file(at, "kernel", kernel), file(at, "image", &erofs()));
-        let files = ["--kernel", &kernel, "--root", &image];
-        let run = ["--device", &image, "run", "--session-fd", "3"];
-        // The command, which holds the launcher's end, is gone on return.
-        let (mut command, mut client) = with_client(&[&run[..], &files, options].concat());
-        client.write_all(&request()).expect("sent");
-        let mut child = command
-            .env("LD_PRELOAD", module())
-            .envs(settings.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        Launcher {
-            child,
-            stderr,
-            client,
-            _directory: directory,
-        }
-    }
-
-    /// Waits until the guest runs.
-    fn wait_running(&mut self) {
-        let mut line = String::new();
-        self.stderr.read_line(&mut line).expect("text");
-        assert_eq!(line, "running\n");
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("it is there");
-    }
-
-    /// How it ended, what it said on standard error since, and its messages.
-    fn end(mut self) -> (std::process::ExitStatus, String, Vec<Event>) {
-        let mut text = String::new();
-        self.stderr.read_to_string(&mut text).expect("text");
-        let status = self.child.wait().expect("it ends");
-        (status, text, events(self.client))
-    }
-}
+use common::kernel;
+use preloaded::Launcher;
 
 /// Expects one message, of a failure, with these parts; and nothing on standard error. Where there was a guest, it is
 /// said before how much it has written, too: a client that hears nothing of that takes it for nothing.

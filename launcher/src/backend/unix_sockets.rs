@@ -113,6 +113,13 @@ impl UnixSockets {
         })
     }
 
+    /// Connects to those beside `path` from now on, which is the same path as another root directory has it.
+    #[must_use]
+    pub fn seen_at(mut self, path: PathBuf) -> Self {
+        self.path = path;
+        self
+    }
+
     /// Takes all clients that wait.
     fn accept(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {

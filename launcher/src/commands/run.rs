@@ -21,6 +21,7 @@ use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
 use cki_launcher::entry::{Entries, Entry, State};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
+use cki_launcher::jail::rights::Rights;
 use cki_launcher::jail::{self, Confine, Duty};
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
@@ -248,6 +249,7 @@ fn session(
     mut wanted: Wanted,
     client: &mut dyn Client,
 ) -> anyhow::Result<Outcome> {
+    let mut rights = Rights::ours(args.jail_user)?;
     let root = args.root.as_deref().map(root).transpose()?;
     let our_streams = "cannot duplicate the standard streams";
     let streams = Streams::ours().context(our_streams)?;
@@ -291,11 +293,21 @@ fn session(
     // Of a name's, only `cki exec` is the client; the container has nobody to connect to.
     let sockets = match (&entry, &args.vsock) {
         (Some(entry), _) => Some((entry.sockets(), ToHost::Refused, Duty::Listener)),
+        (None, Some(_)) if rights.root().is_some() && args.jail_user.is_none() => {
+            anyhow::bail!(
+                "--vsock has the container connect to sockets of a user's: as root, say whose with --jail-user UID \
+                 (0 for root's own)"
+            )
+        }
         (None, Some(path)) => Some((path.clone(), ToHost::Connected, Duty::Sockets)),
         (None, None) => None,
     };
     if let Some((path, to_host, duty)) = sockets {
-        let sockets = UnixSockets::listen(&path, to_host).context("--vsock")?;
+        let mut sockets = UnixSockets::listen(&path, to_host).context("--vsock")?;
+        if let (Some(root), ToHost::Connected) = (rights.root(), to_host) {
+            let seen = root.keep_directory_of(&path).context("--vsock")?;
+            sockets = sockets.seen_at(seen);
+        }
         devices.add(Vsock::new(sockets), duty)?;
     }
     let initrd = args.initrd.as_deref();
@@ -347,6 +359,8 @@ fn session(
         start_timeout: args.start_timeout,
     };
     let id = plan.run.as_ref().map(|run| run.id);
+    // All files are open, and no thread has been started.
+    rights.give_up()?;
     let outcome = session.run(plan, confine, client);
     if let Some(id) = id {
         let stdout = written.load(Ordering::Relaxed);

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a launcher still is when its guest runs, as the kernel sees it, and that it runs none when it cannot give up what it
+//! should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others these tests say so.
+
+// What is printed is for the reader of a log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod common;
+#[path = "common/preloaded.rs"]
+mod preloaded;
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use cki_abi::version::ABI_VERSION;
+use cki_launcher::jail::rights::{Rights, RightsError};
+use cki_session::{Event, Failure, FailureKind, Outcome};
+use common::kernel;
+use nix::unistd::{Gid, Uid};
+use preloaded::Launcher;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set,
+    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
+};
+
+/// Whether these tests are root's; who sees them is told otherwise.
+fn is_root() -> bool {
+    let is_root = Uid::effective().is_root();
+    if !is_root {
+        println!("skipped: only root can try that");
+    }
+    is_root
+}
+
+fn started(prepare: impl FnOnce(&mut Command), options: &[&str]) -> Launcher {
+    let mut launcher = Launcher::start_by(prepare, &[], options, &kernel(ABI_VERSION));
+    launcher.wait_running();
+    launcher
+}
+
+impl Launcher {
+    /// Its file below `/proc`.
+    fn file(&self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.child.id()).into()
+    }
+
+    /// What the kernel says of each of its threads: the words behind each name.
+    fn statuses(&self) -> Vec<HashMap<String, String>> {
+        let threads = fs::read_dir(self.file("task")).expect("it runs");
+        let status = |thread: std::io::Result<fs::DirEntry>| {
+            let path = thread.expect("a thread").path().join("status");
+            let text = fs::read_to_string(path).expect("it runs");
+            let words = |line: &str| {
+                let (name, words) = line.split_once(':')?;
+                let words: Vec<_> = words.split_whitespace().collect();
+                Some((name.to_owned(), words.join(" ")))
+            };
+            text.lines().filter_map(words).collect()
+        };
+        threads.map(status).collect()
+    }
+
+    /// The file systems that it sees: where, options, and kind.
+    fn mounts(&self) -> Vec<[String; 3]> {
+        let text = fs::read_to_string(self.file("mountinfo")).expect("it runs");
+        let mount = |line: &str| {
+            let (mount, kind) = line.split_once(" - ")?;
+            let words: Vec<_> = mount.split(' ').collect();
+            let kind = kind.split(' ').next()?;
+            Some([words[4], words[5], kind].map(str::to_owned))
+        };
+        text.lines()
+            .map(|line| mount(line).expect("a mount"))
+            .collect()
+    }
+
+    /// What is in its root directory.
+    fn root(&self) -> Vec<String> {
+        let names = fs::read_dir(self.file("root")).expect("it runs");
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+        names
+            .map(|entry| name(entry).to_string_lossy().into_owned())
+            .collect()
+    }
+
+    fn namespace(&self, name: &str) -> PathBuf {
+        fs::read_link(self.file(&format!("ns/{name}"))).expect("it runs")
+    }
+
+    fn ends(mut self) {
+        self.kill();
+        self.end();
+    }
+}
+
+const NOTHING: &str = "0000000000000000";
+
+/// Holds each thread to be that user and group, with no right beside.
+fn holds(launcher: &Launcher, user: u32, group: u32, sets: &[&str]) {
+    let statuses = launcher.statuses();
+    assert!(statuses.len() > 2, "{statuses:?}");
+    for status in statuses {
+        assert_eq!(status["Uid"], [user; 4].map(|id| id.to_string()).join(" "));
+        assert_eq!(status["Gid"], [group; 4].map(|id| id.to_string()).join(" "));
+        for set in sets {
+            assert_eq!(status[*set], NOTHING, "{set}");
+        }
+        assert_eq!((&*status["NoNewPrivs"], &*status["Seccomp"]), ("1", "2"));
+    }
+}
+
+const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+const ALL_SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"];
+
+#[test]
+fn what_root_starts_becomes_a_user_of_its_own_in_an_empty_root() {
+    if !is_root() {
+        return;
+    }
+    let launcher = started(|_| {}, &[]);
+    let user = 0x7000_0000 + launcher.child.id();
+    holds(&launcher, user, user, &ALL_SETS);
+    assert!(
+        launcher
+            .statuses()
+            .iter()
+            .all(|status| status["Groups"].is_empty())
+    );
+    assert_eq!(launcher.root(), [""; 0]);
+    let [[place, options, kind]] = &launcher.mounts()[..] else {
+        panic!("{:?}", launcher.mounts());
+    };
+    assert_eq!((&**place, &**kind), ("/", "tmpfs"));
+    assert!(options.starts_with("ro,nosuid,nodev,noexec"), "{options}");
+    assert!(fs::write(launcher.file("root").join("new"), "").is_err());
+    let ours = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).expect("it is ours");
+    assert_ne!(launcher.namespace("mnt"), ours("mnt"));
+    // Others' mounts are as they were.
+    assert!(fs::read_dir("/proc/self").is_ok());
+    // Two that run at a time are two users.
+    let other = started(|_| {}, &[]);
+    assert_ne!(other.statuses()[0]["Uid"], launcher.statuses()[0]["Uid"]);
+    other.ends();
+    launcher.ends();
+}
+
+#[test]
+fn root_names_the_user_that_its_launcher_becomes() {
+    if !is_root() {
+        return;
+    }
+    for (named, user, group) in [("991", 991, 991), ("991:77", 991, 77), ("0", 0, 0)] {
+        let launcher = started(|_| {}, &["--jail-user", named]);
+        holds(&launcher, user, group, &ALL_SETS);
+        assert_eq!(launcher.root(), [""; 0]);
+        launcher.ends();
+    }
+}
+
+#[test]
+fn with_sockets_their_directory_is_all_that_is_seen() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("beside"), "").expect("written");
+    let socket = directory.path().join("s");
+    let option = socket.to_str().expect("UTF-8");
+    let launcher = started(|_| {}, &["--vsock", option, "--jail-user", "0"]);
+    holds(&launcher, 0, 0, &ALL_SETS);
+    assert_eq!(launcher.root(), ["sockets"]);
+    let mounts = launcher.mounts();
+    let places: Vec<_> = mounts.iter().map(|[place, ..]| &**place).collect();
+    assert_eq!(places, ["/", "/sockets"]);
+    for [place, options, _] in &mounts {
+        assert!(
+            options.starts_with("ro,nosuid,nodev,noexec"),
+            "{place} {options}"
+        );
+    }
+    let inside = launcher.file("root").join("sockets");
+    assert!(inside.join("beside").exists() && inside.join("s").exists());
+    assert!(fs::write(inside.join("new"), "").is_err());
+    // Names of sockets that are no files are another namespace's.
+    let ours = fs::read_link("/proc/self/ns/net").expect("it is ours");
+    assert_ne!(launcher.namespace("net"), ours);
+    launcher.ends();
+}
+
+/// Makes whoever is to start something another user, who keeps one capability.
+fn as_nobody(command: &mut Command) {
+    let become_nobody = || {
+        let one = CapabilitySet::NET_ADMIN;
+        set_keep_capabilities(true)?;
+        nix::unistd::setgroups(&[])?;
+        nix::unistd::setresgid(65534.into(), 65534.into(), 65534.into())?;
+        nix::unistd::setresuid(65534.into(), 65534.into(), 65534.into())?;
+        let sets = CapabilitySets {
+            effective: one,
+            permitted: one,
+            inheritable: one,
+        };
+        set_capabilities(None, sets)?;
+        configure_capability_in_ambient_set(one, true)?;
+        Ok(())
+    };
+    // SAFETY: it makes system calls, and nothing else.
+    unsafe { command.pre_exec(become_nobody) };
+}
+
+#[test]
+fn whoever_else_starts_one_stays_who_they_are_without_the_capabilities_that_they_had() {
+    if Uid::effective().is_root() {
+        let launcher = started(as_nobody, &[]);
+        holds(&launcher, 65534, 65534, &SETS);
+        launcher.ends();
+        return;
+    }
+    let launcher = started(|_| {}, &[]);
+    let (user, group) = (Uid::effective().as_raw(), Gid::effective().as_raw());
+    holds(&launcher, user, group, &SETS);
+    launcher.ends();
+}
+
+/// Why a launcher that is started so runs no guest.
+fn failure(prepare: impl FnOnce(&mut Command), options: &[&str]) -> String {
+    let launcher = Launcher::start_by(prepare, &[], options, &kernel(ABI_VERSION));
+    let (status, text, messages) = launcher.end();
+    assert_eq!((status.code(), &*text), (Some(125), ""));
+    match messages.last() {
+        Some(Event::Ended {
+            outcome: Outcome::Failed(Failure { message, kind }),
+            ..
+        }) => {
+            assert_eq!(*kind, FailureKind::Internal);
+            message.clone()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn one_that_cannot_give_up_what_it_has_runs_no_guest() {
+    if !is_root() {
+        return;
+    }
+    for (missing, step) in [
+        (CapabilitySet::SYS_ADMIN, "namespaces"),
+        (CapabilitySet::SETPCAP, "securebits"),
+        (CapabilitySet::SETGID, "groups"),
+        (CapabilitySet::SETUID, "the user 1"),
+    ] {
+        let prepare = |command: &mut Command| {
+            let take = move || Ok(remove_capability_from_bounding_set(missing)?);
+            // SAFETY: it makes a system call, and nothing else.
+            unsafe { command.pre_exec(take) };
+        };
+        let message = failure(prepare, &[]);
+        for part in [step, "Operation not permitted", "or as root with", "group"] {
+            assert!(message.contains(part), "{part:?} in {message:?}");
+        }
+    }
+}
+
+#[test]
+fn what_means_nothing_is_refused() {
+    if Uid::effective().is_root() {
+        let message = failure(as_nobody, &["--jail-user", "991"]);
+        assert!(message.contains("only root"), "{message}");
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("s");
+        let message = failure(|_| {}, &["--vsock", socket.to_str().expect("UTF-8")]);
+        assert!(message.contains("--jail-user"), "{message}");
+        assert!(!socket.exists());
+    } else {
+        let message = failure(|_| {}, &["--jail-user", "991"]);
+        assert!(message.contains("only root"), "{message}");
+    }
+}
+
+#[test]
+fn rights_of_other_threads_are_not_forgotten() {
+    if !is_root() {
+        return;
+    }
+    let (begin, end) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || end.recv());
+    let error = Rights::ours(None).expect("root's").give_up();
+    assert!(matches!(error, Err(RightsError::Threads(2..))), "{error:?}");
+    assert!(Uid::effective().is_root());
+    drop(begin);
+    let _ = other.join();
+}
