@@ -13,6 +13,8 @@ pub(crate) enum Device {
     Network,
     /// The user's disk of this number.
     Disk(usize),
+    /// The ports of volumes, in a machine that stays up: it has none of the user's disks.
+    Volumes,
 }
 
 impl Board {
@@ -39,6 +41,7 @@ impl Board {
                     Device::Serial => 2,
                     Device::Network => 3,
                     Device::Disk(number) => [4, 0][number],
+                    Device::Volumes => 4,
                 };
                 format!("{kind}-device,bus=virtio-mmio-bus.{bus}")
             }
@@ -49,6 +52,7 @@ impl Board {
                     Device::Serial => 3,
                     Device::Network => 4,
                     Device::Disk(number) => 5 + number,
+                    Device::Volumes => 5,
                 };
                 format!("{kind}-pci,addr={slot}")
             }

@@ -66,6 +66,7 @@ fn run(events: &[Event], written: &[u8], takes: Duration) -> (Result<Ended, Mach
             stderr,
         },
         serial: None,
+        volumes: Vec::new(),
         emulator: std::process::id(),
         number: 1,
     };

@@ -3,7 +3,7 @@
 //! A machine that stays up, for its clients.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -18,8 +18,8 @@ use super::setup::Setup;
 use crate::app_disk::AppDisk;
 use crate::ports::Ports;
 
-/// How long a supervisor may take to answer: it waits for a place and for its hello, 35 seconds together, and for QEMU,
-/// which has 20 seconds for each port and disk and takes milliseconds.
+/// How long a supervisor may take to answer: it waits for volumes, for a place and for its hello, 40 seconds together, and
+/// for QEMU, which has 20 seconds for each port, volume and disk and takes milliseconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
 /// A connection to a machine that is up.
@@ -115,8 +115,14 @@ impl Up {
         }
     }
 
-    fn ask(&mut self, ask: &Ask, files: &mut Vec<OwnedFd>) -> Result<Answer, ResidentError> {
-        let said = self.connection.say(ask);
+    fn ask(
+        &mut self,
+        ask: &Ask,
+        with: &[UnixStream],
+        files: &mut Vec<OwnedFd>,
+    ) -> Result<Answer, ResidentError> {
+        let with: Vec<_> = with.iter().map(AsFd::as_fd).collect();
+        let said = self.connection.hand_over(ask, &with);
         if let Err(error) = &said {
             if error.kind() == io::ErrorKind::InvalidData {
                 // A path that is no UTF-8, for example.
@@ -149,26 +155,37 @@ impl Up {
     /// # Errors
     /// [`ResidentError`].
     pub fn status(&mut self) -> Result<Status, ResidentError> {
-        match self.ask(&Ask::Status, &mut Vec::new())? {
+        match self.ask(&Ask::Status, &[], &mut Vec::new())? {
             Answer::Status(status) => Ok(status),
             _ => Err(self.lost("gave another answer".to_owned())),
         }
     }
 
-    /// Takes a place of it.
+    /// Takes a place of it, for a container with volumes that others serve at the other ends of these sockets, which are
+    /// the machine's then.
     ///
     /// # Errors
     /// [`ResidentError::Refused`] when there is none, or not what is wanted.
-    pub fn lease(mut self, mut wanted: Wanted) -> Result<Lease, ResidentError> {
+    pub fn lease(
+        mut self,
+        mut wanted: Wanted,
+        sockets: Vec<UnixStream>,
+    ) -> Result<Lease, ResidentError> {
         // The supervisor is in another directory.
         let disk = wanted.disk.as_ref().map(AppDisk::absolute).transpose();
         wanted.disk = disk.map_err(ResidentError::system("cannot tell the current directory"))?;
         let mut files = Vec::new();
-        let answer = self.ask(&Ask::Lease(wanted), &mut files)?;
+        let count = sockets.len();
+        let ask = Ask::Lease {
+            wanted,
+            volumes: count,
+        };
+        let answer = self.ask(&ask, &sockets, &mut files)?;
         let ports: Result<[OwnedFd; 4], _> = files.try_into();
         let (
             Answer::Leased {
                 serial,
+                volumes,
                 emulator,
                 number,
             },
@@ -177,6 +194,9 @@ impl Up {
         else {
             return Err(self.lost("gave another answer".to_owned()));
         };
+        if volumes.len() != count {
+            return Err(self.lost("gave another answer".to_owned()));
+        }
         let [control, stdin, stdout, stderr] = ports.map(UnixStream::from);
         let connection = self.connection.into_socket();
         let cannot = ResidentError::system("cannot use a socket");
@@ -190,6 +210,7 @@ impl Up {
                 stderr,
             },
             serial,
+            volumes,
             emulator,
             number,
         })
@@ -236,16 +257,17 @@ mod tests {
             disk: Some(AppDisk::Raw("app.img".into())),
             ..Wanted::default()
         };
-        let error = up.lease(wanted).unwrap_err();
+        let error = up.lease(wanted, Vec::new()).unwrap_err();
         assert!(error.to_string().ends_with(": no"), "{error}");
         let no_text = std::ffi::OsStr::from_bytes(b"\xff").to_owned();
         let wanted = Wanted {
             disk: Some(AppDisk::Raw(no_text.into())),
             ..Wanted::default()
         };
-        let error = Up::expect(&directory).unwrap().lease(wanted).unwrap_err();
+        let up = Up::expect(&directory).unwrap();
+        let error = up.lease(wanted, Vec::new()).unwrap_err();
         assert!(error.to_string().contains("cannot be asked"), "{error}");
-        let Some(Ask::Lease(heard)) = supervisor.join().unwrap().0 else {
+        let Some(Ask::Lease { wanted: heard, .. }) = supervisor.join().unwrap().0 else {
             panic!("no lease was asked for");
         };
         let expected = std::env::current_dir().unwrap().join("app.img");

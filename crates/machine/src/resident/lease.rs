@@ -13,6 +13,8 @@ pub struct Lease {
     pub(crate) ports: Ports,
     /// Serial number of the disk that was asked for.
     pub serial: Option<String>,
+    /// What the machine calls the volumes, in their order ([`cki_session::Volume::name`]).
+    pub volumes: Vec<String>,
     /// The emulator's process.
     pub(crate) emulator: u32,
     /// No other lease of the machine, for as long as it is up, has this number.

@@ -2,7 +2,7 @@
 
 //! A machine that is up, and its clients: a thread each.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -22,8 +22,9 @@ use super::passing::Connection;
 use super::published::{Claims, Published};
 use super::qmp::Qmp;
 use super::setup::socket;
+use super::volumes::Volumes;
 
-/// How long places and memory that others are giving back are waited for.
+/// How long places, memory and volumes that others are giving back are waited for.
 const ENDING_LIMIT: Duration = Duration::from_secs(5);
 /// How long a place may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -43,6 +44,7 @@ pub(super) struct Machine {
     pub(super) books: Arc<(Mutex<Books>, Condvar)>,
     pub(super) disks: Mutex<Disks>,
     pub(super) claims: Claims,
+    pub(super) volumes: Volumes,
     /// How many there have been.
     pub(super) leases: AtomicU64,
     /// Nobody gets a place any more.
@@ -59,7 +61,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Serves a client for as long as it is there.
 pub(super) fn serve(machine: &Machine, mut client: Connection) {
     loop {
-        let answer = match client.hear() {
+        let mut files = Vec::new();
+        let answer = match client.receive(&mut files) {
             Ok(None) => return,
             Ok(Some(Ask::Status)) => Answer::Status(machine.status()),
             Ok(Some(Ask::Stop { grace_ms })) => {
@@ -68,10 +71,16 @@ pub(super) fn serve(machine: &Machine, mut client: Connection) {
                 // The answer is the end of the connection: this process has ended then, and the machine with it.
                 continue;
             }
-            Ok(Some(Ask::Lease(wanted))) => match machine.lease(&wanted, &mut client) {
-                Ok(()) => return,
-                Err(message) => Answer::Refused { message },
-            },
+            Ok(Some(Ask::Lease { volumes, .. })) if volumes != files.len() => {
+                let message = format!("{} of {volumes} sockets have come", files.len());
+                Answer::Refused { message }
+            }
+            Ok(Some(Ask::Lease { wanted, .. })) => {
+                match machine.lease(&wanted, files, &mut client) {
+                    Ok(()) => return,
+                    Err(message) => Answer::Refused { message },
+                }
+            }
             Err(error) => {
                 let message = error.to_string();
                 // It cannot be told where its next message begins.
@@ -103,8 +112,14 @@ impl Machine {
         }
     }
 
-    /// Gives a client a place for as long as it is there; an error is why not.
-    fn lease(&self, wanted: &Wanted, client: &mut Connection) -> Result<(), String> {
+    /// Gives a client a place for as long as it is there, and the container there volumes that are served at the other
+    /// ends of these sockets; an error is why not.
+    fn lease(
+        &self,
+        wanted: &Wanted,
+        sockets: Vec<OwnedFd>,
+        client: &mut Connection,
+    ) -> Result<(), String> {
         if self.is_ending.load(Ordering::Relaxed) {
             return Err("it is stopping".to_owned());
         }
@@ -112,17 +127,23 @@ impl Machine {
         let disk = wanted.disk.as_ref();
         let disk = disk.map(|disk| lock(&self.disks).plug(&self.monitor, disk));
         let disk = disk.transpose()?;
-        let result = self.place(wanted, client, disk.as_ref().map(|(_, serial)| serial));
-        drop(published);
-        if let Some((number, _)) = disk {
-            if let Ok((place, generation)) = result {
-                // The container may be reading it until nothing of it is left. Its client need not wait for that.
+        let volumes = self.volumes.plug(&self.monitor, sockets, ENDING_LIMIT);
+        let result = volumes.and_then(|mut volumes| {
+            let serial = disk.as_ref().map(|(_, serial)| serial);
+            let (place, generation) = self.place(wanted, client, serial, volumes.names())?;
+            drop(published);
+            if disk.is_some() || !volumes.names().is_empty() {
+                volumes.are_ending();
+                // The container may be using them until nothing of it is left. Its client need not wait for that.
                 client.end();
                 self.wait_until_after(place, generation, None);
             }
+            Ok(())
+        });
+        if let Some((number, _)) = disk {
             lock(&self.disks).release(&self.monitor, number);
         }
-        result.map(drop)
+        result
     }
 
     /// Gives a client a place for as long as it is there; which one, and the process that served it.
@@ -131,6 +152,7 @@ impl Machine {
         wanted: &Wanted,
         client: &mut Connection,
         serial: Option<&String>,
+        volumes: &[String],
     ) -> Result<(usize, u64), String> {
         for _ in 0..TRIES {
             let place = self.take(wanted.memory.map_or(0, Memory::mib))?;
@@ -139,6 +161,7 @@ impl Machine {
             };
             let leased = Answer::Leased {
                 serial: serial.cloned(),
+                volumes: volumes.to_vec(),
                 emulator: self.emulator,
                 number: self.leases.fetch_add(1, Ordering::Relaxed) + 1,
             };
@@ -263,25 +286,24 @@ mod tests {
 
     /// A QEMU that does whatever it is asked, and tells which commands that are.
     fn qemu() -> (Qmp, mpsc::Receiver<String>) {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
         let (sender, asked) = mpsc::channel();
         thread::spawn(move || {
-            let lines = BufReader::new(theirs.try_clone().unwrap()).lines();
-            for line in lines.map_while(Result::ok) {
-                let command: Value = serde_json::from_str(&line).unwrap();
+            let mut client = Connection::new(theirs);
+            while let Ok(Some(command)) = client.hear::<Value>() {
                 let _ = sender.send(command["execute"].as_str().unwrap().to_owned());
                 let answer = json!({"return": {}, "id": command["id"]});
-                theirs.write_all(format!("{answer}\n").as_bytes()).unwrap();
+                client.say(&answer).unwrap();
             }
         });
         (Qmp::new(ours, |_, _| {}).unwrap(), asked)
     }
 
     /// A machine with one place, which its first process serves.
-    fn machine(directory: &Directory, monitor: Qmp) -> Machine {
+    fn machine(directory: &Directory, monitor: Qmp) -> Arc<Machine> {
         let mut books = Books::new(100, 1, 0);
         books.ready(0, 1);
-        Machine {
+        Arc::new(Machine {
             emulator: 1,
             build: Build {
                 qemu: "/q".into(),
@@ -296,32 +318,17 @@ mod tests {
             books: Arc::new((Mutex::new(books), Condvar::new())),
             disks: Mutex::default(),
             claims: Claims::default(),
+            volumes: Volumes::default(),
             leases: AtomicU64::default(),
             is_ending: AtomicBool::new(false),
             monitor,
             locked: directory.lock().unwrap(),
             news: mpsc::channel().0,
-        }
+        })
     }
 
-    #[test]
-    fn a_disk_stays_until_nothing_of_the_container_is_left() {
-        let scratch = tempfile::tempdir().unwrap();
-        let (monitor, asked) = qemu();
-        let directory = Directory::new(&scratch.path().join("machines"), "m").unwrap();
-        let machine = Arc::new(machine(&directory, monitor));
-        let file = |number: usize| -> AppDisk {
-            let path = scratch.path().join(number.to_string());
-            std::fs::write(&path, "x").unwrap();
-            path.into()
-        };
-        // As many as may be idle: one more, and another is unplugged.
-        for number in 0..IDLE_MAX {
-            let mut disks = lock(&machine.disks);
-            let (number, _) = disks.plug(&machine.monitor, &file(number)).unwrap();
-            disks.release(&machine.monitor, number);
-        }
-        // The process of the place says hello, and goes when its client does.
+    /// The process of the place, which says hello, and goes when its client does.
+    fn serve_the_place(directory: &Directory) {
         let listeners = port::ALL
             .map(|name| UnixListener::bind(directory.path().join(socket(name, 0))).unwrap());
         thread::spawn(move || {
@@ -333,16 +340,52 @@ mod tests {
             ports[0].write_all(&encode(&hello).unwrap()).unwrap();
             let _ = BufReader::new(&ports[0]).read_until(0, &mut Vec::new());
         });
+    }
+
+    /// Nothing of the first process's session is left.
+    fn next_process(machine: &Machine) {
+        lock(&machine.books.0).ready(0, 2);
+        machine.books.1.notify_all();
+    }
+
+    /// Whether anything was unplugged since this was asked last.
+    fn unplugs(asked: &mpsc::Receiver<String>) -> bool {
+        asked.try_iter().any(|word| word == "device_del")
+    }
+
+    /// A client's connection, and the thread that serves it.
+    fn client(machine: &Arc<Machine>) -> (Connection, thread::JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (ours, mut theirs) = (Connection::new(ours), Connection::new(theirs));
+        let machine = Arc::clone(machine);
+        let serving = thread::spawn(move || serve(&machine, Connection::new(ours)));
+        (Connection::new(theirs), serving)
+    }
+
+    #[test]
+    fn a_disk_stays_until_nothing_of_the_container_is_left() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (monitor, asked) = qemu();
+        let directory = Directory::new(&scratch.path().join("machines"), "m").unwrap();
+        let machine = machine(&directory, monitor);
+        let file = |number: usize| -> AppDisk {
+            let path = scratch.path().join(number.to_string());
+            std::fs::write(&path, "x").unwrap();
+            path.into()
+        };
+        // As many as may be idle: one more, and another is unplugged.
+        for number in 0..IDLE_MAX {
+            let mut disks = lock(&machine.disks);
+            let (number, _) = disks.plug(&machine.monitor, &file(number)).unwrap();
+            disks.release(&machine.monitor, number);
+        }
+        serve_the_place(&directory);
+        let (mut theirs, serving) = client(&machine);
         let wanted = Wanted {
             memory: Some(Memory::constant(64)),
             disk: Some(file(IDLE_MAX)),
             publish: Vec::new(),
         };
-        theirs.say(&Ask::Lease(wanted)).unwrap();
-        let served = Arc::clone(&machine);
-        let serving = thread::spawn(move || serve(&served, ours));
+        theirs.say(&Ask::Lease { wanted, volumes: 0 }).unwrap();
         let mut files = Vec::new();
         let leased = theirs.receive::<Answer>(&mut files).unwrap().unwrap();
         assert!(matches!(leased, Answer::Leased { .. }), "{leased:?}");
@@ -351,12 +394,73 @@ mod tests {
         drop(files);
         theirs.socket().shutdown(std::net::Shutdown::Write).unwrap();
         theirs.wait_for_end();
-        let unplugs =
-            |asked: &mpsc::Receiver<String>| asked.try_iter().any(|word| word == "device_del");
         assert!(!unplugs(&asked), "the container may still read its disk");
-        lock(&machine.books.0).ready(0, 2);
-        machine.books.1.notify_all();
+        next_process(&machine);
         serving.join().unwrap();
         assert!(unplugs(&asked));
+    }
+
+    #[test]
+    fn a_volume_stays_until_nothing_of_the_container_is_left_and_is_closed_then() {
+        // The client is killed as soon as it has asked, or when it has its place.
+        for is_leased in [false, true] {
+            let scratch = tempfile::tempdir().unwrap();
+            let (monitor, asked) = qemu();
+            let directory = Directory::new(scratch.path(), "m").unwrap();
+            let machine = machine(&directory, monitor);
+            serve_the_place(&directory);
+            let (mut theirs, serving) = client(&machine);
+            let (wanted, volumes) = (Wanted::default(), 1);
+            let (socket, _server) = UnixStream::pair().unwrap();
+            let ask = Ask::Lease { wanted, volumes };
+            theirs.hand_over(&ask, &[socket.as_fd()]).unwrap();
+            if is_leased {
+                let leased = theirs.receive::<Answer>(&mut Vec::new()).unwrap().unwrap();
+                let Answer::Leased { volumes, .. } = leased else {
+                    panic!("{leased:?}");
+                };
+                assert_eq!(volumes, ["volume1"]);
+            }
+            drop(theirs);
+            let is_given_back = || lock(&machine.books.0).is_something_ending();
+            while !is_given_back() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(
+                !unplugs(&asked),
+                "the container may still write to its volume"
+            );
+            next_process(&machine);
+            serving.join().unwrap();
+            assert!(unplugs(&asked));
+        }
+    }
+
+    #[test]
+    fn a_volume_of_a_container_that_gets_no_place_is_unplugged() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (monitor, asked) = qemu();
+        let directory = Directory::new(scratch.path(), "m").unwrap();
+        let machine = machine(&directory, monitor);
+        let (mut theirs, _serving) = client(&machine);
+        let (socket, _server) = UnixStream::pair().unwrap();
+        let mut refused = |memory, volumes| {
+            let wanted = Wanted {
+                memory: Some(Memory::constant(memory)),
+                ..Wanted::default()
+            };
+            let ask = Ask::Lease { wanted, volumes };
+            theirs.hand_over(&ask, &[socket.as_fd()]).unwrap();
+            match theirs.hear().unwrap() {
+                Some(Answer::Refused { message }) => message,
+                other => panic!("{other:?}"),
+            }
+        };
+        let why = refused(128, 1);
+        assert!(why.contains("128 MiB are wanted"), "{why}");
+        assert!(unplugs(&asked));
+        // And nothing is plugged in where sockets were lost on the way.
+        assert_eq!(refused(64, 2), "1 of 2 sockets have come");
+        assert!(asked.try_iter().next().is_none());
     }
 }

@@ -19,7 +19,12 @@ pub(super) enum Ask {
     /// How the machine is.
     Status,
     /// A place, for as long as the connection is there.
-    Lease(Wanted),
+    Lease {
+        /// What for.
+        wanted: Wanted,
+        /// How many volumes its container has; the sockets of whoever serves them come with this message.
+        volumes: usize,
+    },
     /// End the machine. Programs get SIGTERM, and so much time. The connection ends when the supervisor has.
     Stop {
         /// In milliseconds.
@@ -53,6 +58,9 @@ pub(super) enum Answer {
         /// Serial number of the disk.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         serial: Option<String>,
+        /// What the machine calls the volumes, in the order of the sockets.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        volumes: Vec<String>,
         /// The emulator's process.
         emulator: u32,
         /// How many leases there have been, with this one.

@@ -12,7 +12,7 @@ pub(super) enum News {
     StarterGone,
     /// The emulator has ended.
     Ended(ExitStatus),
-    /// QEMU has taken a disk out.
+    /// QEMU has taken a disk out, or the port of a volume.
     Unplugged(String),
     /// The machine's init says something.
     Machine(Event),

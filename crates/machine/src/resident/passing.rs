@@ -16,8 +16,8 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Files that come with a message, at most.
-const FILES_MAX: usize = 4;
+/// Files that come with a message, at most: the sockets of volumes.
+const FILES_MAX: usize = cki_session::Volume::MOST;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -28,6 +28,27 @@ pub(super) struct Connection {
 
 fn nonsense(error: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+/// Sends bytes, and files with the first of them.
+pub(super) fn send(
+    mut socket: &UnixStream,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
+    let mut buffer = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() && !buffer.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(nonsense("too many files for a message"));
+    }
+    let sent = loop {
+        let bytes = [IoSlice::new(bytes)];
+        match sendmsg(socket, &bytes, &mut buffer, SendFlags::NOSIGNAL) {
+            Err(rustix::io::Errno::INTR) => {}
+            sent => break sent?,
+        }
+    };
+    socket.write_all(&bytes[sent..])
 }
 
 impl Connection {
@@ -58,19 +79,7 @@ impl Connection {
         message: &impl Serialize,
         files: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        let line = encode(message).map_err(nonsense)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
-        let mut buffer = SendAncillaryBuffer::new(&mut space);
-        if !buffer.push(SendAncillaryMessage::ScmRights(files)) {
-            return Err(nonsense("too many files for a message"));
-        }
-        let sent = sendmsg(
-            &self.socket,
-            &[IoSlice::new(&line)],
-            &mut buffer,
-            SendFlags::NOSIGNAL,
-        )?;
-        self.socket.write_all(&line[sent..])
+        send(&self.socket, &encode(message).map_err(nonsense)?, files)
     }
 
     /// What is said next; `None` at the end.
@@ -105,6 +114,9 @@ impl Connection {
                 if let RecvAncillaryMessage::ScmRights(rights) = message {
                     files.extend(rights);
                 }
+            }
+            if files.len() > FILES_MAX {
+                return Err(nonsense("too many files with a message"));
             }
             if received.bytes == 0 {
                 return Ok(None);
@@ -152,6 +164,7 @@ mod tests {
         let (mut file, other) = UnixStream::pair().unwrap();
         let leased = Answer::Leased {
             serial: None,
+            volumes: Vec::new(),
             emulator: 7,
             number: 1,
         };

@@ -3,7 +3,8 @@
 //! QEMU's monitor protocol (QEMU, docs/interop/qmp-spec): JSON, commands with a number, answers with the same, events.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use super::passing;
 
 /// How long QEMU may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -64,17 +67,37 @@ impl Qmp {
             port: Mutex::new(port),
             waiting,
         };
-        qmp.send("qmp_capabilities", &json!({}), 0)?;
+        qmp.send("qmp_capabilities", &json!({}), &[], 0)?;
         Ok(qmp)
     }
 
-    fn send(&self, command: &str, arguments: &Value, number: u64) -> io::Result<()> {
+    fn send(
+        &self,
+        command: &str,
+        arguments: &Value,
+        files: &[BorrowedFd<'_>],
+        number: u64,
+    ) -> io::Result<()> {
         let message = json!({"execute": command, "arguments": arguments, "id": number});
-        lock(&self.port).write_all(format!("{message}\n").as_bytes())
+        passing::send(&lock(&self.port), format!("{message}\n").as_bytes(), files)
     }
 
     /// Has QEMU do something; what it gives, or why it does not.
     pub(super) fn execute(&self, command: &str, arguments: &Value) -> Answer {
+        self.execute_with(command, arguments, &[])
+    }
+
+    /// Gives QEMU a file, by this name, for one command to take over.
+    pub(super) fn give(&self, name: &str, file: BorrowedFd<'_>) -> Answer {
+        self.execute_with("getfd", &json!({"fdname": name}), &[file])
+    }
+
+    fn execute_with(
+        &self,
+        command: &str,
+        arguments: &Value,
+        files: &[BorrowedFd<'_>],
+    ) -> Answer {
         let (sender, receiver) = mpsc::channel();
         let number = {
             let mut waiting = lock(&self.waiting);
@@ -84,7 +107,7 @@ impl Qmp {
             number
         };
         let gone = |error: &dyn std::fmt::Display| format!("the emulator has gone: {error}");
-        self.send(command, arguments, number)
+        self.send(command, arguments, files, number)
             .map_err(|error| gone(&error))?;
         receiver
             .recv_timeout(ANSWER_LIMIT)
@@ -104,6 +127,8 @@ fn answer(message: &Value) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]

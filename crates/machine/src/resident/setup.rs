@@ -9,6 +9,7 @@ use cki_session::{Memory, Serve, port};
 use serde::{Deserialize, Serialize};
 
 use super::messages::Build;
+use super::volumes;
 use crate::board::Device;
 use crate::channel::Channel;
 use crate::error::MachineError;
@@ -45,6 +46,10 @@ pub struct Setup {
 /// Memory of a place beside that of its container, in MiB: launcher, network process, buffers of the ports.
 const PLACE_MIB: u32 = 24;
 
+/// Memory for the buffers of a volume, in MiB: those of Linux are 4 KiB for each of the 1,024 that QEMU's queue takes.
+/// What a port has had stays for the next of its number.
+const VOLUME_MIB: u32 = 5;
+
 /// Places more, that no container gets: a machine that is full of them can still be looked at and tidied up.
 pub(super) const SPARE: u32 = 2;
 
@@ -72,7 +77,7 @@ impl Setup {
         host.cmdline.push_str(" cki.mode=machine");
         let memory = host
             .memory_for(self.pool)
-            .plus_mib(PLACE_MIB * self.all_places());
+            .plus_mib(PLACE_MIB * self.all_places() + VOLUME_MIB * volumes::MOST as u32);
         // Its application images come and go: the one that it is made with is not in its command line.
         let app = self.runtime.clone();
         let mut machine = Machine::new(&self.qemu, host, app, memory, self.cpus);
@@ -128,7 +133,14 @@ impl Setup {
                 ]);
             }
         }
-        command
+        // Ports that come and go are on a bus of their own. It is the last, since those above take the first.
+        let serial = board.device("virtio-serial", Device::Volumes);
+        let bus = volumes::BUS;
+        let ports = volumes::MOST + 1;
+        command.args([
+            "-device".to_owned(),
+            format!("{serial},id={bus},max_ports={ports}"),
+        ])
     }
 
     /// What its init is told.
@@ -178,7 +190,7 @@ mod tests {
             tsc_khz: 1,
         };
         let machine = setup.machine().unwrap();
-        assert_eq!(machine.memory.mib(), 1024 + 192 + 5 * PLACE_MIB);
+        assert_eq!(machine.memory.mib(), 1024 + 192 + 5 * PLACE_MIB + 160);
         let words = setup.command(&machine).argv().join(" ");
         for part in [
             "-append quiet cki.mode=session cki.mode=machine tsc_early_khz=1 ",
@@ -187,7 +199,8 @@ mod tests {
             "-chardev socket,id=c2.stdin,path=2.stdin,server=on,wait=off \
              -device virtserialport,chardev=c2.stdin,name=org.cki.stdin.2",
             "virtserialport,chardev=c0.control,name=org.cki.control.0",
-            "virtserialport,chardev=c4.stderr,name=org.cki.stderr.4",
+            "virtserialport,chardev=c4.stderr,name=org.cki.stderr.4 \
+             -device virtio-serial-device,bus=virtio-mmio-bus.4,id=volumes,max_ports=33",
         ] {
             assert!(words.contains(part), "{part} in {words}");
         }

@@ -27,6 +27,7 @@ use super::passing::Connection;
 use super::published::Claims;
 use super::qmp::Qmp;
 use super::setup::{SPARE, Setup};
+use super::volumes::{self, Volumes};
 use crate::patience::{Patience, START_LIMIT};
 use crate::relay;
 
@@ -102,6 +103,7 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
         books: Arc::clone(&books),
         disks: Mutex::new(Disks::default()),
         claims: Claims::default(),
+        volumes: Volumes::default(),
         leases: AtomicU64::default(),
         is_ending: AtomicBool::new(false),
         monitor,
@@ -261,6 +263,9 @@ fn stay_up(emulator: &mut Emulator, machine: &Machine, queue: &Receiver<News>) -
                     // It fails where the machine has gone, which its end tells.
                     let _ = (&emulator.machine).write_all(&line);
                 }
+            }
+            Some(News::Unplugged(device)) if volumes::is_port(&device) => {
+                volumes::close(&machine.monitor, &device);
             }
             Some(News::Unplugged(disk)) => {
                 // One that is not there is none to close.
