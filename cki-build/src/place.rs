@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use cki_machine::resident::{Build, Directory, Lease, ResidentError, Status, Up, Wanted};
 use cki_machine::{Machine, MachineError};
 use cki_session::{Connection, complain};
+use cki_volume::client::{Process, StartError};
 
 use crate::cli::{HostKernel, Run};
 use crate::context::Context;
 use crate::error::Error;
 use crate::resident::{DEFAULT, OWN};
 use crate::runtime::Runtime;
+use crate::volumes;
 
 /// The directories of all machines of a user.
 #[must_use]
@@ -68,11 +70,16 @@ pub fn check(context: &Context, args: &Run) -> Result<(), Error> {
     Ok(())
 }
 
-/// A place of a machine that stays up, for what would else be run in `machine`; `None` for a machine of its own.
+/// A place of a machine that stays up, for what would else be run in `machine`, and the processes that serve its volumes;
+/// `None` for a machine of its own.
 ///
 /// # Errors
-/// What was asked for by name cannot be had.
-pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<Lease>, Error> {
+/// What was asked for by name cannot be had, or a volume cannot.
+pub fn find(
+    context: &Context,
+    args: &Run,
+    machine: &Machine,
+) -> Result<Option<(Lease, Vec<Process>)>, Error> {
     let asked = asked(args, context.machine.as_deref())?;
     if asked == Some(OWN) {
         return Ok(None);
@@ -98,12 +105,16 @@ pub fn find(context: &Context, args: &Run, machine: &Machine) -> Result<Option<L
         };
     };
     match lease(up, args, machine) {
-        Ok(lease) => Ok(Some(lease)),
-        Err(why) if asked.is_some() || args.name.is_some() => Err(Error::Unsuitable {
-            machine: name.to_owned(),
-            why,
-        }),
-        Err(why) => {
+        Ok(taken) => Ok(Some(taken)),
+        // It would be the same in a machine of its own.
+        Err(NoPlace::Volume(error)) => Err(error.into()),
+        Err(NoPlace::Machine(why)) if asked.is_some() || args.name.is_some() => {
+            Err(Error::Unsuitable {
+                machine: name.to_owned(),
+                why,
+            })
+        }
+        Err(NoPlace::Machine(why)) => {
             fall_back(context, &why);
             Ok(None)
         }
@@ -122,27 +133,41 @@ fn is_about_the_machine(args: &Run) -> bool {
     args.runtime != Runtime::Cki || args.host_kernel != HostKernel::Cki
 }
 
-fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<Lease, String> {
+/// Why there is no place.
+enum NoPlace {
+    /// It lies with the machine.
+    Machine(String),
+    /// Or with a directory of the user's.
+    Volume(StartError),
+}
+
+impl From<ResidentError> for NoPlace {
+    fn from(error: ResidentError) -> Self {
+        Self::Machine(match error {
+            ResidentError::Refused { why, .. } => why,
+            error => error.to_string(),
+        })
+    }
+}
+
+fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<(Lease, Vec<Process>), NoPlace> {
     if let Some(why) = unsuitable(args, machine.verbose) {
-        return Err(why.to_owned());
+        return Err(NoPlace::Machine(why.to_owned()));
     }
-    let because = |error: ResidentError| match error {
-        ResidentError::Refused { why, .. } => why,
-        error => error.to_string(),
-    };
-    let status = up.status().map_err(because)?;
-    if let Some(why) = differs(&status, args, machine) {
-        return Err(why);
+    if let Some(why) = differs(&up.status()?, args, machine) {
+        return Err(NoPlace::Machine(why));
     }
-    up.lease(Wanted {
+    let wanted = Wanted {
         memory: Some(args.memory),
         disk: Some(machine.app.clone()),
         publish: machine
             .network
             .as_ref()
             .map_or_else(Vec::new, |network| network.publish.clone()),
-    })
-    .map_err(because)
+    };
+    let started = volumes::start(&args.program.volume);
+    let (sockets, processes) = started.map_err(NoPlace::Volume)?;
+    Ok((up.lease(wanted, sockets)?, processes))
 }
 
 /// What of the command line a machine that stays up does not do.
@@ -155,10 +180,6 @@ fn unsuitable(args: &Run, verbose: bool) -> Option<&'static str> {
         (
             args.host_kernel != HostKernel::Cki,
             "a machine that stays up has the kernel cki (--host-kernel)",
-        ),
-        (
-            !args.program.volume.is_empty(),
-            "a machine that stays up has no volumes (--volume)",
         ),
         (
             !args.disk.is_empty(),
@@ -197,6 +218,9 @@ pub fn adapt(
     name: Option<&str>,
 ) -> Result<(), MachineError> {
     request.disk.clone_from(&lease.serial);
+    for (volume, name) in request.root.volumes.iter_mut().zip(&lease.volumes) {
+        volume.name.clone_from(name);
+    }
     // The card is the machine's, and set up.
     request.interface = None;
     if let Some(container) = &mut request.container {

@@ -33,8 +33,9 @@ const VOLUME_PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Those of fork and exec, of disks that are not there, and of the ports of volumes.
 pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launcher)> {
-    let volumes = open_volumes(&run.root.volumes)?;
+    let ports = open_volumes(&run.root.volumes)?;
     let mut request = run.clone();
+    name_volumes(&mut request.root.volumes);
     // That card and that disk are ours; the container's are the launcher's business.
     request.interface = None;
     request.disk = None;
@@ -48,12 +49,13 @@ pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launc
         Path::new("/dev"),
         &disks.unwrap_or_default(),
     )?;
+    let inherited = request.root.volumes.clone();
     // The ports of volumes are open here until it has them.
     launch(
         |session_fd| {
             let mut words = arguments(image, &disks, session_fd);
-            for (name, port) in &volumes {
-                let value = format!("{name}={}", port.as_raw_fd());
+            for (volume, port) in inherited.iter().zip(&ports) {
+                let value = format!("{}={}", volume.name, port.as_raw_fd());
                 words.extend(["--volume-fd".to_owned(), value]);
             }
             words
@@ -113,8 +115,8 @@ fn launch(
 /// knows, as nothing in the machine does, when there was no processor for it.
 const START_TIMEOUT: &str = "1h";
 
-/// The ports of volumes, by the volumes' names, for the launcher to inherit.
-fn open_volumes(volumes: &[Volume]) -> io::Result<Vec<(String, File)>> {
+/// The ports of volumes, in their order, for the launcher to inherit.
+fn open_volumes(volumes: &[Volume]) -> io::Result<Vec<File>> {
     let open = |volume: &Volume| {
         let port = ports::open(Path::new("/sys"), Path::new("/dev"), &volume.port())
             .map_err(io::Error::other)?;
@@ -123,9 +125,16 @@ fn open_volumes(volumes: &[Volume]) -> io::Result<Vec<(String, File)>> {
             return Err(io::Error::other(message));
         }
         fcntl(&port, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        Ok((volume.name.clone(), port))
+        Ok(port)
     };
     volumes.iter().map(open).collect()
+}
+
+/// Names volumes as the container is to know them. Those of ports are the machine's, and count what others have had.
+fn name_volumes(volumes: &mut [Volume]) {
+    for (index, volume) in volumes.iter_mut().enumerate() {
+        volume.name = format!("volume{index}");
+    }
 }
 
 /// Disks as `--disk` takes them. What is on them is the containers' own, so nothing is found out by looking.
@@ -313,6 +322,19 @@ mod tests {
             "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
              --start-timeout 1h --disk /dev/vdc:format=raw"
         );
+    }
+
+    #[test]
+    fn a_container_is_not_told_how_many_volumes_others_have_had() {
+        let volume = |name: &str, path: &str| Volume {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            read_only: true,
+        };
+        let mut volumes = [volume("volume7", "/a"), volume("volume8", "/b")];
+        name_volumes(&mut volumes);
+        assert_eq!(volumes, [volume("volume0", "/a"), volume("volume1", "/b")]);
+        assert_eq!(Volume::check_all(&volumes), Ok(()));
     }
 
     #[test]

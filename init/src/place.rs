@@ -52,6 +52,7 @@ impl Place {
                 feature::CONTAINER,
                 feature::EXEC,
                 feature::ROOT,
+                feature::VOLUMES,
                 feature::NETWORK,
                 feature::NAME,
                 feature::DISK,

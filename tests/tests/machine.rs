@@ -193,9 +193,12 @@ fn whatever_goes_away_in_a_machine_that_stays_up_leaves_nothing() {
         "away",
         &["--no-network", "--memory", "384M", "--places", "2"],
     );
-    let refused = machine.run(&["-v", "/tmp:/tmp"], &["true"], b"");
+    let disk = tempfile::NamedTempFile::new().expect("a file");
+    disk.as_file().set_len(1 << 20).expect("it has a size");
+    let disk = disk.path().to_str().expect("text");
+    let refused = machine.run(&["--disk", disk], &["true"], b"");
     assert_eq!(refused.status, 125);
-    assert!(refused.stderr.contains("--volume"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--disk"), "{}", refused.stderr);
     let twice = cki(["-q", "machine", "start", &machine.0]);
     assert_eq!(twice.status, 125);
     assert!(twice.stderr.contains("up already"), "{}", twice.stderr);

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cki_tests::resident::Machine;
 use cki_tests::{Output, run_on, run_program, variable};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Checks of what POSIX promises, in the directory where it is started; a line for each.
 const POSIX: &[u8] = include_bytes!("../programs/posix.py");
@@ -159,20 +161,177 @@ fn a_container_that_is_killed_leaves_what_it_wrote_and_no_process() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let serves = || {
-        let processes = fs::read_dir("/proc").unwrap();
-        let line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        processes.filter_map(Result::ok).any(|entry| {
-            let line = line(entry);
-            let mut words = line.split(|&byte| byte == 0);
-            words.any(|word| word == text(directory.path()).as_bytes())
-        })
+    nobody_serves_soon(directory.path());
+    assert_eq!(fs::read(&written).unwrap(), b"before\n");
+}
+
+/// The processes that serve this directory, by their numbers.
+fn servers(directory: &Path) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").unwrap();
+    let serves = |entry: &fs::DirEntry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<_> = line.split(|&byte| byte == 0).collect();
+        words.contains(&&b"serve-volume"[..]) && words.contains(&text(directory).as_bytes())
     };
-    while serves() {
-        assert!(Instant::now() < ends, "the volume's process lives on");
+    processes
+        .filter_map(Result::ok)
+        .filter(serves)
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Waits until no process of a volume has this directory.
+fn nobody_serves_soon(directory: &Path) {
+    let start = Instant::now();
+    while !servers(directory).is_empty() {
+        let waited = start.elapsed();
+        assert!(waited < Duration::from_secs(60), "the process lives on");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(fs::read(&written).unwrap(), b"before\n");
+}
+
+/// Waits until a machine that stays up has no ports of volumes.
+fn no_volume_is_left(machine: &Machine) {
+    let script = "for i in $(seq 100)
+        do grep -q volume /sys/class/virtio-ports/*/name || exit 0; sleep 0.1; done
+        cat /sys/class/virtio-ports/*/name; exit 1";
+    machine.shell(script);
+}
+
+#[test]
+fn containers_of_a_machine_that_stays_up_have_each_its_own_volumes() {
+    let machine = Machine::start("volumes", &["--no-network", "--memory", "384M"]);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["shared", "first", "second"] {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("name"), format!("{name}\n")).unwrap();
+    }
+    let shared = format!("{}:/shared", text(&at("shared")));
+    // Each waits for what the other makes in the volume that both have, and sees nothing else of it.
+    let start = |ours: &str, other: &str| {
+        let script = format!(
+            "echo {ours} runs; echo > /shared/{ours}
+            for i in $(seq 600); do [ -e /shared/{other} ] && break; sleep 0.1; done
+            ls /shared /own; cat /own/name; grep -c virtiofs /proc/mounts
+            sed -n 's/ virtiofs .*//p' /proc/mounts"
+        );
+        let own = format!("{}:/own", text(&at(ours)));
+        let options = ["--network", "none", "-v", &shared, "-v", &own];
+        machine.container_with(ours, &options, &["sh", "-c", &script])
+    };
+    let both = [start("first", "second"), start("second", "first")];
+    for (name, container) in ["first", "second"].into_iter().zip(both) {
+        // The second's are not called what the machine calls them.
+        let expected = format!(
+            "/own:\nname\n\n/shared:\nfirst\nname\nsecond\n{name}\n2\nvolume0 /shared\nvolume1 /own\n"
+        );
+        assert_eq!(container.end(), (Some(0), expected));
+    }
+
+    // What can only be read is not written, and what is refused in a machine of its own is here, once.
+    let read_only = format!("{}:/data:ro", text(&at("first")));
+    let script = "cat /data/name
+        echo x > /data/new || echo not made; echo x >> /data/name || echo not written; rm /data/name || echo not removed";
+    let output = machine.run(&["-v", &read_only], &["sh", "-c", script], b"");
+    let expected = "first\nnot made\nnot written\nnot removed\n";
+    assert_eq!((output.status, output.text()), (0, expected));
+    assert!(output.stderr.contains("Read-only file system"));
+    assert_eq!(fs::read(at("first/name")).unwrap(), b"first\n");
+    assert!(!at("first/new").exists());
+    let output = machine.run(&["-v", "/proc/sys:/data"], &["true"], b"");
+    assert_eq!(output.status, 125, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("that hold files"),
+        "{}",
+        output.stderr
+    );
+    machine.is_empty_soon();
+    no_volume_is_left(&machine);
+}
+
+#[test]
+fn as_many_volumes_as_a_machine_that_stays_up_has_and_no_more() {
+    let machine = Machine::start("many", &["--no-network", "--memory", "384M"]);
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "here\n").unwrap();
+    let sixteen: Vec<String> = (0..16)
+        .flat_map(|n| ["-v".to_owned(), format!("{}:/v{n}", text(directory.path()))])
+        .collect();
+    let mut options = vec!["--network", "none"];
+    options.extend(sixteen.iter().map(String::as_str));
+    let start = |name: &str| {
+        let script =
+            format!("[ $(cat /v*/file | wc -l) = 16 ] && echo {name} runs && exec sleep 1000");
+        machine.container_with(name, &options, &["sh", "-c", &script])
+    };
+    let one = start("one");
+    let _two = start("two");
+    let refused = machine.run(&options[..4], &["true"], b"");
+    assert_eq!(refused.status, 125);
+    let why = "of its 32 volumes for all containers 0 are free, and 1 are wanted";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    // Those of one that ends are there for the next at once.
+    assert_eq!(machine.ask("kill", &["one"], b"").status, 0);
+    assert_eq!(one.end().0, Some(137));
+    let _three = start("three");
+}
+
+#[test]
+fn a_client_that_is_killed_at_any_moment_takes_its_volumes_along_and_spoils_nobodys() {
+    let machine = Machine::start("killed", &["--no-network", "--memory", "384M"]);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["kept", "killed"] {
+        fs::create_dir(at(name)).unwrap();
+        let line = format!("{name} {}\n", "x".repeat(100));
+        fs::write(at(name).join("big"), line.repeat(20_000)).unwrap();
+    }
+    // It reads what is its own, again and again, and writes it.
+    let kept = format!("{}:/data", text(&at("kept")));
+    let script = "echo kept runs; cp /data/big /tmp/big; cd /data
+        while :; do [ -e stop ] && exit 7
+        echo 3 > /proc/sys/vm/drop_caches; cmp big /tmp/big || exit 1; cp big copy; cmp copy /tmp/big || exit 2; done";
+    let with = |volume| ["--network", "none", "-v", volume];
+    let beside = machine.container_with("kept", &with(&kept), &["sh", "-c", script]);
+
+    // Others come and go meanwhile, in the middle of replies and requests of all lengths.
+    let volume = format!("{}:/data", text(&at("killed")));
+    let script = "while :; do echo 3 > /proc/sys/vm/drop_caches; cat /data/big > /dev/null; cp /data/big /data/copy; done";
+    for number in 0..8_u64 {
+        let mut client = Command::new(variable("CKI_BUILD"))
+            .args(["-q", "run", "--machine", &machine.0, "-m", "128M"])
+            .args(["--network", "none", "-v", &volume, "--", "sh", "-c", script])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        // From before it has asked for a place to the middle of its work.
+        std::thread::sleep(Duration::from_millis(number * number * 60));
+        client.kill().unwrap();
+        client.wait().unwrap();
+        let check = "cat /data/big | sort | uniq -c | tr -s ' ' | cut -c 1-15";
+        let output = machine.run(&["-v", &volume], &["sh", "-c", check], b"");
+        assert_eq!(output.status, 0, "{number}: {}", output.stderr);
+        assert_eq!(output.text(), " 20000 killed x\n", "{number}");
+    }
+    nobody_serves_soon(&at("killed"));
+    fs::write(at("kept").join("stop"), "").unwrap();
+    assert_eq!(beside.end(), (Some(7), String::new()));
+    machine.is_empty_soon();
+    no_volume_is_left(&machine);
+
+    // Somebody kills what serves a volume: its program is told, and nobody else.
+    let script = "echo one runs; until ! cat /data/big > /dev/null; do echo 3 > /proc/sys/vm/drop_caches; done; exit 9";
+    let one = machine.container_with("one", &with(&volume), &["sh", "-c", script]);
+    let serving = servers(&at("killed"));
+    assert!(!serving.is_empty());
+    for pid in serving.into_iter().filter_map(Pid::from_raw) {
+        // One ends with the other.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    let (status, said) = one.end();
+    assert_eq!(status, Some(9), "{said}");
+    assert!(said.contains("Input/output error"), "{said}");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub(super) fn in_machine(
         volumes: Vec::new(),
         disks: Vec::new(),
     };
-    let lease = up.lease(Wanted::default())?;
+    let lease = up.lease(Wanted::default(), Vec::new())?;
     let ended = cki_machine::run_in(
         lease,
         request,

@@ -5,8 +5,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Instant;
 
 use crate::app;
@@ -17,12 +15,12 @@ use crate::ending::Ending;
 use crate::error::Error;
 use crate::place;
 use crate::prepare::{prepare, request};
-use cki_frontend::{UserTerminal, VolumeOption};
-use cki_machine::{Ended, Io, Machine, MachineError, Signals, TimeLimit};
+use crate::volumes;
+use cki_frontend::UserTerminal;
+use cki_machine::{Ended, Io, MachineError, Signals, TimeLimit};
 use cki_session::{
     FailureKind, Outcome, Signal, Status, Terminal, Volume, complain, forwarded_here,
 };
-use cki_volume::client::{self, Process};
 
 /// Builds what is needed and runs the program with `stdin` as its input, or ours; signals to us are its own.
 ///
@@ -58,12 +56,18 @@ pub fn execute(
             ));
         }
     }
-    let lease = place::find(context, args, &machine)?;
-    if let Some(lease) = &lease {
-        place::adapt(&mut request, lease, args.name.as_deref())?;
-    }
-    // They end when this function does.
-    let (sockets, _processes) = volumes(&mut machine, &request, &args.program.volume)?;
+    // The processes of volumes end when this function does.
+    let (lease, sockets, _processes) = match place::find(context, args, &machine)? {
+        Some((lease, processes)) => {
+            place::adapt(&mut request, &lease, args.name.as_deref())?;
+            (Some(lease), Vec::new(), processes)
+        }
+        None => {
+            let (sockets, processes) = volumes::start(&args.program.volume)?;
+            machine.volumes = request.root.volumes.iter().map(Volume::port).collect();
+            (None, sockets, processes)
+        }
+    };
     let (signal, grace) = args.program.stop();
     let time = TimeLimit {
         limit: args.timeout,
@@ -114,24 +118,6 @@ pub fn execute(
 pub(super) fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
     let stream = stream.as_fd().try_clone_to_owned();
     Ok(File::from(stream.map_err(Error::Streams)?))
-}
-
-/// Starts what serves the volumes of a request, and has the machine expect it.
-fn volumes(
-    machine: &mut Machine,
-    request: &cki_session::Run,
-    options: &[VolumeOption],
-) -> Result<(Vec<UnixStream>, Vec<Process>), Error> {
-    machine.volumes = request.root.volumes.iter().map(Volume::port).collect();
-    let start = |option: &VolumeOption| {
-        let volume = client::Volume {
-            directory: option.directory.clone(),
-            is_read_only: option.is_read_only,
-        };
-        client::start(Path::new("/proc/self/exe"), &volume)
-    };
-    let started: Result<Vec<_>, _> = options.iter().map(start).collect();
-    Ok(started?.into_iter().unzip())
 }
 
 /// Says what the status alone does not.

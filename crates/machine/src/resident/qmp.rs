@@ -92,12 +92,7 @@ impl Qmp {
         self.execute_with("getfd", &json!({"fdname": name}), &[file])
     }
 
-    fn execute_with(
-        &self,
-        command: &str,
-        arguments: &Value,
-        files: &[BorrowedFd<'_>],
-    ) -> Answer {
+    fn execute_with(&self, command: &str, arguments: &Value, files: &[BorrowedFd<'_>]) -> Answer {
         let (sender, receiver) = mpsc::channel();
         let number = {
             let mut waiting = lock(&self.waiting);

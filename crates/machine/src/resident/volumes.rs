@@ -99,7 +99,7 @@ impl Volumes {
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         if state.taken + count > MOST {
             return Err(format!(
-                "{count} volumes are wanted, and of its {MOST} for all containers {} are free",
+                "of its {MOST} volumes for all containers {} are free, and {count} are wanted",
                 MOST - state.taken
             ));
         }
@@ -301,7 +301,7 @@ mod tests {
         let why = volumes.plug(&qmp, sockets(2).0, long).unwrap_err();
         assert_eq!(
             why,
-            "2 volumes are wanted, and of its 32 for all containers 0 are free"
+            "of its 32 volumes for all containers 0 are free, and 2 are wanted"
         );
         // Somebody is, but takes too long.
         most.are_ending();
