@@ -200,7 +200,7 @@ impl Session {
         let (mut last, mut status, mut timed_out) = (None, None, false);
         // Control, standard output, standard error: what init said comes to an end before QEMU's status counts.
         let mut open = 3;
-        let (mut announced, mut ending, mut seen) = (false, false, 0);
+        let (mut announced, mut ending, mut killed, mut seen) = (false, false, false, 0);
         loop {
             if open == 0 && (status.is_some() || ending && self.link.stays()) {
                 self.times.end = Instant::now();
@@ -208,13 +208,14 @@ impl Session {
             }
             if last.is_some() && !ending && self.output.is_complete() {
                 ending = true;
-                self.deadline = self.link.is_over();
+                let settles = self.deadline.filter(|_| timed_out);
+                self.deadline = settles.or(self.link.is_over());
                 // It fails when the machine is gone, which its own event tells.
                 let _ = self.control.shutdown(Shutdown::Both);
             }
             let event = match self.next(queue) {
                 Some(event) => event,
-                None if ending => {
+                None if ending && !timed_out => {
                     self.kill();
                     return Err(self.crash("did not end after the program had".to_owned()));
                 }
@@ -237,9 +238,16 @@ impl Session {
                     self.kill();
                     return Err(self.crash(self.patience.describe()));
                 }
-                None if timed_out => {
+                None if killed || last.is_some() => {
                     self.kill();
                     return Ok(self.ended(Outcome::TimedOut));
+                }
+                None if timed_out => {
+                    killed = true;
+                    self.kill();
+                    // What it had written by now is still on its way.
+                    self.deadline = Some(Instant::now() + Link::SETTLE_LIMIT);
+                    continue;
                 }
                 None => {
                     timed_out = true;
@@ -286,10 +294,12 @@ impl Session {
                         self.output.expect(0, 0);
                     }
                     // The limit is the program's, not that of whoever reads its output.
-                    if !timed_out {
-                        seen = self.output.relayed();
-                        self.deadline = Some(Instant::now() + Link::END_LIMIT);
-                    }
+                    seen = self.output.relayed();
+                    let limit = match timed_out {
+                        false => Link::END_LIMIT,
+                        true => Link::SETTLE_LIMIT,
+                    };
+                    self.deadline = Some(Instant::now() + limit);
                 }
                 Input::Init(_) | Input::Complete => {}
                 Input::ControlEnd(Ok(()))
@@ -319,7 +329,7 @@ impl Session {
                     });
                 }
                 Input::Gone(ended) => {
-                    self.deadline = None;
+                    self.deadline = self.deadline.filter(|_| timed_out);
                     status = Some(ended);
                 }
                 Input::Signal(signal) => {

@@ -159,6 +159,9 @@ impl Link {
     /// How long an emulator may take to end, once init has closed all ports.
     pub(crate) const END_LIMIT: Duration = Duration::from_secs(20);
 
+    /// How long the output of a program whose time was over may take to come, whoever is slow.
+    pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
     /// How long the supervisor may take to give back what a place had: its ports of ours, its disk.
     const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
 

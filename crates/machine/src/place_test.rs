@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_session::{Event, Hello, Outcome, ProcessId, Run, encode};
+use cki_session::{Event, Hello, Isolation, Outcome, ProcessId, Run, encode};
 
 use crate::ports::Ports;
 use crate::resident::Lease;
@@ -33,6 +33,16 @@ impl std::io::Write for Text {
 
 /// A place in which init says this, and the program writes that; the supervisor takes so long for its part of the end.
 fn run(events: &[Event], written: &[u8], takes: Duration) -> (Result<Ended, MachineError>, String) {
+    run_for(TimeLimit::NONE, events, written, takes)
+}
+
+/// As [`run`], where the program has a limit.
+fn run_for(
+    time: TimeLimit,
+    events: &[Event],
+    written: &[u8],
+    takes: Duration,
+) -> (Result<Ended, MachineError>, String) {
     let pair = || UnixStream::pair().unwrap();
     let ((control, mut init), (stdin, _input)) = (pair(), pair());
     let ((stdout, mut output), (stderr, _errors)) = (pair(), pair());
@@ -71,7 +81,7 @@ fn run(events: &[Event], written: &[u8], takes: Duration) -> (Result<Ended, Mach
         number: 1,
     };
     let request = Run::new(vec!["true".to_owned()]);
-    let result = run_in(lease, request, TimeLimit::NONE, io, |_| (), || ());
+    let result = run_in(lease, request, time, io, |_| (), || ());
     serving.join().unwrap();
     let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
     (result, text)
@@ -91,6 +101,24 @@ fn end(status: u8, stdout: u64) -> [Event; 2] {
     };
     let outcome = Outcome::Exited(status);
     [output, Event::Ended { id, outcome }]
+}
+
+#[test]
+fn what_a_program_whose_time_is_over_has_written_is_read_to_its_end() {
+    let started = Event::Started {
+        id: ProcessId::MAIN,
+        pid: 2,
+        isolation: Isolation::Full,
+    };
+    let written = "more than is read at once\n".repeat(5000);
+    let time = TimeLimit {
+        grace: Duration::ZERO,
+        ..TimeLimit::new(Some(Duration::ZERO))
+    };
+    let takes = Duration::ZERO;
+    let (result, text) = run_for(time, &[hello(), started], written.as_bytes(), takes);
+    assert_eq!(result.unwrap().outcome, Outcome::TimedOut);
+    assert!(text == written, "{} bytes of {}", text.len(), written.len());
 }
 
 #[test]

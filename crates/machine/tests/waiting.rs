@@ -38,6 +38,46 @@ fn a_machine_that_reads_no_requests_keeps_nobody_from_the_time() {
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 
+/// What a program writes last, and its end.
+const LAST_WORDS: &str = r#"echo '{"type":"output","id":1,"stdout":5,"stderr":0}' >&3
+    echo '{"type":"ended","id":1,"outcome":{"exited":0}}' >&3
+    sleep 0.6; echo late >&5; read -r end <&3"#;
+
+#[test]
+fn what_a_program_writes_when_its_time_is_over_is_waited_for() {
+    let mut fake = Fake::new(&format!("{HELLO} read -r signal <&3; {LAST_WORDS}; {END}"));
+    fake.timeout = Some(Duration::from_millis(50));
+    fake.grace = Duration::from_millis(300);
+    assert_eq!(fake.outcome(), Outcome::TimedOut);
+    assert_eq!(fake.stdout(), b"late\n");
+}
+
+#[test]
+fn what_a_program_had_written_when_it_was_killed_comes_to_a_slow_reader() {
+    let mut fake = Fake::new(&format!(
+        "{HELLO} head -c 100000 /dev/zero >&5; exec sleep 100"
+    ));
+    fake.timeout = Some(Duration::from_millis(50));
+    fake.grace = Duration::from_millis(50);
+    fake.reader = Duration::from_millis(400);
+    assert_eq!(fake.outcome(), Outcome::TimedOut);
+    assert_eq!(fake.stdout().len(), 100_000);
+}
+
+#[test]
+fn a_reader_that_takes_nothing_keeps_nobody_from_the_end_of_the_time() {
+    // Whether the program ends in its time or is killed.
+    for script in [LAST_WORDS, "echo late >&5; exec sleep 100"] {
+        let mut fake = Fake::new(&format!("{HELLO} echo x >&5; read -r signal <&3; {script}"));
+        fake.timeout = Some(Duration::from_millis(50));
+        fake.grace = Duration::from_millis(50);
+        fake.reader = Duration::from_secs(100);
+        let start = Instant::now();
+        assert_eq!(fake.outcome(), Outcome::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+}
+
 #[test]
 fn a_machine_that_sleeps_before_its_program_is_ended_and_said_to_have_done_nothing() {
     let mut fake = Fake::new("exec sleep 100");

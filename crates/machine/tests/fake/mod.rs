@@ -27,6 +27,19 @@ pub const END: &str = "\nexit 67\n";
 #[derive(Clone, Default)]
 pub struct Sink(pub Arc<Mutex<Vec<u8>>>);
 
+/// A sink that takes so long for each piece.
+struct Slow(Sink, Duration);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        std::thread::sleep(self.1);
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().expect("lock").extend_from_slice(bytes);
@@ -55,6 +68,10 @@ pub struct Fake {
     pub stderr: Sink,
     pub console: Sink,
     pub timeout: Option<Duration>,
+    /// After the time.
+    pub grace: Duration,
+    /// How long the reader of standard output takes for each piece.
+    pub reader: Duration,
     pub unread: bool,
     pub container: Option<Container>,
     pub start_limit: Duration,
@@ -76,6 +93,8 @@ impl Fake {
             stderr: Sink::default(),
             console: Sink::default(),
             timeout: None,
+            grace: TimeLimit::NONE.grace,
+            reader: Duration::ZERO,
             unread: false,
             container: None,
             start_limit: Duration::from_secs(60),
@@ -111,7 +130,7 @@ impl Fake {
             stdout: if self.unread {
                 Box::new(Closed)
             } else {
-                Box::new(self.stdout.clone())
+                Box::new(Slow(self.stdout.clone(), self.reader))
             },
             stderr: Box::new(self.stderr.clone()),
             console: Some(Box::new(self.console.clone())),
@@ -123,7 +142,10 @@ impl Fake {
         driver::run(
             &machine,
             run,
-            TimeLimit::new(self.timeout),
+            TimeLimit {
+                grace: self.grace,
+                ..TimeLimit::new(self.timeout)
+            },
             io,
             signals,
             || {},
