@@ -4,8 +4,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
+use tempfile::NamedTempFile;
 
 /// Blocks of zeros of this size become holes (the block size of usual file systems).
 const BLOCK: usize = 4096;
@@ -85,36 +89,71 @@ pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
             }
         }
     };
-    // In the same directory, as a rename cannot cross file systems.
-    let mut file = tempfile::NamedTempFile::new_in(directory(to)).map_err(io)?;
+    let mut file = Unfinished::new(directory(to)).map_err(io)?;
     let mut size = 0;
     for from in from {
         let source = File::open(from).map_err(|source| ImageError::Io {
             path: from.to_owned(),
             source,
         })?;
-        size += copy_sparse(source, file.as_file_mut()).map_err(io)?;
+        size += copy_sparse(source, file.file()).map_err(io)?;
     }
-    // Temporary files are private; this one is as readable as the user wants new files to be.
-    let mode = 0o666 & !umask().map_err(io)?;
-    file.as_file()
-        .set_permissions(std::fs::Permissions::from_mode(mode))
-        .map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
+    file.file().sync_all().map_err(io)?;
     // A link is followed: what it names is replaced.
     let target = to.canonicalize().unwrap_or_else(|_| to.to_owned());
-    match file.persist(&target) {
-        Ok(_) => Ok(size),
-        Err(error) => Err(io(error.error)),
-    }
+    file.finish(&target).map_err(io)?;
+    Ok(size)
 }
 
-/// Mode bits that new files of ours do not get. umask(2) tells them only to who sets them, for all threads.
-fn umask() -> io::Result<u32> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let bits = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    let bits = bits.and_then(|bits| u32::from_str_radix(bits.trim(), 8).ok());
-    bits.ok_or_else(|| io::Error::other("/proc/self/status has no Umask"))
+/// A file that is not complete, in the directory where it is to be: neither names nor renames cross file systems.
+enum Unfinished {
+    /// Without a name: however we end, nothing is left of it.
+    Nameless(File),
+    /// Some file systems have no such files.
+    Named(NamedTempFile),
+}
+
+impl Unfinished {
+    /// An empty one, as readable as the user wants new files to be.
+    fn new(directory: &Path) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = 0o666;
+        openat(CWD, directory, flags, Mode::from_raw_mode(mode))
+            .map(|file| Self::Nameless(file.into()))
+            .or_else(|_| {
+                let mut named = tempfile::Builder::new();
+                named.permissions(std::fs::Permissions::from_mode(mode));
+                named.tempfile_in(directory).map(Self::Named)
+            })
+    }
+
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::Nameless(file) => file,
+            Self::Named(file) => file.as_file_mut(),
+        }
+    }
+
+    /// Calls it `target`, which is replaced.
+    fn finish(self, target: &Path) -> io::Result<()> {
+        let file = match self {
+            Self::Nameless(file) => file,
+            Self::Named(file) => return Ok(file.persist(target).map(drop)?),
+        };
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let call_it = |name: &Path| {
+            let linked = linkat(CWD, &*open, CWD, name, AtFlags::SYMLINK_FOLLOW);
+            linked.map_err(io::Error::from)
+        };
+        match call_it(target) {
+            // No link replaces a name, but a rename does. Between the two, there is a file more for a moment.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let named = tempfile::Builder::new().make_in(directory(target), call_it)?;
+                Ok(named.persist(target).map(drop)?)
+            }
+            result => result,
+        }
+    }
 }
 
 fn directory(path: &Path) -> &Path {
@@ -213,6 +252,44 @@ mod tests {
             2,
             "nothing is left over"
         );
+    }
+
+    /// Whoever kills us then, nothing is left.
+    #[test]
+    fn a_copy_that_is_not_complete_has_no_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        rustix::fs::mkfifoat(CWD, &from, Mode::RWXU).expect("a pipe");
+        for round in 1..3 {
+            let names = || std::fs::read_dir(dir.path()).expect("read").count();
+            let there = names();
+            let (source, target) = (from.clone(), to.clone());
+            let copying = std::thread::spawn(move || write(&[source], &target));
+            // The other side opens it when it copies.
+            let mut source = File::options().write(true).open(&from).expect("opened");
+            source
+                .write_all(&[round; 1 << 20])
+                .expect("some of it is taken");
+            assert_eq!(names(), there, "round {round}");
+            drop(source);
+            assert_eq!(copying.join().expect("no panic").expect("copied"), 1 << 20);
+            assert!(std::fs::read(&to).expect("read") == vec![round; 1 << 20]);
+            assert_eq!(names(), 2);
+        }
+    }
+
+    #[test]
+    fn where_files_must_have_names_they_are_written_all_the_same() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let to = dir.path().join("to");
+        for text in ["one", "two"] {
+            let named = tempfile::Builder::new().tempfile_in(dir.path());
+            let mut file = Unfinished::Named(named.expect("a file"));
+            file.file().write_all(text.as_bytes()).expect("written");
+            file.finish(&to).expect("named");
+            assert_eq!(std::fs::read(&to).expect("read"), text.as_bytes());
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 1);
     }
 
     #[test]
