@@ -269,7 +269,7 @@ fn as_many_volumes_as_a_machine_that_stays_up_has_and_no_more() {
     let _two = start("two");
     let refused = machine.run(&options[..4], &["true"], b"");
     assert_eq!(refused.status, 125);
-    let why = "of its 32 volumes for all containers 0 are free, and 1 are wanted";
+    let why = "of its 32 volumes for all containers 0 are free, and 1 wanted";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
     // Those of one that ends are there for the next at once.
     assert_eq!(machine.ask("kill", &["one"], b"").status, 0);

@@ -99,7 +99,8 @@ impl Volumes {
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         if state.taken + count > MOST {
             return Err(format!(
-                "of its {MOST} volumes for all containers {} are free, and {count} are wanted",
+                "of its {MOST} volumes for all containers {} are free, and {count} wanted: more are when a container \
+                 with volumes ends",
                 MOST - state.taken
             ));
         }
@@ -301,7 +302,7 @@ mod tests {
         let why = volumes.plug(&qmp, sockets(2).0, long).unwrap_err();
         assert_eq!(
             why,
-            "of its 32 volumes for all containers 0 are free, and 2 are wanted"
+            "of its 32 volumes for all containers 0 are free, and 2 wanted: more are when a container with volumes ends"
         );
         // Somebody is, but takes too long.
         most.are_ending();
