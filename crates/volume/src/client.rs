@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -93,6 +94,8 @@ pub fn start(program: &Path, volume: &Volume) -> Result<(UnixStream, Process), S
     let mut child = Command::new(program)
         .args(volume.words())
         .env_clear()
+        // Keys of the terminal are signals for the program, which may still want to write.
+        .process_group(0)
         .stdin(OwnedFd::from(its))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cki_volume::message::{DATA_MAX, MESSAGE_MAX, REQUEST_HEADER};
 use guest::{CREATE, Guest, LINK, MKDIR, READLINK, ROOT, SYMLINK, UNLINK, WRITE};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 /// A directory with a volume and with something beside it.
 fn tree() -> tempfile::TempDir {
@@ -305,6 +306,15 @@ fn the_process_is_in_its_sandbox() {
     assert!(volume.contains("nosuid,nodev,noexec"), "{volume}");
     let follows = volume.contains("shared:") || volume.contains("master:");
     assert!(!follows, "what is mounted there later is in it: {volume}");
+}
+
+#[test]
+fn the_terminals_signals_are_not_for_the_process() {
+    let tree = tree();
+    let guest = Guest::new(&tree.path().join("volume"), false);
+    let pid = Pid::from_raw(guest.process.id() as i32);
+    // Ctrl-C is sent to a process group.
+    assert_ne!(getpgid(Some(pid)).unwrap(), getpgrp());
 }
 
 #[test]
