@@ -2,8 +2,6 @@
 
 //! Which work `demo --workload` compares, and how much of it.
 
-use std::ffi::OsString;
-
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -71,10 +69,10 @@ pub fn word(value: &impl ValueEnum) -> String {
 
 /// The program that does the work, and its arguments.
 #[must_use]
-pub fn command(workload: Workload, size: Size) -> Vec<OsString> {
+pub fn command(workload: Workload, size: Size) -> Vec<String> {
     let (workload, size) = (word(&workload), word(&size));
     let words = ["cki-workload", &workload, "--size", &size, "--json"];
-    words.map(OsString::from).into()
+    words.map(str::to_owned).into()
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use cki_session::values::parse_duration;
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cli::Runtime;
 use crate::compared::Size;
+
+/// How many clients ask a server at once, of the artifact's numbers.
+pub const CLIENTS: [u32; 3] = [1, 6, 12];
 
 /// `bench`
 #[derive(Debug, Args)]
@@ -28,8 +30,14 @@ pub enum BenchKind {
         #[arg(value_name = "ATTR", default_values = ["cki-init", "cki-kernel", "cki-qemu", "cki-host", "cki-build"])]
         attrs: Vec<String>,
     },
+    /// All of the paper's figures that there are here, and then what it claims
+    All(MeasureArgs),
     /// How many instructions the kinds of work of the paper's figure 12 take on several runtimes
     Fig12(FigureArgs),
+    /// How many instructions SQLite takes for what the paper's figure 14 has, on several runtimes
+    Fig14(FigureArgs),
+    /// How many instructions a request to Redis and memcached takes on several runtimes, as in the paper's figure 16
+    Fig16(ServerArgs),
     /// How much the bars of one measurement are above those of another. The status is 1 when one is more than allowed
     Compare(CompareArgs),
     /// What the paper claims beside what the records say, as Markdown
@@ -55,6 +63,29 @@ pub enum BenchKind {
 /// What one of the paper's figures is measured with.
 #[derive(Debug, Args)]
 pub struct FigureArgs {
+    /// How.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+    /// This work alone, of the figure's
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub only: Vec<String>,
+}
+
+/// `bench fig16`
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// How, and what.
+    #[command(flatten)]
+    pub figure: FigureArgs,
+    /// How many clients ask at once
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = CLIENTS,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub clients: Vec<u32>,
+}
+
+/// What figures are measured with.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
     /// On what
     #[arg(
         long,
@@ -112,17 +143,10 @@ pub struct ReportArgs {
 pub enum FigureRuntime {
     /// A process of the machine
     Native,
+    /// A container of runc's, on the machine's kernel
+    Runc,
+    /// A container of crun's, on the machine's kernel
+    Crun,
     /// A container of ours
     Cki,
-}
-
-impl FigureRuntime {
-    /// As `run` has it.
-    #[must_use]
-    pub const fn runtime(self) -> Runtime {
-        match self {
-            Self::Native => Runtime::Native,
-            Self::Cki => Runtime::Cki,
-        }
-    }
 }

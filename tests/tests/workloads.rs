@@ -2,7 +2,11 @@
 
 //! The paper's kinds of work, in a container and without one.
 
+use std::fs;
+use std::path::Path;
+
 use cki_tests::{RUNTIMES, cki, run_on, variable};
+use serde_json::Value;
 
 const WORKLOADS: [&str; 7] = [
     "btree",
@@ -35,7 +39,7 @@ fn each_workload_has_its_known_result_natively_and_in_a_container() {
 fn the_demonstration_compares_a_workload_in_instructions() {
     let output = cki(["--quiet", "--json", "demo", "--workload", "sph"]);
     assert_eq!(output.status, 0, "{}", output.stderr);
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report["workload"], "sph");
     assert_eq!(report["isolation"], "full (cki)");
     let instructions = |side: &str| report[side]["instructions"].as_f64().expect("a number");
@@ -44,4 +48,112 @@ fn the_demonstration_compares_a_workload_in_instructions() {
     assert!(native > 1e7, "{report}");
     assert!((0.9..1.1).contains(&(container / native)), "{report}");
     assert_eq!(report["ratio"].as_f64(), Some(container / native));
+}
+
+/// What a command of `bench` says, of measurements in `dir`.
+fn bench(dir: &Path, words: &[&str]) -> Value {
+    let [log, plots] = ["log", "plots"].map(|name| dir.join(name));
+    let of_dir = [
+        "--log",
+        log.to_str().expect("a path"),
+        "--plots",
+        plots.to_str().expect("a path"),
+    ];
+    let output = cki(["--json", "bench"].iter().chain(words).chain(&of_dir));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The bars of a summary: work, runtime, and instructions by those of `native`.
+fn bars(summary: &Value) -> Vec<(String, String, f64)> {
+    let bars = summary["bars"].as_array().expect("bars");
+    let word = |value: &Value| value.as_str().expect("a word").to_owned();
+    bars.iter()
+        .map(|bar| {
+            let ratio = bar["by_native"].as_f64().expect("native is measured");
+            (word(&bar["workload"]), word(&bar["runtime"]), ratio)
+        })
+        .collect()
+}
+
+#[test]
+fn each_runtime_has_a_bar_in_figure_12_and_nothing_is_measured_twice() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let runtimes = ["native", "runc", "crun", "cki"];
+    let words = [
+        "fig12",
+        "--only",
+        "xs-lookup",
+        "--repeat",
+        "1",
+        "--runtimes",
+        &runtimes.join(","),
+    ];
+    let summary = bench(dir.path(), &words);
+    let found = bars(&summary);
+    let names: Vec<&str> = found
+        .iter()
+        .map(|(_, runtime, _)| runtime.as_str())
+        .collect();
+    assert_eq!(names, runtimes);
+    for (_, runtime, ratio) in &found {
+        // It is work of the processor, on one kernel or another.
+        assert!((0.95..1.1).contains(ratio), "{runtime}: {summary}");
+    }
+    let records = fs::read_to_string(dir.path().join("log/fig12.jsonl")).expect("records");
+    let sums: Vec<Value> = records
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["sum"].clone())
+        .collect();
+    assert!(
+        sums.len() == 4 && sums.iter().all(|sum| *sum == sums[0]),
+        "{records}"
+    );
+    for kind in ["svg", "pdf"] {
+        let picture = dir.path().join(format!("plots/fig12-tiny.{kind}"));
+        assert!(picture.exists(), "{}", picture.display());
+    }
+    assert_eq!(bench(dir.path(), &words), summary);
+    let again = fs::read_to_string(dir.path().join("log/fig12.jsonl")).expect("records");
+    assert_eq!(again, records);
+    let report = bench(dir.path(), &["report"]);
+    assert_eq!(report["goal"]["judged"], 1);
+    let claims = report["claims"].as_array().expect("claims");
+    assert!(
+        claims.iter().all(|claim| claim["reproduced"] == false),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_server_is_asked_on_each_kind_of_runtime() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut words = vec![
+        "fig16",
+        "--only",
+        "redis",
+        "--clients",
+        "6",
+        "--repeat",
+        "1",
+    ];
+    words.extend(["--runtimes", "native,runc,cki"]);
+    let summary = bench(dir.path(), &words);
+    let found = bars(&summary);
+    let names: Vec<&str> = found
+        .iter()
+        .map(|(_, runtime, _)| runtime.as_str())
+        .collect();
+    assert_eq!(names, ["native", "runc", "cki"]);
+    let records = fs::read_to_string(dir.path().join("log/fig16.jsonl")).expect("records");
+    let records: Vec<Value> = records
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    for record in &records {
+        assert_eq!(record["counts"]["requests"], 12_000, "{record}");
+        // Each runtime is asked for the same keys, and has the same of them.
+        assert_eq!(record["counts"], records[0]["counts"]);
+        assert_eq!(record["sum"], records[0]["sum"]);
+    }
 }

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::cli::{Bench, BenchKind, Run, Runtime};
 use crate::context::Context;
 use crate::error::Error;
+use crate::measured::{MeasureArgs, ReportArgs};
 use crate::output::{print, print_json};
 use crate::prepare::{Preparation, prepare};
 use crate::resident::OWN;
@@ -29,6 +30,7 @@ use cki_machine::{Ended, Machine};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
 use cki_session::Status;
+use figure::Choice;
 use program::{INIT_LINE, execute, program};
 
 /// What `bench boot` measures.
@@ -38,13 +40,28 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
-        BenchKind::Fig12(args) => figure::measure(context, Figure::Fig12, args),
+        BenchKind::Fig12(args) => figure::measure(context, Figure::Fig12, args, &[]),
+        BenchKind::Fig14(args) => figure::measure(context, Figure::Fig14, args, &[]),
+        BenchKind::Fig16(args) => {
+            figure::measure(context, Figure::Fig16, &args.figure, &args.clients)
+        }
+        BenchKind::All(args) => all(context, args),
         BenchKind::Compare(args) => records::compare(context, args),
-        BenchKind::Report(args) => records::report(args),
+        BenchKind::Report(args) => records::report(context, args),
         BenchKind::Io => io::io(context),
         BenchKind::Micro => micro::micro(context),
         BenchKind::Nmi { duration } => nmi::nmi(context, *duration),
     }
+}
+
+/// All figures, and what becomes of the claims.
+fn all(context: &Context, measure: &MeasureArgs) -> Result<Status, Error> {
+    for figure in Figure::ALL {
+        figure::records(context, measure, &Choice::all(figure))?;
+    }
+    let MeasureArgs { log, plots, .. } = measure;
+    let [log, plots] = [log, plots].map(ToOwned::to_owned);
+    records::report(context, &ReportArgs { log, plots })
 }
 
 #[derive(Debug, Serialize)]

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::side::work;
-use crate::cli::Runtime;
+use super::side::{self, work};
 use crate::compared::{Size, Workload, word};
 use crate::context::Context;
 use crate::error::Error;
+use crate::measured::FigureRuntime;
 use crate::output::{print, print_json};
 use cki_figures::Took;
 use cki_session::{Isolation, Status};
@@ -32,8 +32,8 @@ struct Report {
 }
 
 pub(super) fn compare(context: &Context, workload: Workload, size: Size) -> Result<Status, Error> {
-    let native = work(context, Runtime::Native, workload, size)?;
-    let container = work(context, Runtime::Cki, workload, size)?;
+    let native = work(context, &*side::of(FigureRuntime::Native), workload, size)?;
+    let container = work(context, &*side::of(FigureRuntime::Cki), workload, size)?;
     let report = Report::new(workload, size, native, container);
     if context.global.json {
         print_json(&report)?;

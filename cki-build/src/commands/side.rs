@@ -4,24 +4,95 @@
 //!
 //! It counts one a nanosecond of its clock, so the time that the work says it took is how many instructions the machine
 //! executed: the work's own and those of all kernels meanwhile.
+//!
+//! A runtime is a [`Side`]. Another one needs an implementation, a name in `FigureRuntime`, and a line in [`of`].
+
+mod engine;
+mod interface;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::bench::program::{execute, program};
+use super::bench::program::{execute_any, program};
 use crate::cli::{Run, Runtime};
 use crate::compared::{Size, Workload, command};
 use crate::contents::Contents;
 use crate::context::Context;
+use crate::disks;
 use crate::error::Error;
+use crate::measured::FigureRuntime;
 use crate::prepare::prepare;
 use cki_figures::Took;
 use cki_machine::Ended;
-use cki_session::{Isolation, Memory};
+use cki_session::{Isolation, Status};
+use engine::Engine;
+pub(super) use engine::config;
+pub(super) use interface::layers;
+use interface::{MEMORY, Side, Work};
 
-/// What the work may use.
-const MEMORY: Memory = Memory::constant(1024);
+/// The runtime of this name.
+pub(super) fn of(runtime: FigureRuntime) -> Box<dyn Side> {
+    match runtime {
+        FigureRuntime::Native => Box::new(Ours(Runtime::Native)),
+        FigureRuntime::Runc => Box::new(Engine("runc")),
+        FigureRuntime::Crun => Box::new(Engine("crun")),
+        FigureRuntime::Cki => Box::new(Ours(Runtime::Cki)),
+    }
+}
+
+/// A runtime of `cki-build run`.
+struct Ours(Runtime);
+
+impl Side for Ours {
+    fn working(&self) -> String {
+        let words = match self.0 {
+            Runtime::Cki => "working in a container",
+            Runtime::Native | Runtime::Host => "working natively",
+        };
+        words.to_owned()
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        match self.0 {
+            Runtime::Native => &[],
+            Runtime::Cki | Runtime::Host => &["cki-runtime"],
+        }
+    }
+
+    fn images(&self, _: &Context) -> Result<BTreeMap<String, PathBuf>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    fn run(&self, _: &Context, work: &Work) -> Result<Run, Error> {
+        let mut run = Run {
+            memory: MEMORY,
+            contents: Contents {
+                closure: Some(work.package.clone()),
+                ..Contents::default()
+            },
+            command: work.command.iter().map(OsString::from).collect(),
+            ..program(self.0, &[])
+        };
+        let tmp = "/tmp".parse();
+        run.program.tmpfs = vec![tmp.map_err(|error| Error::Bench(format!("/tmp: {error}")))?];
+        Ok(run)
+    }
+
+    fn judge(&self, ended: &Ended) -> Result<(), Error> {
+        let status = ended.outcome.status();
+        if status != Status::OK {
+            let message = format!("the work ended with status {}, and has said why", status.0);
+            return Err(Error::Bench(message));
+        }
+        if self.0 == Runtime::Cki && ended.isolation != Some(Isolation::Full) {
+            return Err(Error::Bench("the program was not isolated".to_owned()));
+        }
+        Ok(())
+    }
+}
 
 /// What `cki-workload --json` says, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -35,58 +106,53 @@ struct Done {
     counts: BTreeMap<String, u64>,
 }
 
-/// Does the work; a container has to be isolated.
+/// Does the work on a runtime.
 pub(super) fn work(
     context: &Context,
-    runtime: Runtime,
+    side: &dyn Side,
     workload: Workload,
     size: Size,
 ) -> Result<Took, Error> {
     let outputs = context.outputs(&["cki-workload"])?;
-    let args = Run {
-        memory: MEMORY,
-        contents: Contents {
-            closure: Some(outputs["cki-workload"].out.clone()),
-            ..Contents::default()
-        },
+    let work = Work {
+        package: outputs["cki-workload"].out.clone(),
         command: command(workload, size),
-        ..program(runtime, &[])
     };
+    let args = side.run(context, &work)?;
+    let (user, files) = disks::open(&args.disk)?;
     let (mut machine, _) = prepare(context, &args)?;
+    machine.disks = user;
     machine.icount = true;
-    let what = match runtime {
-        Runtime::Cki => "working in a container",
-        Runtime::Native | Runtime::Host => "working natively",
-    };
-    let step = context.progress.step(what);
-    let (ended, output) = execute(&machine, &args, b"", None, || {})?;
+    let step = context.progress.step(&side.working());
+    let (ended, output) = execute_any(&machine, &args, files, b"", None, || {})?;
     step.finish();
-    if runtime == Runtime::Cki && ended.isolation != Some(Isolation::Full) {
-        return Err(Error::Demo("the program was not isolated".to_owned()));
-    }
+    side.judge(&ended)?;
     took(&ended, &output)
 }
 
 /// What the work took, from what it said.
 fn took(ended: &Ended, output: &str) -> Result<Took, Error> {
-    let wrong = |why: String| Error::Demo(format!("{why}; the program said:\n{output}"));
+    let wrong = |why: String| Error::Bench(format!("{why}; the program said:\n{output}"));
     let done: Done = serde_json::from_str(output).map_err(|error| wrong(error.to_string()))?;
     if !done.known {
-        return Err(wrong("the result is none that is known".to_owned()));
+        return Err(wrong("no known result is this one".to_owned()));
     }
-    let times = ended.times;
-    let (Some(started), Some(first_byte)) = (times.started, times.first_byte) else {
-        return Err(wrong("the program was not started".to_owned()));
-    };
     let instructions = |seconds: f64| (seconds * 1e9).round();
     let steps = done.steps.into_iter();
     Ok(Took {
         instructions: instructions(done.seconds),
         steps: steps.map(|(name, s)| (name, instructions(s))).collect(),
         counts: done.counts,
-        emulator_seconds: (first_byte - started).as_secs_f64(),
+        emulator_seconds: emulator_seconds(ended)
+            .ok_or_else(|| wrong("the program was not started".to_owned()))?,
         sum: done.sum,
     })
+}
+
+/// From the start of the program to its first output.
+pub(super) fn emulator_seconds(ended: &Ended) -> Option<f64> {
+    let (started, first_byte) = (ended.times.started?, ended.times.first_byte?);
+    Some((first_byte - started).as_secs_f64())
 }
 
 #[cfg(test)]
@@ -115,12 +181,23 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_not_known_is_none() {
+    fn a_result_that_is_not_known_is_refused() {
         let said = r#"{"sum":"12","known":false,"seconds":1}"#;
         assert!(took(&finished(), said).is_err());
         assert!(took(&finished(), "").is_err());
         let mut ended = finished();
         ended.times.first_byte = None;
         assert!(took(&ended, r#"{"sum":"12","known":true,"seconds":1}"#).is_err());
+    }
+
+    #[test]
+    fn work_that_failed_or_was_not_isolated_does_not_count() {
+        let judge = |runtime, outcome, isolation| Ours(runtime).judge(&ended(outcome, isolation));
+        let done = Outcome::Exited(0);
+        assert!(judge(Runtime::Cki, done.clone(), Some(Isolation::Full)).is_ok());
+        assert!(judge(Runtime::Cki, done.clone(), Some(Isolation::None)).is_err());
+        assert!(judge(Runtime::Cki, done.clone(), None).is_err());
+        assert!(judge(Runtime::Native, done, None).is_ok());
+        assert!(judge(Runtime::Native, Outcome::Exited(1), None).is_err());
     }
 }

@@ -105,7 +105,7 @@ fn draw<B: DrawingBackend>(backend: B, summary: &Summary, size: &str) -> Result<
     let mut chart = ChartBuilder::on(&root)
         .margin(16)
         .margin_top(56)
-        .x_label_area_size(28)
+        .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..groups.len() as f64, 0.0..top)
         .map_err(failed)?;
@@ -143,8 +143,11 @@ fn draw<B: DrawingBackend>(backend: B, summary: &Summary, size: &str) -> Result<
         }
         let (x, y) = at(number as f64 + 0.5, 0.0);
         let style = text(16, HPos::Center, VPos::Top);
-        root.draw_text(&group.name, &style, (x, y + 6))
-            .map_err(failed)?;
+        // A line for the server and one for its clients.
+        for (line, part) in (0..).zip(group.name.split(", ")) {
+            root.draw_text(part, &style, (x, y + 6 + 17 * line))
+                .map_err(failed)?;
+        }
     }
     root.present().map_err(failed)
 }

@@ -4,7 +4,7 @@
 //!
 //! What was measured is a [`Record`], a line in a file that later runs go on with ([`record`]). Of records, a [`Figure`]
 //! makes bars with medians and spread ([`Summary`]), two files are compared ([`Comparison`]), bars are drawn
-//! ([`chart`]), and a report says what the paper claims beside what was measured ([`report`]).
+//! ([`chart`]), and a [`Report`] says what the paper claims beside what was measured.
 //!
 //! Used by: `cki-build`. May use: none of ours.
 
@@ -16,11 +16,12 @@ mod error;
 mod figure;
 pub mod published;
 pub mod record;
-pub mod report;
+mod report;
 mod summary;
 
 pub use compare::Comparison;
 pub use error::Error;
-pub use figure::Figure;
+pub use figure::{Figure, REQUESTS};
 pub use record::{Computer, Key, Origin, Record, Took};
+pub use report::Report;
 pub use summary::{Bar, Summary};

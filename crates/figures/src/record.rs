@@ -3,6 +3,7 @@
 //! What was measured: a line of JSON for each measurement, in a file that later runs go on with.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,17 @@ pub struct Computer {
     pub processors: usize,
     /// Its kernel's version.
     pub kernel: String,
+}
+
+impl Display for Computer {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            processor,
+            processors,
+            kernel,
+        } = self;
+        write!(to, "{processor} ({processors} of them, Linux {kernel})")
+    }
 }
 
 /// What a measurement was made with.

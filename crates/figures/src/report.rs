@@ -1,207 +1,309 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A report in Markdown: what the paper claims beside what its artifact's logs say and what was measured here.
+//! What the paper claims, beside what its artifact's logs say and what was measured here.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+use serde::Serialize;
+
 use crate::figure::Figure;
 use crate::published::{FIG12, FIG14, MEMCACHED, Other, REDIS, most_gained, most_saved};
-use crate::record::Record;
+use crate::record::{Computer, Record};
 use crate::summary::{NATIVE, Summary};
 
 /// What the claims compare with, which is not measured here.
 const RIVALS: [&str; 2] = ["hvm-nested", "pvm"];
-/// What the goal compares with, and by how much `cki` may be above it.
+/// What the goal compares `cki` with, and by how much that may be above it.
 const GOAL: (&str, f64) = ("runc", 1.03);
 
-/// The report of `records`. `picture` gives the name of a file with the picture of a figure in a size, where there is
-/// one.
-#[must_use]
-pub fn markdown(records: &[Record], picture: impl Fn(Figure, &str) -> Option<String>) -> String {
-    let summaries = Figure::ALL.map(|figure| Summary::of(figure, records));
-    let mut text = "# The paper's figures, measured again\n".to_owned();
-    let to = &mut text;
-    let written = origin(to, records)
-        .and_then(|()| claims(to, &summaries))
-        .and_then(|()| goal(to, &summaries))
-        .and_then(|()| {
-            let mut all = summaries.iter();
-            all.try_for_each(|summary| figure(to, summary, &picture))
-        });
-    // Writing to a string does not fail.
-    let _ = written;
-    text
+/// A claim of the artifact.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Claim {
+    /// Its number there.
+    pub number: &'static str,
+    /// In words.
+    pub claim: &'static str,
+    /// What the paper says.
+    pub paper: &'static str,
+    /// What the artifact's own logs say.
+    pub log: String,
+    /// Whether it was reproduced. It is not, as long as none of [`RIVALS`] is measured.
+    pub reproduced: bool,
+    /// Of the figure that it is about: the least and the most instructions of `cki` by those of `native`.
+    pub cki_by_native: Option<[f64; 2]>,
 }
 
-fn origin(to: &mut String, records: &[Record]) -> fmt::Result {
-    let commits: BTreeSet<&str> = records
-        .iter()
-        .filter_map(|record| record.origin.commit.as_deref())
-        .collect();
-    let computers: BTreeSet<String> = records
-        .iter()
-        .filter_map(|record| record.origin.computer.as_ref())
-        .map(|one| {
-            format!(
-                "{} ({} of them, Linux {})",
-                one.processor, one.processors, one.kernel
-            )
-        })
-        .collect();
-    let list = |all: Vec<&str>| match all.is_empty() {
+/// A bar that is above the goal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Missed {
+    /// What was done.
+    pub workload: String,
+    /// How much of it.
+    pub size: String,
+    /// Instructions of `cki` by those of the rival.
+    pub ratio: f64,
+}
+
+/// How near `cki` is to a container without a kernel of its own, on the bars of figures 12 and 14.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Goal {
+    /// What it is compared with.
+    pub rival: &'static str,
+    /// How many times its instructions `cki` may take.
+    pub at_most: f64,
+    /// Bars that both have.
+    pub judged: usize,
+    /// Those on which it takes more.
+    pub missed: Vec<Missed>,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Commits that were checked out.
+    pub commits: BTreeSet<String>,
+    /// Computers that emulated.
+    pub computers: Vec<Computer>,
+    /// The artifact's claims.
+    pub claims: Vec<Claim>,
+    /// The goal.
+    pub goal: Goal,
+    /// What was measured.
+    pub figures: [Summary; 3],
+}
+
+impl Report {
+    /// Of these records.
+    #[must_use]
+    pub fn of(records: &[Record]) -> Self {
+        let figures = Figure::ALL.map(|figure| Summary::of(figure, records));
+        let mut computers = Vec::new();
+        for computer in records.iter().filter_map(|one| one.origin.computer.clone()) {
+            if !computers.contains(&computer) {
+                computers.push(computer);
+            }
+        }
+        Self {
+            commits: records
+                .iter()
+                .filter_map(|record| record.origin.commit.clone())
+                .collect(),
+            computers,
+            claims: claims(&figures),
+            goal: goal(&figures),
+            figures,
+        }
+    }
+
+    /// For people. `picture` gives the name of a file with the picture of a figure in a size, where there is one.
+    #[must_use]
+    pub fn markdown(&self, picture: impl Fn(Figure, &str) -> Option<String>) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text, &picture);
+        text
+    }
+
+    fn write(
+        &self,
+        to: &mut String,
+        picture: &impl Fn(Figure, &str) -> Option<String>,
+    ) -> fmt::Result {
+        writeln!(
+            to,
+            "# The paper's figures, measured again\n\n\
+             Numbers are instructions that an emulated machine executed, kernels and monitor included. They are no times: a \
+             processor takes longer for some instructions than for others, and what costs it time beside instructions (exits \
+             of a virtual machine, walks of page tables in two dimensions) is not in them.\n"
+        )?;
+        let commits: Vec<&str> = self.commits.iter().map(String::as_str).collect();
+        let computers: Vec<String> = self.computers.iter().map(ToString::to_string).collect();
+        writeln!(to, "- commit: {}", list(&commits))?;
+        writeln!(to, "- emulated on: {}", list(&computers))?;
+        self.write_claims(to)?;
+        self.goal.write(to)?;
+        for figure in &self.figures {
+            write_figure(to, figure, picture)?;
+        }
+        Ok(())
+    }
+
+    fn write_claims(&self, to: &mut String) -> fmt::Result {
+        writeln!(
+            to,
+            "\n## The claims\n\n\
+             | | claim | paper | artifact's log | here |\n|---|---|---:|---:|---|"
+        )?;
+        for claim in &self.claims {
+            let here = match claim.cki_by_native {
+                Some([least, most]) => {
+                    format!("not reproduced; instructions {least:.3} to {most:.3} times native")
+                }
+                None => "not measured".to_owned(),
+            };
+            let Claim {
+                number,
+                claim,
+                paper,
+                log,
+                ..
+            } = claim;
+            writeln!(to, "| {number} | {claim} | {paper} | {log} | {here} |")?;
+        }
+        writeln!(
+            to,
+            "\nNot reproduced: each of the claims compares with {}, and neither is measured here. The ratios to `{NATIVE}` \
+             say what CKI costs beside a process, of which no claim speaks.",
+            RIVALS.map(|name| format!("`{name}`")).join(" or ")
+        )
+    }
+}
+
+fn list(all: &[impl AsRef<str>]) -> String {
+    let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
+    match all.is_empty() {
         true => "not known".to_owned(),
         false => all.join(", "),
-    };
-    writeln!(
-        to,
-        "\nNumbers are instructions that an emulated machine executed, kernels and monitor included. They are no times: \
-         a processor takes longer for some instructions than for others, and what costs it time beside instructions \
-         (exits of a virtual machine, walks of page tables in two dimensions) is not in them.\n"
-    )?;
-    writeln!(to, "- commit: {}", list(commits.into_iter().collect()))?;
-    let computers: Vec<&str> = computers.iter().map(String::as_str).collect();
-    writeln!(to, "- emulated on: {}", list(computers))
+    }
 }
 
 /// The claims of the artifact, and why none of them can be judged by these numbers.
-fn claims(to: &mut String, [fig12, fig14, fig16]: &[Summary; 3]) -> fmt::Result {
-    let saved = |rows, other| {
-        let (name, share) = most_saved(rows, other);
+fn claims(figures: &[Summary; 3]) -> Vec<Claim> {
+    let [hvm, pvm] = [Other::HvmNested, Other::Pvm];
+    let saved = |other| {
+        let (name, share) = most_saved(&FIG12, other);
         format!("{:.1} % ({name})", 100.0 * share)
     };
-    let gained = |rows, other| format!("{:.2}", most_gained(rows, other).1);
-    let [hvm, pvm] = [Other::HvmNested, Other::Pvm];
-    writeln!(
-        to,
-        "\n## The claims\n\n\
-         | | claim | paper | artifact's log | here |\n|---|---|---:|---:|---|"
-    )?;
-    let rows = [
-        (
+    let throughput = 1.0 / (1.0 - most_saved(&FIG14, pvm).1);
+    let claim = |number, figure: usize, claim, paper, log| Claim {
+        number,
+        claim,
+        paper,
+        log,
+        reproduced: false,
+        cki_by_native: by_native(&figures[figure]),
+    };
+    vec![
+        claim(
             "C1",
+            0,
             "latency of memory-intensive programs, less than nested HVM's by up to",
-            "70 %".to_owned(),
-            saved(&FIG12, hvm),
-            fig12,
+            "70 %",
+            saved(hvm),
         ),
-        (
+        claim(
             "C1",
+            0,
             "the same, less than PVM's by up to",
-            "44 %".to_owned(),
-            saved(&FIG12, pvm),
-            fig12,
+            "44 %",
+            saved(pvm),
         ),
-        (
+        claim(
             "C2",
+            1,
             "throughput of SQLite, more than PVM's by up to",
-            "24 %".to_owned(),
-            // A share of the time that is saved is a share of throughput that is gained.
-            format!("{:.1} %", 100.0 * (most_gained_by_time(&FIG14, pvm) - 1.0)),
-            fig14,
+            "24 %",
+            format!("{:.1} %", 100.0 * (throughput - 1.0)),
         ),
-        (
+        claim(
             "C3",
+            2,
             "throughput of memcached, by nested HVM's, up to",
-            "6.8".to_owned(),
-            gained(&MEMCACHED, hvm),
-            fig16,
+            "6.8",
+            format!("{:.2}", most_gained(&MEMCACHED, hvm).1),
         ),
-        (
+        claim(
             "C3",
+            2,
             "throughput of Redis, by nested HVM's",
-            "2.0".to_owned(),
-            format!("up to {}", gained(&REDIS, hvm)),
-            fig16,
+            "2.0",
+            format!("up to {:.2}", most_gained(&REDIS, hvm).1),
         ),
-    ];
-    for (number, claim, paper, log, summary) in rows {
-        let here = here(summary);
-        writeln!(to, "| {number} | {claim} | {paper} | {log} | {here} |")?;
-    }
-    writeln!(
-        to,
-        "\nNot reproduced: each of the claims compares with {}, and neither is measured here. The ratios to `{NATIVE}` \
-         say what CKI costs beside a process, of which no claim speaks.",
-        RIVALS.map(|name| format!("`{name}`")).join(" or ")
-    )
+    ]
 }
 
-/// The largest ratio of the other's time to CKI's.
-fn most_gained_by_time(rows: &[crate::published::Row], other: Other) -> f64 {
-    1.0 / (1.0 - most_saved(rows, other).1)
-}
-
-/// What was measured of what a claim is about.
-fn here(summary: &Summary) -> String {
-    let mut ratios: Vec<f64> = summary
-        .bars
-        .iter()
-        .filter(|bar| bar.runtime == "cki")
-        .filter_map(|bar| bar.by_native)
-        .collect();
+/// The least and the most of `cki`'s bars.
+fn by_native(summary: &Summary) -> Option<[f64; 2]> {
+    let of_cki = summary.bars.iter().filter(|bar| bar.runtime == "cki");
+    let mut ratios: Vec<f64> = of_cki.filter_map(|bar| bar.by_native).collect();
     ratios.sort_by(f64::total_cmp);
-    match (ratios.first(), ratios.last()) {
-        (Some(least), Some(most)) => {
-            format!("not reproduced; instructions {least:.3} to {most:.3} times native")
-        }
-        _ => "not measured".to_owned(),
-    }
+    Some([*ratios.first()?, *ratios.last()?])
 }
 
-/// Whether `cki` is near `runc`, bar by bar.
-fn goal(to: &mut String, [fig12, fig14, _]: &[Summary; 3]) -> fmt::Result {
-    let (rival, limit) = GOAL;
-    writeln!(
-        to,
-        "\n## The goal\n\n`cki` takes at most {limit} times the instructions of `{rival}` on every bar of figures 12 and \
-         14.\n"
-    )?;
+/// Whether `cki` is near its rival, bar by bar.
+fn goal([fig12, fig14, _]: &[Summary; 3]) -> Goal {
+    let (rival, at_most) = GOAL;
     let bars = || fig12.bars.iter().chain(&fig14.bars);
-    let mut judged = 0;
-    let mut missed = Vec::new();
+    let mut goal = Goal {
+        rival,
+        at_most,
+        judged: 0,
+        missed: Vec::new(),
+    };
     for bar in bars().filter(|bar| bar.runtime == "cki") {
         let other = bars().find(|other| {
             other.runtime == rival && (&other.workload, &other.size) == (&bar.workload, &bar.size)
         });
         let Some(other) = other else { continue };
-        judged += 1;
+        goal.judged += 1;
         let ratio = bar.instructions / other.instructions;
-        if ratio > limit {
-            missed.push(format!("{} ({}): {ratio:.3}", bar.workload, bar.size));
+        if ratio > at_most {
+            goal.missed.push(Missed {
+                workload: bar.workload.clone(),
+                size: bar.size.clone(),
+                ratio,
+            });
         }
     }
-    match (judged, missed.is_empty()) {
-        (0, _) => writeln!(
+    goal
+}
+
+impl Goal {
+    fn write(&self, to: &mut String) -> fmt::Result {
+        let Self {
+            rival,
+            at_most,
+            judged,
+            missed,
+        } = self;
+        writeln!(
             to,
-            "Not measured: no bar of `{rival}` is beside one of `cki`."
-        ),
-        (_, true) => writeln!(to, "Met on each of {judged} bars."),
-        (_, false) => writeln!(
-            to,
-            "Missed on {} of {judged} bars: {}.",
-            missed.len(),
-            missed.join(", ")
-        ),
+            "\n## The goal\n\n`cki` takes at most {at_most} times the instructions of `{rival}` on every bar of figures 12 \
+             and 14.\n"
+        )?;
+        if *judged == 0 {
+            return writeln!(
+                to,
+                "Not measured: no bar of `{rival}` is beside one of `cki`."
+            );
+        }
+        if missed.is_empty() {
+            return writeln!(to, "Met on each of {judged} bars.");
+        }
+        let missed: Vec<String> = missed
+            .iter()
+            .map(|one| format!("{} ({}): {:.3}", one.workload, one.size, one.ratio))
+            .collect();
+        let (count, missed) = (missed.len(), missed.join(", "));
+        writeln!(to, "Missed on {count} of {judged} bars: {missed}.")
     }
 }
 
-fn figure(
+fn write_figure(
     to: &mut String,
     summary: &Summary,
-    picture: impl Fn(Figure, &str) -> Option<String>,
+    picture: &impl Fn(Figure, &str) -> Option<String>,
 ) -> fmt::Result {
-    writeln!(to, "\n## {}\n", summary.figure.title())?;
+    let title = summary.figure.title();
+    writeln!(to, "\n## {title}\n")?;
     if summary.bars.is_empty() {
-        return writeln!(
-            to,
-            "Not measured; `cki-build bench {}` does.",
-            summary.figure.name()
-        );
+        let name = summary.figure.name();
+        return writeln!(to, "Not measured; `cki-build bench {name}` does.");
     }
     for size in summary.sizes() {
         if let Some(file) = picture(summary.figure, &size) {
-            writeln!(to, "![{}, {size}]({file})\n", summary.figure.title())?;
+            writeln!(to, "![{title}, {size}]({file})\n")?;
         }
     }
     writeln!(to, "{}", summary.table())
@@ -213,7 +315,7 @@ mod tests {
     use crate::record::tests::record;
 
     fn report(records: &[Record]) -> String {
-        markdown(records, |figure, size| {
+        Report::of(records).markdown(|figure, size| {
             (figure == Figure::Fig12).then(|| format!("{}-{size}.svg", figure.name()))
         })
     }
@@ -259,5 +361,22 @@ mod tests {
     fn a_goal_that_nobody_measured_is_not_met() {
         let text = report(&[record("sph", "cki", 1, 1e6)]);
         assert!(text.contains("Not measured: no bar of `runc`"), "{text}");
+    }
+
+    #[test]
+    fn computers_are_named_once() {
+        let mut records = [record("sph", "cki", 1, 1e6), record("sph", "cki", 2, 1e6)];
+        for record in &mut records {
+            record.origin.computer = Some(Computer {
+                processor: "A Processor".to_owned(),
+                processors: 2,
+                kernel: "6.12".to_owned(),
+            });
+        }
+        let text = report(&records);
+        assert!(
+            text.contains("\n- emulated on: A Processor (2 of them, Linux 6.12)\n"),
+            "{text}"
+        );
     }
 }

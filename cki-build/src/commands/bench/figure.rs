@@ -1,92 +1,140 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cki-build bench fig12`: a figure of the paper on several runtimes, in instructions.
+//! `cki-build bench fig12`, `fig14` and `fig16`: a figure of the paper on several runtimes, in instructions.
 
 mod computer;
 mod plan;
+mod server;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cki_figures::record::{self, Log};
-use cki_figures::{Figure, Key, Origin, Record, Summary, chart};
+use cki_figures::{Figure, Key, Origin, Record, Summary, Took, chart};
 use cki_session::Status;
 
-use crate::commands::side::work;
+use crate::commands::side::{self, work};
 use crate::context::Context;
 use crate::error::Error;
-use crate::measured::FigureArgs;
+use crate::inputs;
+use crate::measured::{FigureArgs, FigureRuntime, MeasureArgs};
 use crate::output::{print, print_json};
-use plan::{Measurement, plan};
+pub(super) use plan::Choice;
+use plan::{Job, Measurement, plan};
+use server::serve;
 
 /// What measurements are made with.
-const OUTPUTS: [&str; 4] = ["cki-host", "cki-qemu", "cki-runtime", "cki-workload"];
+const OUTPUTS: [&str; 3] = ["cki-host", "cki-qemu", "cki-workload"];
 
 pub(super) fn measure(
     context: &Context,
     figure: Figure,
     args: &FigureArgs,
+    clients: &[u32],
 ) -> Result<Status, Error> {
-    let origin = origin(context)?;
+    let choice = Choice {
+        figure,
+        only: &args.only,
+        clients,
+    };
+    let summary = records(context, &args.measure, &choice)?;
+    if context.global.json {
+        print_json(&summary)?;
+    } else {
+        print(&summary.table())?;
+    }
+    Ok(Status::OK)
+}
+
+/// Measures what is not measured yet, and draws the pictures.
+pub(super) fn records(
+    context: &Context,
+    args: &MeasureArgs,
+    choice: &Choice<'_>,
+) -> Result<Summary, Error> {
+    let figure = choice.figure;
+    let planned = plan(choice, args)?;
     make(&args.log)?;
     let path = args.log.join(format!("{}.jsonl", figure.name()));
-    let all: Vec<(Measurement, Key)> = plan(args).into_iter().map(|one| (one, one.key())).collect();
+    let mut all: Vec<(Measurement, Origin)> = Vec::new();
+    let origins = origins(context, figure, &args.runtimes)?;
+    for one in planned {
+        let origin = origins.iter().find(|(of, _)| *of == one.runtime);
+        all.extend(origin.map(|(_, origin)| (one, origin.clone())));
+    }
     let mut records = record::read(&path)?;
-    records.retain(|record| {
-        record.origin.outputs == origin.outputs && all.iter().any(|(_, key)| *key == record.key)
-    });
-    let is_done = |key: &Key| records.iter().any(|record| record.key == *key);
-    let left: Vec<_> = all.into_iter().filter(|(_, key)| !is_done(key)).collect();
+    records.retain(|record| all.iter().any(|one| is_of(record, one)));
+    let is_done = |one| records.iter().any(|record| is_of(record, one));
+    let left: Vec<_> = all.iter().filter(|one| !is_done(one)).collect();
     let mut log = Log::open(&path)?;
     let begin = Instant::now();
-    for (done, (one, key)) in left.iter().enumerate() {
-        say(context, key, done, left.len(), begin.elapsed());
-        let took = work(context, one.runtime.runtime(), one.workload, one.size)?;
+    for (done, (one, origin)) in left.iter().enumerate() {
+        let key = one.key();
+        say(context, &key, done, left.len(), begin.elapsed());
         let record = Record {
-            key: key.clone(),
-            took,
+            key,
+            took: take(context, *one)?,
             origin: origin.clone(),
         };
         log.add(&record)?;
         records.push(record);
     }
     // As they are planned, not as they were measured.
-    records.sort_by_key(|record| place(args, &record.key));
+    let place = |record: &Record| all.iter().position(|one| is_of(record, one));
+    records.sort_by_key(place);
     let summary = Summary::of(figure, &records);
-    let pictures = draw(&summary, &args.plots)?;
-    if context.global.json {
-        print_json(&summary)?;
-    } else {
-        print(&summary.table())?;
-    }
-    if !context.global.quiet {
-        for picture in pictures {
+    for picture in draw(&summary, &args.plots)? {
+        if !context.global.quiet {
             crate::commands::run::say(&format!("drawn: {}", picture.display()));
         }
     }
-    Ok(Status::OK)
+    Ok(summary)
 }
 
-fn origin(context: &Context) -> Result<Origin, Error> {
-    let outputs = context.outputs(&OUTPUTS)?;
-    let state = context.checkout.state()?;
-    let outputs: BTreeMap<_, _> = outputs
-        .into_iter()
-        .map(|(name, target)| (name, target.out))
-        .collect();
-    Ok(Origin {
-        commit: state.and_then(|state| state.head),
-        outputs,
-        computer: Some(computer::here()),
-    })
+/// Whether the record is of this measurement, made with the same outputs.
+fn is_of(record: &Record, (one, origin): &(Measurement, Origin)) -> bool {
+    record.key == one.key() && record.origin.outputs == origin.outputs
 }
 
-/// Where the key's measurement is in the plan.
-fn place(args: &FigureArgs, key: &Key) -> usize {
-    let place = plan(args).iter().position(|one| one.key() == *key);
-    place.unwrap_or(usize::MAX)
+/// Measures.
+fn take(context: &Context, one: Measurement) -> Result<Took, Error> {
+    match one.job {
+        Job::Work(workload) => work(context, &*side::of(one.runtime), workload, one.size),
+        Job::Serve(server, clients) => serve(context, one.runtime, server, clients, one.size),
+    }
+}
+
+/// What measurements on each runtime are made with.
+fn origins(
+    context: &Context,
+    figure: Figure,
+    runtimes: &[FigureRuntime],
+) -> Result<Vec<(FigureRuntime, Origin)>, Error> {
+    let commit = context.checkout.state()?.and_then(|state| state.head);
+    let origin = |&runtime: &FigureRuntime| {
+        let side = side::of(runtime);
+        let (more, mut outputs) = match figure {
+            Figure::Fig12 | Figure::Fig14 => (side.outputs(), side.images(context)?),
+            // Each of them is a host of containers.
+            Figure::Fig16 => {
+                let plan = inputs::plan(context, &server::packages())?;
+                (
+                    &["cki-runtime"][..],
+                    side::layers(context.app_layers(&plan)?),
+                )
+            }
+        };
+        let built = context.outputs(&[&OUTPUTS, more].concat())?;
+        outputs.extend(built.into_iter().map(|(name, target)| (name, target.out)));
+        let origin = Origin {
+            commit: commit.clone(),
+            outputs,
+            computer: Some(computer::here()),
+        };
+        Ok((runtime, origin))
+    };
+    runtimes.iter().map(origin).collect()
 }
 
 fn make(directory: &Path) -> Result<(), Error> {
@@ -128,8 +176,11 @@ fn say(context: &Context, key: &Key, done: usize, all: usize, elapsed: Duration)
         Some(left) => format!("; about {} s are left", left.as_secs()),
         None => String::new(),
     };
+    let clients = key
+        .clients
+        .map_or(String::new(), |n| format!(", clients: {n}"));
     crate::commands::run::say(&format!(
-        "{} of {all}: {}, {}, {}, round {}{left}",
+        "{} of {all}: {}{clients}, {}, {}, round {}{left}",
         done + 1,
         key.workload,
         key.size,

@@ -75,6 +75,26 @@ pub(super) fn execute_with(
     timeout: Option<Duration>,
     ready: impl FnOnce(),
 ) -> Result<(Ended, String), Error> {
+    let (ended, output) = execute_any(machine, args, disks, stdin, timeout, ready)?;
+    let status = ended.outcome.status();
+    if status != Status::OK {
+        return Err(Error::Bench(format!(
+            "{:?} ended with status {}",
+            args.command, status.0
+        )));
+    }
+    Ok((ended, output))
+}
+
+/// As [`execute_with`], whatever becomes of the program.
+pub(in crate::commands) fn execute_any(
+    machine: &Machine,
+    args: &Run,
+    disks: Vec<File>,
+    stdin: &'static [u8],
+    timeout: Option<Duration>,
+    ready: impl FnOnce(),
+) -> Result<(Ended, String), Error> {
     let output = Sink::default();
     let io = Io {
         volumes: Vec::new(),
@@ -87,13 +107,6 @@ pub(super) fn execute_with(
     };
     let request = request(args, machine, || Terminal::USUAL)?;
     let ended = cki_machine::run(machine, request, TimeLimit::new(timeout), io, |_| {}, ready)?;
-    let status = ended.outcome.status();
-    if status != Status::OK {
-        return Err(Error::Bench(format!(
-            "{:?} ended with status {}",
-            args.command, status.0
-        )));
-    }
     let bytes = output.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok((ended, String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use cki_figures::{Comparison, Figure, Record, record};
+use cki_figures::{Comparison, Figure, Record, Report, record};
 use cki_session::Status;
 
 use super::figure::picture;
@@ -61,13 +61,17 @@ pub(super) fn compare(context: &Context, args: &CompareArgs) -> Result<Status, E
     })
 }
 
-pub(super) fn report(args: &ReportArgs) -> Result<Status, Error> {
-    let records = read(&args.log)?;
+pub(super) fn report(context: &Context, args: &ReportArgs) -> Result<Status, Error> {
+    let report = Report::of(&read(&args.log)?);
+    if context.global.json {
+        print_json(&report)?;
+        return Ok(Status::OK);
+    }
     let there = |figure: Figure, size: &str| {
         let file = picture(&args.plots, figure, size, "svg");
         file.exists().then(|| file.display().to_string())
     };
-    print(cki_figures::report::markdown(&records, there).trim_end())?;
+    print(report.markdown(there).trim_end())?;
     Ok(Status::OK)
 }
 

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Servers of keys and values, asked from outside of their container: what a request takes of the whole machine, which
+//! asks, too.
+
+use cki_disk::DiskOption;
+use cki_figures::Took;
+use cki_session::Status;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::cli::{Run, Runtime};
+use crate::commands::bench::program::{execute_any, program};
+use crate::commands::side::{self, config};
+use crate::compared::{Size, word};
+use crate::contents::{Contents, Packages};
+use crate::context::Context;
+use crate::disks;
+use crate::error::Error;
+use crate::measured::FigureRuntime;
+use crate::prepare::prepare;
+use cki_session::Memory;
+
+/// Of the machine; half of it is for containers.
+const MEMORY: Memory = Memory::constant(1024);
+/// Starts the server and asks it.
+const SCRIPT: &str = include_str!("server.sh");
+/// The machine has the same image for every runtime, and each server has that for its root file system.
+const PACKAGES: [&str; 6] = [
+    "crun",
+    "iproute2",
+    "memcached",
+    "mount",
+    "redis-server",
+    "runc",
+];
+
+/// A server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Memcached,
+    Redis,
+}
+
+impl Server {
+    /// Its name, which is that of its protocol.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Memcached => "memcached",
+            Self::Redis => "redis",
+        }
+    }
+
+    const fn port(self) -> &'static str {
+        match self {
+            Self::Memcached => "11211",
+            Self::Redis => "6379",
+        }
+    }
+
+    /// The artifact's command.
+    const fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::Memcached => &["memcached", "-u", "nobody"],
+            Self::Redis => &["redis-server", "--save", "", "--protected-mode", "no"],
+        }
+    }
+}
+
+/// What is asked of a server, of the artifact's parameters as much as fits the size.
+#[derive(Debug, Clone, Copy)]
+struct Amount {
+    /// Requests of all clients together.
+    requests: u32,
+    /// Keys, and their standard deviation from the middle one: so many that most of what is asked for was stored.
+    keys: &'static str,
+    deviation: &'static str,
+}
+
+const fn amount(size: Size) -> Amount {
+    let (requests, keys, deviation) = match size {
+        Size::Tiny => (12_000, "5000", "342"),
+        Size::Small => (120_000, "50000", "3417"),
+        Size::Paper => (1_200_000, "500000", "34167"),
+    };
+    Amount {
+        requests,
+        keys,
+        deviation,
+    }
+}
+
+/// Packages of the machine.
+pub(super) fn packages() -> Packages {
+    Packages::pinned(&PACKAGES)
+}
+
+/// What the script puts out.
+#[derive(Debug, Deserialize)]
+struct Said {
+    load: Load,
+    /// Nanoseconds.
+    idle: f64,
+}
+
+/// What `cki-kv-load --json` says, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Load {
+    sets: u64,
+    gets: u64,
+    hits: u64,
+    seconds: f64,
+    sum: String,
+}
+
+/// Asks the server on a runtime.
+pub(super) fn serve(
+    context: &Context,
+    runtime: FigureRuntime,
+    server: Server,
+    clients: u32,
+    size: Size,
+) -> Result<Took, Error> {
+    let load = context.outputs(&["cki-workload"])?["cki-workload"]
+        .out
+        .clone();
+    let disk = Contents {
+        closure: Some(load.clone()),
+        ..Contents::default()
+    };
+    let disk = App::provide(context, &disk)?.disk.file().to_owned();
+    let args = Run {
+        memory: MEMORY,
+        contents: Contents {
+            packages: packages(),
+            ..Contents::default()
+        },
+        disk: vec![DiskOption {
+            is_read_only: true,
+            ..DiskOption::raw(disk)
+        }],
+        command: words(runtime, server, clients, size, &load.to_string_lossy())
+            .into_iter()
+            .map(Into::into)
+            .collect(),
+        ..program(Runtime::Host, &[])
+    };
+    let (user, files) = disks::open(&args.disk)?;
+    let (mut machine, _) = prepare(context, &args)?;
+    machine.disks = user;
+    machine.icount = true;
+    let step = context
+        .progress
+        .step(&format!("asking {} on {}", server.name(), word(&runtime)));
+    let (ended, output) = execute_any(&machine, &args, files, b"", None, || {})?;
+    step.finish();
+    if ended.outcome.status() != Status::OK {
+        return Err(Error::Bench(format!(
+            "{} does not serve on {}, and has said why; `--runtimes` without {1} leaves that out",
+            server.name(),
+            word(&runtime)
+        )));
+    }
+    took(&output, side::emulator_seconds(&ended))
+}
+
+/// The command in the machine.
+fn words(
+    runtime: FigureRuntime,
+    server: Server,
+    clients: u32,
+    size: Size,
+    load: &str,
+) -> Vec<String> {
+    let argv: Vec<String> = server.command().iter().map(ToString::to_string).collect();
+    let config = match runtime {
+        FigureRuntime::Native | FigureRuntime::Cki => String::new(),
+        FigureRuntime::Runc | FigureRuntime::Crun => {
+            config(&argv, "/run/box/rootfs", Some("/run/netns/side")).to_string()
+        }
+    };
+    let amount = amount(size);
+    let each = amount.requests / clients;
+    let words = ["sh", "-c", SCRIPT, "server", &word(&runtime), &config, load];
+    let numbers = [
+        server.name(),
+        server.port(),
+        &clients.to_string(),
+        &each.to_string(),
+        amount.keys,
+        amount.deviation,
+    ];
+    let words = words.iter().chain(&numbers).map(ToString::to_string);
+    words.chain(argv).collect()
+}
+
+/// What the requests took.
+fn took(output: &str, emulator_seconds: Option<f64>) -> Result<Took, Error> {
+    let wrong = |why: String| Error::Bench(format!("{why}; the machine said:\n{output}"));
+    let Said { load, idle } = serde_json::from_str(output).map_err(|e| wrong(e.to_string()))?;
+    let counts = [
+        (cki_figures::REQUESTS, load.sets + load.gets),
+        ("gets", load.gets),
+        ("hits", load.hits),
+    ];
+    if load.hits == 0 {
+        return Err(wrong("the server had no value that was stored".to_owned()));
+    }
+    Ok(Took {
+        instructions: (load.seconds * 1e9).round() - idle,
+        steps: std::collections::BTreeMap::new(),
+        counts: counts.map(|(name, count)| (name.to_owned(), count)).into(),
+        emulator_seconds: emulator_seconds.unwrap_or_default(),
+        sum: load.sum,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_asked_as_in_the_artifact() {
+        let words = words(
+            FigureRuntime::Cki,
+            Server::Redis,
+            12,
+            Size::Tiny,
+            "/nix/store/load",
+        );
+        assert_eq!(
+            words[3..],
+            [
+                "server",
+                "cki",
+                "",
+                "/nix/store/load",
+                "redis",
+                "6379",
+                "12",
+                "1000",
+                "5000",
+                "342",
+                "redis-server",
+                "--save",
+                "",
+                "--protected-mode",
+                "no"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_engine_gets_a_container_with_the_servers_network() {
+        let words = words(
+            FigureRuntime::Crun,
+            Server::Memcached,
+            1,
+            Size::Tiny,
+            "/load",
+        );
+        assert_eq!(words[4], "crun");
+        let config: serde_json::Value = serde_json::from_str(&words[5]).expect("JSON");
+        assert_eq!(config["process"]["args"][0], "memcached");
+        assert!(words[5].contains("/run/netns/side"), "{}", words[5]);
+    }
+
+    #[test]
+    fn idleness_is_no_instruction() {
+        let said = |hits: u64| {
+            format!(
+                r#"{{"load":{{"sets":6,"gets":5,"hits":{hits},"seconds":0.5,"per_second":22.0,"sum":"1f"}},"idle":100000000}}"#
+            )
+        };
+        let took = took(&said(5), Some(1.0)).expect("it is done");
+        assert_eq!(took.instructions.to_bits(), 4e8_f64.to_bits());
+        assert_eq!(took.counts["requests"], 11);
+        let forgetful = super::took(&said(0), Some(1.0)).expect_err("nothing was kept");
+        assert!(forgetful.to_string().contains("no value"), "{forgetful}");
+    }
+}
