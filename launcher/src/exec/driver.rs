@@ -56,8 +56,8 @@ pub enum ExecError {
     /// This stream of ours takes nothing more.
     #[error("cannot write to {0}: {1}")]
     Output(&'static str, ErrorKind),
-    /// Output of the process has not come: the container has taken it with it, or its devices took longer than
-    /// [`LINGER`].
+    /// Output of the process has not come: the container has taken it with it, or its devices took longer than two
+    /// seconds.
     #[error(
         "not all of the process's output has come; if the container ended meanwhile, it is lost"
     )]
