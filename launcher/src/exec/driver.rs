@@ -19,7 +19,7 @@ use super::relay::{At, Relay};
 use super::waiting::Waiting;
 use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::session::client::{Client, Wish, cut_by};
-use crate::session::streams::Streams;
+use crate::session::streams::{Streams, has_no_room};
 
 /// Time in which a container that is still starting has to take connections; then its init has as much to say hello, and
 /// as much again to start the process or say why not.
@@ -368,7 +368,7 @@ impl<'c> Driver<'c> {
         if let Some(stderr) = &mut self.stderr {
             moved |= stderr.advance();
             // As for a reader that has gone from a pipe: the process is told when it writes.
-            if stderr.at() == At::Broken(ErrorKind::BrokenPipe) {
+            if matches!(stderr.at(), At::Broken(kind) if !has_no_room(kind)) {
                 self.stderr = None;
             }
         }

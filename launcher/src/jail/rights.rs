@@ -156,7 +156,7 @@ impl Rights {
     /// [`RightsError`]; what is given up by then stays so.
     pub fn give_up(self) -> Result<(), RightsError> {
         let account = self.becomes.as_ref().map(|(account, _)| *account);
-        let has_some = account.is_some() || Held::now()?.sets.permitted != CapabilitySet::empty();
+        let has_some = account.is_some() || Held::now()?.sets != NONE;
         if has_some {
             only_thread()?;
         }

@@ -14,7 +14,7 @@ use super::client::{Client, Wish, cut_by};
 use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::plan::Plan;
-use super::streams::Streams;
+use super::streams::{Streams, has_no_room};
 use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::vm::outside::{Outside, port};
 use crate::vm::report;
@@ -121,8 +121,8 @@ impl<'s> Driver<'s> {
             // After the messages: a program that has started gets the signal, one that has ended, and whose output was
             // all taken, tells how.
             let step = self
-                .check_output()
-                .or_else(|| self.check_last())
+                .check_last()
+                .or_else(|| self.check_output())
                 .or_else(|| self.check_client())
                 .or_else(|| self.check_time())
                 .or_else(|| self.wait(inbox, streams));
@@ -212,11 +212,13 @@ impl<'s> Driver<'s> {
     /// The end, once everything that the program wrote was taken from us. Init hands it over before it
     /// says its last message; a slow reader may not have all of it yet.
     fn check_last(&mut self) -> Step {
+        self.last.as_ref()?;
         let waits = self.outside.interests();
         if waits[port::STDOUT].output || waits[port::STDERR].output {
             return None;
         }
-        self.last.take()
+        // After that: what is broken does not wait any more.
+        self.check_output().or_else(|| self.last.take())
     }
 
     fn vcpu_end(&self, end: &End) -> Result<Outcome, ContainerError> {
@@ -252,7 +254,7 @@ impl<'s> Driver<'s> {
             (Some(ErrorKind::BrokenPipe), _) => Some(Ok(Outcome::signaled(Signal::PIPE))),
             (Some(kind), _) => Some(Err(ContainerError::Output("standard output", kind))),
             // A reader of errors that has gone is the program's business.
-            (None, Some(kind)) if kind != ErrorKind::BrokenPipe => {
+            (None, Some(kind)) if has_no_room(kind) => {
                 Some(Err(ContainerError::Output("standard error", kind)))
             }
             (None, _) => None,

@@ -18,7 +18,7 @@ use super::setup::Setup;
 use crate::app_disk::AppDisk;
 use crate::ports::Ports;
 
-/// How long a supervisor may take to answer: it waits for volumes, for a place and for its hello, 40 seconds together, and
+/// How long a supervisor may take to answer: it waits for volumes, for a place and for its hello, 50 seconds together, and
 /// for QEMU, which has 20 seconds for each port, volume and disk and takes milliseconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 

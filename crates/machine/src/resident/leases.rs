@@ -131,9 +131,13 @@ impl Machine {
         let result = volumes.and_then(|mut volumes| {
             let serial = disk.as_ref().map(|(_, serial)| serial);
             let (place, generation) = self.place(wanted, client, serial, volumes.names())?;
+            volumes.are_ending();
+            if !wanted.publish.is_empty() {
+                // Whoever publishes the same ports next finds them free in the machine, too.
+                self.wait_until_after(place, generation, Some(ENDING_LIMIT));
+            }
             drop(published);
             if disk.is_some() || !volumes.names().is_empty() {
-                volumes.are_ending();
                 // The container may be using them until nothing of it is left. Its client need not wait for that.
                 client.end();
                 self.wait_until_after(place, generation, None);
@@ -175,10 +179,6 @@ impl Machine {
             }
             lock(&self.books.0).release(place);
             self.books.1.notify_all();
-            if !wanted.publish.is_empty() {
-                // Whoever publishes the same ports next finds them free in the machine, too.
-                self.wait_until_after(place, generation, Some(ENDING_LIMIT));
-            }
             return Ok((place, generation));
         }
         Err("its places do not answer".to_owned())
