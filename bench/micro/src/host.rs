@@ -34,6 +34,7 @@ pub struct Wanted {
 
 /// Does all of it.
 pub fn run(first: u64, wanted: &Wanted) -> Result<()> {
+    machine::leave_initial_root()?;
     machine::set_up()?;
     say(&Line::Boot {
         init: first,

@@ -19,6 +19,19 @@ pub fn mount_at(source: &str, kind: &str, at: &str, flags: MsFlags) -> Result<()
     mount(Some(source), at, Some(kind), flags, None::<&str>).with_context(|| format!("mount {at}"))
 }
 
+/// Mounts the root directory upon itself, as init does: the kernel's first one cannot be left for another, and a launcher
+/// leaves the one that it is started in.
+pub fn leave_initial_root() -> Result<()> {
+    let (place, none) = ("/initial", None::<&str>);
+    let what = "leave the initial root directory";
+    fs::create_dir_all(place)?;
+    mount(Some("/"), place, none, MsFlags::MS_BIND, none).context(what)?;
+    std::env::set_current_dir(place)?;
+    mount(Some("."), "/", none, MsFlags::MS_MOVE, none).context(what)?;
+    std::os::unix::fs::chroot(".").context(what)?;
+    Ok(std::env::set_current_dir("/")?)
+}
+
 /// Mounts what the kernel has and makes the console our standard streams.
 pub fn set_up() -> Result<()> {
     mount_at("devtmpfs", "devtmpfs", "/dev", MsFlags::empty())?;
