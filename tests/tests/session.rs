@@ -377,8 +377,15 @@ fn what_no_machine_that_stays_up_can_do_is_refused_before_anything_is_built() {
         ),
         (&["run", "--machine", "nobody", "--", "ls"], "nobody"),
         (
-            &["run", "--machine", "nobody", "-v", "/tmp:/a", "--", "ls"],
-            "no volumes",
+            &[
+                "run",
+                "--machine",
+                "nobody",
+                "--host-kernel",
+                "debian",
+                "ls",
+            ],
+            "has the kernel cki",
         ),
         (
             &["machine", "start", "nobody", "--memory", "10M"],
