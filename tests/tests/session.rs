@@ -383,6 +383,7 @@ fn what_no_machine_that_stays_up_can_do_is_refused_before_anything_is_built() {
                 "nobody",
                 "--host-kernel",
                 "debian",
+                "--",
                 "ls",
             ],
             "has the kernel cki",
