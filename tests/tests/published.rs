@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use cki_tests::{RUNTIMES, long, machine, variable};
+use cki_tests::{RUNTIMES, machine, variable};
 
 /// Bytes of a large transfer.
 const MUCH: usize = 1 << 20;
@@ -42,21 +42,14 @@ struct Server {
 
 impl Server {
     fn start(runtime: &str) -> Self {
-        let much = MUCH.to_string();
-        Self::of(runtime, 80, &[], &["perl", "-e", SERVER, &much])
-    }
-
-    /// The server that `command` is, at port `there`.
-    fn of(runtime: &str, there: u16, options: &[&str], command: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
-        let publish = format!("127.0.0.1:{port}:{there}");
+        let publish = format!("127.0.0.1:{port}:80");
         let mut program = Command::new(variable("CKI_BUILD"))
             .args(["-q", "run", "--runtime", runtime, "--publish", &publish])
-            .args(options)
-            .arg("--")
-            .args(command)
+            .args(["--", "perl", "-e", SERVER])
+            .arg(MUCH.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -150,42 +143,6 @@ fn either_side_speaks_first_and_ends_its_half_first() {
 }
 
 /// What packets that come late, twice or in pieces do to passt, which had four faults there: a guest of our own sends them.
-#[test]
-fn a_redis_server_in_a_container_answers_many_clients_at_once() {
-    // One by one they take the emulator's network a minute.
-    let number_of_clients = if long() { 1000 } else { 100 };
-    let options = ["--deb", "redis-server", "--ulimit", "nofile=4096"];
-    let redis = ["redis-server", "--save", "", "--bind", "0.0.0.0"];
-    let command = [&redis[..], &["--protected-mode", "no"]].concat();
-    let mut server = Server::of("cki", 6379, &options, &command);
-    loop {
-        let line = server.line();
-        assert_ne!(line, "", "it has ended before it was ready");
-        if line.contains("Ready to accept connections") {
-            break;
-        }
-    }
-    let clients = (0..number_of_clients).map(|_| server.client());
-    let mut clients: Vec<TcpStream> = clients.collect();
-    // All of them have asked before the first is heard.
-    for (number, client) in clients.iter_mut().enumerate() {
-        let request = format!("SET {number} v{number}\r\nGET {number}\r\n");
-        client.write_all(request.as_bytes()).expect("it is sent");
-    }
-    for (number, client) in clients.iter_mut().enumerate() {
-        let value = format!("v{number}");
-        let expected = format!("+OK\r\n${}\r\n{value}\r\n", value.len());
-        let mut heard = vec![0; expected.len()];
-        client.read_exact(&mut heard).expect("an answer");
-        assert_eq!(String::from_utf8_lossy(&heard), expected, "client {number}");
-    }
-    let mut last = server.client();
-    last.write_all(b"SHUTDOWN NOSAVE\r\n").expect("it is sent");
-    assert_eq!(rest(&last), b"");
-    let status = server.program.wait().expect("it ends");
-    assert_eq!(status.code(), Some(0));
-}
-
 #[test]
 fn passt_takes_ends_for_what_they_are_and_answers_what_comes_twice() {
     let guest = include_str!("../programs/passt_guest.pl");
