@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,17 +91,20 @@ fn round(system: &System, number: u64, counts: &Arc<Counts>) -> Result<()> {
     prepared.container.write_word(DATA as usize + 8, 1000);
     let prepared = Arc::new(prepared);
     let barrier = Arc::new(Barrier::new(THREADS));
+    // Of each guest's rounds, in every other one nobody ends it before it has been started, or been refused: under
+    // a kernel with all its checks a start takes longer than any pause here, and no guest would ever run.
+    let started = Arc::new(AtomicBool::new(number / GUESTS.len() as u64 % 2 == 1));
     let deadline = Instant::now() + ROUND;
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
             let (prepared, barrier) = (Arc::clone(&prepared), Arc::clone(&barrier));
-            let counts = Arc::clone(counts);
+            let (counts, started) = (Arc::clone(counts), Arc::clone(&started));
             thread::spawn(move || {
                 let seed = (number * THREADS as u64 + thread as u64) * 2 + 1;
                 let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 barrier.wait();
                 random.pause();
-                act(thread, &prepared, &mut random, &counts);
+                act(thread, &prepared, &mut random, &counts, &started);
             })
         })
         .collect();
@@ -119,16 +122,26 @@ fn round(system: &System, number: u64, counts: &Arc<Counts>) -> Result<()> {
     Ok(())
 }
 
-fn act(thread: usize, prepared: &Prepared, random: &mut Random, counts: &Counts) {
+fn act(
+    thread: usize,
+    prepared: &Prepared,
+    random: &mut Random,
+    counts: &Counts,
+    started: &AtomicBool,
+) {
     let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     match thread {
         0 => {
             if prepared.container.start(&mut prepared.request()).is_ok() {
                 count(&counts.started);
             }
+            started.store(true, Ordering::Release);
         }
         // Behind all others, most of the time: every guest is ended.
         1 => {
+            while !started.load(Ordering::Acquire) {
+                random.pause();
+            }
             for _ in 0..random.below(5) {
                 random.pause();
             }
