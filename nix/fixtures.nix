@@ -30,4 +30,6 @@ rec {
   cki-runtime-debug = callPackage ../images/runtime/package.nix { cki-kmod = cki-kmod-debug; };
   # For tests on a machine that has none.
   cki-test-ssh = callPackage ../tests/ssh/package.nix { };
+  # What the example hosts' units run in (tests/nixos).
+  cki-test-web = callPackage ../tests/web/package.nix { };
 }

@@ -3,7 +3,7 @@
 # monitor; this is for a launcher that a hostile guest has taken over by way of its devices.
 { lib, group }:
 
-container:
+name: container:
 
 let
   inherit (lib) hasPrefix optional optionals;
@@ -12,8 +12,13 @@ let
   files = lib.filter (disk: !hasPrefix "/dev/" disk.path && !disk.readOnly) container.disks;
 in
 {
-  # A user of its own for as long as it runs.
+  # A user of its own for as long as it runs. Without a name, systemd takes what stands before the `@` of the unit's:
+  # one user for all containers, and none where there is a group of that name. A user's name is shorter than a
+  # container's may be, and has no dot.
   DynamicUser = true;
+  User =
+    if builtins.match "[A-Za-z0-9_-]{1,27}" name != null then "cki-${name}"
+    else "cki-${builtins.substring 0 27 (builtins.hashString "sha256" name)}";
   SupplementaryGroups = [ group ] ++ optional (blockDevices != [ ]) "disk";
   UMask = "0077";
   NoNewPrivileges = true;
@@ -32,12 +37,16 @@ in
   ProtectProc = "invisible";
   # Without a card, nothing of the host's network is to be seen either.
   PrivateNetwork = mode == "none";
-  RestrictAddressFamilies = [ "AF_UNIX" ] ++ optionals (mode == "user") [ "AF_INET" "AF_INET6" "AF_NETLINK" ];
+  # The kernel says by netlink which addresses the host has, and makes TAP interfaces parts of a bridge.
+  RestrictAddressFamilies = [ "AF_UNIX" ]
+    ++ optionals (mode == "user") [ "AF_INET" "AF_INET6" ]
+    ++ optional (mode != "none") "AF_NETLINK";
   IPAddressDeny = optional (mode != "user") "any";
 
   # passt shuts itself in: namespaces, and an empty root for them.
   RestrictNamespaces = if mode == "user" then [ "user" "ipc" "mnt" "pid" "uts" ] else true;
-  SystemCallFilter = [ "@system-service" ] ++ (if mode == "user" then [ "@mount" ] else [ "~@resources" ]);
+  # The launcher's threads give up further calls by seccomp themselves, which @system-service of Debian 12's systemd lacks.
+  SystemCallFilter = [ "@system-service" ] ++ (if mode == "user" then [ "@mount" ] else [ "~@resources" ]) ++ [ "seccomp" ];
   SystemCallArchitectures = "native";
   SystemCallErrorNumber = "EPERM";
 

@@ -32,7 +32,7 @@ let
     enableDefaultPath = false;
     path = lib.optional (container.network.mode == "user") pkgs.ckiPackages.cki-passt;
 
-    serviceConfig = sandbox container // container.resources // {
+    serviceConfig = sandbox name container // container.resources // {
       # The launcher says when the program runs.
       Type = "notify";
       NotifyAccess = "main";

@@ -15,6 +15,7 @@ pub mod reports;
 pub mod resident;
 pub mod screen;
 pub mod sink;
+pub mod system;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -4,7 +4,8 @@
 { lib, stdenv, openssh }:
 
 stdenv.mkDerivation {
-  name = "cki-test-ssh";
+  pname = "cki-test-ssh";
+  version = "0.1.0";
   dontUnpack = true;
   nativeBuildInputs = [ openssh ];
   installPhase = ''

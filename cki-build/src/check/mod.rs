@@ -14,7 +14,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 29] = [
+pub const NEEDED: [(&str, &str); 31] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -42,7 +42,9 @@ pub const NEEDED: [(&str, &str); 29] = [
     ("cki-kmod-tests-debian", "CKI_KMOD_TESTS_DEBIAN"),
     ("cki-variants", "CKI_VARIANTS"),
     ("cki-docs", "CKI_DOCS"),
+    ("cki-system", "CKI_SYSTEM"),
     ("cki-system-disk", "CKI_SYSTEM_DISK"),
+    ("cki-test-web", "CKI_TEST_WEB"),
     ("cki-test-ssh", "CKI_TEST_SSH"),
 ];
 
