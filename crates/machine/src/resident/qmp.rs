@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +25,7 @@ type Answer = Result<Value, String>;
 pub(super) struct Qmp {
     port: Mutex<UnixStream>,
     waiting: Arc<Mutex<Waiting>>,
+    patience: Duration,
 }
 
 /// Who waits for which answer.
@@ -66,9 +67,16 @@ impl Qmp {
         let qmp = Self {
             port: Mutex::new(port),
             waiting,
+            patience: ANSWER_LIMIT,
         };
         qmp.send("qmp_capabilities", &json!({}), &[], 0)?;
         Ok(qmp)
+    }
+
+    /// One that is waited for no longer than that.
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn send(
@@ -101,12 +109,21 @@ impl Qmp {
             waiting.senders.insert(number, sender);
             number
         };
-        let gone = |error: &dyn std::fmt::Display| format!("the emulator has gone: {error}");
-        self.send(command, arguments, files, number)
-            .map_err(|error| gone(&error))?;
-        receiver
-            .recv_timeout(ANSWER_LIMIT)
-            .unwrap_or_else(|error| Err(gone(&error)))
+        let sent = self.send(command, arguments, files, number);
+        let heard = match sent {
+            Ok(()) => receiver
+                .recv_timeout(self.patience)
+                .map_err(|error| match error {
+                    RecvTimeoutError::Timeout => "the emulator does not answer".to_owned(),
+                    RecvTimeoutError::Disconnected => format!("the emulator has gone: {error}"),
+                }),
+            Err(error) => Err(format!("the emulator has gone: {error}")),
+        };
+        heard.unwrap_or_else(|why| {
+            // An answer that comes later is nobody's.
+            lock(&self.waiting).senders.remove(&number);
+            Err(why)
+        })
     }
 }
 
@@ -160,5 +177,23 @@ mod tests {
         qemu.join().unwrap();
         let error = qmp.execute("query", &json!({})).unwrap_err();
         assert!(error.contains("has gone"), "{error}");
+        assert!(lock(&qmp.waiting).senders.is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_nobodys() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (sender, events) = mpsc::channel();
+        let qmp = Qmp::new(ours, move |event, _| {
+            let _ = sender.send(event.to_owned());
+        });
+        let qmp = qmp.unwrap().with_patience(Duration::from_millis(20));
+        let error = qmp.execute("query", &json!({})).unwrap_err();
+        assert!(error.contains("does not answer"), "{error}");
+        assert!(lock(&qmp.waiting).senders.is_empty());
+        let late = json!({"return": {}, "id": 1});
+        let event = json!({"event": "AFTER"});
+        write!(&theirs, "{late}\n{event}\n").unwrap();
+        assert_eq!(events.recv().unwrap(), "AFTER");
     }
 }

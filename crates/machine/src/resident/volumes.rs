@@ -113,7 +113,12 @@ impl Volumes {
 
 /// Plugs in one; nothing of it stays where that fails.
 fn plug_in(monitor: &Qmp, name: &str, socket: OwnedFd) -> Result<(), String> {
-    monitor.give(name, socket.as_fd())?;
+    // What QEMU has not answered it may still do: so each step is undone that may have been done, in the order in which QEMU
+    // does what it is told, and what there is nothing to undo of it refuses.
+    let close_file = || drop(monitor.execute("closefd", &json!({"fdname": name})));
+    monitor
+        .give(name, socket.as_fd())
+        .inspect_err(|_| close_file())?;
     // From now on it is QEMU's alone, and its other end sees when it closes.
     drop(socket);
     let behind = json!({
@@ -122,11 +127,10 @@ fn plug_in(monitor: &Qmp, name: &str, socket: OwnedFd) -> Result<(), String> {
             "addr": {"type": "fd", "data": {"str": name}}, "server": false,
         }},
     });
-    if let Err(why) = monitor.execute("chardev-add", &behind) {
-        // It may have taken the socket over before it failed.
-        let _ = monitor.execute("closefd", &json!({"fdname": name}));
-        return Err(why);
-    }
+    monitor.execute("chardev-add", &behind).inspect_err(|_| {
+        close_file();
+        close(monitor, name);
+    })?;
     let device = json!({
         "driver": "virtserialport", "id": name, "bus": format!("{BUS}.0"), "chardev": name,
         "name": port(name),
@@ -134,7 +138,17 @@ fn plug_in(monitor: &Qmp, name: &str, socket: OwnedFd) -> Result<(), String> {
     monitor
         .execute("device_add", &device)
         .map(drop)
-        .inspect_err(|_| close(monitor, name))
+        .inspect_err(|_| {
+            // If there is a port after all, QEMU says when its socket can be closed.
+            unplug(monitor, name);
+            close(monitor, name);
+        })
+}
+
+/// Takes a port out. QEMU has its number free for another on return, and says by itself when the socket can be closed.
+fn unplug(monitor: &Qmp, name: &str) {
+    // One that is not there is none to take out.
+    let _ = monitor.execute("device_del", &json!({"id": name}));
 }
 
 /// The name of the port of a volume.
@@ -164,8 +178,7 @@ impl Plugged<'_> {
 impl Drop for Plugged<'_> {
     fn drop(&mut self) {
         for name in &self.names {
-            // QEMU has its number free for another on return, and says by itself when the socket can be closed.
-            let _ = self.monitor.execute("device_del", &json!({"id": name}));
+            unplug(self.monitor, name);
         }
         let mut state = self.volumes.lock();
         state.taken -= self.taken;
@@ -197,6 +210,24 @@ mod tests {
 
     /// A QEMU that does whatever it is asked, but for one command with one name.
     fn qemu(refused: Option<(&'static str, &'static str)>) -> (Qmp, Receiver<Asked>) {
+        let no = serde_json::json!({"error": {"desc": "no"}});
+        qemu_that(move |asked| Some(refused == Some(asked)).map(|is| is.then(|| no.clone())))
+    }
+
+    /// A QEMU that answers nothing from one command on.
+    fn qemu_until(command: &'static str) -> (Qmp, Receiver<Asked>) {
+        let mut answers = true;
+        let (qmp, asked) = qemu_that(move |(next, _)| {
+            answers &= next != command;
+            answers.then_some(None)
+        });
+        (qmp.with_patience(SOON), asked)
+    }
+
+    /// A QEMU that answers nothing, all is well, or something else, to a command with a name in it.
+    fn qemu_that(
+        mut answers: impl FnMut((&str, &str)) -> Option<Option<Value>> + Send + 'static,
+    ) -> (Qmp, Receiver<Asked>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (sender, asked) = mpsc::channel();
         thread::spawn(move || {
@@ -208,13 +239,14 @@ mod tests {
                 let what = what.iter().find_map(|value| value.as_str());
                 let what = what.unwrap_or_default().to_owned();
                 let command = message["execute"].as_str().unwrap().to_owned();
-                let answer = match Some((&*command, &*what)) == refused {
-                    true => serde_json::json!({"error": {"desc": "no"}, "id": message["id"]}),
-                    false => serde_json::json!({"return": {}, "id": message["id"]}),
-                };
+                let answer = answers((&command, &what));
                 let socket = files.pop().map(UnixStream::from);
                 let _ = sender.send((command, what, socket));
-                client.say(&answer).unwrap();
+                if let Some(answer) = answer {
+                    let mut answer = answer.unwrap_or(serde_json::json!({"return": {}}));
+                    answer["id"] = message["id"].clone();
+                    client.say(&answer).unwrap();
+                }
             }
         });
         let qmp = Qmp::new(ours, |_, _| {}).unwrap();
@@ -268,9 +300,15 @@ mod tests {
     #[test]
     fn of_volumes_that_cannot_all_be_plugged_in_none_stays() {
         for (command, cleared) in [
-            ("getfd", &[][..]),
-            ("chardev-add", &["closefd volume2"]),
-            ("device_add", &["chardev-remove volume2"]),
+            ("getfd", &["closefd volume2"][..]),
+            (
+                "chardev-add",
+                &["closefd volume2", "chardev-remove volume2"],
+            ),
+            (
+                "device_add",
+                &["device_del volume2", "chardev-remove volume2"],
+            ),
         ] {
             let (qmp, asked) = qemu(Some((command, "volume2")));
             let volumes = Volumes::default();
@@ -288,6 +326,33 @@ mod tests {
             assert_eq!(servers[2].read(&mut [0]).unwrap(), 0);
             let all = volumes.plug(&qmp, sockets(MOST).0, SOON);
             assert!(all.is_ok(), "{command}: a port is lost");
+        }
+    }
+
+    #[test]
+    fn what_a_qemu_may_still_do_that_does_not_answer_is_undone_behind_it() {
+        for (command, undone) in [
+            ("getfd", &["closefd volume1"][..]),
+            (
+                "chardev-add",
+                &["closefd volume1", "chardev-remove volume1"],
+            ),
+            (
+                "device_add",
+                &["device_del volume1", "chardev-remove volume1"],
+            ),
+        ] {
+            let (qmp, asked) = qemu_until(command);
+            let volumes = Volumes::default();
+            let why = volumes.plug(&qmp, sockets(1).0, SOON).unwrap_err();
+            assert!(why.contains("does not answer"), "{why}");
+            let heard = std::iter::from_fn(|| asked.recv_timeout(10 * SOON).ok());
+            let words: Vec<_> = heard
+                .map(|(command, what, _)| format!("{command} {what}"))
+                .skip_while(|word| word != &format!("{command} volume1"))
+                .skip(1)
+                .collect();
+            assert_eq!(words, undone, "{command}");
         }
     }
 
