@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a document may not have: a link or an anchor that leads nowhere, a path that is not in the tree, a picture
-//! without a description, a line that is too wide, code that is broken over two lines, a page that the table of contents does not list.
+//! without a description, a line that is too wide, code that is broken over two lines, a page that the table of contents
+//! does not list. And what a picture may not have: a label that is not in the tree, a colour that only browsers know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -61,7 +62,52 @@ pub fn all(root: &Path) -> Result<Vec<String>, BookError> {
         found.extend(broken(&text));
         faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}")));
     }
+    let drawn: Vec<_> = tree
+        .files_below("docs/", ".svg")
+        .map(str::to_owned)
+        .collect();
+    for file in &drawn {
+        let text = tree.text(file)?;
+        let mut found = labels(&tree, &text);
+        found.extend(colours(&text));
+        faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}")));
+    }
     Ok(faults)
+}
+
+/// A text of a picture that is code, such as `gates.s: exit_to_host`, is in the tree as code in a document.
+fn labels(tree: &Tree, picture: &str) -> Vec<String> {
+    let texts = picture.split("<text ").skip(1);
+    let code = texts.filter_map(|text| {
+        let (attributes, rest) = text.split_once('>')?;
+        let label = rest.split_once('<')?.0;
+        attributes
+            .contains("\"code\"")
+            .then(|| label.replace(": ", ":"))
+    });
+    code.filter_map(|label| match tree.named(&label) {
+        Named::Missing(what) => Some(format!("the label `{what}` is not in the tree")),
+        _ => None,
+    })
+    .collect()
+}
+
+/// Before a colour that is a variable stands one that is none: most viewers but browsers know no variables, and paint
+/// black what has no other colour.
+fn colours(picture: &str) -> Vec<String> {
+    let declarations: Vec<_> = picture.split([';', '{', '}']).map(str::trim).collect();
+    let plain = |(before, declaration): (&&str, &&str)| {
+        let (name, value) = declaration.split_once(": ")?;
+        let same = before.split_once(": ").filter(|(other, _)| *other == name);
+        let covered = same.is_some_and(|(_, value)| value.starts_with('#'));
+        (value.starts_with("var(") && !covered)
+            .then(|| format!("`{declaration}` without a colour before it"))
+    };
+    declarations
+        .iter()
+        .zip(declarations.iter().skip(1))
+        .filter_map(plain)
+        .collect()
 }
 
 /// Each document is in the table of contents, once.
@@ -177,4 +223,35 @@ fn broken(text: &str) -> Vec<String> {
             format!("line {line}: code is broken over two lines")
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colour_that_only_browsers_know_is_found() {
+        let good = ".a { fill: #ffffff; fill: var(--paper); stroke: #000000; stroke: var(--ink); }";
+        assert_eq!(colours(good), [""; 0]);
+        for bad in [
+            ".a { fill: var(--paper); }",
+            ".a { stroke: #ffffff; fill: var(--paper); }",
+            ".a { fill: #ffffff; } .b { fill: var(--paper); }",
+        ] {
+            assert_eq!(colours(bad).len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_not_in_the_tree_is_found() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tree = Tree::at(&root).unwrap();
+        let label = |text: &str| format!("<text class=\"code\" x=\"1\">{text}</text>");
+        assert_eq!(labels(&tree, &label("gates.s: exit_to_host")), [""; 0]);
+        assert_eq!(labels(&tree, &label("gates.s: no_such_name")).len(), 1);
+        assert_eq!(
+            labels(&tree, "<text x=\"1\">gates.s: no_such_name</text>"),
+            [""; 0]
+        );
+    }
 }
