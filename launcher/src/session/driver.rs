@@ -226,6 +226,10 @@ impl<'s> Driver<'s> {
             return Ok(Outcome::TimedOut);
         }
         if !self.is_session() {
+            // What it printed last may be lost.
+            if let Some(result) = self.check_output() {
+                return result;
+            }
             // A console: the guest's own end is the end that was wanted.
             if let End::Shutdown { reason, code } = end {
                 if *reason == cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF {
@@ -247,10 +251,12 @@ impl<'s> Driver<'s> {
 
     /// The end by a stream that takes no more: what was for it is lost, however the program ends.
     fn check_output(&self) -> Step {
-        match (
-            self.outside.broken(port::STDOUT),
-            self.outside.broken(port::STDERR),
-        ) {
+        // Without a program, standard output is the copy of the kernel's console.
+        let stdout = match self.run {
+            None => self.outside.copy_broken(),
+            Some(_) => self.outside.broken(port::STDOUT),
+        };
+        match (stdout, self.outside.broken(port::STDERR)) {
             (Some(ErrorKind::BrokenPipe), _) => Some(Ok(Outcome::signaled(Signal::PIPE))),
             (Some(kind), _) => Some(Err(ContainerError::Output("standard output", kind))),
             // A reader of errors that has gone is the program's business.

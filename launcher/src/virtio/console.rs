@@ -255,7 +255,7 @@ impl Port {
     ) -> Result<Progress, DriverFault> {
         self.interest.output = false;
         let mut done = 0;
-        drain(memory, queue, |chain| {
+        let progress = drain(memory, queue, |chain| {
             let mut reader = chain.reader(memory)?;
             if reader.available_bytes() > BUFFER_MAX {
                 return Err(DriverFault::Request("a console buffer too large"));
@@ -292,7 +292,11 @@ impl Port {
             }
             self.taken = 0;
             Ok(Step::Used(0))
-        })
+        })?;
+        // What is left for the next turn waits for room like the rest: it is not taken yet, and a session does not end before
+        // it is.
+        self.interest.output |= progress.more;
+        Ok(progress)
     }
 
     /// Host to guest, by way of `bytes`. The second value is whether input has ended just now.

@@ -209,9 +209,12 @@ fn much_output_is_taken_in_turns() {
     driver.notify(5);
     let mut turns = vec![fars[0].lock().unwrap().output.len()];
     while driver.take_more() {
+        let waits = driver.transport.device.interest(0).output;
+        assert!(waits, "what is left is not forgotten");
         driver.poll();
         turns.push(fars[0].lock().unwrap().output.len());
     }
+    assert!(!driver.transport.device.interest(0).output);
     assert_eq!(turns, [256 << 10, 512 << 10, 768 << 10, 800 << 10]);
     assert_eq!(driver.used(5).len(), 1);
 }

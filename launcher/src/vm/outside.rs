@@ -3,13 +3,14 @@
 //! What the threads share: guest memory, devices, the kernel's console.
 
 use std::fs::File;
-use std::io::ErrorKind;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cki_abi::errors::{E_ARGUMENT, E_RANGE};
 use cki_abi::hypercalls::arguments::{EVENT_CONSOLE, EVENT_DEVICE};
 use cki_abi::limits::FRAME_SIZE;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -51,11 +52,36 @@ pub struct Outside {
     /// Where the kernel's output is copied to, as long as that can be written. Writing may wait for a
     /// reader that has stopped, so only the vCPU's thread takes this lock.
     copy: Mutex<Option<File>>,
+    /// Why it cannot be written any more.
+    copy_broken: Mutex<Option<ErrorKind>>,
     waker: Waker,
 }
 
 /// What a hypercall's caller gets when it fails: an error of the ABI, negated.
 pub type Refused = i64;
+
+/// Writes all of it, and waits where there is no room, as for any other file, if whoever gave it to us has made it one that
+/// does not wait.
+fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or(&[]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut fds, PollTimeout::NONE)?;
+                // A virtio-serial port whose other end has gone takes nothing, and only poll says why.
+                let flags = fds[0].revents().unwrap_or(PollFlags::empty());
+                if !flags.contains(PollFlags::POLLOUT) {
+                    return Err(ErrorKind::BrokenPipe.into());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
 
 const fn refused(error: u64) -> Refused {
     -(error as i64)
@@ -78,6 +104,7 @@ impl Outside {
             devices,
             console: Mutex::default(),
             copy: Mutex::new(copy),
+            copy_broken: Mutex::default(),
             waker,
         }
     }
@@ -169,13 +196,18 @@ impl Outside {
             .map_err(|_| refused(E_RANGE))?;
         self.console.lock().write(part);
         let mut copy = self.copy.lock();
-        if copy
-            .as_mut()
-            .is_some_and(|file| file.write_all(part).is_err())
-        {
+        if let Some(Err(error)) = copy.as_mut().map(|file| write_all(file, part)) {
             *copy = None;
+            *self.copy_broken.lock() = Some(error.kind());
+            self.waker.wake();
         }
         Ok(length)
+    }
+
+    /// Why the kernel's output is copied nowhere any more, if so.
+    #[must_use]
+    pub fn copy_broken(&self) -> Option<ErrorKind> {
+        *self.copy_broken.lock()
     }
 
     /// Console input for the guest kernel; the bytes given.

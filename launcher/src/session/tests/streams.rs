@@ -8,11 +8,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use cki_abi::hypercalls::arguments::EVENT_DEVICE;
-
+use cki_abi::hypercalls::arguments::{EVENT_DEVICE, SHUTDOWN_POWEROFF};
 use cki_session::Signal;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::{Late, Outcome, Streams, pipe, plan, rest, run, session, session_on};
+use super::{
+    ContainerError, Late, Outcome, Plan, Streams, pipe, plan, rest, run, session, session_on,
+};
+use crate::module::Exit;
 
 #[test]
 fn a_programs_output_and_status_come_out() {
@@ -181,4 +184,110 @@ fn all_output_is_out_before_the_last_message_even_if_the_guest_did_not_wait_for_
     });
     assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
     assert_eq!(reader.join().unwrap(), SIZE * BUFFERS);
+}
+
+#[test]
+fn output_that_is_taken_in_several_turns_is_all_out_before_the_last_message() {
+    const SIZE: usize = 1 << 20;
+    const LEFT: usize = 768 << 10;
+    let (said, is_said) = mpsc::channel();
+    let (session, ends) = session(move |guest| {
+        guest.start();
+        guest.offer(9, Some(&[b'x'; LEFT]));
+        guest.exit(0);
+        said.send(()).unwrap();
+    });
+    // There is room for nothing, and then for more than is written in one turn.
+    let mut others = session.streams.stdout.try_clone().unwrap();
+    let size = fcntl(&others, FcntlArg::F_SETPIPE_SZ(SIZE as i32)).unwrap();
+    others.write_all(&vec![b'y'; size as usize]).unwrap();
+    drop(others);
+    let mut stdout = ends.stdout;
+    let reader = thread::spawn(move || {
+        is_said.recv().unwrap();
+        let mut bytes = vec![0; SIZE];
+        let first = stdout.read(&mut bytes).unwrap();
+        first + rest(stdout).len()
+    });
+    assert_eq!(run(plan(), session).unwrap(), Outcome::Exited(0));
+    assert_eq!(reader.join().unwrap(), size as usize + LEFT);
+}
+
+#[test]
+fn time_that_is_up_while_output_of_an_ended_program_waits_is_told() {
+    let (session, ends) = session(|guest| {
+        guest.start();
+        for _ in 0..8 {
+            guest.offer(9, Some(&[b'x'; 0x4000]));
+        }
+        guest.exit(0);
+    });
+    let plan = Plan {
+        timeout: Some(Duration::from_millis(200)),
+        ..plan()
+    };
+    assert_eq!(run(plan, session).unwrap(), Outcome::TimedOut);
+    drop(ends);
+}
+
+/// How a session with this copy of the kernel's console ends, of a kernel that prints so many lines and switches itself
+/// off. With a program, that ends before.
+fn end_of_console(copy: File, lines: usize, program: bool) -> Result<Outcome, ContainerError> {
+    let streams = Streams {
+        stdin: pipe().0,
+        stdout: pipe().1,
+        stderr: pipe().1,
+    };
+    let (session, _) = session_on(streams, Some(copy), None, move |guest| {
+        for _ in 0..lines {
+            guest.print("0123456789abcde\n");
+        }
+        if program {
+            guest.start();
+            guest.exit(3);
+        }
+        let off = Exit::Shutdown {
+            reason: SHUTDOWN_POWEROFF,
+            code: 3,
+        };
+        guest.exits.send(off).unwrap();
+    });
+    let mut plan = plan();
+    plan.run = plan.run.filter(|_| program);
+    run(plan, session)
+}
+
+#[test]
+fn a_console_whose_output_is_lost_does_not_end_well() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let unread = || {
+        let (read, write) = pipe();
+        drop(read);
+        write
+    };
+    let error = end_of_console(full(), 1, false).unwrap_err();
+    let expected = "cannot write standard output: no storage space";
+    assert_eq!(error.to_string(), expected);
+    let outcome = end_of_console(unread(), 1, false);
+    assert_eq!(outcome.unwrap(), Outcome::signaled(Signal::PIPE));
+    // What --verbose shows besides is nobody's output.
+    for copy in [full(), unread()] {
+        let outcome = end_of_console(copy, 1, true);
+        assert_eq!(outcome.unwrap(), Outcome::Exited(3));
+    }
+}
+
+#[test]
+fn a_console_waits_for_a_reader_even_if_its_output_does_not() {
+    const LINES: usize = 8192;
+    let (read, write) = pipe();
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let reader = thread::spawn(move || {
+        // As long as it takes to fill a pipe.
+        thread::sleep(Duration::from_millis(100));
+        rest(read).len()
+    });
+    let outcome = end_of_console(write, LINES, false);
+    assert_eq!(outcome.unwrap(), Outcome::Exited(3));
+    assert_eq!(reader.join().unwrap(), LINES * 16);
 }
