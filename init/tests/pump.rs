@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 
 use cki_init::pump::{Pump, non_blocking};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollTimeout, poll};
 
 /// Polls and advances until the pump is done; how often, to see that it does not spin.
@@ -100,4 +101,25 @@ fn a_full_sink_is_waited_for_and_not_spun_on() {
         poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO).unwrap(),
         1
     );
+}
+
+#[test]
+fn what_is_left_of_more_than_may_be_copied_at_once_is_told() {
+    const LIMIT: u64 = 64 << 10;
+    let (source, feed) = nix::unistd::pipe().unwrap();
+    let room = fcntl(&feed, FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap() as u64;
+    // A source that has not ended, and a sink that takes all.
+    let mut feed = File::from(feed);
+    feed.write_all(&bytes(room as usize)).unwrap();
+    let sink = File::options().write(true).open("/dev/null").unwrap();
+    let mut pump = Pump::new(file(source), sink);
+    let mut turns = 1;
+    while !pump.copy_what_is_there(LIMIT) {
+        assert!(pump.written() < room);
+        turns += 1;
+    }
+    assert_eq!(pump.written(), room);
+    assert!(turns > room / (2 * LIMIT), "{turns} turns");
+    // Nothing more was written, which is not to be taken for something left.
+    assert!(pump.copy_what_is_there(LIMIT) && !pump.waits_for_sink());
 }
