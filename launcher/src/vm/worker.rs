@@ -7,12 +7,12 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 
 use super::outside::Outside;
 use super::table::{Slot, Thread};
 
-/// Longest time that poll waits; a device that wants to wait longer is asked again.
+/// Longest time that ppoll waits; a device that wants to wait longer is asked again.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Does the work of a device until its thread is told to stop.
@@ -42,10 +42,9 @@ fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<()> {
     if let Some(source) = thread.source.as_ref().filter(|_| live) {
         fds.push(PollFd::new(source.as_fd(), PollFlags::POLLIN));
     }
-    // Rounded up, so that the time has passed when poll returns.
-    let limit = time.map(|time| time.min(LONGEST) + Duration::from_millis(1));
-    let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok());
-    match poll(&mut fds, limit.unwrap_or(PollTimeout::NONE)) {
+    // In nanoseconds: of a rate, a fraction of a millisecond may be much (`virtio/limiter.rs`).
+    let limit = time.map(|time| time.min(LONGEST).into());
+    match ppoll(&mut fds, limit, None) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
