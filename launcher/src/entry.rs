@@ -8,8 +8,9 @@
 //! | `state.json` | [`State`]; `state.new` until it is whole |
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
 //!
-//! What a launcher has left is removed by whoever looks for it next, `state.json` with the program's variables too; until
-//! then only its user can read that. A lock counts only while its file is still that of
+//! What a launcher has left that had begun to write its state is removed by whoever looks for it next, `state.json` with the
+//! program's variables too; until then only its user can read that. Of one that was killed just before, or while it removed
+//! another's, a directory may stay with nothing in it but a lock, which the next of that name takes. A lock counts only while its file is still that of
 //! the name: who has waited for one that another was removing begins anew.
 //!
 //! A directory may be its container's user's (a service's, which systemd makes before it starts the launcher), while root
@@ -134,15 +135,9 @@ impl Entries {
     /// [`EntryError`].
     pub fn take(&self, state: &State) -> Result<Entry, EntryError> {
         let path = self.path(&state.name)?;
-        let create = |path: &Path| {
-            let mut builder = DirBuilder::new();
-            let created = builder.recursive(true).mode(0o700).create(path);
-            created.map_err(failed(path))
-        };
         let start = Instant::now();
         let lock = loop {
-            match create(&path)
-                .and_then(|()| open_lock(&path, true))
+            match make_lock(&path)
                 .and_then(|lock| try_lock(lock, &path, FlockArg::LockExclusiveNonblock))
             {
                 Ok(Some(lock)) => break lock,
@@ -151,7 +146,7 @@ impl Entries {
                 }
                 // Somebody looks, or has removed the directory meanwhile.
                 Ok(None) => thread::sleep(PAUSE),
-                // Removed between two of these three.
+                // Removed between two of these steps.
                 Err(error) if is_missing(&error) => {}
                 Err(error) if is_there(&error) && start.elapsed() < BUSY_LIMIT => {
                     thread::sleep(PAUSE);
@@ -242,9 +237,13 @@ impl Entries {
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error),
         }
+        // Who is writing its state does not run yet, and the one that is there is its predecessor's.
+        if path.join(NEW_STATE).symlink_metadata().is_ok() {
+            return Ok(None);
+        }
         let file = path.join(STATE);
         match read_state(&file) {
-            // One that has its name and is about to say more does not run yet.
+            // One that has its name and is about to say more does not run yet, either.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&file)(error)),
             Ok(text) => {
@@ -257,6 +256,29 @@ impl Entries {
             }
         }
     }
+}
+
+/// Makes a place, if it is not there, and the file of its lock.
+fn make_lock(path: &Path) -> Result<File, EntryError> {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    let made = path
+        .parent()
+        .map_or(Ok(()), |all| builder.recursive(true).create(all))
+        .and_then(|()| builder.recursive(false).create(path));
+    let is_ours = match made {
+        Ok(()) => true,
+        // A service's may be a link to it.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => false,
+        Err(error) => return Err(failed(path)(error)),
+    };
+    open_lock(path, true).inspect_err(|_| {
+        if is_ours {
+            // Nobody who looks would: it is like a service's that is about to start. If somebody else has made a lock in it
+            // meanwhile, it stays, as theirs.
+            let _ = fs::remove_dir(path);
+        }
+    })
 }
 
 /// What was removed, by whomever.

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::sys::resource::{Resource, setrlimit};
+
 use super::*;
 
 fn state(name: &str) -> State {
@@ -215,6 +217,53 @@ fn a_place_whose_state_cannot_be_written_is_removed() {
     assert!(!place.exists());
     assert_eq!(fs::read_to_string(&secret).unwrap(), "kept");
     let _a = entries.take(&state("a")).unwrap();
+}
+
+#[test]
+fn a_place_whose_lock_cannot_be_made_is_not_left() {
+    // Of a process of its own, which has no descriptor left: the directory can be made, and no file opened.
+    if let Some(path) = std::env::var_os("CKI_TEST_TAKES") {
+        let entries = Entries::below(Path::new(&path));
+        setrlimit(Resource::RLIMIT_NOFILE, 0, 0).unwrap();
+        let error = entries.take(&state("a")).unwrap_err();
+        let EntryError::Io { source, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(source.raw_os_error(), Some(libc::EMFILE));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("a");
+    let takes = || {
+        let ours = std::env::current_exe().unwrap();
+        let test = "entry::tests::a_place_whose_lock_cannot_be_made_is_not_left";
+        let mut command = std::process::Command::new(ours);
+        let output = command
+            .args(["--exact", test])
+            .env("CKI_TEST_TAKES", directory.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("1 passed"), "{text}");
+    };
+    takes();
+    assert!(!place.exists());
+    // One that was there stays: a service's.
+    fs::create_dir(&place).unwrap();
+    takes();
+    assert!(place.exists());
+}
+
+#[test]
+fn who_is_writing_its_state_does_not_run_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = Entries::below(directory.path());
+    let _held = entries.take(&state("a")).unwrap();
+    // As its predecessor left it.
+    fs::write(directory.path().join("a/state.new"), "half").unwrap();
+    assert_eq!(all(&entries), []);
+    assert!(directory.path().join("a/state.json").exists());
 }
 
 #[test]

@@ -75,7 +75,10 @@ fn objects(found: Vec<Found>) -> serde_json::Result<Vec<serde_json::Value>> {
 
 /// `cki kill`.
 pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
-    let entries = Entries::default();
+    kill_one_of(&Entries::default(), args)
+}
+
+fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
     let state = entries.find(&args.name)?;
     // The launcher passes on what it gets; SIGKILL is its own end, and the container's.
     let passed_on = cki_session::FORWARDED.contains(&args.signal) || args.signal == Signal::KILL;
@@ -126,6 +129,39 @@ mod tests {
             state,
         };
         vec![found("a", Ok(state)), found("b", Err(error))]
+    }
+
+    #[test]
+    fn a_process_that_is_not_the_containers_users_is_sent_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let state = State {
+            name: "a".to_owned(),
+            pid: child.id() as i32,
+            memory: Memory::constant(64),
+            process: Process::new(["true"]),
+        };
+        let _a = entries.take(&state).unwrap();
+        let kill = || {
+            let name = "a".to_owned();
+            let signal = Signal::KILL;
+            kill_one_of(&entries, &KillArgs { name, signal })
+        };
+        // Only root gives a place to somebody else.
+        if nix::unistd::geteuid().is_root() {
+            let place = directory.path().join("a");
+            nix::unistd::chown(&place, Some(7.into()), None).unwrap();
+            let error = kill().unwrap_err().to_string();
+            assert!(error.contains("which is another's"), "{error}");
+            assert_eq!(child.try_wait().unwrap(), None);
+            nix::unistd::chown(&place, Some(0.into()), None).unwrap();
+        }
+        assert_eq!(kill().unwrap(), Status::OK);
+        assert!(!child.wait().unwrap().success());
     }
 
     #[test]
