@@ -99,7 +99,7 @@ impl UnixSockets {
         }
         let listener = bind(path).map_err(failed)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
-        // Told once for each client that comes: where no descriptor is left, those that wait do not keep the
+        // Told once for each newcomer: where no descriptor is left, those that wait do not keep the
         // thread busy, but are taken with the next one.
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, LISTENER);
         epoll.add(&listener, event).map_err(|e| failed(e.into()))?;
@@ -120,7 +120,7 @@ impl UnixSockets {
         self
     }
 
-    /// Takes all clients that wait.
+    /// Takes all newcomers that wait.
     fn accept(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
             self.take(stream);
@@ -148,7 +148,7 @@ impl UnixSockets {
         }
     }
 
-    /// Reads more of what a client wants. One that wants nothing that can be is sent away.
+    /// Reads more of what a newcomer wants. One that wants nothing that can be is sent away.
     fn newcomer(&mut self, token: u64) -> Option<HostEvent> {
         let at = self
             .newcomers
@@ -160,7 +160,7 @@ impl UnixSockets {
             return None;
         }
         let newcomer = self.newcomers.remove(at);
-        // If it fails, the client is closed all the same.
+        // If it fails, the newcomer is closed all the same.
         let _ = self.epoll.delete(&newcomer.stream);
         let port = line.and_then(|()| asked_port(&newcomer.line)).ok()?;
         Some(HostEvent::Asked(port, newcomer.stream))

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 
@@ -99,10 +100,20 @@ fn open(path: &Path) -> io::Result<UnixStream> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path.as_str())?)?;
+    connect_by(&socket, &path)?;
     let stream = UnixStream::from(socket);
     stream.set_nonblocking(false)?;
     Ok(stream)
+}
+
+/// Connects to what an open file's path below `/proc` names. The file is there: a path that is not means that `/proc` is not
+/// mounted, and waiting does not mend that.
+fn connect_by(socket: &OwnedFd, path: &str) -> io::Result<()> {
+    let connected = nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?);
+    connected.map_err(|error| match error {
+        Errno::ENOENT => io::Error::other("there is no /proc here, which connecting takes"),
+        error => error.into(),
+    })
 }
 
 /// Says which port is wanted and waits for the answer.
@@ -138,4 +149,23 @@ fn ask(
         stream: File::from(OwnedFd::from(stream)),
         port: port.ok_or(ErrorKind::InvalidData)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_proc_nothing_is_waited_for() {
+        let of_unix = socket(
+            AddressFamily::Unix,
+            SockType::Stream,
+            SockFlag::empty(),
+            None,
+        );
+        let error = connect_by(&of_unix.unwrap(), "/nosuch/self/fd/3").unwrap_err();
+        // One that is not there yet is waited for.
+        assert_eq!(error.kind(), ErrorKind::Other);
+        assert!(error.to_string().contains("/proc"), "{error}");
+    }
 }
