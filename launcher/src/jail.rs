@@ -10,6 +10,7 @@
 //! Before any thread is started, the process gives up its rights ([`rights`]), and with root's its sight of files
 //! ([`root`]).
 
+mod keyring;
 pub mod rights;
 pub mod root;
 

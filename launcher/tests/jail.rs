@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a launcher still is when its guest runs, as the kernel sees it, and that it runs none when it cannot give up what it
-//! should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others these tests say so.
-
-// What is printed is for the reader of a log.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others these tests say so,
+//! and a machine has the same of the real one (`tests/tests/jail.rs`).
 
 mod common;
 #[path = "common/preloaded.rs"]
@@ -12,12 +10,14 @@ mod preloaded;
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{Read as _, Write as _, stderr};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use cki_abi::version::ABI_VERSION;
-use cki_launcher::jail::rights::{Rights, RightsError};
 use cki_session::{Event, Failure, FailureKind, Outcome};
 use common::kernel;
 use nix::unistd::{Gid, Uid};
@@ -27,13 +27,20 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
 };
 
-/// Whether these tests are root's; who sees them is told otherwise.
+/// Whether these tests are root's; otherwise their user is told.
 fn is_root() -> bool {
     let is_root = Uid::effective().is_root();
     if !is_root {
-        println!("skipped: only root can try that");
+        // Past the harness, which keeps what is printed of a test that passes.
+        let _ = writeln!(stderr(), "skipped: {} (only root can try that)", name());
     }
     is_root
+}
+
+/// The test that this is.
+fn name() -> String {
+    let thread = std::thread::current();
+    thread.name().unwrap_or("a test").to_owned()
 }
 
 fn started(prepare: impl FnOnce(&mut Command), options: &[&str]) -> Launcher {
@@ -255,8 +262,12 @@ fn one_that_cannot_give_up_what_it_has_runs_no_guest() {
         (CapabilitySet::SETUID, "the user 1"),
     ] {
         let prepare = |command: &mut Command| {
-            let take = move || Ok(remove_capability_from_bounding_set(missing)?);
-            // SAFETY: it makes a system call, and nothing else.
+            let take = move || {
+                // There is one to leave.
+                nix::unistd::setgroups(&[Gid::from_raw(5)])?;
+                Ok(remove_capability_from_bounding_set(missing)?)
+            };
+            // SAFETY: it makes system calls, and nothing else.
             unsafe { command.pre_exec(take) };
         };
         let message = failure(prepare, &[]);
@@ -282,16 +293,104 @@ fn what_means_nothing_is_refused() {
     }
 }
 
+/// What these are open at in a launcher that a careless starter has left them in.
+const LEFT: [i32; 3] = [20, 21, 1000];
+
 #[test]
-fn rights_of_other_threads_are_not_forgotten() {
+fn what_a_starter_left_open_is_closed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = fs::File::create(directory.path().join("log")).expect("created");
+    let place = fs::File::open(directory.path()).expect("it is ours");
+    let (socket, mut other) = UnixStream::pair().expect("a pair");
+    let files = [log.as_raw_fd(), place.as_raw_fd(), socket.as_raw_fd()];
+    let leave = move || {
+        for (file, number) in files.into_iter().zip(LEFT) {
+            // SAFETY: it makes a system call about two numbers, of which nobody else uses the second.
+            if unsafe { libc::dup2(file, number) } < 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    let launcher = started(
+        |command| {
+            // SAFETY: it makes system calls, and nothing else.
+            unsafe { command.pre_exec(leave) };
+        },
+        &[],
+    );
+    drop((log, place, socket));
+    for open in fs::read_dir(launcher.file("fd")).expect("it runs") {
+        let at = fs::read_link(open.expect("an entry").path()).expect("it runs");
+        assert!(!at.starts_with(directory.path()), "{at:?}");
+    }
+    // Nobody has the other end.
+    assert_eq!(other.read(&mut [0]).expect("its end"), 0);
+    launcher.ends();
+}
+
+/// Makes whoever is to start something root of a user namespace that lets nobody leave groups, as `unshare -r` does.
+fn as_root_of_a_namespace(command: &mut Command, keeps_groups: bool) {
+    let enter = move || {
+        let groups = [Gid::from_raw(5)];
+        nix::unistd::setgroups(if keeps_groups { &groups } else { &[] })?;
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)?;
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", "0 0 1")?;
+        fs::write("/proc/self/gid_map", "0 0 1")
+    };
+    // SAFETY: it makes system calls, with paths for which no memory is needed.
+    unsafe { command.pre_exec(enter) };
+}
+
+#[test]
+fn where_groups_cannot_be_left_there_have_to_be_none() {
     if !is_root() {
         return;
     }
-    let (begin, end) = std::sync::mpsc::channel::<()>();
-    let other = std::thread::spawn(move || end.recv());
-    let error = Rights::ours(None).expect("root's").give_up();
-    assert!(matches!(error, Err(RightsError::Threads(2..))), "{error:?}");
-    assert!(Uid::effective().is_root());
-    drop(begin);
-    let _ = other.join();
+    let launcher = started(
+        |command| as_root_of_a_namespace(command, false),
+        &["--jail-user", "0"],
+    );
+    holds(&launcher, 0, 0, &ALL_SETS);
+    assert_eq!(launcher.root(), [""; 0]);
+    launcher.ends();
+    let message = failure(
+        |command| as_root_of_a_namespace(command, true),
+        &["--jail-user", "0"],
+    );
+    for part in [
+        "its groups",
+        "unshare -r",
+        "--clear-groups",
+        "as a user of the group",
+    ] {
+        assert!(message.contains(part), "{part:?} in {message:?}");
+    }
+}
+
+#[test]
+fn a_capability_that_is_only_inheritable_is_given_up() {
+    if !is_root() {
+        return;
+    }
+    let launcher = started(
+        |command| {
+            as_nobody(command);
+            let keep_inheritable = || {
+                let none = CapabilitySet::empty();
+                let sets = CapabilitySets {
+                    effective: none,
+                    permitted: none,
+                    inheritable: CapabilitySet::NET_ADMIN,
+                };
+                Ok(set_capabilities(None, sets)?)
+            };
+            // SAFETY: it makes a system call, and nothing else.
+            unsafe { command.pre_exec(keep_inheritable) };
+        },
+        &[],
+    );
+    holds(&launcher, 65534, 65534, &SETS);
+    launcher.ends();
 }

@@ -86,12 +86,22 @@ impl Users {
 /// # Errors
 /// [`SandboxError`], when there is no `/proc`.
 pub fn close_others() -> Result<(), SandboxError> {
+    close_all_but(&[])
+}
+
+/// As [`close_others`], but for some.
+///
+/// # Errors
+/// As there.
+pub fn close_all_but(kept: &[RawFd]) -> Result<(), SandboxError> {
     let open = fs::read_dir("/proc/self/fd").map_err(cannot("list open files"))?;
     let name = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
     // The list itself is among them, and closed by now.
     let numbers: Vec<RawFd> = open.filter_map(name).collect();
-    for number in numbers.into_iter().filter(|&number| number > 2) {
-        let _ = close(number);
+    for number in numbers {
+        if number > 2 && !kept.contains(&number) {
+            let _ = close(number);
+        }
     }
     Ok(())
 }

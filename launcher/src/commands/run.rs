@@ -46,12 +46,18 @@ use cki_session::{
     complain, disk_serial,
 };
 
+use cki_volume::sandbox;
+
 use super::{explain, volumes};
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
 
 /// `cki run`; its exit status. How it ended is said to whoever asked: on the descriptor, or on standard error.
 pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
+    // First of all: what is opened from now on is ours.
+    let named = args.volume_fd.iter().map(|(_, number)| *number);
+    let named: Vec<_> = named.chain(args.session_fd).collect();
+    sandbox::close_all_but(&named).context("cannot close what whoever started cki has open")?;
     let Some(number) = args.session_fd else {
         return for_user(device, args);
     };

@@ -18,10 +18,12 @@ use rustix::thread::{
     set_capabilities_secure_bits, set_no_new_privs,
 };
 
+use super::keyring;
 use super::root::{Root, RootError};
 
 /// What starts the numbers of users for launchers that root starts: one for each, by the number of its process, which no
-/// other process has meanwhile. No system gives out users up here: systemd's ranges for containers end below it, and
+/// other process of its process namespace has meanwhile. In two of these there may be one number, and so one user, twice:
+/// who starts launchers as root in several, with one user namespace, tells them apart by `--jail-user`. No system gives out users up here: systemd's ranges for containers end below it, and
 /// what is above 2^31 is not safe everywhere.
 const USERS: u32 = 0x7000_0000;
 
@@ -47,7 +49,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The launcher's own, which nothing on the host belongs to.
+    /// The launcher's own, which no file of the host belongs to.
     fn own() -> Self {
         let number = USERS + std::process::id();
         Account {
@@ -101,8 +103,15 @@ pub enum RightsError {
         /// Why it failed.
         source: io::Error,
     },
+    /// As [`RightsError::Step`], of the groups.
+    #[error(
+        "the launcher cannot give up its rights: it cannot leave its groups, since its user namespace lets nobody do that, \
+         like one of `unshare -r`; make that without other groups, as `setpriv --clear-groups` has it, and say \
+         --jail-user 0, or {REMEDY}"
+    )]
+    Groups,
     /// As [`RightsError::Step`], of the root directory.
-    #[error("the launcher cannot give up its rights: {0}; {REMEDY}")]
+    #[error("the launcher cannot give up its rights: {0}; {remedy}", remedy = .0.remedy().unwrap_or(REMEDY))]
     Root(#[from] RootError),
     /// Nothing failed, and yet it is not so.
     #[error("the launcher has not given up its rights: {0}; {REMEDY}")]
@@ -161,6 +170,8 @@ impl Rights {
             only_thread()?;
         }
         if let Some((account, root)) = self.becomes {
+            leave_groups()?;
+            keyring::leave().map_err(cannot("leave its session keyring"))?;
             root.enter()?;
             become_user(account)?;
         }
@@ -169,6 +180,9 @@ impl Rights {
             set_capabilities(None, NONE).map_err(cannot("drop its capabilities"))?;
         }
         set_no_new_privs(true).map_err(cannot("refuse new privileges (no_new_privs)"))?;
+        if account.is_some() && keyring::has_keys().map_err(cannot("see its keys"))? {
+            return Err(RightsError::Left("it has keys of its old session"));
+        }
         match Held::now()?.excess(account) {
             Some(excess) => Err(RightsError::Left(excess)),
             None => Ok(()),
@@ -192,6 +206,21 @@ fn only_thread() -> Result<(), RightsError> {
     }
 }
 
+/// Leaves all groups but its own. In a user namespace that lets nobody do that, there may be none to leave.
+fn leave_groups() -> Result<(), RightsError> {
+    let step = "leave its groups";
+    if getgroups().map_err(cannot(step))?.is_empty() {
+        return Ok(());
+    }
+    setgroups(&[]).map_err(|error| {
+        let says = std::fs::read_to_string("/proc/self/setgroups").unwrap_or_default();
+        match error {
+            Errno::EPERM if says.trim() == "deny" => RightsError::Groups,
+            error => cannot(step)(error),
+        }
+    })
+}
+
 /// Gives up what root has by its number and by its bounding set, and then the number.
 fn become_user(account: Account) -> Result<(), RightsError> {
     let bits = "lock what root's number means (securebits)";
@@ -205,7 +234,6 @@ fn become_user(account: Account) -> Result<(), RightsError> {
         account,
         source: source.into(),
     };
-    setgroups(&[]).map_err(cannot("leave its groups"))?;
     setresgid(group, group, group).map_err(refused)?;
     setresuid(user, user, user).map_err(refused)
 }
@@ -395,6 +423,20 @@ mod tests {
         ] {
             assert_eq!(account(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn rights_of_other_threads_are_not_forgotten() {
+        let (begin, end) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || end.recv());
+        // Whoever runs this: it is looked at before the first step.
+        let rights = Rights {
+            becomes: Some((account(7), Root::default())),
+        };
+        let error = rights.give_up();
+        assert!(matches!(error, Err(RightsError::Threads(2..))), "{error:?}");
+        drop(begin);
+        let _ = other.join();
     }
 
     #[test]

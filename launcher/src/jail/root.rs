@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -32,9 +33,40 @@ pub enum RootError {
         /// Why it failed.
         source: io::Error,
     },
+    /// As [`RootError::Step`]: there is no way out of the directory that it has.
+    #[error(
+        "it cannot {step}: {}: the one that it has is no mount of its own, as after chroot(2), or that of the initial \
+         ramdisk",
+        Errno::EINVAL.desc()
+    )]
+    NoMount {
+        /// What was tried.
+        step: &'static str,
+    },
     /// No step failed, and yet it is not so.
     #[error("{0}")]
     Left(&'static str),
+}
+
+impl RootError {
+    /// What to do about it, if it is no capability that is missing.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            RootError::NoMount { .. } => Some(
+                "start it as a user of the group that may open /dev/cki, or in another root directory: one that \
+                 pivot_root(8) has changed to, as container engines do",
+            ),
+            RootError::Step { .. } | RootError::Left(_) => None,
+        }
+    }
+}
+
+/// As [`cannot`], of what fails in a root directory that cannot be left, too.
+fn cannot_leave(step: &'static str) -> impl Fn(Errno) -> RootError {
+    move |error| match error {
+        Errno::EINVAL => RootError::NoMount { step },
+        error => cannot(step)(error),
+    }
 }
 
 fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> RootError {
@@ -78,11 +110,19 @@ impl Root {
         if self.sockets.is_some() {
             namespaces |= CloneFlags::CLONE_NEWNET;
         }
-        unshare(namespaces).map_err(cannot("make namespaces of its own"))?;
+        let step = "make namespaces of its own";
+        let old_network = network().map_err(cannot(step))?;
+        unshare(namespaces).map_err(cannot(step))?;
+        // It cannot be seen any more once the new root is there.
+        if self.sockets.is_some() && network().map_err(cannot(step))? == old_network {
+            return Err(RootError::Left(
+                "its network namespace is still its old one",
+            ));
+        }
         let step = "make a root directory of its own";
         // Nothing of what follows is seen by others.
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(none, "/", none, private, none).map_err(cannot(step))?;
+        mount(none, "/", none, private, none).map_err(cannot_leave(step))?;
         let options = Some("mode=555,size=4k,nr_inodes=4");
         mount(Some("cki"), PLACE, Some("tmpfs"), safe, options).map_err(cannot(step))?;
         chdir(PLACE).map_err(cannot(step))?;
@@ -94,7 +134,7 @@ impl Root {
         }
         mount(none, ".", none, read_only, none).map_err(cannot(step))?;
         // The old root comes to lie upon the new one, where it is unmounted with all that is below it.
-        pivot_root(".", ".").map_err(cannot("change its root directory"))?;
+        pivot_root(".", ".").map_err(cannot_leave("change its root directory"))?;
         umount2(".", MntFlags::MNT_DETACH).map_err(cannot("leave its old root directory"))?;
         chdir("/").map_err(cannot(step))?;
         self.look()
@@ -126,4 +166,10 @@ impl Root {
         }
         Ok(())
     }
+}
+
+/// What tells this thread's network namespace from others.
+fn network() -> io::Result<(u64, u64)> {
+    let found = fs::metadata("/proc/thread-self/ns/net")?;
+    Ok((found.dev(), found.ino()))
 }
