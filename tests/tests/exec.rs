@@ -86,3 +86,28 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines, expected, "{}", output.stderr);
 }
+
+/// A program that has ended while nobody takes what it has written: more than the reader's pipe and all between hold.
+const ENDED: &str = r#"
+mkfifo slow; sleep 1000 < slow & reader=$!
+cki run --memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --name box -- \
+    sh -c 'echo up; timeout 2 head -c 10M /dev/zero; exit 5' > slow 2> err & pid=$!
+until cki list | grep -q box; do kill -0 $pid || { cat err >&2; exit 1; }; sleep 0.1; done
+for try in $(seq 600); do
+    cki exec box true 2> refused || { grep -q 'has ended' refused && break; }
+done
+cat refused; kill -0 $pid && echo there
+cat slow > all & kill $reader; wait $pid; echo $?
+"#;
+
+#[test]
+fn nothing_is_started_beside_a_program_that_has_ended() {
+    let options = ["--quiet", "--runtime", "host", "--memory", "1G"];
+    let output = machine(&options, &["bash", "-c", ENDED], b"");
+    assert_eq!(
+        output.text(),
+        "cki: the container's program has ended\nthere\n5\n",
+        "{}",
+        output.stderr
+    );
+}

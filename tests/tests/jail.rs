@@ -112,3 +112,62 @@ fn a_container_of_roots_connects_to_the_sockets_beside_its_own() {
         output.stderr
     );
 }
+
+#[test]
+fn a_launcher_is_whom_root_names_and_has_nothing_open_that_its_starter_left() {
+    let output = host(&format!(
+        "{START}
+        cki kill box KILL; wait $pid; rm out
+        mkdir left; exec 7< left 8> left/log 9< /
+        start --jail-user 991:77 -- sh -c 'echo up; while :; do sleep 0.1; done'; await
+        sort -u /proc/$pid/task/*/status | grep -E '^(Uid|Gid|Groups):' | tr -s '\\t ' ' ' | sort
+        ls -l /proc/self/fd | grep -c -E '/left(/log)?$'
+        ls -l /proc/$pid/fd | grep -c -E '/left(/log)?$| /$'
+        cki kill box KILL; wait $pid",
+    ));
+    assert_eq!(
+        output.text(),
+        "Gid: 77 77 77 77\nGroups: \nUid: 991 991 991 991\n2\n0\n",
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn a_launcher_of_roots_that_cannot_give_up_its_rights_runs_no_guest_and_says_why() {
+    let output = host(&format!(
+        "{START}
+        cki kill box KILL; wait $pid
+        refused() {{ \"$@\" $options -- true > out 2>&1; echo $? $(grep -o -m 1 -E \"$words\" out); }}
+        options=\"$files --memory 128M\"
+        # What the box has left is gone by then.
+        for missing in sys_admin setpcap setuid; do
+            words='cannot (make namespaces|lock what|become the user)'
+            refused setpriv --bounding-set -$missing cki run
+        done
+        words='cannot leave its groups'
+        refused setpriv --groups 5 setpriv --bounding-set -setgid cki run
+        # Root's directory is no mount there.
+        mkdir root; mount -t tmpfs none root; mkdir root/r
+        for each in /*; do
+            [ -L $each ] && cp -a $each root/r/ && continue
+            [ $each = $PWD ] || [ ! -d $each ] && continue
+            mkdir root/r$each; mount --rbind $each root/r$each
+        done
+        words='no mount of its own'
+        refused chroot root/r cki run
+        # A user namespace in which no group can be left: not with one, and without.
+        options=\"$files --memory 128M --jail-user 0\"
+        words='user namespace lets nobody do that'
+        refused setpriv --groups 5 unshare -r cki run
+        words=
+        refused setpriv --clear-groups unshare -r cki run",
+    ));
+    assert_eq!(
+        output.text(),
+        "125 cannot make namespaces\n125 cannot lock what\n125 cannot become the user\n125 cannot leave its groups\n\
+         125 no mount of its own\n125 user namespace lets nobody do that\n0\n",
+        "{}",
+        output.stderr
+    );
+}
