@@ -138,7 +138,7 @@ fn a_launcher_of_roots_that_cannot_give_up_its_rights_runs_no_guest_and_says_why
     let output = host(&format!(
         "{START}
         cki kill box KILL; wait $pid
-        refused() {{ \"$@\" $options -- true > out 2>&1; echo $? $(grep -o -m 1 -E \"$words\" out); }}
+        refused() {{ \"$@\" $options -- true > out 2>&1; echo $? $(grep -o -m 1 -E \"$words\" out | head -n 1); }}
         options=\"$files --memory 128M\"
         # What the box has left is gone by then.
         for missing in sys_admin setpcap setuid; do
@@ -148,11 +148,12 @@ fn a_launcher_of_roots_that_cannot_give_up_its_rights_runs_no_guest_and_says_why
         words='cannot leave its groups'
         refused setpriv --groups 5 setpriv --bounding-set -setgid cki run
         # Root's directory is no mount there.
-        mkdir root; mount -t tmpfs none root; mkdir root/r
+        mount() {{ perl -e 'syscall(165, $ARGV[0], $ARGV[1], $ARGV[2], $ARGV[3] + 0, 0) == 0 or die \"mount: $!\"' \"$@\"; }}
+        mkdir root; mount none root tmpfs 0; mkdir root/r
         for each in /*; do
             [ -L $each ] && cp -a $each root/r/ && continue
             [ $each = $PWD ] || [ ! -d $each ] && continue
-            mkdir root/r$each; mount --rbind $each root/r$each
+            mkdir root/r$each; mount $each root/r$each none 20480
         done
         words='no mount of its own'
         refused chroot root/r cki run
