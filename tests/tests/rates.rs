@@ -92,6 +92,9 @@ for word in b'd', b'u':
         print(int((time.monotonic() - start) * 1000))
 ";
 
+/// How often the direction without a limit may be slow.
+const TRIES: u32 = 4;
+
 #[test]
 fn a_network_is_no_faster_than_it_may_be_and_its_other_direction_as_fast_as_it_is() {
     let us = our_address();
@@ -102,14 +105,30 @@ fn a_network_is_no_faster_than_it_may_be_and_its_other_direction_as_fast_as_it_i
         let command = ["python3", "-c", MOVE, &words[0], &words[1], &words[2]];
         <[u64; 2]>::try_from(times(&options, &command)).expect("two numbers")
     };
-    // 4 MiB, of which 1 is at once.
-    let [down, up] = measured("--ingress-rate");
-    assert!((2900..60_000).contains(&down), "{down} ms");
-    assert!(up < down, "{up} and {down} ms");
-    let [down, up] = measured("--egress-rate");
-    // What the kernel of the container has taken and not yet sent, the program does not wait for; the answer it does.
-    assert!((2900..60_000).contains(&up), "{up} ms");
-    assert!(down < up, "{down} and {up} ms");
+    // 4 MiB, of which 1 is at once. The direction without a limit is quicker, but not each time on a busy computer;
+    // with a limit it could never be.
+    let mut quicker = false;
+    for _ in 0..TRIES {
+        let [down, up] = measured("--ingress-rate");
+        assert!((2900..60_000).contains(&down), "{down} ms");
+        quicker |= up < down;
+        if quicker {
+            break;
+        }
+    }
+    assert!(quicker, "sending is no quicker than receiving");
+    quicker = false;
+    for _ in 0..TRIES {
+        let [down, up] = measured("--egress-rate");
+        // What the kernel of the container has taken and not yet sent, the program does not wait for; the answer it
+        // does.
+        assert!((2900..60_000).contains(&up), "{up} ms");
+        quicker |= down < up;
+        if quicker {
+            break;
+        }
+    }
+    assert!(quicker, "receiving is no quicker than sending");
 }
 
 #[test]
