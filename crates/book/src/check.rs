@@ -92,7 +92,7 @@ fn labels(tree: &Tree, picture: &str) -> Vec<String> {
     .collect()
 }
 
-/// Before a colour that is a variable stands one that is none: most viewers but browsers know no variables, and paint
+/// Before a colour by a variable stands the same one in figures: most viewers but browsers know no variables, and paint
 /// black what has no other colour.
 fn colours(picture: &str) -> Vec<String> {
     let declarations: Vec<_> = picture.split([';', '{', '}']).map(str::trim).collect();
