@@ -16,7 +16,7 @@
 //! | [`virtio`] | registers by hypercall, and devices: disks, a console with named ports, a network card, sockets: pure over guest memory | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
-//! | [`inherited`], [`signals`], [`heap`] | a descriptor left open for us, signals as something to read and to send, the allocator's heap: with `module` and `backend::tap` the only `unsafe` | |
+//! | [`inherited`], [`signals`], [`heap`], [`large`] | a descriptor left open for us, signals as something to read and to send, the allocator's heap, a buffer in one huge page: with `module`, `jail` and `backend::tap` the only `unsafe` | |
 //! | [`service_manager`] | the service manager that started us | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
