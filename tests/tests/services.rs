@@ -107,8 +107,8 @@ const STEPS: [(&str, &str, &str); 9] = [
     (
         "what a program writes is in the journal under its container's name",
         "until journalctl -q -t cache | grep -o 'Ready to accept connections'; do sleep 0.2; done; \
-         journalctl -q -o cat -t left | head -n 1",
-        "Ready to accept connections\nserving /share\n",
+         for name in left right; do until journalctl -q -o cat -t $name | grep serving; do sleep 0.2; done; done",
+        "Ready to accept connections\nserving /share\nserving /share\n",
     ),
     (
         "a client reaches the published port, the host a container on the bridge, and that one another",
@@ -127,7 +127,7 @@ const STEPS: [(&str, &str, &str); 9] = [
         "a launcher that was killed is started again",
         "kill -KILL $(systemctl show -P MainPID cki@right); \
          until [ $(systemctl show -P NRestarts cki@right) = 1 ] && systemctl -q is-active cki@right; do sleep 0.2; done; \
-         cki exec left -- busybox wget -qO- http://10.1.0.8/",
+         until cki exec left -- busybox wget -qO- http://10.1.0.8/ 2> /dev/null; do sleep 0.2; done",
         "a page\n",
     ),
     (
