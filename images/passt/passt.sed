@@ -34,7 +34,7 @@
   s/^\t\tconn->seq_to_tap = max_ack_seq;$/\t\tif (conn->seq_to_tap != max_ack_seq) {\n\t\t\tconn->events \&= ~TAP_FIN_SENT;\n\t\t\ttcp_epoll_ctl(c, conn);\n\t\t}\n&/w changed
 }
 /^static void tcp_timer_handler/,/^}/ {
-  s/^\t\t\tconn->seq_to_tap = conn->seq_ack_from_tap;$/\t\t\tif (conn->seq_to_tap != conn->seq_ack_from_tap) {\n\t\t\t\tconn->events \&= ~TAP_FIN_SENT;\n\t\t\t\ttcp_epoll_ctl(c, conn);\n\t\t\t}\n&/w changed
+  s/^\t\t\tconn->seq_to_tap = conn->seq_ack_from_tap;$/\t\t\tif (conn->seq_to_tap != conn->seq_ack_from_tap) {\n\t\t\t\tconn->retrans++;\n\t\t\t\tconn->events \&= ~TAP_FIN_SENT;\n\t\t\t\ttcp_epoll_ctl(c, conn);\n\t\t\t}\n&/w changed
 }
 
 # Then all may be acknowledged at once, the end too, of which only a part was sent again.
@@ -65,4 +65,47 @@ s/^#define ACK_INTERVAL\t\t\t50\t/#define ACK_INTERVAL\t\t\t2\t/w changed
   s/^\twhile (n > (ssize_t)sizeof(uint32_t)) {$/\twhile (n > 0) {/w changed
   s/^\t\tssize_t len = ntohl(\*(uint32_t \*)p);$/\t\tssize_t len, head = sizeof(uint32_t) - n;\n\n\t\tif (head > 0) {\n\t\t\trem = recv(c->fd_tap, p + n, head, MSG_WAITALL);\n\t\t\tif (rem != head)\n\t\t\t\treturn 0;\n\t\t\tn += rem;\n\t\t}\n\n\t\tlen = ntohl(*(uint32_t *)p);/w changed
   s/recv(c->fd_tap, p + n, len - n, 0);/recv(c->fd_tap, p + n, len - n, MSG_WAITALL);/w changed
+}
+
+# A guest that has acknowledged all that it was sent owes nothing, though this is no news: the acknowledgement of a SYN never is,
+# and a client that said nothing for 24 s (10, and seven times 2) was hung up on.
+/^static void tcp_update_seqack_from_tap/,/^}/ {
+  s/^\tif (SEQ_GT(seq, conn->seq_ack_from_tap)) {$/\tif (seq == conn->seq_to_tap) {\n\t\tconn_flag(c, conn, ~ACK_FROM_TAP_DUE);\n\t\tconn->retrans = 0;\n\t}\n\n&/w changed
+}
+
+# A SYN that the guest did not answer, its server having enough clients that wait, was not sent again, and the client was hung up
+# on after 10 s. Like Linux' own it is now sent seven times, each time after twice as long, which takes two minutes. So
+# is what has to be sent again later, for as long as eight minutes in place of 14 s: a guest may be paused.
+/^static void tcp_timer_ctl/,/^}/ {
+  s/^\t\t\tit.it_value.tv_sec = SYN_TIMEOUT;$/\t\t\tit.it_value.tv_sec = conn->events == SOCK_ACCEPTED ?\n\t\t\t\t\t     1 << conn->retrans : SYN_TIMEOUT;/w changed
+  s/^\t\t\tit.it_value.tv_sec = ACK_TIMEOUT;$/\t\t\tit.it_value.tv_sec = ACK_TIMEOUT << conn->retrans;/w changed
+}
+/^static void tcp_timer_handler/,/^}/ {
+  s/^\t\tif (!(conn->events & ESTABLISHED)) {$/\t\tif (conn->events == SOCK_ACCEPTED \&\& conn->retrans < 6) {\n\t\t\tconn->retrans++;\n\t\t\tconn->seq_to_tap--;\n\t\t\ttcp_send_flag(c, conn, SYN);\n\t\t\ttcp_timer_ctl(c, conn);\n\t\t} else if (!(conn->events \& ESTABLISHED)) {/w changed
+}
+
+# A guest that has taken all and has no room for more may stay so for as long as it likes: only what was sent again is counted
+# (by the mend above).
+/^static void tcp_timer_handler/,/^}/ s/^\t\t\tconn->retrans++;$//w changed
+
+# A SYN,ACK that comes again asks for the acknowledgement of it, and so does a segment without data from before what is
+# expected: a server with SO_KEEPALIVE sends one to see whether its client is there, and took it for gone. Nor was an end
+# acknowledged again.
+/^static void tcp_data_from_tap/,/^}/ {
+  s/^\t\tseq = ntohl(th->seq);$/\t\tif (th->syn) {\n\t\t\tagain = ACK;\n\t\t\tcontinue;\n\t\t}\n\n&/w changed
+  /^\t\tif (!len)$/ {
+    N
+    s/)\n\t\t\tcontinue;$/) {\n\t\t\tif (SEQ_LT(seq, conn->seq_from_tap))\n\t\t\t\tagain = ACK;\n\t\t\tcontinue;\n\t\t}/w changed
+  }
+}
+/^int tcp_tap_handler/,/^}/ s/^\tif (conn->events & TAP_FIN_RCVD) {$/&\n\t\tif (th->fin)\n\t\t\ttcp_send_flag(c, conn, ACK);/w changed
+
+# What a guest acknowledges in place of a SYN is of a connection that it remembers and passt does not, between the same ports.
+# That one is reset, not the new one, whose SYN is sent again.
+/^int tcp_tap_handler/,/^}/ {
+  s/^\tif (th->ack && !(conn->events & ESTABLISHED))$/\tif (th->ack \&\& !(conn->events \& ESTABLISHED) \&\&\n\t    (th->syn || conn->events != SOCK_ACCEPTED))/w changed
+  /^\t\telse$/ {
+    N
+    s/^\t\telse\n\t\t\ttcp_rst(c, conn);$/\t\telse if (th->ack \&\& !th->syn \&\& !th->fin) {\n\t\t\tuint32_t seq_to_tap = conn->seq_to_tap;\n\n\t\t\tconn->seq_to_tap = ntohl(th->ack_seq);\n\t\t\ttcp_send_flag(c, conn, RST);\n\t\t\tconn->seq_to_tap = seq_to_tap;\n\t\t} else\n\t\t\ttcp_rst(c, conn);/w changed
+  }
 }
