@@ -14,7 +14,11 @@ stdenv.mkDerivation {
   pname = "libslirp";
   version = "4.7.0";
   src = libslirp-source;
-  patches = [ ./0001-loopback-by-its-own-address.patch ./0002-answers-to-clients-on-loopback.patch ];
+  patches = [
+    ./0001-loopback-by-its-own-address.patch
+    ./0002-answers-to-clients-on-loopback.patch
+    ./0003-room-for-clients.patch
+  ];
 
   nativeBuildInputs = [ meson ninja pkg-config python3 ];
   buildInputs = [ glib ];

@@ -5,8 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::{net::UnixStream, process::ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use nix::poll::PollFlags;
 
 use crate::channel::{Channel, ChannelError, Heard};
 use crate::image;
-use crate::inheritance::{as_session_leader, with_fresh_signals};
+use crate::inheritance::{DESCRIPTORS, as_session_leader, with_descriptors, with_fresh_signals};
 use crate::ports;
 use crate::program::Started;
 use crate::running::Ends;
@@ -99,6 +98,7 @@ fn launch(
         .stdin(ends.stdin.try_clone()?)
         .stdout(ends.stdout.try_clone()?)
         .stderr(Stdio::piped());
+    with_descriptors(&mut command, DESCRIPTORS);
     let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
     // Otherwise its end would not be seen.
     drop(its);

@@ -10,6 +10,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+/// Descriptors that a launcher has, and may have. passt, which it starts, takes all that it may: two for a connection.
+pub const DESCRIPTORS: (u64, u64) = (1024, 65_536);
+
 /// Has the child start with no signal blocked and none ignored.
 pub fn with_fresh_signals(command: &mut Command) -> &mut Command {
     // SAFETY: the function only makes system calls, which is all that a child may do before exec.
@@ -26,6 +29,17 @@ pub fn as_session_leader(command: &mut Command) -> &mut Command {
 pub fn with_terminal(command: &mut Command) -> &mut Command {
     // SAFETY: as above.
     unsafe { command.pre_exec(control_terminal) }
+}
+
+/// Has the child have so many descriptors at most, and be free to take as many as the second number: the kernel gave
+/// PID 1 1024 and 4096.
+pub fn with_descriptors(command: &mut Command, (now, most): (u64, u64)) -> &mut Command {
+    let limit = libc::rlimit {
+        rlim_cur: now,
+        rlim_max: most,
+    };
+    // SAFETY: as above.
+    unsafe { command.pre_exec(move || limit_descriptors(&limit)) }
 }
 
 fn reset_signals() -> io::Result<()> {
@@ -62,6 +76,14 @@ fn control_terminal() -> io::Result<()> {
     Ok(())
 }
 
+fn limit_descriptors(limit: &libc::rlimit) -> io::Result<()> {
+    // SAFETY: the limit is valid for reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +114,13 @@ mod tests {
         // proc(5): pid, (comm), state, ppid, pgrp, session, tty_nr.
         let stat: Vec<_> = text.lines().last().unwrap().split(' ').collect();
         assert_eq!((stat[4], stat[5], stat[6]), (stat[0], stat[0], "0"));
+    }
+
+    #[test]
+    fn a_child_has_so_many_descriptors_and_may_have_so_many() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -Sn; ulimit -Hn"]);
+        let output = with_descriptors(&mut command, (100, 200)).output().unwrap();
+        assert_eq!(output.stdout, b"100\n200\n");
     }
 }

@@ -5,9 +5,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use cki_tests::{RUNTIMES, machine, variable};
+use cki_tests::{RUNTIMES, long, machine, variable};
 
 /// Bytes of a large transfer.
 const MUCH: usize = 1 << 20;
@@ -42,14 +43,24 @@ struct Server {
 
 impl Server {
     fn start(runtime: &str) -> Self {
+        let much = MUCH.to_string();
+        Self::of(runtime, 80, &[], &["perl", "-e", SERVER, &much])
+    }
+
+    /// The server that `command` is, at port `there`.
+    fn of(runtime: &str, there: u16, options: &[&str], command: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
-        let publish = format!("127.0.0.1:{port}:80");
-        let mut program = Command::new(variable("CKI_BUILD"))
+        let publish = format!("127.0.0.1:{port}:{there}");
+        // The shell's user has room for few descriptors, and may have more.
+        let mut program = Command::new("sh")
+            .args(["-c", "ulimit -S -n 100 && exec \"$0\" \"$@\""])
+            .arg(variable("CKI_BUILD"))
             .args(["-q", "run", "--runtime", runtime, "--publish", &publish])
-            .args(["--", "perl", "-e", SERVER])
-            .arg(MUCH.to_string())
+            .args(options)
+            .arg("--")
+            .args(command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -140,6 +151,47 @@ fn either_side_speaks_first_and_ends_its_half_first() {
         assert_eq!(server.line(), "done\n", "{runtime}");
         assert!(server.program.wait().expect("it ends").success());
     }
+}
+
+#[test]
+fn a_redis_server_in_a_container_answers_many_clients_at_once() {
+    let number_of_clients = if long() { 1000 } else { 100 };
+    let options = ["--deb", "redis-server", "--ulimit", "nofile=4096"];
+    let redis = ["redis-server", "--save", "", "--bind", "0.0.0.0"];
+    let command = [&redis[..], &["--protected-mode", "no"]].concat();
+    let mut server = Server::of("cki", 6379, &options, &command);
+    loop {
+        let line = server.line();
+        assert_ne!(line, "", "it has ended before it was ready");
+        if line.contains("Ready to accept connections") {
+            break;
+        }
+    }
+    let clients = (0..number_of_clients).map(|_| server.client());
+    let mut clients: Vec<TcpStream> = clients.collect();
+    if long() {
+        // Longer than passt waits for anything that a client may leave out.
+        thread::sleep(Duration::from_secs(40));
+    }
+    // All of them have asked before the first is heard.
+    for (number, client) in clients.iter_mut().enumerate() {
+        let request = format!("SET {number} v{number}\r\nGET {number}\r\n");
+        client.write_all(request.as_bytes()).expect("it is sent");
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let value = format!("v{number}");
+        let expected = format!("+OK\r\n${}\r\n{value}\r\n", value.len());
+        let mut heard = vec![0; expected.len()];
+        client
+            .read_exact(&mut heard)
+            .unwrap_or_else(|error| panic!("client {number} has no answer: {error}"));
+        assert_eq!(String::from_utf8_lossy(&heard), expected, "client {number}");
+    }
+    let mut last = server.client();
+    last.write_all(b"SHUTDOWN NOSAVE\r\n").expect("it is sent");
+    assert_eq!(rest(&last), b"");
+    let status = server.program.wait().expect("it ends");
+    assert_eq!(status.code(), Some(0));
 }
 
 /// What packets that come late, twice, in pieces or not at all do to passt, which had faults there: a guest of our own sends

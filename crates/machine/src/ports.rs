@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::channel::Channel;
 use super::disks;
@@ -68,11 +69,12 @@ impl Inherited {
         Self(Mutex::new(theirs))
     }
 
-    /// What an emulator's process is to be: it has the descriptors, and Ctrl-C is for us. In our process group it would
-    /// end by itself at the same time, and its end would be taken for a crash.
+    /// What an emulator's process is to be: it has the descriptors, room for more, and Ctrl-C is for us. In our process
+    /// group it would end by itself at the same time, and its end would be taken for a crash.
     pub fn prepare(&self, child: &mut std::process::Command) -> io::Result<()> {
         use std::os::unix::process::CommandExt as _;
         child.process_group(0);
+        raise_descriptors();
         self.give_to(child)
     }
 
@@ -94,5 +96,19 @@ impl Inherited {
             .fd_mappings(mappings)
             .map_err(|_| io::Error::other("two channels have the same descriptor"))?;
         Ok(())
+    }
+}
+
+/// Has us, and so what we start from now on, have as many descriptors as we may: QEMU has one for each connection to a
+/// published port, and where it can have no more, clients wait for ever. Many a login gives a thousand and allows a
+/// thousand times as many, or has no end of them, which old programs do not take well: they close each.
+fn raise_descriptors() {
+    const ENOUGH: u64 = 65_536;
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
+    if limit.current.is_some_and(|now| now < allowed) {
+        let current = Some(allowed);
+        // A limit that stays is met later, if ever.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
     }
 }
