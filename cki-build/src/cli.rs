@@ -342,6 +342,10 @@ pub struct Check {
     /// The long forms of tests, too: a minute instead of seconds, all pairs instead of some
     #[arg(long)]
     pub all: bool,
+    /// Run nothing: print the variables that tests by hand need, for the shell; the word is a file of tests/tests then,
+    /// and only what that one needs is built
+    #[arg(long, conflicts_with = "all")]
+    pub env: bool,
 }
 
 #[cfg(test)]

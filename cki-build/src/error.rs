@@ -43,6 +43,9 @@ pub enum Error {
         "--name is for containers in a machine that stays up, and --machine or CKI_MACHINE asks for one of its own (`own`)"
     )]
     NamelessOwn,
+    /// What a suite of tests needs.
+    #[error(transparent)]
+    Needs(#[from] crate::check::needs::NeedsError),
     /// Verifying.
     #[error(transparent)]
     Verify(#[from] crate::verify::VerifyError),

@@ -3,6 +3,7 @@
 //! Running all tests and adding them up.
 
 pub mod libtest;
+pub mod needs;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write};

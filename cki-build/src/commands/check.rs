@@ -2,10 +2,12 @@
 
 //! `cki-build check`
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
+use crate::check::needs::{Needed, needs};
 use crate::check::{self, Count, Counting, NEEDED, Suite};
 use crate::cli::Check;
 use crate::context::Context;
@@ -13,11 +15,15 @@ use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::resident::OWN;
 use cki_nix::Flake;
+use cki_process::exec::Command;
 use cki_session::Status;
 
 pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     let dir = &context.checkout.dir;
     let filter = args.filter.as_deref();
+    if args.env {
+        return print_environment(context, filter);
+    }
     // A copy of us: cargo may replace the file that we were started from while it builds the tests.
     let scratch = context.cache.scratch()?;
     let program = scratch.path().join("cki-build");
@@ -49,7 +55,7 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     }
     run.suite(&check::unit_tests(dir, filter))?;
     // What the rest needs is built only now: a mistake that the quick tests find should not wait for it.
-    match environment(context, &program) {
+    match environment(context, &program, &NEEDED) {
         Ok(mut env) => {
             if args.all {
                 env.push(("CKI_LONG".into(), "1".into()));
@@ -141,11 +147,47 @@ impl Runner {
     }
 }
 
+/// `check --env`: what a test by hand is told, as a shell reads it.
+fn print_environment(context: &Context, suite: Option<&str>) -> Result<Status, Error> {
+    let needed = needs(&context.checkout.dir, suite)?;
+    let program = std::env::current_exe().map_err(|source| Error::Io {
+        path: "/proc/self/exe".into(),
+        source,
+    })?;
+    let env = environment(context, &program, &needed)?;
+    let texts = env.iter().map(|(variable, value)| {
+        let [variable, value] = [variable, value].map(|text| text.to_string_lossy());
+        (variable, value)
+    });
+    if context.global.json {
+        let object: serde_json::Map<_, _> = texts
+            .map(|(variable, value)| (variable.into_owned(), value.into_owned().into()))
+            .collect();
+        print_json(&object)?;
+    } else {
+        for (variable, value) in texts {
+            // A command is shown with the quotes that a shell needs.
+            let export = Command::new("export").args([format!("{variable}={value}")]);
+            print(&export.to_string())?;
+        }
+    }
+    Ok(Status::OK)
+}
+
 /// What the machine tests are told: where each output is, and which `cki-build` to test.
-fn environment(context: &Context, program: &Path) -> Result<Vec<(OsString, OsString)>, Error> {
-    let attrs: Vec<_> = NEEDED.iter().map(|(attr, _)| *attr).collect();
-    let outputs = context.outputs(&attrs)?;
-    let mut env: Vec<(OsString, OsString)> = NEEDED
+fn environment(
+    context: &Context,
+    program: &Path,
+    needed: &[Needed],
+) -> Result<Vec<(OsString, OsString)>, Error> {
+    let attrs: Vec<_> = needed.iter().map(|(attr, _)| *attr).collect();
+    // Some suites need no output, and Nix takes no list of none.
+    let outputs = if attrs.is_empty() {
+        BTreeMap::new()
+    } else {
+        context.outputs(&attrs)?
+    };
+    let mut env: Vec<(OsString, OsString)> = needed
         .iter()
         .filter_map(|(attr, variable)| {
             outputs
