@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `docs/reference/session.md`, from the sources of `abi/session`: its types are their own description, so they are
+//! read here as text.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::text::{cell, module_doc, prose};
+
+const HEAD: &str = "\
+# The session protocol
+
+What `cki-build`, the launcher and init say to each other. This page is generated from the sources
+in `abi/session`; do not edit it (`CKI_WRITE=1 cargo test -p cki-tests --test interfaces` writes it,
+and `check` compares it). The types of fields are Rust's; a type that is not described below is a
+text of the form that the option of the same name takes, or a number.
+
+";
+
+/// The sources, in the page's order.
+const SOURCES: [&str; 16] = [
+    "request",
+    "process",
+    "root",
+    "volume",
+    "disk",
+    "network",
+    "rate",
+    "interface",
+    "terminal",
+    "user",
+    "limit",
+    "capability",
+    "exec",
+    "serve",
+    "event",
+    "outcome",
+];
+
+/// The whole page.
+pub fn page(root: &Path) -> String {
+    let dir = root.join("abi/session/src");
+    let source = |name: &str| {
+        let path = dir.join(format!("{name}.rs"));
+        fs::read_to_string(path).expect("a source")
+    };
+    let mut out = HEAD.to_owned();
+    let _ = writeln!(out, "The version is {}.\n", cki_session::VERSION);
+    out.push_str(&overview(&source("lib")));
+    out.push_str("\n## Features\n\n| name | part of a request |\n|---|---|\n");
+    let mut features: Vec<_> = ["request", "process"]
+        .iter()
+        .flat_map(|name| features(&source(name)))
+        .collect();
+    features.sort();
+    for (name, doc) in features {
+        let _ = writeln!(out, "| `{name}` | {doc} |");
+    }
+    for name in SOURCES {
+        for item in items(&source(name)) {
+            item.write(&mut out);
+        }
+    }
+    out
+}
+
+/// What the crate's head says, up to who uses it.
+fn overview(source: &str) -> String {
+    let doc = module_doc(source);
+    let end = doc
+        .iter()
+        .position(|line| line.trim().starts_with("Used by:"));
+    prose(&doc[1..end.expect("who uses it")])
+}
+
+/// Names of features, and what each is for.
+fn features(source: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut doc = Vec::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push(text.to_owned());
+        } else {
+            let value = line.strip_prefix("pub const ").and_then(|rest| {
+                let (_, value) = rest.split_once(": &str = \"")?;
+                value.strip_suffix("\";")
+            });
+            // Other constants of these files are defaults.
+            if let (Some(value), [first, ..]) = (value, &doc[..]) {
+                if first.contains("[`") {
+                    found.push((value.to_owned(), cell(&doc)));
+                }
+            }
+            doc.clear();
+        }
+    }
+    found
+}
+
+/// A structure or enumeration that goes over the wire.
+struct Item {
+    name: String,
+    doc: Vec<String>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    kind: String,
+    doc: Vec<String>,
+}
+
+impl Item {
+    fn write(&self, out: &mut String) {
+        let _ = writeln!(out, "\n## {}\n\n{}", self.name, prose(&self.doc));
+        out.push_str("| name | type | meaning |\n|---|---|---|\n");
+        for row in &self.rows {
+            let kind = match row.kind.as_str() {
+                "" => String::new(),
+                kind => format!("`{kind}`"),
+            };
+            let _ = writeln!(out, "| `{}` | {kind} | {} |", row.name, cell(&row.doc));
+        }
+    }
+}
+
+/// The types of a source that are objects or names in JSON: not those that are made from a text or a number.
+fn items(source: &str) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    let (mut doc, mut attributes, mut open) = (Vec::new(), String::new(), false);
+    let mut variant = String::new();
+    for line in source.lines() {
+        let text = line.trim();
+        if let Some(comment) = text.strip_prefix("///") {
+            doc.push(comment.trim().to_owned());
+            continue;
+        }
+        if text.starts_with("#[") {
+            attributes.push_str(text);
+            continue;
+        }
+        let (doc, attributes) = (std::mem::take(&mut doc), std::mem::take(&mut attributes));
+        if open {
+            let item = items.last_mut().expect("an open item");
+            let hidden = attributes.contains("serde(skip)") || attributes.contains("serde(other");
+            open = line != "}";
+            if text == "}," {
+                variant.clear();
+            } else if let Some((name, kind)) = text
+                .trim_end_matches(',')
+                .strip_prefix("pub ")
+                .and_then(|field| field.split_once(": "))
+            {
+                item.push(name, kind, doc, hidden);
+            } else if !variant.is_empty() {
+                if let Some((name, kind)) = text.trim_end_matches(',').split_once(": ") {
+                    item.push(&format!("{variant}: {name}"), kind, doc, hidden);
+                }
+            } else if text.starts_with(|c: char| c.is_ascii_uppercase()) {
+                let name = text.split([',', '(', ' ', '{']).next().unwrap_or_default();
+                let name = kebab(name);
+                let kind = text.split_once('(').map_or("", |(_, kind)| kind);
+                let kind = kind.trim_end_matches(',').trim_end_matches(')');
+                item.push(&name, kind, doc, hidden);
+                if text.ends_with('{') {
+                    variant = name;
+                }
+            }
+        } else if attributes.contains("Serialize") && !attributes.contains("into = ") {
+            let name = ["pub struct ", "pub enum "]
+                .iter()
+                .find_map(|word| text.strip_prefix(word)?.strip_suffix(" {"));
+            if let Some(name) = name {
+                let name = name.to_owned();
+                let rows = Vec::new();
+                items.push(Item { name, doc, rows });
+                open = true;
+            }
+        }
+    }
+    items
+}
+
+impl Item {
+    fn push(&mut self, name: &str, kind: &str, doc: Vec<String>, hidden: bool) {
+        if !hidden {
+            // A box is the same in JSON.
+            let kind = match kind.strip_prefix("Box<").and_then(|k| k.strip_suffix('>')) {
+                Some(inner) => inner.to_owned(),
+                None => kind.to_owned(),
+            };
+            self.rows.push(Row {
+                name: name.to_owned(),
+                kind,
+                doc,
+            });
+        }
+    }
+}
+
+/// `NotFound` as `not-found`.
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
