@@ -16,9 +16,12 @@ const HEAD: &str = "\
 # Binary interfaces
 
 What the parts of CKI agree on bit by bit. This page is generated from the tables of `abi/src`, as
-the C headers in `abi/include` are; do not edit it (`CKI_WRITE=1 cargo test -p cki-tests --test
-interfaces` writes it, and `check` compares it). In C, each constant has `CKI_` before its name.
-What programs say to each other in JSON is [another page](session.md).
+the C headers in `abi/include` are; do not edit it. This writes it, and `check` compares it:
+
+    CKI_WRITE=1 cargo test -p cki-tests --test interfaces
+
+In C, each constant has `CKI_` before its name. What programs say to each other in JSON is [another
+page](session.md).
 
 ";
 

@@ -13,9 +13,12 @@ const HEAD: &str = "\
 # The session protocol
 
 What `cki-build`, the launcher and init say to each other. This page is generated from the sources
-in `abi/session`; do not edit it (`CKI_WRITE=1 cargo test -p cki-tests --test interfaces` writes it,
-and `check` compares it). The types of fields are Rust's; a type that is not described below is a
-text of the form that the option of the same name takes, or a number.
+in `abi/session`; do not edit it. This writes it, and `check` compares it:
+
+    CKI_WRITE=1 cargo test -p cki-tests --test interfaces
+
+The types of fields are Rust's; a type that is not described below is a text of the form that the
+option of the same name takes, or a number.
 
 ";
 

@@ -78,7 +78,7 @@ pub fn prose(lines: &[impl AsRef<str>]) -> String {
         }
         if is_code {
             let line = line.strip_prefix(' ').unwrap_or(line);
-            let _ = writeln!(out, "{}", without_links(line));
+            narrow(&without_links(line), &mut out);
             continue;
         }
         let line = line.trim();
@@ -103,6 +103,25 @@ pub fn prose(lines: &[impl AsRef<str>]) -> String {
         }
     }
     out.trim().to_owned() + "\n"
+}
+
+/// A line of a drawing; what does not fit goes on below, indented.
+fn narrow(line: &str, out: &mut String) {
+    let mut rest = line.to_owned();
+    while rest.chars().count() > WIDTH {
+        let Some(at) = rest
+            .char_indices()
+            .take(WIDTH)
+            .filter(|(_, c)| *c == ' ')
+            .last()
+        else {
+            break;
+        };
+        let (line, more) = rest.split_at(at.0);
+        let _ = writeln!(out, "{}", line.trim_end());
+        rest = format!("    {}", more.trim_start());
+    }
+    let _ = writeln!(out, "{rest}");
 }
 
 fn wrap(text: &str, out: &mut String) {
