@@ -200,7 +200,7 @@ fn pictures(text: &str) -> Vec<String> {
 fn wide(text: &str) -> Vec<String> {
     text.lines()
         .enumerate()
-        .filter(|(_, line)| line.chars().count() > WIDTH && !line.starts_with('|'))
+        .filter(|(_, line)| line.chars().count() > WIDTH && !line.starts_with(['|', '#']))
         // What cannot be broken, such as an address, may be alone on its line.
         .filter(|(_, line)| line.trim().contains(' '))
         .map(|(index, line)| {
