@@ -41,8 +41,13 @@ pub enum Invalid {
     #[error("`exec` and `{0}` exclude each other: the container is there already")]
     ExecAnd(&'static str),
     /// A machine that serves nobody, or more than it can.
-    #[error("a machine serves 1 to {max} clients at a time, not {0}", max = crate::serve::Serve::PLACES_MAX)]
-    Places(u32),
+    #[error("a machine serves 1 to {most} clients at a time, not {places}")]
+    Places {
+        /// What was asked for.
+        places: u32,
+        /// The most.
+        most: u32,
+    },
     /// A network card cannot be set up so.
     #[error(transparent)]
     Interface(#[from] InterfaceError),

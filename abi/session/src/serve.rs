@@ -39,7 +39,10 @@ impl Serve {
     /// [`Invalid`].
     pub fn check(&self) -> Result<(), Invalid> {
         if !(1..=Self::PLACES_MAX).contains(&self.places) {
-            return Err(Invalid::Places(self.places));
+            return Err(Invalid::Places {
+                places: self.places,
+                most: Self::PLACES_MAX,
+            });
         }
         self.interface
             .as_ref()
@@ -62,6 +65,11 @@ mod tests {
         for (places, sound) in [(0, false), (1, true), (66, true), (67, false)] {
             assert_eq!(serve(places).check().is_ok(), sound, "{places}");
         }
+        let refused = serve(67).check().unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "a machine serves 1 to 66 clients at a time, not 67"
+        );
         let request = Request::Serve(Box::new(serve(3)));
         let line = encode(&request).unwrap();
         assert_eq!(decode::<Request>(&line).unwrap(), request);
