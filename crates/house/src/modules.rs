@@ -229,6 +229,24 @@ mod tests {
     }
 
     #[test]
+    fn what_only_an_attribute_names_makes_a_circle_too() {
+        for attribute in [
+            "#[error(\"{0}\", crate::b::B::MOST)]",
+            "#[serde(with = \"super::b::inner\")]",
+        ] {
+            let found = circles_of(&[
+                ("lib.rs", "mod a; mod b;"),
+                ("a.rs", &format!("{attribute} pub struct A(u8);")),
+                (
+                    "b.rs",
+                    "pub struct B; pub mod inner {} fn f(_: crate::a::A) {}",
+                ),
+            ]);
+            assert_eq!(found, [["a.rs", "b.rs"]], "{attribute}");
+        }
+    }
+
+    #[test]
     fn a_circle_through_a_parent_is_seen_and_a_facade_is_none() {
         let parent = [
             ("lib.rs", "mod a; pub struct Error; fn f() { a::g() }"),

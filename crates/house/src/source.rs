@@ -44,7 +44,8 @@ pub fn read(text: &str) -> Source {
     reader.source
 }
 
-/// `text` with comments and the contents of literals replaced by blanks.
+/// `text` with comments and the contents of literals replaced by blanks; of a literal that may be a path
+/// (`#[serde(with = "crate::a")]`), the quotes and what they quote are left.
 fn blank(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -52,8 +53,9 @@ fn blank(text: &str) -> String {
         let skipped = comment(rest).or_else(|| literal(rest));
         match skipped {
             Some(length) => {
-                out.push(' ');
-                rest = &rest[length..];
+                let (whole, behind) = rest.split_at(length);
+                out.push_str(if is_quoted_path(whole) { whole } else { " " });
+                rest = behind;
             }
             None => {
                 out.push(c);
@@ -66,6 +68,13 @@ fn blank(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether this is a string with words and `::` between them, as attributes quote paths.
+fn is_quoted_path(literal: &str) -> bool {
+    let quoted = |text: &str| Some(text.strip_prefix('"')?.strip_suffix('"')?.contains("::"));
+    let plain = |c: char| is_word(c) || matches!(c, '"' | ':');
+    quoted(literal) == Some(true) && literal.chars().all(plain)
 }
 
 fn is_word(c: char) -> bool {
@@ -178,9 +187,18 @@ impl Reader {
             let was_public = std::mem::take(&mut public);
             match self.peek(0) {
                 "#" => {
-                    if self.attribute() {
+                    let end = self.attribute_end();
+                    if self.is_for_tests(end, "cfg") {
+                        self.at = end;
                         self.skip_item();
+                    } else {
+                        self.attribute(end);
                     }
+                }
+                // A path in quotes that stands outside of attributes is text.
+                "\"" => {
+                    self.at += 1;
+                    while self.at < self.tokens.len() && self.next() != "\"" {}
                 }
                 "pub" => {
                     self.at += 1;
@@ -224,15 +242,36 @@ impl Reader {
         }
     }
 
-    /// Passes an attribute; whether it says that what follows is for tests only.
-    fn attribute(&mut self) -> bool {
+    /// Where the attribute ends that begins here.
+    fn attribute_end(&mut self) -> usize {
+        let start = self.at;
         self.at += 1;
         if self.peek(0) == "!" {
             self.at += 1;
         }
-        let start = self.at;
         self.skip_group("[", "]");
-        self.tokens[start..self.at.min(self.tokens.len())] == ["[", "cfg", "(", "test", ")", "]"]
+        let end = self.at.min(self.tokens.len());
+        self.at = start;
+        end
+    }
+
+    /// Whether the attribute that begins here and ends there says `name(test`, and with `cfg` nothing more.
+    fn is_for_tests(&self, end: usize, name: &str) -> bool {
+        let words = self.tokens[self.at..end].iter().map(String::as_str);
+        let mut words = words.skip_while(|word| matches!(*word, "#" | "!" | "["));
+        let told = [words.next(), words.next(), words.next(), words.next()];
+        let behind = if name == "cfg" { ")" } else { "," };
+        told == [Some(name), Some("("), Some("test"), Some(behind)]
+    }
+
+    /// Reads the paths in an attribute: its arguments are code, and quoted paths become such.
+    fn attribute(&mut self, end: usize) {
+        if self.is_for_tests(end, "cfg_attr") {
+            self.at = end;
+        }
+        while self.at < end {
+            self.word();
+        }
     }
 
     /// Passes a group in brackets, nested ones included.
@@ -254,7 +293,7 @@ impl Reader {
     /// Passes one item with its attributes.
     fn skip_item(&mut self) {
         while self.peek(0) == "#" {
-            self.attribute();
+            self.at = self.attribute_end();
         }
         let is_use = self.peek(0) == "use" || (self.peek(0) == "pub" && self.peek(1) == "use");
         while self.at < self.tokens.len() {
@@ -380,6 +419,20 @@ mod tests {
             ("f", "f", false),
         ];
         assert_eq!(imports, expected.map(|(n, p, v)| (n, p.to_owned(), v)));
+    }
+
+    #[test]
+    fn paths_in_attributes_are_read_but_of_those_for_tests() {
+        let source = read(
+            r##"#![allow(a::lint)] #[error("crate::b {c}", c = crate::d::E::MOST)] #[serde(with = "crate::f")]
+            #[arg(default_value_t = g::H)] #[doc = "see crate::i::J"] #[doc = "crate"] struct K;
+            #[cfg(test)] #[error(n = crate::l::M)] struct N; #[cfg_attr(test, derive(crate::o::P))] struct Q;
+            #[cfg(not(test))] const R: &str = "crate::s";"##,
+        );
+        let expected = ["a::lint", "crate::d::E::MOST", "crate::f", "g::H"];
+        assert_eq!(paths(&source), expected);
+        assert!(source.defines.contains("K") && !source.defines.contains("N"));
+        assert!(source.defines.contains("Q") && source.defines.contains("R"));
     }
 
     #[test]
