@@ -7,6 +7,7 @@
 use vm_memory::VolatileSlice;
 
 use super::DriverFault;
+use crate::copy;
 
 /// Bytes in guest memory, in one or several pieces, from the first that is not yet passed.
 #[derive(Default)]
@@ -60,8 +61,7 @@ impl<'m> Buffers<'m> {
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<(), DriverFault> {
         let mut done = 0;
         self.pass(bytes.len(), |piece| {
-            piece.copy_to(&mut bytes[done..done + piece.len()]);
-            done += piece.len();
+            done += copy::out_of(&piece, &mut bytes[done..]);
         })
     }
 
@@ -72,8 +72,7 @@ impl<'m> Buffers<'m> {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DriverFault> {
         let mut done = 0;
         self.pass(bytes.len(), |piece| {
-            piece.copy_from(&bytes[done..done + piece.len()]);
-            done += piece.len();
+            done += copy::into(&bytes[done..], &piece);
         })
     }
 
