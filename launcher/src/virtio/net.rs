@@ -239,20 +239,17 @@ impl<L: Link> Net<L> {
             let Some((header, frame)) = self.link.frame() else {
                 break;
             };
-            let length = HEADER + frame.len();
-            done += FRAME_COST + length;
-            if length > self.packet.len() {
+            let bytes = frame.len();
+            done += FRAME_COST + HEADER + bytes;
+            if bytes > FRAME_MAX {
                 self.link.consume();
                 continue;
             }
-            self.packet[..HEADER].copy_from_slice(&header);
-            self.packet[HEADER..length].copy_from_slice(frame);
-            match self.give(memory, queue, length)? {
+            match give(memory, queue, self.merges, &mut self.heads, header, frame)? {
                 Given::Whole => {
                     self.link.consume();
                     if let Some(limits) = &mut self.limits {
-                        let bytes = (length - HEADER) as u64;
-                        limits.ingress.take(limits.clock.now(), bytes);
+                        limits.ingress.take(limits.clock.now(), bytes as u64);
                     }
                     used = true;
                     merged |= self.heads.len() > 1;
@@ -273,50 +270,6 @@ impl<L: Link> Net<L> {
             ..Progress::default()
         };
         Ok((progress, starved))
-    }
-
-    /// Puts a packet into as many buffers as it takes.
-    fn give(
-        &mut self,
-        memory: &GuestMemoryMmap,
-        queue: &mut Queue,
-        length: usize,
-    ) -> Result<Given, DriverFault> {
-        let mut requests = Vec::new();
-        let mut room = 0;
-        for request in next_requests(memory, queue)? {
-            let request = request?;
-            room += request.writable.left();
-            requests.push(request);
-            if room >= length || !self.merges {
-                break;
-            }
-        }
-        if room < length {
-            if !self.merges && !requests.is_empty() {
-                // The buffer that such a driver gives is as large as a frame can be (5.1.6.3.1).
-                return Err(DriverFault::Request(
-                    "a buffer that is too small for a frame",
-                ));
-            }
-            let all = requests.len() == usize::from(queue.size());
-            for _ in &requests {
-                queue.go_to_previous_position();
-            }
-            return Ok(if all { Given::Never } else { Given::Later });
-        }
-        let count = u16::try_from(requests.len()).unwrap_or(u16::MAX);
-        self.packet[NUM_BUFFERS..HEADER].copy_from_slice(&count.to_le_bytes());
-        self.heads.clear();
-        let mut rest = &self.packet[..length];
-        for mut request in requests {
-            let (part, left) = rest.split_at(rest.len().min(request.writable.left()));
-            request.writable.write(part)?;
-            self.heads.push((request.head, part.len() as u32));
-            rest = left;
-        }
-        use_together(memory, queue, &self.heads)?;
-        Ok(Given::Whole)
     }
 
     /// Waits for these events of the link. It is not looked at without any: its end would be an event for ever.
@@ -348,6 +301,59 @@ enum Given {
     Later,
     /// All buffers that the queue can hold are not enough.
     Never,
+}
+
+/// Puts a frame and its header into as many buffers as they take, of which `heads` then has all. Where the driver does
+/// not merge buffers, they take one.
+fn give(
+    memory: &GuestMemoryMmap,
+    queue: &mut Queue,
+    merges: bool,
+    heads: &mut Vec<(u16, u32)>,
+    mut header: Header,
+    frame: &[u8],
+) -> Result<Given, DriverFault> {
+    let length = HEADER + frame.len();
+    let mut requests = Vec::new();
+    let mut room = 0;
+    for request in next_requests(memory, queue)? {
+        let request = request?;
+        room += request.writable.left();
+        requests.push(request);
+        if room >= length || !merges {
+            break;
+        }
+    }
+    if room < length {
+        if !merges && !requests.is_empty() {
+            // The buffer that such a driver gives is as large as a frame can be (5.1.6.3.1).
+            return Err(DriverFault::Request(
+                "a buffer that is too small for a frame",
+            ));
+        }
+        let all = requests.len() == usize::from(queue.size());
+        for _ in &requests {
+            queue.go_to_previous_position();
+        }
+        return Ok(if all { Given::Never } else { Given::Later });
+    }
+    let count = u16::try_from(requests.len()).unwrap_or(u16::MAX);
+    header[NUM_BUFFERS..].copy_from_slice(&count.to_le_bytes());
+    heads.clear();
+    // Straight from where the link has them: what is copied twice costs twice.
+    let (mut header, mut frame) = (&header[..], frame);
+    for mut request in requests {
+        let mut written = 0;
+        for rest in [&mut header, &mut frame] {
+            let (part, left) = rest.split_at(rest.len().min(request.writable.left()));
+            request.writable.write(part)?;
+            written += part.len() as u32;
+            *rest = left;
+        }
+        heads.push((request.head, written));
+    }
+    use_together(memory, queue, heads)?;
+    Ok(Given::Whole)
 }
 
 /// Has the driver notify when it adds a buffer to those that it has made available; whether it did meanwhile.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 
 use cki_session::Rates;
+use proptest::prelude::*;
 use virtio_bindings::virtio_mmio as reg;
 
 use super::*;
@@ -198,6 +199,37 @@ fn a_large_frame_comes_in_several_buffers_at_once_or_not_at_all() {
     driver.offer(RECEIVE, &[(DATA_AT, 1000, WRITE)]);
     driver.notify(RECEIVE);
     assert_eq!(driver.used(RECEIVE), [(3, HEADER as u32 + 4)]);
+}
+
+proptest! {
+    /// The header may end in any buffer, or with one.
+    #[test]
+    fn a_frame_and_its_header_fill_buffers_of_any_size(
+        sizes in proptest::collection::vec(1..40u32, 1..8),
+        length in 0..300usize,
+    ) {
+        let (mut driver, _other) = card();
+        let frame: Vec<u8> = (0..length).map(|n| n as u8 | 0x80).collect();
+        link(&mut driver).coming.push_back(frame.clone());
+        for (&size, number) in sizes.iter().zip(0..) {
+            driver.offer(RECEIVE, &[(DATA_AT + 0x100 * number, size, WRITE)]);
+        }
+        driver.poll();
+        let used = driver.used(RECEIVE);
+        if HEADER + length > sizes.iter().sum::<u32>() as usize {
+            prop_assert!(used.is_empty());
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for ((&size, number), &(head, written)) in sizes.iter().zip(0..).zip(&used) {
+            prop_assert_eq!(u64::from(head), number);
+            prop_assert!(written == size || head as usize == used.len() - 1 && written <= size);
+            bytes.extend(driver.bytes(DATA_AT + 0x100 * number, written as usize));
+        }
+        prop_assert_eq!(&bytes[..NUM_BUFFERS], &[0; NUM_BUFFERS]);
+        prop_assert_eq!(&bytes[NUM_BUFFERS..HEADER], &(used.len() as u16).to_le_bytes());
+        prop_assert_eq!(&bytes[HEADER..], frame);
+    }
 }
 
 #[test]
