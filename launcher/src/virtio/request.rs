@@ -2,12 +2,11 @@
 
 //! The requests of a queue: which buffers a driver offers.
 //!
-//! Each descriptor is read once, and what it says is held to guest memory then: a driver that changes it afterwards
-//! changes nothing.
+//! What is held to guest memory is a copy of a descriptor: a driver that changes it afterwards changes nothing.
 //!
 //! A request of 1 MiB has 258 descriptors, and looking at them is most of what the launcher does for it. So they are
-//! read here, and not by virtio-queue, which looks for the memory of each anew: here that of the one before is tried
-//! first.
+//! read here, many at once, and not by virtio-queue, which looks for the memory of each anew: here that of the one
+//! before is tried first.
 
 use virtio_bindings::virtio_ring::{VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
@@ -17,6 +16,7 @@ use vm_memory::{
 
 use super::DriverFault;
 use super::buffers::Buffers;
+use crate::copy;
 
 /// What a driver asks for.
 pub(super) struct Request<'m> {
@@ -61,8 +61,10 @@ pub(super) fn next_requests<'m, 'q>(
 /// Guest memory, and the region of it where the last bytes were.
 struct Regions<'m> {
     memory: &'m GuestMemoryMmap,
+    /// Where the region begins, and how long it is: at first, no address is in it.
     start: u64,
-    last: Option<VolatileSlice<'m>>,
+    length: u64,
+    region: Option<VolatileSlice<'m>>,
 }
 
 impl<'m> Regions<'m> {
@@ -70,25 +72,24 @@ impl<'m> Regions<'m> {
         Regions {
             memory,
             start: 0,
-            last: None,
+            length: 0,
+            region: None,
         }
     }
 
     /// The bytes from an address on, at most `length`, as far as they are in one region.
     fn slice(&mut self, address: u64, length: usize) -> Option<VolatileSlice<'m>> {
-        let found = |start: u64, region: &VolatileSlice<'m>| {
-            let offset = usize::try_from(address.checked_sub(start)?).ok()?;
-            let room = region.len().checked_sub(offset).filter(|&room| room != 0)?;
-            region.subslice(offset, room.min(length)).ok()
-        };
-        let last = self.last.as_ref();
-        last.and_then(|region| found(self.start, region))
-            .or_else(|| {
-                let region = self.memory.find_region(GuestAddress(address))?;
-                self.start = region.start_addr().0;
-                self.last = region.as_volatile_slice().ok();
-                found(self.start, self.last.as_ref()?)
-            })
+        let mut offset = address.wrapping_sub(self.start);
+        if offset >= self.length {
+            let region = self.memory.find_region(GuestAddress(address))?;
+            self.start = region.start_addr().0;
+            self.length = region.len();
+            self.region = region.as_volatile_slice().ok();
+            offset = address.checked_sub(self.start)?;
+        }
+        let room = self.length.checked_sub(offset)? as usize;
+        let region = self.region.as_ref()?;
+        region.subslice(offset as usize, room.min(length)).ok()
     }
 }
 
@@ -101,16 +102,58 @@ struct Descriptor {
 }
 
 impl Descriptor {
-    /// Number `number` of the table at `table`.
-    fn read(regions: &mut Regions<'_>, table: u64, number: u16) -> Option<Self> {
-        const SIZE: usize = 16;
-        let address = table.checked_add(SIZE as u64 * u64::from(number))?;
-        let mut bytes = [0; SIZE];
-        let piece = regions.slice(address, SIZE)?;
-        if piece.copy_to(&mut bytes) != SIZE {
-            return None;
+    fn has(&self, flag: u32) -> bool {
+        u32::from(self.flags) & flag != 0
+    }
+}
+
+/// Bytes of a descriptor.
+const SIZE: usize = 16;
+/// Descriptors of an indirect table that are read at once: drivers put those of a chain one behind the other.
+const AT_ONCE: usize = 32;
+
+/// A table of descriptors, and some that are already read.
+struct Descriptors<'m> {
+    regions: Regions<'m>,
+    table: u64,
+    size: u16,
+    at_once: usize,
+    first: u16,
+    read: u16,
+    bytes: [u8; SIZE * AT_ONCE],
+}
+
+impl<'m> Descriptors<'m> {
+    /// The table at an address, with so many entries. Those of a queue's chain may be anywhere in it: each is read by
+    /// itself.
+    fn of(memory: &'m GuestMemoryMmap, (table, size): (u64, u16)) -> Self {
+        Descriptors {
+            regions: Regions::new(memory),
+            table,
+            size,
+            at_once: 1,
+            first: 0,
+            read: 0,
+            bytes: [0; SIZE * AT_ONCE],
         }
-        let [a, b, c, d, e, f, g, h, l0, l1, l2, l3, f0, f1, n0, n1] = bytes;
+    }
+
+    /// Goes on with an indirect table.
+    fn go_to(&mut self, table: u64, size: u16) {
+        (self.table, self.size) = (table, size);
+        (self.at_once, self.read) = (AT_ONCE, 0);
+    }
+
+    /// Number `number` of the table, if it has so many and they are in memory.
+    fn get(&mut self, number: u16) -> Option<Descriptor> {
+        let left = self.size.checked_sub(number).filter(|&left| left != 0)?;
+        let mut place = usize::from(number.wrapping_sub(self.first));
+        if place >= usize::from(self.read) {
+            self.fill(number, usize::from(left).min(self.at_once))?;
+            place = 0;
+        }
+        let bytes = self.bytes.get(SIZE * place..)?.first_chunk::<SIZE>()?;
+        let [a, b, c, d, e, f, g, h, l0, l1, l2, l3, f0, f1, n0, n1] = *bytes;
         Some(Descriptor {
             address: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             length: u32::from_le_bytes([l0, l1, l2, l3]),
@@ -119,8 +162,16 @@ impl Descriptor {
         })
     }
 
-    fn has(&self, flag: u32) -> bool {
-        u32::from(self.flags) & flag != 0
+    /// Reads at most `count` descriptors from `number` on, and one at least.
+    fn fill(&mut self, number: u16, count: usize) -> Option<()> {
+        self.read = 0;
+        let offset = SIZE as u64 * u64::from(number);
+        let address = self.table.checked_add(offset)?;
+        let piece = self.regions.slice(address, SIZE * count)?;
+        let whole = copy::out_of(&piece, &mut self.bytes) / SIZE;
+        self.first = number;
+        self.read = u16::try_from(whole).ok().filter(|&whole| whole != 0)?;
+        Some(())
     }
 }
 
@@ -128,7 +179,7 @@ impl<'m> Request<'m> {
     /// The request whose first descriptor is `head` of a table at an address, with so many entries.
     fn new(
         memory: &'m GuestMemoryMmap,
-        (mut table, mut size): (u64, u16),
+        table: (u64, u16),
         head: u16,
         most: usize,
     ) -> Result<Self, DriverFault> {
@@ -137,21 +188,22 @@ impl<'m> Request<'m> {
             readable: Buffers::default(),
             writable: Buffers::default(),
         };
-        let (mut tables, mut regions) = (Regions::new(memory), Regions::new(memory));
+        let mut descriptors = Descriptors::of(memory, table);
+        let mut regions = Regions::new(memory);
         let (mut number, mut count, mut is_indirect) = (head, 0, false);
         loop {
             let outside = DriverFault::Request("a descriptor outside of its table");
-            let found = Descriptor::read(&mut tables, table, number).filter(|_| number < size);
-            let descriptor = found.ok_or(outside)?;
+            let descriptor = descriptors.get(number).ok_or(outside)?;
             if descriptor.has(VRING_DESC_F_INDIRECT) {
                 // 2.7.5.3.1: the last of a chain, of whole descriptors, and none in another.
                 let entries = descriptor.length / 16;
                 if is_indirect || descriptor.length % 16 != 0 || descriptor.has(VRING_DESC_F_NEXT) {
                     return Err(DriverFault::Request("an indirect table that cannot be one"));
                 }
-                (table, number, is_indirect) = (descriptor.address, 0, true);
+                (number, is_indirect) = (0, true);
                 // What is longer ends by `most`.
-                size = u16::try_from(entries).unwrap_or(u16::MAX);
+                let entries = u16::try_from(entries).unwrap_or(u16::MAX);
+                descriptors.go_to(descriptor.address, entries);
                 continue;
             }
             if count == most {
@@ -194,6 +246,7 @@ fn add<'m>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use vm_memory::Bytes;
 
     use super::*;
@@ -252,6 +305,40 @@ mod tests {
         ] {
             let outside = request(&memory, &[(address, length, write, 0)]);
             assert!(outside.is_err(), "{address:#x} {length}");
+        }
+    }
+
+    proptest! {
+        /// An indirect table in two regions, each descriptor of which has one byte: in any order, and as many of them
+        /// as there are.
+        #[test]
+        fn a_chain_leads_through_its_table_as_it_likes(
+            order in Just((1..70u16).collect::<Vec<_>>()).prop_shuffle(),
+            count in 1..70usize,
+        ) {
+            let regions = [(0, 0x1000), (0x1000, 0x2000)];
+            let regions = regions.map(|(start, size)| (GuestAddress(start), size));
+            let memory = GuestMemoryMmap::from_ranges(&regions).unwrap();
+            let (table, data) = (0x1000 - 16 * 35, 0x2000);
+            let chain: Vec<u16> = std::iter::once(0).chain(order).take(count).collect();
+            for (position, &number) in chain.iter().enumerate() {
+                let at = |offset| GuestAddress(table + 16 * u64::from(number) + offset);
+                let next = chain.get(position + 1);
+                let flags = next.map_or(0, |_| VRING_DESC_F_NEXT as u16);
+                memory.write_obj(data + u64::from(number), at(0)).unwrap();
+                memory.write_obj(1u32, at(8)).unwrap();
+                memory.write_obj(flags, at(12)).unwrap();
+                memory.write_obj(next.copied().unwrap_or(0), at(14)).unwrap();
+                memory.write_obj(number as u8, GuestAddress(data + u64::from(number))).unwrap();
+            }
+            for (offset, value) in [(0, table), (8, (16 * 70) | (u64::from(VRING_DESC_F_INDIRECT) << 32))] {
+                memory.write_obj(value, GuestAddress(TABLE + offset)).unwrap();
+            }
+            let mut found = Request::new(&memory, (TABLE, SIZE), 0, 70).unwrap();
+            prop_assert_eq!(found.readable.left(), count);
+            let mut bytes = vec![0; count];
+            found.readable.read(&mut bytes).unwrap();
+            prop_assert_eq!(bytes, chain.iter().map(|&number| number as u8).collect::<Vec<_>>());
         }
     }
 
