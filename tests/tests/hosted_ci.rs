@@ -35,6 +35,8 @@ fn artifacts_are_complete_with_their_sums_and_start() {
             "cki-build.copyright",
             "cki-host.qcow2",
             "cki-launcher.copyright",
+            "cki-qemu.tar.gz",
+            "lua.erofs",
             "runtime.erofs",
         ]
     );
@@ -52,6 +54,21 @@ fn artifacts_are_complete_with_their_sums_and_start() {
             .output()
             .expect("it starts");
         assert_eq!(String::from_utf8_lossy(&output.stdout), says);
+    }
+    // The emulator runs from wherever it is unpacked, and has its licences with it.
+    let unpacked = Command::new("tar")
+        .current_dir(out.path())
+        .args(["--extract", "--file", "cki-qemu.tar.gz"])
+        .status()
+        .expect("tar starts");
+    assert!(unpacked.success());
+    let cpus = Command::new(out.path().join("cki-qemu/bin/qemu-system-x86_64"))
+        .args(["-cpu", "help"])
+        .output()
+        .expect("it starts");
+    assert!(cpus.status.success(), "{cpus:?}");
+    for path in ["share/qemu/bios-256k.bin", "share/doc/qemu/copyright"] {
+        assert!(out.path().join("cki-qemu").join(path).is_file(), "{path}");
     }
     // What the licences of linked crates want to have passed on is passed on.
     let texts = std::fs::read_to_string(out.path().join("cki-launcher.copyright")).expect("a text");
