@@ -50,6 +50,8 @@ pub struct State {
     pub name: String,
     /// Process of its launcher.
     pub pid: i32,
+    /// When that process was started ([`start_time`]): its number may be another's by now.
+    pub started: u64,
     /// Its memory.
     pub memory: Memory,
     /// Its program.
@@ -146,9 +148,10 @@ impl Entries {
                 }
                 // Somebody looks, or has removed the directory meanwhile.
                 Ok(None) => thread::sleep(PAUSE),
-                // Removed between two of these steps.
-                Err(error) if is_missing(&error) => {}
-                Err(error) if is_there(&error) && start.elapsed() < BUSY_LIMIT => {
+                // Removed between two of these steps, or there again.
+                Err(error)
+                    if (is_missing(&error) || is_there(&error)) && start.elapsed() < BUSY_LIMIT =>
+                {
                     thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(error),
@@ -193,16 +196,17 @@ impl Entries {
         Ok(all)
     }
 
-    /// Whether the process of this state may be the launcher: whoever can write the place of another user's container can
-    /// name any process there, and means one of that user's.
+    /// Whether the process of this state is the launcher: it has been since the container began, and not got the number
+    /// after it; and whoever can write the place of another user's container can name any process there, and means one of
+    /// that user's. Holds for a descriptor of the process (pidfd_open(2)) that was opened before.
     ///
     /// # Errors
     /// When place or process cannot be looked at.
-    pub fn may_be_launcher(&self, state: &State) -> io::Result<bool> {
+    pub fn is_launcher(&self, state: &State) -> io::Result<bool> {
         // It may be a link of systemd's; in the directory of all, users make none.
         let owner = fs::metadata(self.0.join(&state.name))?.uid();
         let status = fs::read_to_string(format!("/proc/{}/status", state.pid))?;
-        Ok(owner == 0 || is_of(owner, &status))
+        Ok(start_time(state.pid)? == state.started && (owner == 0 || is_of(owner, &status)))
     }
 
     /// Who listens for connections to a container.
@@ -360,10 +364,10 @@ fn remove(path: &Path) -> io::Result<()> {
     for name in last {
         or_gone(fs::remove_file(path.join(name)))?;
     }
-    match fs::remove_dir(path) {
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
-        removed => removed,
-    }
+    // Without a lock it is nobody's: somebody may just be taking it, systemd removes a service's itself, and where that is
+    // a link, or in a directory that is not ours, we cannot.
+    let _ = fs::remove_dir(path);
+    Ok(())
 }
 
 /// Writes the state of a place whose lock is ours, for this user alone: the program's variables are in it. From the first
@@ -379,6 +383,19 @@ fn write_state(path: &Path, state: &State) -> io::Result<()> {
     writes.write_all(&text)?;
     // Whole or not there: others may be reading.
     fs::rename(&new, &file)
+}
+
+/// When a process was started, in clock ticks since the machine was (proc_pid_stat(5), field 22).
+///
+/// # Errors
+/// When there is no such process, or it cannot be seen.
+pub fn start_time(pid: i32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name is field 2, in parentheses, and may have any character in it.
+    let behind = text.rsplit_once(") ").map(|(_, behind)| behind);
+    let field = behind.and_then(|fields| fields.split(' ').nth(22 - 3));
+    let field = field.and_then(|field| field.parse().ok());
+    field.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no time of start")))
 }
 
 /// Whether all users of a process are that one, as `/proc/PID/status` has them: the real, effective and saved one, and that

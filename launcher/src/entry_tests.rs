@@ -12,6 +12,7 @@ fn state(name: &str) -> State {
     State {
         name: name.to_owned(),
         pid: 7,
+        started: 0,
         memory: Memory::constant(64),
         process: Process::new(["true"]),
     }
@@ -285,6 +286,21 @@ fn what_a_launcher_has_left_that_was_killed_while_it_took_the_place_is_removed()
 }
 
 #[test]
+fn what_was_left_in_a_place_that_is_a_link_is_removed_without_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("private");
+    let entries = Entries::below(&directory.path().join("cki"));
+    fs::create_dir_all(&place).unwrap();
+    fs::create_dir(directory.path().join("cki")).unwrap();
+    std::os::unix::fs::symlink(&place, directory.path().join("cki/a")).unwrap();
+    drop(entries.take(&state("a")).unwrap());
+    assert!(place.join(STATE).exists());
+    let error = entries.find("a").unwrap_err();
+    assert!(matches!(error, EntryError::Missing(_)), "{error}");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+}
+
+#[test]
 fn a_process_of_another_user_is_no_launcher() {
     let users = |four: &str| format!("Name:\tcki\nUid:\t{four}\nGid:\t0\t0\t0\t0\n");
     assert!(is_of(7, &users("7\t7\t7\t7")));
@@ -301,11 +317,18 @@ fn a_process_of_another_user_is_no_launcher() {
     let entries = Entries::below(directory.path());
     let mut ours = state("a");
     ours.pid = std::process::id() as i32;
+    ours.started = start_time(ours.pid).unwrap();
     let _a = entries.take(&ours).unwrap();
+    // Who had the number before is not it.
+    let before = State {
+        started: ours.started - 1,
+        ..ours.clone()
+    };
+    assert!(!entries.is_launcher(&before).unwrap());
     // The user of the directory is who runs this.
-    assert!(entries.may_be_launcher(&ours).unwrap());
+    assert!(entries.is_launcher(&ours).unwrap());
     if nix::unistd::geteuid().is_root() {
         nix::unistd::chown(&directory.path().join("a"), Some(7.into()), None).unwrap();
-        assert!(!entries.may_be_launcher(&ours).unwrap());
+        assert!(!entries.is_launcher(&ours).unwrap());
     }
 }

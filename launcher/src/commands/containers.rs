@@ -88,18 +88,12 @@ fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
     let pid = Pid::from_raw(state.pid).context("its launcher has no process")?;
     let cannot = "cannot send the signal";
     let launcher = pidfd_open(pid, PidfdFlags::empty()).context(cannot)?;
-    // The process that was opened is the launcher, and not one that has its number since, if it still holds its name.
-    if entries.find(&args.name)?.pid != state.pid {
+    if !entries.is_launcher(&state).context(cannot)? {
         bail!(
-            "another container called {} has started just now",
-            args.name
-        );
-    }
-    if !entries.may_be_launcher(&state).context(cannot)? {
-        bail!(
-            "the user of the container {} says that process {}, which is another's, is its launcher",
+            "process {} is not, or no longer, the launcher of the container {}, though its directory in {} says so",
+            state.pid,
             args.name,
-            state.pid
+            cki_launcher::entry::DIRECTORY
         );
     }
     signals::send(launcher.as_fd(), args.signal).context(cannot)?;
@@ -108,7 +102,7 @@ fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
 
 #[cfg(test)]
 mod tests {
-    use cki_launcher::entry::EntryError;
+    use cki_launcher::entry::{EntryError, start_time};
     use cki_session::{Memory, Process};
 
     use super::*;
@@ -117,6 +111,7 @@ mod tests {
         let state = State {
             name: "a".to_owned(),
             pid: 7,
+            started: 0,
             memory: Memory::constant(64),
             process: Process::new(["echo", "a\nb c\t\u{9b}2J"]),
         };
@@ -142,6 +137,7 @@ mod tests {
         let state = State {
             name: "a".to_owned(),
             pid: child.id() as i32,
+            started: start_time(child.id() as i32).unwrap(),
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };
@@ -156,7 +152,7 @@ mod tests {
             let place = directory.path().join("a");
             nix::unistd::chown(&place, Some(7.into()), None).unwrap();
             let error = kill().unwrap_err().to_string();
-            assert!(error.contains("which is another's"), "{error}");
+            assert!(error.contains("not, or no longer, the launcher"), "{error}");
             assert_eq!(child.try_wait().unwrap(), None);
             nix::unistd::chown(&place, Some(0.into()), None).unwrap();
         } else {
@@ -166,6 +162,36 @@ mod tests {
         }
         assert_eq!(kill().unwrap(), Status::OK);
         assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn who_has_got_a_dead_launchers_number_is_sent_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = Entries::below(directory.path());
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        // Somebody holds the lock, and the state is that of a launcher which had the number before.
+        let state = State {
+            name: "a".to_owned(),
+            pid: child.id() as i32,
+            started: start_time(child.id() as i32).unwrap() - 1,
+            memory: Memory::constant(64),
+            process: Process::new(["true"]),
+        };
+        let _a = entries.take(&state).unwrap();
+        let (name, signal) = ("a".to_owned(), Signal::KILL);
+        let error = kill_one_of(&entries, &KillArgs { name, signal }).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("not, or no longer, the launcher"),
+            "{error:#}"
+        );
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

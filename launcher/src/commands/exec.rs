@@ -174,6 +174,7 @@ mod tests {
         let state = State {
             name: "box".to_owned(),
             pid: 7,
+            started: 0,
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };

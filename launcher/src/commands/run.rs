@@ -18,7 +18,7 @@ use cki_launcher::backend::disk;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::{self, NetworkError};
 use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
-use cki_launcher::entry::{Entries, Entry, State};
+use cki_launcher::entry::{self, Entries, Entry, State};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::rights::Rights;
@@ -239,9 +239,11 @@ fn entry(args: &RunArgs, wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
     let (Some(name), Some(run)) = (name, &wanted.run) else {
         return Ok(None);
     };
+    let pid = std::process::id() as i32;
     let state = State {
         name: name.clone(),
-        pid: std::process::id() as i32,
+        pid,
+        started: entry::start_time(pid).context("cannot see this process in /proc")?,
         memory: wanted.container.memory,
         process: run.process.clone(),
     };
