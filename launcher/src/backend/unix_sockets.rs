@@ -8,14 +8,19 @@
 //! or is refused ([`ToHost`]).
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
+};
+use nix::sys::stat::{Mode, fchmod};
 
 use crate::virtio::vsock::connection::{Interest, asked_port};
 use crate::virtio::vsock::{Host, HostEvent};
@@ -88,16 +93,17 @@ impl UnixSockets {
             path: path.to_owned(),
             source,
         };
-        if let Ok(there) = path.symlink_metadata() {
-            if !there.file_type().is_socket() {
+        let (_directory, there) = directory_of(path).map_err(failed)?;
+        if let Ok(found) = there.symlink_metadata() {
+            if !found.file_type().is_socket() {
                 return Err(SocketError::Exists(path.to_owned()));
             }
-            if UnixStream::connect(path).is_ok() {
+            if UnixStream::connect(&there).is_ok() {
                 return Err(SocketError::InUse(path.to_owned()));
             }
-            std::fs::remove_file(path).map_err(failed)?;
+            std::fs::remove_file(&there).map_err(failed)?;
         }
-        let listener = bind(path).map_err(failed)?;
+        let listener = bind(&there).map_err(failed)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
         // Told once for each newcomer: where no descriptor is left, those that wait do not keep the
         // thread busy, but are taken with the next one.
@@ -167,23 +173,42 @@ impl UnixSockets {
     }
 }
 
-/// Makes the socket and listens; nobody else can connect at any time.
-fn bind(path: &Path) -> io::Result<UnixListener> {
+/// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at any
+/// time, and what root then does by its path would be done elsewhere.
+fn directory_of(path: &Path) -> io::Result<(File, PathBuf)> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    // In a directory that nobody else can enter, until its mode is set.
-    let private = tempfile::Builder::new()
-        .prefix(".cki-")
-        .permissions(PermissionsExt::from_mode(0o700))
-        .tempdir_in(directory)?;
-    let inside = private.path().join("s");
-    let listener = UnixListener::bind(&inside)?;
-    std::fs::set_permissions(&inside, PermissionsExt::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    std::fs::rename(&inside, path)?;
-    Ok(listener)
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let directory = File::options()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(directory)?;
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let through = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
+    Ok((directory, through.join(name)))
+}
+
+/// Makes the socket and listens; nobody else can connect at any time.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // The file that bind(2) makes has the mode of the socket (Linux, net/unix/af_unix.c).
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    // Under another name until somebody listens, so that whoever finds the socket is not refused.
+    let new = tempfile::Builder::new().prefix(".cki-").make_in(
+        path.parent().unwrap_or(Path::new(".")),
+        |new| {
+            Ok(nix::sys::socket::bind(
+                socket.as_raw_fd(),
+                &UnixAddr::new(new)?,
+            )?)
+        },
+    )?;
+    listen(&socket, Backlog::MAXCONN)?;
+    new.into_temp_path().persist(path)?;
+    Ok(socket.into())
 }
 
 /// Reads up to the end of a line, and not more.
@@ -256,5 +281,32 @@ impl Host for UnixSockets {
             (false, true) => self.epoll.delete(stream)?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_exchanged_meanwhile_gets_nothing() {
+        let all = tempfile::tempdir().unwrap();
+        let [ours, moved, other] = ["ours", "moved", "other"].map(|name| all.path().join(name));
+        std::fs::create_dir(&ours).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("s"), "a file").unwrap();
+        let (_directory, there) = directory_of(&ours.join("s")).unwrap();
+        std::fs::rename(&ours, &moved).unwrap();
+        std::os::unix::fs::symlink(&other, &ours).unwrap();
+        let _listener = bind(&there).unwrap();
+        assert_eq!(std::fs::read_to_string(other.join("s")).unwrap(), "a file");
+        let made: Vec<_> = std::fs::read_dir(&moved).unwrap().collect();
+        assert_eq!(made.len(), 1, "{made:?}");
+        let socket = moved.join("s").symlink_metadata().unwrap();
+        assert!(socket.file_type().is_socket());
+        assert_eq!(socket.permissions().mode() & 0o7777, 0o600);
+        assert!(UnixStream::connect(moved.join("s")).is_ok());
     }
 }
