@@ -83,6 +83,12 @@ pub enum RightsError {
     /// Only root becomes somebody else.
     #[error("only root can start the launcher as another user; leave --jail-user out")]
     NotRoot,
+    /// It is a user whom it would not give up.
+    #[error(
+        "the launcher was started as root in part: its real, effective and saved user are not the same; start it as root \
+         or as a user (`setpriv --reuid` sets all of them)"
+    )]
+    Mixed,
     /// Something that is to be given up is not.
     #[error("the launcher cannot give up its rights: it cannot {step}: {source}; {REMEDY}")]
     Step {
@@ -121,6 +127,11 @@ pub enum RightsError {
     Threads(usize),
 }
 
+/// Whether who is not root could become it again.
+fn keeps_root(real: Uid, effective: Uid, saved: Uid) -> bool {
+    !effective.is_root() && (real.is_root() || saved.is_root())
+}
+
 /// What to do about it.
 const REMEDY: &str = "start it as a user of the group that may open /dev/cki, or as root with the capabilities \
                       SYS_ADMIN, SETUID, SETGID and SETPCAP";
@@ -145,6 +156,10 @@ impl Rights {
     /// # Errors
     /// When it is not root, and so cannot.
     pub fn ours(account: Option<Account>) -> Result<Self, RightsError> {
+        let users = getresuid().map_err(cannot("see its users"))?;
+        if keeps_root(users.real, users.effective, users.saved) {
+            return Err(RightsError::Mixed);
+        }
         match (Uid::effective().is_root(), account) {
             (true, account) => Ok(Rights {
                 becomes: Some((account.unwrap_or_else(Account::own), Root::default())),
@@ -400,6 +415,20 @@ mod tests {
             let mut held = given_up();
             change(&mut held);
             assert!(held.excess(None).is_some());
+        }
+    }
+
+    #[test]
+    fn who_could_become_root_again_is_no_user() {
+        let keeps = |users: [u32; 3]| {
+            let [real, effective, saved] = users.map(Uid::from_raw);
+            keeps_root(real, effective, saved)
+        };
+        for users in [[0, 7, 7], [7, 7, 0], [0, 7, 0]] {
+            assert!(keeps(users), "{users:?}");
+        }
+        for users in [[0, 0, 0], [7, 7, 7], [7, 0, 7], [7, 8, 9]] {
+            assert!(!keeps(users), "{users:?}");
         }
     }
 
