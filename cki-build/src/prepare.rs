@@ -147,6 +147,7 @@ pub fn request(
             network: network.container()?,
             name: None,
             disks: disks::of_container(&args.disk),
+            page_tables: None,
         }),
     };
     let pool = match args.runtime {
@@ -276,6 +277,7 @@ mod tests {
                 network: None,
                 name: None,
                 disks: Vec::new(),
+                page_tables: None,
             })
         );
     }

@@ -5,8 +5,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::{net::UnixStream, process::ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -33,36 +35,42 @@ const VOLUME_PATIENCE: Duration = Duration::from_secs(10);
 /// Those of fork and exec, of disks that are not there, and of the ports of volumes.
 pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launcher)> {
     let ports = open_volumes(&run.root.volumes)?;
+    let request = relayed(run);
+    let disks = request.container.iter();
+    let disks: Vec<_> = disks.flat_map(|container| &container.disks).collect();
+    let files = open_disks(Path::new("/sys"), Path::new("/dev"), &disks)?;
+    let volumes = request.root.volumes.iter().map(|volume| &volume.name);
+    let serials = disks.iter().map(|disk| &disk.serial);
+    let named = |option, (name, file): (&String, &File)| {
+        let value = format!("{name}={}", file.as_raw_fd());
+        [String::from(option), value]
+    };
+    let inherited: Vec<_> = volumes
+        .zip(&ports)
+        .flat_map(|volume| named("--volume-fd", volume))
+        .chain(
+            serials
+                .zip(&files)
+                .flat_map(|disk| named("--disk-fd", disk)),
+        )
+        .collect();
+    // Ports and disks are open here until it has them.
+    launch(
+        |session_fd| [arguments(image, session_fd), inherited].concat(),
+        request,
+        ends,
+        Service::Run,
+    )
+}
+
+/// The request as the launcher is to have it, which knows nothing of the machine.
+fn relayed(run: &Run) -> Run {
     let mut request = run.clone();
     name_volumes(&mut request.root.volumes);
     // That card and that disk are ours; the container's are the launcher's business.
     request.interface = None;
     request.disk = None;
-    // It gets disks as options, by the names that they have here.
-    let disks = request
-        .container
-        .as_mut()
-        .map(|container| std::mem::take(&mut container.disks));
-    let disks = find_disks(
-        Path::new("/sys"),
-        Path::new("/dev"),
-        &disks.unwrap_or_default(),
-    )?;
-    let inherited = request.root.volumes.clone();
-    // The ports of volumes are open here until it has them.
-    launch(
-        |session_fd| {
-            let mut words = arguments(image, &disks, session_fd);
-            for (volume, port) in inherited.iter().zip(&ports) {
-                let value = format!("{}={}", volume.name, port.as_raw_fd());
-                words.extend(["--volume-fd".to_owned(), value]);
-            }
-            words
-        },
-        request,
-        ends,
-        Service::Run,
-    )
+    request
 }
 
 /// Starts the launcher for a process in a container that runs, and sends it the request, which names that container.
@@ -137,24 +145,26 @@ fn name_volumes(volumes: &mut [Volume]) {
     }
 }
 
-/// Disks as `--disk` takes them. What is on them is the containers' own, so nothing is found out by looking.
-fn find_disks(sysfs: &Path, dev: &Path, disks: &[Disk]) -> io::Result<Vec<String>> {
-    let find = |disk: &Disk| {
-        let found = image::find_disk(sysfs, dev, &disk.serial);
-        let found: Option<PathBuf> = found.ok();
-        let missing = || io::Error::other(format!("there is no disk {:?} here", disk.serial));
-        let words = if disk.read_only { ":ro" } else { "" };
-        Ok(format!(
-            "{}:format=raw{words}{}",
-            found.ok_or_else(missing)?.display(),
-            disk.rates
-        ))
+/// The disks with these serial numbers, for the launcher to inherit. One that can be written is nobody else's.
+fn open_disks(sysfs: &Path, dev: &Path, disks: &[&Disk]) -> io::Result<Vec<File>> {
+    let open = |disk: &&Disk| {
+        let serial = &disk.serial;
+        let missing = |_| io::Error::other(format!("there is no disk {serial:?} here"));
+        let path = image::find_disk(sysfs, dev, serial).map_err(missing)?;
+        let is_written = !disk.read_only;
+        let flags = if is_written { libc::O_EXCL } else { 0 };
+        let mut options = File::options();
+        let options = options.read(true).write(is_written).custom_flags(flags);
+        let told = |error| io::Error::other(format!("cannot open the disk {serial:?}: {error}"));
+        let file = options.open(path).map_err(told)?;
+        fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok(file)
     };
-    disks.iter().map(find).collect()
+    disks.iter().map(open).collect()
 }
 
 /// What `cki` is called with: what the program is run on. All else is in the request.
-fn arguments(image: &Path, disks: &[String], session_fd: RawFd) -> Vec<String> {
+fn arguments(image: &Path, session_fd: RawFd) -> Vec<String> {
     let file = |name: &str| format!("{}/lib/{name}", runtime::DIRECTORY);
     let options = [
         ("--session-fd", session_fd.to_string()),
@@ -163,10 +173,8 @@ fn arguments(image: &Path, disks: &[String], session_fd: RawFd) -> Vec<String> {
         ("--root", image.display().to_string()),
         ("--start-timeout", START_TIMEOUT.to_owned()),
     ];
-    let disks = disks.iter().map(|disk| ("--disk", disk.clone()));
     let words = options
         .into_iter()
-        .chain(disks)
         .flat_map(|(name, value)| [name.to_owned(), value]);
     std::iter::once("run".to_owned()).chain(words).collect()
 }
@@ -303,11 +311,11 @@ impl Launcher {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
 
     use super::*;
     use crate::channel::QUEUE_MAX;
-    use cki_session::{Isolation, ProcessId, encode};
+    use cki_session::{Container, Isolation, ProcessId, encode};
 
     const HELLO: &[u8] = b"{\"type\":\"hello\",\"version\":3,\"kernel\":\"6.12\"}\n";
     const STARTED: &[u8] = b"{\"type\":\"started\",\"id\":1,\"pid\":7,\"isolation\":\"full\"}\n";
@@ -315,12 +323,11 @@ mod tests {
 
     #[test]
     fn the_launchers_command_line_is_about_the_machine_only() {
-        let disks = ["/dev/vdc:format=raw".to_owned()];
-        let words = arguments(Path::new("/dev/vda"), &disks, 9).join(" ");
+        let words = arguments(Path::new("/dev/vda"), 9).join(" ");
         assert_eq!(
             words,
             "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
-             --start-timeout 1h --disk /dev/vdc:format=raw"
+             --start-timeout 1h"
         );
     }
 
@@ -337,8 +344,20 @@ mod tests {
     }
 
     #[test]
-    fn disks_are_found_by_their_serial_numbers() {
-        let sysfs = tempfile::tempdir().unwrap();
+    fn the_launcher_gets_the_request_without_what_is_the_machines() {
+        let mut run = Run::new(["true"]);
+        let mut container = Container::new(Container::DEFAULT_MEMORY);
+        container.disks = vec![Disk::new("cki-disk1", true), Disk::new("cki-disk0", false)];
+        container.disks[1].rates.read.bytes = "1M+8M".parse().ok();
+        run.container = Some(container.clone());
+        run.disk = Some("cki-app3".to_owned());
+        let relayed = relayed(&run);
+        assert_eq!((relayed.container, relayed.disk), (Some(container), None));
+    }
+
+    #[test]
+    fn disks_are_found_by_their_serial_numbers_and_opened_as_they_are_used() {
+        let (sysfs, dev) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for (name, serial) in [
             ("vda", "cki-app"),
             ("vdb", "cki-disk1"),
@@ -347,20 +366,35 @@ mod tests {
             let dir = sysfs.path().join("block").join(name);
             std::fs::create_dir_all(&dir).unwrap();
             std::fs::write(dir.join("serial"), serial).unwrap();
+            std::fs::write(dev.path().join(name), serial).unwrap();
         }
-        let disk = |serial: &str, read_only| Disk::new(serial, read_only);
-        let find = |disks: &[Disk]| find_disks(sysfs.path(), Path::new("/dev"), disks);
-        let mut disks = [disk("cki-disk0", false), disk("cki-disk1", true)];
-        disks[1].rates.read.bytes = "1M+8M".parse().ok();
-        assert_eq!(
-            find(&disks).unwrap(),
-            [
-                "/dev/vdc:format=raw",
-                "/dev/vdb:format=raw:ro:read-bps=1M+8M"
-            ]
+        let open = |disks: &[&Disk]| open_disks(sysfs.path(), dev.path(), disks);
+        let (first, second) = (Disk::new("cki-disk0", false), Disk::new("cki-disk1", true));
+        let files = open(&[&first, &second]).unwrap();
+        for (mut file, (serial, writable)) in files
+            .iter()
+            .zip([("cki-disk0", true), ("cki-disk1", false)])
+        {
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, serial);
+            assert_eq!(file.write(b"x").is_ok(), writable, "{serial}");
+            let flags = fcntl(file, FcntlArg::F_GETFD).unwrap();
+            assert_eq!(flags, 0, "it is inherited");
+        }
+        let error = open(&[&Disk::new("cki-disk2", false)]).unwrap_err();
+        assert!(
+            error.to_string().contains("no disk \"cki-disk2\""),
+            "{error}"
         );
-        let error = find(&[disk("cki-disk2", false)]).unwrap_err();
-        assert!(error.to_string().contains("cki-disk2"), "{error}");
+        std::fs::remove_file(dev.path().join("vdb")).unwrap();
+        let error = open(&[&second]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("cannot open the disk \"cki-disk1\""),
+            "{error}"
+        );
     }
 
     fn launcher() -> (Launcher, UnixStream) {
@@ -401,7 +435,6 @@ mod tests {
 
     #[test]
     fn a_request_reaches_the_launcher() {
-        use std::io::Read;
         let (mut launcher, mut its) = launcher();
         let request = Request::Signal {
             id: ProcessId::MAIN,
@@ -416,7 +449,6 @@ mod tests {
 
     #[test]
     fn a_launcher_that_reads_nothing_is_not_waited_for() {
-        use std::io::Read;
         let (mut launcher, mut its) = launcher();
         its.write_all(HELLO).unwrap();
         let request = Request::Signal {

@@ -46,6 +46,7 @@ impl Place {
                 feature::INTERFACE,
                 feature::NETWORK,
                 feature::NAME,
+                feature::PAGE_TABLES,
                 feature::RATES,
             ],
             Self::Shared(_) => &[
@@ -55,6 +56,7 @@ impl Place {
                 feature::VOLUMES,
                 feature::NETWORK,
                 feature::NAME,
+                feature::PAGE_TABLES,
                 feature::DISK,
                 feature::RATES,
             ],

@@ -110,12 +110,13 @@ pub struct KillArgs {
 }
 
 /// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 26] = [
+const OF_THE_REQUEST: [&str; 27] = [
     "ProcessOptions",
     "argv",
     "cmdline",
     "console",
     "cpus",
+    "disk",
     "entrypoint",
     "hostname",
     "init",
@@ -172,6 +173,10 @@ pub struct RunArgs {
     /// stream of FUSE messages; may be repeated
     #[arg(long, value_name = "NAME=FD", requires = "session_fd", value_parser = inherited::parse)]
     pub volume_fd: Vec<(String, i32)>,
+    /// Take the disk with this serial number, of the request that comes on --session-fd, from this inherited
+    /// descriptor of a file or block device, raw; may be repeated
+    #[arg(long, value_name = "SERIAL=FD", requires = "session_fd", value_parser = inherited::parse)]
+    pub disk_fd: Vec<(String, i32)>,
     /// Connect the container's vsock (context 3) to Unix sockets: who connects to FILE and says `CONNECT port`
     /// speaks with that port of the container; a connection of the container's to port P goes to FILE_P
     #[arg(long, value_name = "FILE")]
@@ -298,6 +303,7 @@ mod tests {
             "--egress-rate 1M",
             "--verbose",
             "--volume a:/b",
+            "--disk d",
             "--print-isolation",
             "--console",
             "-- ls",

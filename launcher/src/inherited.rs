@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A descriptor that whoever started us has left open for us.
+//! Descriptors that whoever started us has left open for us.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, RawFd};
 
-/// Why a number names no descriptor that we can read and write.
+/// Why a number names no descriptor that we can read, or read and write.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedError {
     /// Nothing is open there.
     #[error("descriptor {0} is not open: whoever starts cki has to open it")]
     Closed(RawFd),
     /// It is open, but one way only.
-    #[error("descriptor {0} is not open for both reading and writing, as a socket is")]
+    #[error("descriptor {0} is not open for both reading and writing")]
     OneWay(RawFd),
+    /// It is open, but not for reading.
+    #[error("descriptor {0} is not open for reading")]
+    Unreadable(RawFd),
     /// No descriptor is left, or the like.
     #[error("descriptor {number} cannot be used: {source}")]
     System {
@@ -43,14 +46,34 @@ pub fn parse(text: &str) -> Result<(String, RawFd), String> {
 /// # Errors
 /// [`InheritedError`].
 pub fn both_ways(number: RawFd) -> Result<File, InheritedError> {
+    match mode(number)? {
+        libc::O_RDWR => own(number),
+        _ => Err(InheritedError::OneWay(number)),
+    }
+}
+
+/// As [`both_ways`], for one that must be open for reading.
+///
+/// # Errors
+/// [`InheritedError`].
+pub fn readable(number: RawFd) -> Result<File, InheritedError> {
+    match mode(number)? {
+        libc::O_RDONLY | libc::O_RDWR => own(number),
+        _ => Err(InheritedError::Unreadable(number)),
+    }
+}
+
+/// Which ways it is open.
+fn mode(number: RawFd) -> Result<libc::c_int, InheritedError> {
     // SAFETY: F_GETFL has no argument and reads no memory of ours; any number may be asked about.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
-    if flags < 0 {
-        return Err(InheritedError::Closed(number));
+    match flags {
+        ..0 => Err(InheritedError::Closed(number)),
+        flags => Ok(flags & libc::O_ACCMODE),
     }
-    if flags & libc::O_ACCMODE != libc::O_RDWR {
-        return Err(InheritedError::OneWay(number));
-    }
+}
+
+fn own(number: RawFd) -> Result<File, InheritedError> {
     let failed = || InheritedError::System {
         number,
         source: io::Error::last_os_error(),
@@ -105,5 +128,9 @@ mod tests {
         let input = File::open("/dev/null").unwrap();
         let error = both_ways(input.as_raw_fd()).unwrap_err();
         assert!(matches!(error, InheritedError::OneWay(_)), "{error}");
+        assert!(readable(input.as_raw_fd()).is_ok());
+        let output = File::options().write(true).open("/dev/null").unwrap();
+        let error = readable(output.as_raw_fd()).unwrap_err();
+        assert!(matches!(error, InheritedError::Unreadable(_)), "{error}");
     }
 }

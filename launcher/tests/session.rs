@@ -80,6 +80,21 @@ fn a_request_that_is_not_understood_is_refused_before_the_files_are_looked_at() 
     assert!(failure.message.contains("`restart`"), "{failure:?}");
 }
 
+#[test]
+fn a_disk_of_the_request_that_nobody_has_opened_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let image = file(directory.path(), "image", &erofs());
+    let disk = r#""container":{"disks":[{"serial":"data"}],"#;
+    let request = String::from_utf8(request()).expect("text");
+    let with_disk = request.replace(r#""container":{"#, disk);
+    assert_ne!(with_disk, request);
+    let failure = failure("/dev/null", "/no/such", &image, with_disk.as_bytes());
+    assert!(
+        failure.message.contains("nobody has opened the disk data"),
+        "{failure:?}"
+    );
+}
+
 /// Runs the binary with `redirection`, as a shell has it, for descriptor 3.
 fn redirected(redirection: &str) -> Output {
     let script = format!("exec \"$@\" {redirection}");

@@ -8,7 +8,8 @@ use crate::rate::DiskRates;
 
 /// A disk of the machine that a container is given.
 ///
-/// The container's disks have serial numbers of their own, in the order of the request ([`disk_serial`]).
+/// Its bytes are those of the disk, whatever they are in the user's file. The container's disks have serial numbers of
+/// their own, in the order of the request ([`disk_serial`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {

@@ -36,6 +36,8 @@ pub mod feature {
     pub const NAME: &str = "name";
     /// [`Container::network`](super::Container::network).
     pub const NETWORK: &str = "network";
+    /// [`Container::page_tables`](super::Container::page_tables).
+    pub const PAGE_TABLES: &str = "page-tables";
     /// [`Run::pool`](super::Run::pool).
     pub const POOL: &str = "pool";
     /// [`Disk::rates`](super::Disk::rates) and [`Network::rates`](super::Network::rates).
@@ -136,6 +138,9 @@ pub struct Container {
     /// Its disks besides that of its image, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
+    /// Of its memory, what is set aside for page tables; without it, the launcher chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_tables: Option<Memory>,
 }
 
 impl Container {
@@ -155,6 +160,7 @@ impl Container {
             network: None,
             name: None,
             disks: Vec::new(),
+            page_tables: None,
         }
     }
 }
@@ -204,6 +210,10 @@ impl Run {
             (
                 feature::DISKS,
                 container.is_some_and(|container| !container.disks.is_empty()),
+            ),
+            (
+                feature::PAGE_TABLES,
+                container.is_some_and(|container| container.page_tables.is_some()),
             ),
             (feature::RATES, container.is_some_and(is_limited)),
             (feature::VOLUMES, !self.root.volumes.is_empty()),

@@ -36,10 +36,11 @@ fn requests_have_the_documented_form_and_come_back_equal() {
         network: None,
         name: None,
         disks: Vec::new(),
+        page_tables: Some("128M".parse().unwrap()),
     });
     let container = plain.replace(
         r#""h"}"#,
-        r#""h","container":{"memory":"1536M","cmdline":"x=1","verbose":true}}"#,
+        r#""h","container":{"memory":"1536M","cmdline":"x=1","verbose":true,"page_tables":"128M"}}"#,
     );
     let mut with_disk = contained.clone();
     let disks = &mut with_disk.container.as_mut().unwrap().disks;
@@ -229,6 +230,7 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
         network: None,
         name: None,
         disks: Vec::new(),
+        page_tables: None,
     });
     assert_eq!(contained.unsupported(&[feature::POOL]), Some("container"));
     assert_eq!(contained.unsupported(&["later", feature::CONTAINER]), None);
@@ -241,6 +243,8 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
     assert_eq!(contained.unsupported(&[feature::CONTAINER]), Some("disks"));
     let both = [feature::CONTAINER, feature::DISKS];
     assert_eq!(contained.unsupported(&both), None);
+    contained.container.as_mut().unwrap().page_tables = Some("8M".parse().unwrap());
+    assert_eq!(contained.unsupported(&both), Some("page-tables"));
     let mut pooled = plain;
     pooled.pool = Some("64M".parse().unwrap());
     assert_eq!(pooled.unsupported(&[feature::CONTAINER]), Some("pool"));

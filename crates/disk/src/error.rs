@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 /// A disk cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("disk {}: {problem}", .path.display())]
+#[error("disk {}: {problem}", .name.display())]
 pub struct DiskError {
-    /// The file.
-    pub path: PathBuf,
+    /// The path of the file; of one that was open already, the disk's serial number.
+    pub name: PathBuf,
     /// Why not.
     pub problem: Problem,
 }

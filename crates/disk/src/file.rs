@@ -8,6 +8,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use cki_session::Disk;
+
 use crate::error::{DiskError, Problem};
 use crate::format::{Format, qcow2_size};
 use crate::lock::{GLANCE, lock};
@@ -41,19 +43,42 @@ pub struct DiskFile {
 /// # Errors
 /// [`DiskError`], with what to do about it.
 pub fn open(option: &DiskOption, reader: Reader) -> Result<DiskFile, DiskError> {
-    judged(option, reader).map_err(|problem| DiskError {
-        path: option.path.clone(),
+    opened_as(option)
+        .and_then(|file| judged(file, option, reader))
+        .map_err(|problem| DiskError {
+            name: option.path.clone(),
+            problem,
+        })
+}
+
+/// Takes a disk that whoever started the launcher has opened, as [`open`] would: whoever opens a device for writing
+/// asks for it alone (O_EXCL). Its bytes are those of the disk.
+///
+/// # Errors
+/// [`DiskError`], with what to do about it.
+pub fn take(file: File, disk: &Disk) -> Result<DiskFile, DiskError> {
+    let option = DiskOption {
+        is_read_only: disk.read_only,
+        ..DiskOption::raw(&disk.serial)
+    };
+    judged(file, &option, Reader::Launcher).map_err(|problem| DiskError {
+        name: option.path,
         problem,
     })
 }
 
-fn judged(option: &DiskOption, reader: Reader) -> Result<DiskFile, Problem> {
-    let mut file = opened(&option.path, option.is_read_only, 0)?;
+fn opened_as(option: &DiskOption) -> Result<File, Problem> {
+    let file = opened(&option.path, option.is_read_only, 0)?;
     if file.metadata()?.file_type().is_block_device() && !option.is_read_only {
         // The kernel knows who else writes a device or a part of it: a mounted file system, a loop device, another
         // container by another name of it. Of files, the flag says nothing.
-        file = opened(&option.path, option.is_read_only, libc::O_EXCL)?;
+        return opened(&option.path, option.is_read_only, libc::O_EXCL);
     }
+    Ok(file)
+}
+
+/// What there is to say against a file that is open as the option says.
+fn judged(mut file: File, option: &DiskOption, reader: Reader) -> Result<DiskFile, Problem> {
     let kind = file.metadata()?.file_type();
     match (kind.is_file(), kind.is_block_device(), reader) {
         (true, _, _) | (_, true, Reader::Launcher) => {}

@@ -3,7 +3,7 @@
 //! A file of the user's as a disk of a container.
 //!
 //! [`DiskOption`] is how the command line names it; [`open`] opens it, judges whether it can be a disk, and
-//! locks it. What it finds wrong is a [`DiskError`], which says what to do about it. [`size_limit`] is about files that
+//! locks it; [`take`] does so with one that is open already. What it finds wrong is a [`DiskError`], which says what to do about it. [`size_limit`] is about files that
 //! may not grow as large as they should.
 //!
 //! Used by: `cki-build` (whose emulator gets the open file) and the launcher. May use: `cki-session`.
@@ -16,6 +16,6 @@ mod option;
 pub mod size_limit;
 
 pub use error::{DiskError, Problem};
-pub use file::{DiskFile, Reader, open};
+pub use file::{DiskFile, Reader, open, take};
 pub use format::Format;
 pub use option::DiskOption;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Opens what a user gives as a disk.
+//! Opens what a user gives as a disk, and takes what is open already.
 
-use cki_disk::{DiskError, DiskOption, Reader};
+use std::fs::File;
+use std::path::Path;
+
+use cki_disk::{DiskError, DiskFile, DiskOption, Reader};
+use cki_session::Disk;
 
 use super::file::RawFile;
 use crate::virtio::storage::Storage;
@@ -12,10 +16,21 @@ use crate::virtio::storage::Storage;
 /// # Errors
 /// [`DiskError`], with what to do about it.
 pub fn open(option: &DiskOption) -> Result<Box<dyn Storage>, DiskError> {
-    let disk = cki_disk::open(option, Reader::Launcher)?;
+    storage(cki_disk::open(option, Reader::Launcher)?, &option.path)
+}
+
+/// Takes a disk that whoever started the launcher has opened.
+///
+/// # Errors
+/// As [`open`].
+pub fn take(file: File, disk: &Disk) -> Result<Box<dyn Storage>, DiskError> {
+    storage(cki_disk::take(file, disk)?, disk.serial.as_ref())
+}
+
+fn storage(disk: DiskFile, name: &Path) -> Result<Box<dyn Storage>, DiskError> {
     let storage = RawFile::new(disk.file, disk.is_read_only);
     let storage = storage.map_err(|error| DiskError {
-        path: option.path.clone(),
+        name: name.to_owned(),
         problem: error.into(),
     })?;
     // What is read only is likely to be read by others, too: they share what the host keeps of it.

@@ -14,7 +14,6 @@ use anyhow::Context as _;
 use cki_abi::uapi::run::Run as RunPage;
 use cki_disk::DiskError;
 use cki_frontend::UserTerminal;
-use cki_launcher::backend::disk;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::{self, NetworkError};
 use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
@@ -48,14 +47,15 @@ use cki_session::{
 
 use cki_volume::sandbox;
 
-use super::{explain, volumes};
+use super::{disks, explain, volumes};
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
 
 /// `cki run`; its exit status. How it ended is said to whoever asked: on the descriptor, or on standard error.
 pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     // First of all: what is opened from now on is ours.
-    let named = args.volume_fd.iter().map(|(_, number)| *number);
+    let named = args.volume_fd.iter().chain(&args.disk_fd);
+    let named = named.map(|(_, number)| *number);
     let named: Vec<_> = named.chain(args.session_fd).collect();
     sandbox::close_all_but(&named).context("cannot close what whoever started cki has open")?;
     let Some(number) = args.session_fd else {
@@ -88,6 +88,8 @@ pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
 /// A container, and what runs in it.
 struct Wanted {
     container: Container,
+    /// Its virtual processors, of which no request says yet how many.
+    cpus: u32,
     /// The request for its init; without one, it is the kernel's console that is wanted.
     run: Option<Run>,
     /// How long the program may run.
@@ -107,8 +109,10 @@ impl Wanted {
                 verbose: args.verbose,
                 network: args.network.wanted()?,
                 name: args.name.clone(),
-                disks: Vec::new(),
+                disks: disks::wanted(&args.disk),
+                page_tables: args.page_tables,
             },
+            cpus: args.cpus,
             run: (!args.console).then_some(run),
             timeout: args.timeout,
             stop: args.program.stop(),
@@ -119,6 +123,7 @@ impl Wanted {
     fn by(container: Container, run: Run) -> Self {
         Wanted {
             container,
+            cpus: 1,
             run: Some(run),
             timeout: None,
             stop: (Signal::TERM, Duration::ZERO),
@@ -234,9 +239,8 @@ fn command_line(wanted: &Wanted) -> String {
 }
 
 /// The container's place among those with a name, if it is to have one.
-fn entry(args: &RunArgs, wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
-    let name = args.name.as_ref().or(wanted.container.name.as_ref());
-    let (Some(name), Some(run)) = (name, &wanted.run) else {
+fn entry(wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
+    let (Some(name), Some(run)) = (&wanted.container.name, &wanted.run) else {
         return Ok(None);
     };
     let pid = std::process::id() as i32;
@@ -272,10 +276,12 @@ fn session(
     if let Some(root) = root {
         devices.add(root.sharing(&large), Duty::Disk)?;
     }
-    for (number, option) in args.disk.iter().enumerate() {
-        let disk = Block::new(disk::open(option)?, &disk_serial(number));
-        let disk = disk.sharing(&large).limited(option.rates);
-        devices.add(disk, Duty::Disk)?;
+    let disks = &wanted.container.disks;
+    let storages = disks::open(disks, &args.disk_fd, &args.disk)?;
+    for ((number, storage), disk) in storages.into_iter().enumerate().zip(disks) {
+        let block = Block::new(storage, &disk_serial(number));
+        let block = block.sharing(&large).limited(disk.rates);
+        devices.add(block, Duty::Disk)?;
     }
     let random = File::open("/dev/urandom").context("/dev/urandom")?;
     devices.add(Rng::new(random), Duty::Entropy)?;
@@ -297,7 +303,7 @@ fn session(
         run.interface = interface;
     }
     // Held until the container has ended.
-    let entry = entry(args, &wanted)?;
+    let entry = entry(&wanted)?;
     // Of a name's, only `cki exec` is the client; the container has nobody to connect to.
     let sockets = match (&entry, &args.vsock) {
         (Some(entry), _) => Some((entry.sockets(), ToHost::Refused, Duty::Listener)),
@@ -326,7 +332,8 @@ fn session(
             .transpose()?,
         command_line: command_line(&wanted),
         devices: devices.len(),
-        pool: args
+        pool: wanted
+            .container
             .page_tables
             .map(|size| size.bytes().next_multiple_of(CHUNK)),
     };
@@ -336,7 +343,7 @@ fn session(
     let size = wanted.container.memory.bytes().next_multiple_of(CHUNK);
     let system = System::open(device)?;
     let isolation = isolation(&system.info()?);
-    let (container, vcpu) = system.create(size, args.cpus)?;
+    let (container, vcpu) = system.create(size, wanted.cpus)?;
     let page = vcpu.page();
     let monitor_pages = system.info()?.monitor_pages;
     let memory = load(&container, &boot)?;

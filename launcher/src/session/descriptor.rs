@@ -41,8 +41,10 @@ impl Service {
         match self {
             Service::Run => &[
                 feature::CONTAINER,
+                feature::DISKS,
                 feature::NETWORK,
                 feature::NAME,
+                feature::PAGE_TABLES,
                 feature::RATES,
                 feature::VOLUMES,
                 // These are for init of the container, which says itself what it honours.

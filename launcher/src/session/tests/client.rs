@@ -42,6 +42,7 @@ fn request(change: impl FnOnce(&mut cki_session::Run)) -> Request {
         network: None,
         name: None,
         disks: Vec::new(),
+        page_tables: None,
     });
     change(&mut run);
     Request::Run(Box::new(run))
