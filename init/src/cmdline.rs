@@ -2,29 +2,19 @@
 
 //! Init's own parameters on the kernel command line (`/proc/cmdline`).
 
+use cki_session::cmdline::{MODE, Mode, POOL, RUNTIME, value};
 use cki_session::{Memory, MemoryError};
 
 use crate::digest::Digest;
-
-/// What init is started for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// `cki.mode=session`: run the program that the host names over the control port.
-    Session,
-    /// `cki.mode=machine`: stay up, and serve clients as whoever keeps it up says.
-    Machine,
-    /// `cki.mode=shell`, or no mode: a shell on every console.
-    Shell,
-}
 
 /// A parameter of ours that cannot be understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// None of the known modes.
-    #[error("cki.mode={0} on the kernel command line is none of session, machine and shell")]
+    #[error("{MODE}={0} on the kernel command line is none of session, machine and shell")]
     Mode(String),
     /// No amount of memory.
-    #[error("cki.pool={text} on the kernel command line: {source}")]
+    #[error("{POOL}={text} on the kernel command line: {source}")]
     Pool {
         /// What it says.
         text: String,
@@ -32,18 +22,8 @@ pub enum ParameterError {
         source: MemoryError,
     },
     /// No digest.
-    #[error(
-        "cki.runtime={0} on the kernel command line is no SHA-256 of so many bytes (HEX:BYTES)"
-    )]
+    #[error("{RUNTIME}={0} on the kernel command line is no SHA-256 of so many bytes (HEX:BYTES)")]
     Runtime(String),
-}
-
-/// The value of `name=`; the last one wins, as with kernel parameters.
-fn value<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
-    cmdline
-        .split_ascii_whitespace()
-        .filter_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        .next_back()
 }
 
 /// The mode that the kernel command line asks for.
@@ -51,15 +31,13 @@ fn value<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
 /// # Errors
 /// [`ParameterError::Mode`] when it names a mode that does not exist.
 pub fn mode(cmdline: &str) -> Result<Mode, ParameterError> {
-    match value(cmdline, "cki.mode") {
-        Some("session") => Ok(Mode::Session),
-        Some("machine") => Ok(Mode::Machine),
-        Some("shell") | None => Ok(Mode::Shell),
-        Some(other) => Err(ParameterError::Mode(other.to_owned())),
-    }
+    let unknown = |name: &str| ParameterError::Mode(name.to_owned());
+    value(cmdline, MODE).map_or(Ok(Mode::Shell), |name| {
+        Mode::named(name).ok_or_else(|| unknown(name))
+    })
 }
 
-/// Memory that a machine with a shell keeps for containers (`cki.pool=128M`; a number alone is MiB). A session's pool
+/// Memory that a machine with a shell keeps for containers ([`POOL`]). A session's pool
 /// is as large as its container.
 ///
 /// # Errors
@@ -71,17 +49,17 @@ pub fn pool(cmdline: &str) -> Result<Option<Memory>, ParameterError> {
             source,
         })
     };
-    value(cmdline, "cki.pool").map(parse).transpose()
+    value(cmdline, POOL).map(parse).transpose()
 }
 
-/// What the runtime disk holds, where no serial number tells which disk it is (`cki.runtime=SHA256:BYTES`).
+/// What the runtime disk holds, where no serial number tells which disk it is ([`RUNTIME`]).
 ///
 /// # Errors
 /// [`ParameterError::Runtime`] when it is invalid.
 pub fn runtime(cmdline: &str) -> Result<Option<Digest>, ParameterError> {
     let parse =
         |text: &str| Digest::parse(text).ok_or_else(|| ParameterError::Runtime(text.to_owned()));
-    value(cmdline, "cki.runtime").map(parse).transpose()
+    value(cmdline, RUNTIME).map(parse).transpose()
 }
 
 #[cfg(test)]

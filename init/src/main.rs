@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use cki_init::cmdline::{self, Mode};
+use cki_init::cmdline;
 use cki_init::place::Place;
 use cki_init::{machine, modules, mounts, net, serve, server, session, shell};
+use cki_session::cmdline::Mode;
 
 fn main() {
     if let Some((place, generation)) = place_to_serve() {

@@ -4,14 +4,16 @@
 //!
 //! A wait status says only "signal 9". The kernel names its victims in its log
 //! (`mm/oom_kill.c`): `Out of memory: Killed process 77 (python3) total-vm:...`, or
-//! `Memory cgroup out of memory: Killed process ...`; of a container's kernel also (`victim.c`)
-//! `Out of memory: Killed process 77 (python3) for its page tables: ...`.
+//! `Memory cgroup out of memory: Killed process ...`. The kernel of a container has a killer of its own besides
+//! (`kernel/src/arch/x86/cki/victim.c`), whose sentence has [`FOR_PAGE_TABLES`] in it.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use cki_session::console::FOR_PAGE_TABLES;
 
 /// Victims that nobody has asked for yet, at most; the latest are kept.
 const VICTIMS_MAX: usize = 256;
@@ -104,12 +106,10 @@ pub fn victim(record: &[u8]) -> Option<(i32, Shortage)> {
         .and_then(|line| line.split_once("Killed process "))
         .and_then(|(_, rest)| rest.split_once(' '))
         .and_then(|(number, rest)| Some((number.parse().ok()?, rest)))
-        .map(
-            |(number, rest)| match rest.contains(") for its page tables: ") {
-                true => (number, Shortage::PageTables),
-                false => (number, Shortage::Memory),
-            },
-        );
+        .map(|(number, rest)| match rest.contains(FOR_PAGE_TABLES) {
+            true => (number, Shortage::PageTables),
+            false => (number, Shortage::Memory),
+        });
     victim.filter(|_| from_kernel)
 }
 
@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn page_tables_are_told_from_other_memory() {
         let tables =
-            b"3,9,1,-;Out of memory: Killed process 77 (perl) for its page tables: 9kB, UID:0\n";
-        assert_eq!(victim(tables), Some((77, Shortage::PageTables)));
+            format!("3,9,1,-;Out of memory: Killed process 77 (perl{FOR_PAGE_TABLES}9kB, UID:0\n");
+        assert_eq!(victim(tables.as_bytes()), Some((77, Shortage::PageTables)));
     }
 
     #[test]

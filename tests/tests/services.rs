@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use cki_session::cmdline::{POOL, SYSTEM};
 use cki_tests::system::{Machine, disk, key};
 use cki_tests::{cki, variable};
 
@@ -61,7 +62,7 @@ fn start(directory: &Path, public: &str) -> Machine {
     let system = variable("CKI_SYSTEM");
     let read = |name: &str| std::fs::read_to_string(system.join(name)).expect("read");
     let cmdline = format!(
-        "console=ttyS0,115200 quiet panic=10 no5lvl tsc=reliable no_timer_check cki.pool=1024M cki.system={}",
+        "console=ttyS0,115200 quiet panic=10 no5lvl tsc=reliable no_timer_check {POOL}=1024M {SYSTEM}={}",
         read("system").trim()
     );
     let file = |name: &str| system.join(name).to_str().expect("a plain name").to_owned();

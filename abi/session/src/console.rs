@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The end of a kernel's console, as a report of a failure shows it.
+//! What kernels say: a sentence that programs look for, and the end of a console as a report of a failure shows it.
 
 /// Bytes of a console that are worth keeping for [`report`].
 pub const KEPT: usize = 64 << 10;
+
+/// What the kernel of a container says behind the name of a process that it killed for want of page tables
+/// (`kernel/src/arch/x86/cki/victim.c`).
+pub const FOR_PAGE_TABLES: &str = ") for its page tables: ";
 
 /// Lines that a report shows, and bytes: a kernel may print one line without an end.
 const SHOWN: usize = 25;

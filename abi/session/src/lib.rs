@@ -52,6 +52,7 @@
 //! Used by: `cki-build`, the launcher (`cki`), init, `cki-frontend`, `cki-machine`, `bench/micro`. May use: no crate of ours.
 
 mod capability;
+pub mod cmdline;
 pub mod console;
 mod disk;
 mod event;

@@ -40,6 +40,7 @@ use cki_launcher::virtio::vsock::Vsock;
 use cki_launcher::vm::Waker;
 use cki_launcher::vm::outside::Outside;
 use cki_launcher::vm::table::Table;
+use cki_session::cmdline::Mode;
 use cki_session::{
     APP_SERIAL, Container, Event, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
     complain, disk_serial,
@@ -225,15 +226,15 @@ fn root(path: &Path) -> Result<Block, RootError> {
 /// The guest kernel's command line; what the user adds comes last, and wins.
 fn command_line(wanted: &Wanted) -> String {
     // A panic is told by hypercall and must not be waited for; the rest is up to init.
-    let mut words = vec!["panic=-1"];
+    let mut words = vec!["panic=-1".to_owned()];
     if wanted.run.is_some() {
-        words.push("cki.mode=session");
+        words.push(Mode::Session.to_string());
         if !wanted.container.verbose {
-            words.push("quiet");
+            words.push("quiet".to_owned());
         }
     }
     if !wanted.container.cmdline.is_empty() {
-        words.push(&wanted.container.cmdline);
+        words.push(wanted.container.cmdline.clone());
     }
     words.join(" ")
 }

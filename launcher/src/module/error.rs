@@ -214,10 +214,15 @@ fn describe_refusal(operation: u32, error: u32, index: u32) -> String {
 mod tests {
     use super::*;
 
+    /// The word that init takes.
+    fn pool() -> String {
+        format!("{}=", cki_session::cmdline::POOL)
+    }
+
     #[test]
     fn every_missing_part_is_named() {
         let text = describe_missing(MISSING_PKS | MISSING_POOL);
-        assert!(text.contains("PKS") && text.contains("cki.pool="), "{text}");
+        assert!(text.contains("PKS") && text.contains(&pool()), "{text}");
         assert!(!text.contains("extension"), "{text}");
         let text = describe_missing(MISSING_VMX);
         assert!(
@@ -258,7 +263,7 @@ mod tests {
             free: 100 << 20,
         }
         .to_string();
-        for part in ["256 MiB", "512 MiB", "100 MiB", "--memory", "cki.pool="] {
+        for part in ["256 MiB", "512 MiB", "100 MiB", "--memory", &pool()] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use cki_process::exec::Command;
+use cki_session::cmdline::Mode;
 use cki_session::{Memory, Serve, port};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ impl Setup {
     /// [`MachineError::HostImage`].
     pub fn machine(&self) -> Result<Machine, MachineError> {
         let mut host = HostImage::load(&self.host)?;
-        host.cmdline.push_str(" cki.mode=machine");
+        host.cmdline.push_str(&format!(" {}", Mode::Machine));
         let memory = host
             .memory_for(self.pool)
             .plus_mib(PLACE_MIB * self.all_places() + VOLUME_MIB * volumes::MOST as u32);
