@@ -22,6 +22,7 @@ pub mod failure;
 pub mod group;
 pub mod image;
 pub mod inheritance;
+pub mod launcher;
 pub mod machine;
 pub mod modules;
 pub mod mounts;

@@ -9,10 +9,10 @@ use cki_session::{Event, Outcome, ProcessId, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::channel::Heard;
-use crate::container::Launcher;
 use crate::exec::{self, Execs};
 use crate::failure::ServeError;
 use crate::group::Group;
+use crate::launcher::Launcher;
 use crate::oom::KernelLog;
 use crate::place::Place;
 use crate::process;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use cki_session::{APP_SERIAL, Run};
 
-use crate::container::{self, Launcher};
+use crate::container;
 use crate::failure::ServeError;
+use crate::launcher::Launcher;
 use crate::place::Place;
 use crate::program::{self, Started};
 use crate::running::Ends;
