@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# The system as a disk that a PC's BIOS boots: made as the host image's is, with the root file system as its second
-# partition.
+# The system as a disk that a PC's BIOS boots: made as the host image's is, with two slots for systems, of which the
+# second is empty: kernel and initial file system in /a and /b, root file systems on the partitions behind (root/usr/lib/cki/slot).
 { lib
 , stdenv
 , cki-qemu
@@ -39,18 +39,20 @@ stdenv.mkDerivation {
   ];
 
   buildPhase = ''
-    cat > syslinux.cfg <<END
-    SERIAL 0 115200
-    DEFAULT cki
-    PROMPT 0
-    TIMEOUT 0
-    LABEL cki
-      LINUX /bzImage
-      INITRD /initrd
-      APPEND $cmdline cki.system=$(cat $system_/system)
+    printf '%s\n' 'SERIAL 0 115200' 'PROMPT 0' 'TIMEOUT 0' \
+      'INCLUDE /default.cfg' 'INCLUDE /a/slot.cfg' 'INCLUDE /b/slot.cfg' > syslinux.cfg
+    mkdir -p slots/a slots/b
+    echo 'DEFAULT a' > slots/default.cfg
+    cp $system_/system slots/a/system
+    : > slots/b/slot.cfg
+    cat > slots/a/slot.cfg <<END
+    LABEL a
+      LINUX /a/bzImage
+      INITRD /a/initrd
+      APPEND $cmdline cki.slot=a cki.system=$(cat $system_/system)
     END
     mbr=$(find "$syslinuxDir" -name mbr.bin)
-    bash -eu -o pipefail $makeDisk $system_ $system_/root.verity syslinux.cfg "$mbr" disk.raw
+    bash -eu -o pipefail $makeDisk $system_ $system_/root.verity syslinux.cfg "$mbr" disk.raw slots
     $qemu/bin/qemu-img convert -f raw -O qcow2 disk.raw cki-system.qcow2
   '';
 

@@ -17,11 +17,13 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run
 
-system= pool=
+system= pool= slot=
 for word in $(cat /proc/cmdline); do
 	case $word in
 	cki.system=*) system=${word#cki.system=} ;;
 	cki.pool=*) pool=${word#cki.pool=} ;;
+	cki.slot=a) slot=2 ;;
+	cki.slot=b) slot=3 ;;
 	esac
 done
 blocks=${system%%:*} hash=${system#*:}
@@ -45,6 +47,8 @@ open_system() {
 uuid=434b4900000040008000000000000003
 find_system() {
 	for device in /sys/class/block/*; do
+		# The same system may be in both slots.
+		[ -z "$slot" ] || [ ! -e "$device/partition" ] || [ "$(cat "$device/partition")" = $slot ] || continue
 		device=/dev/${device##*/}
 		[ "$(dd if="$device" bs=1 skip=1072 count=16 2> /dev/null | od -An -tx1 | tr -d ' \n')" = "$uuid" ] || continue
 		open_system "$device" 2> /dev/null || continue

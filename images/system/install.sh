@@ -18,6 +18,7 @@ echo 'cki:!::' >> "$root/etc/gshadow"
 mkdir -p "$root/usr/lib/cki" "$root/usr/lib/firmware" "$root/usr/libexec"
 install -m 755 "$launcher/bin/cki" "$root/usr/bin/"
 install -m 755 "$passt/bin/passt" "$root/usr/libexec/"
+chmod 755 "$root/usr/lib/cki/slot"
 install -m 644 "$guest/vmlinux" "$guest/initrd" "$root/usr/lib/cki/"
 cp -r --no-preserve=mode,ownership "$ksm/lib/firmware/cki" "$root/usr/lib/firmware/"
 cp -r --no-preserve=mode,ownership "$kernel/lib/modules" "$root/usr/lib/"
@@ -43,6 +44,7 @@ want multi-user.target systemd-networkd.service
 want multi-user.target ssh-host-key.service
 want multi-user.target ssh.service
 want sysinit.target nftables.service
+want sysinit.target cki-trial.service
 want sockets.target systemd-networkd.socket
 cp "$root/usr/share/systemd/tmp.mount" "$unit/"
 want local-fs.target tmp.mount

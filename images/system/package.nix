@@ -41,6 +41,8 @@ let
     "nft_masq"
     "nft_nat"
     "nft_reject_inet"
+    "nls_ascii"
+    "nls_cp437"
     "overlay"
     "qemu_fw_cfg"
     "r8169"
