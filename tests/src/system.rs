@@ -26,6 +26,14 @@ fn free_port() -> u16 {
 /// # Panics
 /// When it cannot be started.
 pub fn ssh<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Output {
+    ssh_with(program, args, b"")
+}
+
+fn ssh_with<A: AsRef<OsStr>>(
+    program: &str,
+    args: impl IntoIterator<Item = A>,
+    input: &[u8],
+) -> Output {
     let tools = variable("CKI_TEST_SSH");
     let args: Vec<A> = args.into_iter().collect();
     let (library, program) = (tools.join("lib"), tools.join("bin").join(program));
@@ -35,7 +43,7 @@ pub fn ssh<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) ->
         program.as_os_str(),
     ];
     let words = start.into_iter().chain(args.iter().map(AsRef::as_ref));
-    run_program(tools.join("lib/ld-linux-x86-64.so.2"), words, b"")
+    run_program(tools.join("lib/ld-linux-x86-64.so.2"), words, input)
 }
 
 /// Makes a pair of keys, and gives the public one.
@@ -139,6 +147,12 @@ impl Machine {
     /// Runs a script of its shell as root, who has this key.
     #[must_use]
     pub fn ask(&self, key: &Path, script: &str) -> Output {
+        self.ask_with(key, script, b"")
+    }
+
+    /// The same with an input.
+    #[must_use]
+    pub fn ask_with(&self, key: &Path, script: &str, input: &[u8]) -> Output {
         let options = [
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
@@ -151,7 +165,7 @@ impl Machine {
         let options = options.iter().flat_map(|option| ["-o", option]);
         let words = ["-F", "none", "-i", key, "-p", &port].into_iter();
         let words = words.chain(options).chain(["root@127.0.0.1", script]);
-        ssh("ssh", words)
+        ssh_with("ssh", words, input)
     }
 
     /// The same as soon as it answers.
