@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Output, emulator, run_program, variable};
+use crate::{Output, emulator, long, run_program, variable};
 
 /// What the machine may take for each step, beside whatever else this machine does; alone it is up in half a minute.
 const LIMIT: Duration = Duration::from_secs(560);
@@ -96,7 +96,8 @@ impl Machine {
     ) -> Self {
         let (qemu, port) = (variable("CKI_QEMU"), free_port());
         let mut command = Command::new("timeout");
-        command.arg("900").arg(emulator::program(&qemu));
+        let seconds = if long() { "3600" } else { "900" };
+        command.arg(seconds).arg(emulator::program(&qemu));
         command
             .arg("-L")
             .arg(qemu.join("share/qemu"))
