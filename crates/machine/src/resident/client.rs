@@ -19,7 +19,8 @@ use crate::app_disk::AppDisk;
 use crate::ports::Ports;
 
 /// How long a supervisor may take to answer: it waits for volumes, for a place and for its hello, 50 seconds together, and
-/// for QEMU, which has 20 seconds for each port, volume and disk and takes milliseconds.
+/// for QEMU, which takes milliseconds for each port, volume and disk. One that stands still is given 20 seconds for the
+/// step that it does not answer, and as much for each step that is undone then: of these, a client need not hear the end.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
 /// A connection to a machine that is up.
