@@ -145,6 +145,18 @@ impl Machine {
         }
     }
 
+    /// Waits until it is switched off, or restarts, which ends it where it was started with `-no-reboot`.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub fn wait_for_end(mut self) {
+        let deadline = Instant::now() + LIMIT;
+        while self.emulator.try_wait().expect("it is ours").is_none() {
+            assert!(Instant::now() < deadline, "it runs on:\n{}", self.console());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Runs a script of its shell as root, who has this key.
     #[must_use]
     pub fn ask(&self, key: &Path, script: &str) -> Output {
