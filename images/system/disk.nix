@@ -49,7 +49,7 @@ stdenv.mkDerivation {
     LABEL a
       LINUX /a/bzImage
       INITRD /a/initrd
-      APPEND $cmdline cki.slot=a cki.system=$(cat $system_/system)
+      APPEND $cmdline cki-system.slot=a cki.system=$(cat $system_/system)
     END
     mbr=$(find "$syslinuxDir" -name mbr.bin)
     bash -eu -o pipefail $makeDisk $system_ $system_/root.verity syslinux.cfg "$mbr" disk.raw slots

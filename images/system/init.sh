@@ -22,8 +22,8 @@ for word in $(cat /proc/cmdline); do
 	case $word in
 	cki.system=*) system=${word#cki.system=} ;;
 	cki.pool=*) pool=${word#cki.pool=} ;;
-	cki.slot=a) slot=2 ;;
-	cki.slot=b) slot=3 ;;
+	cki-system.slot=a) slot=2 ;;
+	cki-system.slot=b) slot=3 ;;
 	esac
 done
 blocks=${system%%:*} hash=${system#*:}
