@@ -57,6 +57,35 @@ fn the_limits_are_those_of_the_source() {
     assert!(rows > 10, "only {rows} rows");
 }
 
+/// Limits of what is asked for that are nobody's: there is a smaller one, which is in the table.
+const NOBODYS: [&str; 1] = ["abi/session/src/memory.rs:MAX"];
+
+#[test]
+fn all_limits_of_what_is_asked_for_are_given() {
+    let tree = Tree::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).expect("the tree");
+    let text = tree.text("docs/reference/limits.md").expect("the document");
+    let mut found = 0;
+    let files = tree.files_below("abi/session/src/", ".rs");
+    for file in files {
+        let source = tree.text(file).expect("the source");
+        let names = source.lines().filter_map(|line| {
+            let (name, _) = line.trim().strip_prefix("pub const ")?.split_once(':')?;
+            (name.starts_with("MOST") || name.starts_with("MAX") || name.ends_with("_MAX"))
+                .then_some(name)
+        });
+        for name in names {
+            let place = format!("{file}:{name}");
+            let is_given = text.contains(&format!("`{place}`"));
+            assert!(
+                is_given || NOBODYS.contains(&&*place),
+                "{place} is in no row"
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 5, "only {found} limits");
+}
+
 #[test]
 fn constants_are_read_from_their_source() {
     let source =
