@@ -19,6 +19,7 @@ pub mod system;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -47,6 +48,20 @@ pub fn variable(name: &str) -> PathBuf {
 #[must_use]
 pub fn long() -> bool {
     std::env::var_os("CKI_LONG").is_some()
+}
+
+/// Our address that is not the loopback interface's.
+///
+/// # Panics
+/// When this machine has no route out.
+#[must_use]
+pub fn our_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // Nothing is sent: the kernel chooses the address by its routes.
+    socket
+        .connect("198.51.100.1:9")
+        .expect("this machine has a route out, which these tests take");
+    socket.local_addr().expect("an address").ip()
 }
 
 /// What a command gave.

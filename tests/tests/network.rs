@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_tests::{RUNTIMES, machine, run_on};
+use cki_tests::{RUNTIMES, machine, our_address, run_on};
 
 /// What every script here begins with. `syn` puts the first packet of a connection on the wire, whatever the kernel's
 /// routes say; `ask` makes a whole connection.
@@ -39,16 +39,6 @@ def syn(own, to, port, source):
         raw.bind(("eth0", 0))
         raw.send(peer + mac(open("/sys/class/net/eth0/address").read()) + b"\x08\x00" + ip + tcp)
 "#;
-
-/// Our address that is not the loopback interface's.
-fn our_address() -> IpAddr {
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    // Nothing is sent: the kernel chooses the address by its routes.
-    socket
-        .connect("198.51.100.1:9")
-        .expect("this machine has a route out, which these tests take");
-    socket.local_addr().expect("an address").ip()
-}
 
 /// A server that answers with what it got and our greeting, and counts.
 struct Server {

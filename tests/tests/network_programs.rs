@@ -5,24 +5,14 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use cki_tests::{run_on, variable};
+use cki_tests::{our_address, run_on, variable};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-
-/// Our address that is not the loopback interface's.
-fn our_address() -> IpAddr {
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    // Nothing is sent: the kernel chooses the address by its routes.
-    socket
-        .connect("198.51.100.1:9")
-        .expect("this machine has a route out, which these tests take");
-    socket.local_addr().expect("an address").ip()
-}
 
 /// A tar archive of these files, each with its mode.
 fn tar(files: &[(&str, u32, &str)]) -> Vec<u8> {

@@ -3,10 +3,10 @@
 //! Containers whose disks and network are no faster than they may be, by the container's own clock.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener};
 use std::thread;
 
-use cki_tests::{cki, run_on};
+use cki_tests::{cki, our_address, run_on};
 
 /// What a container measured, in milliseconds, a number a line.
 fn times(options: &[&str], command: &[&str]) -> Vec<u64> {
@@ -43,16 +43,6 @@ fn a_disk_is_no_faster_than_it_may_be_and_its_other_direction_as_fast_as_it_is()
     let [_, _, write, read] = measured("read-iops=20");
     assert!((1900..30_000).contains(&read), "{read} ms");
     assert!(write < read / 2, "{write} and {read} ms");
-}
-
-/// Our address that is not the loopback interface's.
-fn our_address() -> IpAddr {
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    // Nothing is sent: the kernel chooses the address by its routes.
-    socket
-        .connect("198.51.100.1:9")
-        .expect("this machine has a route out, which these tests take");
-    socket.local_addr().expect("an address").ip()
 }
 
 /// Bytes that a connection moves.
