@@ -69,8 +69,9 @@ impl App {
         let step = context.progress.short_step("reading the image's layers");
         let mut paths = Vec::new();
         for (number, layer) in (1..).zip(&image.layers) {
-            step.part(&format!("reading layer {number} of {}", image.layers.len()));
-            paths.push(layer::provide(&source, layer, &dir)?);
+            let on_start =
+                || step.part(&format!("reading layer {number} of {}", image.layers.len()));
+            paths.push(layer::provide(&source, layer, &dir, &on_start)?);
         }
         step.finish();
         let (disk, _) = layers::disk(&context.cache, &paths)?;

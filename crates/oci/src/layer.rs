@@ -57,11 +57,16 @@ const PAX_SPARSE: &str = "GNU.sparse.";
 /// What pax calls extended attributes.
 const PAX_XATTR: &str = "SCHILY.xattr.";
 
-/// The layer's file system, below `dir`. It is made when it is not there.
+/// The layer's file system, below `dir`. It is made when it is not there, and `on_start` called before that.
 ///
 /// # Errors
 /// [`OciError`]; then nothing is left.
-pub fn provide(source: &Source, layer: &LayerRef, dir: &Path) -> Result<PathBuf, OciError> {
+pub fn provide(
+    source: &Source,
+    layer: &LayerRef,
+    dir: &Path,
+    on_start: &dyn Fn(),
+) -> Result<PathBuf, OciError> {
     let path = dir.join(format!("{FORMAT}-{}.erofs", layer.id));
     if let Ok(file) = File::options().write(true).open(&path) {
         // When it was last used; `cki-build prune` asks.
@@ -74,6 +79,7 @@ pub fn provide(source: &Source, layer: &LayerRef, dir: &Path) -> Result<PathBuf,
         path: path.clone(),
         source,
     };
+    on_start();
     fs::create_dir_all(dir).map_err(write)?;
     let file = tempfile::NamedTempFile::new_in(dir).map_err(write)?;
     let out = file.as_file().try_clone().map_err(write)?;

@@ -12,7 +12,7 @@ use std::io::Cursor;
 
 use cki_erofs::write::{Attributes, Kind, Writer};
 use make::{Layer, config, docker, gzip, index, manifest, oci, zstd};
-use open::{archived, converted, opened, refused, small};
+use open::{archived, converted, made, opened, refused, small};
 use serde_json::json;
 use tar::EntryType;
 
@@ -88,6 +88,19 @@ fn a_layer_is_made_once_and_shared() {
     assert_eq!(second[0], first[0]);
     let after = second[0].metadata().expect("there").ino();
     assert_eq!(before, after);
+}
+
+#[test]
+fn only_a_layer_that_is_not_there_is_announced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (one, two) = (dir.path().join("1.tar"), dir.path().join("2.tar"));
+    let upper = Layer::new().file("x", b"x").bytes();
+    oci(&config(&[small()]), &[small()]).archive(&one);
+    let layers = [small(), upper];
+    docker(&config(&layers), &layers).archive(&two);
+    assert_eq!(made(&one, dir.path()), [0]);
+    assert_eq!(made(&one, dir.path()), [0; 0]);
+    assert_eq!(made(&two, dir.path()), [1]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 //! Opens images that [`crate::make`] has made.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,9 +23,21 @@ pub fn small() -> Vec<u8> {
 pub fn opened(path: &Path, dir: &Path) -> Result<(Image, Vec<PathBuf>), OciError> {
     let source = Source::open(path)?;
     let image = Image::find(&source)?;
-    let provide = |layer| layer::provide(&source, layer, dir);
+    let provide = |layer| layer::provide(&source, layer, dir, &|| ());
     let layers = image.layers.iter().map(provide).collect::<Result<_, _>>()?;
     Ok((image, layers))
+}
+
+/// Which layers of the image had to be made, by number.
+pub fn made(path: &Path, dir: &Path) -> Vec<usize> {
+    let source = Source::open(path).expect("opened");
+    let image = Image::find(&source).expect("an image");
+    let made = RefCell::new(Vec::new());
+    for (number, layer) in image.layers.iter().enumerate() {
+        let on_start = || made.borrow_mut().push(number);
+        layer::provide(&source, layer, dir, &on_start).expect("a layer");
+    }
+    made.into_inner()
 }
 
 /// As [`opened`], of an archive with these files.
