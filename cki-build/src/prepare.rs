@@ -42,10 +42,10 @@ pub fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
 /// # Errors
 /// [`Error`].
 pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), Error> {
-    let (host, runtime) = args.host_kernel.attrs();
+    let (host, runtime_disk) = args.host_kernel.attrs();
     let attrs = match args.runtime {
         Runtime::Cki if args.cpus > 1 => return Err(Error::Cpus(args.cpus)),
-        Runtime::Cki | Runtime::Host => vec![host, "cki-qemu", runtime],
+        Runtime::Cki | Runtime::Host => vec![host, "cki-qemu", runtime_disk],
         Runtime::Native => vec![host, "cki-qemu"],
     };
     if args.runtime != Runtime::Cki && args.memory < Machine::LEAST_MEMORY {
@@ -81,8 +81,8 @@ pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), 
     machine.tsc_khz = Some(context.counter.khz());
     machine.network = card;
     machine.verbose = context.global.verbose;
-    if let Some(runtime) = outputs.get(runtime) {
-        machine.runtime = Some(runtime.out.join("runtime.erofs"));
+    if let Some(disk) = outputs.get(runtime_disk) {
+        machine.runtime_disk = Some(disk.out.join("runtime.erofs"));
     }
     if args.runtime == Runtime::Cki {
         machine.memory = machine.host.memory_for(args.memory);

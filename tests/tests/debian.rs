@@ -109,7 +109,7 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
         .replace("mitigations=off", "mitigations=auto pti=on");
     let memory = Memory::constant(768);
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, app, memory, 1);
-    machine.runtime = Some(variable("CKI_RUNTIME_DEBIAN").join("runtime.erofs"));
+    machine.runtime_disk = Some(variable("CKI_RUNTIME_DEBIAN").join("runtime.erofs"));
     machine.tsc_khz = Some(cki_machine::tsc::Measurement::start().khz());
     machine.verbose = true;
     let script = "n=0; while [ $n -lt 50 ]; do (exit 3); n=$((n + $?)); done; echo $n";

@@ -198,7 +198,7 @@ fn failure_on(cpu: &str, app: &Path) -> String {
     let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
     let memory = Memory::constant(512);
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, app.to_owned(), memory, 1);
-    machine.runtime = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
+    machine.runtime_disk = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
     machine.extra = vec!["-cpu".to_owned(), cpu.to_owned()];
     let mut run = Run::new(["true"]);
     run.container = Some(Container::new(Memory::constant(256)));

@@ -127,7 +127,7 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     let memory = Memory::constant(mib);
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, image(), memory, cpus);
     if place != Place::Native {
-        machine.runtime = Some(variable(runtime).join("runtime.erofs"));
+        machine.runtime_disk = Some(variable(runtime).join("runtime.erofs"));
     }
     machine.tsc_khz = Some(tsc::Measurement::start().khz());
     machine.verbose = true;

@@ -101,7 +101,7 @@ fn run(dir: &Path, app: &Path, first: &str) -> (Journal, Vec<Entry>) {
     let host = HostImage::load(&variable("CKI_HOST")).expect("a host image");
     let (memory, container) = (Memory::constant(512), Memory::constant(256));
     let mut machine = Machine::new(&variable("CKI_QEMU"), host, app.to_owned(), memory, 1);
-    machine.runtime = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
+    machine.runtime_disk = Some(variable("CKI_RUNTIME").join("runtime.erofs"));
     machine.tsc_khz = Some(cki_machine::tsc::Measurement::start().khz());
     let node = format!(
         "driver=blklogwrites,node-name=logged,file.driver=file,file.filename={},log.driver=file,log.filename={}",

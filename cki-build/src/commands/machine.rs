@@ -36,8 +36,8 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
     let name = args.machine.name(context.machine.as_deref());
     let directory = place::directory(context, name)?;
     holds_a_container(args.memory)?;
-    let (host, runtime) = HostKernel::Cki.attrs();
-    let outputs = context.outputs(&[host, "cki-qemu", runtime])?;
+    let (host, runtime_disk) = HostKernel::Cki.attrs();
+    let outputs = context.outputs(&[host, "cki-qemu", runtime_disk])?;
     let here = std::thread::available_parallelism().map_or(1, |count| count.get().min(CPUS_MAX));
     let machines = place::machines(context);
     let setup = Setup {
@@ -48,7 +48,7 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
         name: name.to_owned(),
         qemu: outputs["cki-qemu"].out.clone(),
         host: outputs[host].out.clone(),
-        runtime: outputs[runtime].out.join("runtime.erofs"),
+        runtime_disk: outputs[runtime_disk].out.join("runtime.erofs"),
         network: !args.no_network,
         cpus: args.cpus.unwrap_or(here as u32),
         pool: args.memory,

@@ -30,7 +30,7 @@ pub struct Machine {
     pub app: AppDisk,
     /// Disk with launcher, module, monitor and guest kernel, a raw file: the machine has the CKI extension
     /// then, and runs containers. Without it, it is a stock one.
-    pub runtime: Option<PathBuf>,
+    pub runtime_disk: Option<PathBuf>,
     /// Its network card; without one, it reaches nothing.
     pub network: Option<Network>,
     /// Its memory.
@@ -71,7 +71,7 @@ impl Machine {
             firmware: Some(qemu.join("share/qemu")),
             host,
             app: app.into(),
-            runtime: None,
+            runtime_disk: None,
             network: None,
             memory,
             cpus,
@@ -121,9 +121,9 @@ impl Machine {
 
     /// Options for the runtime disk, if the machine has one.
     #[must_use]
-    pub fn runtime_disk(&self) -> Vec<String> {
-        let runtime = self.runtime.as_deref();
-        runtime.map_or(Vec::new(), |file| {
+    pub fn runtime_disk_options(&self) -> Vec<String> {
+        let file = self.runtime_disk.as_deref();
+        file.map_or(Vec::new(), |file| {
             let device = self.host.board.device("virtio-blk", Device::Runtime);
             disk("runtime", file, "raw", &device, cki_session::RUNTIME_SERIAL).into()
         })
@@ -155,7 +155,7 @@ impl Machine {
                 &app,
                 cki_session::APP_SERIAL,
             ))
-            .args(self.runtime_disk());
+            .args(self.runtime_disk_options());
         command = command.args([
             "-device".to_owned(),
             board.device("virtio-serial", Device::Serial),
@@ -200,7 +200,7 @@ impl Machine {
     /// of the start of a container of 1 GiB was that. Where instructions are counted they count once,
     /// as they are on processors.
     fn cpu(&self) -> String {
-        let extension = self.runtime.as_ref().map_or("", |_| ",cki=on");
+        let extension = self.runtime_disk.as_ref().map_or("", |_| ",cki=on");
         let strings = if self.icount { "" } else { SLOW_BYTES };
         format!("max{extension}{strings}")
     }
@@ -297,9 +297,9 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_for_containers_has_the_extension_and_the_runtime_disk() {
+    fn a_machine_for_containers_has_the_extension_and_the_runtime_disk_options() {
         let words = Machine {
-            runtime: Some("/nix/store/r/runtime.erofs".into()),
+            runtime_disk: Some("/nix/store/r/runtime.erofs".into()),
             ..machine()
         }
         .command()
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_pc_has_its_devices_on_pci_and_the_application_image_first() {
         let mut machine = Machine {
-            runtime: Some("/r".into()),
+            runtime_disk: Some("/r".into()),
             ..machine()
         };
         machine.host.board = Board::Q35;

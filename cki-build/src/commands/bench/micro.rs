@@ -101,13 +101,13 @@ fn initrd(dir: &Path, initrd: &Path, programs: &[(&str, &Path)]) -> Result<PathB
 }
 
 /// The machine that is measured.
-fn machine(qemu: &Path, mut host: HostImage, runtime: &Path) -> Result<Machine, Error> {
+fn machine(qemu: &Path, mut host: HostImage, runtime_disk: &Path) -> Result<Machine, Error> {
     let work = format!("{} {CONTAINER_MIB} {}", mode::HOST, host.container_cmdline);
     host.cmdline
         .push_str(&format!(" rdinit=/{PROGRAM} {VARIABLE}=\"{work}\""));
     // There is no program but the one in the initial file system, hence no image.
     let mut machine = Machine::new(qemu, host, PathBuf::new(), MACHINE, 1);
-    machine.runtime = Some(runtime.to_owned());
+    machine.runtime_disk = Some(runtime_disk.to_owned());
     machine.icount = true;
     Ok(machine)
 }
@@ -116,7 +116,7 @@ fn machine(qemu: &Path, mut host: HostImage, runtime: &Path) -> Result<Machine, 
 fn command(machine: &Machine) -> Command {
     machine
         .board(&machine.host.initrd)
-        .args(machine.runtime_disk())
+        .args(machine.runtime_disk_options())
         .args(["-serial", "stdio"])
         // It counts flushes of the TLB, and raises nothing unless it is told to.
         .args(["-device", "cki-probe"])

@@ -308,7 +308,7 @@ mod tests {
             build: Build {
                 qemu: "/q".into(),
                 kernel: "/k".into(),
-                runtime: None,
+                runtime_disk: None,
             },
             network: false,
             cpus: 1,

@@ -81,7 +81,7 @@ pub struct Build {
     /// The kernel.
     pub kernel: PathBuf,
     /// The disk with what containers are run with.
-    pub runtime: Option<PathBuf>,
+    pub runtime_disk: Option<PathBuf>,
 }
 
 /// How a machine is.

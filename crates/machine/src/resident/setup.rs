@@ -31,7 +31,7 @@ pub struct Setup {
     /// The output `cki-host`.
     pub host: PathBuf,
     /// The disk with what containers are run with.
-    pub runtime: PathBuf,
+    pub runtime_disk: PathBuf,
     /// Whether it has a network card, on the user's network.
     pub network: bool,
     /// Its processors.
@@ -80,9 +80,9 @@ impl Setup {
             .memory_for(self.pool)
             .plus_mib(PLACE_MIB * self.all_places() + VOLUME_MIB * volumes::MOST as u32);
         // Its application images come and go: the one that it is made with is not in its command line.
-        let app = self.runtime.clone();
+        let app = self.runtime_disk.clone();
         let mut machine = Machine::new(&self.qemu, host, app, memory, self.cpus);
-        machine.runtime = Some(self.runtime.clone());
+        machine.runtime_disk = Some(self.runtime_disk.clone());
         machine.network = self.network.then(Network::default);
         machine.tsc_khz = Some(self.tsc_khz);
         Ok(machine)
@@ -93,7 +93,7 @@ impl Setup {
     pub(super) fn command(&self, machine: &Machine) -> Command {
         let board = machine.host.board;
         let mut command = machine.board(&machine.host.initrd);
-        command = command.args(machine.runtime_disk());
+        command = command.args(machine.runtime_disk_options());
         if let Some(network) = &machine.network {
             command = command.args(network.words(&board.device("virtio-net", Device::Network)));
         }
@@ -161,7 +161,7 @@ impl Build {
         Self {
             qemu: machine.qemu.clone(),
             kernel: machine.host.kernel.clone(),
-            runtime: machine.runtime.clone(),
+            runtime_disk: machine.runtime_disk.clone(),
         }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
             name: "default".to_owned(),
             qemu: "/q".into(),
             host: host.path().to_owned(),
-            runtime: "/r/runtime.erofs".into(),
+            runtime_disk: "/r/runtime.erofs".into(),
             network: true,
             cpus: 2,
             pool: Memory::constant(1024),
