@@ -14,8 +14,8 @@ use cki_launcher::exec::driver::{Connections, Driver, ExecError, ExecRequest, ST
 use cki_launcher::exec::waiting::Waiting;
 use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
+use cki_launcher::session::caller::Caller;
 use cki_launcher::session::client::Client;
-use cki_launcher::session::command_line::CommandLine;
 use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::streams::Streams;
 use cki_session::{Failure, FailureKind, Outcome, Run, Status, Terminal};
@@ -75,7 +75,7 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
     run.check()?;
     // Until there are connections, signals do to us what they do to anybody.
     let connections = target.connect(&run, &mut || true)?;
-    let mut client = CommandLine::new(false, terminal).context("cannot wait for signals")?;
+    let mut client = Caller::new(false, terminal).context("cannot wait for signals")?;
     let waiting = Waiting::default();
     let outcome = target.drive(device, connections, run, waiting, &mut client)?;
     // The terminal is as it was before anything is written to it.

@@ -26,8 +26,8 @@ use cki_launcher::module::isolation;
 use cki_launcher::module::real::System;
 use cki_launcher::service_manager::ServiceManager;
 use cki_launcher::session::Session;
+use cki_launcher::session::caller::Caller;
 use cki_launcher::session::client::Client;
-use cki_launcher::session::command_line::CommandLine;
 use cki_launcher::session::control::{Inbox, Outgoing};
 use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::error::ContainerError;
@@ -142,7 +142,7 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
         .as_ref()
         .map_or(Terminal::USUAL, UserTerminal::size);
     let wanted = Wanted::of(args, size)?;
-    let mut client = CommandLine::new(print, terminal).context("cannot wait for signals")?;
+    let mut client = Caller::new(print, terminal).context("cannot wait for signals")?;
     client.tells(ServiceManager::of_environment()?);
     wanted.container.check()?;
     if let Some(run) = &wanted.run {
@@ -224,7 +224,7 @@ fn root(path: &Path) -> Result<Block, RootError> {
 }
 
 /// The guest kernel's command line; what the user adds comes last, and wins.
-fn command_line(wanted: &Wanted) -> String {
+fn cmdline(wanted: &Wanted) -> String {
     // A panic is told by hypercall and must not be waited for; the rest is up to init.
     let mut words = vec!["panic=-1".to_owned()];
     if wanted.run.is_some() {
@@ -331,7 +331,7 @@ fn session(
         initrd: initrd
             .map(|path| input("initial ramdisk", path))
             .transpose()?,
-        command_line: command_line(&wanted),
+        cmdline: cmdline(&wanted),
         devices: devices.len(),
         pool: wanted
             .container

@@ -37,7 +37,7 @@ pub struct Boot {
     /// The initial ramdisk.
     pub initrd: Option<Input>,
     /// The kernel's command line.
-    pub command_line: String,
+    pub cmdline: String,
     /// virtio-mmio devices, numbered from 0.
     pub devices: u32,
     /// Bytes of the page-table pool; `None` for [`default_pool`].
@@ -77,10 +77,10 @@ pub enum LoadError {
         "the guest kernel's command line is {0} bytes long; {max} fit",
         max = COMMAND_LINE_SIZE - 1
     )]
-    CommandLine(usize),
+    Cmdline(usize),
     /// A zero byte in it.
     #[error("the guest kernel's command line contains a zero byte")]
-    CommandLineZero,
+    CmdlineZero,
     /// The module.
     #[error(transparent)]
     Device(#[from] ModuleError),
@@ -190,12 +190,12 @@ fn start_info(
     layout: &Layout,
     tables: &BootTables,
 ) -> Result<Box<StartInfo>, LoadError> {
-    let line = boot.command_line.as_bytes();
+    let line = boot.cmdline.as_bytes();
     if line.len() as u64 >= COMMAND_LINE_SIZE {
-        return Err(LoadError::CommandLine(line.len()));
+        return Err(LoadError::Cmdline(line.len()));
     }
     if line.contains(&0) {
-        return Err(LoadError::CommandLineZero);
+        return Err(LoadError::CmdlineZero);
     }
     let mut info = Box::new(StartInfo {
         segment_count: layout.segments.len() as u32,

@@ -31,7 +31,7 @@ fn boot() -> Boot {
     Boot {
         kernel: input(&Elf::linux_like().bytes()),
         initrd: Some(input(b"the ramdisk")),
-        command_line: "quiet cki.mode=session".to_owned(),
+        cmdline: "quiet cki.mode=session".to_owned(),
         devices: 2,
         pool: Some(4 * MIB),
     }
@@ -136,12 +136,12 @@ fn bad_input_is_refused_before_the_start() {
         LoadError::Kernel { .. }
     ));
     assert!(matches!(
-        refused(&|boot| boot.command_line = "x".repeat(2048)),
-        LoadError::CommandLine(2048)
+        refused(&|boot| boot.cmdline = "x".repeat(2048)),
+        LoadError::Cmdline(2048)
     ));
     assert!(matches!(
-        refused(&|boot| boot.command_line = "a\0b".to_owned()),
-        LoadError::CommandLineZero
+        refused(&|boot| boot.cmdline = "a\0b".to_owned()),
+        LoadError::CmdlineZero
     ));
     assert!(matches!(
         refused(&|boot| boot.pool = Some(32 * MIB)),
@@ -161,7 +161,7 @@ fn a_refusal_of_the_monitor_is_told() {
 fn the_longest_command_line_ends_with_a_zero() {
     let container = container();
     let mut boot = boot();
-    boot.command_line = "x".repeat(2047);
+    boot.cmdline = "x".repeat(2047);
     load(&container, &boot).unwrap();
     let log = container.log.lock().unwrap();
     assert_eq!(log.starts[0].info.command_line[2046..], [b'x', 0]);

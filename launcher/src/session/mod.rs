@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`client`] | who asks, as the session sees it |
-//! | [`command_line`] | a user: options, signals to the launcher, sentences |
+//! | [`caller`] | a user: options, signals to the launcher, sentences |
 //! | [`descriptor`] | a program: the messages of `abi/session` on a descriptor that it left open |
 //! | [`control`] | the other side, init of the container: its port and what it says |
 //! | [`plan`] | what is to be run, where and how long |
@@ -16,8 +16,8 @@
 //!
 //! Uses [`crate::vm`], which knows nothing of it.
 
+pub mod caller;
 pub mod client;
-pub mod command_line;
 pub mod control;
 pub mod descriptor;
 mod driver;

@@ -15,7 +15,7 @@ use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 
 use super::guest::Guest;
 use super::{Client, ContainerError, Late, STARTED, Session, Wish, plan, session};
-use crate::session::command_line::CommandLine;
+use crate::session::caller::Caller;
 use crate::session::descriptor::{Descriptor, Service};
 
 /// A launcher's client, and the other end of its descriptor.
@@ -352,7 +352,7 @@ fn with_signals(
         all,
         "signals are ignored here (nohup, or a job in the background): {heard:?} are heard"
     );
-    let mut client = CommandLine::new(false, None).unwrap();
+    let mut client = Caller::new(false, None).unwrap();
     let us = pthread_self();
     let (session, _ends): (Session, _) = session(move |driver| guest(driver, us));
     session.run(plan(), |_| Ok(()), &mut client)

@@ -15,7 +15,7 @@ use super::{STARTED, plan, session, session_with};
 use crate::jail::{self, Confine, Duty};
 use crate::module::Exit;
 use crate::service_manager::{self, ServiceManager};
-use crate::session::command_line::CommandLine;
+use crate::session::caller::Caller;
 use crate::session::descriptor::{Descriptor, Service};
 use crate::testing::{child, role};
 use crate::virtio::Progress;
@@ -165,7 +165,7 @@ fn a_service_manager_hears_that_the_program_runs_under_the_filter() {
     const NAME: &str =
         "session::tests::processes::a_service_manager_hears_that_the_program_runs_under_the_filter";
     if role(NAME).is_some() {
-        let mut client = CommandLine::new(false, None).unwrap();
+        let mut client = Caller::new(false, None).unwrap();
         client.tells(ServiceManager::of_environment().unwrap());
         let (session, _ends) = session(|guest| {
             guest.start();

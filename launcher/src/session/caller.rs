@@ -18,7 +18,7 @@ use crate::unblocked::{Unblocked, Way};
 
 /// A user at the command line.
 #[derive(Debug)]
-pub struct CommandLine {
+pub struct Caller {
     signals: SignalFd,
     forwarding: Forwarding,
     print_isolation: bool,
@@ -30,7 +30,7 @@ pub struct CommandLine {
     service_manager: Option<ServiceManager>,
 }
 
-impl CommandLine {
+impl Caller {
     /// Takes over the signals that are meant for the program. To be called before any other thread is
     /// started, which inherits the mask. With `print_isolation`, it is said on standard error once the
     /// container is up. `terminal` is the user's, for a program that has one.
@@ -42,7 +42,7 @@ impl CommandLine {
         // Ctrl-Z stops this process itself: a launcher, and the container with it, or `cki exec` alone, whose process goes
         // on. A raw terminal is to be left first.
         forwarded.retain(|&signal| signal != Signal::TSTP || terminal.is_some());
-        Ok(CommandLine {
+        Ok(Caller {
             signals: signals::take(forwarded)?,
             forwarding: Forwarding::new(),
             print_isolation,
@@ -77,7 +77,7 @@ impl CommandLine {
     }
 }
 
-impl Client for CommandLine {
+impl Client for Caller {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
