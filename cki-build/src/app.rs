@@ -12,7 +12,7 @@ use cki_oci::source::Source;
 use cki_oci::{Config, Image, OciError, layer};
 use cki_session::{Run, Signal, Tmpfs, User};
 
-use crate::cli::Run as Args;
+use crate::cli::RunArgs;
 use crate::contents::Contents;
 use crate::context::Context;
 use crate::error::Error;
@@ -113,7 +113,7 @@ pub fn layer_files(cache: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`OciError`], also when a part of the image's configuration cannot be.
-pub fn with_image(args: &Args) -> Result<(Args, Option<Config>), OciError> {
+pub fn with_image(args: &RunArgs) -> Result<(RunArgs, Option<Config>), OciError> {
     let Some(path) = &args.contents.oci else {
         return Ok((args.clone(), None));
     };
@@ -121,7 +121,7 @@ pub fn with_image(args: &Args) -> Result<(Args, Option<Config>), OciError> {
     Ok((with_config(&config, args)?, Some(config)))
 }
 
-fn with_config(config: &Config, args: &Args) -> Result<Args, OciError> {
+fn with_config(config: &Config, args: &RunArgs) -> Result<RunArgs, OciError> {
     let mut args = args.clone();
     let odd = |part: &str, problem: String| OciError::Malformed {
         part: format!("the {part} in the configuration"),
@@ -180,8 +180,8 @@ mod tests {
         }
     }
 
-    fn args(options: &ProgramOptions, command: &[&str]) -> Args {
-        Args {
+    fn args(options: &ProgramOptions, command: &[&str]) -> RunArgs {
+        RunArgs {
             runtime: Runtime::Cki,
             host_kernel: HostKernel::Cki,
             machine: Some(crate::resident::OWN.to_owned()),

@@ -67,7 +67,7 @@ pub struct Global {
 pub enum Command {
     /// Run a program in a container: of Debian packages, of an image's file, or of the Nix store
     #[command(after_help = help_of_run())]
-    Run(Box<Run>),
+    Run(Box<RunArgs>),
     /// Start and stop a machine that stays up, in which `run` starts containers quickly
     Machine(resident::Machine),
     /// Run another program in a container of a machine that stays up
@@ -160,7 +160,7 @@ impl HostKernel {
 /// `run`
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Machine")]
-pub struct Run {
+pub struct RunArgs {
     /// What the program runs on
     #[arg(long, value_enum, default_value_t)]
     pub runtime: Runtime,

@@ -9,7 +9,7 @@ use cki_machine::{Machine, MachineError};
 use cki_session::{Connection, complain};
 use cki_volume::client::{Process, StartError};
 
-use crate::cli::{HostKernel, Run};
+use crate::cli::{HostKernel, RunArgs};
 use crate::context::Context;
 use crate::error::Error;
 use crate::resident::{DEFAULT, OWN};
@@ -37,7 +37,7 @@ pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
 
 /// The machine that was asked for by name, if any was: by `--machine`, or by the variable, which says nothing of programs
 /// that choose the machine that they run on.
-fn asked<'a>(args: &'a Run, variable: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+fn asked<'a>(args: &'a RunArgs, variable: Option<&'a str>) -> Result<Option<&'a str>, Error> {
     let variable = variable.filter(|_| !is_about_the_machine(args));
     match args.machine.as_deref().or(variable) {
         Some(OWN) if args.name.is_some() => Err(Error::NamelessOwn),
@@ -50,7 +50,7 @@ fn asked<'a>(args: &'a Run, variable: Option<&'a str>) -> Result<Option<&'a str>
 ///
 /// # Errors
 /// As [`find`].
-pub fn check(context: &Context, args: &Run) -> Result<(), Error> {
+pub fn check(context: &Context, args: &RunArgs) -> Result<(), Error> {
     let asked = asked(args, context.machine.as_deref())?;
     if asked == Some(OWN) || (asked.is_none() && args.name.is_none()) {
         return Ok(());
@@ -77,7 +77,7 @@ pub fn check(context: &Context, args: &Run) -> Result<(), Error> {
 /// What was asked for by name cannot be had, or a volume cannot.
 pub fn find(
     context: &Context,
-    args: &Run,
+    args: &RunArgs,
     machine: &Machine,
 ) -> Result<Option<(Lease, Vec<Process>)>, Error> {
     let asked = asked(args, context.machine.as_deref())?;
@@ -129,7 +129,7 @@ fn fall_back(context: &Context, why: &str) {
 }
 
 /// Whether the options choose the machine that the program runs on.
-fn is_about_the_machine(args: &Run) -> bool {
+fn is_about_the_machine(args: &RunArgs) -> bool {
     args.runtime != Runtime::Cki || args.host_kernel != HostKernel::Cki
 }
 
@@ -150,7 +150,7 @@ impl From<ResidentError> for NoPlace {
     }
 }
 
-fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<(Lease, Vec<Process>), NoPlace> {
+fn lease(mut up: Up, args: &RunArgs, machine: &Machine) -> Result<(Lease, Vec<Process>), NoPlace> {
     if let Some(why) = unsuitable(args, machine.verbose) {
         return Err(NoPlace::Machine(why.to_owned()));
     }
@@ -171,7 +171,7 @@ fn lease(mut up: Up, args: &Run, machine: &Machine) -> Result<(Lease, Vec<Proces
 }
 
 /// What of the command line a machine that stays up does not do.
-fn unsuitable(args: &Run, verbose: bool) -> Option<&'static str> {
+fn unsuitable(args: &RunArgs, verbose: bool) -> Option<&'static str> {
     [
         (
             args.runtime != Runtime::Cki,
@@ -195,7 +195,7 @@ fn unsuitable(args: &Run, verbose: bool) -> Option<&'static str> {
 }
 
 /// Why the machine that is up is not what the program would get otherwise.
-fn differs(status: &Status, args: &Run, machine: &Machine) -> Option<String> {
+fn differs(status: &Status, args: &RunArgs, machine: &Machine) -> Option<String> {
     if status.build != Build::of(machine) {
         return Some(
             "the machine that is up is of another build of the checkout; stop it and start it anew"

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::cli::{HostKernel, Run, Runtime};
+use crate::cli::{HostKernel, RunArgs, Runtime};
 use crate::context::Context;
 use crate::disks;
 use crate::error::Error;
@@ -41,7 +41,7 @@ pub fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
 ///
 /// # Errors
 /// [`Error`].
-pub fn prepare(context: &Context, args: &Run) -> Result<(Machine, Preparation), Error> {
+pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparation), Error> {
     let (host, runtime_disk) = args.host_kernel.attrs();
     let attrs = match args.runtime {
         Runtime::Cki if args.cpus > 1 => return Err(Error::Cpus(args.cpus)),
@@ -109,7 +109,7 @@ fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
 }
 
 /// The network, as far as the machine's kernel has a network card: only ours has.
-fn network(args: &Run) -> Result<NetworkArgs, MachineError> {
+fn network(args: &RunArgs) -> Result<NetworkArgs, MachineError> {
     match args.host_kernel {
         HostKernel::Cki => Ok(args.network.clone()),
         HostKernel::Debian | HostKernel::Debug if args.network.says_nothing() => {
@@ -128,7 +128,7 @@ fn network(args: &Run) -> Result<NetworkArgs, MachineError> {
 /// [`MachineError::Request`] when an argument is no UTF-8, which the protocol cannot carry, when a file of
 /// variables cannot be used, and when nobody could carry the request out.
 pub fn request(
-    args: &Run,
+    args: &RunArgs,
     machine: &Machine,
     terminal: impl FnOnce() -> Terminal,
 ) -> Result<cki_session::Run, MachineError> {
@@ -182,8 +182,8 @@ mod tests {
     use std::os::unix::ffi::OsStringExt as _;
     use std::path::Path;
 
-    fn args(runtime: Runtime, command: Vec<OsString>) -> Run {
-        Run {
+    fn args(runtime: Runtime, command: Vec<OsString>) -> RunArgs {
+        RunArgs {
             runtime,
             host_kernel: HostKernel::Cki,
             machine: Some(crate::resident::OWN.to_owned()),

@@ -18,7 +18,7 @@ use clap::ValueEnum as _;
 use rustix::process::Signal;
 use serde::Serialize;
 
-use crate::cli::{Bench, BenchKind, Run, Runtime};
+use crate::cli::{Bench, BenchKind, RunArgs, Runtime};
 use crate::context::Context;
 use crate::error::Error;
 use crate::measured::{MeasureArgs, ReportArgs};
@@ -185,7 +185,7 @@ fn name(runtime: Runtime) -> String {
 }
 
 /// Time from starting `cki-build run` to the first byte of its standard output.
-fn enter_to_first_byte(context: &Context, args: &Run) -> Result<Duration, Error> {
+fn enter_to_first_byte(context: &Context, args: &RunArgs) -> Result<Duration, Error> {
     let failed = |source| Error::Io {
         path: "/proc/self/exe".into(),
         source,

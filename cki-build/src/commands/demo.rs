@@ -8,7 +8,7 @@ use cki_session::{Container, Isolation, Outcome, Status};
 
 use super::compare::compare;
 use super::run;
-use crate::cli::{Demo, HostKernel, Run, Runtime};
+use crate::cli::{Demo, HostKernel, RunArgs, Runtime};
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::ending::Ending;
@@ -26,7 +26,7 @@ pub(super) fn demo(context: &Context, args: &Demo) -> Result<Status, Error> {
     if let Some(workload) = args.compared.workload {
         return compare(context, workload, args.compared.size);
     }
-    let program = Run {
+    let program = RunArgs {
         runtime: Runtime::Cki,
         host_kernel: HostKernel::Cki,
         machine: Some(resident::OWN.to_owned()),

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use crate::app;
-use crate::cli::{Run, Runtime};
+use crate::cli::{RunArgs, Runtime};
 use crate::context::Context;
 use crate::disks;
 use crate::ending::Ending;
@@ -28,7 +28,7 @@ use cki_session::{
 /// [`Error`].
 pub fn execute(
     context: &Context,
-    args: &Run,
+    args: &RunArgs,
     stdin: Option<Box<dyn Read + Send>>,
 ) -> Result<Ended, Error> {
     // Before anything is built.
@@ -121,7 +121,7 @@ pub(super) fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
 }
 
 /// Says what the status alone does not.
-fn explain(outcome: &Outcome, args: &Run) {
+fn explain(outcome: &Outcome, args: &RunArgs) {
     match outcome {
         Outcome::Failed(failure) => {
             say(&failure.message);
@@ -153,7 +153,7 @@ pub(super) fn say(text: &str) {
     complain(&format!("cki-build: {text}"));
 }
 
-pub(super) fn run(context: &Context, args: &Run) -> Result<Status, Error> {
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Status, Error> {
     match args.runtime {
         Runtime::Native if !context.global.quiet => say("isolation: none (native)"),
         Runtime::Host if !context.global.quiet => {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::bench::program::{execute_any, program};
-use crate::cli::{Run, Runtime};
+use crate::cli::{RunArgs, Runtime};
 use crate::compared::{Size, Workload, command};
 use crate::contents::Contents;
 use crate::context::Context;
@@ -66,8 +66,8 @@ impl Side for Ours {
         Ok(BTreeMap::new())
     }
 
-    fn run(&self, _: &Context, work: &Work) -> Result<Run, Error> {
-        let mut run = Run {
+    fn run(&self, _: &Context, work: &Work) -> Result<RunArgs, Error> {
+        let mut run = RunArgs {
             memory: MEMORY,
             contents: Contents {
                 closure: Some(work.package.clone()),

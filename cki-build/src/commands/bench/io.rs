@@ -14,7 +14,7 @@ use cki_session::{Memory, Status};
 
 use self::report::Report;
 use super::program::{execute_with, program};
-use crate::cli::{Run, Runtime};
+use crate::cli::{RunArgs, Runtime};
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::disks;
@@ -42,7 +42,7 @@ pub(super) fn io(context: &Context) -> Result<Status, Error> {
         })?;
         Ok(DiskOption::raw(path))
     };
-    let args = Run {
+    let args = RunArgs {
         memory: MACHINE,
         contents: Contents {
             packages: Packages::pinned(&PACKAGES),

@@ -16,7 +16,7 @@ use cki_session::{Memory, Status};
 
 use super::nmi_report::Report;
 use super::program::{execute, program};
-use crate::cli::{Run, Runtime};
+use crate::cli::{RunArgs, Runtime};
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::error::Error;
@@ -89,7 +89,7 @@ fn script(body: &str, duration: Duration) -> String {
 }
 
 pub(super) fn nmi(context: &Context, duration: Duration) -> Result<Status, Error> {
-    let args = |body: &str| Run {
+    let args = |body: &str| RunArgs {
         memory: MACHINE,
         cpus: PROCESSORS,
         contents: Contents {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::cli::{HostKernel, Run, Runtime};
+use crate::cli::{HostKernel, RunArgs, Runtime};
 use crate::contents::Contents;
 use crate::error::Error;
 use crate::network::NetworkArgs;
@@ -21,8 +21,8 @@ use cki_session::{Container, Status, Terminal};
 pub(super) const INIT_LINE: &str = "Run /init as init process";
 
 /// As `run --runtime RUNTIME -- WORDS`.
-pub(in crate::commands) fn program(runtime: Runtime, words: &[&str]) -> Run {
-    Run {
+pub(in crate::commands) fn program(runtime: Runtime, words: &[&str]) -> RunArgs {
+    RunArgs {
         runtime,
         host_kernel: HostKernel::Cki,
         machine: Some(resident::OWN.to_owned()),
@@ -58,7 +58,7 @@ impl Write for Sink {
 /// called before it starts.
 pub(in crate::commands) fn execute(
     machine: &Machine,
-    args: &Run,
+    args: &RunArgs,
     stdin: &'static [u8],
     timeout: Option<Duration>,
     ready: impl FnOnce(),
@@ -69,7 +69,7 @@ pub(in crate::commands) fn execute(
 /// As [`execute`], on a machine with disks of the user's.
 pub(super) fn execute_with(
     machine: &Machine,
-    args: &Run,
+    args: &RunArgs,
     disks: Vec<File>,
     stdin: &'static [u8],
     timeout: Option<Duration>,
@@ -89,7 +89,7 @@ pub(super) fn execute_with(
 /// As [`execute_with`], whatever becomes of the program.
 pub(in crate::commands) fn execute_any(
     machine: &Machine,
-    args: &Run,
+    args: &RunArgs,
     disks: Vec<File>,
     stdin: &'static [u8],
     timeout: Option<Duration>,

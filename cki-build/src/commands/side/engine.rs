@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::interface::{MEMORY, Side, Work, layers};
 use crate::app::App;
-use crate::cli::{Run, Runtime};
+use crate::cli::{RunArgs, Runtime};
 use crate::commands::bench::program::program;
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
@@ -64,7 +64,7 @@ impl Side for Engine {
         Ok(layers(context.app_layers(&plan)?))
     }
 
-    fn run(&self, context: &Context, work: &Work) -> Result<Run, Error> {
+    fn run(&self, context: &Context, work: &Work) -> Result<RunArgs, Error> {
         let root = Contents {
             closure: Some(work.package.clone()),
             ..Contents::default()
@@ -72,7 +72,7 @@ impl Side for Engine {
         // One layer, which is a file system.
         let root = App::provide(context, &root)?.disk.file().to_owned();
         let config = config(&work.command, "/run/box/rootfs", None).to_string();
-        Ok(Run {
+        Ok(RunArgs {
             memory: MEMORY,
             contents: Contents {
                 packages: self.packages(),

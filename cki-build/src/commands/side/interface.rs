@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use cki_machine::Ended;
 use cki_session::Memory;
 
-use crate::cli::Run;
+use crate::cli::RunArgs;
 use crate::context::Context;
 use crate::error::Error;
 
@@ -42,7 +42,7 @@ pub(in crate::commands) trait Side {
     ///
     /// # Errors
     /// When what it needs cannot be had.
-    fn run(&self, context: &Context, work: &Work) -> Result<Run, Error>;
+    fn run(&self, context: &Context, work: &Work) -> Result<RunArgs, Error>;
 
     /// Refuses what was not done, or not on this runtime.
     ///

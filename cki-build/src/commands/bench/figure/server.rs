@@ -9,7 +9,7 @@ use cki_session::Status;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::cli::{Run, Runtime};
+use crate::cli::{RunArgs, Runtime};
 use crate::commands::bench::program::{execute_any, program};
 use crate::commands::side::{self, config};
 use crate::compared::{Size, word};
@@ -129,7 +129,7 @@ pub(super) fn serve(
         ..Contents::default()
     };
     let disk = App::provide(context, &disk)?.disk.file().to_owned();
-    let args = Run {
+    let args = RunArgs {
         memory: MEMORY,
         contents: Contents {
             packages: packages(),
