@@ -10,15 +10,7 @@ use cki_machine::Io;
 /// No input, and output that nobody wants.
 #[must_use]
 pub fn nothing() -> Io {
-    Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(std::io::sink()),
-        stderr: Box::new(std::io::sink()),
-        console: None,
-        terminal: None,
-    }
+    Io::new(std::io::empty(), std::io::sink(), std::io::sink())
 }
 
 /// A stream that keeps what is written to it. Clones are the same stream.

@@ -121,13 +121,8 @@ fn page_table_isolation_and_all_other_mitigations_change_nothing() {
     run.container = Some(container);
     let (stdout, stderr, console) = (Sink::default(), Sink::default(), Sink::default());
     let io = Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(stdout.clone()),
-        stderr: Box::new(stderr.clone()),
         console: Some(Box::new(console.clone())),
-        terminal: None,
+        ..Io::new(std::io::empty(), stdout.clone(), stderr.clone())
     };
     let ended = cki_machine::run(&machine, run, TimeLimit::NONE, io, |_| {}, || {});
     let console = console.text();

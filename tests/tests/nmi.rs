@@ -147,13 +147,8 @@ fn run(place: Place, cpus: u32, script: &str, storm: bool) -> Done {
     }
     let (stdout, stderr, console) = (Sink::default(), Sink::default(), Sink::default());
     let io = Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(stdout.clone()),
-        stderr: Box::new(stderr.clone()),
         console: Some(Box::new(console.clone())),
-        terminal: None,
+        ..Io::new(std::io::empty(), stdout.clone(), stderr.clone())
     };
     let mut nmis = None;
     let limit = Duration::from_secs(20 * seconds());

@@ -124,15 +124,8 @@ fn run(dir: &Path, app: &Path, first: &str) -> (Journal, Vec<Entry>) {
     container.disks.push(Disk::new(disk_serial(0), false));
     request.container = Some(container);
     let said = dir.join("said");
-    let io = Io {
-        volumes: Vec::new(),
-        disks: Vec::new(),
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(std::fs::File::create(&said).unwrap()),
-        stderr: Box::new(std::io::stderr()),
-        console: None,
-        terminal: None,
-    };
+    let stdout = std::fs::File::create(&said).unwrap();
+    let io = Io::new(std::io::empty(), stdout, std::io::stderr());
     let ended = cki_machine::run(&machine, request, TimeLimit::NONE, io, |_| {}, || {});
     let ended = ended.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(ended.outcome, Outcome::Exited(0));

@@ -76,14 +76,10 @@ pub(super) fn in_machine(
         true => Box::new(run::unbuffered(std::io::stdin())?),
         false => Box::new(std::io::empty()),
     };
+    let stdout = run::unbuffered(std::io::stdout())?;
     let io = Io {
-        stdin,
-        stdout: Box::new(run::unbuffered(std::io::stdout())?),
-        stderr: Box::new(std::io::stderr()),
-        console: None,
         terminal,
-        volumes: Vec::new(),
-        disks: Vec::new(),
+        ..Io::new(stdin, stdout, std::io::stderr())
     };
     let lease = up.lease(Wanted::default(), Vec::new())?;
     let ended = cki_machine::run_in(

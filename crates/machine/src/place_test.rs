@@ -58,15 +58,7 @@ fn run_for(
         supervisor.shutdown(Shutdown::Both).unwrap();
     });
     let text = Text::default();
-    let io = Io {
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(text.clone()),
-        stderr: Box::new(std::io::sink()),
-        console: None,
-        terminal: None,
-        volumes: Vec::new(),
-        disks: Vec::new(),
-    };
+    let io = Io::new(std::io::empty(), text.clone(), std::io::sink());
     let lease = Lease {
         connection,
         ports: Ports {

@@ -30,6 +30,26 @@ pub struct Io {
     pub disks: Vec<File>,
 }
 
+impl Io {
+    /// The three streams, and nothing beside them.
+    #[must_use]
+    pub fn new(
+        stdin: impl Read + Send + 'static,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Self {
+        Self {
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            console: None,
+            terminal: None,
+            volumes: Vec::new(),
+            disks: Vec::new(),
+        }
+    }
+}
+
 /// The time that a program has.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeLimit {

@@ -97,13 +97,8 @@ pub(in crate::commands) fn execute_any(
 ) -> Result<(Ended, String), Error> {
     let output = Sink::default();
     let io = Io {
-        volumes: Vec::new(),
         disks,
-        stdin: Box::new(stdin),
-        stdout: Box::new(output.clone()),
-        stderr: Box::new(io::stderr()),
-        console: None,
-        terminal: None,
+        ..Io::new(stdin, output.clone(), io::stderr())
     };
     let request = request(args, machine, || Terminal::USUAL)?;
     let ended = cki_machine::run(machine, request, TimeLimit::new(timeout), io, |_| {}, ready)?;

@@ -123,18 +123,15 @@ impl Fake {
         let mut machine = Machine::new(Path::new("/"), host, self.path("app.img"), memory, 1);
         machine.qemu = self.path("qemu");
         machine.start_limit = self.start_limit;
+        let stdin = io::Cursor::new(self.stdin.clone());
+        let stdout: Box<dyn io::Write + Send> = if self.unread {
+            Box::new(Closed)
+        } else {
+            Box::new(Slow(self.stdout.clone(), self.reader))
+        };
         let io = Io {
-            volumes: Vec::new(),
-            disks: Vec::new(),
-            stdin: Box::new(io::Cursor::new(self.stdin.clone())),
-            stdout: if self.unread {
-                Box::new(Closed)
-            } else {
-                Box::new(Slow(self.stdout.clone(), self.reader))
-            },
-            stderr: Box::new(self.stderr.clone()),
             console: Some(Box::new(self.console.clone())),
-            terminal: None,
+            ..Io::new(stdin, stdout, self.stderr.clone())
         };
         let mut run = Run::new(["prog", "arg"]);
         run.process.env = vec![("K".into(), "V".into())];
