@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::place;
-use crate::resident::{Exec, Kill, List};
+use crate::resident::{Exec, In, Kill, List};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{Up, Wanted};
 use cki_machine::{Io, MachineError, TimeLimit};
@@ -38,26 +38,20 @@ pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
 
 pub(super) fn list(context: &Context, args: &List) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
-    let request = Run::new(["cki", "list"].into_iter().chain(json));
-    in_machine(
-        context,
-        args.machine.name(context.machine.as_deref()),
-        request,
-        None,
-        false,
-    )
+    let words = ["cki", "list"].into_iter().chain(json);
+    without_input(context, &args.machine, Run::new(words))
 }
 
 pub(super) fn kill(context: &Context, args: &Kill) -> Result<Status, Error> {
     let signal = args.signal.to_string();
     let request = Run::new(["cki", "kill", &args.container, &signal]);
-    in_machine(
-        context,
-        args.machine.name(context.machine.as_deref()),
-        request,
-        None,
-        false,
-    )
+    without_input(context, &args.machine, request)
+}
+
+/// Has a machine that stays up carry out `request`, which reads nothing.
+fn without_input(context: &Context, machine: &In, request: Run) -> Result<Status, Error> {
+    let name = machine.name(context.machine.as_deref());
+    in_machine(context, name, request, None, false)
 }
 
 /// Has a machine that stays up carry out `request`, in no container of its own. `terminal` is the user's, if the program
