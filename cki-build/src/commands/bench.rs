@@ -31,7 +31,7 @@ use cki_nix::log::Event;
 use cki_process::exec::Command;
 use cki_session::Status;
 use figure::Choice;
-use program::{INIT_LINE, execute, program};
+use program::{Given, INIT_LINE, execute, program};
 
 /// What `bench boot` measures.
 const RUNTIMES: [Runtime; 2] = [Runtime::Native, Runtime::Cki];
@@ -143,7 +143,7 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
         for _ in 0..runs {
             let enter = enter_to_first_byte(context, &args)?;
             let (machine, preparation) = prepare(context, &args)?;
-            let (ended, _) = execute(&machine, &args, b"", None, || {})?;
+            let (ended, _) = execute(&machine, &args, Given::default(), || {})?;
             times.push(phases(runtime, enter, preparation, &ended)?);
         }
     }
@@ -259,8 +259,7 @@ fn virtual_time_to_init(machine: Machine) -> Result<u64, Error> {
     let (_, log) = execute(
         &machine,
         &program(Runtime::Native, &["dmesg"]),
-        b"",
-        None,
+        Given::default(),
         || {},
     )?;
     init_time(&log)

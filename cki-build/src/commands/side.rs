@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::bench::program::{execute_any, program};
+use super::bench::program::{Given, execute_any, program};
 use crate::cli::{RunArgs, Runtime};
 use crate::compared::{Size, Workload, command};
 use crate::contents::Contents;
@@ -124,7 +124,11 @@ pub(super) fn work(
     machine.disks = user;
     machine.icount = true;
     let step = context.progress.step(&side.working());
-    let (ended, output) = execute_any(&machine, &args, files, b"", None, || {})?;
+    let given = Given {
+        disks: files,
+        ..Given::default()
+    };
+    let (ended, output) = execute_any(&machine, &args, given, || {})?;
     step.finish();
     side.judge(&ended)?;
     took(&ended, &output)

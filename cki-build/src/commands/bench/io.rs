@@ -13,7 +13,7 @@ use cki_disk::DiskOption;
 use cki_session::{Memory, Status};
 
 use self::report::Report;
-use super::program::{execute_with, program};
+use super::program::{Given, execute, program};
 use crate::cli::{RunArgs, Runtime};
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
@@ -62,7 +62,11 @@ pub(super) fn io(context: &Context) -> Result<Status, Error> {
     let step = context
         .progress
         .step("counting instructions of input and output");
-    let (_, output) = execute_with(&machine, &args, files, b"", None, || {})?;
+    let given = Given {
+        disks: files,
+        ..Given::default()
+    };
+    let (_, output) = execute(&machine, &args, given, || {})?;
     step.finish();
     let report = Report::new(&output)
         .map_err(|message| Error::Bench(format!("{message}; the host said:\n{output}")))?;

@@ -15,7 +15,7 @@ use cki_machine::{Machine, MachineError};
 use cki_session::{Memory, Status};
 
 use super::nmi_report::Report;
-use super::program::{execute, program};
+use super::program::{Given, execute, program};
 use crate::cli::{RunArgs, Runtime};
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
@@ -103,9 +103,13 @@ pub(super) fn nmi(context: &Context, duration: Duration) -> Result<Status, Error
         verbose: true,
         ..machine
     };
-    let limit = Some(duration + REST);
+    let given = || Given {
+        stdin: WORK.as_bytes(),
+        timeout: Some(duration + REST),
+        ..Given::default()
+    };
     let step = context.progress.step("one container without NMIs");
-    let (_, quiet) = execute(&machine, &args(QUIET), WORK.as_bytes(), limit, || {})?;
+    let (_, quiet) = execute(&machine, &args(QUIET), given(), || {})?;
     step.finish();
 
     let step = context.progress.step("containers under NMIs");
@@ -128,7 +132,7 @@ pub(super) fn nmi(context: &Context, duration: Duration) -> Result<Status, Error
                 storm.end()
             }));
         };
-        let outcome = execute(&stormy, &args(STORMY), WORK.as_bytes(), limit, ready);
+        let outcome = execute(&stormy, &args(STORMY), given(), ready);
         over.store(true, Ordering::Relaxed);
         let sent = teller.map(|teller| teller.join().expect("it does not panic"));
         (outcome, sent)

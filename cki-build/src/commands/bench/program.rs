@@ -54,28 +54,25 @@ impl Write for Sink {
     }
 }
 
-/// Runs a program, which has to end with status 0, within `timeout` if there is one; what it put out. `ready` is
-/// called before it starts.
+/// What a program is given beside its options.
+#[derive(Debug, Default)]
+pub(in crate::commands) struct Given {
+    /// The files of the machine's disks.
+    pub disks: Vec<File>,
+    /// What it reads.
+    pub stdin: &'static [u8],
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+}
+
+/// Runs a program, which has to end with status 0; what it put out. `ready` is called before it starts.
 pub(in crate::commands) fn execute(
     machine: &Machine,
     args: &RunArgs,
-    stdin: &'static [u8],
-    timeout: Option<Duration>,
+    given: Given,
     ready: impl FnOnce(),
 ) -> Result<(Ended, String), Error> {
-    execute_with(machine, args, Vec::new(), stdin, timeout, ready)
-}
-
-/// As [`execute`], on a machine with disks of the user's.
-pub(super) fn execute_with(
-    machine: &Machine,
-    args: &RunArgs,
-    disks: Vec<File>,
-    stdin: &'static [u8],
-    timeout: Option<Duration>,
-    ready: impl FnOnce(),
-) -> Result<(Ended, String), Error> {
-    let (ended, output) = execute_any(machine, args, disks, stdin, timeout, ready)?;
+    let (ended, output) = execute_any(machine, args, given, ready)?;
     let status = ended.outcome.status();
     if status != Status::OK {
         return Err(Error::Bench(format!(
@@ -86,22 +83,27 @@ pub(super) fn execute_with(
     Ok((ended, output))
 }
 
-/// As [`execute_with`], whatever becomes of the program.
+/// As [`execute`], whatever becomes of the program.
 pub(in crate::commands) fn execute_any(
     machine: &Machine,
     args: &RunArgs,
-    disks: Vec<File>,
-    stdin: &'static [u8],
-    timeout: Option<Duration>,
+    given: Given,
     ready: impl FnOnce(),
 ) -> Result<(Ended, String), Error> {
     let output = Sink::default();
     let io = Io {
-        disks,
-        ..Io::new(stdin, output.clone(), io::stderr())
+        disks: given.disks,
+        ..Io::new(given.stdin, output.clone(), io::stderr())
     };
     let request = request(args, machine, || Terminal::USUAL)?;
-    let ended = cki_machine::run(machine, request, TimeLimit::new(timeout), io, |_| {}, ready)?;
+    let ended = cki_machine::run(
+        machine,
+        request,
+        TimeLimit::new(given.timeout),
+        io,
+        |_| {},
+        ready,
+    )?;
     let bytes = output.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok((ended, String::from_utf8_lossy(&bytes).into_owned()))
 }

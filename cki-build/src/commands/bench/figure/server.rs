@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::cli::{RunArgs, Runtime};
-use crate::commands::bench::program::{execute_any, program};
+use crate::commands::bench::program::{Given, execute_any, program};
 use crate::commands::side::{self, config};
 use crate::compared::{Size, word};
 use crate::contents::{Contents, Packages};
@@ -152,7 +152,11 @@ pub(super) fn serve(
     let step = context
         .progress
         .step(&format!("asking {} on {}", server.name(), word(&runtime)));
-    let (ended, output) = execute_any(&machine, &args, files, b"", None, || {})?;
+    let given = Given {
+        disks: files,
+        ..Given::default()
+    };
+    let (ended, output) = execute_any(&machine, &args, given, || {})?;
     step.finish();
     if ended.outcome.status() != Status::OK {
         return Err(Error::Bench(format!(
