@@ -12,8 +12,7 @@ use roxmltree::{Document, Node};
 const PICTURE: &str = "docs/pictures/crates.svg";
 
 /// Crates that the picture has in a line of text: tests, what makes the documents, and what is measured. No box uses them.
-const BESIDE: [&str; 6] = [
-    "bench/cost",
+const BESIDE: [&str; 5] = [
     "bench/workload",
     "crates/book",
     "crates/house",
