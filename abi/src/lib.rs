@@ -5,12 +5,13 @@
 //! Whatever the monitor (KSM), the guest kernel, the host module and the launcher have to agree
 //! on bit by bit is here: call numbers and registers, addresses, protection keys, classes,
 //! structures, limits. [`uapi`] is what programs and the host module say to each other by
-//! `/dev/cki`. Two headers are generated from these items by [`header`]: `include/cki/abi.h`, for C
-//! and for assembler, and `include/linux/cki.h`, which is `uapi` in C. A test keeps them
-//! identical to what is generated. Write them again with `cargo run -p cki-abi --example headers`.
+//! `/dev/cki`. Three headers are generated from these items by [`header`]: `include/cki/abi.h`, for C
+//! and for assembler, `include/linux/cki.h`, which is `uapi` in C, and `emulator/tests/rt/extension.h`
+//! with the numbers of the CPU extension. A test keeps them identical to what is generated. Write
+//! them again with `cargo run -p cki-abi --example headers`.
 //!
 //! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, the launcher, the driver of the monitor's tests; by its headers the guest's
-//! kernel and the host module. May use: no crate of ours.
+//! kernel, the host module and the tests of the emulator. May use: no crate of ours.
 //!
 //! What may use what: the macros make rows of [`description`]; each file of definitions uses the macros and at
 //! most definitions before it; `header` uses all of them.
@@ -49,6 +50,7 @@ pub mod isa;
 pub mod keys;
 pub mod layout;
 pub mod limits;
+pub mod marks;
 // Brackets behind a code span are an index there, and C's comments are made of the text.
 #[allow(rustdoc::broken_intra_doc_links)]
 pub mod monitor;

@@ -11,6 +11,7 @@ use cki_abi::description::{Constant, Structure};
 use cki_abi::header::{HEADERS, abi, uapi};
 
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
+const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn constants() -> impl Iterator<Item = &'static Constant> {
     let groups = abi::GROUPS.iter().chain(uapi::GROUPS);
@@ -53,7 +54,7 @@ fn assert_compiles(output: &Output) {
 #[test]
 fn each_committed_header_is_the_one_generated_from_rust() {
     for header in HEADERS {
-        let path = Path::new(INCLUDE).join(header.path);
+        let path = Path::new(TOP).join(header.path);
         let committed = std::fs::read_to_string(&path).expect("the committed header");
         let mut generated = String::new();
         (header.write)(&mut generated).expect("writing to a string");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Generates the C headers from the items of this crate: [`abi`] and [`uapi`].
+//! Generates headers from the items of this crate: [`abi`] and [`uapi`] for C, [`extension`] for the tests of the
+//! emulator.
 //!
 //! The test `each_committed_header_is_the_one_generated_from_rust` keeps committed and generated ones identical.
 
 pub mod abi;
+pub mod extension;
 pub mod uapi;
 mod write;
 
@@ -13,20 +15,24 @@ use core::fmt::{self, Write};
 /// A header: where it is, and what writes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    /// Path below `abi/include`, as C includes it.
+    /// Path from the top of the checkout.
     pub path: &'static str,
     /// Writes all of it.
     pub write: fn(&mut dyn Write) -> fmt::Result,
 }
 
 /// All headers.
-pub const HEADERS: [Header; 2] = [
+pub const HEADERS: [Header; 3] = [
     Header {
-        path: "cki/abi.h",
+        path: "abi/include/cki/abi.h",
         write: abi::write,
     },
     Header {
-        path: "linux/cki.h",
+        path: "abi/include/linux/cki.h",
         write: uapi::write,
+    },
+    Header {
+        path: "emulator/tests/rt/extension.h",
+        write: extension::write,
     },
 ];

@@ -11,7 +11,7 @@
 	/* A NOP on any processor, and a mark where the device is. */
 	.macro mark number
 	.byte	0x0f, 0x1f, 0x84, 0x00
-	.long	0x434b4900 + \number
+	.long	CKI_MARK + \number
 	.endm
 
 	.globl	test_main

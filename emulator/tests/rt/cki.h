@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Numbers of the CKI extension, as docs/reference/isa.md defines them.
+ * The CKI extension by the names that the tests use, and what else they need
+ * of the processor and the runtime.
  */
 #ifndef CKI_TESTS_CKI_H
 #define CKI_TESTS_CKI_H
 
-#define CPUID_CKI		0x434b4900	/* EAX: last leaf; EBX, ECX, EDX: "CkiSecureISA" */
-#define CPUID_CKI_FEATURES	0x434b4901	/* EAX bit 0: CKI; EBX: number of CKI_CTL; ECX: version */
-#define CKI_VERSION		2
-#define MSR_CKI_CTL		0x434b4900
-#define CKI_CTL_EN		1
+#include "extension.h"
+
+#define CPUID_CKI		CKI_CPUID_LEAF
+#define CPUID_CKI_FEATURES	CKI_CPUID_FEATURES_LEAF	/* EBX: number of CKI_CTL */
+#define CKI_VERSION		CKI_ISA_VERSION
+#define MSR_CKI_CTL		CKI_MSR_CTL
+#define CKI_CTL_EN		CKI_MSR_CTL_EN
 
 /* Bit 3 of byte 4 of an IDT gate, beside IST: a privileged gate. */
-#define GATE_PRIV		0x08
+#define GATE_PRIV		(CKI_GATE_PRIVILEGED >> 32)
 
-#define MSR_PKRS		0x6e1
+#define MSR_PKRS		CKI_MSR_IA32_PKRS
 
 /* Two bits a key: AD (no access) and WD (no write). */
 #define KEY_AD(k)		(1 << (2 * (k)))
 #define KEY_WD(k)		(2 << (2 * (k)))
 
 /* Key 0 free, key 1 (monitor) closed, key 2 (tables) read-only, others closed. */
-#define PKRS_GUEST		0xffffffec
+#define PKRS_GUEST		CKI_PKRS_GUEST
 /* Another value of the same kind: key 1 readable. */
 #define PKRS_OTHER		0xffffffe8
 /* Everything but key 0 closed: even the tables the processor reads. */

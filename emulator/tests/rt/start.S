@@ -132,15 +132,15 @@ rt_entry64:
 	cpuid
 	cmpl	$CPUID_CKI_FEATURES, %eax
 	jne	rt_no_cki
-	cmpl	$0x53696b43, %ebx
+	cmpl	$CKI_CPUID_VENDOR_EBX, %ebx
 	jne	rt_no_cki
-	cmpl	$0x72756365, %ecx
+	cmpl	$CKI_CPUID_VENDOR_ECX, %ecx
 	jne	rt_no_cki
-	cmpl	$0x41534965, %edx
+	cmpl	$CKI_CPUID_VENDOR_EDX, %edx
 	jne	rt_no_cki
 	movl	$CPUID_CKI_FEATURES, %eax
 	cpuid
-	testl	$1, %eax
+	testl	$CKI_CPUID_FEATURES_EAX_CKI, %eax
 	jz	rt_no_cki
 	cmpl	$MSR_CKI_CTL, %ebx
 	jne	rt_no_cki

@@ -10,11 +10,11 @@
 #include "cki.h"
 
 	.macro wrpkrs
-	.byte	0x0f, 0x38, 0x6b, 0xda
+	.byte	CKI_WRPKRS_BYTE0, CKI_WRPKRS_BYTE1, CKI_WRPKRS_BYTE2, CKI_WRPKRS_BYTE3
 	.endm
 
 	.macro rdpkrs
-	.byte	0x0f, 0x38, 0x6b, 0xd2
+	.byte	CKI_WRPKRS_BYTE0, CKI_WRPKRS_BYTE1, CKI_WRPKRS_BYTE2, CKI_RDPKRS_BYTE3
 	.endm
 
 	/* Clobbers EAX. */

@@ -38,6 +38,13 @@ const INNER: &str = "
 In C `#include <cki/abi.h>`.
 ";
 
+const EMULATOR: &str = "
+## Tests of the emulator
+
+These have the numbers of the extension and of the keys as `emulator/tests/rt/extension.h`, and
+there besides:
+";
+
 /// The groups behind whose heading stands what the head of their source says.
 const SOURCES: [(&str, &str); 4] = [
     ("E_CALL", "errors"),
@@ -76,6 +83,8 @@ pub fn page(root: &Path) -> String {
     for shape in abi::STRUCTURES {
         structure(&mut out, shape);
     }
+    out.push_str(EMULATOR);
+    constants(&mut out, &cki_abi::marks::GROUP);
     out
 }
 
