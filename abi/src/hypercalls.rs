@@ -54,8 +54,6 @@ pub mod arguments {
         EVENT_TIMER = 0;
         /// Event: the console has input.
         EVENT_CONSOLE = 1;
-        /// Event: the host asks the guest to shut down.
-        EVENT_SHUTDOWN = 2;
         /// Event: first of eight inter-processor events whose meaning is the guest's.
         EVENT_IPI = 8;
         /// Event: interrupt of virtio-mmio device n is EVENT_DEVICE + n.

@@ -13,8 +13,6 @@ constants! { "Protection keys";
     PKEY_MONITOR = 1;
     /// Key of IDT, GDT and TSS: the guest (and the CPU for it) reads, only the monitor writes.
     PKEY_TABLES = 2;
-    /// PKRS while the monitor runs: everything allowed.
-    PKRS_MONITOR = 0;
-    /// PKRS while the guest runs: key 0 free, key 2 read-only, all others no access.
+    /// PKRS while the guest runs; it is 0 while the monitor does: key 0 free, key 2 read-only, all others no access.
     PKRS_GUEST = 0xffff_ffec;
 }

@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | `SLOT_BASE` | 2 MiB | never mapped | |
 //! | `IMAGE_BASE` | 2 MiB | monitor image, the gates first | 1: fetch only |
-//! | `SHARED_BASE` | 2 MiB | start info, clock | 0: read |
+//! | `START_INFO` | 2 MiB | start info, clock | 0: read |
 //! | `BOOT_INFO` | 64 KiB | `struct cki_monitor_boot`, class ranges | 1: none |
 //! | `VCPU_BASE` | 8 MiB | per-vCPU areas | 1: none; first three pages 2: read |
 //! | `FRAME_TABLE` | 512 MiB | one word a frame | 1: none |
@@ -41,9 +41,7 @@ constants! { "Address space";
     /// gives no rights, and a guest that jumps there faults at the first memory of the monitor's, or
     /// at LGDT.
     MONITOR_ENTRY = 0xffff_8000_0020_0400;
-    /// Pages that the guest may read.
-    SHARED_BASE = 0xffff_8000_0040_0000;
-    /// `struct cki_start_info`.
+    /// `struct cki_start_info`, the first of the pages that the guest may read.
     START_INFO = 0xffff_8000_0040_0000;
     /// `struct cki_clock`.
     CLOCK = 0xffff_8000_0040_2000;

@@ -27,7 +27,7 @@ fn the_regions_of_slot_256_follow_each_other_without_overlap() {
     let frames = FRAMES_MAX;
     let regions = [
         ("image", IMAGE_BASE, IMAGE_SIZE),
-        ("shared", SHARED_BASE, CHUNK_SIZE),
+        ("shared", START_INFO, CHUNK_SIZE),
         ("boot info", BOOT_INFO, 0x1_0000),
         ("vcpus", VCPU_BASE, VCPUS_MAX * VCPU_STRIDE),
         ("frame table", FRAME_TABLE, frames * 8),

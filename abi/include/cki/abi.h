@@ -146,9 +146,7 @@
 #define CKI_PKEY_MONITOR CKI_U64(1)
 /* Key of IDT, GDT and TSS: the guest (and the CPU for it) reads, only the monitor writes. */
 #define CKI_PKEY_TABLES CKI_U64(2)
-/* PKRS while the monitor runs: everything allowed. */
-#define CKI_PKRS_MONITOR CKI_U64(0)
-/* PKRS while the guest runs: key 0 free, key 2 read-only, all others no access. */
+/* PKRS while the guest runs; it is 0 while the monitor does: key 0 free, key 2 read-only, all others no access. */
 #define CKI_PKRS_GUEST CKI_U64(0xffffffec)
 
 /* ---- Frame classes ---- */
@@ -225,9 +223,7 @@
  * at LGDT.
  */
 #define CKI_MONITOR_ENTRY CKI_U64(0xffff800000200400)
-/* Pages that the guest may read. */
-#define CKI_SHARED_BASE CKI_U64(0xffff800000400000)
-/* `struct cki_start_info`. */
+/* `struct cki_start_info`, the first of the pages that the guest may read. */
 #define CKI_START_INFO CKI_U64(0xffff800000400000)
 /* `struct cki_clock`. */
 #define CKI_CLOCK CKI_U64(0xffff800000402000)
@@ -514,8 +510,6 @@
 #define CKI_EVENT_TIMER CKI_U64(0)
 /* Event: the console has input. */
 #define CKI_EVENT_CONSOLE CKI_U64(1)
-/* Event: the host asks the guest to shut down. */
-#define CKI_EVENT_SHUTDOWN CKI_U64(2)
 /* Event: first of eight inter-processor events whose meaning is the guest's. */
 #define CKI_EVENT_IPI CKI_U64(8)
 /* Event: interrupt of virtio-mmio device n is EVENT_DEVICE + n. */

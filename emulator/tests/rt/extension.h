@@ -57,9 +57,7 @@
 #define CKI_PKEY_MONITOR 0x1
 /* Key of IDT, GDT and TSS: the guest (and the CPU for it) reads, only the monitor writes. */
 #define CKI_PKEY_TABLES 0x2
-/* PKRS while the monitor runs: everything allowed. */
-#define CKI_PKRS_MONITOR 0x0
-/* PKRS while the guest runs: key 0 free, key 2 read-only, all others no access. */
+/* PKRS while the guest runs; it is 0 while the monitor does: key 0 free, key 2 read-only, all others no access. */
 #define CKI_PKRS_GUEST 0xffffffec
 
 /* ---- Marks of the device cki-events ---- */

@@ -7,7 +7,6 @@
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
-#include <linux/reboot.h>
 
 #include <asm/i8259.h>
 #include <asm/idtentry.h>
@@ -40,9 +39,7 @@ DEFINE_IDTENTRY_SYSVEC(sysvec_cki_event)
 
 		if (events & BIT_ULL(CKI_EVENT_TIMER))
 			cki_timer_event();
-		if (events & BIT_ULL(CKI_EVENT_SHUTDOWN))
-			orderly_poweroff(true);
-		events &= ~(BIT_ULL(CKI_EVENT_TIMER) | BIT_ULL(CKI_EVENT_SHUTDOWN));
+		events &= ~BIT_ULL(CKI_EVENT_TIMER);
 
 		while (events) {
 			event = __ffs64(events);
