@@ -3,9 +3,9 @@
 //! What a vCPU shares with the monitor in the guest's own memory.
 
 structure! {
-    /// State to return to by GATE_IRET: the five words of an IRETQ frame, and the three registers
+    /// State to return to by GATE_IRET: the five words that IRETQ pops, and the three registers
     /// that the gate needs for itself.
-    IretFrame as "iret_frame", size 64 {
+    ReturnState as "return_state", size 64 {
         /// RIP: canonical; below 4 GiB for 32-bit code.
         rip: u64,
         /// CS: SEL_KERNEL_CS, SEL_USER_CS or SEL_USER32_CS; upper bits 0.
@@ -27,7 +27,7 @@ structure! {
 
 structure! {
     /// State that an event or #DB interrupted. RSP and all general registers are still in place.
-    EventFrame as "event_frame", size 64 {
+    InterruptedState as "interrupted_state", size 64 {
         /// RIP.
         rip: u64,
         /// CS.
@@ -60,10 +60,10 @@ structure! {
         /// 0.
         reserved2: [u64; 6],
         /// GATE_IRET's argument, filled in by the guest.
-        iret: IretFrame,
+        iret: ReturnState,
         /// Filled in by the monitor for HANDLER_EVENT_*.
-        event: EventFrame,
+        event: InterruptedState,
         /// Filled in by the monitor for HANDLER_DEBUG_*.
-        debug: EventFrame,
+        debug: InterruptedState,
     }
 }

@@ -155,7 +155,8 @@ fn the_assembler_sees_the_values_and_offsets_of_rust() {
         )
         .expect("writing to a string");
     }
-    source.push_str("\tmov %rdi, %gs:CKI_OFFSETOF_VCPU_INFO_IRET + CKI_OFFSETOF_IRET_FRAME_RIP\n");
+    source
+        .push_str("\tmov %rdi, %gs:CKI_OFFSETOF_VCPU_INFO_IRET + CKI_OFFSETOF_RETURN_STATE_RIP\n");
     assert_compiles(&cc(&["-x", "assembler-with-cpp"], &source));
 }
 

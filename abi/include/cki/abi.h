@@ -516,15 +516,15 @@
 #define CKI_EVENT_DEVICE CKI_U64(16)
 
 /* ---- Pseudo-handlers of KSM_HANDLER_SET (exceptions: their vector) ---- */
-/* An event, in user mode. Frame in vcpu_info.event; interrupt_flag is 0. GS base is the user's. */
+/* An event, in user mode. State in vcpu_info.event; interrupt_flag is 0. GS base is the user's. */
 #define CKI_HANDLER_EVENT_USER CKI_U64(256)
 /* An event, at CPL 0 outside of the entry code with interrupt_flag 1, which is now 0. */
 #define CKI_HANDLER_EVENT_KERNEL CKI_U64(257)
-/* #DB in user mode. Frame and DR6 in vcpu_info.debug. */
+/* #DB in user mode. State and DR6 in vcpu_info.debug. */
 #define CKI_HANDLER_DEBUG_USER CKI_U64(258)
-/* #DB at CPL 0. Frame and DR6 in vcpu_info.debug; TF is clear in the handler. */
+/* #DB at CPL 0. State and DR6 in vcpu_info.debug; TF is clear in the handler. */
 #define CKI_HANDLER_DEBUG_KERNEL CKI_U64(259)
-/* GATE_IRET refused the frame: rax = negated error, rcx and rdx 0, all else as at the gate. */
+/* GATE_IRET refused the state: rax = negated error, rcx and rdx 0, all else as at the gate. */
 #define CKI_HANDLER_IRET_REFUSED CKI_U64(260)
 /* SYSCALL from 64-bit code (IA32_LSTAR). */
 #define CKI_HANDLER_SYSCALL CKI_U64(261)
@@ -660,23 +660,23 @@
 #define CKI_SIZEOF_BATCH_ENTRY 16
 #define CKI_OFFSETOF_BATCH_ENTRY_ENTRY_HPA 0
 #define CKI_OFFSETOF_BATCH_ENTRY_VALUE 8
-#define CKI_SIZEOF_IRET_FRAME 64
-#define CKI_OFFSETOF_IRET_FRAME_RIP 0
-#define CKI_OFFSETOF_IRET_FRAME_CS 8
-#define CKI_OFFSETOF_IRET_FRAME_RFLAGS 16
-#define CKI_OFFSETOF_IRET_FRAME_RSP 24
-#define CKI_OFFSETOF_IRET_FRAME_SS 32
-#define CKI_OFFSETOF_IRET_FRAME_RAX 40
-#define CKI_OFFSETOF_IRET_FRAME_RCX 48
-#define CKI_OFFSETOF_IRET_FRAME_RDX 56
-#define CKI_SIZEOF_EVENT_FRAME 64
-#define CKI_OFFSETOF_EVENT_FRAME_RIP 0
-#define CKI_OFFSETOF_EVENT_FRAME_CS 8
-#define CKI_OFFSETOF_EVENT_FRAME_RFLAGS 16
-#define CKI_OFFSETOF_EVENT_FRAME_RSP 24
-#define CKI_OFFSETOF_EVENT_FRAME_SS 32
-#define CKI_OFFSETOF_EVENT_FRAME_DR6 40
-#define CKI_OFFSETOF_EVENT_FRAME_RESERVED 48
+#define CKI_SIZEOF_RETURN_STATE 64
+#define CKI_OFFSETOF_RETURN_STATE_RIP 0
+#define CKI_OFFSETOF_RETURN_STATE_CS 8
+#define CKI_OFFSETOF_RETURN_STATE_RFLAGS 16
+#define CKI_OFFSETOF_RETURN_STATE_RSP 24
+#define CKI_OFFSETOF_RETURN_STATE_SS 32
+#define CKI_OFFSETOF_RETURN_STATE_RAX 40
+#define CKI_OFFSETOF_RETURN_STATE_RCX 48
+#define CKI_OFFSETOF_RETURN_STATE_RDX 56
+#define CKI_SIZEOF_INTERRUPTED_STATE 64
+#define CKI_OFFSETOF_INTERRUPTED_STATE_RIP 0
+#define CKI_OFFSETOF_INTERRUPTED_STATE_CS 8
+#define CKI_OFFSETOF_INTERRUPTED_STATE_RFLAGS 16
+#define CKI_OFFSETOF_INTERRUPTED_STATE_RSP 24
+#define CKI_OFFSETOF_INTERRUPTED_STATE_SS 32
+#define CKI_OFFSETOF_INTERRUPTED_STATE_DR6 40
+#define CKI_OFFSETOF_INTERRUPTED_STATE_RESERVED 48
 #define CKI_SIZEOF_VCPU_INFO 256
 #define CKI_OFFSETOF_VCPU_INFO_INTERRUPT_FLAG 0
 #define CKI_OFFSETOF_VCPU_INFO_RESERVED 1
@@ -895,10 +895,10 @@ _Static_assert(__builtin_offsetof(struct cki_batch_entry, entry_hpa) == 0, "cki_
 _Static_assert(__builtin_offsetof(struct cki_batch_entry, value) == 8, "cki_batch_entry.value");
 
 /*
- * State to return to by GATE_IRET: the five words of an IRETQ frame, and the three registers
+ * State to return to by GATE_IRET: the five words that IRETQ pops, and the three registers
  * that the gate needs for itself.
  */
-struct cki_iret_frame {
+struct cki_return_state {
 	/* RIP: canonical; below 4 GiB for 32-bit code. */
 	__u64 rip;
 	/* CS: SEL_KERNEL_CS, SEL_USER_CS or SEL_USER32_CS; upper bits 0. */
@@ -916,18 +916,18 @@ struct cki_iret_frame {
 	/* rdx to return with. */
 	__u64 rdx;
 };
-_Static_assert(sizeof(struct cki_iret_frame) == 64, "cki_iret_frame");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, rip) == 0, "cki_iret_frame.rip");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, cs) == 8, "cki_iret_frame.cs");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, rflags) == 16, "cki_iret_frame.rflags");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, rsp) == 24, "cki_iret_frame.rsp");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, ss) == 32, "cki_iret_frame.ss");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, rax) == 40, "cki_iret_frame.rax");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, rcx) == 48, "cki_iret_frame.rcx");
-_Static_assert(__builtin_offsetof(struct cki_iret_frame, rdx) == 56, "cki_iret_frame.rdx");
+_Static_assert(sizeof(struct cki_return_state) == 64, "cki_return_state");
+_Static_assert(__builtin_offsetof(struct cki_return_state, rip) == 0, "cki_return_state.rip");
+_Static_assert(__builtin_offsetof(struct cki_return_state, cs) == 8, "cki_return_state.cs");
+_Static_assert(__builtin_offsetof(struct cki_return_state, rflags) == 16, "cki_return_state.rflags");
+_Static_assert(__builtin_offsetof(struct cki_return_state, rsp) == 24, "cki_return_state.rsp");
+_Static_assert(__builtin_offsetof(struct cki_return_state, ss) == 32, "cki_return_state.ss");
+_Static_assert(__builtin_offsetof(struct cki_return_state, rax) == 40, "cki_return_state.rax");
+_Static_assert(__builtin_offsetof(struct cki_return_state, rcx) == 48, "cki_return_state.rcx");
+_Static_assert(__builtin_offsetof(struct cki_return_state, rdx) == 56, "cki_return_state.rdx");
 
 /* State that an event or #DB interrupted. RSP and all general registers are still in place. */
-struct cki_event_frame {
+struct cki_interrupted_state {
 	/* RIP. */
 	__u64 rip;
 	/* CS. */
@@ -943,14 +943,14 @@ struct cki_event_frame {
 	/* 0. */
 	__u64 reserved[2];
 };
-_Static_assert(sizeof(struct cki_event_frame) == 64, "cki_event_frame");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, rip) == 0, "cki_event_frame.rip");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, cs) == 8, "cki_event_frame.cs");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, rflags) == 16, "cki_event_frame.rflags");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, rsp) == 24, "cki_event_frame.rsp");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, ss) == 32, "cki_event_frame.ss");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, dr6) == 40, "cki_event_frame.dr6");
-_Static_assert(__builtin_offsetof(struct cki_event_frame, reserved) == 48, "cki_event_frame.reserved");
+_Static_assert(sizeof(struct cki_interrupted_state) == 64, "cki_interrupted_state");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, rip) == 0, "cki_interrupted_state.rip");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, cs) == 8, "cki_interrupted_state.cs");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, rflags) == 16, "cki_interrupted_state.rflags");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, rsp) == 24, "cki_interrupted_state.rsp");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, ss) == 32, "cki_interrupted_state.ss");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, dr6) == 40, "cki_interrupted_state.dr6");
+_Static_assert(__builtin_offsetof(struct cki_interrupted_state, reserved) == 48, "cki_interrupted_state.reserved");
 
 /*
  * In a Data frame of the guest's, one a vCPU, named by KSM_VCPU_INFO_SET; aligned to its size.
@@ -972,11 +972,11 @@ struct cki_vcpu_info {
 	/* 0. */
 	__u64 reserved2[6];
 	/* GATE_IRET's argument, filled in by the guest. */
-	struct cki_iret_frame iret;
+	struct cki_return_state iret;
 	/* Filled in by the monitor for HANDLER_EVENT_*. */
-	struct cki_event_frame event;
+	struct cki_interrupted_state event;
 	/* Filled in by the monitor for HANDLER_DEBUG_*. */
-	struct cki_event_frame debug;
+	struct cki_interrupted_state debug;
 };
 _Static_assert(sizeof(struct cki_vcpu_info) == 256, "cki_vcpu_info");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_info, interrupt_flag) == 0, "cki_vcpu_info.interrupt_flag");

@@ -4,7 +4,7 @@
 
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS, SEL_USER32_CS};
-use cki_abi::vcpu::IretFrame;
+use cki_abi::vcpu::ReturnState;
 
 use crate::refusal::Refusal;
 
@@ -17,7 +17,7 @@ pub const FLAG_TRAP: u64 = 1 << 8;
 /// RFLAGS.RF.
 pub const FLAG_RESUME: u64 = 1 << 16;
 
-/// Flags that a frame may set as it likes: CF, PF, AF, ZF, SF, TF, DF, OF, RF, AC, ID (Intel SDM
+/// Flags that the guest may set as it likes: CF, PF, AF, ZF, SF, TF, DF, OF, RF, AC, ID (Intel SDM
 /// Vol. 1 3.4.3). TF raises #DB at the target, whose gate is privileged. What is missing: IOPL and
 /// VM would give rights, VIF and VIP mean nothing here, NT makes the next IRET fault.
 pub const FLAGS_FREE: u64 = 1
@@ -32,10 +32,10 @@ pub const FLAGS_FREE: u64 = 1
     | 1 << 18
     | 1 << 21;
 
-/// A checked frame, laid out as IRETQ pops it.
+/// A checked state, laid out as IRETQ pops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct ReturnFrame {
+pub struct CheckedReturn {
     /// RIP, canonical.
     pub rip: u64,
     /// CS, and in bits 63:32 the PKRS that IRETQ restores: always the guest's.
@@ -56,29 +56,29 @@ pub const fn is_canonical(address: u64) -> bool {
     upper == 0 || upper == 0x1_ffff
 }
 
-/// Checks a frame that the guest asks to return to.
+/// Checks a state that the guest asks to return to.
 ///
 /// # Errors
 ///
 /// [`Refusal::Return`] for anything but a pair of code and stack selectors of the fixed set, flags
 /// of [`FLAGS_FREE`] with IF and bit 1, and a canonical RIP (below 4 GiB for 32-bit code).
-pub fn check(frame: &IretFrame) -> Result<ReturnFrame, Refusal> {
-    let rip_allowed = match (frame.cs, frame.ss) {
+pub fn check(state: &ReturnState) -> Result<CheckedReturn, Refusal> {
+    let rip_allowed = match (state.cs, state.ss) {
         // An exception at CPL 0 through an IST or from user mode leaves a null SS, which is valid
         // for 64-bit code at CPL 0 (Vol. 3A 6.14.4).
-        (SEL_KERNEL_CS, SEL_KERNEL_DS | 0) | (SEL_USER_CS, SEL_USER_DS) => is_canonical(frame.rip),
-        (SEL_USER32_CS, SEL_USER_DS) => frame.rip <= u64::from(u32::MAX),
+        (SEL_KERNEL_CS, SEL_KERNEL_DS | 0) | (SEL_USER_CS, SEL_USER_DS) => is_canonical(state.rip),
+        (SEL_USER32_CS, SEL_USER_DS) => state.rip <= u64::from(u32::MAX),
         _ => false,
     };
     let required = FLAG_INTERRUPT | FLAG_FIXED;
-    if !rip_allowed || frame.rflags & !FLAGS_FREE != required {
+    if !rip_allowed || state.rflags & !FLAGS_FREE != required {
         return Err(Refusal::Return);
     }
-    Ok(ReturnFrame {
-        rip: frame.rip,
-        cs_and_pkrs: frame.cs | PKRS_GUEST << 32,
-        rflags: frame.rflags,
-        rsp: frame.rsp,
-        ss: frame.ss,
+    Ok(CheckedReturn {
+        rip: state.rip,
+        cs_and_pkrs: state.cs | PKRS_GUEST << 32,
+        rflags: state.rflags,
+        rsp: state.rsp,
+        ss: state.ss,
     })
 }

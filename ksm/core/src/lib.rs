@@ -22,7 +22,7 @@
 //! | I5 Root | [`root`], [`update`] |
 //! | I6 No gadget | [`exec`], `poke`, [`scan`], [`edges`] |
 //! | I7 Gates | the shell |
-//! | I8 Frames | [`iret`] |
+//! | I8 Returns | [`iret`] |
 //! | I9 Interrupts | [`descriptor`], [`iret`]; the bounds of every loop here |
 //!
 //! # Locking

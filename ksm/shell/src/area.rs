@@ -37,7 +37,7 @@ pub struct TablePointer {
 pub struct State {
     /// 1 when GDT, IDT and TSS are set up.
     pub ready: u64,
-    /// 1 when a call has to return by a frame, because the guest has an event to take.
+    /// 1 when a call has to return by a trap frame, because the guest has an event to take.
     pub slow_return: u64,
     /// Stack pointer of the suspended monitor; 0 if nothing is suspended.
     pub resume_rsp: u64,
@@ -226,7 +226,7 @@ impl Vcpu {
     pub fn suspend_at(&mut self, trap: TrapFrame, resume: u64) {
         let registers = SUSPENDED - 7 * 8;
         // SAFETY: the call stack is 16 KiB. What runs now, an operation, uses its upper 12 KiB at most, below which
-        // the frame ends, and nothing else uses it until OP_RUN. Both writes are aligned.
+        // the trap frame ends, and nothing else uses it until OP_RUN. Both writes are aligned.
         unsafe {
             self.at::<TrapFrame>(registers + 7 * 8).write(trap);
             // What exit_to_host would have left: six registers and where to return to.
@@ -237,7 +237,7 @@ impl Vcpu {
     }
 }
 
-/// Where the frame begins that `suspend_at` leaves.
+/// Where the trap frame begins that `suspend_at` leaves.
 const SUSPENDED: u64 = VCPU_STACK_TOP - 0x3100;
 
 // It lies as IRETQ wants it when it is on a stack whose top is a multiple of 16, and whole below 12 KiB.

@@ -134,7 +134,7 @@ gate_iret:
 	push_registers
 	mov	rdi, rcx
 	mov	rsi, rsp
-	call	{iret_entry}		# (area, frame, guest's RSP)
+	call	{iret_entry}		# (area, trap frame, guest's RSP)
 	jmp	trap_return
 
 	.org	gate_call + {ENTRY_OFFSET}, 0xcc
@@ -290,7 +290,7 @@ call_by_trap:
 	mov	rdi, rsp
 	and	rdi, {VCPU_MASK}
 	mov	rsi, rsp
-	call	{slow_return_entry}	# (area, frame)
+	call	{slow_return_entry}	# (area, trap frame)
 	jmp	trap_return
 
 # ---- A WRPKRS of a gate was reached by a jump ---------------------------------------------------
@@ -318,7 +318,7 @@ event_common:
 	mov	rdi, rsp
 	and	rdi, {VCPU_MASK}
 	mov	rsi, rsp
-	call	{event_entry}		# (area, frame)
+	call	{event_entry}		# (area, trap frame)
 	jmp	trap_return
 
 # One entry of 16 bytes a vector.

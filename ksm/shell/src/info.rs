@@ -8,7 +8,7 @@
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use cki_abi::vcpu::{EventFrame, IretFrame, VcpuInfo};
+use cki_abi::vcpu::{InterruptedState, ReturnState, VcpuInfo};
 use cki_ksm_core::Frame;
 
 use crate::memory::{DirectMap, INFO_WORDS};
@@ -62,20 +62,20 @@ impl<'v> Info<'v> {
     }
 
     /// What the guest asks GATE_IRET for. Each word is read once.
-    pub fn requested(self) -> IretFrame {
+    pub fn requested(self) -> ReturnState {
         let read = |field: usize| {
             self.word(offset_of!(VcpuInfo, iret) + field)
                 .load(Ordering::Relaxed)
         };
-        IretFrame {
-            rip: read(offset_of!(IretFrame, rip)),
-            cs: read(offset_of!(IretFrame, cs)),
-            rflags: read(offset_of!(IretFrame, rflags)),
-            rsp: read(offset_of!(IretFrame, rsp)),
-            ss: read(offset_of!(IretFrame, ss)),
-            rax: read(offset_of!(IretFrame, rax)),
-            rcx: read(offset_of!(IretFrame, rcx)),
-            rdx: read(offset_of!(IretFrame, rdx)),
+        ReturnState {
+            rip: read(offset_of!(ReturnState, rip)),
+            cs: read(offset_of!(ReturnState, cs)),
+            rflags: read(offset_of!(ReturnState, rflags)),
+            rsp: read(offset_of!(ReturnState, rsp)),
+            ss: read(offset_of!(ReturnState, ss)),
+            rax: read(offset_of!(ReturnState, rax)),
+            rcx: read(offset_of!(ReturnState, rcx)),
+            rdx: read(offset_of!(ReturnState, rdx)),
         }
     }
 
@@ -86,12 +86,12 @@ impl<'v> Info<'v> {
             Place::Debug => offset_of!(VcpuInfo, debug),
         };
         for (offset, value) in [
-            (offset_of!(EventFrame, rip), trap.rip),
-            (offset_of!(EventFrame, cs), trap.cs_and_pkrs & 0xffff),
-            (offset_of!(EventFrame, rflags), trap.rflags),
-            (offset_of!(EventFrame, rsp), trap.rsp),
-            (offset_of!(EventFrame, ss), trap.ss),
-            (offset_of!(EventFrame, dr6), dr6),
+            (offset_of!(InterruptedState, rip), trap.rip),
+            (offset_of!(InterruptedState, cs), trap.cs_and_pkrs & 0xffff),
+            (offset_of!(InterruptedState, rflags), trap.rflags),
+            (offset_of!(InterruptedState, rsp), trap.rsp),
+            (offset_of!(InterruptedState, ss), trap.ss),
+            (offset_of!(InterruptedState, dr6), dr6),
         ] {
             self.word(place + offset).store(value, Ordering::Relaxed);
         }

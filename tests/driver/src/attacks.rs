@@ -17,7 +17,7 @@ use cki_abi::isa::WRPKRS;
 use cki_abi::layout::{BOOT_INFO, IMAGE_BASE};
 use cki_abi::limits::BATCH_MAX;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
-use cki_abi::vcpu::{EventFrame, VcpuInfo};
+use cki_abi::vcpu::{InterruptedState, VcpuInfo};
 
 use crate::attack::Attack;
 use crate::attack::Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
@@ -124,7 +124,7 @@ fn poke_into_a_page_table(s: Setting) -> Plan {
 
 /// The same by way of what the monitor stores for the guest: RSP of a #DB is a page-table entry.
 fn vcpu_info_in_a_page_table(s: Setting) -> Plan {
-    let stored = offset_of!(VcpuInfo, debug) + offset_of!(EventFrame, rsp);
+    let stored = offset_of!(VcpuInfo, debug) + offset_of!(InterruptedState, rsp);
     script(&[
         &[
             declare(s.table(4), TABLE_L1),

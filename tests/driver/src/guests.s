@@ -274,7 +274,7 @@ guest step_to
 	or	qword ptr [rsp], 0x100
 	popfq
 	jmp	rcx
-5:	# rax, rcx, rdx go through the iret frame; the handler's own stack is the guest's.
+5:	# rax, rcx, rdx go through vcpu_info.iret; the handler's own stack is the guest's.
 	inc	qword ptr [rbx + 48]
 	mov	r14, INFO
 	mov	[r14 + {IRET} + 40], rax
@@ -316,7 +316,7 @@ guest step_call
 	jmp	rcx
 end_guest step_call
 
-# GATE_IRET with the frame at [rbx + 16] (rip, cs, rflags, rsp, ss): refused, code = -rax.
+# GATE_IRET with the state at [rbx + 16] (rip, cs, rflags, rsp, ss): refused, code = -rax.
 guest bad_iret
 	prelude
 	set_info

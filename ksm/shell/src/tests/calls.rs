@@ -13,7 +13,7 @@ use cki_abi::hypercalls::HC_YIELD;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::monitor::*;
 use cki_abi::selectors::*;
-use cki_abi::vcpu::{IretFrame, VcpuInfo};
+use cki_abi::vcpu::{ReturnState, VcpuInfo};
 
 use crate::area::Vcpu;
 use crate::calls::{Outcome, call, iret};
@@ -93,7 +93,7 @@ fn a_hypercall_is_the_hosts_to_answer() {
 }
 
 #[test]
-fn a_hypercall_returns_by_a_frame_when_the_guest_has_an_event_to_take() {
+fn a_hypercall_returns_by_a_trap_frame_when_the_guest_has_an_event_to_take() {
     for (events, flag, slow) in [(0, 1, 0), (1, 0, 0), (1, 1, 1)] {
         let mut vcpu = guest();
         gates::host(move |_| {
@@ -181,14 +181,14 @@ fn request(field: usize, value: u64) {
 /// A return to user mode, with every register.
 fn request_user() {
     for (field, value) in [
-        (offset_of!(IretFrame, rip), 0x40_0000),
-        (offset_of!(IretFrame, cs), SEL_USER_CS),
-        (offset_of!(IretFrame, rflags), 0x202),
-        (offset_of!(IretFrame, rsp), 0x7000),
-        (offset_of!(IretFrame, ss), SEL_USER_DS),
-        (offset_of!(IretFrame, rax), 1),
-        (offset_of!(IretFrame, rcx), 2),
-        (offset_of!(IretFrame, rdx), 3),
+        (offset_of!(ReturnState, rip), 0x40_0000),
+        (offset_of!(ReturnState, cs), SEL_USER_CS),
+        (offset_of!(ReturnState, rflags), 0x202),
+        (offset_of!(ReturnState, rsp), 0x7000),
+        (offset_of!(ReturnState, ss), SEL_USER_DS),
+        (offset_of!(ReturnState, rax), 1),
+        (offset_of!(ReturnState, rcx), 2),
+        (offset_of!(ReturnState, rdx), 3),
     ] {
         request(field, value);
     }
@@ -198,11 +198,11 @@ fn request_user() {
 fn a_return_takes_its_registers_from_the_request() {
     let mut vcpu = guest();
     request_user();
-    let mut frame = TrapFrame {
+    let mut trap = TrapFrame {
         rbx: 77,
         ..TrapFrame::default()
     };
-    iret(&mut vcpu, &mut frame, 0x5000);
+    iret(&mut vcpu, &mut trap, 0x5000);
     let expected = TrapFrame {
         rip: 0x40_0000,
         cs_and_pkrs: SEL_USER_CS | PKRS_GUEST << 32,
@@ -215,7 +215,7 @@ fn a_return_takes_its_registers_from_the_request() {
         rbx: 77,
         ..TrapFrame::default()
     };
-    assert_eq!(frame, expected);
+    assert_eq!(trap, expected);
     assert_eq!(vcpu.switch().counts(), [2, 1, 0]);
 }
 
@@ -226,9 +226,9 @@ fn an_event_takes_the_place_of_the_target_of_a_return() {
     assert_eq!(call(&mut vcpu, KSM_HANDLER_SET, set), done(0));
     request_user();
     put(INFO + offset_of!(VcpuInfo, events) as u64, 1);
-    let mut frame = TrapFrame::default();
-    iret(&mut vcpu, &mut frame, 0x5000);
-    assert_eq!((frame.rip, frame.rsp), (HANDLER + 8, 0x7000));
+    let mut trap = TrapFrame::default();
+    iret(&mut vcpu, &mut trap, 0x5000);
+    assert_eq!((trap.rip, trap.rsp), (HANDLER + 8, 0x7000));
     let interrupted = INFO + offset_of!(VcpuInfo, event) as u64;
     assert_eq!(get(interrupted), 0x40_0000);
 }
@@ -236,16 +236,16 @@ fn an_event_takes_the_place_of_the_target_of_a_return() {
 #[test]
 fn i8_a_refused_return_goes_to_its_handler_at_the_guests_rights() {
     for (field, value) in [
-        (offset_of!(IretFrame, cs), SEL_USER_CS | PKRS_GUEST << 32),
-        (offset_of!(IretFrame, rflags), 0x002),
-        (offset_of!(IretFrame, rflags), 0x3202),
-        (offset_of!(IretFrame, rip), 1 << 47),
+        (offset_of!(ReturnState, cs), SEL_USER_CS | PKRS_GUEST << 32),
+        (offset_of!(ReturnState, rflags), 0x002),
+        (offset_of!(ReturnState, rflags), 0x3202),
+        (offset_of!(ReturnState, rip), 1 << 47),
     ] {
         let mut vcpu = guest();
         request_user();
         request(field, value);
-        let mut frame = TrapFrame::default();
-        iret(&mut vcpu, &mut frame, 0x5000);
+        let mut trap = TrapFrame::default();
+        iret(&mut vcpu, &mut trap, 0x5000);
         let expected = TrapFrame {
             rip: HANDLER,
             cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
@@ -255,7 +255,7 @@ fn i8_a_refused_return_goes_to_its_handler_at_the_guests_rights() {
             rax: E_RETURN.wrapping_neg(),
             ..TrapFrame::default()
         };
-        assert_eq!(frame, expected);
+        assert_eq!(trap, expected);
         assert_eq!(vcpu.switch().counts()[2], 1, "the host can tell");
     }
 }

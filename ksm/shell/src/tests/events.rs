@@ -11,7 +11,7 @@ use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::GATE_CALL;
 use cki_abi::monitor::*;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
-use cki_abi::vcpu::{EventFrame, VcpuInfo};
+use cki_abi::vcpu::{InterruptedState, VcpuInfo};
 
 use crate::area::Vcpu;
 use crate::calls::call;
@@ -50,7 +50,7 @@ fn must_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) {
     assert_eq!(call(vcpu, number, arguments).status, 0);
 }
 
-fn frame(vector: u64, rip: u64, user: bool) -> TrapFrame {
+fn trap(vector: u64, rip: u64, user: bool) -> TrapFrame {
     let (cs, ss) = if user {
         (SEL_USER_CS, SEL_USER_DS)
     } else {
@@ -69,9 +69,9 @@ fn frame(vector: u64, rip: u64, user: bool) -> TrapFrame {
 }
 
 fn at_pkrs(pkrs: u64, vector: u64) -> TrapFrame {
-    let mut frame = frame(vector, GATE_CALL + 20, false);
-    frame.cs_and_pkrs = SEL_KERNEL_CS | pkrs << 32;
-    frame
+    let mut trap = trap(vector, GATE_CALL + 20, false);
+    trap.cs_and_pkrs = SEL_KERNEL_CS | pkrs << 32;
+    trap
 }
 
 fn set_pending(flag: u64) {
@@ -86,12 +86,12 @@ fn flag() -> u64 {
 /// RIP, CS, RFLAGS, RSP, SS and DR6 that a handler finds.
 fn found(place: usize) -> [u64; 6] {
     [
-        offset_of!(EventFrame, rip),
-        offset_of!(EventFrame, cs),
-        offset_of!(EventFrame, rflags),
-        offset_of!(EventFrame, rsp),
-        offset_of!(EventFrame, ss),
-        offset_of!(EventFrame, dr6),
+        offset_of!(InterruptedState, rip),
+        offset_of!(InterruptedState, cs),
+        offset_of!(InterruptedState, rflags),
+        offset_of!(InterruptedState, rsp),
+        offset_of!(InterruptedState, ss),
+        offset_of!(InterruptedState, dr6),
     ]
     .map(|field| get(INFO + (place + field) as u64))
 }
@@ -108,7 +108,7 @@ fn an_interrupt_is_the_hosts_and_the_guest_goes_on() {
         gates::host(move |vcpu| {
             assert_eq!(vcpu.switch().exit(), (exit, [vector, 0, 0, 0, 0, 0]));
         });
-        let before = frame(vector, KERNEL, false);
+        let before = trap(vector, KERNEL, false);
         let mut after = before.clone();
         event(&mut vcpu, &mut after);
         assert_eq!(after, before);
@@ -120,7 +120,7 @@ fn an_interrupt_is_the_hosts_and_the_guest_goes_on() {
 fn what_the_host_raises_meanwhile_is_delivered_at_once() {
     let mut vcpu = guest();
     gates::host(|_| set_pending(1));
-    let mut interrupted = frame(TIMER, KERNEL, false);
+    let mut interrupted = trap(TIMER, KERNEL, false);
     event(&mut vcpu, &mut interrupted);
     assert_eq!(interrupted.rip, HANDLER + HANDLER_EVENT_KERNEL);
 }
@@ -129,7 +129,7 @@ fn what_the_host_raises_meanwhile_is_delivered_at_once() {
 fn user_mode_is_interrupted_whatever_the_flag_says() {
     let mut vcpu = guest();
     set_pending(0);
-    let before = frame(TIMER, USER, true);
+    let before = trap(TIMER, USER, true);
     let mut after = before.clone();
     deliver(&mut vcpu, &mut after);
     let expected = TrapFrame {
@@ -160,7 +160,7 @@ fn a_kernel_is_interrupted_when_its_flag_allows_it_and_finds_it_cleared() {
     ] {
         let mut vcpu = guest();
         set_pending(value);
-        let mut interrupted = frame(TIMER, KERNEL, false);
+        let mut interrupted = trap(TIMER, KERNEL, false);
         deliver(&mut vcpu, &mut interrupted);
         assert_eq!(interrupted.rip, rip, "flag {value:#x}");
         assert_eq!(flag(), value & !0xff, "only the byte is the flag");
@@ -171,7 +171,7 @@ fn a_kernel_is_interrupted_when_its_flag_allows_it_and_finds_it_cleared() {
 fn nothing_is_delivered_without_event_info_or_handler() {
     let mut vcpu = guest();
     put(INFO + offset_of!(VcpuInfo, interrupt_flag) as u64, 1);
-    let before = frame(TIMER, USER, true);
+    let before = trap(TIMER, USER, true);
     let mut after = before.clone();
     deliver(&mut vcpu, &mut after);
     assert_eq!(after, before, "no event");
@@ -201,7 +201,7 @@ fn entry_code_is_not_interrupted_and_its_returns_start_anew() {
         (leave + 1, leave + 1),
     ] {
         set_pending(1);
-        let before = frame(TIMER, rip, false);
+        let before = trap(TIMER, rip, false);
         let mut after = before.clone();
         deliver(&mut vcpu, &mut after);
         assert_eq!(
@@ -219,7 +219,7 @@ fn entry_code_is_not_interrupted_and_its_returns_start_anew() {
 fn a_call_that_returns_can_be_interrupted_like_the_guest_itself() {
     let mut vcpu = guest();
     set_pending(1);
-    let mut interrupted = frame(TIMER, GATE_CALL + 0x80, false);
+    let mut interrupted = trap(TIMER, GATE_CALL + 0x80, false);
     deliver(&mut vcpu, &mut interrupted);
     assert_eq!(interrupted.rip, HANDLER + HANDLER_EVENT_KERNEL);
     let [rip, ..] = found(offset_of!(VcpuInfo, event));
@@ -227,7 +227,7 @@ fn a_call_that_returns_can_be_interrupted_like_the_guest_itself() {
 }
 
 #[test]
-fn i8_a_frame_of_the_monitors_is_never_turned_into_one_of_the_guests() {
+fn i8_a_trap_frame_of_the_monitors_is_never_turned_into_one_of_the_guests() {
     for pkrs in [0, 1, PKRS_GUEST ^ 1] {
         let mut vcpu = guest();
         set_pending(1);
@@ -279,14 +279,14 @@ fn a_trap_in_the_guest_is_the_guests() {
     for (user, handler) in [(true, HANDLER_DEBUG_USER), (false, HANDLER_DEBUG_KERNEL)] {
         let mut vcpu = guest();
         DR6.set(DR6_STEP);
-        let mut trapped = frame(1, USER, user);
+        let mut trapped = trap(1, USER, user);
         trapped.rflags |= TRAP_FLAG;
         event(&mut vcpu, &mut trapped);
         assert_eq!((trapped.rip, trapped.rflags), (HANDLER + handler, 0x202));
         let [_, _, rflags, .., dr6] = found(offset_of!(VcpuInfo, debug));
         assert_eq!((rflags & TRAP_FLAG, dr6), (TRAP_FLAG, DR6_STEP));
         must_call(&mut vcpu, KSM_HANDLER_SET, [handler, 0, 0, 0]);
-        let end = end_of(|| event(&mut vcpu, &mut frame(1, USER, user)));
+        let end = end_of(|| event(&mut vcpu, &mut trap(1, USER, user)));
         assert_eq!((end.exit, end.arguments[0]), (EXIT_GUEST_FAULT, 1));
     }
 }
@@ -294,7 +294,7 @@ fn a_trap_in_the_guest_is_the_guests() {
 #[test]
 fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
     for vector in [0, 6, DOUBLE_FAULT, 13, 14] {
-        let mut raised = frame(vector, USER, true);
+        let mut raised = trap(vector, USER, true);
         raised.error_code = 5;
         let end = end_of(|| event(&mut guest(), &mut raised));
         let arguments = [vector, 5, USER, 0xc2, 0x1234, PKRS_GUEST];
@@ -343,7 +343,7 @@ fn whoever_has_ended_ends_again_when_it_is_resumed() {
             vcpu.switch().set_exit(EXIT_DONE, [0; 6]);
         });
     }
-    let end = end_of(|| event(&mut vcpu, &mut frame(13, USER, true)));
+    let end = end_of(|| event(&mut vcpu, &mut trap(13, USER, true)));
     assert_eq!(end.exit, EXIT_GUEST_FAULT);
     assert_eq!(gates::turns_left(), 0);
 }

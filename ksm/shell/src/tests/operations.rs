@@ -61,7 +61,7 @@ fn adopted_tables_are_judged() {
 }
 
 #[test]
-fn a_start_leaves_a_frame_for_the_next_run_and_is_done_once() {
+fn a_start_leaves_a_trap_frame_for_the_next_run_and_is_done_once() {
     let mut vcpu = vcpu();
     let entry = 0xffff_ffff_8100_0000;
     let start = [ROOT, entry, 0x1234, 0x5678];
@@ -77,8 +77,8 @@ fn a_start_leaves_a_frame_for_the_next_run_and_is_done_once() {
     let resume = state.resume_rsp;
     let end = resume + 7 * 8 + size_of::<TrapFrame>() as u64;
     assert!(end <= vcpu.address_of(VCPU_STACK_TOP) - 0x3000);
-    // SAFETY: in the area, where the frame was put.
-    let (registers, frame) = unsafe {
+    // SAFETY: in the area, where the trap frame was put.
+    let (registers, trap) = unsafe {
         let at = std::ptr::with_exposed_provenance::<[u64; 7]>(resume as usize);
         (at.read(), at.add(1).cast::<TrapFrame>().read())
     };
@@ -93,7 +93,7 @@ fn a_start_leaves_a_frame_for_the_next_run_and_is_done_once() {
         ss: SEL_KERNEL_DS,
         ..TrapFrame::default()
     };
-    assert_eq!(frame, expected);
+    assert_eq!(trap, expected);
 }
 
 #[test]

@@ -14,9 +14,9 @@
  *    keep events away between the last look at them and the return, the monitor
  *    resumes at that look (KSM_RETURN_SET). What is pending there is handled as if
  *    it had come in user mode.
- *  - IRET to CPL 0 faults. These returns leave the frame in cki_vcpu_info and jump
+ *  - IRET to CPL 0 faults. These returns leave the state in cki_vcpu_info and jump
  *    to the monitor's gate, which also delivers what became pending.
- *  - #DB and events come from the monitor: the frame is in cki_vcpu_info, and
+ *  - #DB and events come from the monitor: the state is in cki_vcpu_info, and
  *    all registers are still those of the interrupted code.
  *
  * What user mode could make this code, or the kernel behind it, leak by speculation is
@@ -44,12 +44,12 @@
 #define INFO(member)	PER_CPU_VAR(cki_vcpu_info + CKI_OFFSETOF_VCPU_INFO_##member)
 #define IRET(member)	PER_CPU_VAR(cki_vcpu_info +			\
 				    CKI_OFFSETOF_VCPU_INFO_IRET +	\
-				    CKI_OFFSETOF_IRET_FRAME_##member)
-/* base: of the frame in struct cki_vcpu_info. */
+				    CKI_OFFSETOF_RETURN_STATE_##member)
+/* base: of the state in struct cki_vcpu_info. */
 #define FRAME(base, member)	PER_CPU_VAR(cki_vcpu_info + base +	\
-				    CKI_OFFSETOF_EVENT_FRAME_##member)
+				    CKI_OFFSETOF_INTERRUPTED_STATE_##member)
 
-/* What the monitor refuses in a frame (invariant I8), although user mode may set NT. */
+/* What the monitor refuses to return to (invariant I8), although user mode may set NT. */
 #define FLAGS_CLEAR	(X86_EFLAGS_IOPL | X86_EFLAGS_NT | X86_EFLAGS_VM | \
 			 X86_EFLAGS_VIF | X86_EFLAGS_VIP)
 #define FLAGS_SET	(X86_EFLAGS_IF | X86_EFLAGS_FIXED)

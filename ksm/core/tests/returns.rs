@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! I8 Frames and I9 Interrupts: what the monitor returns to, and what it puts into GDT and IDT.
+//! I8 Returns and I9 Interrupts: what the monitor returns to, and what it puts into GDT and IDT.
 
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::{DIRECT_MAP, GATE_CALL, GATE_IRET, IST_COUNT, SLOT_BASE, SLOT_END};
 use cki_abi::selectors::*;
-use cki_abi::vcpu::IretFrame;
+use cki_abi::vcpu::ReturnState;
 use cki_ksm_core::Refusal;
 use cki_ksm_core::descriptor::{self, Owner};
 use cki_ksm_core::event::{Delivery, EntryCode, ReturnWindow, entry_address, entry_range};
@@ -16,19 +16,19 @@ const USER_RIP: u64 = 0x0000_5555_5555_5000;
 /// IF and the bit that is always 1.
 const FLAGS: u64 = 0x202;
 
-fn frame(cs: u64, ss: u64) -> IretFrame {
+fn state(cs: u64, ss: u64) -> ReturnState {
     let rip = if cs == SEL_KERNEL_CS {
         KERNEL_RIP
     } else {
         0x1000
     };
-    IretFrame {
+    ReturnState {
         rip,
         cs,
         ss,
         rflags: FLAGS,
         rsp: 0x7000,
-        ..IretFrame::default()
+        ..ReturnState::default()
     }
 }
 
@@ -42,7 +42,7 @@ fn i8_only_the_fixed_selectors_are_returned_to() {
     ];
     for cs in 0..0x100 {
         for ss in 0..0x100 {
-            let outcome = check(&frame(cs, ss)).map(|_| ());
+            let outcome = check(&state(cs, ss)).map(|_| ());
             let expected = if good.contains(&(cs, ss)) {
                 Ok(())
             } else {
@@ -58,8 +58,8 @@ fn i8_the_upper_bits_of_the_selector_slots_are_not_the_guests() {
     // Bits 63:32 of CS are where the CPU finds the PKRS to restore.
     for upper in [1 << 16, 1 << 32, PKRS_GUEST << 32, 1 << 63] {
         for (cs, ss) in [(SEL_KERNEL_CS, SEL_KERNEL_DS), (SEL_USER_CS, SEL_USER_DS)] {
-            assert_eq!(check(&frame(cs | upper, ss)), Err(Refusal::Return));
-            assert_eq!(check(&frame(cs, ss | upper)), Err(Refusal::Return));
+            assert_eq!(check(&state(cs | upper, ss)), Err(Refusal::Return));
+            assert_eq!(check(&state(cs, ss | upper)), Err(Refusal::Return));
         }
     }
 }
@@ -71,7 +71,7 @@ fn i8_the_guests_pkrs_is_restored() {
         (SEL_USER_CS, SEL_USER_DS),
         (SEL_USER32_CS, SEL_USER_DS),
     ] {
-        let returned = check(&frame(cs, ss)).expect("a good frame");
+        let returned = check(&state(cs, ss)).expect("a good state");
         assert_eq!(returned.cs_and_pkrs, cs | PKRS_GUEST << 32);
     }
 }
@@ -81,9 +81,9 @@ fn i8_flags_are_judged_bit_by_bit() {
     // Intel SDM Vol. 1 3.4.3.1: status flags, TF, DF, RF, AC, ID.
     let free = [0, 2, 4, 6, 7, 8, 10, 11, 16, 18, 21];
     for bit in 0..64 {
-        let set = check(&IretFrame {
+        let set = check(&ReturnState {
             rflags: FLAGS | 1 << bit,
-            ..frame(SEL_KERNEL_CS, SEL_KERNEL_DS)
+            ..state(SEL_KERNEL_CS, SEL_KERNEL_DS)
         });
         let allowed = free.contains(&bit) || FLAGS & 1 << bit != 0;
         assert_eq!(set.is_ok(), allowed, "RFLAGS bit {bit}");
@@ -93,9 +93,9 @@ fn i8_flags_are_judged_bit_by_bit() {
 #[test]
 fn i9_nothing_is_returned_to_with_interrupts_off() {
     for (cs, ss) in [(SEL_KERNEL_CS, 0), (SEL_USER_CS, SEL_USER_DS)] {
-        let off = IretFrame {
+        let off = ReturnState {
             rflags: FLAGS & !FLAG_INTERRUPT,
-            ..frame(cs, ss)
+            ..state(cs, ss)
         };
         assert_eq!(check(&off), Err(Refusal::Return));
     }
@@ -104,9 +104,9 @@ fn i9_nothing_is_returned_to_with_interrupts_off() {
 #[test]
 fn i8_rip_is_canonical() {
     let at = |rip, cs, ss| {
-        check(&IretFrame {
+        check(&ReturnState {
             rip,
-            ..frame(cs, ss)
+            ..state(cs, ss)
         })
         .is_ok()
     };
