@@ -46,15 +46,15 @@ static void machine_check(struct cki_vcpu *vcpu)
 void cki_host_event(struct cki_vcpu *vcpu)
 {
 	switch (vcpu->sw->exit) {
-	case CKI_EXIT_INTERRUPT:
+	case CKI_KSM_EXIT_INTERRUPT:
 		vcpu->run->exits_interrupt++;
 		interrupt(vcpu->sw->exit_arguments[0]);
 		break;
-	case CKI_EXIT_NMI:
+	case CKI_KSM_EXIT_NMI:
 		/* The host's handler has run: cki_switch. */
 		vcpu->run->exits_other++;
 		break;
-	case CKI_EXIT_MACHINE_CHECK:
+	case CKI_KSM_EXIT_MACHINE_CHECK:
 		vcpu->run->exits_other++;
 		machine_check(vcpu);
 		break;

@@ -122,9 +122,9 @@ int cki_hypercall(struct cki_vcpu *vcpu)
 
 	switch (number) {
 	case CKI_HC_CONSOLE_WRITE:
-		return console(vcpu, CKI_RUN_CONSOLE_WRITE, a[0], a[1]);
+		return console(vcpu, CKI_EXIT_CONSOLE_WRITE, a[0], a[1]);
 	case CKI_HC_CONSOLE_READ:
-		return console(vcpu, CKI_RUN_CONSOLE_READ, a[0], a[1]);
+		return console(vcpu, CKI_EXIT_CONSOLE_READ, a[0], a[1]);
 	case CKI_HC_TIMER_SET:
 		return set_timer(vcpu, a[0]);
 	case CKI_HC_IDLE:
@@ -133,23 +133,23 @@ int cki_hypercall(struct cki_vcpu *vcpu)
 		schedule();
 		return answer(vcpu, 0, 0);
 	case CKI_HC_MMIO_READ:
-		return mmio(vcpu, CKI_RUN_MMIO_READ, a);
+		return mmio(vcpu, CKI_EXIT_MMIO_READ, a);
 	case CKI_HC_MMIO_WRITE:
-		return mmio(vcpu, CKI_RUN_MMIO_WRITE, a);
+		return mmio(vcpu, CKI_EXIT_MMIO_WRITE, a);
 	case CKI_HC_SHUTDOWN:
 		cki_container_kill(vcpu->container);
 		run->shutdown.reason = a[0];
 		run->shutdown.code = a[1];
-		run->exit_reason = CKI_RUN_SHUTDOWN;
+		run->exit_reason = CKI_EXIT_SHUTDOWN;
 		return 1;
 	case CKI_HC_PANIC:
-		result = console(vcpu, CKI_RUN_PANIC, a[0], a[1]);
+		result = console(vcpu, CKI_EXIT_PANIC, a[0], a[1]);
 		if (!result) {
 			/* Words that nobody can read: a panic all the same. */
 			run->console.hpa = 0;
 			run->console.length = 0;
 			run->console.offset = 0;
-			run->exit_reason = CKI_RUN_PANIC;
+			run->exit_reason = CKI_EXIT_PANIC;
 		}
 		vcpu->completing = false;
 		cki_vcpu_report(vcpu, "guest panic");

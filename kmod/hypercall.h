@@ -5,7 +5,7 @@
 
 #include "vcpu.h"
 
-/* Handles EXIT_HYPERCALL. 1: run->exit_reason is set, 0: run on, or an error. */
+/* Handles KSM_EXIT_HYPERCALL. 1: run->exit_reason is set, 0: run on, or an error. */
 int cki_hypercall(struct cki_vcpu *vcpu);
 /* What the timer of a new vCPU does. */
 void cki_timer_setup(struct cki_vcpu *vcpu);

@@ -65,15 +65,15 @@ int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, 
 	if (error)
 		return error;
 	switch (sw->exit) {
-	case CKI_EXIT_DONE:
+	case CKI_KSM_EXIT_DONE:
 		return sw->status ? -EPERM : 0;
-	case CKI_EXIT_INTERRUPT:
-	case CKI_EXIT_NMI:
+	case CKI_KSM_EXIT_INTERRUPT:
+	case CKI_KSM_EXIT_NMI:
 		/* The host has handled it. What became of the operation nobody knows. */
 		pr_err("%s[%d]: operation %llu was interrupted: exit %llu\n", current->comm,
 		       task_pid_nr(current), operation, sw->exit);
 		return -EIO;
-	case CKI_EXIT_MACHINE_CHECK:
+	case CKI_KSM_EXIT_MACHINE_CHECK:
 		cki_vcpu_retire_broken(vcpu);
 		cki_vcpu_report_fault(vcpu, "machine check");
 		return -EIO;

@@ -41,25 +41,25 @@ static int machine_check_exit(struct cki_vcpu *vcpu)
 	sw->exit_arguments[0] = X86_TRAP_MC;
 	sw->exit_arguments[3] = vcpu->memory_error_hpa;
 	cki_vcpu_retire_broken(vcpu);
-	return fault_exit(vcpu, CKI_RUN_MACHINE_CHECK, "machine check");
+	return fault_exit(vcpu, CKI_EXIT_MACHINE_CHECK, "machine check");
 }
 
 /* 1: the launcher has something to do, 0: run on, or an error. */
 static int handle_exit(struct cki_vcpu *vcpu)
 {
 	switch (vcpu->sw->exit) {
-	case CKI_EXIT_HYPERCALL:
+	case CKI_KSM_EXIT_HYPERCALL:
 		vcpu->run->exits_hypercall++;
 		return cki_hypercall(vcpu);
-	case CKI_EXIT_INTERRUPT:
-	case CKI_EXIT_NMI:
+	case CKI_KSM_EXIT_INTERRUPT:
+	case CKI_KSM_EXIT_NMI:
 		return 0;
-	case CKI_EXIT_MACHINE_CHECK:
+	case CKI_KSM_EXIT_MACHINE_CHECK:
 		return machine_check_exit(vcpu);
-	case CKI_EXIT_GUEST_FAULT:
-		return fault_exit(vcpu, CKI_RUN_GUEST_FAULT, "guest fault");
+	case CKI_KSM_EXIT_GUEST_FAULT:
+		return fault_exit(vcpu, CKI_EXIT_GUEST_FAULT, "guest fault");
 	default:
-		return fault_exit(vcpu, CKI_RUN_MONITOR_FAULT, "monitor fault");
+		return fault_exit(vcpu, CKI_EXIT_MONITOR_FAULT, "monitor fault");
 	}
 }
 
@@ -81,11 +81,11 @@ int cki_vcpu_run(struct cki_vcpu *vcpu)
 		if (READ_ONCE(container->state) == CKI_DEAD)
 			return -ESHUTDOWN;
 		if (signal_pending(current) || READ_ONCE(page->immediate_exit)) {
-			page->exit_reason = CKI_RUN_INTR;
+			page->exit_reason = CKI_EXIT_INTR;
 			return -EINTR;
 		}
 		if (cki_has_user_work()) {
-			page->exit_reason = CKI_RUN_INTR;
+			page->exit_reason = CKI_EXIT_INTR;
 			return 0;
 		}
 		/* By name: with full preemption cond_resched() does nothing. */

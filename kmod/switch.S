@@ -85,7 +85,7 @@ SYM_FUNC_START(cki_switch)
 	 * IRET of anything else would end too early: so before anything can fault.
 	 */
 	movq	HOST_EXIT(%rbx), %rax
-	cmpq	$CKI_EXIT_NMI, (%rax)
+	cmpq	$CKI_KSM_EXIT_NMI, (%rax)
 	jne	.Lno_nmi
 	int	$2
 .Lno_nmi:

@@ -30,7 +30,7 @@ struct cki_host_state {
 	struct desc_ptr gdt __aligned(16);
 	struct desc_ptr idt __aligned(16);
 	u16 ldt __aligned(16);
-	const u64 *exit;		/* why the monitor left: CKI_EXIT_* */
+	const u64 *exit;		/* why the monitor left: CKI_KSM_EXIT_* */
 };
 
 static_assert(offsetof(struct cki_host_state, area) == HOST_AREA);

@@ -2,10 +2,10 @@
 
 //! Why the monitor ended a container, where no exception of the CPU's says so.
 //!
-//! The first argument of EXIT_GUEST_FAULT and EXIT_MONITOR_FAULT, and `vector` of a run page's fault, is an
+//! The first argument of KSM_EXIT_GUEST_FAULT and KSM_EXIT_MONITOR_FAULT, and `vector` of a run page's fault, is an
 //! exception's vector, or one of these.
 
-constants! { "Faults that are no exceptions: vector of EXIT_GUEST_FAULT and EXIT_MONITOR_FAULT";
+constants! { "Faults that are no exceptions: vector of KSM_EXIT_GUEST_FAULT and KSM_EXIT_MONITOR_FAULT";
     /// Of the guest: a WRPKRS of a gate was reached otherwise than through the gate.
     FAULT_GATE_MISUSED = 0x100;
     /// Of the guest: it has no handler for what must be delivered.

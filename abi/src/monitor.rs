@@ -23,22 +23,22 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     /// Operation: run the guest until the next exit.
     OP_RUN = 5;
     /// Exit: the operation is done; `status` has the result.
-    EXIT_DONE = 0;
+    KSM_EXIT_DONE = 0;
     /// Exit: hypercall; number in `exit_arguments`[0], arguments in [1..4]. `status` and `value`
     /// become rax and rdx at the next OP_RUN.
-    EXIT_HYPERCALL = 1;
+    KSM_EXIT_HYPERCALL = 1;
     /// Exit: physical interrupt, vector in `exit_arguments`[0]; the host handles it.
-    EXIT_INTERRUPT = 2;
+    KSM_EXIT_INTERRUPT = 2;
     /// Exit: NMI.
-    EXIT_NMI = 3;
+    KSM_EXIT_NMI = 3;
     /// Exit: machine check. If it struck the monitor itself (`exit_arguments`[1] is 1), the container is dead.
-    EXIT_MACHINE_CHECK = 4;
+    KSM_EXIT_MACHINE_CHECK = 4;
     /// Exit: the guest cannot go on: an exception without a handler, #DF, or FAULT_*. Vector, error code,
     /// RIP, CR2, RSP in `exit_arguments`.
-    EXIT_GUEST_FAULT = 5;
+    KSM_EXIT_GUEST_FAULT = 5;
     /// Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector or FAULT_*,
     /// error code, RIP, CR2 in `exit_arguments`.
-    EXIT_MONITOR_FAULT = 6;
+    KSM_EXIT_MONITOR_FAULT = 6;
 }
 
 structure! {
@@ -104,7 +104,7 @@ structure! {
         status: u64,
         /// Second result, likewise.
         value: u64,
-        /// EXIT_*, from the monitor.
+        /// KSM_EXIT_*, from the monitor.
         exit: u64,
         /// What goes with it.
         exit_arguments: [u64; 6],

@@ -87,13 +87,13 @@ static int run(void)
 	if (!exits++) {
 		if (write(STDERR_FILENO, running, sizeof(running) - 1) < 0)
 			return fail(EIO);
-		page->exit_reason = setting("CKI_FAKE_EXIT", CKI_RUN_INTR);
-		if (page->exit_reason == CKI_RUN_PANIC) {
+		page->exit_reason = setting("CKI_FAKE_EXIT", CKI_EXIT_INTR);
+		if (page->exit_reason == CKI_EXIT_PANIC) {
 			/* Data: kernel and tables are at the start. */
 			memcpy(memory + memory_size / 2, words, sizeof(words) - 1);
 			page->console.hpa = BASE + memory_size / 2;
 			page->console.length = sizeof(words) - 1;
-		} else if (page->exit_reason == CKI_RUN_GUEST_FAULT) {
+		} else if (page->exit_reason == CKI_EXIT_GUEST_FAULT) {
 			page->fault.vector = 14;
 		}
 		return 0;

@@ -572,30 +572,30 @@
 /* Operation: run the guest until the next exit. */
 #define CKI_OP_RUN CKI_U64(5)
 /* Exit: the operation is done; `status` has the result. */
-#define CKI_EXIT_DONE CKI_U64(0)
+#define CKI_KSM_EXIT_DONE CKI_U64(0)
 /*
  * Exit: hypercall; number in `exit_arguments`0], arguments in [1..4]. `status` and `value`
  * become rax and rdx at the next OP_RUN.
  */
-#define CKI_EXIT_HYPERCALL CKI_U64(1)
+#define CKI_KSM_EXIT_HYPERCALL CKI_U64(1)
 /* Exit: physical interrupt, vector in `exit_arguments`0]; the host handles it. */
-#define CKI_EXIT_INTERRUPT CKI_U64(2)
+#define CKI_KSM_EXIT_INTERRUPT CKI_U64(2)
 /* Exit: NMI. */
-#define CKI_EXIT_NMI CKI_U64(3)
+#define CKI_KSM_EXIT_NMI CKI_U64(3)
 /* Exit: machine check. If it struck the monitor itself (`exit_arguments`1] is 1), the container is dead. */
-#define CKI_EXIT_MACHINE_CHECK CKI_U64(4)
+#define CKI_KSM_EXIT_MACHINE_CHECK CKI_U64(4)
 /*
  * Exit: the guest cannot go on: an exception without a handler, #DF, or FAULT_*. Vector, error code,
  * RIP, CR2, RSP in `exit_arguments`.
  */
-#define CKI_EXIT_GUEST_FAULT CKI_U64(5)
+#define CKI_KSM_EXIT_GUEST_FAULT CKI_U64(5)
 /*
  * Exit: the monitor found itself inconsistent or faulted; the container is dead. Vector or FAULT_*,
  * error code, RIP, CR2 in `exit_arguments`.
  */
-#define CKI_EXIT_MONITOR_FAULT CKI_U64(6)
+#define CKI_KSM_EXIT_MONITOR_FAULT CKI_U64(6)
 
-/* ---- Faults that are no exceptions: vector of EXIT_GUEST_FAULT and EXIT_MONITOR_FAULT ---- */
+/* ---- Faults that are no exceptions: vector of KSM_EXIT_GUEST_FAULT and KSM_EXIT_MONITOR_FAULT ---- */
 /* Of the guest: a WRPKRS of a gate was reached otherwise than through the gate. */
 #define CKI_FAULT_GATE_MISUSED CKI_U64(256)
 /* Of the guest: it has no handler for what must be delivered. */
@@ -1067,7 +1067,7 @@ struct cki_vcpu_switch {
 	__u64 status;
 	/* Second result, likewise. */
 	__u64 value;
-	/* EXIT_*, from the monitor. */
+	/* KSM_EXIT_*, from the monitor. */
 	__u64 exit;
 	/* What goes with it. */
 	__u64 exit_arguments[6];

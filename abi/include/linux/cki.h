@@ -85,25 +85,25 @@
 
 /* ---- Why CKI_RUN returned: cki_run.exit_reason ---- */
 /* A signal, immediate_exit, or work of the kernel: run again. */
-#define CKI_RUN_INTR 0
+#define CKI_EXIT_INTR 0
 /* `console`: the bytes are at its hpa. */
-#define CKI_RUN_CONSOLE_WRITE 1
+#define CKI_EXIT_CONSOLE_WRITE 1
 /* `console`: put up to its length bytes at its hpa. */
-#define CKI_RUN_CONSOLE_READ 2
+#define CKI_EXIT_CONSOLE_READ 2
 /* `mmio`. */
-#define CKI_RUN_MMIO_READ 3
+#define CKI_EXIT_MMIO_READ 3
 /* `mmio`. */
-#define CKI_RUN_MMIO_WRITE 4
+#define CKI_EXIT_MMIO_WRITE 4
 /* `shutdown`; the container has ended. */
-#define CKI_RUN_SHUTDOWN 5
+#define CKI_EXIT_SHUTDOWN 5
 /* `console`: last words; the container has ended. */
-#define CKI_RUN_PANIC 6
+#define CKI_EXIT_PANIC 6
 /* `fault`: the guest cannot go on; the container has ended. */
-#define CKI_RUN_GUEST_FAULT 7
+#define CKI_EXIT_GUEST_FAULT 7
 /* `fault`: the monitor ended the container. */
-#define CKI_RUN_MONITOR_FAULT 8
+#define CKI_EXIT_MONITOR_FAULT 8
 /* `fault`: its memory or CPU broke; the container has ended. */
-#define CKI_RUN_MACHINE_CHECK 9
+#define CKI_EXIT_MACHINE_CHECK 9
 
 /* ---- Numbers of the calls ---- */
 /* Type of all of them; see above for the numbers. */
@@ -282,7 +282,7 @@ struct cki_run_shutdown {
 /*
  * What is known of a container that cannot go on.
  *
- * After CKI_RUN_MACHINE_CHECK, `vector` is 18 and `cr2` the physical address that the machine reported, 0 if
+ * After CKI_EXIT_MACHINE_CHECK, `vector` is 18 and `cr2` the physical address that the machine reported, 0 if
  * none; the host sends SIGBUS, too, as to any program whose memory breaks.
  */
 struct cki_run_fault {
@@ -311,7 +311,7 @@ struct cki_run {
 	__u8 immediate_exit;
 	/* 0. */
 	__u8 reserved[3];
-	/* Out: CKI_RUN_INTR to CKI_RUN_MACHINE_CHECK. */
+	/* Out: CKI_EXIT_INTR to CKI_EXIT_MACHINE_CHECK. */
 	__u32 exit_reason;
 	/* In, after the exits 1 to 4: 0, or an error CKI_E_*, negated, that the guest gets. */
 	__s64 status;
@@ -321,13 +321,13 @@ struct cki_run {
 	__u64 reserved2[5];
 	/* Out: what goes with `exit_reason`. */
 	union {
-		/* CKI_RUN_CONSOLE_WRITE, CKI_RUN_CONSOLE_READ, CKI_RUN_PANIC. */
+		/* CKI_EXIT_CONSOLE_WRITE, CKI_EXIT_CONSOLE_READ, CKI_EXIT_PANIC. */
 		struct cki_run_console console;
-		/* CKI_RUN_MMIO_READ, CKI_RUN_MMIO_WRITE. */
+		/* CKI_EXIT_MMIO_READ, CKI_EXIT_MMIO_WRITE. */
 		struct cki_run_mmio mmio;
-		/* CKI_RUN_SHUTDOWN. */
+		/* CKI_EXIT_SHUTDOWN. */
 		struct cki_run_shutdown shutdown;
-		/* CKI_RUN_GUEST_FAULT, CKI_RUN_MONITOR_FAULT, CKI_RUN_MACHINE_CHECK. */
+		/* CKI_EXIT_GUEST_FAULT, CKI_EXIT_MONITOR_FAULT, CKI_EXIT_MACHINE_CHECK. */
 		struct cki_run_fault fault;
 		__u64 detail[64];
 	};

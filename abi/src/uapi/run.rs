@@ -10,25 +10,25 @@ use crate::words::Words;
 pub mod exits {
     constants! { "Why CKI_RUN returned: cki_run.exit_reason", u32;
         /// A signal, immediate_exit, or work of the kernel: run again.
-        RUN_INTR = 0;
+        EXIT_INTR = 0;
         /// `console`: the bytes are at its hpa.
-        RUN_CONSOLE_WRITE = 1;
+        EXIT_CONSOLE_WRITE = 1;
         /// `console`: put up to its length bytes at its hpa.
-        RUN_CONSOLE_READ = 2;
+        EXIT_CONSOLE_READ = 2;
         /// `mmio`.
-        RUN_MMIO_READ = 3;
+        EXIT_MMIO_READ = 3;
         /// `mmio`.
-        RUN_MMIO_WRITE = 4;
+        EXIT_MMIO_WRITE = 4;
         /// `shutdown`; the container has ended.
-        RUN_SHUTDOWN = 5;
+        EXIT_SHUTDOWN = 5;
         /// `console`: last words; the container has ended.
-        RUN_PANIC = 6;
+        EXIT_PANIC = 6;
         /// `fault`: the guest cannot go on; the container has ended.
-        RUN_GUEST_FAULT = 7;
+        EXIT_GUEST_FAULT = 7;
         /// `fault`: the monitor ended the container.
-        RUN_MONITOR_FAULT = 8;
+        EXIT_MONITOR_FAULT = 8;
         /// `fault`: its memory or CPU broke; the container has ended.
-        RUN_MACHINE_CHECK = 9;
+        EXIT_MACHINE_CHECK = 9;
     }
 }
 
@@ -76,7 +76,7 @@ structure! {
 structure! {
     /// What is known of a container that cannot go on.
     ///
-    /// After CKI_RUN_MACHINE_CHECK, `vector` is 18 and `cr2` the physical address that the machine reported, 0 if
+    /// After CKI_EXIT_MACHINE_CHECK, `vector` is 18 and `cr2` the physical address that the machine reported, 0 if
     /// none; the host sends SIGBUS, too, as to any program whose memory breaks.
     Fault as "run_fault", size 112 {
         /// Of the exception, or CKI_FAULT_*.
@@ -113,25 +113,25 @@ const DETAIL_WORDS: usize = 64;
 const _: () = assert!(size_of::<Fault>() <= size_of::<Detail>());
 
 impl Detail {
-    /// Of RUN_CONSOLE_WRITE, RUN_CONSOLE_READ and RUN_PANIC.
+    /// Of EXIT_CONSOLE_WRITE, EXIT_CONSOLE_READ and EXIT_PANIC.
     #[must_use]
     pub fn console(&self) -> Console {
         Console::from_words(&self.0)
     }
 
-    /// Of RUN_MMIO_READ and RUN_MMIO_WRITE.
+    /// Of EXIT_MMIO_READ and EXIT_MMIO_WRITE.
     #[must_use]
     pub fn mmio(&self) -> Mmio {
         Mmio::from_words(&self.0)
     }
 
-    /// Of RUN_SHUTDOWN.
+    /// Of EXIT_SHUTDOWN.
     #[must_use]
     pub fn shutdown(&self) -> Shutdown {
         Shutdown::from_words(&self.0)
     }
 
-    /// Of RUN_GUEST_FAULT, RUN_MONITOR_FAULT and RUN_MACHINE_CHECK.
+    /// Of EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT and EXIT_MACHINE_CHECK.
     #[must_use]
     pub fn fault(&self) -> Fault {
         Fault::from_words(&self.0)
@@ -145,22 +145,22 @@ impl Abi for Detail {
         Part {
             name: "console",
             c_type: Console::C_TYPE,
-            doc: &[" CKI_RUN_CONSOLE_WRITE, CKI_RUN_CONSOLE_READ, CKI_RUN_PANIC."],
+            doc: &[" CKI_EXIT_CONSOLE_WRITE, CKI_EXIT_CONSOLE_READ, CKI_EXIT_PANIC."],
         },
         Part {
             name: "mmio",
             c_type: Mmio::C_TYPE,
-            doc: &[" CKI_RUN_MMIO_READ, CKI_RUN_MMIO_WRITE."],
+            doc: &[" CKI_EXIT_MMIO_READ, CKI_EXIT_MMIO_WRITE."],
         },
         Part {
             name: "shutdown",
             c_type: Shutdown::C_TYPE,
-            doc: &[" CKI_RUN_SHUTDOWN."],
+            doc: &[" CKI_EXIT_SHUTDOWN."],
         },
         Part {
             name: "fault",
             c_type: Fault::C_TYPE,
-            doc: &[" CKI_RUN_GUEST_FAULT, CKI_RUN_MONITOR_FAULT, CKI_RUN_MACHINE_CHECK."],
+            doc: &[" CKI_EXIT_GUEST_FAULT, CKI_EXIT_MONITOR_FAULT, CKI_EXIT_MACHINE_CHECK."],
         },
     ];
     const ZERO: Self = Detail([0; DETAIL_WORDS]);
@@ -174,7 +174,7 @@ structure! {
         immediate_exit: u8,
         /// 0.
         reserved: [u8; 3],
-        /// Out: CKI_RUN_INTR to CKI_RUN_MACHINE_CHECK.
+        /// Out: CKI_EXIT_INTR to CKI_EXIT_MACHINE_CHECK.
         exit_reason: u32,
         /// In, after the exits 1 to 4: 0, or an error CKI_E_*, negated, that the guest gets.
         status: i64,

@@ -75,28 +75,28 @@ impl Exit {
     pub fn of(run: &Run) -> Self {
         let detail = &run.detail;
         match run.exit_reason {
-            RUN_INTR => Exit::Interrupted,
-            RUN_CONSOLE_WRITE => {
+            EXIT_INTR => Exit::Interrupted,
+            EXIT_CONSOLE_WRITE => {
                 let Console { hpa, length, .. } = detail.console();
                 Exit::ConsoleWrite { hpa, length }
             }
-            RUN_CONSOLE_READ => {
+            EXIT_CONSOLE_READ => {
                 let Console { hpa, length, .. } = detail.console();
                 Exit::ConsoleRead { hpa, length }
             }
-            RUN_MMIO_READ => Exit::read_of(detail.mmio()),
-            RUN_MMIO_WRITE => Exit::write_of(detail.mmio()),
-            RUN_SHUTDOWN => {
+            EXIT_MMIO_READ => Exit::read_of(detail.mmio()),
+            EXIT_MMIO_WRITE => Exit::write_of(detail.mmio()),
+            EXIT_SHUTDOWN => {
                 let Shutdown { reason, code } = detail.shutdown();
                 Exit::Shutdown { reason, code }
             }
-            RUN_PANIC => {
+            EXIT_PANIC => {
                 let Console { hpa, length, .. } = detail.console();
                 Exit::Panic { hpa, length }
             }
-            RUN_GUEST_FAULT => Exit::GuestFault(detail.fault()),
-            RUN_MONITOR_FAULT => Exit::MonitorFault(detail.fault()),
-            RUN_MACHINE_CHECK => Exit::MachineCheck(detail.fault()),
+            EXIT_GUEST_FAULT => Exit::GuestFault(detail.fault()),
+            EXIT_MONITOR_FAULT => Exit::MonitorFault(detail.fault()),
+            EXIT_MACHINE_CHECK => Exit::MachineCheck(detail.fault()),
             other => Exit::Unknown(other),
         }
     }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_fault_carries_the_last_refusal() {
-        let Exit::GuestFault(fault) = Exit::of(&run(RUN_GUEST_FAULT)) else {
+        let Exit::GuestFault(fault) = Exit::of(&run(EXIT_GUEST_FAULT)) else {
             panic!("another exit");
         };
         assert_eq!((fault.vector, fault.rsp), (100, 104));

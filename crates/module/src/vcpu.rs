@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use cki_abi::uapi::ioctls::RUN;
-use cki_abi::uapi::run::exits::{RUN_MMIO_READ, RUN_MMIO_WRITE};
+use cki_abi::uapi::run::exits::{EXIT_MMIO_READ, EXIT_MMIO_WRITE};
 use cki_abi::uapi::run::{Mmio, RUN_SIZE, Run};
 
 use crate::{Exit, Mapping, call};
@@ -44,8 +44,8 @@ impl RunPage {
         // SAFETY: in the mapping and aligned. An Mmio is nothing but integers, and the first that `detail` can be.
         let access = || unsafe { self.0.at::<Mmio>(offset_of!(Run, detail)).read_volatile() };
         match reason {
-            RUN_MMIO_READ => Exit::read_of(access()),
-            RUN_MMIO_WRITE => Exit::write_of(access()),
+            EXIT_MMIO_READ => Exit::read_of(access()),
+            EXIT_MMIO_WRITE => Exit::write_of(access()),
             _ => Exit::of(&self.read()),
         }
     }
@@ -120,7 +120,7 @@ mod tests {
             offset: 101,
             size: 102,
         };
-        run.exit_reason = RUN_MMIO_READ;
+        run.exit_reason = EXIT_MMIO_READ;
         assert_eq!(Exit::of(&run), read);
     }
 }

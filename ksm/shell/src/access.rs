@@ -3,7 +3,7 @@
 //! Getting to the rules.
 
 use cki_abi::faults::FAULT_POISONED;
-use cki_abi::monitor::EXIT_MONITOR_FAULT;
+use cki_abi::monitor::KSM_EXIT_MONITOR_FAULT;
 
 use crate::area::Vcpu;
 use crate::end;
@@ -15,6 +15,10 @@ use crate::state::{Rules, lock};
 pub fn rules(vcpu: &mut Vcpu) -> Guard<'static, Rules> {
     match lock().lock() {
         Ok(guard) => guard,
-        Err(Poisoned) => end::end(vcpu, EXIT_MONITOR_FAULT, [FAULT_POISONED, 0, 0, 0, 0, 0]),
+        Err(Poisoned) => end::end(
+            vcpu,
+            KSM_EXIT_MONITOR_FAULT,
+            [FAULT_POISONED, 0, 0, 0, 0, 0],
+        ),
     }
 }

@@ -10,7 +10,7 @@ use cki_abi::handlers::*;
 use cki_abi::hypercalls::HC_BASE;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::limits::FRAME_SIZE;
-use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_HYPERCALL, EXIT_MONITOR_FAULT};
+use cki_abi::monitor::{KSM_EXIT_GUEST_FAULT, KSM_EXIT_HYPERCALL, KSM_EXIT_MONITOR_FAULT};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_ksm_core::call::Refused;
 use cki_ksm_core::{Action, Monitor, Refusal, iret};
@@ -101,7 +101,7 @@ fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -
     vcpu.switch().record(number, arguments, refused.why, rip);
     if code == E_MONITOR {
         let arguments = [FAULT_INCONSISTENT, number, rip, 0, 0, 0];
-        end::end(vcpu, EXIT_MONITOR_FAULT, arguments);
+        end::end(vcpu, KSM_EXIT_MONITOR_FAULT, arguments);
     }
     Outcome {
         status: code.wrapping_neg(),
@@ -111,7 +111,7 @@ fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -
 
 fn hypercall(vcpu: &mut Vcpu, number: u64, [a, b, c, d]: [u64; 4]) -> Outcome {
     vcpu.switch()
-        .set_exit(EXIT_HYPERCALL, [number, a, b, c, d, 0]);
+        .set_exit(KSM_EXIT_HYPERCALL, [number, a, b, c, d, 0]);
     gates::exit(vcpu);
     if events::pending(vcpu) {
         // Not delivered here: the return takes the way of interrupted code then.
@@ -233,7 +233,7 @@ pub fn iret(vcpu: &mut Vcpu, trap: &mut TrapFrame, rsp: u64) {
             let handler = vcpu.handler(HANDLER_IRET_REFUSED);
             if handler == 0 {
                 let arguments = [FAULT_NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, rsp, 0];
-                end::end(vcpu, EXIT_GUEST_FAULT, arguments);
+                end::end(vcpu, KSM_EXIT_GUEST_FAULT, arguments);
             }
             trap.rip = handler;
             trap.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;

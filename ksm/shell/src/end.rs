@@ -5,7 +5,7 @@
 use cki_abi::faults::FAULT_GATE_MISUSED;
 #[cfg(target_os = "none")]
 use cki_abi::faults::FAULT_PANIC;
-use cki_abi::monitor::{EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT};
+use cki_abi::monitor::{KSM_EXIT_GUEST_FAULT, KSM_EXIT_MONITOR_FAULT};
 
 use crate::area::{AreaAddress, Vcpu};
 use crate::trap::TrapFrame;
@@ -24,9 +24,9 @@ pub fn end(vcpu: &mut Vcpu, exit: u64, arguments: [u64; 6]) -> ! {
 /// The guest, or the monitor, did what it must not. Whose fault it is, PKRS says.
 pub fn by_fault(vcpu: &mut Vcpu, trap: &TrapFrame) -> ! {
     let exit = if trap.pkrs() == 0 {
-        EXIT_MONITOR_FAULT
+        KSM_EXIT_MONITOR_FAULT
     } else {
-        EXIT_GUEST_FAULT
+        KSM_EXIT_GUEST_FAULT
     };
     let arguments = [
         trap.vector,
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn bad_gate_entry(area: AreaAddress, rsp: u64) -> ! {
     let mut vcpu = unsafe { Vcpu::enter(area) };
     end(
         &mut vcpu,
-        EXIT_GUEST_FAULT,
+        KSM_EXIT_GUEST_FAULT,
         [FAULT_GATE_MISUSED, 0, 0, cpu::cr2(), rsp, 0],
     )
 }
@@ -70,7 +70,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let mut vcpu = unsafe { Vcpu::enter(area) };
     end(
         &mut vcpu,
-        EXIT_MONITOR_FAULT,
+        KSM_EXIT_MONITOR_FAULT,
         [FAULT_PANIC, 0, line, 0, 0, 0],
     )
 }

@@ -40,9 +40,9 @@ pub unsafe extern "C" fn event_entry(area: AreaAddress, trap: &mut TrapFrame) {
 pub fn event(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
     match trap.vector {
         _ if trap.pkrs() == 0 => in_monitor(vcpu, trap),
-        FIRST_INTERRUPT..=255 => exit_for_event(vcpu, trap, EXIT_INTERRUPT),
-        NMI => exit_for_event(vcpu, trap, EXIT_NMI),
-        MACHINE_CHECK => exit_for_event(vcpu, trap, EXIT_MACHINE_CHECK),
+        FIRST_INTERRUPT..=255 => exit_for_event(vcpu, trap, KSM_EXIT_INTERRUPT),
+        NMI => exit_for_event(vcpu, trap, KSM_EXIT_NMI),
+        MACHINE_CHECK => exit_for_event(vcpu, trap, KSM_EXIT_MACHINE_CHECK),
         _ if is_misused(trap) => {}
         DEBUG => debug(vcpu, trap),
         _ => end::by_fault(vcpu, trap),
@@ -57,7 +57,7 @@ pub fn event(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
             trap.rsp,
             trap.pkrs(),
         ];
-        end::end(vcpu, EXIT_GUEST_FAULT, arguments);
+        end::end(vcpu, KSM_EXIT_GUEST_FAULT, arguments);
     }
 }
 
@@ -69,7 +69,7 @@ fn in_monitor(vcpu: &mut Vcpu, trap: &mut TrapFrame) {
             trap.rflags &= !FLAG_TRAP;
         }
         // What the monitor was doing is lost, and with it the container. The host has its machine check.
-        MACHINE_CHECK => end::end(vcpu, EXIT_MACHINE_CHECK, [MACHINE_CHECK, 1, 0, 0, 0, 0]),
+        MACHINE_CHECK => end::end(vcpu, KSM_EXIT_MACHINE_CHECK, [MACHINE_CHECK, 1, 0, 0, 0, 0]),
         _ => end::by_fault(vcpu, trap),
     }
 }

@@ -23,7 +23,7 @@ use crate::trap::TrapFrame;
 use crate::{cpu, gates};
 
 /// Whether the monitor may be entered: the CPU is as the rules assume. 0 if so; 1 if not, and then the host
-/// finds EXIT_MONITOR_FAULT. On the host's stack, with the host's tables; sets up the vCPU's own the first time.
+/// finds KSM_EXIT_MONITOR_FAULT. On the host's stack, with the host's tables; sets up the vCPU's own the first time.
 ///
 /// # Safety
 ///
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn check_entry(area: AreaAddress) -> u64 {
     let pcids = boot(|boot| boot.pcids != 0);
     if !cpu::check_pinned(pcids) {
         let arguments = [FAULT_NOT_PINNED, 0, 0, 0, 0, 0];
-        vcpu.switch().set_exit(EXIT_MONITOR_FAULT, arguments);
+        vcpu.switch().set_exit(KSM_EXIT_MONITOR_FAULT, arguments);
         return 1;
     }
     if vcpu.begin() {
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn operation_entry(area: AreaAddress) {
 pub fn operation(vcpu: &mut Vcpu) {
     let (operation, arguments) = vcpu.switch().operation();
     let outcome = operate(vcpu, operation, arguments);
-    vcpu.switch().set_exit(EXIT_DONE, [0; 6]);
+    vcpu.switch().set_exit(KSM_EXIT_DONE, [0; 6]);
     vcpu.switch().set_answer(match outcome {
         Ok(value) => (0, value),
         Err((error, value)) => (error.wrapping_neg(), value),

@@ -9,7 +9,7 @@ use std::path::Path;
 use cki_abi::uapi::container::Create;
 use cki_abi::uapi::ioctls::{CREATE_CONTAINER, GET_INFO};
 use cki_abi::uapi::run::Run;
-use cki_abi::uapi::run::exits::RUN_INTR;
+use cki_abi::uapi::run::exits::EXIT_INTR;
 use cki_abi::uapi::start::Start;
 use cki_abi::uapi::system::Info;
 use cki_abi::version::ABI_VERSION;
@@ -172,7 +172,7 @@ impl AsFd for Container {
 pub struct Vcpu(cki_module::Vcpu);
 
 impl Vcpu {
-    /// CKI_RUN, once: RUN_INTR is to run again.
+    /// CKI_RUN, once: EXIT_INTR is to run again.
     pub fn run_once(&self) -> io::Result<Run> {
         self.0.run()?;
         Ok(self.page())
@@ -182,7 +182,7 @@ impl Vcpu {
     pub fn run(&self) -> io::Result<Run> {
         loop {
             let page = self.run_once()?;
-            if page.exit_reason != RUN_INTR {
+            if page.exit_reason != EXIT_INTR {
                 return Ok(page);
             }
         }

@@ -8,7 +8,7 @@ use cki_abi::class::{CLASS_EXEC, CLASS_PT, CLASS_RO};
 use cki_abi::start_info::{ClassRange, StartInfo};
 use cki_abi::uapi::run::Run;
 use cki_abi::uapi::run::exits::{
-    RUN_CONSOLE_WRITE, RUN_GUEST_FAULT, RUN_MONITOR_FAULT, RUN_SHUTDOWN,
+    EXIT_CONSOLE_WRITE, EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT, EXIT_SHUTDOWN,
 };
 use cki_abi::uapi::start::{BootTable, Seal, Start};
 
@@ -85,13 +85,13 @@ impl End {
     pub fn of(run: &Run) -> Option<Self> {
         let fault = run.detail.fault();
         Some(match run.exit_reason {
-            RUN_SHUTDOWN => End::Code(run.detail.shutdown().code),
-            RUN_GUEST_FAULT => End::GuestFault {
+            EXIT_SHUTDOWN => End::Code(run.detail.shutdown().code),
+            EXIT_GUEST_FAULT => End::GuestFault {
                 vector: fault.vector,
                 error: fault.error_code,
                 address: fault.cr2,
             },
-            RUN_MONITOR_FAULT => End::MonitorFault {
+            EXIT_MONITOR_FAULT => End::MonitorFault {
                 vector: fault.vector,
                 error: fault.error_code,
                 rip: fault.rip,
@@ -221,7 +221,7 @@ impl Guest {
         loop {
             let run = self.vcpu.run().context("CKI_RUN")?;
             let Some(end) = End::of(&run) else {
-                if run.exit_reason == RUN_CONSOLE_WRITE {
+                if run.exit_reason == EXIT_CONSOLE_WRITE {
                     self.vcpu.answer(0, run.detail.console().length);
                     continue;
                 }

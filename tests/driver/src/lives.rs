@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 
 use cki_abi::layout::{GATE_CALL, GATE_IRET, IMAGE_BASE};
-use cki_abi::uapi::run::exits::RUN_MACHINE_CHECK;
+use cki_abi::uapi::run::exits::EXIT_MACHINE_CHECK;
 
 use crate::counter::Counter;
 use crate::device::System;
@@ -55,7 +55,7 @@ impl Life {
             |_, _| probe.plan(plan),
         )?;
         let run = guest.vcpu.run().context("CKI_RUN")?;
-        if run.exit_reason == RUN_MACHINE_CHECK {
+        if run.exit_reason == EXIT_MACHINE_CHECK {
             return Err(EndedByMachineCheck.into());
         }
         let end = End::of(&run).context("no end")?;

@@ -15,7 +15,7 @@ use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 use crate::moved::{own_id, pin};
 use cki_abi::uapi::run::Run;
-use cki_abi::uapi::run::exits::RUN_MACHINE_CHECK;
+use cki_abi::uapi::run::exits::EXIT_MACHINE_CHECK;
 
 const CHUNK: u64 = 2 << 20;
 
@@ -70,7 +70,7 @@ fn ended() -> Result<()> {
     let run = run(&guest, hpa)?.context("CKI_RUN")?;
     let fault = run.detail.fault();
     ensure!(
-        run.exit_reason == RUN_MACHINE_CHECK && fault.vector == 18 && fault.cr2 == hpa,
+        run.exit_reason == EXIT_MACHINE_CHECK && fault.vector == 18 && fault.cr2 == hpa,
         "exit {}, {fault:x?}",
         run.exit_reason
     );

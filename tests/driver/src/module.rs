@@ -13,7 +13,7 @@ use cki_abi::class::CLASS_EXEC;
 use cki_abi::layout::CLOCK;
 use cki_abi::start_info::{ClassRange, Clock};
 use cki_abi::uapi::container::Create;
-use cki_abi::uapi::run::exits::RUN_INTR;
+use cki_abi::uapi::run::exits::EXIT_INTR;
 use cki_abi::uapi::start::{Seal, Start};
 use cki_abi::uapi::system::Info;
 
@@ -281,7 +281,7 @@ fn user_mode_work() -> Result<()> {
         result
     });
     let run = result.context("nothing but a signal ended it")?;
-    ensure!(run.exit_reason == RUN_INTR, "exit {}", run.exit_reason);
+    ensure!(run.exit_reason == EXIT_INTR, "exit {}", run.exit_reason);
     ensure!(start.elapsed() < Duration::from_secs(4));
     Ok(())
 }

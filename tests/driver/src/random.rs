@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cki_abi::hypercalls::HC_BASE;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::*;
-use cki_abi::uapi::run::exits::{RUN_MMIO_WRITE, RUN_PANIC};
+use cki_abi::uapi::run::exits::{EXIT_MMIO_WRITE, EXIT_PANIC};
 
 use crate::alarm::Alarm;
 use crate::case::Case;
@@ -221,10 +221,10 @@ fn run(guest: &Guest) -> Result<()> {
                 Some(end @ End::MonitorFault { .. }) => bail!("{end:x?}"),
                 Some(_) => return Ok(()),
                 // Interrupted, console, device: any answer will do. A panic is an end.
-                None if run.exit_reason <= RUN_MMIO_WRITE => {
+                None if run.exit_reason <= EXIT_MMIO_WRITE => {
                     guest.vcpu.answer(0, u64::from(run.exit_reason))
                 }
-                None if run.exit_reason == RUN_PANIC => return Ok(()),
+                None if run.exit_reason == EXIT_PANIC => return Ok(()),
                 None => bail!("exit {}", run.exit_reason),
             },
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => {

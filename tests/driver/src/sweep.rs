@@ -14,7 +14,7 @@ use crate::hits::{ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, USER, module_
 use crate::probe::{Action, Plan, Probe, Strikes};
 use crate::user::{self, Found};
 use cki_abi::uapi::run::Run;
-use cki_abi::uapi::run::exits::{RUN_CONSOLE_WRITE, RUN_MACHINE_CHECK};
+use cki_abi::uapi::run::exits::{EXIT_CONSOLE_WRITE, EXIT_MACHINE_CHECK};
 
 /// Longest round that is recorded.
 const TRACE: u64 = 1 << 20;
@@ -276,12 +276,12 @@ fn told(rounds: u64) -> u64 {
 /// Answers the guest at the end of its round; the number that it gave.
 fn next(vcpu: &Vcpu, run: &Run) -> Result<u64> {
     match run.exit_reason {
-        RUN_CONSOLE_WRITE => {
+        EXIT_CONSOLE_WRITE => {
             let number = run.detail.console().length;
             vcpu.answer(0, number);
             Ok(number)
         }
-        RUN_MACHINE_CHECK => Err(EndedByMachineCheck.into()),
+        EXIT_MACHINE_CHECK => Err(EndedByMachineCheck.into()),
         reason => bail!("exit {reason} ({:x?})", &run.detail.0[..6]),
     }
 }

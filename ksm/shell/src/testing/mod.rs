@@ -122,7 +122,7 @@ pub fn new_vcpu() -> Vcpu {
 pub fn operate(vcpu: &mut Vcpu, operation: u64, arguments: [u64; 4]) -> (u64, u64) {
     vcpu.switch().set_operation(operation, arguments);
     operations::operation(vcpu);
-    assert_eq!(vcpu.switch().exit().0, EXIT_DONE);
+    assert_eq!(vcpu.switch().exit().0, KSM_EXIT_DONE);
     vcpu.switch().answer()
 }
 

@@ -76,7 +76,7 @@ fn before_there_are_rules_every_call_is_refused() {
 fn a_hypercall_is_the_hosts_to_answer() {
     let mut vcpu = guest();
     gates::host(|vcpu| {
-        let exit = (EXIT_HYPERCALL, [HC_YIELD, 1, 2, 3, 4, 0]);
+        let exit = (KSM_EXIT_HYPERCALL, [HC_YIELD, 1, 2, 3, 4, 0]);
         assert_eq!(vcpu.switch().exit(), exit);
         vcpu.switch().set_answer((7, 8));
     });
@@ -264,7 +264,7 @@ fn i8_a_refused_return_goes_to_its_handler_at_the_guests_rights() {
 fn a_refused_return_without_handler_ends_the_container() {
     let mut vcpu = vcpu();
     let end = end_of(|| iret(&mut vcpu, &mut TrapFrame::default(), 0x5000));
-    assert_eq!(end.exit, EXIT_GUEST_FAULT);
+    assert_eq!(end.exit, KSM_EXIT_GUEST_FAULT);
     assert_eq!(
         end.arguments,
         [FAULT_NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, 0x5000, 0]
@@ -281,7 +281,7 @@ fn a_poisoned_container_ends_at_every_call_that_needs_its_rules() {
         });
         assert_eq!(
             (end.exit, end.arguments[0]),
-            (EXIT_MONITOR_FAULT, FAULT_POISONED)
+            (KSM_EXIT_MONITOR_FAULT, FAULT_POISONED)
         );
     }
 }

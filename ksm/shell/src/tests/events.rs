@@ -99,10 +99,10 @@ fn found(place: usize) -> [u64; 6] {
 #[test]
 fn an_interrupt_is_the_hosts_and_the_guest_goes_on() {
     for (vector, exit) in [
-        (TIMER, EXIT_INTERRUPT),
-        (0x80, EXIT_INTERRUPT),
-        (NMI, EXIT_NMI),
-        (MACHINE_CHECK, EXIT_MACHINE_CHECK),
+        (TIMER, KSM_EXIT_INTERRUPT),
+        (0x80, KSM_EXIT_INTERRUPT),
+        (NMI, KSM_EXIT_NMI),
+        (MACHINE_CHECK, KSM_EXIT_MACHINE_CHECK),
     ] {
         let mut vcpu = guest();
         gates::host(move |vcpu| {
@@ -233,9 +233,9 @@ fn i8_a_trap_frame_of_the_monitors_is_never_turned_into_one_of_the_guests() {
         set_pending(1);
         let end = end_of(|| deliver(&mut vcpu, &mut at_pkrs(pkrs, TIMER)));
         let expected = if pkrs == 0 {
-            EXIT_MONITOR_FAULT
+            KSM_EXIT_MONITOR_FAULT
         } else {
-            EXIT_GUEST_FAULT
+            KSM_EXIT_GUEST_FAULT
         };
         assert_eq!(end.exit, expected, "PKRS {pkrs:#x}");
     }
@@ -244,19 +244,19 @@ fn i8_a_trap_frame_of_the_monitors_is_never_turned_into_one_of_the_guests() {
 #[test]
 fn i7_whoever_has_rights_of_its_own_is_ended_but_the_host_gets_its_interrupt_first() {
     let mut vcpu = guest();
-    gates::host(|vcpu| assert_eq!(vcpu.switch().exit().0, EXIT_INTERRUPT));
+    gates::host(|vcpu| assert_eq!(vcpu.switch().exit().0, KSM_EXIT_INTERRUPT));
     set_pending(1);
     let end = end_of(|| event(&mut vcpu, &mut at_pkrs(4, TIMER)));
     assert_eq!(
         (end.exit, end.arguments[0]),
-        (EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
+        (KSM_EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
     );
     assert_eq!(gates::turns_left(), 0);
     for vector in [1, DOUBLE_FAULT, 13] {
         let end = end_of(|| event(&mut guest(), &mut at_pkrs(4, vector)));
         assert_eq!(
             (end.exit, end.arguments[0]),
-            (EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
+            (KSM_EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
         );
     }
 }
@@ -287,7 +287,7 @@ fn a_trap_in_the_guest_is_the_guests() {
         assert_eq!((rflags & TRAP_FLAG, dr6), (TRAP_FLAG, DR6_STEP));
         must_call(&mut vcpu, KSM_HANDLER_SET, [handler, 0, 0, 0]);
         let end = end_of(|| event(&mut vcpu, &mut trap(1, USER, user)));
-        assert_eq!((end.exit, end.arguments[0]), (EXIT_GUEST_FAULT, 1));
+        assert_eq!((end.exit, end.arguments[0]), (KSM_EXIT_GUEST_FAULT, 1));
     }
 }
 
@@ -301,7 +301,7 @@ fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
         assert_eq!(
             end,
             Exited {
-                exit: EXIT_GUEST_FAULT,
+                exit: KSM_EXIT_GUEST_FAULT,
                 arguments
             }
         );
@@ -311,9 +311,9 @@ fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
 #[test]
 fn a_fault_of_the_monitors_is_the_end_of_all_its_vcpus() {
     for (vector, exit) in [
-        (DOUBLE_FAULT, EXIT_MONITOR_FAULT),
-        (MACHINE_CHECK, EXIT_MACHINE_CHECK),
-        (13, EXIT_MONITOR_FAULT),
+        (DOUBLE_FAULT, KSM_EXIT_MONITOR_FAULT),
+        (MACHINE_CHECK, KSM_EXIT_MACHINE_CHECK),
+        (13, KSM_EXIT_MONITOR_FAULT),
     ] {
         let mut vcpu = guest();
         let mut other = crate::testing::new_vcpu();
@@ -329,7 +329,7 @@ fn a_fault_of_the_monitors_is_the_end_of_all_its_vcpus() {
         });
         assert_eq!(
             (end.exit, end.arguments[0]),
-            (EXIT_MONITOR_FAULT, FAULT_POISONED)
+            (KSM_EXIT_MONITOR_FAULT, FAULT_POISONED)
         );
     }
 }
@@ -339,12 +339,12 @@ fn whoever_has_ended_ends_again_when_it_is_resumed() {
     let mut vcpu = guest();
     for _ in 0..3 {
         gates::host(|vcpu| {
-            assert_eq!(vcpu.switch().exit().0, EXIT_GUEST_FAULT);
-            vcpu.switch().set_exit(EXIT_DONE, [0; 6]);
+            assert_eq!(vcpu.switch().exit().0, KSM_EXIT_GUEST_FAULT);
+            vcpu.switch().set_exit(KSM_EXIT_DONE, [0; 6]);
         });
     }
     let end = end_of(|| event(&mut vcpu, &mut trap(13, USER, true)));
-    assert_eq!(end.exit, EXIT_GUEST_FAULT);
+    assert_eq!(end.exit, KSM_EXIT_GUEST_FAULT);
     assert_eq!(gates::turns_left(), 0);
 }
 

@@ -125,7 +125,7 @@ fn a_cpu_that_is_not_as_the_rules_assume_is_not_entered() {
     // SAFETY: the test does not use its own meanwhile.
     assert_eq!(unsafe { check_entry(vcpu.address()) }, 1);
     let (exit, [why, ..]) = vcpu.switch().exit();
-    assert_eq!((exit, why), (EXIT_MONITOR_FAULT, FAULT_NOT_PINNED));
+    assert_eq!((exit, why), (KSM_EXIT_MONITOR_FAULT, FAULT_NOT_PINNED));
     PINNED.set(true);
     // SAFETY: as above.
     assert_eq!(unsafe { check_entry(vcpu.address()) }, 0);
