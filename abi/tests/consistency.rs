@@ -15,7 +15,7 @@ use cki_abi::limits::*;
 use cki_abi::monitor::{MonitorBoot, VcpuSwitch};
 use cki_abi::start_info::StartInfo;
 use cki_abi::uapi::container::Create;
-use cki_abi::uapi::run::{RUN_SIZE, Run};
+use cki_abi::uapi::run::{RUN_SIZE, RunPage};
 use cki_abi::uapi::start::Start;
 use cki_abi::uapi::system::Info;
 use cki_abi::uapi::version::{CREATE_SIZE_LEAST, INFO_SIZE_LEAST, START_SIZE_LEAST};
@@ -182,7 +182,7 @@ fn structures_of_the_device_only_grow() {
     assert!(Info::C.size >= INFO_SIZE_LEAST as usize);
     assert!(Create::C.size >= CREATE_SIZE_LEAST as usize);
     assert!(Start::C.size >= START_SIZE_LEAST as usize);
-    assert!(Run::C.size <= RUN_SIZE as usize);
+    assert!(RunPage::C.size <= RUN_SIZE as usize);
 }
 
 #[test]

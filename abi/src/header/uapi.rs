@@ -31,7 +31,7 @@ pub const STRUCTURES: &[&Structure] = &[
     &uapi::run::Mmio::C,
     &uapi::run::Shutdown::C,
     &uapi::run::Fault::C,
-    &uapi::run::Run::C,
+    &uapi::run::RunPage::C,
 ];
 
 /// Every ioctl, in the order of their numbers.

@@ -6,7 +6,7 @@ use crate::description::{Abi, Part};
 use crate::monitor::Refusal;
 use crate::words::Words;
 
-/// Values of [`Run::exit_reason`].
+/// Values of [`RunPage::exit_reason`].
 pub mod exits {
     constants! { "Why CKI_RUN returned: cki_run.exit_reason", u32;
         /// A signal, immediate_exit, or work of the kernel: run again.
@@ -169,7 +169,7 @@ impl Abi for Detail {
 structure! {
     /// At offset 0 of the vCPU descriptor's mapping. HC_TIMER_SET, HC_IDLE, HC_YIELD and HC_EVENT_SEND never come out
     /// here.
-    Run as "run", size 624 {
+    RunPage as "run", size 624 {
         /// In: not 0 makes CKI_RUN return at once with EINTR after it has completed what the last exit asked for.
         immediate_exit: u8,
         /// 0.

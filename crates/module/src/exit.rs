@@ -3,7 +3,7 @@
 //! Why a vCPU came back.
 
 use cki_abi::uapi::run::exits::*;
-use cki_abi::uapi::run::{Console, Fault, Mmio, Run, Shutdown};
+use cki_abi::uapi::run::{Console, Fault, Mmio, RunPage, Shutdown};
 
 /// An exit, with what goes with it. The guest chose all numbers in it but `device` and `size`,
 /// which the module has checked.
@@ -72,7 +72,7 @@ pub enum Exit {
 impl Exit {
     /// Reads the exit off a run page.
     #[must_use]
-    pub fn of(run: &Run) -> Self {
+    pub fn of(run: &RunPage) -> Self {
         let detail = &run.detail;
         match run.exit_reason {
             EXIT_INTR => Exit::Interrupted,
@@ -123,10 +123,10 @@ impl Exit {
 mod tests {
     use super::*;
 
-    fn run(exit_reason: u32) -> Run {
-        let mut run = Run {
+    fn run(exit_reason: u32) -> RunPage {
+        let mut run = RunPage {
             exit_reason,
-            ..Run::default()
+            ..RunPage::default()
         };
         for (n, word) in run.detail.0.iter_mut().enumerate() {
             *word = 100 + n as u64;

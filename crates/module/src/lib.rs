@@ -23,4 +23,4 @@ pub use container::Container;
 pub use exit::Exit;
 pub use mapping::Mapping;
 pub use system::System;
-pub use vcpu::{RunPage, Vcpu};
+pub use vcpu::{RunMapping, Vcpu};

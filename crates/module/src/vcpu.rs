@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cki_abi::uapi::ioctls::RUN;
 use cki_abi::uapi::run::exits::{EXIT_MMIO_READ, EXIT_MMIO_WRITE};
-use cki_abi::uapi::run::{Mmio, RUN_SIZE, Run};
+use cki_abi::uapi::run::{Mmio, RUN_SIZE, RunPage};
 
 use crate::{Exit, Mapping, call};
 
@@ -17,19 +17,19 @@ use crate::{Exit, Mapping, call};
 #[derive(Debug)]
 pub struct Vcpu {
     file: File,
-    page: RunPage,
+    page: RunMapping,
 }
 
 /// A vCPU's run page, which may outlive the vCPU.
 #[derive(Clone, Debug)]
-pub struct RunPage(Arc<Mapping>);
+pub struct RunMapping(Arc<Mapping>);
 
-impl RunPage {
+impl RunMapping {
     /// What it holds now. Of use when the vCPU's thread is not in CKI_RUN, where the module writes it.
     #[must_use]
-    pub fn read(&self) -> Run {
-        // SAFETY: in the mapping and aligned. A Run is nothing but integers: whatever is there is one.
-        unsafe { self.0.at::<Run>(0).read_volatile() }
+    pub fn read(&self) -> RunPage {
+        // SAFETY: in the mapping and aligned. A RunPage is nothing but integers: whatever is there is one.
+        unsafe { self.0.at::<RunPage>(0).read_volatile() }
     }
 
     /// Why the vCPU came back. Nearly always that is for a register, at each request to a device: then no more is read
@@ -38,11 +38,15 @@ impl RunPage {
         // SAFETY: in the mapping and aligned; any number is a reason.
         let reason = unsafe {
             self.0
-                .at::<u32>(offset_of!(Run, exit_reason))
+                .at::<u32>(offset_of!(RunPage, exit_reason))
                 .read_volatile()
         };
         // SAFETY: in the mapping and aligned. An Mmio is nothing but integers, and the first that `detail` can be.
-        let access = || unsafe { self.0.at::<Mmio>(offset_of!(Run, detail)).read_volatile() };
+        let access = || unsafe {
+            self.0
+                .at::<Mmio>(offset_of!(RunPage, detail))
+                .read_volatile()
+        };
         match reason {
             EXIT_MMIO_READ => Exit::read_of(access()),
             EXIT_MMIO_WRITE => Exit::write_of(access()),
@@ -54,10 +58,10 @@ impl RunPage {
         // SAFETY: both are in the mapping and aligned, and nobody has references into it.
         unsafe {
             self.0
-                .at::<i64>(offset_of!(Run, status))
+                .at::<i64>(offset_of!(RunPage, status))
                 .write_volatile(status);
             self.0
-                .at::<u64>(offset_of!(Run, value))
+                .at::<u64>(offset_of!(RunPage, value))
                 .write_volatile(value);
         }
     }
@@ -65,13 +69,13 @@ impl RunPage {
 
 impl Vcpu {
     pub(crate) fn new(file: File) -> io::Result<Self> {
-        let page = RunPage(Arc::new(Mapping::new(&file, RUN_SIZE as usize)?));
+        let page = RunMapping(Arc::new(Mapping::new(&file, RUN_SIZE as usize)?));
         Ok(Vcpu { file, page })
     }
 
     /// The run page.
     #[must_use]
-    pub fn page(&self) -> &RunPage {
+    pub fn page(&self) -> &RunMapping {
         &self.page
     }
 
@@ -104,15 +108,15 @@ mod tests {
         // SAFETY: the descriptor is new, and nobody else's.
         let file = unsafe { File::from_raw_fd(number) };
         file.set_len(RUN_SIZE.into()).unwrap();
-        let page = RunPage(Arc::new(Mapping::new(&file, RUN_SIZE as usize).unwrap()));
-        let mut run = Run::default();
+        let page = RunMapping(Arc::new(Mapping::new(&file, RUN_SIZE as usize).unwrap()));
+        let mut run = RunPage::default();
         for (number, word) in (100..).zip(&mut run.detail.0) {
             *word = number;
         }
         for reason in 0..12 {
             run.exit_reason = reason;
             // SAFETY: in the mapping and aligned, and nobody has references into it.
-            unsafe { page.0.at::<Run>(0).write_volatile(run) };
+            unsafe { page.0.at::<RunPage>(0).write_volatile(run) };
             assert_eq!(page.exit(), Exit::of(&run), "{reason}");
         }
         let read = Exit::MmioRead {

@@ -27,7 +27,7 @@ use crate::{cpu, end, events, gates};
 /// rax and rdx of a call's return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Outcome {
+pub struct Answer {
     pub status: u64,
     pub value: u64,
 }
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn call_entry(
     b: u64,
     c: u64,
     d: u64,
-) -> Outcome {
+) -> Answer {
     // SAFETY: the guest has called, so no code of ours was at work.
     let mut vcpu = unsafe { Vcpu::enter(area) };
     call(&mut vcpu, number, [a, b, c, d])
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn call_entry(
 
 /// Carries out a KSM call or hypercall.
 #[inline]
-pub fn call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Outcome {
+pub fn call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Answer {
     if number == KSM_ENTRY_SET {
         return entry_set(vcpu, arguments[0], arguments[1]);
     }
@@ -64,13 +64,13 @@ pub fn call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Outcome {
 
 /// What every page fault does, without the way through all that a call can be.
 #[inline]
-fn entry_set(vcpu: &mut Vcpu, entry: u64, value: u64) -> Outcome {
+fn entry_set(vcpu: &mut Vcpu, entry: u64, value: u64) -> Answer {
     vcpu.switch().count_call();
     let outcome = rules(vcpu)
         .monitor()
         .and_then(|monitor| monitor.set_entry(entry, value));
     match outcome {
-        Ok(()) => Outcome {
+        Ok(()) => Answer {
             status: 0,
             value: 0,
         },
@@ -80,7 +80,7 @@ fn entry_set(vcpu: &mut Vcpu, entry: u64, value: u64) -> Outcome {
 
 /// Apart from the entry, whose share of the stack it would otherwise make large.
 #[inline(never)]
-fn any_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Outcome {
+fn any_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Answer {
     vcpu.switch().count_call();
     let outcome = match rules(vcpu).monitor() {
         Ok(monitor) => monitor
@@ -89,13 +89,13 @@ fn any_call(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4]) -> Outcome {
         Err(refusal) => Err(refusal.into()),
     };
     match outcome {
-        Ok(value) => Outcome { status: 0, value },
+        Ok(value) => Answer { status: 0, value },
         Err(refused) => refuse(vcpu, number, arguments, refused),
     }
 }
 
 #[cold]
-fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -> Outcome {
+fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -> Answer {
     let code = refused.why.code();
     let rip = vcpu.state().call_rip;
     vcpu.switch().record(number, arguments, refused.why, rip);
@@ -103,13 +103,13 @@ fn refuse(vcpu: &mut Vcpu, number: u64, arguments: [u64; 4], refused: Refused) -
         let arguments = [FAULT_INCONSISTENT, number, rip, 0, 0, 0];
         end::end(vcpu, KSM_EXIT_MONITOR_FAULT, arguments);
     }
-    Outcome {
+    Answer {
         status: code.wrapping_neg(),
         value: refused.value,
     }
 }
 
-fn hypercall(vcpu: &mut Vcpu, number: u64, [a, b, c, d]: [u64; 4]) -> Outcome {
+fn hypercall(vcpu: &mut Vcpu, number: u64, [a, b, c, d]: [u64; 4]) -> Answer {
     vcpu.switch()
         .set_exit(KSM_EXIT_HYPERCALL, [number, a, b, c, d, 0]);
     gates::exit(vcpu);
@@ -118,7 +118,7 @@ fn hypercall(vcpu: &mut Vcpu, number: u64, [a, b, c, d]: [u64; 4]) -> Outcome {
         vcpu.state().slow_return = 1;
     }
     let (status, value) = vcpu.switch().answer();
-    Outcome { status, value }
+    Answer { status, value }
 }
 
 /// Carries out what the rules decided.

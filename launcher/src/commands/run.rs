@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cki_abi::uapi::run::Run as RunPage;
+use cki_abi::uapi::run::RunPage;
 use cki_disk::DiskError;
 use cki_frontend::UserTerminal;
 use cki_launcher::backend::file::RawFile;

@@ -15,7 +15,7 @@ use cki_abi::uapi::system::Info;
 use cki_abi::uapi::system::modes::{MODE_CKI, MODE_NONE};
 use cki_abi::uapi::version::UAPI_VERSION;
 use cki_abi::version::ABI_VERSION;
-use cki_module::RunPage;
+use cki_module::RunMapping;
 use nix::unistd::geteuid;
 
 use super::error::Access;
@@ -255,7 +255,7 @@ pub struct SystemVcpu(cki_module::Vcpu);
 impl SystemVcpu {
     /// The run page.
     #[must_use]
-    pub fn page(&self) -> RunPage {
+    pub fn page(&self) -> RunMapping {
         self.0.page().clone()
     }
 }

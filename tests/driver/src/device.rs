@@ -8,7 +8,7 @@ use std::path::Path;
 
 use cki_abi::uapi::container::Create;
 use cki_abi::uapi::ioctls::{CREATE_CONTAINER, GET_INFO};
-use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::EXIT_INTR;
 use cki_abi::uapi::start::Start;
 use cki_abi::uapi::system::Info;
@@ -173,13 +173,13 @@ pub struct Vcpu(cki_module::Vcpu);
 
 impl Vcpu {
     /// CKI_RUN, once: EXIT_INTR is to run again.
-    pub fn run_once(&self) -> io::Result<Run> {
+    pub fn run_once(&self) -> io::Result<RunPage> {
         self.0.run()?;
         Ok(self.page())
     }
 
     /// CKI_RUN, until there is something to do.
-    pub fn run(&self) -> io::Result<Run> {
+    pub fn run(&self) -> io::Result<RunPage> {
         loop {
             let page = self.run_once()?;
             if page.exit_reason != EXIT_INTR {
@@ -189,7 +189,7 @@ impl Vcpu {
     }
 
     /// The run page.
-    pub fn page(&self) -> Run {
+    pub fn page(&self) -> RunPage {
         self.0.page().read()
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_L3, TABLE_L4};
 use cki_abi::class::{CLASS_EXEC, CLASS_PT, CLASS_RO};
 use cki_abi::start_info::{ClassRange, StartInfo};
-use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::{
     EXIT_CONSOLE_WRITE, EXIT_GUEST_FAULT, EXIT_MONITOR_FAULT, EXIT_SHUTDOWN,
 };
@@ -82,7 +82,7 @@ pub enum End {
 
 impl End {
     /// What the run page tells, if it is an end.
-    pub fn of(run: &Run) -> Option<Self> {
+    pub fn of(run: &RunPage) -> Option<Self> {
         let fault = run.detail.fault();
         Some(match run.exit_reason {
             EXIT_SHUTDOWN => End::Code(run.detail.shutdown().code),
@@ -217,7 +217,7 @@ impl Guest {
     }
 
     /// Runs it to its end, answering what it writes to the console with its length.
-    pub fn end(&self) -> Result<(End, Run)> {
+    pub fn end(&self) -> Result<(End, RunPage)> {
         loop {
             let run = self.vcpu.run().context("CKI_RUN")?;
             let Some(end) = End::of(&run) else {

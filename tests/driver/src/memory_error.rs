@@ -14,7 +14,7 @@ use crate::case::Case;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 use crate::moved::{own_id, pin};
-use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::EXIT_MACHINE_CHECK;
 
 const CHUNK: u64 = 2 << 20;
@@ -41,7 +41,7 @@ pub fn all() -> Vec<(&'static str, Case)> {
 }
 
 /// Runs a guest that loops on CPU 1, and asks for the error from CPU 0 when it does.
-fn run(guest: &Guest, hpa: u64) -> Result<std::io::Result<Run>> {
+fn run(guest: &Guest, hpa: u64) -> Result<std::io::Result<RunPage>> {
     pin(own_id(), 1)?;
     Ok(thread::scope(|scope| {
         scope.spawn(|| {

@@ -13,7 +13,7 @@ use crate::guest::{BASE, DATA, Guest, UNMAPPED, WRITE, entry_of};
 use crate::hits::{ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, USER, module_text, print_hits};
 use crate::probe::{Action, Plan, Probe, Strikes};
 use crate::user::{self, Found};
-use cki_abi::uapi::run::Run;
+use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::{EXIT_CONSOLE_WRITE, EXIT_MACHINE_CHECK};
 
 /// Longest round that is recorded.
@@ -274,7 +274,7 @@ fn told(rounds: u64) -> u64 {
 }
 
 /// Answers the guest at the end of its round; the number that it gave.
-fn next(vcpu: &Vcpu, run: &Run) -> Result<u64> {
+fn next(vcpu: &Vcpu, run: &RunPage) -> Result<u64> {
     match run.exit_reason {
         EXIT_CONSOLE_WRITE => {
             let number = run.detail.console().length;

@@ -16,7 +16,7 @@ use cki_abi::selectors::*;
 use cki_abi::vcpu::{ReturnState, VcpuInfo};
 
 use crate::area::Vcpu;
-use crate::calls::{Outcome, call, iret};
+use crate::calls::{Answer, call, iret};
 use crate::cpu::{self, Did, PCIDS};
 use crate::gates;
 use crate::tables::default_gate;
@@ -26,12 +26,12 @@ use crate::trap::TrapFrame;
 const HANDLER: u64 = 0xffff_ffff_8200_0000;
 const DATA_PAGE: u64 = BASE | 0x63 | 1 << 63;
 
-fn done(value: u64) -> Outcome {
-    Outcome { status: 0, value }
+fn done(value: u64) -> Answer {
+    Answer { status: 0, value }
 }
 
-fn refused(error: u64) -> Outcome {
-    Outcome {
+fn refused(error: u64) -> Answer {
+    Answer {
         status: error.wrapping_neg(),
         value: 0,
     }
@@ -83,7 +83,7 @@ fn a_hypercall_is_the_hosts_to_answer() {
     let outcome = call(&mut vcpu, HC_YIELD, [1, 2, 3, 4]);
     assert_eq!(
         outcome,
-        Outcome {
+        Answer {
             status: 7,
             value: 8
         }
