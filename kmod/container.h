@@ -39,10 +39,24 @@ struct cki_resident {
 	void (*free)(struct cki_resident *resident);
 };
 
+/*
+ * Locking. A container's lock is the outermost (what creates a vCPU allocates under it); a vCPU's
+ * mutex comes behind it, and is never waited for with the lock held. classes_lock is taken below
+ * mmap_lock, by faults. slots_lock and pool_lock are innermost, and never held together.
+ *
+ *   lock          residents[]: written under it, in the state NEW. Read without: a store-release
+ *                 makes a vCPU known, a load-acquire finds it
+ *   classes_lock  classes[], class_count: written by who has won STARTING, once. Faults read them
+ *                 under it. All else that reads them comes behind the start, in the vCPU's thread,
+ *                 or looks for a frame that the guest has named, which it can only behind the start
+ *   state         atomic steps, no lock
+ *   the rest      does not change between cki_container_new and RUNNING but by who has won
+ *                 STARTING
+ */
 struct cki_container {
 	struct kref kref;
-	struct mutex lock;		/* creation of vCPUs against the end of NEW */
-	struct rw_semaphore classes_lock; /* faults against the change of classes */
+	struct mutex lock;
+	struct rw_semaphore classes_lock;
 	enum cki_state state;
 	u64 memory_size;
 	u32 vcpu_count;

@@ -2,6 +2,7 @@
 /* Operations of the monitor's, and what is said when it ends a container. */
 #define pr_fmt(fmt) "cki: " fmt
 
+#include <linux/lockdep.h>
 #include <linux/printk.h>
 #include <linux/sprintf.h>
 #include <linux/sched.h>
@@ -46,13 +47,14 @@ void cki_vcpu_report_fault(struct cki_vcpu *vcpu, const char *what)
 
 /*
  * Events are held while the monitor works, so an operation ends by being done or by a fault of the
- * monitor's. The vCPU's mutex is held.
+ * monitor's.
  */
 int cki_vcpu_operate(struct cki_vcpu *vcpu, u64 operation, u64 a, u64 b, u64 c, u64 d)
 {
 	struct cki_vcpu_switch *sw = vcpu->sw;
 	int error;
 
+	lockdep_assert_held(&vcpu->mutex);
 	if (READ_ONCE(vcpu->container->state) == CKI_DEAD)
 		return -ESHUTDOWN;
 	sw->operation = operation;

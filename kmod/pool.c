@@ -12,6 +12,7 @@
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/io.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/numa.h>
@@ -34,15 +35,19 @@
 struct chunk {
 	u64 hpa;
 	int node;
-	bool used;
-	bool dirty;
-	bool bad;	/* stays used for ever */
+	bool used;	/* under pool_lock */
+	bool dirty;	/* of a free chunk: under pool_lock; of one in use: who has it */
+	bool bad;	/* stays used for ever; under pool_lock */
 };
 
+/*
+ * chunks, chunk_count, and each chunk's hpa and node do not change between init and exit of the
+ * module. The lock is the innermost of the module's: nothing else is locked under it.
+ */
+static DEFINE_MUTEX(pool_lock);
 static struct chunk *chunks;
 static unsigned int chunk_count;
-static unsigned int chunks_used;
-static DEFINE_MUTEX(pool_lock);
+static unsigned int chunks_used;	/* under pool_lock; cki_pool_free reads it without, for a hint */
 
 /*
  * Memory that nobody has written to is zero, and whoever runs this host need not have it while it is
@@ -81,9 +86,9 @@ static bool zero(struct chunk *chunk)
 	return true;
 }
 
-/* With the lock held. */
 static void retire(struct chunk *chunk)
 {
+	lockdep_assert_held(&pool_lock);
 	if (chunk->bad)
 		return;
 	pr_warn("memory error: the pool does not use its 2 MiB at %llx any more\n", chunk->hpa);
@@ -182,6 +187,7 @@ static unsigned int longest_run(int node, unsigned int *length)
 {
 	unsigned int i, start = 0, best = 0, run = 0;
 
+	lockdep_assert_held(&pool_lock);
 	*length = 0;
 	for (i = 0; i < chunk_count; i++) {
 		if (chunks[i].used || (node != NUMA_NO_NODE && chunks[i].node != node)) {
@@ -214,6 +220,7 @@ static void mark(const struct cki_segment *segment, bool used)
 {
 	unsigned int i;
 
+	lockdep_assert_held(&pool_lock);
 	for (i = 0; i < chunk_count && !is_behind(&chunks[i], segment); i++) {
 		if (!is_in(&chunks[i], segment) || chunks[i].bad)
 			continue;

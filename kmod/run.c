@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Running a guest, and what to do when it leaves. */
+#include <linux/lockdep.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/thread_info.h>
@@ -69,6 +70,7 @@ int cki_vcpu_run(struct cki_vcpu *vcpu)
 	struct cki_run *page = vcpu->run;
 	int result;
 
+	lockdep_assert_held(&vcpu->mutex);
 	/* CPUID would be the program's #GP in the container, too. */
 	if (test_thread_flag(TIF_NOCPUID))
 		return -EINVAL;

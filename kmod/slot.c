@@ -7,6 +7,7 @@
  */
 #include <linux/gfp.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/page-flags.h>
@@ -23,8 +24,9 @@
 /* Of all slots. */
 static atomic_t slot_pages = ATOMIC_INIT(0);
 
-static LIST_HEAD(slots);
+/* Guards the list, and the upper halves of the bridges of those on it. Nothing is locked under it. */
 static DEFINE_MUTEX(slots_lock);
+static LIST_HEAD(slots);
 
 u32 cki_slot_pages(void)
 {
@@ -93,13 +95,14 @@ static u64 *level2(struct cki_slot *slot, u64 va)
 /*
  * Gives a bridge the host's kernel half, as it is at this moment. Slot 256 is a hole in it that Linux
  * leaves to hypervisors. The entry of LDTs is this process's own, whose tables may be gone before
- * the container. With the lock held.
+ * the container.
  */
 static void copy_kernel_half(struct cki_slot *slot)
 {
 	const u64 *host;
 	unsigned int i;
 
+	lockdep_assert_held(&slots_lock);
 	/* A thread of the kernel's has borrowed its tables, and may get others when it is switched to. */
 	preempt_disable();
 	host = __va(read_cr3_pa());

@@ -12,12 +12,19 @@
 #include "container.h"
 #include "fpu.h"
 
+/*
+ * Locking. One thread at a time runs a vCPU: CKI_RUN tries the mutex, CKI_START takes it. Under it
+ * are sw (what the guest or the monitor says in it included), fpu, started, memory_error and its
+ * address, completing, cpu, could_run. Without it, by whoever has an event or an end to tell:
+ * running_on (see cki_vcpu_kick), idle, timer, and sw->vcpu_info_hpa, read once. run is shared with
+ * the launcher's threads and is read once, too; what the module writes there means nothing to it.
+ */
 struct cki_vcpu {
 	struct cki_resident resident;	/* of the container */
 	struct cki_container *container;
 	u32 number;
 	u64 area;			/* in the slot */
-	struct mutex mutex;		/* one thread at a time */
+	struct mutex mutex;
 	struct cki_run *run;
 	struct cki_vcpu_switch *sw;
 	wait_queue_head_t idle;
@@ -25,7 +32,7 @@ struct cki_vcpu {
 	struct cki_fpu fpu;
 	int running_on;			/* CPU that is in the container, or -1: see cki_vcpu_kick */
 	int cpu;			/* that was in it last */
-	bool started;			/* under the mutex */
+	bool started;
 	bool memory_error;		/* a machine check was the container's */
 	u64 memory_error_hpa;
 	bool completing;		/* run->status and value answer a hypercall */
