@@ -129,13 +129,24 @@ static struct notifier_block power_notifier = {
 
 /*
  * Memory that is plugged in, and may need entries of the host's L4 that there were none of: before
- * anything of the kernel's can lie in it, stacks above all, the bridges have them, too.
+ * anything of the kernel's can lie in it, stacks above all, the bridges have them, too. And what has
+ * pages of the pool stays: the kernel would wait for them for ever.
  */
 static int memory_event(struct notifier_block *block, unsigned long event, void *data)
 {
+	const struct memory_notify *memory = data;
+	u64 start, end;
+
 	if (event == MEM_GOING_ONLINE)
 		cki_slots_follow_host();
-	return NOTIFY_OK;
+	if (event != MEM_GOING_OFFLINE)
+		return NOTIFY_OK;
+	start = PFN_PHYS(memory->start_pfn);
+	end = PFN_PHYS(memory->start_pfn + memory->nr_pages);
+	if (!cki_pool_has(start, end))
+		return NOTIFY_OK;
+	pr_warn("memory from %llx to %llx has to stay: the pool has some of it\n", start, end - 1);
+	return notifier_from_errno(-EBUSY);
 }
 
 static struct notifier_block memory_notifier = {

@@ -141,6 +141,13 @@ int cki_pool_init(u64 size)
 		 * The first page has a reference, as the others have not. Without, nobody takes one of it
 		 * through the launcher's mapping, as KVM would: it would have the page when another
 		 * container has it.
+		 *
+		 * A page without references that is not free is nothing new to who walks memory: all but
+		 * the first of any allocation of several pages that is not compound are so. Compaction
+		 * does not move them (they are on no LRU list), hibernation saves them, an error in one
+		 * is "ignored" (KERNEL_HIGH_ORDER; cki_pool_retire does what there is to do), and
+		 * who isolates memory takes them for pages on their way to the free lists: so the module
+		 * says no when a block is about to go offline (cki_pool_has).
 		 */
 		page_ref_freeze(page, 1);
 		chunks[chunk_count].dirty = true;
@@ -175,6 +182,16 @@ void cki_pool_exit(void)
 u64 cki_pool_size(void)
 {
 	return chunk_count * CKI_CHUNK_SIZE;
+}
+
+bool cki_pool_has(u64 start, u64 end)
+{
+	unsigned int i;
+
+	for (i = 0; i < chunk_count; i++)
+		if (chunks[i].hpa < end && start < chunks[i].hpa + CKI_CHUNK_SIZE)
+			return true;
+	return false;
 }
 
 u64 cki_pool_free(void)

@@ -11,6 +11,8 @@ int cki_pool_init(u64 size);
 void cki_pool_exit(void);
 u64 cki_pool_size(void);
 u64 cki_pool_free(void);
+/* Whether any of the memory from start to end is the pool's, in use or not. */
+bool cki_pool_has(u64 start, u64 end);
 /*
  * Takes size bytes, zeroed, as at most max segments in ascending order, if possible of this CPU's
  * NUMA node. Returns their number.

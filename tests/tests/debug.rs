@@ -86,6 +86,15 @@ fn the_bridges_follow_memory_that_is_plugged_in() {
 }
 
 #[test]
+fn memory_of_the_pools_is_not_taken_offline() {
+    let outcome = drive(1, "cki.pool=384M unplugged");
+    passed(&outcome, 1);
+    // It was the module that said no, and not who moves the rest of a block's pages.
+    let said = outcome.console.matches("has to stay: the pool has").count();
+    assert_eq!(said, 2, "{}", outcome.tail());
+}
+
+#[test]
 fn ten_containers_leave_no_report() {
     let script = "
         start() {

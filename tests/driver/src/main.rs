@@ -4,10 +4,11 @@
 //! /dev/cki, prints one line a case, and ends the machine through the emulator's exit port
 //! (0x10: all passed, 0x11: not). With `bench` on the kernel's command line it counts instructions
 //! instead; with `every` events strike in front of every instruction. With `races` it runs the cases that want two
-//! CPUs, with `kicked` and `woken` those whose time is that of instructions, with `memory_error` those that want machine checks, with `faults` those that want allocations to fail,
-//! with `random` those that try things at random, with `stock` those that want a kernel of another configuration,
-//! with `nodes` those that want two NUMA nodes, with `locked` those that want lockdown, with `witness` those that want another module in the kernel, with
-//! `plugged` those that plug memory in, with `vmx` those of a CPU in VMX operation.
+//! CPUs, with `kicked` and `woken` those whose time is that of instructions, with `memory_error` those that want
+//! machine checks, with `faults` those that want allocations to fail, with `random` those that try things at random,
+//! with `stock` those that want a kernel of another configuration, with `nodes` those that want two NUMA nodes, with
+//! `locked` those that want lockdown, with `witness` those that want another module in the kernel, with `plugged`
+//! those that plug memory in, with `unplugged` those that take it out, with `vmx` those of a CPU in VMX operation.
 
 // `address | rights` is how an entry reads.
 // PID 1 of a machine that tests start: its output is the machine's console, which takes everything.
@@ -46,6 +47,7 @@ mod script;
 mod step;
 mod stock;
 mod sweep;
+mod unplugged;
 mod user;
 mod witness;
 mod woken;
@@ -81,7 +83,7 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     // Those that want more than a machine with the module, or take their time.
-    let special: [(&str, Cases); 13] = [
+    let special: [(&str, Cases); 14] = [
         ("races", races::all),
         ("races", moved::all),
         ("kicked", kicked::all),
@@ -94,6 +96,7 @@ fn main() {
         ("random", random::all),
         ("witness", witness::all),
         ("plugged", plugged::all),
+        ("unplugged", unplugged::all),
         ("vmx", module::vmx),
     ];
     let mut cases: Vec<_> = special

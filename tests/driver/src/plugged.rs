@@ -3,7 +3,6 @@
 //! Memory that is plugged in while there are containers, where the host's kernel needs a new entry of its topmost
 //! table for it. For a kernel that has it plugged in by hand: there is none behind the address, and the witness
 //! (`tests/witness`) refuses, behind all others, that it is used.
-
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +11,8 @@ use crate::case::Case;
 use crate::device::{self, System};
 use crate::witness::ask;
 
-const BLOCKS: &str = "/sys/devices/system/memory";
+/// Where the kernel has them.
+pub const BLOCKS: &str = "/sys/devices/system/memory";
 /// In the direct map, the first byte of what an L4 entry of its own maps.
 const ADDRESS: u64 = 512 << 30;
 const CHUNK: u64 = 2 << 20;
@@ -35,12 +35,17 @@ fn bridges(all: u32, lacking: u32) -> Result<()> {
     Ok(())
 }
 
+/// Of the blocks that memory comes and goes in.
+pub fn block_size() -> Result<u64> {
+    let size = fs::read_to_string(format!("{BLOCKS}/block_size_bytes"))?;
+    Ok(u64::from_str_radix(size.trim(), 16)?)
+}
+
 fn follow() -> Result<()> {
     let system = System::open().context("/dev/cki")?;
     let older = system.create(&mut device::create(CHUNK))?;
     bridges(1, 0)?;
-    let size = fs::read_to_string(format!("{BLOCKS}/block_size_bytes"))?;
-    let size = u64::from_str_radix(size.trim(), 16)?;
+    let size = block_size()?;
     fs::write(format!("{BLOCKS}/probe"), format!("{ADDRESS:#x}")).context("probe")?;
     // The kernel's own table has the new entry.
     bridges(1, 1)?;
