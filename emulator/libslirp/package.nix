@@ -18,6 +18,7 @@ stdenv.mkDerivation {
     ./0001-loopback-by-its-own-address.patch
     ./0002-answers-to-clients-on-loopback.patch
     ./0003-room-for-clients.patch
+    ./0004-window-of-large-segments.patch
   ];
 
   nativeBuildInputs = [ meson ninja pkg-config python3 ];
