@@ -464,39 +464,3 @@ fn curl_fetches_from_a_container() {
         output.stderr
     );
 }
-
-/// Sends until it may not any more, and on when it may.
-const STREAM: &str = r#"
-with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
-    for _ in range(32): s.sendall(bytes(1 << 20))
-say("sent")
-"#;
-
-/// All buffers on the way are full while the reader does nothing: the program's kernel hears of a window of 0 from
-/// whoever is next, who hears of one from the next but one. Each has to be told when there is room again; one of them
-/// has nothing left to send, with which it could ask.
-#[test]
-fn a_stream_whose_reader_pauses_goes_on_behind_it() {
-    let us = our_address();
-    for runtime in RUNTIMES {
-        let listener = TcpListener::bind((us, 0)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let program = thread::spawn(move || {
-            let script = format!("{PYTHON}{STREAM}");
-            let command = ["python3", "-c", &script, &us.to_string(), &port.to_string()];
-            run_on(runtime, &["--deb", "python3"], &command, b"")
-        });
-        let (mut stream, _) = listener.accept().expect("the program");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .expect("set");
-        // Long enough for all that there is room for on the way.
-        thread::sleep(Duration::from_secs(4));
-        let read = std::io::copy(&mut stream, &mut std::io::sink());
-        assert_eq!(read.expect("it goes on"), 32 << 20, "{runtime}");
-        drop(stream);
-        let output = program.join().expect("it is joined");
-        assert_eq!(output.status, 0, "{runtime}: {}", output.stderr);
-        assert_eq!(output.text(), "sent\n", "{runtime}");
-    }
-}

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Programs that people use networks with, in containers: a package manager, with a server of the test's own, and a
-//! measurement from one container to another one of another machine.
+//! Programs that people use networks with, in containers: a package manager, with a server of the test's own, a
+//! measurement from one container to another one of another machine, and a stream whose reader pauses.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
-use cki_tests::{our_address, run_on, variable};
+use cki_tests::{RUNTIMES, our_address, run_on, variable};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -175,9 +176,7 @@ impl Drop for Server {
     }
 }
 
-// A stream out of the client's container stood still for ever in 3 of 28 runs, when other work had the processors.
 #[test]
-#[ignore = "stands still now and then: check --all"]
 fn iperf3_measures_from_one_container_to_another_both_ways_and_by_udp() {
     let us = our_address();
     let free = TcpListener::bind((us, 0)).expect("a port");
@@ -206,4 +205,40 @@ fn iperf3_measures_from_one_container_to_another_both_ways_and_by_udp() {
     assert!(sum["bytes"].as_u64() >= Some(200 << 10), "{sum}");
     // A network may lose packets; this one has nowhere to lose half of them.
     assert!(sum["lost_percent"].as_f64() < Some(50.0), "{sum}");
+}
+
+/// Sends until it may not any more, and on when it may.
+const STREAM: &str = r#"
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
+    for _ in range(32): s.sendall(bytes(1 << 20))
+print("sent")
+"#;
+
+/// All buffers on the way are full while the reader does nothing: the program's kernel hears of a window of 0 from
+/// whoever is next, who hears of one from the next but one. Each has to be told when there is room again; one of them
+/// has nothing left to send, with which it could ask.
+#[test]
+fn a_stream_whose_reader_pauses_goes_on_behind_it() {
+    let us = our_address();
+    for runtime in RUNTIMES {
+        let listener = TcpListener::bind((us, 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let program = thread::spawn(move || {
+            let command = ["python3", "-c", STREAM, &us.to_string(), &port.to_string()];
+            run_on(runtime, &["--deb", "python3"], &command, b"")
+        });
+        let (mut stream, _) = listener.accept().expect("the program");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("set");
+        // Long enough for all that there is room for on the way.
+        thread::sleep(Duration::from_secs(4));
+        let read = std::io::copy(&mut stream, &mut std::io::sink());
+        assert_eq!(read.expect("it goes on"), 32 << 20, "{runtime}");
+        drop(stream);
+        let output = program.join().expect("it is joined");
+        assert_eq!(output.status, 0, "{runtime}: {}", output.stderr);
+        assert_eq!(output.text(), "sent\n", "{runtime}");
+    }
 }
