@@ -10,8 +10,8 @@
 //! with the numbers of the CPU extension. A test keeps them identical to what is generated. Write
 //! them again with `cargo run -p cki-abi --example headers`.
 //!
-//! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, the launcher, the driver of the monitor's tests; by its headers the guest's
-//! kernel, the host module and the tests of the emulator. May use: no crate of ours.
+//! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, `cki-launcher`, `cki-monitor-driver`, `cki-tests`; by its headers the
+//! guest's kernel, the host module and the tests of the emulator. May use: no crate of ours.
 //!
 //! What may use what: the macros make rows of [`description`]; each file of definitions uses the macros and at
 //! most definitions before it; `header` uses all of them.

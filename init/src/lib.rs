@@ -7,7 +7,7 @@
 //! that is asked for a container is a client itself, of the launcher that it starts. The *shell* mode gives the disk image a prompt on its consoles. What can be
 //! decided without being PID 1 is plain functions here, and tested on any machine.
 //!
-//! Used by: its program, `cki-init`. May use: `cki-erofs`, `cki-session`.
+//! Used by: its program. May use: `cki-erofs`, `cki-session`.
 
 pub mod account;
 pub mod channel;

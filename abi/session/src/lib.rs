@@ -49,7 +49,8 @@
 //! network, disks) into [`Container`]. Every message about a process carries its
 //! [`ProcessId`], so that a session can have more than one.
 //!
-//! Used by: `cki-build`, the launcher (`cki`), init, `cki-frontend`, `cki-machine`, `bench/micro`. May use: no crate of ours.
+//! Used by: `cki-build`, `cki-launcher`, `cki-init`, `cki-disk`, `cki-frontend`, `cki-machine`, `cki-micro`, `cki-tests`.
+//! May use: no crate of ours.
 
 mod capability;
 pub mod cmdline;

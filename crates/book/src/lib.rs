@@ -7,7 +7,7 @@
 //! links, anchors and paths that lead nowhere, and for lines that are too wide. [`figures`] knows which sentence gives
 //! which figure that is counted, and [`tables`] what a table lists.
 //! Used by: its program, which the package `cki-docs` runs, and its tests; `tests/`, which counts, has `figures` as a
-//! file, and the tests of `cki-build` have `tables` as one. May use: no crate of ours.
+//! file, and the tests of the tool have `tables` as one. May use: no crate of ours.
 
 #![forbid(unsafe_code)]
 

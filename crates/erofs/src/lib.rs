@@ -6,7 +6,7 @@
 //! make, another file and half a file, and finds a disk by its UUID. No crate on crates.io reads it without unpacking
 //! images, too, which is why these lines are our own. [`mod@write`] makes such file systems.
 //!
-//! Used by: the launcher, init, `cki-layers` and `cki-oci`. May use: no crate of ours.
+//! Used by: `cki-build`, `cki-init`, `cki-launcher`, `cki-layers`, `cki-oci`. May use: no crate of ours.
 
 #![forbid(unsafe_code)]
 

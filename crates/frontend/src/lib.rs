@@ -5,7 +5,7 @@
 //! `cki-build run` and `cki run` start the same programs, so they have the same options for them and
 //! their network, and the same terminal in front of them.
 //!
-//! Used by: `cki-build`, `cki-machine`, the launcher (`cki`). May use: `cki-session`.
+//! Used by: `cki-build`, `cki-launcher`, `cki-machine`. May use: `cki-session`.
 
 mod env_file;
 mod network;

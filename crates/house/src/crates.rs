@@ -183,13 +183,26 @@ impl Metadata {
     /// Names of the crates that `package` itself uses outside its tests.
     #[must_use]
     pub fn uses(&self, package: &Package) -> BTreeSet<&str> {
+        self.uses_of(package, |kind| kind.is_none())
+    }
+
+    /// The same, and in its tests and its build.
+    #[must_use]
+    pub fn uses_anywhere(&self, package: &Package) -> BTreeSet<&str> {
+        self.uses_of(package, |_| true)
+    }
+
+    fn uses_of(&self, package: &Package, counts: fn(Option<&str>) -> bool) -> BTreeSet<&str> {
         let names: BTreeMap<_, _> = self.packages.iter().map(|p| (&*p.id, &*p.name)).collect();
         self.resolve
             .nodes
             .iter()
             .filter(|node| node.id == package.id)
             .flat_map(|node| &node.deps)
-            .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind.is_none()))
+            .filter(|dependency| {
+                let mut kinds = dependency.dep_kinds.iter();
+                kinds.any(|kind| counts(kind.kind.as_deref()))
+            })
             .filter_map(|dependency| names.get(&*dependency.pkg).copied())
             .collect()
     }

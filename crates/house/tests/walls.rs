@@ -106,21 +106,34 @@ fn crates_use_what_their_first_lines_say_and_say_who_uses_them() {
             .filter_map(|line| line.strip_prefix("//!"))
             .collect::<Vec<_>>()
             .join("\n");
-        let said = docs.split_once("May use:").map(|(_, rest)| {
-            // As far as the sentence goes.
-            rest.split_once(['.', ';']).map_or(rest, |(list, _)| list)
-        });
-        let Some(may_use) = said else {
-            wrong.push(format!("{} does not say what it may use", package.name));
+        let said = docs
+            .split_once("Used by:")
+            .and_then(|(_, rest)| rest.split_once("May use:"))
+            .map(|(used_by, rest)| {
+                // As far as the sentence goes.
+                let may_use = rest.split_once(['.', ';']).map_or(rest, |(list, _)| list);
+                (crates_in(used_by, &ours), crates_in(may_use, &ours))
+            });
+        let Some((used_by, said)) = said else {
+            wrong.push(format!(
+                "{} does not say who uses it, and behind that what it may use",
+                package.name
+            ));
             continue;
         };
-        if !docs.contains("Used by:") {
-            wrong.push(format!("{} does not say who uses it", package.name));
+        let users = |uses: &dyn Fn(&Package) -> bool| -> BTreeSet<&str> {
+            let users = metadata.ours().filter(|other| uses(other));
+            users.map(|other| &*other.name).collect()
+        };
+        let name = &*package.name;
+        let must = users(&|other| metadata.uses(other).contains(name));
+        // Those whose tests alone use it may be left out.
+        let may = users(&|other| metadata.uses_anywhere(other).contains(name));
+        if !must.is_subset(&used_by) || !used_by.is_subset(&may) {
+            wrong.push(format!(
+                "{name} says that {used_by:?} use it, and {must:?} do"
+            ));
         }
-        let said: BTreeSet<&str> = may_use
-            .split('`')
-            .filter(|word| ours.contains(word))
-            .collect();
         let used: BTreeSet<&str> = metadata
             .uses(package)
             .into_iter()
@@ -131,6 +144,11 @@ fn crates_use_what_their_first_lines_say_and_say_who_uses_them() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Those of our crates that a text names as code.
+fn crates_in<'a>(text: &'a str, ours: &BTreeSet<&str>) -> BTreeSet<&'a str> {
+    text.split('`').filter(|word| ours.contains(word)).collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! that could be left behind or taken over, and no connection to wait for. Threads relay the streams;
 //! all they notice goes through one channel to [`run`], which alone decides.
 //!
-//! Used by: `cki-build`, and the tests that need a machine (`tests/`). May use: `cki-frontend`,
+//! Used by: `cki-build`, and the tests that need a machine (`cki-tests`). May use: `cki-frontend`,
 //! `cki-process`, `cki-session`.
 
 mod app_disk;

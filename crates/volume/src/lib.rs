@@ -20,7 +20,7 @@
 //! [`client::start`] starts the process by executing the program again, which asks [`serve::if_asked`]
 //! before all else.
 //!
-//! Used by: `cki-build` (the process is beside the emulator) and the launcher (on a host). May use: none of ours.
+//! Used by: `cki-build` (the process is beside the emulator) and `cki-launcher` (on a host). May use: none of ours.
 
 pub mod client;
 pub mod message;

@@ -7,7 +7,7 @@
 //! is the trait [`PhysMem`], and what has to be done to a CPU (load CR3, flush, write an IDT gate)
 //! is returned as an [`Action`] for the shell to carry out.
 //!
-//! Used by: the shell (`cki-ksm`). May use: `cki-abi`.
+//! Used by: the shell (`cki-ksm`); tests of `cki-launcher`. May use: `cki-abi`.
 //!
 //! # Invariants
 //!
