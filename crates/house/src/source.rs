@@ -19,6 +19,22 @@ pub struct Source {
     pub words: BTreeSet<String>,
 }
 
+impl Source {
+    /// Whether it makes commands of the standard library's, or of duct's, which start programs.
+    #[must_use]
+    pub fn starts_programs(&self) -> bool {
+        let is = |path: &[String], wanted: &[&str]| path.iter().eq(wanted);
+        self.paths.iter().any(|path| {
+            let import = self.imports.iter().find(|import| import.name == path[0]);
+            let whole: Vec<_> = match import {
+                Some(import) => import.path.iter().chain(&path[1..]).cloned().collect(),
+                None => path.clone(),
+            };
+            is(&whole, &["std", "process", "Command", "new"]) || is(&whole, &["duct", "cmd"])
+        })
+    }
+}
+
 /// One name that a `use` declaration brings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Import {
@@ -433,6 +449,29 @@ mod tests {
         assert_eq!(paths(&source), expected);
         assert!(source.defines.contains("K") && !source.defines.contains("N"));
         assert!(source.defines.contains("Q") && source.defines.contains("R"));
+    }
+
+    #[test]
+    fn who_makes_commands_starts_programs_and_who_is_given_one_does_not() {
+        let starts = |text: &str| read(text).starts_programs();
+        assert!(starts("fn f() { std::process::Command::new(\"a\"); }"));
+        assert!(starts(
+            "use std::process::Command; fn f() { Command::new(\"a\").arg(1); }"
+        ));
+        assert!(starts(
+            "use std::process; fn f() { process::Command::new(\"a\"); }"
+        ));
+        assert!(starts(
+            "use std::process::Command as C; fn f() { C::new(\"a\"); }"
+        ));
+        assert!(starts("fn f() { duct::cmd(\"a\", []); }"));
+        assert!(!starts("fn f(child: &mut std::process::Command) {}"));
+        assert!(!starts(
+            "use cki_process::exec::Command; fn f() { Command::new(\"a\"); }"
+        ));
+        assert!(!starts(
+            "#[cfg(test)] mod tests { fn f() { std::process::Command::new(\"a\"); } }"
+        ));
     }
 
     #[test]

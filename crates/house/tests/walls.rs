@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cki_house::crates::{Metadata, Package};
 use cki_house::modules::{Crate, circles};
-use cki_house::{root, tracked};
+use cki_house::{root, source, tracked};
 
 /// Lines that a Rust file may have; docs/hack/hacking.md asks for fewer.
 const LINES: usize = 500;
@@ -19,6 +19,25 @@ const LIBRARIES: [&str; 2] = ["crates", "abi"];
 
 /// A program's library that the tool reads measurements with.
 const EXCEPTIONS: [(&str, &str); 1] = [("cki-build", "cki-micro")];
+
+/// Files that start programs by themselves, and why `cki_process::exec`, which has them end with us, does not do.
+const STARTERS: [(&str, &str); 6] = [
+    ("crates/process/src/exec.rs", "it is the one place"),
+    (
+        "crates/process/src/files.rs",
+        "tests write programs by it, which no other thread's child may hold open",
+    ),
+    (
+        "crates/machine/src/resident/client.rs",
+        "what keeps a machine up lives on when who started it ends",
+    ),
+    (
+        "crates/volume/src/client.rs",
+        "the process of a volume has a socket as its input, which ends it",
+    ),
+    ("crates/house/src/lib.rs", "a watcher uses none of ours"),
+    ("crates/house/src/crates.rs", "a watcher uses none of ours"),
+];
 
 /// Crates below crates/ that only hold and show the others; nothing uses them, so they may look at programs.
 const WATCHERS: [&str; 2] = ["cki-book", "cki-house"];
@@ -68,6 +87,29 @@ fn no_file_of_a_crate_uses_itself_through_others() {
 fn name(root: &Path, file: &Path) -> String {
     let below = file.strip_prefix(root).unwrap_or(file);
     below.display().to_string()
+}
+
+#[test]
+fn programs_are_started_in_one_place() {
+    let root = root();
+    let mut starters = BTreeSet::new();
+    for package in metadata().ours() {
+        // The launcher and init start programs of their own for each container.
+        if !folder(package).starts_with("crates/") && package.name != "cki-build" {
+            continue;
+        }
+        for file in package.roots() {
+            let modules = Crate::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            for file in modules.uses().keys() {
+                let source = source::read(&fs::read_to_string(file).expect("a file"));
+                if source.starts_programs() {
+                    starters.insert(name(&root, file));
+                }
+            }
+        }
+    }
+    let known: BTreeSet<_> = STARTERS.map(|(file, _)| file.to_owned()).into();
+    assert_eq!(starters, known);
 }
 
 #[test]

@@ -57,6 +57,7 @@ pub struct Command {
     args: Vec<OsString>,
     env: BTreeMap<OsString, Option<OsString>>,
     cwd: Option<PathBuf>,
+    input: Option<PathBuf>,
 }
 
 impl Command {
@@ -67,6 +68,7 @@ impl Command {
             args: Vec::new(),
             env: BTreeMap::new(),
             cwd: None,
+            input: None,
         }
     }
 
@@ -102,6 +104,13 @@ impl Command {
     #[must_use]
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = Some(dir.into());
+        self
+    }
+
+    /// Has the file as its standard input, in place of none.
+    #[must_use]
+    pub fn input(mut self, file: impl Into<PathBuf>) -> Self {
+        self.input = Some(file.into());
         self
     }
 
@@ -171,20 +180,19 @@ impl Command {
         }
     }
 
-    /// Runs with no input and captures both outputs, whatever the status.
+    /// Runs with no input but a file's, and captures both outputs, whatever the status.
     ///
     /// # Errors
-    /// [`ExecError::Spawn`] when it cannot be started.
+    /// [`ExecError::Spawn`] when it cannot be started, or its input cannot be read.
     pub fn output(&self) -> Result<Output, ExecError> {
-        self.expression(Signal::TERM)
-            .stdin_null()
+        self.with_input(self.expression(Signal::TERM))
             .stdout_capture()
             .stderr_capture()
             .run()
             .map_err(|source| self.spawn_error(source))
     }
 
-    /// Runs with no input and gives its standard output; any status but 0 is an error.
+    /// Runs as [`Command::output`] does and gives its standard output; any status but 0 is an error.
     ///
     /// # Errors
     /// [`ExecError`], with the standard error in it.
@@ -205,15 +213,14 @@ impl Command {
         Ok(String::from_utf8_lossy(&self.read()?).trim_end().to_owned())
     }
 
-    /// Runs with no input and hands each line of both outputs to `on_line` as it comes.
+    /// Runs with no input but a file's, and hands each line of both outputs to `on_line` as it comes.
     ///
     /// # Errors
     /// [`ExecError`]; the last lines are in it.
     pub fn stream(&self, on_line: &mut dyn FnMut(&str)) -> Result<(), ExecError> {
         let failed = |source| self.spawn_error(source);
         let reader = self
-            .expression(Signal::TERM)
-            .stdin_null()
+            .with_input(self.expression(Signal::TERM))
             .stderr_to_stdout()
             .reader()
             .map_err(failed)?;
@@ -238,6 +245,13 @@ impl Command {
         } else {
             let last: Vec<_> = last.into();
             Err(self.failure(status, last.join("\n").as_bytes()))
+        }
+    }
+
+    fn with_input(&self, expression: duct::Expression) -> duct::Expression {
+        match &self.input {
+            Some(file) => expression.stdin_path(file),
+            None => expression.stdin_null(),
         }
     }
 
@@ -269,7 +283,11 @@ impl fmt::Display for Command {
                 write!(f, "{} ", shell_words::quote(&word))?;
             }
         }
-        f.write_str(&shell_words::join(self.argv()))
+        f.write_str(&shell_words::join(self.argv()))?;
+        match &self.input {
+            Some(file) => write!(f, " < {}", shell_words::quote(&file.to_string_lossy())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -307,6 +325,19 @@ pub fn die_with_parent(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_the_input_and_none_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a file");
+        std::fs::write(&file, "what it has").unwrap();
+        let command = Command::new("cat").input(&file);
+        assert_eq!(command.read_text().unwrap(), "what it has");
+        assert!(command.to_string().ends_with("a file'"), "{command}");
+        assert_eq!(Command::new("cat").read_text().unwrap(), "");
+        let absent = Command::new("cat").input(dir.path().join("none"));
+        assert!(matches!(absent.output(), Err(ExecError::Spawn { .. })));
+    }
 
     #[test]
     fn a_command_shows_as_a_line_for_the_shell() {

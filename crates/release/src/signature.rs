@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use cki_process::exec::{Command, ExecError};
 
@@ -114,15 +113,15 @@ pub fn verify(signers: &Path, directory: &Path) -> Result<String, SignatureError
         }
     };
     let list = directory.join(MANIFEST);
-    let input = fs::File::open(&list).map_err(file(&list))?;
-    let output = std::process::Command::new("ssh-keygen")
+    fs::metadata(&list).map_err(file(&list))?;
+    let output = Command::new("ssh-keygen")
         .args(["-Y", "verify", "-n", NAMESPACE, "-I", &name, "-f"])
         .arg(signers)
         .arg("-s")
         .arg(&signature)
-        .stdin(Stdio::from(input))
+        .input(&list)
         .output()
-        .map_err(file(Path::new("ssh-keygen")))?;
+        .map_err(SignatureError::Sign)?;
     if output.status.success() {
         return Ok(name);
     }
