@@ -86,8 +86,8 @@ let
         "the container ${name} is on no bridge with mode = \"${network.mode}\". Set mode = \"bridge\", or leave out `bridge`.")
       (cannot (network.mode == "bridge" && network.publish != [ ]) "network.publish"
         "on a bridge every port of ${name} is reached, and none is published. Leave `publish` out, or take mode = \"user\".")
-      (cannot (network.mode == "none" && (network.publish != [ ] || network.allow != [ ] || network.address != null || network.nameservers != [ ] || network.hosts != { } || lib.any (limit: limit != null) (lib.attrValues network.limits))) "network.mode"
-        "the container ${name} has no network, and something is said of it. Set mode = \"user\" or \"bridge\", or leave publish, allow, address, nameservers, hosts and limits out.")
+      (cannot (network.mode == "none" && (network.publish != [ ] || network.allow != [ ] || network.address != null || network.nameservers != [ ] || network.hosts != { } || lib.any (limit: limit != null) (lib.attrValues network.rates))) "network.mode"
+        "the container ${name} has no network, and something is said of it. Set mode = \"user\" or \"bridge\", or leave publish, allow, address, nameservers, hosts and rates out.")
       (cannot (network.openFirewall && network.publish == [ ]) "network.openFirewall"
         "the container ${name} publishes no port that could be opened. Set network.publish, or leave openFirewall out.")
     ]
@@ -104,9 +104,9 @@ let
         "${key} for ${name} is none of systemd.resource-control(5). Set it by systemd.services.\"cki@${name}\".serviceConfig.")
       (lib.attrNames container.resources)
     ++ map
-      (resource: cannot (!lib.elem resource [ "cpu" "fsize" "data" "stack" "core" "rss" "nproc" "nofile" "memlock" "as" "locks" "sigpending" "msgqueue" "nice" "rtprio" "rttime" ]) "limits"
+      (resource: cannot (!lib.elem resource [ "cpu" "fsize" "data" "stack" "core" "rss" "nproc" "nofile" "memlock" "as" "locks" "sigpending" "msgqueue" "nice" "rtprio" "rttime" ]) "ulimits"
         "the kernel of ${name} limits no ${resource}. setrlimit(2) has the names, in lower case and without RLIMIT_.")
-      (lib.attrNames container.limits)
+      (lib.attrNames container.ulimits)
     ++ map
       (file: cannot (hidden file.path) file.option
         "${file.path} is hidden from services, and ${name} is one. Keep it below /var/lib or another directory that is not of users or temporary.")

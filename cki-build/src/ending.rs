@@ -51,13 +51,13 @@ impl Ending {
             Outcome::Exited(_) => ending,
             Outcome::Signaled {
                 signal,
-                oom,
-                page_tables,
+                out_of_memory,
+                out_of_page_tables,
             } => Ending {
                 outcome: "signaled",
                 signal: Some(signal.number()),
-                out_of_memory: *oom,
-                out_of_page_tables: *page_tables,
+                out_of_memory: *out_of_memory,
+                out_of_page_tables: *out_of_page_tables,
                 ..ending
             },
             Outcome::TimedOut => Ending {
@@ -137,8 +137,8 @@ pub(crate) mod tests {
         );
         let oom = Outcome::Signaled {
             signal: Signal::KILL,
-            oom: true,
-            page_tables: false,
+            out_of_memory: true,
+            out_of_page_tables: false,
         };
         assert_eq!(
             json(oom, None),
@@ -146,8 +146,8 @@ pub(crate) mod tests {
         );
         let tables = Outcome::Signaled {
             signal: Signal::KILL,
-            oom: true,
-            page_tables: true,
+            out_of_memory: true,
+            out_of_page_tables: true,
         };
         assert_eq!(
             json(tables, None),

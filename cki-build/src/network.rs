@@ -320,7 +320,7 @@ mod tests {
         args.check(Runtime::Cki).unwrap();
         let rates = args.container().unwrap().unwrap().rates;
         let text = |rate: Option<cki_session::Rate>| rate.unwrap().to_string();
-        let (ingress, egress) = (rates.ingress, rates.egress);
+        let (ingress, egress) = (rates.ingress(), rates.egress());
         assert_eq!(text(ingress.bytes) + &text(ingress.operations), "1M3");
         assert_eq!(text(egress.bytes) + &text(egress.operations), "2M+8M4");
     }

@@ -217,7 +217,7 @@ pub fn adapt(
     lease: &Lease,
     name: Option<&str>,
 ) -> Result<(), MachineError> {
-    request.disk.clone_from(&lease.serial);
+    request.image_disk.clone_from(&lease.serial);
     for (volume, name) in request.root.volumes.iter_mut().zip(&lease.volumes) {
         volume.name.clone_from(name);
     }

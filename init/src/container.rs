@@ -67,7 +67,7 @@ fn relayed(run: &Run) -> Run {
     name_volumes(&mut request.root.volumes);
     // That card and that disk are ours; the container's are the launcher's business.
     request.interface = None;
-    request.disk = None;
+    request.image_disk = None;
     request
 }
 
@@ -168,7 +168,7 @@ fn arguments(image: &Path, session_fd: RawFd) -> Vec<String> {
         ("--session-fd", session_fd.to_string()),
         ("--kernel", file("vmlinux")),
         ("--initrd", file("initrd")),
-        ("--root", image.display().to_string()),
+        ("--image", image.display().to_string()),
         ("--start-timeout", START_TIMEOUT.to_owned()),
     ];
     let words = options
@@ -190,7 +190,7 @@ mod tests {
         let words = arguments(Path::new("/dev/vda"), 9).join(" ");
         assert_eq!(
             words,
-            "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
+            "run --session-fd 9 --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda \
              --start-timeout 1h"
         );
     }
@@ -212,11 +212,14 @@ mod tests {
         let mut run = Run::new(["true"]);
         let mut container = Container::new(Container::DEFAULT_MEMORY);
         container.disks = vec![Disk::new("cki-disk1", true), Disk::new("cki-disk0", false)];
-        container.disks[1].rates.read.bytes = "1M+8M".parse().ok();
+        container.disks[1].rates.read_bps = "1M+8M".parse().ok();
         run.container = Some(container.clone());
-        run.disk = Some("cki-app3".to_owned());
+        run.image_disk = Some("cki-app3".to_owned());
         let relayed = relayed(&run);
-        assert_eq!((relayed.container, relayed.disk), (Some(container), None));
+        assert_eq!(
+            (relayed.container, relayed.image_disk),
+            (Some(container), None)
+        );
     }
 
     #[test]

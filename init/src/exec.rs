@@ -29,7 +29,7 @@ use crate::vsock::Listener;
 const FEATURES: &[&str] = &[
     feature::EXEC,
     feature::CAPABILITIES,
-    feature::LIMITS,
+    feature::ULIMITS,
     feature::TERMINAL,
     feature::USER,
 ];

@@ -18,7 +18,7 @@ pub enum Place {
 /// What is honoured everywhere.
 const EVERYWHERE: [&str; 4] = [
     feature::CAPABILITIES,
-    feature::LIMITS,
+    feature::ULIMITS,
     feature::TERMINAL,
     feature::USER,
 ];
@@ -57,7 +57,7 @@ impl Place {
                 feature::NETWORK,
                 feature::NAME,
                 feature::PAGE_TABLES,
-                feature::DISK,
+                feature::IMAGE_DISK,
                 feature::RATES,
             ],
         };

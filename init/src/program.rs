@@ -205,7 +205,7 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
         connect(&mut command, process, account.as_ref()).map_err(ProgramError::Terminal)?;
     restrict(
         &mut command,
-        &process.limits,
+        &process.ulimits,
         &process.capabilities,
         account.as_ref(),
     );
@@ -213,7 +213,7 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
         .spawn()
         .map_err(|source| match source.raw_os_error() {
             Some(LIMIT_REFUSED) => {
-                let limits = process.limits.iter().map(ToString::to_string);
+                let limits = process.ulimits.iter().map(ToString::to_string);
                 ProgramError::Limit(limits.collect::<Vec<_>>().join(", "))
             }
             // The file is there, so what is missing is what its first line or PT_INTERP names.

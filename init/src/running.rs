@@ -205,8 +205,8 @@ impl Running {
                 let shortage = killed.flatten();
                 Outcome::Signaled {
                     signal,
-                    oom: shortage.is_some(),
-                    page_tables: shortage == Some(Shortage::PageTables),
+                    out_of_memory: shortage.is_some(),
+                    out_of_page_tables: shortage == Some(Shortage::PageTables),
                 }
             }
             // It has ended well, and who asked for it to end does not have all of what it said.

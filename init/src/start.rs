@@ -37,9 +37,9 @@ pub(crate) fn start(
 
 /// The disk that `run` is about. One that is plugged in just now takes a moment to be seen.
 fn disk(run: &Run) -> Result<PathBuf, ServeError> {
-    let serial = run.disk.as_deref().unwrap_or(APP_SERIAL);
+    let serial = run.image_disk.as_deref().unwrap_or(APP_SERIAL);
     let (sysfs, dev) = (Path::new("/sys"), Path::new("/dev"));
-    Ok(match run.disk {
+    Ok(match run.image_disk {
         Some(_) => image::wait_for_disk(sysfs, dev, serial, DISK_PATIENCE)?,
         None => image::find_disk(sysfs, dev, serial)?,
     })
@@ -48,7 +48,7 @@ fn disk(run: &Run) -> Result<PathBuf, ServeError> {
 /// The program as a process of this machine: in its image, unless the machine has other sessions.
 fn start_here(run: &Run, place: Place) -> Result<Started, ServeError> {
     if let Place::Shared(_) = place {
-        if run.disk.is_some() || !run.root.is_empty() {
+        if run.image_disk.is_some() || !run.root.is_empty() {
             let why = "a machine that stays up has programs of images in containers only";
             return Err(ServeError::Refused(why.to_owned()));
         }

@@ -189,19 +189,19 @@ fn a_program_may_close_its_terminal_and_open_it_again() {
 #[test]
 fn limits_and_capabilities_are_the_programs() {
     let mut process = Process::new(["sh", "-c", "ulimit -n; ulimit -Hn"]);
-    process.limits = ["nofile=77:99".parse().unwrap()].into();
+    process.ulimits = ["nofile=77:99".parse().unwrap()].into();
     let mut started = start(&process).unwrap();
     let mut text = String::new();
     let mut stdout = started.child.stdout.take().unwrap();
     stdout.read_to_string(&mut text).unwrap();
     assert_eq!(text, "77\n99\n");
-    process.limits = ["nofile=99999999999999".parse().unwrap()].into();
+    process.ulimits = ["nofile=99999999999999".parse().unwrap()].into();
     let error = start(&process).unwrap_err();
     assert!(
         error.to_string().contains("no such limits: nofile="),
         "{error}"
     );
-    process.limits.clear();
+    process.ulimits.clear();
     process.user = Some("no-such-user".parse().unwrap());
     let error = start(&process).unwrap_err();
     assert_eq!(error.kind(), cki_session::FailureKind::Request);

@@ -150,8 +150,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
     /// The application: an EROFS image with a root file system
-    #[arg(long, value_name = "FILE", required_unless_present = "console")]
-    pub root: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "root",
+        required_unless_present = "console"
+    )]
+    pub image: Option<PathBuf>,
     /// Take the request to run a program, and signals to it, from this inherited descriptor (a socket), and
     /// write there what becomes of it, in the messages of abi/session; instead of CMD and its options
     #[arg(
@@ -262,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_program_keeps_its_own_options() {
-        let args = run("cki run --kernel k --root r --memory 1G -e A=b=c -- ls -l --memory 3");
+        let args = run("cki run --kernel k --image r --memory 1G -e A=b=c -- ls -l --memory 3");
         assert_eq!(args.argv, ["ls", "-l", "--memory", "3"]);
         assert_eq!(args.memory.mib(), 1024);
         assert_eq!(args.program.process.env, ["A=b=c".parse().unwrap()]);
@@ -278,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_request_comes_whole_from_the_options_or_from_the_descriptor() {
-        let args = run("cki run --kernel k --root r --session-fd 3 --start-timeout 5");
+        let args = run("cki run --kernel k --image r --session-fd 3 --start-timeout 5");
         assert_eq!(args.session_fd, Some(3));
         for option in [
             "--memory 1G",
@@ -308,7 +313,7 @@ mod tests {
             "--console",
             "-- ls",
         ] {
-            let line = format!("cki run --kernel k --root r --session-fd 3 {option}");
+            let line = format!("cki run --kernel k --image r --session-fd 3 {option}");
             assert!(parse(&line).is_err(), "{line}");
         }
     }
@@ -328,20 +333,20 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
-            "cki run --root r -- ls",
+            "cki run --image r -- ls",
             "cki run --kernel k -- ls",
-            "cki run --kernel k --root r",
-            "cki run --kernel k --root r --cpus 2 -- ls",
-            "cki run --kernel k --root r --memory 0 -- ls",
-            "cki run --kernel k --root r --memory 100K -- ls",
-            "cki run --kernel k --root r --memory 1P -- ls",
-            "cki run --kernel k --root r --memory 999999999G -- ls",
-            "cki run --kernel k --root r --timeout 0 -- ls",
-            "cki run --kernel k --root r --timeout -1 -- ls",
-            "cki run --kernel k --root r --env =x -- ls",
-            "cki run --kernel k --root r --workdir tmp -- ls",
-            "cki run --kernel k --root r --session-fd 2",
-            "cki run --kernel k --root r --session-fd x",
+            "cki run --kernel k --image r",
+            "cki run --kernel k --image r --cpus 2 -- ls",
+            "cki run --kernel k --image r --memory 0 -- ls",
+            "cki run --kernel k --image r --memory 100K -- ls",
+            "cki run --kernel k --image r --memory 1P -- ls",
+            "cki run --kernel k --image r --memory 999999999G -- ls",
+            "cki run --kernel k --image r --timeout 0 -- ls",
+            "cki run --kernel k --image r --timeout -1 -- ls",
+            "cki run --kernel k --image r --env =x -- ls",
+            "cki run --kernel k --image r --workdir tmp -- ls",
+            "cki run --kernel k --image r --session-fd 2",
+            "cki run --kernel k --image r --session-fd x",
             "cki run --kernel k --session-fd 3",
             "cki exec",
             "cki exec box",

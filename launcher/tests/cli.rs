@@ -70,7 +70,7 @@ fn bad_images_and_kernels_are_refused_before_the_device_is_asked() {
     let folder = directory.path().to_str().expect("UTF-8");
     let run = |kernel: &str, root: &str, parts: &[&str]| {
         refused(
-            &["run", "--kernel", kernel, "--root", root, "--", "true"],
+            &["run", "--kernel", kernel, "--image", root, "--", "true"],
             125,
             parts,
         );
@@ -89,7 +89,7 @@ fn bad_images_and_kernels_are_refused_before_the_device_is_asked() {
 fn usage_errors_have_the_status_of_failures() {
     refused(&["run"], 125, &["--kernel"]);
     refused(&["frob"], 125, &["frob"]);
-    let run = ["run", "--kernel", "k", "--root", "r"];
+    let run = ["run", "--kernel", "k", "--image", "r"];
     let with = |more: &[&'static str]| [&run[..], more, &["--", "true"]].concat();
     refused(&with(&["--memory", "0.3G"]), 125, &["307M or 308M"]);
     refused(&with(&["--workdir", "tmp"]), 125, &["absolute path"]);

@@ -20,7 +20,7 @@ fn failure(device: &str, kernel: &str, root: &str, said: &[u8]) -> Failure {
         "run",
         "--kernel",
         kernel,
-        "--root",
+        "--image",
         root,
         "--session-fd",
         "3",
@@ -100,7 +100,7 @@ fn redirected(redirection: &str) -> Output {
     let script = format!("exec \"$@\" {redirection}");
     Command::new("sh")
         .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_cki"), "run"])
-        .args(["--kernel", "/no/such", "--root", "/no/such"])
+        .args(["--kernel", "/no/such", "--image", "/no/such"])
         .args(["--session-fd", "3"])
         .output()
         .expect("it runs")

@@ -16,15 +16,15 @@ let
     lib.optionalString (port.address != null) "${bracketed port.address}:"
     + "${toString port.host}:${toString port.container}/${port.protocol}";
 
-  limits = { readBytes, writeBytes, readOperations, writeOperations }:
+  rates = { readBps, writeBps, readIops, writeIops }:
     let word = name: rate: lib.optionalString (rate != null) ":${name}=${rate}";
-    in word "read-bps" readBytes + word "write-bps" writeBytes
-      + word "read-iops" readOperations + word "write-iops" writeOperations;
+    in word "read-bps" readBps + word "write-bps" writeBps
+      + word "read-iops" readIops + word "write-iops" writeIops;
 in
 [ "${package}/bin/cki" "run" ]
 ++ option "--kernel" "${guest}/vmlinux"
 ++ option "--initrd" "${guest}/initrd"
-++ option "--root" "${image}"
+++ option "--image" "${image}"
 ++ option "--name" name
 ++ option "--memory" container.memory
 ++ option "--hostname" container.hostName
@@ -33,18 +33,18 @@ in
 ++ optional container.readOnly "--read-only"
 ++ each "--tmpfs" container.tmpfs
 # A disk that a container wrote may begin as an image of another format does.
-++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw${limits disk.limits}") container.disks)
-++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.limits)
+++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw${rates disk.rates}") container.disks)
+++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.ulimits)
 ++ each "--cap-drop" container.capabilities.drop
 ++ each "--cap-add" container.capabilities.add
 ++ option "--network" (if network.mode == "bridge" then "bridge=${network.bridge}" else network.mode)
 ++ unless null "--ip" network.address
 ++ each "--publish" (map published network.publish)
 ++ each "--allow" network.allow
-++ unless null "--ingress-rate" network.limits.ingressBytes
-++ unless null "--egress-rate" network.limits.egressBytes
-++ unless null "--ingress-packets" network.limits.ingressPackets
-++ unless null "--egress-packets" network.limits.egressPackets
+++ unless null "--ingress-rate" network.rates.ingressRate
+++ unless null "--egress-rate" network.rates.egressRate
+++ unless null "--ingress-packets" network.rates.ingressPackets
+++ unless null "--egress-packets" network.rates.egressPackets
 ++ each "--dns" network.nameservers
 ++ each "--add-host" (mapAttrsToList (host: address: "${host}:${address}") network.hosts)
 ++ concatLists (lib.imap0 (number: _: option "--env-file" { systemd = "%d/environment${toString number}"; }) container.environmentFiles)

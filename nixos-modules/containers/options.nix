@@ -61,11 +61,11 @@ let
         example = true;
         description = "Whether the container cannot write to it.";
       };
-      limits = {
-        readBytes = limit "Bytes a second that are read" "10M+64M";
-        writeBytes = limit "Bytes a second that are written" "10M+64M";
-        readOperations = limit "Requests to read a second" "200";
-        writeOperations = limit "Requests to write a second" "200";
+      rates = {
+        readBps = limit "Bytes a second that are read" "10M+64M";
+        writeBps = limit "Bytes a second that are written" "10M+64M";
+        readIops = limit "Requests to read a second" "200";
+        writeIops = limit "Requests to write a second" "200";
       };
     };
   };
@@ -125,11 +125,11 @@ let
       example = { database = "10.1.0.8"; };
       description = "Names for `/etc/hosts`, with their addresses.";
     };
-    limits = {
-      ingressBytes = limit "Bytes a second that the container receives" "1M+16M";
-      egressBytes = limit "Bytes a second that the container sends" "1M+16M";
-      ingressPackets = limit "Frames a second that the container receives" "5000";
-      egressPackets = limit "Frames a second that the container sends" "5000";
+    rates = {
+      ingressRate = limit "Bytes a second that the container receives" "1M+16M";
+      egressRate = limit "Bytes a second that the container sends" "1M+16M";
+      ingressPackets = limit "Packets (Ethernet frames) a second that the container receives" "5000";
+      egressPackets = limit "Packets (Ethernet frames) a second that the container sends" "5000";
     };
   };
 
@@ -219,7 +219,7 @@ let
         example = [{ path = "/var/lib/disks/database.raw"; }];
         description = "Disks of the container: `/dev/vdb`, `/dev/vdc`, ... in this order.";
       };
-      limits = mkOption {
+      ulimits = mkOption {
         type = types.attrsOf (types.either types.ints.unsigned (types.strMatching "([0-9]+|unlimited)(:([0-9]+|unlimited))?"));
         default = { };
         example = { nofile = "1024:4096"; core = 0; };

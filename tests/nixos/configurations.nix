@@ -31,7 +31,7 @@ let
     a-bridge-of-networkd = { imports = [ (one (bridged "10.1.0.7/24")) ]; systemd.network.netdevs."10-br0".netdevConfig = { Kind = "bridge"; Name = "br0"; }; };
     readers-of-a-disk = both { disks = [{ path = "/var/lib/d"; readOnly = true; }]; } { disks = [{ path = "/var/lib/d"; readOnly = true; }]; };
     a-label-that-is-read = one { disks = [{ path = "/dev/disk/by-label/data"; readOnly = true; }]; };
-    rates = one { disks = [{ path = "/var/lib/d"; limits.readBytes = "10M+64M"; }]; network = { mode = "user"; limits.ingressPackets = "5000"; }; };
+    rates = one { disks = [{ path = "/var/lib/d"; rates.readBps = "10M+64M"; }]; network = { mode = "user"; rates.ingressPackets = "5000"; }; };
     our-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_cki; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
@@ -127,8 +127,8 @@ let
       says = [ "services.cki.containers.one.network.mode:" "leave publish, allow" ];
     };
     no-network-with-rates = {
-      module = one { network.limits.egressBytes = "1M"; };
-      says = [ "services.cki.containers.one.network.mode:" "and limits out" ];
+      module = one { network.rates.egressRate = "1M"; };
+      says = [ "services.cki.containers.one.network.mode:" "and rates out" ];
     };
     firewall-without-ports = {
       module = one { network = { mode = "user"; openFirewall = true; }; };
@@ -167,8 +167,8 @@ let
       says = [ "services.cki.containers.one.resources: ExecStart" "systemd.services.\"cki@one\"" ];
     };
     not-a-limit = {
-      module = one { limits.files = 7; };
-      says = [ "services.cki.containers.one.limits:" "no files" "setrlimit(2)" ];
+      module = one { ulimits.files = 7; };
+      says = [ "services.cki.containers.one.ulimits:" "no files" "setrlimit(2)" ];
     };
     kernel-too-old = {
       module = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_6_6; };
@@ -192,7 +192,7 @@ let
     network-of-another-kind = one { network.mode = "host"; };
     port-that-is-none = one (publish 70000);
     address-without-prefix = one { network.address = "10.1.0.7"; };
-    rate-in-bits = one { network = { mode = "user"; limits.egressBytes = "10Mbit"; }; };
+    rate-in-bits = one { network = { mode = "user"; rates.egressRate = "10Mbit"; }; };
     user-with-a-blank = one { user = "a b"; };
     relative-image = one { image = "x.raw"; };
     group-with-a-blank = { imports = [ base ]; services.cki.group = "a b"; };

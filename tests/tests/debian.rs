@@ -83,7 +83,7 @@ fn containers_come_and_go_and_leave_nothing() {
             "free() { cki info --json | grep -o '\"pool_free_bytes\":[0-9]*'; }
             before=$(free)
             for n in 1 2 3; do
-                cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \\
+                cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda \\
                     --memory 128M --cmdline mitigations=off -- sh -c \"exit $n\"
                 echo $?
             done

@@ -98,7 +98,7 @@ fn memory_of_the_pools_is_not_taken_offline() {
 fn ten_containers_leave_no_report() {
     let script = "
         start() {
-            cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \\
+            cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda \\
                 --memory 96M --cmdline mitigations=off -- sh -c \"seq 1 2000 | sort -rn | cksum; exit $1\" > out-$1
             [ $? = $1 ] && cat out-$1
         }

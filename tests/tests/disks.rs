@@ -211,7 +211,7 @@ fn a_limit_on_the_size_of_files_is_an_error_of_the_disk_too() {
     // The launcher's.
     let script = format!(
         "truncate -s 32M /tmp/raw; cat > /tmp/program
-        ({limit}; cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M \
+        ({limit}; cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --memory 128M \
             --cmdline mitigations=off --disk /tmp/raw -- sh -c \"$(cat /tmp/program)\" 2>&1); echo $?
         head -c 5 /tmp/raw"
     );
@@ -330,12 +330,12 @@ fn a_device_that_is_mounted_or_another_containers_is_in_use() {
     let script = "serial=$(grep -lx cki-disk0 /sys/block/*/serial)
         disk=/dev/$(basename \"${serial%/serial}\")
         run() {
-            cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M \
+            cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --memory 128M \
                 --cmdline mitigations=off --disk \"$1\" -- true 2>&1; echo $?
         }
         mkfs.ext4 -q $disk; mount $disk /mnt; run $disk:format=raw; umount /mnt
         mknod /dev/same b $(stat -c '0x%t 0x%T' $disk)
-        cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M \
+        cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --memory 128M \
             --cmdline mitigations=off --disk $disk:format=raw --name first -- sleep 1000 > /dev/null 2>&1 &
         until cki list | grep -q first; do sleep 0.1; done
         run /dev/same:format=raw; cki kill first; wait; run $disk:format=raw";

@@ -5,7 +5,7 @@
 use cki_tests::machine;
 
 const SCRIPT: &str = r#"
-files="--memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda"
+files="--memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda"
 cki run $files --name box --env A=main --cap-drop net_raw --ulimit nofile=77 -- \
     sh -c 'perl -e "socket(S, 40, 1, 0); print bind(S, pack(q(SSLLx4), 40, 0, 1024, 0xffffffff)) ? 1 : 0, qq(\n)"
         trap "exit 6" USR1; echo up; while :; do sleep 0.1; done' > /tmp/out 2>&1 &
@@ -90,7 +90,7 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
 /// A program that has ended while nobody takes what it has written: more than the reader's pipe and all between hold.
 const ENDED: &str = r#"
 mkfifo slow; sleep 1000 < slow & reader=$!
-cki run --memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --name box -- \
+cki run --memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --name box -- \
     sh -c 'echo up; timeout 2 head -c 10M /dev/zero; exit 5' > slow 2> err & pid=$!
 until cki list | grep -q box; do kill -0 $pid || { cat err >&2; exit 1; }; sleep 0.1; done
 for try in $(seq 600); do

@@ -107,7 +107,7 @@ fn map_foreign(changes: &[(&str, &[u8])]) -> (String, String) {
         image[at..at + code.len()].copy_from_slice(code);
     }
     let script = format!(
-        "cat > /tmp/kernel; cki run --kernel /tmp/kernel --initrd /runtime/lib/initrd --root /dev/vda --memory 192M \
+        "cat > /tmp/kernel; cki run --kernel /tmp/kernel --initrd /runtime/lib/initrd --image /dev/vda --memory 192M \
          -- perl -e '{MAP_FOREIGN}'; echo $?"
     );
     let options = ["--quiet", "--runtime", "host", "--memory", "768M"];

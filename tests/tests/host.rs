@@ -13,10 +13,10 @@ use cki_tests::{Output, long, machine, variable};
 const FUNCTIONS: &str = r#"
 files='--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd'
 words=mitigations=off
-run() { cki run $files --root /dev/vda --memory 192M --cmdline "$words" "$@"; }
+run() { cki run $files --image /dev/vda --memory 192M --cmdline "$words" "$@"; }
 value() { cki info --json | grep -o "\"$1\":[0-9]*"; }
 # For the background, where a function has a process of its own: the launcher takes its place.
-launch() { exec cki run $files --root /dev/vda --memory 192M --cmdline "$words" "$@"; }
+launch() { exec cki run $files --image /dev/vda --memory 192M --cmdline "$words" "$@"; }
 await() { until [ "$(value containers)" = "\"containers\":$1" ]; do sleep 0.1; done; }
 "#;
 
@@ -60,7 +60,7 @@ fn a_killed_launcher_leaves_nothing_and_a_new_container_starts() {
 #[test]
 fn two_containers_are_apart() {
     let output = host(
-        "start() { cki run $files --root /dev/vda --memory 128M -- sh -c \"echo $1 > /tmp/x; sleep 3; cat /tmp/x\"; }
+        "start() { cki run $files --image /dev/vda --memory 128M -- sh -c \"echo $1 > /tmp/x; sleep 3; cat /tmp/x\"; }
         start one > a & start two > b & await 2; wait; tail -n 1 a b",
     );
     assert_eq!(
@@ -74,7 +74,7 @@ fn two_containers_are_apart() {
 #[test]
 fn a_foreign_or_truncated_image_is_refused() {
     let prepare = "head -c 100000 /dev/vda > /tmp/part; head -c 100000 /dev/zero > /tmp/none; ";
-    let run = |file| format!("{prepare}cki run $files --root {file} -- true");
+    let run = |file| format!("{prepare}cki run $files --image {file} -- true");
     refused(&run("/tmp/part"), 125, &["/tmp/part", "truncated"]);
     refused(&run("/tmp/none"), 125, &["/tmp/none", "EROFS"]);
     refused(&run("/tmp/missing"), 125, &["/tmp/missing", "No such file"]);
@@ -83,12 +83,12 @@ fn a_foreign_or_truncated_image_is_refused() {
 #[test]
 fn a_foreign_kernel_is_refused() {
     refused(
-        "cki run --kernel /runtime/lib/initrd --root /dev/vda -- true",
+        "cki run --kernel /runtime/lib/initrd --image /dev/vda -- true",
         125,
         &["/runtime/lib/initrd", "ELF"],
     );
     refused(
-        "head -c 3000000 /runtime/lib/vmlinux > /tmp/v; cki run --kernel /tmp/v --root /dev/vda -- true",
+        "head -c 3000000 /runtime/lib/vmlinux > /tmp/v; cki run --kernel /tmp/v --image /dev/vda -- true",
         125,
         &["/tmp/v"],
     );
@@ -103,7 +103,7 @@ fn programs_that_cannot_be_run_give_127_and_126() {
 #[test]
 fn more_memory_than_the_pool_has_is_refused_with_both_sizes() {
     refused(
-        "cki run $files --root /dev/vda --memory 512M -- true",
+        "cki run $files --image /dev/vda --memory 512M -- true",
         125,
         &["512 MiB", "320 MiB", "pool"],
     );
@@ -113,7 +113,7 @@ fn more_memory_than_the_pool_has_is_refused_with_both_sizes() {
 fn a_missing_or_forbidden_device_is_named_with_the_remedy() {
     refused("rm /dev/cki; run -- true", 125, &["/dev/cki", "module"]);
     refused(
-        "chmod 644 /dev/vda; setpriv --reuid 65534 cki run $files --root /dev/vda -- true",
+        "chmod 644 /dev/vda; setpriv --reuid 65534 cki run $files --image /dev/vda -- true",
         125,
         &["/dev/cki", "65534"],
     );
@@ -134,7 +134,7 @@ fn a_guest_kernel_that_panics_is_a_failure_with_its_last_words() {
 #[test]
 fn a_guest_kernel_maps_nothing_that_is_not_its_own() {
     let output = host(
-        "cki run $files --root /dev/vda --memory 192M --verbose --cmdline \"$words cki_selftest\" -- echo alive 2> log
+        "cki run $files --image /dev/vda --memory 192M --verbose --cmdline \"$words cki_selftest\" -- echo alive 2> log
         echo $?; grep -o 'cki: self-test.*' log",
     );
     let lines: Vec<_> = output.text().lines().collect();

@@ -15,7 +15,7 @@ fn host(script: &str) -> cki_tests::Output {
 
 /// Starts a container as root, called box, and waits until its program runs.
 const START: &str = r#"
-files='--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda'
+files='--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda'
 start() { cki run $files --memory 192M --cmdline mitigations=off --name box "$@" > out 2> err & pid=$!; }
 await() { until grep -q up out; do kill -0 $pid || { cat err >&2; exit 1; }; sleep 0.1; done; }
 start -- sh -c 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.1; done'

@@ -315,7 +315,7 @@ fn a_bridge_that_is_not_there_is_named() {
 const HOST: &str = r#"
 import threading
 user, port = sys.argv[1], int(sys.argv[2])
-FILES = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 128M --cmdline mitigations=off".split()
+FILES = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --memory 128M --cmdline mitigations=off".split()
 PRELUDE = sys.argv[3] + "\n"
 def start(options, script, **more):
     words = ["cki", "run", *FILES, *options.split(), "--", "python3", "-c", PRELUDE + script]

@@ -261,7 +261,7 @@ fn two_containers_on_two_processors_take_a_thousand_nmis_a_second_each() {
     let script = |work: &str| {
         format!(
             "cat > /tmp/work <<'END'\n{work}\nEND\n\
-             start() {{ cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
+             start() {{ cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda \
              --memory {MEMORY}M --cmdline mitigations=off -- sh -c \"$(cat /tmp/work)\"; echo status $?; }}\n\
              start > a & start > b & wait; cat a b; grep NMI: /proc/interrupts; printf '{LOG}'; dmesg"
         )

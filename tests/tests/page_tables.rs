@@ -175,7 +175,7 @@ perl -e "$forks"
 #[test]
 fn exec_gets_into_a_container_without_tables() {
     let script = r#"
-cki run --memory 192M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --name full -- sh -c '
+cki run --memory 192M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --name full -- sh -c '
     mkfifo /tmp/never; (while :; do sleep 10000 & done) 2> /dev/null; echo full; read -r end < /tmp/never' > out &
 until grep -q full out; do sleep 0.1; done
 for n in 1 2 3; do cki exec full sh -c 'echo in'; done

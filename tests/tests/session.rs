@@ -211,7 +211,7 @@ fn mistakes_of_usage_have_one_status_in_both_programs() {
     assert_eq!(output.status, 125);
     assert!(output.stderr.contains("307M or 308M"), "{}", output.stderr);
     // The same options in the machine, for the launcher.
-    let files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda";
+    let files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda";
     let script = format!(
         "cki run {files} --memory 0.3G -- true; echo $?; cki run {files} --workdir x -- true; echo $?
          cki frob; echo $?; cki --help > /dev/full; echo $?"
@@ -225,7 +225,7 @@ fn mistakes_of_usage_have_one_status_in_both_programs() {
 fn containers_have_one_default_of_memory_whoever_starts_them() {
     let told = ["grep", "MemTotal", "/proc/meminfo"];
     let tool = machine(&[], &told, b"");
-    let files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda";
+    let files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda";
     let script = format!(
         "cki run {files} --cmdline mitigations=off -- {}",
         told.join(" ")
@@ -309,7 +309,7 @@ fn a_client_of_the_launcher_speaks_the_same_messages() {
     let client = r#"
 import json, socket, subprocess, sys
 ours, its = socket.socketpair()
-files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda".split()
+files = "--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda".split()
 launcher = subprocess.Popen(["cki", "run", "--session-fd", str(its.fileno()), *files],
                             pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 its.close()

@@ -37,7 +37,7 @@ const QUESTIONS: [(&str, &str); 10] = [
     // The system itself as the file system of a container, whose kernel is another than the machine's.
     (
         "container",
-        "cki run --kernel /usr/lib/cki/vmlinux --initrd /usr/lib/cki/initrd --root /dev/mapper/system \
+        "cki run --kernel /usr/lib/cki/vmlinux --initrd /usr/lib/cki/initrd --image /dev/mapper/system \
          --memory 128M --print-isolation -- sh -c 'uname -r; cat /etc/debian_version'",
     ),
 ];

@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::process::ProcessId;
 
 /// Version of this protocol, carried by [`Event::Hello`]. A client refuses any other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What a server says to its client. Fields that the client does not know are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::interface::{Host, InterfaceError};
-use crate::rate::{NetworkRates, Rates};
+use crate::rate::NetworkRates;
 
 /// Why there is no such network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -249,10 +249,7 @@ impl Network {
             nameservers: Vec::new(),
             hosts: Vec::new(),
             allow: None,
-            rates: NetworkRates {
-                ingress: Rates::NONE,
-                egress: Rates::NONE,
-            },
+            rates: NetworkRates::NONE,
         }
     }
 

@@ -18,10 +18,10 @@ pub enum Outcome {
         /// Which.
         signal: Signal,
         /// Whether the kernel's out-of-memory killer sent it.
-        oom: bool,
+        out_of_memory: bool,
         /// Whether it did because there were no frames for page tables left, while there was memory.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        page_tables: bool,
+        out_of_page_tables: bool,
     },
     /// The user's time for it was over. Clients keep that time, so no message has this.
     #[serde(skip)]
@@ -36,8 +36,8 @@ impl Outcome {
     pub const fn signaled(signal: Signal) -> Self {
         Self::Signaled {
             signal,
-            oom: false,
-            page_tables: false,
+            out_of_memory: false,
+            out_of_page_tables: false,
         }
     }
 

@@ -16,8 +16,8 @@ use crate::user::User;
 pub(crate) mod feature {
     /// [`Process::capabilities`](super::Process::capabilities).
     pub const CAPABILITIES: &str = "capabilities";
-    /// [`Process::limits`](super::Process::limits).
-    pub const LIMITS: &str = "limits";
+    /// [`Process::ulimits`](super::Process::ulimits).
+    pub const ULIMITS: &str = "ulimits";
     /// [`Process::terminal`](super::Process::terminal) and the request `resize`.
     pub const TERMINAL: &str = "terminal";
     /// [`Process::user`](super::Process::user).
@@ -62,7 +62,7 @@ pub struct Process {
     pub terminal: Option<Terminal>,
     /// Limits other than the kernel's own; later ones win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub limits: Vec<Limit>,
+    pub ulimits: Vec<Limit>,
     /// Which capabilities it does not have.
     #[serde(default, skip_serializing_if = "Capabilities::is_empty")]
     pub capabilities: Capabilities,
@@ -78,7 +78,7 @@ impl Process {
             workdir: None,
             user: None,
             terminal: None,
-            limits: Vec::new(),
+            ulimits: Vec::new(),
             capabilities: Capabilities::default(),
         }
     }
@@ -89,7 +89,7 @@ impl Process {
         self.user = self.user.or_else(|| program.user.clone());
         self.workdir = self.workdir.or_else(|| program.workdir.clone());
         self.env.splice(..0, program.env.iter().cloned());
-        self.limits.splice(..0, program.limits.iter().copied());
+        self.ulimits.splice(..0, program.ulimits.iter().copied());
         self.capabilities = program.capabilities.with(&self.capabilities);
         self
     }
@@ -98,7 +98,7 @@ impl Process {
     pub(crate) fn uses(&self) -> [(&'static str, bool); 4] {
         [
             (feature::CAPABILITIES, !self.capabilities.is_empty()),
-            (feature::LIMITS, !self.limits.is_empty()),
+            (feature::ULIMITS, !self.ulimits.is_empty()),
             (feature::TERMINAL, self.terminal.is_some()),
             (feature::USER, self.user.is_some()),
         ]

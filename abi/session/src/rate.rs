@@ -146,14 +146,11 @@ impl TryFrom<String> for Rate {
 }
 
 /// How fast one direction of a device may be; what is not said is not limited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Rates {
     /// Bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Rate>,
-    /// Requests to a disk, or frames of a network card.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Requests to a disk, or packets (Ethernet frames) of a network card.
     pub operations: Option<Rate>,
 }
 
@@ -175,12 +172,18 @@ impl Rates {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiskRates {
-    /// Reads.
-    #[serde(default, skip_serializing_if = "Rates::is_empty")]
-    pub read: Rates,
-    /// Writes, and whatever else changes the disk or waits for its medium.
-    #[serde(default, skip_serializing_if = "Rates::is_empty")]
-    pub write: Rates,
+    /// Bytes a second that are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_bps: Option<Rate>,
+    /// Bytes a second that are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_bps: Option<Rate>,
+    /// Requests to read a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_iops: Option<Rate>,
+    /// Requests a second to write, and to whatever else changes the disk or waits for its medium.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_iops: Option<Rate>,
 }
 
 impl DiskRates {
@@ -190,16 +193,34 @@ impl DiskRates {
     /// Whether nothing is limited.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.read.is_empty() && self.write.is_empty()
+        self.read().is_empty() && self.write().is_empty()
+    }
+
+    /// How fast it may be read.
+    #[must_use]
+    pub const fn read(&self) -> Rates {
+        Rates {
+            bytes: self.read_bps,
+            operations: self.read_iops,
+        }
+    }
+
+    /// How fast it may be written.
+    #[must_use]
+    pub const fn write(&self) -> Rates {
+        Rates {
+            bytes: self.write_bps,
+            operations: self.write_iops,
+        }
     }
 
     /// The limit of one of [`DiskRates::NAMES`].
     pub fn named(&mut self, name: &str) -> Option<&mut Option<Rate>> {
         match name {
-            "read-bps" => Some(&mut self.read.bytes),
-            "write-bps" => Some(&mut self.write.bytes),
-            "read-iops" => Some(&mut self.read.operations),
-            "write-iops" => Some(&mut self.write.operations),
+            "read-bps" => Some(&mut self.read_bps),
+            "write-bps" => Some(&mut self.write_bps),
+            "read-iops" => Some(&mut self.read_iops),
+            "write-iops" => Some(&mut self.write_iops),
             _ => None,
         }
     }
@@ -222,19 +243,51 @@ impl fmt::Display for DiskRates {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRates {
-    /// What the container receives.
-    #[serde(default, skip_serializing_if = "Rates::is_empty")]
-    pub ingress: Rates,
-    /// What it sends.
-    #[serde(default, skip_serializing_if = "Rates::is_empty")]
-    pub egress: Rates,
+    /// Bytes a second that the container receives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress_rate: Option<Rate>,
+    /// Packets (Ethernet frames) a second that it receives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress_packets: Option<Rate>,
+    /// Bytes a second that it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_rate: Option<Rate>,
+    /// Packets a second that it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_packets: Option<Rate>,
 }
 
 impl NetworkRates {
+    /// Nothing is limited.
+    pub const NONE: NetworkRates = NetworkRates {
+        ingress_rate: None,
+        ingress_packets: None,
+        egress_rate: None,
+        egress_packets: None,
+    };
+
     /// Whether nothing is limited.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.ingress.is_empty() && self.egress.is_empty()
+        self.ingress().is_empty() && self.egress().is_empty()
+    }
+
+    /// How fast the container may receive.
+    #[must_use]
+    pub const fn ingress(&self) -> Rates {
+        Rates {
+            bytes: self.ingress_rate,
+            operations: self.ingress_packets,
+        }
+    }
+
+    /// How fast it may send.
+    #[must_use]
+    pub const fn egress(&self) -> Rates {
+        Rates {
+            bytes: self.egress_rate,
+            operations: self.egress_packets,
+        }
     }
 }
 
@@ -293,7 +346,10 @@ mod tests {
             bytes: rate(bytes),
             operations: rate(operations),
         };
-        assert_eq!((rates.read, rates.write), (rates_of(1, 3), rates_of(2, 4)));
+        assert_eq!(
+            (rates.read(), rates.write()),
+            (rates_of(1, 3), rates_of(2, 4))
+        );
         let words = ":read-bps=1+9:write-bps=2+9:read-iops=3+9:write-iops=4+9";
         assert_eq!((rates.is_empty(), &*rates.to_string()), (false, words));
         assert_eq!(rates.named("bps"), None);
@@ -317,10 +373,10 @@ mod tests {
         };
         assert_eq!(lacks(&container), None);
         let mut limited = container.clone();
-        limited.disks[0].rates.read.operations = Rate::new(100, 100).ok();
+        limited.disks[0].rates.read_iops = Rate::new(100, 100).ok();
         assert_eq!(lacks(&limited), Some("rates"));
         let mut network = Network::user();
-        network.rates.egress.bytes = Rate::new(1 << 20, 1 << 22).ok();
+        network.rates.egress_rate = Rate::new(1 << 20, 1 << 22).ok();
         container.network = Some(network);
         assert_eq!(lacks(&container), Some("rates"));
     }

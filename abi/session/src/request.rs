@@ -19,7 +19,7 @@ use crate::volume::Volume;
 
 /// Optional parts of a request, by the names that `hello` lists.
 pub mod feature {
-    pub use crate::process::feature::{CAPABILITIES, LIMITS, TERMINAL, USER};
+    pub use crate::process::feature::{CAPABILITIES, TERMINAL, ULIMITS, USER};
 
     /// More processes in a container that runs: [`Run::exec`](super::Run::exec), or the request
     /// [`Exec`](super::Request::Exec) on a connection to the container's init; a server lists it where it takes that.
@@ -30,8 +30,8 @@ pub mod feature {
     pub const DISKS: &str = "disks";
     /// [`Run::interface`](super::Run::interface).
     pub const INTERFACE: &str = "interface";
-    /// [`Run::disk`](super::Run::disk).
-    pub const DISK: &str = "disk";
+    /// [`Run::image_disk`](super::Run::image_disk).
+    pub const IMAGE_DISK: &str = "image-disk";
     /// [`Container::name`](super::Container::name).
     pub const NAME: &str = "name";
     /// [`Container::network`](super::Container::network).
@@ -114,7 +114,7 @@ pub struct Run {
     /// Serial number of the disk with the application image, on a machine that has several;
     /// [`APP_SERIAL`](crate::APP_SERIAL) if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<String>,
+    pub image_disk: Option<String>,
 }
 
 /// A container of a program's own.
@@ -181,7 +181,7 @@ impl Run {
             pool: None,
             root: Root::default(),
             interface: None,
-            disk: None,
+            image_disk: None,
         }
     }
 
@@ -201,7 +201,7 @@ impl Run {
             (feature::POOL, self.pool.is_some()),
             (feature::ROOT, !self.root.is_empty()),
             (feature::INTERFACE, self.interface.is_some()),
-            (feature::DISK, self.disk.is_some()),
+            (feature::IMAGE_DISK, self.image_disk.is_some()),
             (
                 feature::NAME,
                 container.is_some_and(|container| container.name.is_some()),
@@ -237,7 +237,7 @@ impl Run {
             pool,
             root,
             interface,
-            disk,
+            image_disk,
         } = self;
         let made = [
             ("hostname", hostname.is_some()),
@@ -245,7 +245,7 @@ impl Run {
             ("pool", pool.is_some()),
             ("root", !root.is_empty()),
             ("interface", interface.is_some()),
-            ("disk", disk.is_some()),
+            ("image_disk", image_disk.is_some()),
         ];
         let (name, _) = made.into_iter().find(|(_, is_made)| *is_made)?;
         Some(name)

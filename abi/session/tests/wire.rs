@@ -47,8 +47,8 @@ fn requests_have_the_documented_form_and_come_back_equal() {
     for read_only in [false, true] {
         disks.push(Disk::new(disk_serial(disks.len()), read_only));
     }
-    disks[0].rates.write.bytes = Some("1M+8M".parse().unwrap());
-    disks[1].rates.read.operations = Some("100".parse().unwrap());
+    disks[0].rates.write_bps = Some("1M+8M".parse().unwrap());
+    disks[1].rates.read_iops = Some("100".parse().unwrap());
     let disks = container.replace(
         r#""verbose":true"#,
         concat!(
@@ -74,12 +74,12 @@ fn requests_have_the_documented_form_and_come_back_equal() {
     rich.process.workdir = Some("/srv".into());
     rich.process.user = Some("nobody".parse().unwrap());
     rich.process.terminal = Some(Terminal::USUAL);
-    rich.process.limits = vec!["core=0".parse().unwrap()];
+    rich.process.ulimits = vec!["core=0".parse().unwrap()];
     rich.process.capabilities.drop = vec!["all".parse().unwrap()];
     rich.root.read_only = true;
     rich.root.tmpfs = vec!["/a:size=1M".parse().unwrap()];
     let parts = concat!(
-        r#"],"workdir":"/srv","user":"nobody","terminal":{"rows":24,"columns":80},"limits":["core=0:0"],"#,
+        r#"],"workdir":"/srv","user":"nobody","terminal":{"rows":24,"columns":80},"ulimits":["core=0:0"],"#,
         r#""capabilities":{"drop":["ALL"]}}"#,
     );
     let all = plain.replace(r#"]},"#, &format!("{parts},")).replace(
@@ -150,7 +150,7 @@ fn events_have_the_documented_form_and_come_back_equal() {
         ),
         (
             ended(Outcome::signaled(Signal::KILL)),
-            r#"{"type":"ended","id":1,"outcome":{"signaled":{"signal":9,"oom":false}}}"#,
+            r#"{"type":"ended","id":1,"outcome":{"signaled":{"signal":9,"out_of_memory":false}}}"#,
         ),
         (
             ended(Outcome::Failed(Failure::new(
@@ -258,8 +258,8 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
         ),
         (|run| run.process.user = Some("a".parse().unwrap()), "user"),
         (
-            |run| run.process.limits = vec!["core=0".parse().unwrap()],
-            "limits",
+            |run| run.process.ulimits = vec!["core=0".parse().unwrap()],
+            "ulimits",
         ),
         (
             |run| run.process.capabilities.add = vec!["all".parse().unwrap()],
@@ -384,8 +384,8 @@ fn every_outcome_has_the_status_of_a_shell() {
     let failed = |kind| Outcome::Failed(Failure::new(kind, "x"));
     let oom = Outcome::Signaled {
         signal: Signal::KILL,
-        oom: true,
-        page_tables: false,
+        out_of_memory: true,
+        out_of_page_tables: false,
     };
     for (outcome, status) in [
         (Outcome::Exited(0), 0),

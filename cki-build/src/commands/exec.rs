@@ -87,11 +87,15 @@ pub(super) fn in_machine(
     match &ended.outcome {
         Outcome::Failed(failure) => run::say(&failure.message),
         Outcome::Signaled {
-            page_tables: true, ..
+            out_of_page_tables: true,
+            ..
         } => run::say(
             "the container ran out of page tables, for which a part of its memory is set aside",
         ),
-        Outcome::Signaled { oom: true, .. } => run::say("there was no memory left for the program"),
+        Outcome::Signaled {
+            out_of_memory: true,
+            ..
+        } => run::say("there was no memory left for the program"),
         _ => {}
     }
     if context.global.json && reads {

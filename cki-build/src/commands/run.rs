@@ -130,13 +130,17 @@ fn explain(outcome: &Outcome, args: &RunArgs) {
             }
         }
         Outcome::Signaled {
-            page_tables: true, ..
+            out_of_page_tables: true,
+            ..
         } => say(&format!(
             "the container ran out of page tables, for which a part of its memory ({}) is set aside; give it more \
              with --memory",
             args.memory
         )),
-        Outcome::Signaled { oom: true, .. } => say(&format!(
+        Outcome::Signaled {
+            out_of_memory: true,
+            ..
+        } => say(&format!(
             "the {} ran out of memory ({}); give it more with --memory",
             match args.runtime {
                 Runtime::Cki => "container",

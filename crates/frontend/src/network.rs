@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use cki_session::{Host, IpNet, Link, Network, NetworkRates, Publish, Rate, Rates};
+use cki_session::{Host, IpNet, Link, Network, NetworkRates, Publish, Rate};
 use clap::Args;
 
 use crate::publish::PublishOption;
@@ -39,10 +39,10 @@ pub struct RateOptions {
     /// Bytes a second that it sends at most
     #[arg(long, value_name = "RATE[+BURST]")]
     pub egress_rate: Option<Rate>,
-    /// Frames a second that it receives at most
+    /// Packets (Ethernet frames) a second that it receives at most
     #[arg(long, value_name = "RATE[+BURST]")]
     pub ingress_packets: Option<Rate>,
-    /// Frames a second that it sends at most
+    /// Packets a second that it sends at most
     #[arg(long, value_name = "RATE[+BURST]")]
     pub egress_packets: Option<Rate>,
 }
@@ -52,14 +52,10 @@ impl RateOptions {
     #[must_use]
     pub fn rates(self) -> NetworkRates {
         NetworkRates {
-            ingress: Rates {
-                bytes: self.ingress_rate,
-                operations: self.ingress_packets,
-            },
-            egress: Rates {
-                bytes: self.egress_rate,
-                operations: self.egress_packets,
-            },
+            ingress_rate: self.ingress_rate,
+            ingress_packets: self.ingress_packets,
+            egress_rate: self.egress_rate,
+            egress_packets: self.egress_packets,
         }
     }
 }

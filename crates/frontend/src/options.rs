@@ -136,7 +136,7 @@ impl ProcessOptions {
         }
         process.user.clone_from(&self.user);
         process.workdir.clone_from(&self.workdir);
-        process.limits.clone_from(&self.ulimit);
+        process.ulimits.clone_from(&self.ulimit);
         process.capabilities = Capabilities {
             add: self.cap_add.clone(),
             drop: self.cap_drop.clone(),
@@ -236,7 +236,7 @@ mod tests {
         let path = format!("PATH={}", std::env::var("PATH").unwrap());
         assert!(env.ends_with(&["A=file", "B=file", "A=1", &path].map(str::to_owned)));
         assert_eq!(process.workdir.as_deref(), Some("/tmp"));
-        assert_eq!(process.limits, ["core=0".parse().unwrap()]);
+        assert_eq!(process.ulimits, ["core=0".parse().unwrap()]);
         assert_eq!(process.capabilities.dropped().count(), 40);
         assert_eq!(run.hostname.as_deref(), Some("box"));
         assert!(run.root.read_only);
@@ -267,7 +267,7 @@ mod tests {
             ("A".to_owned(), "0".to_owned()),
             ("B".to_owned(), "2".to_owned()),
         ];
-        program.limits = vec!["core=0".parse().unwrap()];
+        program.ulimits = vec!["core=0".parse().unwrap()];
         let beside = run.process.clone().beside(&program);
         assert_eq!(beside.argv, ["sh"]);
         assert_eq!(beside.terminal, Some(Terminal::USUAL));
@@ -275,7 +275,7 @@ mod tests {
             (&beside.user, &beside.workdir),
             (&program.user, &program.workdir)
         );
-        assert_eq!(beside.limits, program.limits);
+        assert_eq!(beside.ulimits, program.ulimits);
         assert_eq!(beside.capabilities.dropped().count(), 41);
         // Later ones win.
         let a = beside.env.iter().rev().find(|(name, _)| name == "A");

@@ -42,15 +42,15 @@ fn the_machine_is_kept_until_all_output_that_it_announced_has_come() {
 #[test]
 fn death_by_signal_is_reported_as_such() {
     let fake = Fake::new(&format!(
-        r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":9,"oom":true}}}}}}' >&3 {END}"#
+        r#"{HELLO} echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":9,"out_of_memory":true}}}}}}' >&3 {END}"#
     ));
     let outcome = fake.outcome();
     assert_eq!(
         outcome,
         Outcome::Signaled {
             signal: Signal::KILL,
-            oom: true,
-            page_tables: false,
+            out_of_memory: true,
+            out_of_page_tables: false,
         }
     );
     assert_eq!(outcome.status(), Status(137));
@@ -181,7 +181,7 @@ fn news_that_is_not_understood_changes_nothing() {
 fn time_over_asks_the_program_to_end_and_gives_124() {
     let mut fake = Fake::new(&format!(
         r#"{HELLO} read -r signal <&3; echo "$signal" >&5
-        echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":15,"oom":false}}}}}}' >&3 {END}"#
+        echo '{{"type":"ended","id":1,"outcome":{{"signaled":{{"signal":15,"out_of_memory":false}}}}}}' >&3 {END}"#
     ));
     fake.timeout = Some(Duration::from_millis(50));
     assert_eq!(fake.outcome().status(), Status::TIMEOUT);

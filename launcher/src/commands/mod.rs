@@ -37,12 +37,16 @@ fn explanation(outcome: &Outcome, memory: Option<Memory>) -> Option<String> {
     let option = memory.map_or_else(String::new, |memory| format!(" (--memory {memory})"));
     match outcome {
         Outcome::Signaled {
-            page_tables: true, ..
+            out_of_page_tables: true,
+            ..
         } => Some(format!(
             "the container ran out of page tables, for which a part of its memory{option} is set aside, and its \
              kernel killed the program"
         )),
-        Outcome::Signaled { oom: true, .. } => Some(format!(
+        Outcome::Signaled {
+            out_of_memory: true,
+            ..
+        } => Some(format!(
             "the container ran out of memory{option} and its kernel killed the program"
         )),
         Outcome::Failed(failure) => Some(failure.message.clone()),
@@ -118,10 +122,10 @@ mod tests {
 
     #[test]
     fn what_a_status_does_not_say_is_said() {
-        let killed = |oom, page_tables| Outcome::Signaled {
+        let killed = |out_of_memory, out_of_page_tables| Outcome::Signaled {
             signal: Signal::KILL,
-            oom,
-            page_tables,
+            out_of_memory,
+            out_of_page_tables,
         };
         let sentence = |outcome| explanation(&outcome, Some(Memory::constant(64)));
         for (outcome, word) in [

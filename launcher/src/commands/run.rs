@@ -263,7 +263,7 @@ fn session(
     client: &mut dyn Client,
 ) -> anyhow::Result<Outcome> {
     let mut rights = Rights::ours(args.jail_user)?;
-    let root = args.root.as_deref().map(root).transpose()?;
+    let root = args.image.as_deref().map(root).transpose()?;
     let our_streams = "cannot duplicate the standard streams";
     let streams = Streams::ours().context(our_streams)?;
     let written = Arc::new(AtomicU64::new(0));

@@ -50,7 +50,7 @@ impl Service {
                 // These are for init of the container, which says itself what it honours.
                 feature::ROOT,
                 feature::CAPABILITIES,
-                feature::LIMITS,
+                feature::ULIMITS,
                 feature::TERMINAL,
                 feature::USER,
             ],
@@ -58,7 +58,7 @@ impl Service {
                 feature::EXEC,
                 // As above.
                 feature::CAPABILITIES,
-                feature::LIMITS,
+                feature::ULIMITS,
                 feature::TERMINAL,
                 feature::USER,
             ],

@@ -144,8 +144,8 @@ impl<L: Link> Net<L> {
     fn limited_by(mut self, rates: NetworkRates, clock: Clock) -> Self {
         let limits = || Limits {
             clock,
-            ingress: Limiter::new(rates.ingress),
-            egress: Limiter::new(rates.egress),
+            ingress: Limiter::new(rates.ingress()),
+            egress: Limiter::new(rates.egress()),
         };
         self.limits = (!rates.is_empty()).then(|| Box::new(limits()));
         self

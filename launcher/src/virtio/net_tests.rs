@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 
-use cki_session::Rates;
 use proptest::prelude::*;
 use virtio_bindings::virtio_mmio as reg;
 
@@ -291,10 +290,19 @@ fn limited(rates: NetworkRates) -> (Driver<Net<Lists>>, UnixStream, impl Fn(Dura
     (Driver::new(card), other, pass)
 }
 
-fn rates(bytes: &str, operations: &str) -> Rates {
-    Rates {
-        bytes: bytes.parse().ok(),
-        operations: operations.parse().ok(),
+fn ingress(bytes: &str, packets: &str) -> NetworkRates {
+    NetworkRates {
+        ingress_rate: bytes.parse().ok(),
+        ingress_packets: packets.parse().ok(),
+        ..NetworkRates::NONE
+    }
+}
+
+fn egress(bytes: &str, packets: &str) -> NetworkRates {
+    NetworkRates {
+        egress_rate: bytes.parse().ok(),
+        egress_packets: packets.parse().ok(),
+        ..NetworkRates::NONE
     }
 }
 
@@ -302,11 +310,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn frames_that_exceed_a_rate_are_sent_when_their_time_has_come() {
-    for egress in [rates("1000+2000", ""), rates("", "1+2")] {
-        let (mut driver, _other, pass) = limited(NetworkRates {
-            egress,
-            ..NetworkRates::default()
-        });
+    for rates in [egress("1000+2000", ""), egress("", "1+2")] {
+        let (mut driver, _other, pass) = limited(rates);
         driver.put(DATA_AT, &[0; HEADER + 1000]);
         for _ in 0..4 {
             driver.offer(TRANSMIT, &[(DATA_AT, HEADER as u32 + 1000, 0)]);
@@ -333,11 +338,8 @@ fn frames_that_exceed_a_rate_are_sent_when_their_time_has_come() {
 
 #[test]
 fn what_comes_too_fast_stays_in_the_link_which_is_not_looked_at_until_then() {
-    for ingress in [rates("1000", ""), rates("", "1")] {
-        let (mut driver, _other, pass) = limited(NetworkRates {
-            ingress,
-            ..NetworkRates::default()
-        });
+    for rates in [ingress("1000", ""), ingress("", "1")] {
+        let (mut driver, _other, pass) = limited(rates);
         for _ in 0..3 {
             driver.offer(RECEIVE, &[(DATA_AT, 2000, WRITE)]);
             let coming = &mut driver.transport.device.link.coming;
@@ -364,10 +366,7 @@ fn what_comes_too_fast_stays_in_the_link_which_is_not_looked_at_until_then() {
 
 #[test]
 fn a_card_gets_no_second_burst_by_a_reset() {
-    let (mut driver, _other, _) = limited(NetworkRates {
-        egress: rates("", "1"),
-        ..NetworkRates::default()
-    });
+    let (mut driver, _other, _) = limited(egress("", "1"));
     driver.put(DATA_AT, &[0; HEADER + 60]);
     driver.offer(TRANSMIT, &[(DATA_AT, HEADER as u32 + 60, 0)]);
     driver.notify(TRANSMIT);

@@ -42,8 +42,8 @@ impl Throttle {
         };
         Throttle {
             clock,
-            read: lane(rates.read),
-            write: lane(rates.write),
+            read: lane(rates.read()),
+            write: lane(rates.write()),
         }
     }
 

@@ -61,7 +61,7 @@ impl Launcher {
             let open = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(path, open).expect("it is ours");
         }
-        let files = ["--kernel", &kernel, "--root", &image];
+        let files = ["--kernel", &kernel, "--image", &image];
         let run = ["--device", &image, "run", "--session-fd", "3"];
         // The command, which holds the launcher's end, is gone on return.
         let (mut command, mut client) = with_client(&[&run[..], &files, options].concat());

@@ -14,7 +14,7 @@ let
       allow = [ "10.1.0.0/24" ];
       nameservers = [ "10.1.0.1" ];
       hosts.gateway = "10.1.0.1";
-      limits = { egressBytes = "1M+16M"; egressPackets = "5000"; };
+      rates = { egressRate = "1M+16M"; egressPackets = "5000"; };
     };
   };
 in

@@ -15,8 +15,8 @@
       memory = "2.5G";
       readOnly = true;
       tmpfs = [ "/run/postgresql:size=16M" ];
-      disks = [{ path = "/var/lib/disks/database.raw"; limits = { writeBytes = "10M+64M"; readOperations = "200"; }; } { path = "/dev/disk/by-id/virtio-cki-disk0"; } { path = "/dev/vdc"; } { path = "/dev/disk/by-label/archive"; readOnly = true; }];
-      limits = { nofile = "1024:4096"; core = 0; };
+      disks = [{ path = "/var/lib/disks/database.raw"; rates = { writeBps = "10M+64M"; readIops = "200"; }; } { path = "/dev/disk/by-id/virtio-cki-disk0"; } { path = "/dev/vdc"; } { path = "/dev/disk/by-label/archive"; readOnly = true; }];
+      ulimits = { nofile = "1024:4096"; core = 0; };
       capabilities = { drop = [ "ALL" ]; add = [ "SETUID" "SETGID" ]; };
       stopSignal = "SIGINT";
       stopTimeout = "2min";

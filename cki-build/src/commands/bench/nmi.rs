@@ -50,7 +50,7 @@ find /usr/bin /usr/lib -type f -size +8k 2> /dev/null | sort | head -n 100 | xar
 const FUNCTIONS: &str = r#"
 work=$(cat)
 life() {
-	cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda \
+	cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda \
 		--memory MEMORYM --cmdline mitigations=off -- sh -c "$work"
 }
 told() {

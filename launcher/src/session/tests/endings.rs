@@ -67,8 +67,8 @@ fn saying_again_that_the_program_started_gives_it_no_more_time() {
 fn the_client_is_told_that_the_program_started_and_how_it_ended() {
     let killed = Outcome::Signaled {
         signal: Signal::KILL,
-        oom: true,
-        page_tables: false,
+        out_of_memory: true,
+        out_of_page_tables: false,
     };
     for outcome in [Outcome::Exited(3), killed] {
         let said = outcome.clone();

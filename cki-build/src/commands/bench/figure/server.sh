@@ -33,7 +33,7 @@ native)
 	ip netns exec side "$@" > /run/server.log 2>&1 &
 	;;
 cki)
-	cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --root /dev/vda --memory 256M \
+	cki run --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --memory 256M \
 		--cmdline mitigations=off --network bridge=br0 --ip 10.9.0.2/24 --tmpfs /tmp -- "$@" > /run/server.log 2>&1 &
 	;;
 *)
