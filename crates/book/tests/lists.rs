@@ -114,7 +114,7 @@ fn the_tests_of_the_machine_are_all_described() {
     let files = names(&tree, "tests/tests/", ".rs");
     has_all(
         &tree,
-        "docs/hack/hacking.md",
+        "docs/hack/tests.md",
         files
             .into_iter()
             .map(|name| format!("tests/tests/{name}.rs")),

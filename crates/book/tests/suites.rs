@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The table of what the suites take, in `docs/hack/hacking.md`: each suite once, no other, and within the limit.
+//! The table of what the suites take, in `docs/hack/tests.md`: each suite once, no other, and within the limit.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,9 +20,9 @@ fn tree() -> Tree {
 
 /// The section of the document that is about time.
 fn section(tree: &Tree) -> String {
-    let text = tree.text("docs/hack/hacking.md").expect("the document");
+    let text = tree.text("docs/hack/tests.md").expect("the document");
     let (_, rest) = text
-        .split_once("### How long they take\n")
+        .split_once("## How long they take\n")
         .expect("the section");
     let (section, _) = rest.split_once("\n##").expect("its end");
     section.to_owned()
