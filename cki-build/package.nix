@@ -6,6 +6,7 @@ let
   workspace = rustSource [
     "abi/session"
     "bench/micro"
+    "bench/workload/names"
     "cki-build"
     "crates/debian"
     "crates/disk"

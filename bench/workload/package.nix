@@ -2,7 +2,7 @@
 # The kinds of work that the paper measured: static, so that a root file system needs nothing else for them.
 { lib, rustPlatform, rustSource }:
 
-let workspace = rustSource [ "bench/workload" ]; in
+let workspace = rustSource [ "bench/workload" "bench/workload/names" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-workload";
   version = "0.1.0";

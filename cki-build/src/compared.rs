@@ -2,8 +2,8 @@
 
 //! Which work `demo --workload` compares, and how much of it.
 
+use cki_workload_names::{Size, Workload};
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
 
 /// Options of `demo` for work of the paper's kinds.
 #[derive(Debug, Clone, Copy, Args)]
@@ -21,23 +21,6 @@ pub struct Compared {
     pub size: Size,
 }
 
-/// A workload of `cki-workload`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(
-    missing_docs,
-    reason = "docs/reference/workloads.md says what they are"
-)]
-pub enum Workload {
-    Btree,
-    Sph,
-    XsLookup,
-    Anneal,
-    Dedup,
-    FpGrowth,
-    SqliteBench,
-}
-
 /// The bars of the paper's figure 12, from the left.
 pub const FIG12: [Workload; 6] = [
     Workload::Btree,
@@ -47,18 +30,6 @@ pub const FIG12: [Workload; 6] = [
     Workload::Sph,
     Workload::FpGrowth,
 ];
-
-/// How much of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Size {
-    /// Seconds in the emulator
-    Tiny,
-    /// Seconds on a real processor
-    Small,
-    /// As much as the paper's artifact has
-    Paper,
-}
 
 /// A value as the command line has it.
 #[must_use]

@@ -8,7 +8,7 @@
 //! `release` and `verify` are made of has modules of these names.
 //! Used by: `main.rs`. May use: `cki-debian`, `cki-disk`, `cki-erofs`, `cki-figures`, `cki-frontend`, `cki-inputs`,
 //! `cki-layers`, `cki-machine`, `cki-micro`, `cki-nix`, `cki-oci`, `cki-process`, `cki-release`, `cki-session`,
-//! `cki-volume`.
+//! `cki-volume`, `cki-workload-names`.
 
 pub mod app;
 pub mod check;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cki_session::values::parse_duration;
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::compared::Size;
+use cki_workload_names::Size;
 
 /// How many clients ask a server at once, of the artifact's numbers.
 pub const CLIENTS: [u32; 3] = [1, 6, 12];

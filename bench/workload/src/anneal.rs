@@ -3,9 +3,9 @@
 //! `anneal`: elements of a circuit are placed so that their wires are short, by simulated annealing.
 
 use crate::finding::{Finding, Wrong};
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// Wires that lead to an element.
 const WIRES: usize = 5;

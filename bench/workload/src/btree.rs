@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::finding::{Finding, Wrong};
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// How much.
 #[derive(Debug, Clone, Copy)]

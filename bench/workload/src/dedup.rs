@@ -11,9 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::finding::{Finding, Wrong};
 use crate::map::Map;
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// How many bytes decide whether the stream is cut behind them.
 const WINDOW: usize = 48;

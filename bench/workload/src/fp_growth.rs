@@ -6,9 +6,9 @@
 
 use crate::finding::{Finding, Wrong};
 use crate::map::Map;
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// How much.
 #[derive(Debug, Clone, Copy)]

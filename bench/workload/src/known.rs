@@ -2,12 +2,12 @@
 
 //! The sums of seed 1, on every machine.
 
-use crate::name::{Name, SEED, Size};
+use cki_workload_names::{SEED, Size, Workload};
 
 /// At the three sizes.
-const KNOWN: &[(Name, [u64; 3])] = &[
+const KNOWN: &[(Workload, [u64; 3])] = &[
     (
-        Name::Btree,
+        Workload::Btree,
         [
             0x59a7_9ba8_7c1b_0a05,
             0xb5a7_e083_0fc1_4852,
@@ -15,7 +15,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
         ],
     ),
     (
-        Name::Sph,
+        Workload::Sph,
         [
             0x010c_426a_750d_2552,
             0x889c_3993_e65e_5a89,
@@ -23,7 +23,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
         ],
     ),
     (
-        Name::XsLookup,
+        Workload::XsLookup,
         [
             0xa047_8cde_5977_2d8c,
             0x70d5_246b_31e4_f5e5,
@@ -31,7 +31,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
         ],
     ),
     (
-        Name::Anneal,
+        Workload::Anneal,
         [
             0x9ccd_53a1_3cf9_7d4d,
             0xc316_fe3d_d4ec_427e,
@@ -39,7 +39,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
         ],
     ),
     (
-        Name::Dedup,
+        Workload::Dedup,
         [
             0x094b_b14f_97e3_a11b,
             0x8a22_112b_17d4_1987,
@@ -47,7 +47,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
         ],
     ),
     (
-        Name::FpGrowth,
+        Workload::FpGrowth,
         [
             0x0d29_a650_a60a_c083,
             0xabb4_9653_1ecb_9704,
@@ -55,7 +55,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
         ],
     ),
     (
-        Name::SqliteBench,
+        Workload::SqliteBench,
         [
             0x0b77_1000_138d_b58f,
             0xb00d_7021_989f_5a89,
@@ -67,7 +67,7 @@ const KNOWN: &[(Name, [u64; 3])] = &[
 /// What the result of this workload has to sum up to, where that is known: for the seed that is taken when none is
 /// named.
 #[must_use]
-pub fn sum(name: Name, size: Size, seed: u64) -> Option<u64> {
+pub fn sum(name: Workload, size: Size, seed: u64) -> Option<u64> {
     let (_, sums) = KNOWN.iter().find(|(known, _)| *known == name)?;
     (seed == SEED).then_some(sums[size as usize])
 }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn each_workload_has_its_sum_at_each_size() {
-        for name in Name::value_variants() {
+        for name in Workload::value_variants() {
             for &size in Size::value_variants() {
                 assert!(sum(*name, size, SEED).is_some(), "{name:?} {size:?}");
                 assert_eq!(sum(*name, size, SEED + 1), None);

@@ -9,7 +9,7 @@
 //! IEEE 754 gives one result. Functions of a C library, such as exp, differ in the last bit from one processor to
 //! another.
 //!
-//! Used by: `main.rs`. May use: no crate of ours.
+//! Used by: `main.rs`. May use: `cki-workload-names`.
 
 use std::fmt::{self, Display};
 use std::time::Instant;
@@ -24,7 +24,6 @@ pub mod fp_growth;
 mod known;
 pub mod kv_load;
 mod map;
-mod name;
 mod random;
 pub mod sph;
 pub mod sqlite_bench;
@@ -32,14 +31,14 @@ mod stream;
 mod sum;
 pub mod xs_lookup;
 
+pub use cki_workload_names::{SEED, Size, Workload};
 pub use finding::{Finding, Wrong};
-pub use name::{Name, SEED, Size};
 
 /// A workload that was done, and whose result is right.
 #[derive(Debug, Serialize)]
 pub struct Done {
     /// Which.
-    pub workload: Name,
+    pub workload: Workload,
     /// How much of it.
     pub size: Size,
     /// What its input was made from.
@@ -82,17 +81,17 @@ impl Display for Done {
 /// # Errors
 ///
 /// If the result is not right.
-pub fn run(workload: Name, size: Size, seed: u64) -> Result<Done, Wrong> {
+pub fn run(workload: Workload, size: Size, seed: u64) -> Result<Done, Wrong> {
     wait_for_random_numbers();
     let begin = Instant::now();
     let Finding { counts, steps, sum } = match workload {
-        Name::Btree => btree::run(btree::Parameters::of(size), seed),
-        Name::Sph => sph::run(sph::Parameters::of(size), seed),
-        Name::Anneal => anneal::run(anneal::Parameters::of(size), seed),
-        Name::Dedup => dedup::run(dedup::Parameters::of(size), seed),
-        Name::FpGrowth => fp_growth::run(fp_growth::Parameters::of(size), seed),
-        Name::SqliteBench => sqlite_bench::run(sqlite_bench::Parameters::of(size), seed),
-        Name::XsLookup => xs_lookup::run(xs_lookup::Parameters::of(size), seed),
+        Workload::Btree => btree::run(btree::Parameters::of(size), seed),
+        Workload::Sph => sph::run(sph::Parameters::of(size), seed),
+        Workload::Anneal => anneal::run(anneal::Parameters::of(size), seed),
+        Workload::Dedup => dedup::run(dedup::Parameters::of(size), seed),
+        Workload::FpGrowth => fp_growth::run(fp_growth::Parameters::of(size), seed),
+        Workload::SqliteBench => sqlite_bench::run(sqlite_bench::Parameters::of(size), seed),
+        Workload::XsLookup => xs_lookup::run(xs_lookup::Parameters::of(size), seed),
     }?;
     let seconds = begin.elapsed().as_secs_f64();
     let is = sum.value();
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_is_tiny_sums_up_to_what_is_known() {
-        for &name in Name::value_variants() {
+        for &name in Workload::value_variants() {
             let result = run(name, Size::Tiny, SEED).expect("nothing is wrong");
             assert!(result.known, "{name:?}");
         }
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     #[ignore = "up to a minute when not optimised"]
     fn what_is_larger_sums_up_to_what_is_known() {
-        for &name in Name::value_variants() {
+        for &name in Workload::value_variants() {
             for size in [Size::Small, Size::Paper] {
                 let result = run(name, size, SEED).expect("nothing is wrong");
                 assert!(result.known, "{name:?} {size:?}");

@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use cki_workload::{Done, Name, SEED, Size, run};
+use cki_workload::{Done, SEED, Size, Workload, run};
 use clap::Parser;
 
 /// Does kinds of work that the paper on CKI measured, and checks the results
@@ -14,7 +14,7 @@ use clap::Parser;
 struct Arguments {
     /// The workloads
     #[arg(value_name = "NAME", required = true)]
-    names: Vec<Name>,
+    names: Vec<Workload>,
     /// How much of it
     #[arg(long, value_name = "SIZE", default_value = "tiny")]
     size: Size,

@@ -9,9 +9,9 @@
 use std::f64::consts::PI;
 
 use crate::finding::{Finding, Wrong};
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// How far particles reach.
 const REACH: f64 = 1.7;

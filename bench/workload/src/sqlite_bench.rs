@@ -9,9 +9,9 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use crate::finding::{Finding, Wrong};
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// Rows that a transaction writes, of those that write several.
 const BATCH: u64 = 1_000;

@@ -3,9 +3,9 @@
 //! `xs-lookup`: cross sections of materials are looked up and added, as a Monte Carlo simulation of neutrons does.
 
 use crate::finding::{Finding, Wrong};
-use crate::name::Size;
 use crate::random::Random;
 use crate::stream;
+use cki_workload_names::Size;
 
 /// Kinds of cross section: total, elastic, absorption, fission, neutrons from fission.
 const KINDS: usize = 5;

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::bench::program::{Given, execute_any, program};
 use crate::cli::{RunArgs, Runtime};
-use crate::compared::{Size, Workload, command};
+use crate::compared::command;
 use crate::contents::Contents;
 use crate::context::Context;
 use crate::disks;
@@ -28,6 +28,7 @@ use crate::prepare::prepare;
 use cki_figures::Took;
 use cki_machine::Ended;
 use cki_session::{Isolation, Status};
+use cki_workload_names::{Size, Workload};
 use engine::Engine;
 pub(super) use engine::config;
 pub(super) use interface::layers;

@@ -5,9 +5,10 @@
 use cki_figures::{Figure, Key};
 
 use super::server::Server;
-use crate::compared::{FIG12, Size, Workload, word};
+use crate::compared::{FIG12, word};
 use crate::error::Error;
 use crate::measured::{CLIENTS, FigureRuntime, MeasureArgs};
+use cki_workload_names::{Size, Workload};
 
 /// What is done on a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

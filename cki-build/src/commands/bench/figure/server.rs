@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::cli::{RunArgs, Runtime};
 use crate::commands::bench::program::{Given, execute_any, program};
 use crate::commands::side::{self, config};
-use crate::compared::{Size, word};
+use crate::compared::word;
 use crate::contents::{Contents, Packages};
 use crate::context::Context;
 use crate::disks;
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::measured::FigureRuntime;
 use crate::prepare::prepare;
 use cki_session::Memory;
+use cki_workload_names::Size;
 
 /// Of the machine; half of it is for containers.
 const MEMORY: Memory = Memory::constant(1024);

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is to be done.
+//! Which work there is, and how much of it: what `cki-workload` and those who have it do something say alike.
+//!
+//! A crate of its own, because the work itself needs much, SQLite among it, that `cki-build` is not to be made of.
+//!
+//! Used by: `cki-build`, `cki-workload`. May use: no crate of ours.
 
 use std::fmt::{self, Display};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The seed when none is named, for which sums are known.
 pub const SEED: u64 = 1;
 
 /// Which workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Name {
+pub enum Workload {
     /// Build a B-tree, look up elements
     Btree,
     /// Let a fluid of particles fall in a box
@@ -30,7 +34,7 @@ pub enum Name {
     SqliteBench,
 }
 
-impl Display for Name {
+impl Display for Workload {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.to_possible_value();
         to.write_str(value.as_ref().map_or("", |value| value.get_name()))
@@ -38,7 +42,7 @@ impl Display for Name {
 }
 
 /// How much of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Size {
     /// Seconds in the emulator
