@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# A test: Linux' checkpatch has nothing to say of our patches, of our files in the kernel, and of the module.
+# A test: Linux' checkpatch has nothing to say of the series, of our files in the kernel, and of the module.
 # The result is how much it looked at.
 { lib
 , stdenv
@@ -12,7 +12,7 @@ let
 in
 stdenv.mkDerivation {
   pname = "cki-checkpatch";
-  inherit (tree) version ourSource abi queue;
+  inherit (tree) version ourSource abi queue mails series;
   src = linux-source;
 
   nativeBuildInputs = [ perl ];
@@ -22,9 +22,9 @@ stdenv.mkDerivation {
   known = ./checkpatch.txt;
 
   # Below arch/x86, where headers of the architecture may be used.
-  postPatch = tree.addOurs + tree.patchScripts + ''
+  postPatch = tree.addOurs + tree.makeSeries + tree.patchScripts + ''
     cp -r --no-preserve=mode $module arch/x86/kmod
-    for patch in $queue; do cp $patch ''${patch#*-}; done
+    cp $TMPDIR/series/*.patch .
   '';
 
   dontConfigure = true;

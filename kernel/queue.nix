@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# A test: after each patch of the queue, what the queue touches compiles. The result is the list of patches.
+# A test: after each mail of the series, what the series touches compiles. The result is the list of mails.
 { lib
 , stdenv
 , linux-source
@@ -15,20 +15,20 @@ let
 in
 stdenv.mkDerivation {
   pname = "cki-kernel-queue";
-  inherit (tree) version ourSource abi queue;
+  inherit (tree) version ourSource abi queue mails series;
   src = linux-source;
 
   nativeBuildInputs = [ bc bison elfutils flex perl ];
 
   buildQueue = ./build-queue.sh;
-  # The product's, but as a guest of Xen until the queue offers to be one of CKI: what it changes is then
+  # The product's, but as a guest of Xen until the series offers to be one of CKI: what it changes is then
   # compiled, natively, from the first patch on.
   before = tree.fragments.host;
   last = tree.fragments.product;
 
   ARCH = "x86_64";
 
-  postPatch = tree.addOurs + tree.patchScripts;
+  postPatch = tree.makeSeries + tree.patchScripts;
 
   configurePhase = ''
     cat $before > before.config
@@ -37,17 +37,17 @@ stdenv.mkDerivation {
   '';
 
   buildPhase = ''
-    bash $buildQueue before.config last.config $queue
+    bash $buildQueue before.config last.config $TMPDIR/series/*.patch
   '';
 
   installPhase = ''
-    for patch in $queue; do basename $patch; done > $out
+    ls $TMPDIR/series > $out
   '';
 
   dontFixup = true;
 
   meta = {
-    description = "Check that each patch of CKI's kernel queue builds";
+    description = "Check that each patch of CKI's kernel series builds";
     license = lib.licenses.gpl2Only;
   };
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# What makes CKI's tree of Linux' 6.12, for the kernels (package.nix) and for the test of the queue (queue.nix).
+# What makes CKI's tree of Linux' 6.12: for the kernels (package.nix), from files and patches as they are, and for
+# the tests of what a maintainer would be sent (queue.nix, checkpatch.nix), by the series.
 { lib }:
 
 let
@@ -46,6 +47,18 @@ in
   addOurs = ''
     find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
     cp -r --no-preserve=mode $abi arch/x86/include/cki
+  '';
+  # What only the series has, and what makes it of this and of the above.
+  mails = ./series;
+  series = ./series.sh;
+  # Shell: the mails of the series, into $TMPDIR/series.
+  makeSeries = ''
+    mkdir -p $TMPDIR/ours/kernel/patches $TMPDIR/ours/abi/include
+    cp -r $ourSource $TMPDIR/ours/kernel/src
+    cp -r $mails $TMPDIR/ours/kernel/series
+    cp -r $abi $TMPDIR/ours/abi/include/cki
+    for patch in $queue; do cp $patch $TMPDIR/ours/kernel/patches/''${patch#*-}; done
+    bash $series $TMPDIR/ours $TMPDIR/series
   '';
   # Shell: nixpkgs has no /bin/sh for scripts of the tree.
   patchScripts = ''

@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Writes the series of mails that a maintainer of Linux is sent, which makes of an unpacked kernel the tree that
+# we build: the queue (patches/), and what the build adds in other ways (series/).
+#
+#   series.sh ROOT OUT
+#
+# ROOT is this repository. A mail of series/ has a diff, or names files of ours in the header `Files:`, which are
+# then added as they are. The numbers of both directories together have no hole.
+set -euo pipefail
+root=$1 out=$2
+kernel=$root/kernel
+mkdir -p "$out"
+
+fail() { echo "series.sh: $*" >&2; exit 1; }
+
+# Where the file that Linux is to have as $1 is here.
+source_of() {
+	case $1 in
+	arch/x86/include/cki/*) echo "$root/abi/include/cki/${1##*/}" ;;
+	*) echo "$kernel/src/$1" ;;
+	esac
+}
+
+# The files of ours, as Linux is to have them.
+ours() {
+	(cd "$kernel/src" && find . -mindepth 2 -type f | sed 's,^\./,,')
+	(cd "$root/abi/include" && find cki -type f | sed 's,^,arch/x86/include/,')
+}
+
+# What stands below the message of a mail that adds files.
+added() { # FILE...
+	local file from lines all=0
+	echo ---
+	for file; do
+		from=$(source_of "$file")
+		[ -f "$from" ] || fail "there is no $from"
+		lines=$(wc -l < "$from")
+		all=$((all + lines))
+		printf ' %-32s | %4d +\n' "$file" "$lines"
+	done
+	printf ' %d files changed, %d insertions(+)\n\n' $# $all
+	for file; do
+		from=$(source_of "$file")
+		printf 'diff --git a/%s b/%s\nnew file mode 100644\n--- /dev/null\n+++ b/%s\n@@ -0,0 +1,%d @@\n' \
+			"$file" "$file" "$file" "$(wc -l < "$from")"
+		sed 's/^/+/' "$from"
+	done
+}
+
+mails=()
+while read -r mail; do
+	mails+=("$mail")
+done < <(find "$kernel/patches" "$kernel/series" -name '[0-9]*.patch' -printf '%f %p\n' | sort | cut -d ' ' -f 2-)
+
+number=0
+files=()
+for mail in "${mails[@]}"; do
+	number=$((number + 1))
+	name=${mail##*/}
+	[ "${name%%-*}" = "$(printf %04d $number)" ] || fail "number $number is $name"
+	# The header ends at the first empty line.
+	listed=$(sed -n '/^$/q; s/^Files: //p' "$mail")
+	{
+		sed -e '1,/^$/ { /^Files: /d; s,^Subject: \[PATCH\],Subject: [PATCH '"$number/${#mails[@]}"'],; }' "$mail"
+		[ -z "$listed" ] || added $listed
+	} > "$out/$name"
+	[ -z "$listed" ] || files+=($listed)
+done
+
+diff <(ours | sort) <(printf '%s\n' "${files[@]}" | sort) ||
+	fail "the series adds other files (>) than there are (<)"
+
+{
+	sed "1,/^\$/ s,^Subject: \[PATCH\],Subject: [PATCH 0/$number]," "$kernel/series/cover-letter.txt"
+	echo
+	for mail in "${mails[@]}"; do
+		# A long subject goes on behind a blank.
+		sed -n '1,/^$/ { /^Subject: /,/^[^ ]/ { s/^Subject: \[PATCH\] //p; s/^ / /p } }' "$mail" |
+			tr -d '\n' | sed 's/^/  /; s/$/\n/'
+	done
+} > "$out/0000-cover-letter.txt"
+echo "$number mails"
