@@ -3,6 +3,7 @@
 //! From the command line of `run` to a machine and the request for its init.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -16,6 +17,7 @@ use crate::network::NetworkArgs;
 use cki_frontend::VolumeOption;
 use cki_machine::{HostImage, Machine, MachineError, Network};
 use cki_session::{Container, Memory, Terminal};
+use cki_volume::client;
 
 /// How long the parts of the preparation took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -90,15 +92,15 @@ pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparatio
     Ok((machine, preparation))
 }
 
-/// That the directory of a volume is there. What else may be wrong with it, its process says when it is started.
+/// That the directory of a volume is one. What else may be wrong with it, its process says when it is started.
 fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
     let directory = &volume.directory;
-    let Err(error) = std::fs::metadata(directory) else {
+    let Err(error) = client::Volume::look_at(directory) else {
         return Ok(());
     };
     // `name:/path` of other engines.
-    let hint = match directory.components().count() {
-        1 => format!(
+    let hint = match (error.kind(), directory.components().count()) {
+        (ErrorKind::NotFound, 1) => format!(
             "; a volume is a directory of yours, by its path, and none is kept by name: `mkdir {0}` makes this one",
             directory.display()
         ),
@@ -248,6 +250,23 @@ mod tests {
             "{path}"
         );
         assert_eq!(error(".:/data"), Ok(()));
+    }
+
+    #[test]
+    fn a_volume_of_a_single_file_is_told_to_name_its_directory() {
+        // Of this crate, where its tests run: a name without a path, too.
+        for file in [
+            "Cargo.toml",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ] {
+            let volume = format!("{file}:/etc/file").parse().expect("a volume");
+            let error = is_there(&volume).expect_err("a file").to_string();
+            assert!(
+                error.contains(file) && error.contains("name the one that this is in"),
+                "{error}"
+            );
+            assert!(!error.contains("mkdir"), "{error}");
+        }
     }
 
     #[test]

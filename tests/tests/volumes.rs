@@ -95,7 +95,7 @@ fn a_volume_refuses_what_is_not_its_own() {
 fn a_directory_that_is_not_there_is_a_sentence() {
     for (volume, reason) in [
         ("/nonexistent/directory:/data", "No such file or directory"),
-        ("/etc/passwd:/data", "Not a directory"),
+        ("/etc/passwd:/data", "name the one that this is in"),
     ] {
         let output = run(volume, &["true"], b"");
         assert_eq!(output.status, 125, "{}", output.stderr);

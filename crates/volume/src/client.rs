@@ -3,14 +3,14 @@
 //! Starting the process of a volume.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::words::{READY, SERVE};
+use crate::words::{NOT_A_DIRECTORY, READY, SERVE};
 
 /// Bytes of what the process says before it is ready, at most.
 const SAID_MAX: u64 = 4096;
@@ -46,6 +46,17 @@ pub enum StartError {
 }
 
 impl Volume {
+    /// Looks at the directory, so that what is plainly wrong is said before anything is started.
+    ///
+    /// # Errors
+    /// [`io::Error`]: it is not there, or not a directory.
+    pub fn look_at(directory: &Path) -> io::Result<()> {
+        match directory.metadata()?.is_dir() {
+            true => Ok(()),
+            false => Err(io::Error::new(ErrorKind::NotADirectory, NOT_A_DIRECTORY)),
+        }
+    }
+
     /// The words for the program that [`start`] executes.
     fn words(&self) -> [OsString; 3] {
         let access = if self.is_read_only { "ro" } else { "rw" };

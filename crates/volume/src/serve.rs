@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -21,7 +21,7 @@ use nix::unistd::{ForkResult, fork, pipe2};
 
 use crate::message::{self, MESSAGE_MAX};
 use crate::sandbox::{self, SandboxError, Users};
-use crate::words::{READY, SERVE};
+use crate::words::{NOT_A_DIRECTORY, READY, SERVE};
 
 /// How long the container may take names and attributes for granted. Others change the directory too.
 const REMEMBERED: Duration = Duration::from_secs(1);
@@ -31,6 +31,8 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 enum ServeError {
     #[error("{0}")]
     Directory(io::Error),
+    #[error("{NOT_A_DIRECTORY}")]
+    NotADirectory,
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error("cannot serve it: {0}")]
@@ -67,7 +69,10 @@ fn run(directory: &Path, is_read_only: bool) -> Result<ExitCode, ServeError> {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
                 .map_err(|error| ServeError::Serve(error.into()))?;
             // By now, because a mount of another namespace is no use here.
-            let directory = open(directory).map_err(ServeError::Directory)?;
+            let directory = open(directory).map_err(|error| match error.kind() {
+                ErrorKind::NotADirectory => ServeError::NotADirectory,
+                _ => ServeError::Directory(error),
+            })?;
             sandbox::enter(directory, is_read_only)?;
             serve(users)?;
             Ok(ExitCode::SUCCESS)

@@ -373,7 +373,10 @@ fn a_program_that_a_container_makes_has_no_users_rights() {
 #[test]
 fn what_is_no_directory_is_no_volume() {
     let tree = tree();
-    for (name, reason) in [("nothing", "No such file"), ("secret", "Not a directory")] {
+    for (name, reason) in [
+        ("nothing", "No such file"),
+        ("secret", "name the one that this is in"),
+    ] {
         let directory = tree.path().join(name);
         let Err(error) = Guest::start(&directory, false) else {
             panic!("{name} is served");
