@@ -74,6 +74,8 @@ let
         "the program of the container ${name} has no name. Put it first.")
       (cannot (sizes.mib container.memory < 64) "memory"
         "${container.memory} is too little for the kernel of ${name}. Give it at least 64M.")
+      (cannot (sizes.mib container.memory > 256 * 1024) "memory"
+        "${container.memory} for ${name} is more than a container takes. Give it at most 256G.")
       (cannot (!container.autoStart && sizes.chunks container.memory > pool) "memory"
         "${container.memory} for ${name} is more than the whole pool of ${cfg.memory.pool}. Enlarge services.cki.memory.pool, or give it less.")
       (cannot (network.mode == "bridge" && network.bridge == null) "network.bridge"

@@ -30,7 +30,7 @@ pub struct Preparation {
     pub image: Duration,
 }
 
-/// Refuses memory in which no container fits.
+/// Refuses memory that no container takes.
 ///
 /// # Errors
 /// [`MachineError::Request`].

@@ -92,6 +92,11 @@ fn usage_errors_have_the_status_of_failures() {
     let run = ["run", "--kernel", "k", "--image", "r"];
     let with = |more: &[&'static str]| [&run[..], more, &["--", "true"]].concat();
     refused(&with(&["--memory", "0.3G"]), 125, &["307M or 308M"]);
+    refused(
+        &with(&["--memory", "257G"]),
+        125,
+        &["at most 256G, not 257G"],
+    );
     refused(&with(&["--workdir", "tmp"]), 125, &["absolute path"]);
     refused(&with(&["--session-fd", "3"]), 125, &["--session-fd"]);
 }

@@ -54,6 +54,10 @@ let
       module = one { memory = "32M"; };
       says = [ "services.cki.containers.one.memory: 32M" "at least 64M" ];
     };
+    too-much-memory = {
+      module = { imports = [ (one { memory = "257G"; }) ]; services.cki.memory.pool = lib.mkForce "512G"; };
+      says = [ "services.cki.containers.one.memory: 257G" "at most 256G" ];
+    };
     no-image = {
       module = one { image = null; };
       says = [ "services.cki.containers.one.image:" "Set `image`" "`packages`" ];

@@ -34,6 +34,14 @@ pub enum Invalid {
         /// The least.
         least: Memory,
     },
+    /// More than the monitor keeps count of.
+    #[error("a container takes at most {most}, not {memory}")]
+    TooMuchMemory {
+        /// What was asked for.
+        memory: Memory,
+        /// The most.
+        most: Memory,
+    },
     /// Both a container and a pool for containers.
     #[error("`container` and `pool` exclude each other: the container has all of the pool")]
     ContainerAndPool,

@@ -39,7 +39,11 @@ pub enum MemoryError {
     #[error("memory is at least 1M")]
     TooLittle,
     /// More than [`Memory::MAX`].
-    #[error("memory is at most {}", Memory::MAX)]
+    #[error(
+        "memory is at most {}, and that of a container {}",
+        Memory::MAX,
+        Memory::CONTAINER_MAX
+    )]
     TooMuch,
 }
 
@@ -49,6 +53,9 @@ const FRACTION_DIGITS: usize = 9;
 impl Memory {
     /// The most that a message can carry (1 TiB). What a machine or a container takes is less.
     pub const MAX: Memory = Memory { mib: 1 << 20 };
+
+    /// The most that a container takes (256 GiB): as many frames as its monitor keeps count of.
+    pub const CONTAINER_MAX: Memory = Memory::constant(262_144);
 
     /// `mib` MiB.
     ///

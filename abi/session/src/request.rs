@@ -291,6 +291,12 @@ impl Container {
                 least: Self::LEAST_MEMORY,
             });
         }
+        if self.memory > Memory::CONTAINER_MAX {
+            return Err(Invalid::TooMuchMemory {
+                memory: self.memory,
+                most: Memory::CONTAINER_MAX,
+            });
+        }
         if self.cmdline.contains('\0') {
             return Err(Invalid::Nul("the kernel's command line"));
         }

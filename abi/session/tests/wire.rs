@@ -285,7 +285,7 @@ fn a_server_of_another_version_is_told_apart() {
 #[test]
 fn requests_that_nobody_can_carry_out_are_invalid() {
     type Change = fn(&mut Run);
-    let cases: [(Change, Invalid); 16] = [
+    let cases: [(Change, Invalid); 17] = [
         (|run| run.process.argv.clear(), Invalid::NoProgram),
         (
             |run| run.process.argv.push("a\0".into()),
@@ -361,6 +361,13 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
             Invalid::Memory {
                 memory: Memory::constant(63),
                 least: Memory::constant(64),
+            },
+        ),
+        (
+            |run| run.container = Some(Container::new(Memory::constant(256 * 1024 + 1))),
+            Invalid::TooMuchMemory {
+                memory: Memory::constant(256 * 1024 + 1),
+                most: Memory::constant(256 * 1024),
             },
         ),
         (

@@ -35,7 +35,8 @@ pub(super) fn machine(context: &Context, what: &What) -> Result<Status, Error> {
 fn start(context: &Context, args: &Start) -> Result<Status, Error> {
     let name = args.machine.name(context.machine.as_deref());
     let directory = place::directory(context, name)?;
-    holds_a_container(args.memory)?;
+    // The least of a container is the least of all together; the most of one is not.
+    holds_a_container(args.memory.min(Memory::CONTAINER_MAX))?;
     let (host, runtime_disk) = HostKernel::Cki.attrs();
     let outputs = context.outputs(&[host, "cki-qemu", runtime_disk])?;
     let here = std::thread::available_parallelism().map_or(1, |count| count.get().min(CPUS_MAX));
