@@ -2,7 +2,7 @@
 # PID 1 of the machine: static, because it runs before there is a libc.
 { lib, rustPlatform, rustSource }:
 
-let workspace = rustSource [ "init" "abi/session" "crates/erofs" ]; in
+let workspace = rustSource { members = [ "init" "abi/session" "crates/erofs" ]; tested = [ "init" ]; }; in
 rustPlatform.buildRustPackage {
   pname = "cki-init";
   version = "0.1.0";

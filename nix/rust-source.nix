@@ -5,20 +5,36 @@
 #
 #   let workspace = rustSource [ "init" "abi/session" ]; in
 #   { inherit (workspace) src postPatch; … }   # a workspace of these members only
+#
+# Tests are left out: what cargo builds for `tests/` of a crate, and the directories of the monitor's
+# unit tests. A package whose build runs those of a member says so:
+#
+#   rustSource { members = [ "init" "abi/session" ]; tested = [ "init" ]; }
 let
   root = ../.;
-  inherit (builtins) any concatStringsSep elem stringLength substring;
+  inherit (builtins) any concatStringsSep elem isList stringLength substring;
   prefixed = prefix: text: substring 0 (stringLength prefix) text == prefix;
+  unitTests = [ "ksm/shell/src/testing" "ksm/shell/src/tests" ];
 in
-members:
+asked:
 let
+  members = if isList asked then asked else asked.members;
+  tested = if isList asked then [ ] else asked.tested;
+  inside = relative: any (member: prefixed "${member}/" relative) members;
+  isTests = path: relative:
+    let directory = dirOf path; in
+    baseNameOf path == "tests" && inside relative && builtins.pathExists (directory + "/Cargo.toml")
+    && !any (member: relative == "${member}/tests") tested;
   src = builtins.path {
     name = "source";
     path = root;
     filter = path: type:
       let relative = substring (stringLength (toString root) + 1) (-1) path; in
-      elem relative [ "Cargo.toml" "Cargo.lock" ]
-      || any (member: relative == member || prefixed "${member}/" relative || prefixed "${relative}/" member) members;
+      !isTests path relative
+      && !elem relative unitTests
+      && (elem relative [ "Cargo.toml" "Cargo.lock" ]
+        || any (member: relative == member || prefixed "${relative}/" member) members
+        || inside relative);
   };
 in
 {

@@ -236,6 +236,57 @@ fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_i
 }
 
 #[test]
+fn a_change_of_tests_rebuilds_nothing_but_what_runs_them() {
+    const KEPT: [&str; 9] = [
+        "cki-build",
+        "cki-host",
+        "cki-ksm",
+        "cki-ksm-mutants",
+        "cki-kmod",
+        "cki-launcher",
+        "cki-monitor-driver",
+        "cki-runtime",
+        "cki-variants",
+    ];
+    let attrs = [&KEPT[..], &["cki-init"]].concat();
+    let dir = tempfile::tempdir().expect("a directory");
+    let checkout = committed(dir.path(), "tested");
+    let change = |file: &str| {
+        let file = checkout.dir.join(file);
+        let text = std::fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        std::fs::write(&file, text + "// More.\n").expect("written");
+    };
+    let before = targets_of(&checkout, &attrs);
+    for file in [
+        "abi/tests/consistency.rs",
+        "abi/session/tests/wire.rs",
+        "crates/volume/tests/served.rs",
+        "ksm/core/tests/execute.rs",
+        "ksm/shell/src/testing/cpu.rs",
+        "ksm/shell/src/tests/events.rs",
+        "launcher/tests/cli.rs",
+    ] {
+        change(file);
+    }
+    assert_eq!(before, targets_of(&checkout, &attrs));
+    // Those of init run where it is built.
+    let file = std::fs::read_dir(checkout.dir.join("init/tests"))
+        .expect("read")
+        .find_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .expect("a test");
+    change(&format!("init/tests/{file}"));
+    let after = targets_of(&checkout, &attrs);
+    assert_ne!(before["cki-init"], after["cki-init"]);
+    // And what is no test is still built from.
+    change("ksm/core/src/iret.rs");
+    let after = targets_of(&checkout, &attrs);
+    for attr in ["cki-ksm", "cki-ksm-mutants", "cki-kmod", "cki-launcher"] {
+        assert_ne!(before[attr], after[attr], "{attr}");
+    }
+}
+
+#[test]
 fn a_file_that_git_does_not_know_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let checkout = committed(dir.path(), "untracked");
