@@ -104,6 +104,11 @@ guest attack
 	mov	rax, [rbp + 8]
 	mov	cr3, rax
 	jmp	1b
+8:	on	{STEP_COUNT}
+	mov	rcx, [rbp + 8]
+7:	dec	rcx
+	jnz	7b
+	jmp	1b
 8:	on	{STEP_UD2}
 	ud2
 	jmp	1b

@@ -347,11 +347,13 @@ fn iret_with_io_privilege(s: Setting) -> Plan {
     planted(vec![(TEXT_5, code)], &[&enter_user(s, TEXT_5, 0x3202)])
 }
 
-/// PKRS = 8000_0000H closes nothing but key 15 to writes.
+/// PKRS = 8000_0000H closes nothing but key 15 to writes. An interrupt that strikes meanwhile is another look at
+/// PKRS, so one strikes in each run, and not in some.
 fn iret_with_rights_of_its_own(s: Setting) -> Plan {
     script(&[&[
         set_info(s),
         iret(0, SEL_KERNEL_CS | 1 << 63, 0x202, SEL_KERNEL_DS),
+        wait_for_an_interrupt(),
         load(BOOT_INFO),
         single(step::END),
     ]])

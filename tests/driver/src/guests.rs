@@ -70,6 +70,7 @@ core::arch::global_asm!(
     STEP_CR3 = const step::CR3,
     STEP_UD2 = const step::UD2,
     STEP_TRAP = const step::TRAP,
+    STEP_COUNT = const step::COUNT,
 );
 
 macro_rules! guests {

@@ -105,6 +105,11 @@ pub fn out(port: u64, byte: u8) -> Step {
     [step::OUT, port, u64::from(byte), 0, 0, 0]
 }
 
+/// Waits for longer than it takes to the next interrupt of the host's clock.
+pub fn wait_for_an_interrupt() -> Step {
+    [step::COUNT, 100_000_000, 0, 0, 0, 0]
+}
+
 /// A step without operands.
 pub fn single(number: u64) -> Step {
     [number, 0, 0, 0, 0, 0]

@@ -31,3 +31,5 @@ pub const UD2: u64 = 12;
 /// A single-step trap that leads to the next step: RSP, as the monitor stores it in the guest's
 /// `struct cki_vcpu_info`.
 pub const TRAP: u64 = 13;
+/// Counts down from a number, without a call and without a store.
+pub const COUNT: u64 = 14;
