@@ -6,7 +6,7 @@
 use cki_session::{
     Container, Disk, DiskError, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer,
     MAX_LINE, Memory, Outcome, ProcessId, ProtocolError, Request, Run, Signal, Status, Terminal,
-    VERSION, decode, disk_serial, encode, exit, feature, port,
+    decode, disk_serial, encode, exit, feature, port,
 };
 
 fn wire<M: serde::Serialize>(message: &M) -> String {
@@ -272,14 +272,6 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
         assert_eq!(run.unsupported::<&str>(&[]), Some(name));
         assert_eq!(run.unsupported(&[name]), None);
     }
-}
-
-#[test]
-fn a_server_of_another_version_is_told_apart() {
-    let mut hello = Hello::new(&[], "6.12");
-    assert_eq!(hello.check(), Ok(()));
-    hello.version = VERSION + 1;
-    assert!(hello.check().unwrap_err().contains("version 4"));
 }
 
 #[test]
