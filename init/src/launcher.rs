@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::channel::QUEUE_MAX;
 
-    const HELLO: &[u8] = b"{\"type\":\"hello\",\"version\":3,\"kernel\":\"6.12\"}\n";
+    const HELLO: &[u8] = b"{\"type\":\"hello\",\"version\":4,\"kernel\":\"6.12\"}\n";
     const STARTED: &[u8] = b"{\"type\":\"started\",\"id\":1,\"pid\":7,\"isolation\":\"full\"}\n";
     const ENDED: &[u8] = b"{\"type\":\"ended\",\"id\":1,\"outcome\":{\"exited\":3}}\n";
 

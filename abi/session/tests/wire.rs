@@ -52,8 +52,8 @@ fn requests_have_the_documented_form_and_come_back_equal() {
     let disks = container.replace(
         r#""verbose":true"#,
         concat!(
-            r#""verbose":true,"disks":[{"serial":"cki-disk0","rates":{"write":{"bytes":"1M+8M"}}},"#,
-            r#"{"serial":"cki-disk1","read_only":true,"rates":{"read":{"operations":"100"}}}]"#,
+            r#""verbose":true,"disks":[{"serial":"cki-disk0","rates":{"write_bps":"1M+8M"}},"#,
+            r#"{"serial":"cki-disk1","read_only":true,"rates":{"read_iops":"100"}}]"#,
         ),
     );
     let mut beside = run.clone();
@@ -112,7 +112,7 @@ fn events_have_the_documented_form_and_come_back_equal() {
     let cases = [
         (
             Event::Hello(Hello::new(&["container"], "6.12.95-cki\n")),
-            r#"{"type":"hello","version":3,"features":["container"],"kernel":"6.12.95-cki"}"#,
+            r#"{"type":"hello","version":4,"features":["container"],"kernel":"6.12.95-cki"}"#,
         ),
         (
             Event::Started {
@@ -211,7 +211,7 @@ fn an_event_with_more_than_the_client_knows_is_understood_without_it() {
     let text = r#"{"type":"paused","id":1,"since":4}"#;
     assert_eq!(decode::<Event>(text.as_bytes()).unwrap(), Event::Unknown);
     // A server that does not tell its features has none.
-    let text = r#"{"type":"hello","version":3,"kernel":"6.12","boot_id":"x"}"#;
+    let text = r#"{"type":"hello","version":4,"kernel":"6.12","boot_id":"x"}"#;
     assert_eq!(
         decode::<Event>(text.as_bytes()).unwrap(),
         Event::Hello(Hello::new(&[], "6.12"))

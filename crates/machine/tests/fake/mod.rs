@@ -16,7 +16,7 @@ use cki_session::{Container, Memory, Outcome, Run};
 
 /// Says hello and waits for the request, as init does.
 pub const HELLO: &str = r#"
-echo '{"type":"hello","version":3,"features":["pool"],"kernel":"6.12-test"}' >&3
+echo '{"type":"hello","version":4,"features":["pool"],"kernel":"6.12-test"}' >&3
 read -r request <&3
 echo '{"type":"started","id":1,"pid":2,"isolation":"none"}' >&3
 "#;
