@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_launcher_that_dies_silently_or_says_nonsense_is_a_failure_of_ours() {
         let newer = HELLO.to_vec();
-        let newer = String::from_utf8(newer).unwrap().replace(":3,", ":9,");
+        let newer = String::from_utf8(newer).unwrap().replace(":4,", ":9,");
         for (said, part) in [
             (&b""[..], "without a word"),
             (STARTED, "without a word"),
