@@ -46,12 +46,13 @@ struct cki_resident {
  *
  *   lock          residents[]: written under it, in the state NEW. Read without: a store-release
  *                 makes a vCPU known, a load-acquire finds it
- *   classes_lock  classes[], class_count: written by who has won STARTING, once. Faults read them
- *                 under it. All else that reads them comes behind the start, in the vCPU's thread,
- *                 or looks for a frame that the guest has named, which it can only behind the start
+ *   classes_lock  classes[], class_count: written by who has won STARTING, once, and read by it
+ *                 without. Faults read them under it. All else that reads them comes behind the
+ *                 start: in the vCPU's thread, or for a frame that the guest has named
+ *   slot          pages and entries: with lock, in the state NEW. Upper half of the bridge, and the
+ *                 list of all slots: slots_lock
  *   state         atomic steps, no lock
- *   the rest      does not change between cki_container_new and RUNNING but by who has won
- *                 STARTING
+ *   the rest      is written by cki_container_new and by who has won STARTING, before RUNNING
  */
 struct cki_container {
 	struct kref kref;

@@ -179,9 +179,13 @@ static int __init cki_init(void)
 		pr_err("pool=%s is not a size such as 512M\n", pool);
 		return -EINVAL;
 	}
-	error = cki_pool_init(size);
+	/* Before there is a pool, and for longer: its memory has to stay online. */
+	error = register_memory_notifier(&memory_notifier);
 	if (error)
 		return error;
+	error = cki_pool_init(size);
+	if (error)
+		goto fail_memory;
 	missing = cki_cpu_missing();
 	if (cki_image_load(monitor))
 		missing |= CKI_MISSING_MONITOR;
@@ -193,31 +197,28 @@ static int __init cki_init(void)
 	error = register_pm_notifier(&power_notifier);
 	if (error)
 		goto fail;
-	error = register_memory_notifier(&memory_notifier);
-	if (error)
-		goto fail_power;
 	error = misc_register(&device);
 	if (error)
-		goto fail_memory;
+		goto fail_power;
 	say_what_is_missing();
 	return 0;
-fail_memory:
-	unregister_memory_notifier(&memory_notifier);
 fail_power:
 	unregister_pm_notifier(&power_notifier);
 fail:
 	cki_image_unload();
 	cki_pool_exit();
+fail_memory:
+	unregister_memory_notifier(&memory_notifier);
 	return error;
 }
 
 static void __exit cki_exit(void)
 {
 	misc_deregister(&device);
-	unregister_memory_notifier(&memory_notifier);
 	unregister_pm_notifier(&power_notifier);
 	cki_image_unload();
 	cki_pool_exit();
+	unregister_memory_notifier(&memory_notifier);
 }
 
 module_init(cki_init);

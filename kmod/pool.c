@@ -9,6 +9,7 @@
  */
 #define pr_fmt(fmt) "cki: " fmt
 
+#include <linux/cleanup.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/io.h>
@@ -41,8 +42,8 @@ struct chunk {
 };
 
 /*
- * chunks, chunk_count, and each chunk's hpa and node do not change between init and exit of the
- * module. The lock is the innermost of the module's: nothing else is locked under it.
+ * chunks, chunk_count, and each chunk's hpa and node change only while the module is loaded and
+ * unloaded, under pool_lock, as cki_pool_has may ask meanwhile; all else reads them without. The lock is the innermost of the module's: nothing else is locked under it.
  */
 static DEFINE_MUTEX(pool_lock);
 static struct chunk *chunks;
@@ -150,12 +151,16 @@ int cki_pool_init(u64 size)
 		 * says no when a block is about to go offline (cki_pool_has).
 		 */
 		page_ref_freeze(page, 1);
+		mutex_lock(&pool_lock);
 		chunks[chunk_count].dirty = true;
 		chunks[chunk_count].node = page_to_nid(page);
 		chunks[chunk_count++].hpa = page_to_phys(page);
+		mutex_unlock(&pool_lock);
 		cond_resched();
 	}
+	mutex_lock(&pool_lock);
 	sort(chunks, chunk_count, sizeof(*chunks), by_address, NULL);
+	mutex_unlock(&pool_lock);
 	if (chunk_count < wanted)
 		pr_warn("pool=%lluM: only %lluM could be had\n", size >> 20,
 			cki_pool_size() >> 20);
@@ -166,16 +171,17 @@ int cki_pool_init(u64 size)
 void cki_pool_exit(void)
 {
 	cancel_work_sync(&zeroing);
+	mutex_lock(&pool_lock);
 	while (chunk_count) {
 		struct chunk *chunk = &chunks[--chunk_count];
-
 		struct page *page = pfn_to_page(PHYS_PFN(chunk->hpa));
 
-		if (chunk->bad || !zero(chunk))
-			continue;
+		/* What is broken stays allocated, and is seen to be so by who looks at references. */
 		page_ref_unfreeze(page, 1);
-		__free_pages(page, CHUNK_ORDER);
+		if (!chunk->bad && zero(chunk))
+			__free_pages(page, CHUNK_ORDER);
 	}
+	mutex_unlock(&pool_lock);
 	vfree(chunks);
 }
 
@@ -188,6 +194,7 @@ bool cki_pool_has(u64 start, u64 end)
 {
 	unsigned int i;
 
+	guard(mutex)(&pool_lock);
 	for (i = 0; i < chunk_count; i++)
 		if (chunks[i].hpa < end && start < chunks[i].hpa + CKI_CHUNK_SIZE)
 			return true;

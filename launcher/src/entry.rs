@@ -50,7 +50,9 @@ pub struct State {
     pub name: String,
     /// Process of its launcher.
     pub pid: i32,
-    /// When that process was started ([`start_time`]): its number may be another's by now.
+    /// When that process was started ([`start_time`]): its number may be another's by now. A launcher of before there
+    /// was this field is listed, and gets no signal.
+    #[serde(default)]
     pub started: u64,
     /// Its memory.
     pub memory: Memory,

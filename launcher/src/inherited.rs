@@ -18,6 +18,9 @@ pub enum InheritedError {
     /// It is open, but not for reading.
     #[error("descriptor {0} is not open for reading")]
     Unreadable(RawFd),
+    /// It is open for appending, or as a path alone: writes would land elsewhere, or nowhere.
+    #[error("descriptor {0} is open for appending (O_APPEND) or as a path alone (O_PATH)")]
+    Elsewhere(RawFd),
     /// No descriptor is left, or the like.
     #[error("descriptor {number} cannot be used: {source}")]
     System {
@@ -69,6 +72,9 @@ fn mode(number: RawFd) -> Result<libc::c_int, InheritedError> {
     let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
     match flags {
         ..0 => Err(InheritedError::Closed(number)),
+        flags if flags & (libc::O_APPEND | libc::O_PATH) != 0 => {
+            Err(InheritedError::Elsewhere(number))
+        }
         flags => Ok(flags & libc::O_ACCMODE),
     }
 }
@@ -96,6 +102,7 @@ fn own(number: RawFd) -> Result<File, InheritedError> {
 mod tests {
     use std::io::{Read, Seek, Write};
     use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt as _;
 
     use super::*;
 
@@ -132,5 +139,18 @@ mod tests {
         let output = File::options().write(true).open("/dev/null").unwrap();
         let error = readable(output.as_raw_fd()).unwrap_err();
         assert!(matches!(error, InheritedError::Unreadable(_)), "{error}");
+    }
+
+    #[test]
+    fn descriptors_that_write_elsewhere_are_refused() {
+        let mut both = File::options();
+        both.read(true).write(true);
+        for flag in [libc::O_APPEND, libc::O_PATH] {
+            let file = both.clone().custom_flags(flag).open("/dev/null").unwrap();
+            for opened in [both_ways(file.as_raw_fd()), readable(file.as_raw_fd())] {
+                let error = opened.unwrap_err();
+                assert!(matches!(error, InheritedError::Elsewhere(_)), "{error}");
+            }
+        }
     }
 }

@@ -80,6 +80,12 @@ impl Host {
     }
 }
 
+/// A second disk with the beginning of the first: its partitions, and the file system of the first slot.
+const TWIN: &str = "running=$(ls /sys/block/dm-*/slaves) && disk=$(readlink -f /sys/class/block/$running/..) && \
+    disk=/dev/${disk##*/} && truncate -s $(blockdev --getsize64 $disk) /run/twin && \
+    dd if=$disk of=/run/twin bs=1M count=$(($(cat /sys/class/block/$running/start) / 2048 + 1)) conv=notrunc,sparse && \
+    losetup -P -f /run/twin && udevadm settle && exec /usr/lib/cki/slot status";
+
 #[test]
 fn a_new_system_is_tried_and_only_a_confirmed_one_stays() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -125,6 +131,11 @@ fn a_new_system_is_tried_and_only_a_confirmed_one_stays() {
         let short = host.refuses(&write(system.len()), &all[..cut]);
         assert!(short.contains("less than was announced"), "{short}");
     }
+    host.says(fresh);
+    // A disk that a container has written may say that it is the system; nothing of it is used.
+    let twin = host.refuses(TWIN, b"");
+    assert!(twin.contains("p2 says that it is the system"), "{twin}");
+    host.does("losetup -D; rm /run/twin");
     host.says(fresh);
 
     host.gives(&write(system.len()), &all, true);

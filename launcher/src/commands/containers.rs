@@ -88,7 +88,8 @@ fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
     let pid = Pid::from_raw(state.pid).context("its launcher has no process")?;
     let cannot = "cannot send the signal";
     let launcher = pidfd_open(pid, PidfdFlags::empty()).context(cannot)?;
-    if !entries.is_launcher(&state).context(cannot)? {
+    // Of this place, too: another's may have the name by now, and be somebody else's.
+    if !entries.is_launcher(&state).context(cannot)? || entries.find(&args.name)? != state {
         bail!(
             "process {} is not, or no longer, the launcher of the container {}, though its directory in {} says so",
             state.pid,
