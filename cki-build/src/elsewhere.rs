@@ -139,8 +139,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--ip6",
             "--mac-address",
         ],
-        here: "containers do not reach each other, by no name and no address of theirs; a published port (`-p`) is reached from \
-               outside of them",
+        here: "containers do not reach each other by name, nor by address but on a bridge (`--network bridge=NAME`); a \
+               published port (`-p`) is reached from outside of them",
     },
     Elsewhere {
         typed: &[

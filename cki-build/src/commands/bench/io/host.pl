@@ -110,7 +110,7 @@ for my $branch ("one", "two") {
 run("cd /mnt/tree && git checkout -q one && cd / && umount /mnt");
 
 measure("native", "ip", "netns", "exec", "side", "perl", "-e", $work, $disk, $tree, $peer);
-measure("container", "cki", "run", "--kernel", "/runtime/lib/vmlinux", "--initrd", "/runtime/lib/initrd", "--root",
+measure("container", "cki", "run", "--kernel", "/runtime/lib/vmlinux", "--initrd", "/runtime/lib/initrd", "--image",
     "/dev/vda", "--memory", "256M", "--cmdline", "mitigations=off", "-i", "--network", "bridge=br0", "--ip", "10.9.0.3/24",
     "--disk", "$disk:format=raw", "--disk", "$tree:format=raw", "--", "perl", "-e", $work, "/dev/vdb", "/dev/vdc", $peer);
 # The peers are ours.
