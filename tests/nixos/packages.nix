@@ -33,5 +33,7 @@ in
     drivers = lib.length (lib.attrNames pkgs.linux_cki.configfile.structuredConfig)
       >= lib.length (lib.attrNames pkgs.linux_6_12.configfile.structuredConfig);
   };
+  # What `nix develop .#cki-shell` puts into PATH.
+  shell = map lib.getName (with set.cki-shell; nativeBuildInputs ++ buildInputs);
   elsewhere = (import nixpkgs { system = "aarch64-linux"; config = { }; overlays = [ (import ../../nix/overlay.nix) ]; }).cki-launcher.meta.unsupported;
 }

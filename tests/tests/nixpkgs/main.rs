@@ -35,6 +35,7 @@ const LONG: [&str; 1] = ["the_flake_takes_another_nixpkgs"];
 fn main() -> ExitCode {
     let tests = tests![
         packages::every_package_has_a_derivation,
+        packages::the_shell_has_what_the_packages_are_built_with,
         packages::the_module_is_there_for_the_kernels_that_it_compiles_for,
         packages::the_kernel_is_nixpkgs_own_with_our_queue,
         packages::packages_say_what_they_are,

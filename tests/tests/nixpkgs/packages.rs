@@ -29,6 +29,30 @@ pub(crate) fn every_package_has_a_derivation(nix: &Evaluator) -> Result<(), Fail
     Ok(())
 }
 
+pub(crate) fn the_shell_has_what_the_packages_are_built_with(
+    nix: &Evaluator,
+) -> Result<(), Failed> {
+    let facts = nix.packages()?;
+    let path = facts["derivations"]["cki-shell"]
+        .as_str()
+        .unwrap_or_default();
+    holds(path.ends_with("-cki-shell.drv"), path)?;
+    let tools: Vec<_> = facts["shell"]
+        .as_array()
+        .ok_or("no tools")?
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    // Its own, then those of kernel, module and emulator.
+    for tool in [
+        "cargo", "clippy", "git", "rustc", "rustfmt", "bison", "flex", "kmod", "meson", "ninja",
+    ] {
+        let is_it = |found: &&str| *found == tool || found.starts_with(&format!("{tool}-"));
+        holds(tools.iter().any(is_it), (tool, &tools))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn the_module_is_there_for_the_kernels_that_it_compiles_for(
     nix: &Evaluator,
 ) -> Result<(), Failed> {
