@@ -33,8 +33,8 @@ let
       !isTests path relative
       && !elem relative unitTests
       && (elem relative [ "Cargo.toml" "Cargo.lock" ]
-        || any (member: relative == member || prefixed "${relative}/" member) members
-        || inside relative);
+      || any (member: relative == member || prefixed "${relative}/" member) members
+      || inside relative);
   };
 in
 {
