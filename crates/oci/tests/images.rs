@@ -9,6 +9,7 @@ mod open;
 
 use std::fs;
 use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
 use cki_erofs::write::{Attributes, Kind, Writer};
 use make::{Layer, config, docker, gzip, index, manifest, oci, zstd};
@@ -73,15 +74,21 @@ fn every_form_of_an_image_gives_the_same_layers_and_configuration() {
     );
 }
 
-#[test]
-fn a_layer_is_made_once_and_shared() {
-    use std::os::unix::fs::MetadataExt as _;
-    let dir = tempfile::tempdir().expect("a directory");
-    let (one, two) = (dir.path().join("1.tar"), dir.path().join("2.tar"));
+/// Two archives in `dir`: an image of one layer, and one that has another layer on it.
+fn two_images(dir: &Path) -> (PathBuf, PathBuf) {
+    let (one, two) = (dir.join("1.tar"), dir.join("2.tar"));
     let upper = Layer::new().file("x", b"x").bytes();
     oci(&config(&[small()]), &[small()]).archive(&one);
     let layers = [small(), upper];
     docker(&config(&layers), &layers).archive(&two);
+    (one, two)
+}
+
+#[test]
+fn a_layer_is_made_once_and_shared() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (one, two) = two_images(dir.path());
     let (_, first) = opened(&one, dir.path()).expect("an image");
     let before = first[0].metadata().expect("there").ino();
     let (_, second) = opened(&two, dir.path()).expect("an image");
@@ -93,11 +100,7 @@ fn a_layer_is_made_once_and_shared() {
 #[test]
 fn only_a_layer_that_is_not_there_is_announced() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (one, two) = (dir.path().join("1.tar"), dir.path().join("2.tar"));
-    let upper = Layer::new().file("x", b"x").bytes();
-    oci(&config(&[small()]), &[small()]).archive(&one);
-    let layers = [small(), upper];
-    docker(&config(&layers), &layers).archive(&two);
+    let (one, two) = two_images(dir.path());
     assert_eq!(made(&one, dir.path()), [0]);
     assert_eq!(made(&one, dir.path()), [0; 0]);
     assert_eq!(made(&two, dir.path()), [1]);
