@@ -43,7 +43,8 @@ struct chunk {
 
 /*
  * chunks, chunk_count, and each chunk's hpa and node change only while the module is loaded and
- * unloaded, under pool_lock, as cki_pool_has may ask meanwhile; all else reads them without. The lock is the innermost of the module's: nothing else is locked under it.
+ * unloaded, under pool_lock, as cki_pool_has may ask meanwhile. What runs in between may read them
+ * without it. The lock is the innermost of the module's: none of the others is taken under it.
  */
 static DEFINE_MUTEX(pool_lock);
 static struct chunk *chunks;

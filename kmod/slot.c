@@ -24,7 +24,7 @@
 /* Of all slots. */
 static atomic_t slot_pages = ATOMIC_INIT(0);
 
-/* Guards the list, and the upper halves of the bridges of those on it. Nothing is locked under it. */
+/* Guards the list and the upper halves of the bridges on it. Nothing is locked under it. */
 static DEFINE_MUTEX(slots_lock);
 static LIST_HEAD(slots);
 
