@@ -30,12 +30,16 @@ fn artifacts_are_complete_with_their_sums_and_start() {
         names,
         [
             "SHA256SUMS",
+            "SOURCE",
+            "busybox.copyright",
             "cki",
             "cki-build",
             "cki-build.copyright",
             "cki-host.qcow2",
+            "cki-init.copyright",
             "cki-launcher.copyright",
             "cki-qemu.tar.gz",
+            "linux.copyright",
             "lua.erofs",
             "runtime.erofs",
         ]
@@ -70,6 +74,20 @@ fn artifacts_are_complete_with_their_sums_and_start() {
     for path in ["share/qemu/bios-256k.bin", "share/doc/qemu/copyright"] {
         assert!(out.path().join("cki-qemu").join(path).is_file(), "{path}");
     }
+    // The kernel's licence, and where its source is.
+    let text = |name: &str| std::fs::read_to_string(out.path().join(name)).expect("a text");
+    assert!(text("linux.copyright").contains("GNU GENERAL PUBLIC LICENSE"));
+    let head = Command::new("git")
+        .current_dir(variable("CKI_FLAKE"))
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .expect("git starts");
+    let head = String::from_utf8(head.stdout).expect("UTF-8");
+    assert!(
+        head.len() > 40 && text("SOURCE").contains(head.trim()),
+        "{head} {}",
+        text("SOURCE")
+    );
     // What the licences of linked crates want to have passed on is passed on.
     let texts = std::fs::read_to_string(out.path().join("cki-launcher.copyright")).expect("a text");
     for part in [
