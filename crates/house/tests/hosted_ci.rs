@@ -225,6 +225,128 @@ fn commits_are_looked_at_as_contributing_asks() {
     }
 }
 
+/// By stand-ins for cargo and a database: the first is told where the second is, as long as it is there.
+#[test]
+fn advisories_are_looked_for_in_a_folder_or_in_a_clone() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let log = scratch.path().join("log");
+    let stand_in = scratch.path().join("cargo");
+    let script = format!(
+        "#!/bin/sh\nls \"$CKI_ADVISORIES\" > {0}\necho \"$@\" >> {0}\n",
+        log.display()
+    );
+    fs::write(&stand_in, script).expect("a stand-in");
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let database = scratch.path().join("database");
+    fs::create_dir_all(database.join("crates")).expect("a folder");
+    fs::write(database.join("crates/README"), "").expect("a file");
+    let path = format!("{}:/usr/bin:/bin", scratch.path().display());
+    let run = |program: &Path, arguments: &[&str], folder: &Path| {
+        Command::new(program)
+            .args(arguments)
+            .current_dir(folder)
+            .env("PATH", &path)
+            .env("TMPDIR", scratch.path())
+            .output()
+            .expect("it starts")
+    };
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "crates"],
+        &[
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@example.org",
+            "-c",
+            "commit.gpgsign=false",
+            "commit",
+            "--quiet",
+            "--message",
+            "a: b",
+        ],
+    ] {
+        let output = run(Path::new("git"), arguments, &database);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    let look = |database: &str| {
+        let _ = fs::remove_file(&log);
+        run(&root().join(".ci/advisories"), &[database], scratch.path())
+    };
+    let address = format!("file://{}", database.display());
+    for place in ["database", &address] {
+        let output = look(place);
+        assert!(output.status.success(), "{place}: {}", text(&output.stderr));
+        assert_eq!(
+            fs::read_to_string(&log).expect("it was called"),
+            "crates\ntest -p cki-house --test advisories\n"
+        );
+    }
+    let nowhere = look(&format!("{address}-not"));
+    assert!(!nowhere.status.success() && !log.exists(), "{nowhere:?}");
+    // What was cloned is gone.
+    let left = fs::read_dir(scratch.path()).expect("a folder").count();
+    assert_eq!(left, ["cargo", "database"].len());
+}
+
+/// What nobody asks for is not seen: crates and actions that have newer versions, advisories about crates.
+#[test]
+fn newer_versions_and_advisories_are_looked_for_every_week() {
+    let found: Dependabot =
+        serde_yaml_ng::from_str(&read(".github/dependabot.yml")).expect("what was expected");
+    assert_eq!(found.version, 2);
+    let of = |ecosystem: &str| {
+        let mut updates = found
+            .updates
+            .iter()
+            .filter(|one| one.package_ecosystem == ecosystem);
+        let update = updates.next().unwrap_or_else(|| panic!("no {ecosystem}"));
+        assert_eq!(update.schedule.interval, "weekly", "{ecosystem}");
+        update
+    };
+    assert_eq!(of("github-actions").directory.as_deref(), Some("/"));
+    let locks: Vec<_> = tracked()
+        .into_iter()
+        .filter_map(|path| {
+            let folder = path.strip_suffix("Cargo.lock")?;
+            Some(format!("/{}", folder.trim_end_matches('/')))
+        })
+        .collect();
+    assert_eq!(of("cargo").directories, locks);
+
+    let weekly: Vec<_> = workflows()
+        .into_iter()
+        .filter(|(path, _)| read(path).contains("\n  schedule:\n"))
+        .collect();
+    let looks = weekly.iter().any(|(_, workflow)| {
+        workflow
+            .lines()
+            .any(|line| line.starts_with(".ci/advisories "))
+    });
+    assert!(looks, "no workflow that runs by itself");
+}
+
+#[derive(serde::Deserialize)]
+struct Dependabot {
+    version: u32,
+    updates: Vec<Update>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Update {
+    package_ecosystem: String,
+    directory: Option<String>,
+    #[serde(default)]
+    directories: Vec<String>,
+    schedule: Schedule,
+}
+
+#[derive(serde::Deserialize)]
+struct Schedule {
+    interval: String,
+}
+
 /// The hook of git runs the quick checks of what is staged; cargo is a stand-in that writes down how it is called.
 #[test]
 fn the_hook_checks_the_crates_that_are_touched_and_refuses_blanks() {
