@@ -5,11 +5,12 @@
 # |---|---|
 # | host.nix | kernel, module, device: what `services.cki.enable` makes of a machine |
 # | containers/options.nix | what can be said of a container |
+# | containers/renamed.nix | names that options had |
 # | containers/arguments.nix | that, as the command line of `cki run` |
 # | containers/sandbox.nix | what the launcher's process may do on the host |
 # | containers/services.nix | the unit of a container |
 # | containers/disks.nix | block devices that containers write, as udev treats them |
-# | rules.nix, assertions.nix | what cannot be, with option and remedy |
+# | rules.nix, assertions.nix | what cannot be, with option and remedy, and warnings |
 # | sizes.nix, image.nix | sizes of memory; an image from packages |
 #
 # Packages come from `pkgs`, which has to have overlays.default; nixosModules.default of the flake brings it.

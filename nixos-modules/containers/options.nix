@@ -5,6 +5,7 @@
 let
   inherit (lib) literalExpression mkOption types;
   sizes = import ../sizes.nix { inherit lib; };
+  renamed = import ./renamed.nix { inherit lib; };
   port = types.ints.between 1 65535;
   rate = types.strMatching "[1-9][0-9]{0,14}[KMGT]?([+][1-9][0-9]{0,14}[KMGT]?)?" // {
     description = "number a second, such as 200, 10M, or 10M+64M with a burst";
@@ -45,6 +46,7 @@ let
   };
 
   disk = types.submodule {
+    imports = renamed.disk;
     options = {
       path = mkOption {
         type = types.path;
@@ -134,6 +136,7 @@ let
   };
 
   container = { name, ... }: {
+    imports = renamed.container;
     options = {
       image = mkOption {
         type = types.nullOr types.path;

@@ -203,6 +203,14 @@ let
     command-that-is-text = one { command = "true"; };
   };
 
+  # By the names that options had.
+  before = one {
+    limits = { nofile = 64; };
+    disks = [{ path = "/var/lib/d"; limits = { readBytes = "1M"; writeBytes = "2M"; readOperations = "3"; writeOperations = "4"; }; }];
+    network = { mode = "user"; limits = { ingressBytes = "5M"; egressBytes = "6M"; ingressPackets = "7"; egressPackets = "8"; }; };
+  };
+  warned = module: lib.filter (lib.hasPrefix "services.cki.") (machine module).warnings;
+
   broken = assertions: map (one: one.message) (lib.filter (one: !one.assertion) assertions);
   # By our rules alone, which is ten times as fast; that they are among the assertions of a machine is `refusal`.
   refused = module:
@@ -221,6 +229,16 @@ in
   bad = lib.mapAttrs (_: one: { told = refused one.module; inherit (one) says; }) bad;
   types = lib.mapAttrs (_: taken) types;
   refusal = broken (machine bad.no-image.module).assertions;
+  renamed =
+    let container = (machine before).services.cki.containers.one; in
+    {
+      warned = warned before;
+      silent = warned (one { ulimits.nofile = 64; network = { mode = "user"; rates.egressRate = "6M"; }; });
+      refused = refused before;
+      ulimits = container.ulimits;
+      disk = (lib.head container.disks).rates;
+      network = container.network.rates;
+    };
   # What `types` does is possible.
   takes = taken (one user);
 }

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         machines::example_hosts_are_made_of_these_files,
         machines::the_templates_are_machines,
         options::every_option_says_what_it_is_and_the_reference_has_it,
+        options::an_option_by_its_old_name_is_taken_with_a_warning,
     ];
     let mut arguments = Arguments::from_args();
     let evaluator = Evaluator::new().map(Arc::new);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The reference of the modules' options, which is made of the options themselves.
+//! The reference of the modules' options, which is made of the options themselves; names that they had.
 
 use std::fs;
 
@@ -17,6 +17,39 @@ const REFERENCE: &str = "docs/reference/nixos.md";
 const MARK: &str = "<!-- made of the options by tests/tests/nixpkgs/options.rs -->\n";
 /// Characters in a line of the documents.
 const WIDTH: usize = 100;
+
+/// Where an option was, its old name and its new one.
+const RENAMED: [(&str, &str, &str); 9] = {
+    const ONE: &str = "services.cki.containers.one";
+    const DISKS: &str = "services.cki.containers.one.disks";
+    [
+        (ONE, "limits", "ulimits"),
+        (
+            ONE,
+            "network.limits.ingressBytes",
+            "network.rates.ingressRate",
+        ),
+        (
+            ONE,
+            "network.limits.egressBytes",
+            "network.rates.egressRate",
+        ),
+        (
+            ONE,
+            "network.limits.ingressPackets",
+            "network.rates.ingressPackets",
+        ),
+        (
+            ONE,
+            "network.limits.egressPackets",
+            "network.rates.egressPackets",
+        ),
+        (DISKS, "limits.readBytes", "rates.readBps"),
+        (DISKS, "limits.writeBytes", "rates.writeBps"),
+        (DISKS, "limits.readOperations", "rates.readIops"),
+        (DISKS, "limits.writeOperations", "rates.writeIops"),
+    ]
+};
 
 /// `text` in lines that begin with `indent`, the first with `first`.
 fn wrapped(text: &str, first: &str, indent: &str) -> String {
@@ -95,4 +128,35 @@ pub(crate) fn every_option_says_what_it_is_and_the_reference_has_it(
         made == written,
         format!("{REFERENCE} is behind the options (CKI_WRITE=1 writes it): {differs:?}"),
     )
+}
+
+/// What was written before an option was renamed means what it meant, and is told the new name.
+pub(crate) fn an_option_by_its_old_name_is_taken_with_a_warning(
+    nix: &Evaluator,
+) -> Result<(), Failed> {
+    let facts = &nix.configurations()?["renamed"];
+    let texts = |field: &str| -> Vec<&str> {
+        let values = facts[field].as_array().map(Vec::as_slice);
+        let texts = values.unwrap_or_default().iter();
+        texts.filter_map(Value::as_str).collect()
+    };
+    let warned = texts("warned");
+    holds(warned.len() == RENAMED.len(), &warned)?;
+    for (option, from, to) in RENAMED {
+        let said = warned.iter().any(|warning| {
+            warning.starts_with(&format!("{option}: "))
+                && warning.contains(&format!("`{from}'"))
+                && warning.ends_with(&format!("renamed to `{to}'."))
+        });
+        holds(said, (from, to, &warned))?;
+    }
+    let taken = serde_json::json!([
+        { "nofile": 64 },
+        { "readBps": "1M", "writeBps": "2M", "readIops": "3", "writeIops": "4" },
+        { "ingressRate": "5M", "egressRate": "6M", "ingressPackets": "7", "egressPackets": "8" },
+    ]);
+    let made = serde_json::json!([facts["ulimits"], facts["disk"], facts["network"]]);
+    holds(made == taken, &made)?;
+    holds(facts["refused"] == serde_json::json!([]), &facts["refused"])?;
+    holds(facts["silent"] == serde_json::json!([]), &facts["silent"])
 }
