@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! One name for each thing on its whole way: the table of `docs/hack/hacking.md` has every option of `run` that is about
-//! the program or its container, and what it names is there.
+//! the program or its container, and what it names is there; so has the launcher's page what `exec` refuses.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -123,4 +123,25 @@ fn disk_knows(word: &str) -> bool {
         .filter(|argument| argument.get_long() == Some("disk"))
         .filter_map(clap::Arg::get_help)
         .any(|help| help.to_string().contains(&format!(":{word}=")))
+}
+
+/// What `exec` refuses is a list in the source, in which the compiler misses no field, and one in a document.
+#[test]
+fn the_launchers_page_names_what_exec_refuses() {
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from}"));
+        let (part, _) = rest.split_once(to).unwrap_or_else(|| panic!("no {to}"));
+        part.to_owned()
+    };
+    let source = document("abi/session/src/request.rs");
+    let made = between(&source, "let made = [", "];");
+    let fields: BTreeSet<_> = made.split('"').skip(1).step_by(2).collect();
+    assert!(fields.len() > 3, "{fields:?}");
+    let page = document("docs/understand/launcher.md");
+    let told = between(
+        &page,
+        "nothing that a container is made with (",
+        "are refused)",
+    );
+    assert_eq!(code(&told).collect::<BTreeSet<_>>(), fields);
 }
