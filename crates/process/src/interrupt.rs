@@ -69,6 +69,18 @@ impl Deferred {
         }
     }
 
+    /// Whether a signal has come.
+    #[must_use]
+    pub fn came(&self) -> bool {
+        matches!(
+            &*state(),
+            State::Deferred {
+                signal: Some(_),
+                ..
+            }
+        )
+    }
+
     /// All is tidy: ends us if a signal has come, and returns if none has.
     pub fn finish(self) {
         let mut state = state();
