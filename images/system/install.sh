@@ -45,6 +45,7 @@ want multi-user.target ssh-host-key.service
 want multi-user.target ssh.service
 want sysinit.target nftables.service
 want sysinit.target cki-trial.service
+want multi-user.target cki-settle.service
 want sockets.target systemd-networkd.socket
 cp "$root/usr/share/systemd/tmp.mount" "$unit/"
 want local-fs.target tmp.mount
