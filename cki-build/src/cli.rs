@@ -15,6 +15,7 @@ use cki_frontend::ProgramOptions;
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory};
 
+pub use crate::deploy::args::Deploy;
 use crate::help::{exit_statuses, help_of_run};
 pub use crate::measured::{Bench, BenchKind};
 use crate::network::NetworkArgs;
@@ -96,6 +97,8 @@ pub enum Command {
     Prune(Prune),
     /// Write a release: outputs as a signed binary cache, bills of materials, provenance; or verify one
     Release(Box<Release>),
+    /// Put a system on hosts with two slots, over ssh; one that is not well goes back by itself
+    Deploy(Box<Deploy>),
     /// Rebuild and compare bit for bit
     Verify(Verify),
     /// Say what this machine lacks and how to get it

@@ -52,6 +52,9 @@ pub enum Error {
     /// Writing or verifying a release.
     #[error(transparent)]
     Release(#[from] crate::release::error::ReleaseError),
+    /// What keeps a host from being asked at all.
+    #[error(transparent)]
+    Deploy(#[from] crate::deploy::error::Trouble),
     /// Writing an image.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),

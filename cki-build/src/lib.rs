@@ -4,7 +4,7 @@
 //!
 //! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it, a file each, with
 //! what several of them need: [`app`], [`contents`], [`context`], [`image_file`], [`inputs`], [`layers`], [`measured`], [`network`],
-//! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`], [`volumes`]. What the commands `check`, `doctor`, `image`, `prune`,
+//! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`], [`volumes`]. What the commands `check`, `deploy`, `doctor`, `image`, `prune`,
 //! `release` and `verify` are made of has modules of these names.
 //! Used by: `main.rs`. May use: `cki-debian`, `cki-disk`, `cki-erofs`, `cki-figures`, `cki-frontend`, `cki-inputs`,
 //! `cki-layers`, `cki-machine`, `cki-micro`, `cki-nix`, `cki-oci`, `cki-process`, `cki-release`, `cki-session`,
@@ -17,6 +17,7 @@ pub mod commands;
 pub mod compared;
 pub mod contents;
 pub mod context;
+pub mod deploy;
 pub mod disks;
 pub mod doctor;
 pub mod elsewhere;

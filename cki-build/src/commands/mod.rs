@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod compare;
 mod demo;
+mod deploy;
 mod docs;
 mod doctor;
 mod exec;
@@ -46,6 +47,7 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Image(args) => image::image(&Context::new(global)?, args),
         Command::Prune(args) => prune::prune(&Context::new(global)?, args),
         Command::Release(args) => release::release(&Context::new(global)?, args),
+        Command::Deploy(args) => deploy::deploy(global, args),
         Command::Verify(args) => verify::verify(&Context::new(global)?, args),
         Command::Doctor => doctor::doctor(global),
         Command::Check(args) => check::check(&Context::new(global)?, args),

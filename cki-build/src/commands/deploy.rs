@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cki-build deploy`
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::cli::Global;
+use crate::context::Context;
+use crate::deploy::args::{Action, Deploy};
+use crate::deploy::error::Trouble;
+use crate::deploy::host::Host;
+use crate::deploy::many::{Many, each};
+use crate::deploy::one::{One, Options};
+use crate::deploy::probes::Probes;
+use crate::deploy::ssh::Ssh;
+use crate::deploy::system::System;
+use crate::deploy::{Did, Outcome};
+use crate::error::Error;
+use crate::output::{print, print_json};
+use cki_process::interrupt::Deferred;
+use cki_process::progress::Progress;
+use cki_session::Status;
+
+/// Time between two questions whether a host is up.
+const PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) fn deploy(global: &Global, args: &Deploy) -> Result<Status, Error> {
+    let hosts = &args.hosts.hosts;
+    if hosts.is_empty() {
+        return Err(Trouble::NoHost.into());
+    }
+    let mut names = BTreeSet::new();
+    for host in hosts {
+        if !names.insert(host.to_string()) {
+            return Err(Trouble::Twice(host.to_string()).into());
+        }
+    }
+    let system = system(global, args)?;
+    let options = Options {
+        limit: args.probes.limit,
+        period: args.probes.period,
+        grace: args.probes.grace.unwrap_or_default(),
+        pause: PAUSE,
+        probes: Probes {
+            commands: args.probes.commands.clone(),
+            urls: args.probes.urls.clone(),
+        },
+        force: args.force,
+    };
+    let many = Many {
+        jobs: args.hosts.jobs,
+        canary: args.hosts.canary,
+        atomic: args.hosts.atomic,
+    };
+    let deferred = Deferred::start().map_err(|source| Error::Io {
+        path: "signals".into(),
+        source,
+    })?;
+    let step = Progress::new(global.quiet).short_step(&format!("{} hosts", hosts.len()));
+    let stop = || deferred.came();
+    let act = |host: &Host, action| {
+        let ssh = Ssh {
+            program: "ssh".into(),
+            config: args.hosts.ssh_config.clone(),
+            host: host.clone(),
+        };
+        let say = |text: &str| step.note(&format!("{host}: {text}"));
+        One::new(ssh, &options, &say, &stop).act(action, system.as_ref())
+    };
+    let outcomes = each(
+        hosts,
+        many,
+        &|host| act(host, args.action),
+        &|host| act(host, Action::Rollback),
+        &stop,
+    );
+    step.finish();
+    let good = outcomes.iter().all(|outcome| outcome.good);
+    if global.json {
+        print_json(&serde_json::json!({ "good": good, "hosts": &outcomes }))?;
+    } else {
+        lines(&outcomes).iter().try_for_each(|line| print(line))?;
+    }
+    deferred.finish();
+    Ok(if good { Status::OK } else { Status::NO })
+}
+
+/// The system that it is about, built if it is none that the user names.
+fn system(global: &Global, args: &Deploy) -> Result<Option<System>, Error> {
+    if !args.action.takes_a_system() {
+        return Ok(None);
+    }
+    let directory = match &args.system {
+        Some(directory) => directory.clone(),
+        None => Context::new(global)?.outputs(&["cki-system"])?["cki-system"]
+            .out
+            .clone(),
+    };
+    Ok(Some(System::read(&directory)?))
+}
+
+/// A line for each host, and one for all if there are several.
+fn lines(outcomes: &[Outcome]) -> Vec<String> {
+    let mut lines: Vec<String> = outcomes.iter().map(line).collect();
+    if outcomes.len() > 1 {
+        let good = outcomes.iter().filter(|outcome| outcome.good).count();
+        lines.push(format!(
+            "{} hosts: {good} as asked for, {} not",
+            outcomes.len(),
+            outcomes.len() - good
+        ));
+    }
+    lines
+}
+
+fn line(outcome: &Outcome) -> String {
+    let did = match outcome.did {
+        Did::Asked | Did::LeftOut | Did::Undone => "",
+        Did::Nothing => "nothing to do: it ",
+        Did::Switched => "done: it ",
+        Did::OnTrial => "not confirmed yet (`deploy confirm`): it ",
+        Did::Armed => "prepared: it ",
+        Did::Disarmed => "taken back: it ",
+        Did::Ended => "went back: it ",
+        Did::Failed => "FAILED: ",
+        Did::Interrupted => "INTERRUPTED: ",
+    };
+    format!("{}: {did}{}", outcome.host, outcome.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_has_a_line_and_several_have_a_sum() {
+        let outcome = |did, good| Outcome {
+            host: "root@a".to_owned(),
+            good,
+            did,
+            text: "runs x".to_owned(),
+            state: None,
+        };
+        assert_eq!(
+            lines(&[outcome(Did::Switched, true)]),
+            ["root@a: done: it runs x"]
+        );
+        let both = [outcome(Did::Asked, true), outcome(Did::Failed, false)];
+        assert_eq!(
+            lines(&both),
+            [
+                "root@a: runs x",
+                "root@a: FAILED: runs x",
+                "2 hosts: 1 as asked for, 1 not"
+            ]
+        );
+    }
+}

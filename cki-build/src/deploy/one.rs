@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is done on one host.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cki_process::units::human_bytes;
+
+use super::args::Action;
+use super::back::{self, Stage};
+use super::error::Trouble;
+use super::outcome::{Did, Outcome};
+use super::probes::{Probes, of_state};
+use super::ssh::Ssh;
+use super::state::State;
+use super::system::{System, short};
+use super::talk::{QUESTION, Talk, only_if};
+
+/// What is left of a trial when nothing more is tried.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// Where news go.
+struct Say<'a>(&'a (dyn Fn(&str) + Sync));
+
+impl Say<'_> {
+    fn line(&self, text: &str) {
+        (self.0)(text);
+    }
+}
+
+impl std::fmt::Debug for Say<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Say")
+    }
+}
+
+/// How it is done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a trial is.
+    pub limit: Duration,
+    /// Time between two rounds of probes.
+    pub period: Duration,
+    /// Time before the first.
+    pub grace: Duration,
+    /// Time between two questions whether it is up.
+    pub pause: Duration,
+    /// What has to be green.
+    pub probes: Probes,
+    /// Take what has failed before.
+    pub force: bool,
+}
+
+/// One host, on which one thing is done.
+#[derive(Debug)]
+pub struct One<'a> {
+    talk: Talk<'a>,
+    options: &'a Options,
+    say: Say<'a>,
+    stage: Cell<Stage>,
+}
+
+impl<'a> One<'a> {
+    /// A host of which nothing is known yet. News go to `say`; `stop` says whether somebody asked for the end.
+    pub fn new(
+        ssh: Ssh,
+        options: &'a Options,
+        say: &'a (dyn Fn(&str) + Sync),
+        stop: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        Self {
+            talk: Talk {
+                ssh,
+                pause: options.pause,
+                limit: options.limit,
+                stop,
+                first: RefCell::new(None),
+                last: RefCell::new(None),
+            },
+            options,
+            say: Say(say),
+            stage: Cell::new(Stage::Asking),
+        }
+    }
+
+    /// Does it, and says what became of the host, whatever went wrong.
+    pub fn act(&self, action: Action, system: Option<&System>) -> Outcome {
+        let done = match (action, system) {
+            (Action::Status, _) => self.talk.look().map(|_| Did::Asked),
+            (Action::Confirm, _) => self.keep(),
+            (Action::Rollback, _) => self.roll_back(),
+            (Action::DryActivate, Some(system)) => self.plan(system),
+            (_, Some(system)) => self.install(action, system),
+            (_, None) => Err(Trouble::Odd("which system it is to have")),
+        };
+        let (did, text) = match done {
+            Ok(did) => (did, None),
+            Err(trouble) => {
+                let did = match trouble {
+                    Trouble::Interrupted => Did::Interrupted,
+                    _ => Did::Failed,
+                };
+                let now = back::settle(&self.talk, self.stage.get(), &trouble);
+                (did, Some(format!("{trouble}{now}")))
+            }
+        };
+        let state = self.talk.last.take();
+        let runs = state.as_ref().map(State::text).unwrap_or_default();
+        Outcome {
+            host: self.talk.ssh.host.to_string(),
+            good: text.is_none(),
+            did,
+            text: text.unwrap_or(runs),
+            state,
+        }
+    }
+
+    /// What `switch` would do.
+    fn plan(&self, system: &System) -> Result<Did, Trouble> {
+        let before = self.talk.look()?;
+        if before.trial.is_some() && before.system != system.name {
+            return Err(Trouble::OnTrial(before.system));
+        }
+        if before.trial.is_some() {
+            self.say
+                .line("would keep what is on trial, if all probes are green");
+            return Ok(Did::Asked);
+        }
+        if self.runs(&before, system) {
+            self.say.line("would change nothing: it runs that system");
+            return Ok(Did::Asked);
+        }
+        self.may_take(&before, system)?;
+        if !self.has(&before, system) {
+            self.say.line(&format!(
+                "would write {} to slot {}",
+                human_bytes(system.size()),
+                before.other_slot()
+            ));
+        }
+        self.say.line(&format!(
+            "would restart into {}, on trial for {} s, in place of {}",
+            short(&system.name),
+            self.options.limit.as_secs(),
+            short(&before.system)
+        ));
+        Ok(Did::Asked)
+    }
+
+    /// `switch`, `test` and `boot`.
+    fn install(&self, action: Action, system: &System) -> Result<Did, Trouble> {
+        let before = self.talk.look()?;
+        if before.trial.is_some() {
+            return match action {
+                _ if before.system != system.name => Err(Trouble::OnTrial(before.system)),
+                Action::Boot => Err(Trouble::OnTrial(before.system)),
+                Action::Test => Ok(Did::OnTrial),
+                _ => self.keep(),
+            };
+        }
+        if self.runs(&before, system) {
+            if !before.armed {
+                return Ok(Did::Nothing);
+            }
+            return self.talk.disarm().map(|()| Did::Disarmed);
+        }
+        self.may_take(&before, system)?;
+        if !self.has(&before, system) {
+            self.write(&before, system)?;
+        }
+        if action == Action::Boot {
+            self.arm(" running")?;
+            self.talk.look()?;
+            return Ok(Did::Armed);
+        }
+        self.try_out(&before, &system.name, before.isolation.as_deref())?;
+        if action == Action::Test {
+            return Ok(Did::OnTrial);
+        }
+        self.confirm()?;
+        Ok(Did::Switched)
+    }
+
+    /// Keeps what is on trial, if it is well.
+    fn keep(&self) -> Result<Did, Trouble> {
+        let before = self.talk.look()?;
+        let left = before.left().ok_or(Trouble::NothingOnTrial)?;
+        self.green(&before, None, Instant::now() + left.saturating_sub(MARGIN))?;
+        self.confirm()?;
+        Ok(Did::Switched)
+    }
+
+    fn roll_back(&self) -> Result<Did, Trouble> {
+        let before = self.talk.look()?;
+        if before.trial.is_some() {
+            self.say.line("going back");
+            self.talk.go_back(&before)?;
+            return Ok(Did::Ended);
+        }
+        if before.armed {
+            return self.talk.disarm().map(|()| Did::Disarmed);
+        }
+        let other = before.other.clone().ok_or(Trouble::NothingBehind)?;
+        if before.failed.as_ref() == Some(&other) && !self.options.force {
+            return Err(Trouble::FailedBefore(other));
+        }
+        self.try_out(&before, &other, None)?;
+        self.confirm()?;
+        Ok(Did::Switched)
+    }
+
+    /// Whether it runs this system, kernel and initial file system included.
+    fn runs(&self, before: &State, system: &System) -> bool {
+        before.system == system.name && self.starts_with("running", system)
+    }
+
+    /// Whether its other slot has all of this system.
+    fn has(&self, before: &State, system: &System) -> bool {
+        before.other.as_ref() == Some(&system.name) && self.starts_with("other", system)
+    }
+
+    fn starts_with(&self, which: &str, system: &System) -> bool {
+        // A system that cannot say it is written anew, and that is all.
+        self.talk
+            .slot("looking at its slots", "digests")
+            .is_ok_and(|said| {
+                said.lines()
+                    .any(|line| line == format!("{which}={}", system.start))
+            })
+    }
+
+    fn may_take(&self, before: &State, system: &System) -> Result<(), Trouble> {
+        if before.failed.as_ref() == Some(&system.name) && !self.options.force {
+            return Err(Trouble::FailedBefore(system.name.clone()));
+        }
+        let size = system.sizes[2];
+        if size > before.room {
+            return Err(Trouble::NoRoom {
+                size,
+                room: before.room,
+            });
+        }
+        if !before.keeps_var {
+            self.say.line(
+                "its /var, with its host key, is gone at each start: ssh takes the next key only if you have told it so",
+            );
+        }
+        Ok(())
+    }
+
+    fn write(&self, before: &State, system: &System) -> Result<(), Trouble> {
+        self.stage.set(Stage::Writing);
+        let all = system.size();
+        self.say.line(&format!(
+            "writing {} of {} to slot {}",
+            human_bytes(all),
+            short(&system.name),
+            before.other_slot()
+        ));
+        let [kernel, initrd, root] = system.sizes;
+        let script = format!(
+            "/usr/lib/cki/slot write {} {kernel} {initrd} {root}",
+            system.name
+        );
+        let (quarters, say) = (AtomicU64::new(0), &self.say);
+        let written = |sum: u64| {
+            let now = sum * 4 / all;
+            if now > quarters.fetch_max(now, Ordering::Relaxed) && now < 4 {
+                say.line(&format!(
+                    "wrote {} of {}",
+                    human_bytes(sum),
+                    human_bytes(all)
+                ));
+            }
+        };
+        self.talk
+            .does("writing the system", &script, &system.files, &written, None)?;
+        let after = self.talk.look()?;
+        if after.other.as_ref() != Some(&system.name) {
+            return Err(Trouble::Odd("that it has the system now"));
+        }
+        Ok(())
+    }
+
+    /// Has the next start be the other slot's, on trial.
+    fn arm(&self, then: &str) -> Result<(), Trouble> {
+        self.stage.set(Stage::Arming);
+        let words = format!("try {}{then}", self.options.limit.as_secs());
+        self.talk.slot("preparing the next start", &words)?;
+        Ok(())
+    }
+
+    /// Starts the other slot on trial, and comes back when all is well there.
+    fn try_out(&self, before: &State, name: &str, isolation: Option<&str>) -> Result<(), Trouble> {
+        self.arm("")?;
+        self.stage.set(Stage::Trying);
+        self.say
+            .line(&format!("restarting into {}, on trial", short(name)));
+        self.talk.restart(before)?;
+        let now = self.talk.wait_for_start(&before.boot)?;
+        if now.slot == before.slot {
+            return Err(Trouble::CameBack);
+        }
+        if now.system != name {
+            return Err(Trouble::Another(now.system));
+        }
+        let left = now.left().ok_or(Trouble::Odd("that it is on trial"))?;
+        self.say.line(&format!(
+            "up again after {} s; asking whether all is well",
+            now.uptime
+        ));
+        self.green(
+            &now,
+            isolation,
+            Instant::now() + left.saturating_sub(MARGIN),
+        )
+    }
+
+    /// Waits until all probes are green in one round.
+    fn green(&self, of: &State, isolation: Option<&str>, until: Instant) -> Result<(), Trouble> {
+        self.talk.sleep(self.options.grace)?;
+        let mut said = String::new();
+        loop {
+            let why = match self.round(of, isolation, until) {
+                Ok(None) => return Ok(()),
+                Ok(Some(why)) => why,
+                // What was not well before says more.
+                Err(Trouble::Late) if !said.is_empty() => said.clone(),
+                Err(
+                    trouble @ (Trouble::Lost(_)
+                    | Trouble::Unreachable(_)
+                    | Trouble::Late
+                    | Trouble::Busy),
+                ) => trouble.to_string(),
+                Err(trouble) => return Err(trouble),
+            };
+            if said != why {
+                self.say.line(&format!("not yet: {why}"));
+                said.clone_from(&why);
+            }
+            if Instant::now() + self.options.period >= until {
+                return Err(Trouble::NotGreen(why));
+            }
+            self.talk.sleep(self.options.period)?;
+        }
+    }
+
+    /// Asks each probe once, and gives the reason of the first that is not green.
+    fn round(
+        &self,
+        of: &State,
+        isolation: Option<&str>,
+        until: Instant,
+    ) -> Result<Option<String>, Trouble> {
+        let now = self.talk.look()?;
+        if now.boot != of.boot {
+            return Err(Trouble::CameBack);
+        }
+        if let Err(why) = of_state(&now, isolation) {
+            return Ok(Some(why));
+        }
+        for command in &self.options.probes.commands {
+            let left = until.saturating_duration_since(Instant::now());
+            match self
+                .talk
+                .does("the probe", command, &[], &|_| (), Some(left))
+            {
+                Ok(_) => {}
+                Err(Trouble::Refused { why, .. }) => {
+                    return Ok(Some(format!("`{command}`: {why}")));
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        for url in &self.options.probes.urls {
+            if (self.talk.stop)() {
+                return Err(Trouble::Interrupted);
+            }
+            if let Err(why) = url.ask() {
+                return Ok(Some(format!("{url}: {why}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes what runs the default, over a new connection.
+    fn confirm(&self) -> Result<(), Trouble> {
+        let of = self
+            .talk
+            .last
+            .borrow()
+            .clone()
+            .ok_or(Trouble::Odd("what it runs"))?;
+        self.stage.set(Stage::Confirming);
+        let until = Instant::now() + of.left().unwrap_or_default();
+        loop {
+            let script = format!("{}/usr/lib/cki/slot confirm", only_if(&of));
+            let confirmed = self
+                .talk
+                .does("confirming", &script, &[], &|_| (), Some(QUESTION));
+            if matches!(confirmed, Err(Trouble::Interrupted)) {
+                return confirmed.map(drop);
+            }
+            // An answer that was lost says nothing of whether it is done.
+            match self.talk.look() {
+                Ok(now) if now.boot != of.boot => return Err(Trouble::CameBack),
+                Ok(now) if now.default == of.slot => return Ok(()),
+                Ok(_)
+                | Err(Trouble::Lost(_) | Trouble::Unreachable(_) | Trouble::Late | Trouble::Busy) =>
+                    {}
+                Err(trouble) => return Err(trouble),
+            }
+            if Instant::now() >= until {
+                return confirmed.and(Err(Trouble::Late));
+            }
+            self.talk.sleep(self.options.pause)?;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One question to a host, over a connection of its own.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Instant;
+
+use cki_process::exec::Command;
+
+use super::error::Trouble;
+use super::host::Host;
+
+/// How hosts are asked.
+#[derive(Debug, Clone)]
+pub struct Ssh {
+    /// The program.
+    pub program: OsString,
+    /// Its configuration, if not its own.
+    pub config: Option<PathBuf>,
+    /// The host.
+    pub host: Host,
+}
+
+/// The user's own configuration holds, host keys and all, but for what has a connection be new, and end.
+const OPTIONS: [&str; 6] = [
+    "BatchMode=yes",
+    "ControlMaster=no",
+    "ControlPath=none",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
+];
+
+/// The status of ssh itself, when it has none of the script's.
+const SSH_FAILED: i32 = 255;
+
+impl Ssh {
+    /// The command that has the host's shell do a script.
+    #[must_use]
+    pub fn command(&self, script: &str) -> Command {
+        let mut command = Command::new(&self.program)
+            // Which of ssh's reasons it is, its words say.
+            .env("LC_ALL", "C")
+            .arg("-T");
+        for option in OPTIONS {
+            command = command.args(["-o", option]);
+        }
+        if let Some(config) = &self.config {
+            command = command.arg("-F").arg(config);
+        }
+        if let Some(port) = self.host.port {
+            command = command.args(["-p".to_owned(), port.to_string()]);
+        }
+        command.args([self.host.destination.as_str(), script])
+    }
+
+    /// Has it do a script with `files` as its input, until `stop` says that it is to end, or the time is over.
+    ///
+    /// # Errors
+    /// [`Trouble`] when there was no connection up to the end of the script.
+    pub fn run(
+        &self,
+        script: &str,
+        files: &[PathBuf],
+        written: &(dyn Fn(u64) + Sync),
+        until: Option<Instant>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Output, Trouble> {
+        if stop() {
+            return Err(Trouble::Interrupted);
+        }
+        let late = || until.is_some_and(|until| Instant::now() >= until);
+        let output = self
+            .command(script)
+            .attended(files, written, &|| stop() || late())?;
+        let Some(output) = output else {
+            return Err(if stop() {
+                Trouble::Interrupted
+            } else {
+                Trouble::Late
+            });
+        };
+        match output.status.code() {
+            Some(SSH_FAILED) => Err(why(&String::from_utf8_lossy(&output.stderr))),
+            Some(_) => Ok(output),
+            None => Err(if stop() {
+                Trouble::Interrupted
+            } else {
+                Trouble::Lost("ssh was ended by a signal".to_owned())
+            }),
+        }
+    }
+}
+
+/// What is meant by what ssh says.
+fn why(said: &str) -> Trouble {
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    let last = last.unwrap_or("without a word").trim().to_owned();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
+        Trouble::HostKeyChanged
+    } else if says(&["Host key verification failed"]) {
+        Trouble::HostKeyUnknown
+    } else if says(&["Permission denied", "Too many authentication failures"]) {
+        Trouble::NotLetIn(last)
+    } else if says(&[
+        "Could not resolve",
+        "Connection refused",
+        "timed out during banner",
+        "Connection timed out",
+        "No route to host",
+        "Network is unreachable",
+    ]) {
+        Trouble::Unreachable(last)
+    } else {
+        Trouble::Lost(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_has_a_connection_of_its_own_and_the_users_configuration() {
+        let ssh = Ssh {
+            program: "ssh".into(),
+            config: None,
+            host: "root@a.example:2222".parse().expect("a host"),
+        };
+        let line = "ssh -T -o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=10 \
+                    -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
+        let expected: Vec<&str> = line.split(' ').collect();
+        let argv = ssh.command("true; x").argv();
+        assert_eq!(argv[..expected.len()], expected);
+        assert_eq!(
+            argv[expected.len()..],
+            ["-p", "2222", "root@a.example", "true; x"]
+        );
+        let ssh = Ssh {
+            config: Some("f".into()),
+            host: "b".parse().expect("a host"),
+            ..ssh
+        };
+        assert_eq!(
+            ssh.command("x").argv()[expected.len()..],
+            ["-F", "f", "b", "x"]
+        );
+    }
+
+    #[test]
+    fn what_ssh_says_has_a_remedy() {
+        for (said, remedy) in [
+            (
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+                "ssh-keygen -R",
+            ),
+            (
+                "No ED25519 host key is known for a\nHost key verification failed.\n",
+                "connect once by hand",
+            ),
+            ("root@a: Permission denied (publickey).", "ssh-add -l"),
+            (
+                "ssh: connect to host a port 22: Connection refused\n",
+                "does it run",
+            ),
+            (
+                "ssh: Could not resolve hostname a: Name or service not known\n",
+                "its name",
+            ),
+            (
+                "client_loop: send disconnect: Broken pipe\n\n",
+                "(client_loop: send disconnect: Broken pipe)",
+            ),
+            ("", "lost (without a word)"),
+        ] {
+            let text = why(said).to_string();
+            assert!(text.contains(remedy), "{text}");
+        }
+    }
+}
