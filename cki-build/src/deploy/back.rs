@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 
 use super::error::Trouble;
+use super::name::short;
 use super::state::State;
-use super::system::short;
 use super::talk::Talk;
 
 /// How far it has come, for what has to be taken back.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cki_process::exec::ExecError;
 
-use super::system::short;
+use super::name::short;
 
 /// Why something was not done on a host.
 #[derive(Debug, thiserror::Error)]

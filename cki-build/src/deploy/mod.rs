@@ -14,6 +14,7 @@ pub mod error;
 pub mod host;
 mod http;
 pub mod many;
+mod name;
 pub mod one;
 mod outcome;
 pub mod probes;

@@ -11,11 +11,12 @@ use cki_process::units::human_bytes;
 use super::args::Action;
 use super::back::{self, Stage};
 use super::error::Trouble;
+use super::name::short;
 use super::outcome::{Did, Outcome};
 use super::probes::{Probes, of_state};
 use super::ssh::Ssh;
 use super::state::State;
-use super::system::{System, short};
+use super::system::System;
 use super::talk::{QUESTION, Talk, only_if};
 
 /// What is left of a trial when nothing more is tried.

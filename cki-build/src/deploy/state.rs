@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::error::Trouble;
-use super::system::short;
+use super::name::short;
 
 /// The script that asks for it; [`State::read`] reads the answer.
 pub const ASK: &str = "\

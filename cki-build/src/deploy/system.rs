@@ -79,13 +79,6 @@ impl System {
     }
 }
 
-/// A system's name, short enough for a line.
-#[must_use]
-pub fn short(name: &str) -> &str {
-    let hash = name.split_once(':').map_or(name, |(_, hash)| hash);
-    hash.get(..12).unwrap_or(hash)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -111,9 +104,7 @@ pub(super) mod tests {
         let system = write(directory.path(), 'a');
         assert_eq!(system.sizes, [6, 7, 8192]);
         assert_eq!(system.size(), 8205);
-        assert_eq!(short(&system.name), "aaaaaaaaaaaa");
-        // printf kernelinitial | sha256sum
-        assert_eq!(system.start.len(), 64);
+        assert_eq!(crate::deploy::name::short(&system.name), "aaaaaaaaaaaa");
         for (file, text, why) in [
             ("root.verity", "short", "not whole"),
             ("system", "no name", "no number"),
