@@ -277,7 +277,7 @@ impl<'a> One<'a> {
             }
         };
         self.talk
-            .does("writing the system", &script, &system.files, &written, None)?;
+            .patient("writing the system", &script, &system.files, &written, None)?;
         let after = self.talk.look()?;
         if after.other.as_ref() != Some(&system.name) {
             return Err(Trouble::Odd("that it has the system now"));

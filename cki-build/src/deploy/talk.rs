@@ -46,7 +46,7 @@ impl Talk<'_> {
     /// # Errors
     /// [`Trouble`].
     pub fn look(&self) -> Result<State, Trouble> {
-        let answer = self.patient("asking", ASK)?;
+        let answer = self.patient("asking", ASK, &[], &|_| (), Some(QUESTION))?;
         let state = State::read(&answer)?;
         self.last.replace(Some(state.clone()));
         self.first.borrow_mut().get_or_insert_with(|| state.clone());
@@ -58,14 +58,25 @@ impl Talk<'_> {
     /// # Errors
     /// [`Trouble`].
     pub fn slot(&self, what: &'static str, words: &str) -> Result<String, Trouble> {
-        self.patient(what, &format!("/usr/lib/cki/slot {words}"))
+        let script = format!("/usr/lib/cki/slot {words}");
+        self.patient(what, &script, &[], &|_| (), Some(QUESTION))
     }
 
-    /// What changes the slots may do so for somebody else a moment longer, such as one who was cut off.
-    fn patient(&self, what: &'static str, script: &str) -> Result<String, Trouble> {
+    /// The same with its slots, which may be changed for somebody else a moment longer, such as one who was cut off.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub fn patient(
+        &self,
+        what: &'static str,
+        script: &str,
+        files: &[PathBuf],
+        written: &(dyn Fn(u64) + Sync),
+        limit: Option<Duration>,
+    ) -> Result<String, Trouble> {
         let mut tries = 1;
         loop {
-            match self.does(what, script, &[], &|_| (), Some(QUESTION)) {
+            match self.does(what, script, files, written, limit) {
                 Err(Trouble::Busy) if tries < BUSY_TRIES => tries += 1,
                 other => return other,
             }

@@ -309,6 +309,20 @@ fn each_step_that_fails_says_why_and_leaves_the_old_system() {
 }
 
 #[test]
+fn what_somebody_else_does_for_a_moment_is_waited_for() {
+    for script in ["slot status", "slot write", "slot try"] {
+        let target = Target::new();
+        target.fault(
+            script,
+            "[ -e \"$dir/twice\" ] || { [ ! -e \"$dir/once\" ] || : > \"$dir/twice\"; : > \"$dir/once\"
+             echo 'slot: something else changes the slots' >&2; exit 1; }",
+        );
+        assert_eq!(target.act(Action::Switch).did, Did::Switched, "{script}");
+        settled(&target, "b");
+    }
+}
+
+#[test]
 fn an_armed_start_whose_answer_is_lost_is_taken_back() {
     let target = Target::new();
     target.set(
