@@ -6,7 +6,8 @@
 #   series.sh ROOT OUT
 #
 # ROOT is this repository. A mail of series/ has a diff, or names files of ours in the header `Files:`, which are
-# then added as they are. The numbers of both directories together have no hole.
+# then added as they are. The numbers of both directories together have no hole. The cover letter names mails by
+# their subjects.
 set -euo pipefail
 root=$1 out=$2
 kernel=$root/kernel
@@ -71,13 +72,25 @@ done
 diff <(ours | sort) <(printf '%s\n' "${files[@]}" | sort) ||
 	fail "the series adds other files (>) than there are (<)"
 
-{
-	sed "1,/^\$/ s,^Subject: \[PATCH\],Subject: [PATCH 0/$number]," "$kernel/series/cover-letter.txt"
-	echo
-	for mail in "${mails[@]}"; do
-		# A long subject goes on behind a blank.
-		sed -n '1,/^$/ { /^Subject: /,/^[^ ]/ { s/^Subject: \[PATCH\] //p; s/^ / /p } }' "$mail" |
-			tr -d '\n' | sed 's/^/  /; s/$/\n/'
+subjects=()
+for mail in "${mails[@]}"; do
+	# A long one goes on behind a blank.
+	subjects+=("$(sed -n '1,/^$/ { /^Subject: /,/^[^ ]/ { s/^Subject: \[PATCH\] //p; s/^ / /p } }' "$mail" | tr -d '\n')")
+done
+
+letter=$(sed "1,/^\$/ s,^Subject: \[PATCH\],Subject: [PATCH 0/$number]," "$kernel/series/cover-letter.txt")
+# The letter names a mail by the beginning of its subject, in braces, and is sent with its number.
+while [[ $letter =~ \{([^{}]*)\} ]]; do
+	named=${BASH_REMATCH[1]} found=
+	for at in "${!subjects[@]}"; do
+		[[ ${subjects[at]} != "$named"* ]] || found="$found $((at + 1))"
 	done
+	[[ $found =~ ^\ [0-9]+$ ]] || fail "the cover letter names no one mail by {$named}, but:${found:- none}"
+	letter=${letter//"{$named}"/${found# }}
+done
+
+{
+	printf '%s\n\n' "$letter"
+	printf '  %s\n' "${subjects[@]}"
 } > "$out/0000-cover-letter.txt"
 echo "$number mails"

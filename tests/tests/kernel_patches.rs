@@ -67,6 +67,14 @@ fn series() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The letter before the mails of the series.
+fn cover_letter() -> String {
+    let out = tempfile::tempdir().expect("a directory");
+    let output = make_series(&kernel(".."), out.path());
+    assert!(output.status.success(), "{output:?}");
+    fs::read_to_string(out.path().join("0000-cover-letter.txt")).expect("text")
+}
+
 /// A copy of what a series is made of, to be spoilt.
 fn copy() -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("a directory");
@@ -151,6 +159,32 @@ fn every_patch_is_a_mail_that_a_maintainer_could_take() {
 }
 
 #[test]
+fn the_cover_letter_names_mails_by_their_numbers_in_the_series() {
+    let letter = cover_letter();
+    let source = fs::read_to_string(kernel("series/cover-letter.txt")).expect("text");
+    let mut named = 0;
+    for (number, (name, text)) in (1..).zip(series()) {
+        let header = text.split("\n\n").next().unwrap_or_default();
+        let header = header.replace("\n ", " ");
+        let (_, subject) = header.split_once("] ").expect("a subject");
+        let subject = subject.lines().next().expect("a line");
+        for (before, part) in source.split('{').zip(source.split('{').skip(1)) {
+            let (begin, after) = part.split_once('}').expect("a closing brace");
+            if subject.starts_with(begin) {
+                let before = before.rsplit(['}', '\n']).next().expect("a part");
+                let after = after.lines().next().unwrap_or_default();
+                let after = after.split('{').next().expect("a part");
+                let sent = format!("{before}{number}{after}");
+                assert!(letter.contains(&sent), "{name}: no {sent:?} in {letter}");
+                named += 1;
+            }
+        }
+    }
+    assert_eq!(named, source.matches('{').count());
+    assert!(named >= 5 && !letter.contains('{'), "{letter}");
+}
+
+#[test]
 fn no_patch_of_the_queue_changes_a_file_of_ours() {
     let ours = |text: &str| {
         text.lines().any(|line| {
@@ -227,14 +261,30 @@ fn git_takes_our_files_from_the_series_as_they_are() {
 }
 
 #[test]
-fn a_series_without_one_of_our_files_or_with_a_hole_is_refused() {
+fn a_series_with_a_hole_without_a_file_or_with_a_letter_of_others_is_refused() {
     type Spoil = (&'static str, fn(&Path));
-    let spoil: [Spoil; 3] = [
+    let spoil: [Spoil; 5] = [
         ("the series adds other files", |copy| {
             fs::write(copy.join("kernel/src/arch/x86/cki/new.c"), "int new;\n").expect("written");
         }),
         ("there is no", |copy| {
             fs::remove_file(copy.join("kernel/src/arch/x86/cki/call.c")).expect("removed");
+        }),
+        ("names no one mail by {x86/none: such}, but: none", |copy| {
+            let letter = copy.join("kernel/series/cover-letter.txt");
+            let text = fs::read_to_string(&letter).expect("text");
+            let text = text.replacen("{x86/apic: take}", "{x86/none: such}", 1);
+            fs::write(&letter, text).expect("written");
+        }),
+        ("names no one mail by {x86/apic: take}, but: 1 10", |copy| {
+            let patches = copy.join("kernel/patches");
+            let tenth = names(&patches)
+                .into_iter()
+                .find(|name| name.starts_with("0010"));
+            let tenth = patches.join(tenth.expect("a tenth mail"));
+            let text = fs::read_to_string(&tenth).expect("text");
+            let text = text.replacen("[PATCH] x86/cpufeatures:", "[PATCH] x86/apic: take", 1);
+            fs::write(&tenth, text).expect("written");
         }),
         ("number 2 is 0003", |copy| {
             let series = copy.join("kernel/series");
