@@ -86,26 +86,82 @@ fn the_configuration_fragments_are_all_described() {
     assert_eq!(first_column(&text), fragments);
 }
 
-#[test]
-fn the_patches_that_documents_name_are_there() {
-    let tree = tree();
-    let numbers: BTreeSet<_> = names(&tree, "kernel/patches/", ".patch")
-        .iter()
-        .filter_map(|name| Some(name.split_once('-')?.0.to_owned()))
-        .collect();
-    let mut named = 0;
-    for file in tree.documents() {
-        let text = tree.text(&format!("docs/{file}")).expect("the document");
-        for (at, marker) in text.match_indices("patch 0") {
-            let number: String = text[at + marker.len() - 1..].chars().take(4).collect();
-            assert!(
-                numbers.contains(&number),
-                "{file}: there is no patch {number}"
-            );
-            named += 1;
+/// The subjects of the queue's patches.
+fn subjects(tree: &Tree) -> Vec<String> {
+    let mut subjects = Vec::new();
+    for file in tree.files_below("kernel/patches/", ".patch") {
+        // A long line of a header goes on behind a blank.
+        let text = tree.text(file).expect("a patch").replace("\n ", " ");
+        let subject = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Subject: [PATCH] "))
+            .unwrap_or_else(|| panic!("{file} has no subject"));
+        subjects.push(subject.to_owned());
+    }
+    subjects
+}
+
+/// What is wrong with the patches that a text names, and how many it names: each by its subject, or several by how
+/// theirs begin.
+fn named_patches(text: &str, subjects: &[String]) -> (Vec<String>, usize) {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut wrong, mut named) = (Vec::new(), 0);
+    for (one, marker) in [(true, "patch `"), (false, "patches `")] {
+        for (at, _) in text.match_indices(marker) {
+            let span = text[at + marker.len()..].split('`').next().expect("a part");
+            let right = |subject: &&String| {
+                if one {
+                    **subject == span
+                } else {
+                    subject.starts_with(span)
+                }
+            };
+            // Others are files and commands.
+            if span.contains(": ") {
+                named += 1;
+                let found = subjects.iter().filter(right).count();
+                if (one && found != 1) || (!one && found < 2) {
+                    wrong.push(format!("{found} patches are `{span}`"));
+                }
+            }
         }
     }
-    assert!(named > 0, "no patch was recognised");
+    for marker in ["patch ", "patches "] {
+        for (at, _) in text.to_lowercase().match_indices(marker) {
+            let word = text.get(at + marker.len()..).unwrap_or_default();
+            let number: String = word.chars().take_while(char::is_ascii_digit).collect();
+            if number.len() == 4 {
+                wrong.push(format!("a number, {number}, names a patch"));
+            }
+        }
+    }
+    (wrong, named)
+}
+
+#[test]
+fn the_patches_that_documents_name_by_their_subjects_are_there() {
+    let tree = tree();
+    let subjects = subjects(&tree);
+    assert!(subjects.len() > 20, "{}", subjects.len());
+    let mut all = 0;
+    let documents = tree.documents().map(|file| format!("docs/{file}"));
+    for file in documents.chain(["kernel/patches/README.md".to_owned()]) {
+        let (wrong, named) = named_patches(&tree.text(&file).expect("the document"), &subjects);
+        assert!(wrong.is_empty(), "{file}: {wrong:?}");
+        all += named;
+    }
+    assert!(all >= 5, "only {all} patches were recognised");
+}
+
+#[test]
+fn a_patch_named_by_a_number_or_a_subject_that_is_none_is_found() {
+    let subjects = ["a: b c".to_owned(), "a: b d".to_owned()];
+    let wrong = |text| named_patches(text, &subjects).0.len();
+    assert_eq!(wrong("the patch `a: b\nc`, the patches `a: b`"), 0);
+    assert_eq!(wrong("the patch `a: b`"), 1);
+    assert_eq!(wrong("the patches `a: b c`"), 1);
+    assert_eq!(wrong("(patch 0012), patches\n0013 to 0014"), 2);
+    assert_eq!(wrong("patch 2 of the patches `0001-a.patch`"), 0);
 }
 
 #[test]
