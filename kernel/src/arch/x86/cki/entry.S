@@ -206,7 +206,7 @@ SYM_CODE_END(cki_asm_early_\vector)
 	cki_early_entry 13 1
 	cki_early_entry 14 1
 
-SYM_CODE_START_LOCAL(cki_error_return)
+SYM_CODE_START(cki_error_return)
 	UNWIND_HINT_REGS
 	testb	$3, CS(%rsp)
 	jnz	cki_restore_regs_and_return_to_usermode
@@ -443,32 +443,6 @@ SYM_CODE_START(cki_asm_debug_kernel)
 	jmp	cki_error_return
 SYM_CODE_END(cki_asm_debug_kernel)
 
-/*
- * Interrupts have just been enabled with events pending: the return address
- * becomes the interrupted instruction.
- */
-SYM_CODE_START(cki_pending_event)
-	UNWIND_HINT_UNDEFINED
-	ANNOTATE_NOENDBR
-	movb	$0, INFO(INTERRUPT_FLAG)
-	movq	%rax, PER_CPU_VAR(cki_scratch)
-	movq	%rsp, %rax
-	andq	$-16, %rsp
-	pushq	$__KERNEL_DS
-	pushq	%rax
-	addq	$8, (%rsp)	/* RSP after the return */
-	pushfq			/* the IF in it is 1 */
-	pushq	$__KERNEL_CS
-	pushq	(%rax)
-	pushq	$-1
-	movq	PER_CPU_VAR(cki_scratch), %rax
-	PUSH_AND_CLEAR_REGS
-	ENCODE_FRAME_POINTER
-	movq	%rsp, %rdi
-	call	sysvec_cki_event
-	jmp	cki_error_return
-SYM_CODE_END(cki_pending_event)
-
 /* load_gs_index(): the selector is the user's, the base in use the kernel's. */
 SYM_FUNC_START(cki_load_gs_index)
 	FRAME_BEGIN
@@ -489,29 +463,3 @@ SYM_FUNC_START(cki_load_gs_index)
 
 	_ASM_EXTABLE(.Lgs_change, .Lbad_gs)
 SYM_FUNC_END(cki_load_gs_index)
-
-/* pv_ops.irq: no register but RAX changes (save_fl), or none. */
-	.section .noinstr.text, "ax"
-
-SYM_FUNC_START(cki_save_fl)
-	ENDBR
-	xorl	%eax, %eax
-	cmpb	$0, INFO(INTERRUPT_FLAG)
-	setne	%ah
-	addb	%ah, %ah	/* bit 9, X86_EFLAGS_IF */
-	RET
-SYM_FUNC_END(cki_save_fl)
-
-SYM_FUNC_START(cki_irq_disable)
-	ENDBR
-	movb	$0, INFO(INTERRUPT_FLAG)
-	RET
-SYM_FUNC_END(cki_irq_disable)
-
-SYM_FUNC_START(cki_irq_enable)
-	ENDBR
-	movb	$1, INFO(INTERRUPT_FLAG)
-	cmpq	$0, INFO(EVENTS)
-	jne	cki_pending_event
-	RET
-SYM_FUNC_END(cki_irq_enable)
