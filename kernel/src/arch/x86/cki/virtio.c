@@ -157,6 +157,10 @@ static bool cki_notify(struct virtqueue *vq)
  * are looked at first. The event is this device's own and gone once taken, so
  * that nothing has to be acknowledged. The reason is asked for where no ring has
  * anything: the device has broken, or its configuration has changed.
+ *
+ * Where a device has used buffers and then broken, one event stands for both: the
+ * rings are served and the reason is not read. No driver of Linux's acts on
+ * NEEDS_RESET; a device whose configuration changes would lose that.
  */
 static irqreturn_t cki_virtio_interrupt(int irq, void *opaque)
 {
