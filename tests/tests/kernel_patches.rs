@@ -132,7 +132,7 @@ fn mistakes(text: &str) -> Vec<&'static str> {
         !trailer.any(|line| line.strip_prefix("Signed-off-by: ") == Some(author)),
     );
     let reason = body.rsplit_once("\n\n").map_or("", |(reason, _)| reason);
-    wrong("no reason", reason.split_whitespace().count() < 12);
+    wrong("no reason", reason.split_whitespace().count() < 15);
     wrong("no changes", !rest.contains("\ndiff --git a/"));
     wrong(
         "blanks at the end of a line",
