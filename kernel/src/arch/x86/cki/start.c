@@ -153,6 +153,7 @@ asmlinkage __visible void __init cki_start_kernel(void)
 	cki_is_guest = true;
 	phys_base = cki_start_info->phys_base;
 	setup_force_cpu_cap(X86_FEATURE_CKI_GUEST);
+	setup_force_cpu_cap(X86_FEATURE_PARAVIRT_XXL);
 
 	cki_init_cpu_ops();
 	cki_set_vcpu_info();
