@@ -24,7 +24,7 @@
 
 #include "guest.h"
 
-/* What the monitor pins and this kernel knows of (invariant I3 of docs/understand/ksm.md). */
+/* What the monitor pins, and this kernel therefore knows. */
 #define CKI_CR0 (X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE |	\
 		 X86_CR0_WP | X86_CR0_AM | X86_CR0_PG)
 #define CKI_CR4 (X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |	\

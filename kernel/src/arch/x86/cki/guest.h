@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of a CKI guest share, from the bottom up: a file uses what is above it
- * here, and the kernel's build refuses a circle (kernel/circles.sh). The monitor's
- * interface is <cki/abi.h>.
+ * What the files of a CKI guest share, by the file that has it. No two of them use each
+ * other, directly or not. The monitor's interface is <cki/abi.h>.
  */
 #ifndef ARCH_X86_CKI_GUEST_H
 #define ARCH_X86_CKI_GUEST_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages for page tables: a pool of frames of class Pt, which the buddy allocator
- * never sees. They come from there and go back there.
+ * Pages for page tables are the container's frames of class Pt. The buddy allocator
+ * never sees them: they are handed out and taken back here.
  */
 #include <linux/build_bug.h>
 #include <linux/file.h>
@@ -26,7 +26,7 @@
 /* A root is told from other tables by its order. */
 static_assert(PGD_ALLOCATION_ORDER > 0);
 
-static DEFINE_RAW_SPINLOCK(pool_lock);
+static DEFINE_RAW_SPINLOCK(free_pages_lock);
 /* Freed pages, oldest first: the longer a frame rests, the likelier every TLB forgot it. */
 static LIST_HEAD(free_pages_list);
 static unsigned int freed;	/* how many there are */
@@ -37,7 +37,7 @@ void *cki_pagetable_alloc(void)
 	unsigned long flags;
 	u64 hpa;
 
-	raw_spin_lock_irqsave(&pool_lock, flags);
+	raw_spin_lock_irqsave(&free_pages_lock, flags);
 	hpa = cki_table_fresh();
 	if (!hpa) {
 		page = list_first_entry_or_null(&free_pages_list, struct page,
@@ -48,7 +48,7 @@ void *cki_pagetable_alloc(void)
 			hpa = page_to_phys(page);
 		}
 	}
-	raw_spin_unlock_irqrestore(&pool_lock, flags);
+	raw_spin_unlock_irqrestore(&free_pages_lock, flags);
 
 	return hpa ? __va(hpa) : NULL;
 }
@@ -162,10 +162,10 @@ static void free_table(struct page *page)
 		cki_table_release(hpa);
 	}
 
-	raw_spin_lock_irqsave(&pool_lock, flags);
+	raw_spin_lock_irqsave(&free_pages_lock, flags);
 	list_add_tail(&page->lru, &free_pages_list);
 	freed++;
-	raw_spin_unlock_irqrestore(&pool_lock, flags);
+	raw_spin_unlock_irqrestore(&free_pages_lock, flags);
 }
 
 /*
