@@ -158,6 +158,28 @@ fn every_patch_is_a_mail_that_a_maintainer_could_take() {
     assert_eq!(mistakes(&unsigned), ["not signed off by its author"]);
 }
 
+/// What the message of a mail says of this repository, which those who are sent it do not have.
+fn of_this_repository(mail: &str) -> Vec<&str> {
+    let (message, _) = mail.split_once("\n---\n").unwrap_or((mail, ""));
+    message
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| {
+            ["queue", "our", "ours", "repository"].contains(&&*word.to_ascii_lowercase())
+        })
+        .collect()
+}
+
+#[test]
+fn no_mail_of_the_series_speaks_of_this_repository() {
+    let mut mails = series();
+    mails.push(("the cover letter".to_owned(), cover_letter()));
+    for (name, text) in mails {
+        assert_eq!(of_this_repository(&text), Vec::<&str>::new(), "{name}");
+    }
+    let told = "Subject: x\n\nThe last patch of this queue.\n---\n+int queue;\n";
+    assert_eq!(of_this_repository(told), ["queue"]);
+}
+
 #[test]
 fn the_cover_letter_names_mails_by_their_numbers_in_the_series() {
     let letter = cover_letter();
