@@ -1,15 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Applies a series of patches one by one, without fuzz, and builds after each one all objects of Linux that the
-# series touches, so that a bisection meets no kernel that does not compile.
+# series touches, so that a bisection meets no kernel that does not compile. Then takes all back but the last one,
+# which adds the option, and those that add files of ours, and builds after each one again: what is there for
+# guests alone is compiled with each patch, too, and not only by the whole series.
 #
-#   build-queue.sh BEFORE LAST PATCH...
+#   build-queue.sh BEFORE LAST BACK PATCH...
 #
 # BEFORE is the configuration (for KCONFIG_ALLCONFIG) up to the last but one patch, LAST that with the whole
-# series, when arch/x86/cki is built as well. Run in the top directory of an unpacked kernel.
+# series, when arch/x86/cki is built as well, and BACK that of the way back. Run in the top directory of an
+# unpacked kernel.
 set -eu
-before=$1 last=$2
-shift 2
+before=$1 last=$2 back=$3
+shift 3
 
 # Users of headers that the series changes, where no file that it changes is one.
 others="mm/memory.o mm/mmu_gather.o mm/pgtable-generic.o fs/dcache.o drivers/char/mem.o
@@ -36,8 +39,23 @@ for patch; do
 		build "$patch"
 	fi
 done
-configure "$last"
-grep -q '^CONFIG_CKI_GUEST=y$' .config || { echo "the whole series makes no guest" >&2; exit 1; }
-build "the whole series"
-make -s -j"${NIX_BUILD_CORES:-2}" arch/x86/cki/
-echo "$# patches, $(echo $touched $others | wc -w) objects after each"
+for config in "$last" "$back"; do
+	configure "$config"
+	grep -q '^CONFIG_CKI_GUEST=y$' .config || { echo "the whole series makes no guest" >&2; exit 1; }
+	build "the whole series"
+	make -s -j"${NIX_BUILD_CORES:-2}" arch/x86/cki/
+done
+
+taken=0
+for ((i = $# - 1; i > 0; i--)); do
+	patch=${!i}
+	! grep -q '^+++ b/arch/x86/cki/' "$patch" || break
+	patch -R -p1 --fuzz=0 --no-backup-if-mismatch < "$patch"
+	# What may be asked for changes, too.
+	configure "$back"
+	grep -q '^CONFIG_CKI_GUEST=y$' .config || { echo "no guest without $patch" >&2; exit 1; }
+	build "what is before $patch, with the option"
+	taken=$((taken + 1))
+done
+[ "$taken" -ge 20 ] || { echo "only $taken patches were taken back" >&2; exit 1; }
+echo "$# patches, $(echo $touched $others | wc -w) objects after each; $taken taken back"
