@@ -12,7 +12,7 @@ let
 in
 stdenv.mkDerivation {
   pname = "cki-checkpatch";
-  inherit (tree) version ourSource abi queue mails series;
+  inherit (tree) version ourSource abi uapi queue mails series;
   src = linux-source;
 
   nativeBuildInputs = [ perl ];

@@ -21,7 +21,7 @@ let
 in
 stdenv.mkDerivation {
   pname = if debug then "cki-kernel-debug" else "cki-kernel";
-  inherit (tree) version ourSource abi queue;
+  inherit (tree) version ourSource abi uapi queue;
   src = linux-source;
 
   nativeBuildInputs = [ bc bison elfutils flex kmod lz4 perl rsync ];

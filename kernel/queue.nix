@@ -16,7 +16,7 @@ let
 in
 stdenv.mkDerivation {
   pname = "cki-kernel-queue";
-  inherit (tree) version ourSource abi queue mails series;
+  inherit (tree) version ourSource abi uapi queue mails series;
   src = linux-source;
 
   nativeBuildInputs = [ bc bison elfutils flex perl ];

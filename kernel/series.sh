@@ -19,6 +19,7 @@ fail() { echo "series.sh: $*" >&2; exit 1; }
 source_of() {
 	case $1 in
 	arch/x86/include/cki/*) echo "$root/abi/include/cki/${1##*/}" ;;
+	include/uapi/*) echo "$root/abi/include/${1#include/uapi/}" ;;
 	*) echo "$kernel/src/$1" ;;
 	esac
 }
@@ -27,6 +28,8 @@ source_of() {
 ours() {
 	(cd "$kernel/src" && find . -mindepth 2 -type f | sed 's,^\./,,')
 	(cd "$root/abi/include" && find cki -type f | sed 's,^,arch/x86/include/,')
+	# The other header for programs is of the host's module.
+	echo include/uapi/linux/cki_guest.h
 }
 
 # What stands below the message of a mail that adds files.

@@ -23,8 +23,10 @@ in
 
   # Our files, which lie in the tree as in src/.
   ourSource = ./src;
-  # The interface between guest kernel and monitor, included as <cki/abi.h>.
+  # The interface between guest kernel and monitor, included as <cki/abi.h>, and <linux/cki_guest.h>, which that
+  # includes.
   abi = ../abi/include/cki;
+  uapi = ../abi/include/linux/cki_guest.h;
   # The patches, in the order of their numbers.
   queue = map (name: ./patches + "/${name}")
     (builtins.filter (lib.hasSuffix ".patch") (builtins.attrNames (builtins.readDir ./patches)));
@@ -43,20 +45,22 @@ in
     ];
   };
 
-  # Shell: our files into the tree, from $ourSource and $abi.
+  # Shell: our files into the tree, from $ourSource, $abi and $uapi.
   addOurs = ''
     find $ourSource -mindepth 1 -maxdepth 1 -type d -exec cp -r --no-preserve=mode -t . {} +
     cp -r --no-preserve=mode $abi arch/x86/include/cki
+    cp --no-preserve=mode $uapi include/uapi/linux/cki_guest.h
   '';
   # What only the series has, and what makes it of this and of the above.
   mails = ./series;
   series = ./series.sh;
   # Shell: the mails of the series, into $TMPDIR/series.
   makeSeries = ''
-    mkdir -p $TMPDIR/ours/kernel/patches $TMPDIR/ours/abi/include
+    mkdir -p $TMPDIR/ours/kernel/patches $TMPDIR/ours/abi/include/linux
     cp -r $ourSource $TMPDIR/ours/kernel/src
     cp -r $mails $TMPDIR/ours/kernel/series
     cp -r $abi $TMPDIR/ours/abi/include/cki
+    cp $uapi $TMPDIR/ours/abi/include/linux/cki_guest.h
     for patch in $queue; do cp $patch $TMPDIR/ours/kernel/patches/''${patch#*-}; done
     bash $series $TMPDIR/ours $TMPDIR/series
   '';

@@ -5,9 +5,10 @@
 //! Whatever the monitor (KSM), the guest kernel, the host module and the launcher have to agree
 //! on bit by bit is here: call numbers and registers, addresses, protection keys, classes,
 //! structures, limits. [`uapi`] is what programs and the host module say to each other by
-//! `/dev/cki`. Three headers are generated from these items by [`header`]: `include/cki/abi.h`, for C
-//! and for assembler, `include/linux/cki.h`, which is `uapi` in C, and `emulator/tests/rt/extension.h`
-//! with the numbers of the CPU extension. A test keeps them identical to what is generated. Write
+//! `/dev/cki`. Four headers are generated from these items by [`header`]: `include/linux/cki_guest.h`, what a
+//! launcher has to know of a guest, and `include/cki/abi.h`, the rest, both for C and for assembler;
+//! `include/linux/cki.h`, which is `uapi` in C; and `emulator/tests/rt/extension.h` with the numbers of the
+//! CPU extension. A test keeps them identical to what is generated. Write
 //! them again with `cargo run -p cki-abi --example headers`.
 //!
 //! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, `cki-launcher`, `cki-monitor-driver`, `cki-tests`; by its headers the

@@ -8,18 +8,19 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use cki_abi::description::{Constant, Structure};
-use cki_abi::header::{HEADERS, abi, uapi};
+use cki_abi::header::{HEADERS, abi, shared, uapi};
 
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
 const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn constants() -> impl Iterator<Item = &'static Constant> {
-    let groups = abi::GROUPS.iter().chain(uapi::GROUPS);
+    let groups = abi::GROUPS.iter().chain(shared::GROUPS).chain(uapi::GROUPS);
     groups.flat_map(|group| group.constants)
 }
 
 fn structures() -> impl Iterator<Item = &'static &'static Structure> {
-    abi::STRUCTURES.iter().chain(uapi::STRUCTURES)
+    let inner = abi::STRUCTURES.iter().chain(shared::STRUCTURES);
+    inner.chain(uapi::STRUCTURES)
 }
 
 /// Runs the C compiler that Rust links with on `source` from standard input.
@@ -86,7 +87,7 @@ fn c_sees_the_values_and_layouts_of_rust() {
             }
         }
     }
-    let mut source = String::from("#include <linux/cki.h>\n");
+    let mut source = String::from("#include <linux/cki.h>\n#include <cki/abi.h>\n");
     for (expression, value) in rows {
         writeln!(
             source,
@@ -95,6 +96,22 @@ fn c_sees_the_values_and_layouts_of_rust() {
         .expect("writing to a string");
     }
     assert_compiles(&cc(&["-x", "c", "-std=gnu11"], &source));
+}
+
+#[test]
+fn headers_for_programs_include_only_such_headers() {
+    for header in HEADERS {
+        let text = std::fs::read_to_string(Path::new(TOP).join(header.path)).expect("a header");
+        let includes: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("#include"))
+            .collect();
+        let inner = header.path == "abi/include/cki/abi.h";
+        assert!(header.path.starts_with("emulator/") || includes.len() > inner as usize);
+        for include in includes {
+            assert!(include.starts_with("#include <linux/"), "{include}");
+        }
+    }
 }
 
 #[test]
@@ -147,7 +164,8 @@ fn c_refuses_a_value_that_differs() {
 #[test]
 fn the_assembler_sees_the_values_and_offsets_of_rust() {
     let mut source = String::from("#include <cki/abi.h>\n");
-    for constant in abi::GROUPS.iter().flat_map(|group| group.constants) {
+    let groups = abi::GROUPS.iter().chain(shared::GROUPS);
+    for constant in groups.flat_map(|group| group.constants) {
         writeln!(
             source,
             ".if CKI_{} - {:#x}\n.error \"differs\"\n.endif",

@@ -12,9 +12,10 @@
 let
   # Our files as a patch, which is how buildLinux takes them, for its configuration too.
   files = runCommand "cki-files.patch" { nativeBuildInputs = [ diffutils ]; } ''
-    mkdir -p a b/arch/x86/include
+    mkdir -p a b/arch/x86/include b/include/uapi/linux
     cp -r --no-preserve=mode ${../../kernel/src}/arch b/
     cp -r --no-preserve=mode ${../../abi/include/cki} b/arch/x86/include/cki
+    cp --no-preserve=mode ${../../abi/include/linux/cki_guest.h} b/include/uapi/linux/cki_guest.h
     # It ends with 1 when there are differences.
     diff --recursive --unified --new-file a b > $out || [ $? -eq 1 ]
   '';

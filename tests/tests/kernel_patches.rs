@@ -213,6 +213,7 @@ fn no_patch_of_the_queue_changes_a_file_of_ours() {
             line.starts_with("+++ b/arch/x86/cki/")
                 || line.starts_with("+++ b/arch/x86/include/asm/cki.h")
                 || line.starts_with("+++ b/arch/x86/include/cki/")
+                || line.starts_with("+++ b/include/uapi/linux/cki")
         })
     };
     for (name, text) in queue() {
@@ -279,6 +280,11 @@ fn git_takes_our_files_from_the_series_as_they_are() {
     let header = |directory: &Path| fs::read_to_string(directory.join("asm/cki.h")).expect("text");
     assert!(
         header(&kernel("src/arch/x86/include")) == header(&linux.path().join("arch/x86/include"))
+    );
+    let shared = |path: &Path| fs::read_to_string(path).expect("text");
+    assert!(
+        shared(&kernel("../abi/include/linux/cki_guest.h"))
+            == shared(&linux.path().join("include/uapi/linux/cki_guest.h"))
     );
 }
 

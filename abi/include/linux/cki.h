@@ -34,7 +34,7 @@
 
 #include <linux/ioctl.h>
 #include <linux/types.h>
-#include <cki/abi.h>
+#include <linux/cki_guest.h>
 
 /* ---- Version, and the sizes of structures in the first version that has sizes ---- */
 /* Version of this header; CKI_GET_VERSION returns the module's. A launcher refuses any other. */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Generates headers from the items of this crate: [`abi`] and [`uapi`] for C, [`extension`] for the tests of the
-//! emulator.
+//! Generates headers from the items of this crate: [`abi`], [`shared`] and [`uapi`] for C, [`extension`] for the tests
+//! of the emulator.
 //!
 //! The test `each_committed_header_is_the_one_generated_from_rust` keeps committed and generated ones identical.
 
 pub mod abi;
 pub mod extension;
+pub mod shared;
 pub mod uapi;
 mod write;
 
@@ -22,10 +23,14 @@ pub struct Header {
 }
 
 /// All headers.
-pub const HEADERS: [Header; 3] = [
+pub const HEADERS: [Header; 4] = [
     Header {
         path: "abi/include/cki/abi.h",
         write: abi::write,
+    },
+    Header {
+        path: "abi/include/linux/cki_guest.h",
+        write: shared::write,
     },
     Header {
         path: "abi/include/linux/cki.h",

@@ -70,7 +70,7 @@ const GUARD: &str = "\
 
 #include <linux/ioctl.h>
 #include <linux/types.h>
-#include <cki/abi.h>
+#include <linux/cki_guest.h>
 ";
 
 /// A number as C reads it; it has the type of the members that hold it.

@@ -4,7 +4,40 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::description::{Constant, Ioctl, Structure};
+use crate::description::{Constant, Group, Ioctl, Structure};
+
+/// Constants for C and for the assembler; of structures the definitions for C, and sizes and offsets for both.
+pub fn for_both(out: &mut dyn Write, groups: &[Group], structures: &[&Structure]) -> fmt::Result {
+    for group in groups {
+        writeln!(out, "\n/* ---- {} ---- */", group.title)?;
+        for row in group.constants {
+            constant(out, row, &Literal(row.value))?;
+        }
+    }
+    out.write_str("\n/* ---- Sizes of the structures and offsets of their members ---- */\n")?;
+    for structure in structures {
+        offsets(out, structure)?;
+    }
+    out.write_str("\n#ifndef __ASSEMBLER__\n\n#include <linux/types.h>\n")?;
+    for structure in structures {
+        definition(out, structure)?;
+        assertions(out, structure)?;
+    }
+    out.write_str("\n#endif /* !__ASSEMBLER__ */\n")
+}
+
+/// A number as C and the assembler both read it.
+struct Literal(u64);
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1024 {
+            write!(f, "CKI_U64({})", self.0)
+        } else {
+            write!(f, "CKI_U64({:#x})", self.0)
+        }
+    }
+}
 
 /// One `#define`, its value as `literal` shows it.
 pub fn constant(out: &mut dyn Write, row: &Constant, literal: &dyn Display) -> fmt::Result {

@@ -8,8 +8,9 @@ use std::fs;
 use cki_house::{root, tracked};
 
 /// What is generated from the definitions; each has them as `CKI_...`.
-const HEADERS: [&str; 3] = [
+const HEADERS: [&str; 4] = [
     "abi/include/cki/abi.h",
+    "abi/include/linux/cki_guest.h",
     "abi/include/linux/cki.h",
     "emulator/tests/rt/extension.h",
 ];

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use cki_abi::description::{Field, Group, Structure};
-use cki_abi::header::{abi, uapi};
+use cki_abi::header::{abi, shared, uapi};
 use cki_abi::uapi::OVERVIEW;
 
 use crate::text::{cell, module_doc, prose};
@@ -30,6 +30,13 @@ const DEVICE: &str = "\
 
 Between a launcher and the host module; in C `#include <linux/cki.h>`.
 
+";
+
+const SHARED: &str = "
+## Guest and launcher
+
+What a launcher has to know of a guest and its monitor. In C `#include <linux/cki_guest.h>`, which the
+other two include.
 ";
 
 const INNER: &str = "
@@ -63,29 +70,39 @@ pub fn page(root: &Path) -> String {
     for shape in uapi::STRUCTURES {
         structure(&mut out, shape);
     }
-    out.push_str(INNER);
-    for group in abi::GROUPS {
-        let first = group.constants.first().map(|constant| constant.name);
-        let source = SOURCES.iter().find(|(name, _)| first == Some(name));
-        let about = source.map(|(_, file)| {
-            let path = root.join(format!("abi/src/{file}.rs"));
-            let source = fs::read_to_string(path).expect("a source");
-            // The first line is the heading's.
-            prose(&module_doc(&source)[1..])
-        });
-        heading(&mut out, group.title);
-        if let Some(about) = about {
-            out.push_str(&about);
-            out.push('\n');
+    for (head, groups, structures) in [
+        (SHARED, shared::GROUPS, shared::STRUCTURES),
+        (INNER, abi::GROUPS, abi::STRUCTURES),
+    ] {
+        out.push_str(head);
+        for group in groups {
+            inner(&mut out, group, root);
         }
-        rows(&mut out, group);
-    }
-    for shape in abi::STRUCTURES {
-        structure(&mut out, shape);
+        for shape in structures {
+            structure(&mut out, shape);
+        }
     }
     out.push_str(EMULATOR);
     constants(&mut out, &cki_abi::marks::GROUP);
     out
+}
+
+/// A group, and behind its heading what the head of its source says.
+fn inner(out: &mut String, group: &Group, root: &Path) {
+    let first = group.constants.first().map(|constant| constant.name);
+    let source = SOURCES.iter().find(|(name, _)| first == Some(name));
+    let about = source.map(|(_, file)| {
+        let path = root.join(format!("abi/src/{file}.rs"));
+        let source = fs::read_to_string(path).expect("a source");
+        // The first line is the heading's.
+        prose(&module_doc(&source)[1..])
+    });
+    heading(out, group.title);
+    if let Some(about) = about {
+        out.push_str(&about);
+        out.push('\n');
+    }
+    rows(out, group);
 }
 
 fn heading(out: &mut String, title: &str) {
