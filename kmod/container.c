@@ -86,11 +86,23 @@ void cki_container_kill(struct cki_container *container)
 	}
 }
 
+static void let_go(struct cki_kept *kept)
+{
+	while (kept) {
+		struct cki_kept *next = kept->next;
+
+		kept->free(kept);
+		kept = next;
+	}
+}
+
 static void container_free(struct kref *kref)
 {
 	struct cki_container *container = container_of(kref, struct cki_container, kref);
 	u32 i;
 
+	let_go(container->ioeventfds);
+	let_go(container->irqfds);
 	for (i = 0; i < container->vcpu_count; i++)
 		if (container->residents[i])
 			container->residents[i]->free(container->residents[i]);

@@ -19,7 +19,9 @@
  * happen at once none is lost. What a call does in a state, and where that leads:
  *
  *             CREATE_VCPU   START                    RUN        KILL, or the guest ends
- *   NEW       a vCPU        -> STARTING              ENOEXEC    -> DEAD
+ *             IOEVENTFD
+ *             IRQFD
+ *   NEW       done          -> STARTING              ENOEXEC    -> DEAD
  *   STARTING  EBUSY         done: -> RUNNING,        ENOEXEC    -> DEAD
  *                           failed: -> DEAD;
  *                           a second one: EBUSY
@@ -39,6 +41,12 @@ struct cki_resident {
 	void (*free)(struct cki_resident *resident);
 };
 
+/* What a container keeps for as long as its vCPUs, and lets go of before them. */
+struct cki_kept {
+	struct cki_kept *next;
+	void (*free)(struct cki_kept *kept);
+};
+
 /*
  * Locking. A container's lock is the outermost (what creates a vCPU allocates under it); a vCPU's
  * mutex comes behind it, and is never waited for with the lock held. classes_lock is taken below
@@ -46,6 +54,8 @@ struct cki_resident {
  *
  *   lock          residents[]: written under it, in the state NEW. Read without: a store-release
  *                 makes a vCPU known, a load-acquire finds it
+ *                 ioeventfds, irqfds and their counts: written under it, in the state NEW. Read
+ *                 without by a vCPU that runs: the start has had the lock since, and then its mutex
  *   classes_lock  classes[], class_count: written by who has won STARTING, once, and read by it
  *                 without. Faults read them under it. All else that reads them comes behind the
  *                 start: in the vCPU's thread, or for a frame that the guest has named
@@ -72,6 +82,10 @@ struct cki_container {
 	u32 pcid_base;
 	u32 device_count;
 	struct cki_resident *residents[CKI_VCPUS_SUPPORTED];	/* by vCPU number */
+	struct cki_kept *ioeventfds;	/* the newest first */
+	struct cki_kept *irqfds;
+	u32 ioeventfd_count;
+	u32 irqfd_count;
 	u64 started_ns;
 };
 

@@ -10,6 +10,7 @@
 
 #include "container.h"
 #include "container_descriptor.h"
+#include "eventfd.h"
 #include "events.h"
 #include "pool.h"
 #include "sized.h"
@@ -20,7 +21,9 @@ static long container_ioctl(struct file *file, unsigned int command, unsigned lo
 {
 	struct cki_container *container = file->private_data;
 	void __user *user = (void __user *)argument;
+	struct cki_ioeventfd ioeventfd;
 	struct cki_event event;
+	struct cki_irqfd irqfd;
 	struct cki_vcpu *vcpu;
 	long result;
 
@@ -43,6 +46,14 @@ static long container_ioctl(struct file *file, unsigned int command, unsigned lo
 		event.vcpu = array_index_nospec(event.vcpu, CKI_VCPUS_SUPPORTED);
 		vcpu = cki_vcpu_of(container, event.vcpu);
 		return vcpu ? cki_vcpu_raise(vcpu, event.event) : -ENOENT;
+	case CKI_IOEVENTFD:
+		if (copy_from_user(&ioeventfd, user, sizeof(ioeventfd)))
+			return -EFAULT;
+		return cki_ioeventfd_add(container, &ioeventfd);
+	case CKI_IRQFD:
+		if (copy_from_user(&irqfd, user, sizeof(irqfd)))
+			return -EFAULT;
+		return cki_irqfd_add(container, &irqfd);
 	case CKI_KILL:
 		if (argument)
 			return -EINVAL;

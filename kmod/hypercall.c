@@ -6,6 +6,7 @@
 #include <asm/tsc.h>
 
 #include "cpu.h"
+#include "eventfd.h"
 #include "events.h"
 #include "hypercall.h"
 #include "operate.h"
@@ -91,6 +92,9 @@ static int mmio(struct cki_vcpu *vcpu, u32 reason, const u64 *a)
 	if (a[0] >= vcpu->container->device_count || a[1] >= CKI_FRAME_SIZE ||
 	    (a[2] != 1 && a[2] != 2 && a[2] != 4 && a[2] != 8))
 		return answer(vcpu, -CKI_E_ARGUMENT, 0);
+	if (reason == CKI_EXIT_MMIO_WRITE &&
+	    cki_ioeventfd_signal(vcpu->container, a[0], a[1], a[2], a[3]))
+		return answer(vcpu, 0, 0);
 	run->mmio.device = a[0];
 	run->mmio.offset = a[1];
 	run->mmio.size = a[2];

@@ -38,7 +38,7 @@
 
 /* ---- Version, and the sizes of structures in the first version that has sizes ---- */
 /* Version of this header; CKI_GET_VERSION returns the module's. A launcher refuses any other. */
-#define CKI_UAPI_VERSION 3
+#define CKI_UAPI_VERSION 4
 /* Bytes of `struct cki_info`. */
 #define CKI_INFO_SIZE_LEAST 56
 /* Bytes of `struct cki_create`. */
@@ -78,6 +78,12 @@
 #define CKI_SEALS_MAX 64
 /* Entries of `tables`. */
 #define CKI_BOOT_TABLES_MAX 0x10000
+
+/* ---- Eventfds of a container ---- */
+/* Flag of CKI_IOEVENTFD: what is written has to be `value`. */
+#define CKI_IOEVENTFD_VALUE 1
+/* CKI_IOEVENTFD, and CKI_IRQFD, of a container at most. */
+#define CKI_EVENTFDS_MAX 64
 
 /* ---- The run page ---- */
 /* Bytes of the vCPU descriptor's mapping. */
@@ -173,6 +179,48 @@ struct cki_create {
  * Errors: ENOENT (no such vCPU), EINVAL.
  */
 struct cki_event {
+	/* Number of the vCPU. */
+	__u32 vcpu;
+	/* Bit number, 0 to 63 (CKI_EVENT_*). */
+	__u32 event;
+};
+
+/*
+ * CKI_IOEVENTFD: from now on, a write of the guest's to a register of a device signals an eventfd, and the vCPU
+ * goes on; it is no CKI_EXIT_MMIO_WRITE any more. It stays so until the container is gone, which keeps the eventfd,
+ * though not its descriptor, for as long. A counter that cannot become larger stays as it is.
+ *
+ * Errors: EBADF (no such descriptor), EINVAL (no eventfd, or something is not as said here), EEXIST (another one has
+ * such writes), EBUSY (after CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
+ */
+struct cki_ioeventfd {
+	/* A descriptor of an eventfd. */
+	__u32 fd;
+	/* 0 or CKI_IOEVENTFD_VALUE. */
+	__u32 flags;
+	/* Number of the device, less than CKI_DEVICES_MAX. */
+	__u32 device;
+	/* Bytes that the guest writes: 1, 2, 4 or 8. */
+	__u32 size;
+	/* Where, in bytes: less than 4096. */
+	__u64 offset;
+	/* With CKI_IOEVENTFD_VALUE what it writes, in as many bytes; otherwise 0. */
+	__u64 value;
+};
+
+/*
+ * CKI_IRQFD: from now on, a signal of an eventfd does what CKI_RAISE_EVENT does, whoever signals it, and takes its
+ * counter back. It stays so until the container is gone, which keeps the eventfd, though not its descriptor, for as
+ * long. One eventfd may raise several events, and others may wait for it.
+ *
+ * Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EBUSY (after
+ * CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
+ */
+struct cki_irqfd {
+	/* A descriptor of an eventfd. */
+	__u32 fd;
+	/* 0. */
+	__u32 flags;
 	/* Number of the vCPU. */
 	__u32 vcpu;
 	/* Bit number, 0 to 63 (CKI_EVENT_*). */
@@ -366,6 +414,10 @@ struct cki_run {
  * with an exit that it had come to. Argument 0.
  */
 #define CKI_KILL _IO(CKI_IOC, 0x53)
+/* Container. `struct cki_ioeventfd *`. */
+#define CKI_IOEVENTFD _IOW(CKI_IOC, 0x54, struct cki_ioeventfd)
+/* Container. `struct cki_irqfd *`. */
+#define CKI_IRQFD _IOW(CKI_IOC, 0x55, struct cki_irqfd)
 /*
  * vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with exit_reason set. Errors:
  * EINTR (signal or immediate_exit), EBUSY (another thread runs or starts it), ENXIO (KVM has this CPU in VMX

@@ -3,6 +3,7 @@
 //! The calls. Where a structure is passed whose size may grow, the number does not tell the size.
 
 use super::container::Event;
+use super::eventfd::{Ioeventfd, Irqfd};
 
 constants! { "Numbers of the calls", u32;
     /// Type of all of them; see above for the numbers.
@@ -26,6 +27,10 @@ ioctls! { IOC;
     /// Container. Ends it: every later CKI_RUN fails with ESHUTDOWN; one that is under way returns, with that error or
     /// with an exit that it had come to. Argument 0.
     KILL = 0x53;
+    /// Container. `struct cki_ioeventfd *`.
+    IOEVENTFD = 0x54, Ioeventfd;
+    /// Container. `struct cki_irqfd *`.
+    IRQFD = 0x55, Irqfd;
     /// vCPU. Argument 0. Runs the guest until it needs the launcher. Returns 0 with exit_reason set. Errors:
     /// EINTR (signal or immediate_exit), EBUSY (another thread runs or starts it), ENXIO (KVM has this CPU in VMX
     /// operation), ESHUTDOWN (the container has ended), ENOEXEC (CKI_START was not called, or the vCPU has not

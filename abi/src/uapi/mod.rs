@@ -5,6 +5,7 @@
 //! The C header `include/linux/cki.h` is generated from these items. Rust's client is the crate `cki-module`.
 
 pub mod container;
+pub mod eventfd;
 pub mod ioctls;
 pub mod run;
 pub mod start;

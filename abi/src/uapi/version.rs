@@ -4,7 +4,7 @@
 
 constants! { "Version, and the sizes of structures in the first version that has sizes", u32;
     /// Version of this header; CKI_GET_VERSION returns the module's. A launcher refuses any other.
-    UAPI_VERSION = 3;
+    UAPI_VERSION = 4;
     /// Bytes of `struct cki_info`.
     INFO_SIZE_LEAST = 56;
     /// Bytes of `struct cki_create`.

@@ -7,7 +7,8 @@ use std::io;
 use std::sync::Arc;
 
 use cki_abi::uapi::container::Event;
-use cki_abi::uapi::ioctls::{CREATE_VCPU, KILL, RAISE_EVENT, START};
+use cki_abi::uapi::eventfd::{Ioeventfd, Irqfd};
+use cki_abi::uapi::ioctls::{CREATE_VCPU, IOEVENTFD, IRQFD, KILL, RAISE_EVENT, START};
 use cki_abi::uapi::start::Start;
 
 use crate::{Mapping, Vcpu, call};
@@ -77,6 +78,26 @@ impl Container {
         let mut event = Event { vcpu, event };
         // SAFETY: the call takes an Event.
         unsafe { call::with_structure(&self.0, RAISE_EVENT, &mut event) }.map(|_| ())
+    }
+
+    /// CKI_IOEVENTFD.
+    ///
+    /// # Errors
+    ///
+    /// What the module says.
+    pub fn ioeventfd(&self, mut wanted: Ioeventfd) -> io::Result<()> {
+        // SAFETY: the call takes an Ioeventfd.
+        unsafe { call::with_structure(&self.0, IOEVENTFD, &mut wanted) }.map(|_| ())
+    }
+
+    /// CKI_IRQFD.
+    ///
+    /// # Errors
+    ///
+    /// What the module says.
+    pub fn irqfd(&self, mut wanted: Irqfd) -> io::Result<()> {
+        // SAFETY: the call takes an Irqfd.
+        unsafe { call::with_structure(&self.0, IRQFD, &mut wanted) }.map(|_| ())
     }
 
     /// CKI_KILL.
