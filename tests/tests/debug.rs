@@ -62,7 +62,7 @@ fn the_cases_of_module_and_monitor_leave_no_report() {
 #[test]
 fn calls_that_race_leave_no_report() {
     let outcome = drive(2, "cki.pool=64M races seconds=10 raises=2000");
-    passed(&outcome, 2);
+    passed(&outcome, 3);
 }
 
 /// Its code is preempted anywhere: nothing else has a thread in CKI_RUN give the processor away. Time is that of
@@ -74,7 +74,7 @@ fn who_is_woken_beside_a_container_gets_the_processor() {
 
 #[test]
 fn allocations_that_fail_are_told_and_leave_nothing_behind() {
-    passed(&drive(1, "cki.pool=32M faults"), 5);
+    passed(&drive(1, "cki.pool=32M faults"), 6);
 }
 
 #[test]

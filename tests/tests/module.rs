@@ -56,6 +56,15 @@ fn every_event_reaches_a_vcpu_that_is_moved_all_the_time() {
     );
 }
 
+#[test]
+fn a_container_that_goes_leaves_nobody_who_signals_its_eventfds() {
+    let rounds = if long() { 20_000 } else { 2_000 };
+    race(
+        "a_container_that_goes_leaves_nobody_who_signals_its_eventfds",
+        &format!("rounds={rounds}"),
+    );
+}
+
 /// Time is that of instructions, so that no other work of the computer's makes a delivery late.
 #[test]
 fn an_event_interrupts_the_cpu_that_its_vcpu_has_come_to() {

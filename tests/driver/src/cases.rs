@@ -20,6 +20,7 @@ use crate::attack::Outcome;
 use crate::attacks;
 use crate::case::{Case, GENERAL_PROTECTION, wrpkrs_of_the_gates};
 use crate::device::{self, System};
+use crate::eventfds;
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
 use crate::module;
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
@@ -53,7 +54,7 @@ pub fn all() -> Vec<(String, Case)> {
         "a_hundred_containers_leave_no_memory_behind",
         Box::new(hundred),
     );
-    for (name, case) in module::all() {
+    for (name, case) in module::all().into_iter().chain(eventfds::all()) {
         add(name, case);
     }
     add("registers_survive_interrupts", Box::new(registers));

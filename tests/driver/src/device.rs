@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use cki_abi::uapi::container::Create;
+use cki_abi::uapi::eventfd::{Ioeventfd, Irqfd};
 use cki_abi::uapi::ioctls::{CREATE_CONTAINER, GET_INFO};
 use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::EXIT_INTR;
@@ -148,6 +149,16 @@ impl Container {
     /// CKI_RAISE_EVENT.
     pub fn raise(&self, vcpu: u32, event: u32) -> io::Result<()> {
         self.module.raise(vcpu, event)
+    }
+
+    /// CKI_IOEVENTFD.
+    pub fn ioeventfd(&self, wanted: Ioeventfd) -> io::Result<()> {
+        self.module.ioeventfd(wanted)
+    }
+
+    /// CKI_IRQFD.
+    pub fn irqfd(&self, wanted: Irqfd) -> io::Result<()> {
+        self.module.irqfd(wanted)
     }
 
     /// CKI_KILL.

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::case::Case;
-use crate::device::{self, System};
+use crate::device::{self, Container, System};
+use crate::eventfds::Eventfd;
 use crate::guest::{End, Guest, MEMORY, Prepared};
 use crate::machine;
 
@@ -34,6 +35,10 @@ pub fn all() -> Vec<(&'static str, Case)> {
             Box::new(create),
         ),
         ("each_allocation_of_a_new_vcpu_may_fail", Box::new(vcpu)),
+        (
+            "each_allocation_of_an_eventfd_for_a_container_may_fail",
+            Box::new(eventfds),
+        ),
         ("each_allocation_of_a_start_may_fail", Box::new(start)),
         ("each_allocation_of_a_run_may_fail", Box::new(run)),
         ("no_memory_is_lost", Box::new(leaks)),
@@ -140,6 +145,27 @@ fn vcpu() -> Result<()> {
         }
         Ok((happened, result.map(drop)))
     })
+}
+
+/// Both kinds. One that fails leaves its place to the same call again.
+fn eventfds() -> Result<()> {
+    let eventfd = Eventfd::new()?;
+    let calls: [fn(&Container, &Eventfd) -> io::Result<()>; 2] = [
+        |container, eventfd| container.ioeventfd(eventfd.of_a_doorbell()),
+        |container, eventfd| container.irqfd(eventfd.of_an_event()),
+    ];
+    for call in calls {
+        each(|system, nth| {
+            let container = system.create(&mut device::create(MEMORY))?;
+            let _vcpu = container.vcpu_descriptor(0)?;
+            let (happened, result) = fail(nth, || call(&container, &eventfd))?;
+            if result.is_err() {
+                call(&container, &eventfd).context("the same call again")?;
+            }
+            Ok((happened, result))
+        })?;
+    }
+    Ok(())
 }
 
 /// The whole guest, which has to come to its end.

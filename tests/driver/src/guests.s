@@ -263,6 +263,24 @@ guest jump_to
 	jmp	rcx
 end_guest jump_to
 
+# Writes [rbx + 8] times to a register (0: without end), HC_MMIO_WRITE with rdi, rsi, r8, r9 = [rbx + 16] and on.
+# Counts in [rbx + 48].
+guest doorbell
+	prelude
+	mov	rbp, [rbx + 8]
+1:	mov	rdi, [rbx + 16]
+	mov	rsi, [rbx + 24]
+	mov	r8, [rbx + 32]
+	mov	r9, [rbx + 40]
+	call_monitor {HC_MMIO_WRITE}
+	test	rax, rax
+	fail_unless jz, 1
+	inc	qword ptr [rbx + 48]
+	dec	rbp
+	jnz	1b
+	shutdown 0
+end_guest doorbell
+
 # As jump_to, single-stepped: TF is set, and the handler of #DB keeps it set.
 guest step_to
 	prelude

@@ -24,6 +24,7 @@ mod cases;
 mod counter;
 mod counts;
 mod device;
+mod eventfds;
 mod every_instruction;
 mod faults;
 mod guest;
@@ -83,9 +84,10 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     // Those that want more than a machine with the module, or take their time.
-    let special: [(&str, Cases); 14] = [
+    let special: [(&str, Cases); 15] = [
         ("races", races::all),
         ("races", moved::all),
+        ("races", eventfds::races),
         ("kicked", kicked::all),
         ("woken", woken::all),
         ("memory_error", memory_error::all),
