@@ -55,7 +55,7 @@ enum Sign {
 }
 
 /// Patch, machine, case and sign.
-const VARIANTS: [(&str, On, &str, Sign); 26] = [
+const VARIANTS: [(&str, On, &str, Sign); 29] = [
     (
         "extension_off_too_early",
         On::Every,
@@ -212,6 +212,24 @@ const VARIANTS: [(&str, On, &str, Sign); 26] = [
         On::Two("kicked"),
         "an_event_interrupts_the_cpu_that_its_vcpu_has_come_to",
         Sign::Fails("was not delivered"),
+    ),
+    (
+        "any_value_signals",
+        On::One(""),
+        "a_write_that_nobody_named_is_an_exit",
+        Sign::Fails("exit false, 1"),
+    ),
+    (
+        "counter_not_taken_back",
+        On::One(""),
+        "a_signal_raises_its_event",
+        Sign::Fails("signal 3"),
+    ),
+    (
+        "entry_left_in_the_queue",
+        On::One(""),
+        "an_eventfd_is_its_owners_again_behind_the_container",
+        Sign::Says("kernel NULL pointer dereference"),
     ),
 ];
 
