@@ -93,8 +93,8 @@ impl Duty {
                 libc::TCGETS2,
                 libc::TCSETS2,
             ],
-            Duty::Disk | Duty::Entropy | Duty::Network | Duty::Volume => &[RAISE_EVENT],
-            Duty::Sockets | Duty::Listener => &[RAISE_EVENT, libc::FIONBIO],
+            Duty::Disk | Duty::Entropy | Duty::Network | Duty::Volume => &[],
+            Duty::Sockets | Duty::Listener => &[libc::FIONBIO],
         }
     }
 }
@@ -191,12 +191,15 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
         .chain(duty.calls())
         .map(|&call| (call, Vec::new()))
         .collect();
-    let ioctls = duty
+    let ioctls: Vec<_> = duty
         .ioctls()
         .iter()
         .map(|&request| argument(1, SeccompCmpOp::Eq, request))
         .collect::<Result<_, _>>()?;
-    rules.insert(libc::SYS_ioctl, ioctls);
+    // A call without any rule would be allowed.
+    if !ioctls.is_empty() {
+        rules.insert(libc::SYS_ioctl, ioctls);
+    }
     // The standard library asserts in debug builds that what it closes is open.
     let is_open = argument(1, SeccompCmpOp::Eq, libc::F_GETFD as u64)?;
     rules.insert(libc::SYS_fcntl, vec![is_open]);

@@ -347,6 +347,7 @@ fn session(
     let (container, vcpu) = system.create(size, wanted.cpus)?;
     let page = vcpu.page();
     let monitor_pages = system.info()?.monitor_pages;
+    devices.attach(&container)?;
     let memory = load(&container, &boot)?;
     drop(boot);
 

@@ -3,11 +3,12 @@
 //! A host module for tests: a container whose memory is a file.
 
 use std::fs::File;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use cki_abi::start_info::Segment;
 
-use super::{Container, ModuleError, StartRequest};
+use super::{Container, ModuleError, Register, StartRequest};
 
 /// What the fakes have been told, shared with the test.
 #[derive(Debug, Default)]
@@ -16,6 +17,10 @@ pub struct Log {
     pub starts: Vec<StartRequest>,
     /// Events raised: vCPU and bit.
     pub raised: Vec<(u32, u32)>,
+    /// What is signalled by which register.
+    pub doorbells: Vec<(Register, OwnedFd)>,
+    /// What raises which event of which vCPU.
+    pub interrupts: Vec<(OwnedFd, u32, u32)>,
     /// Results given to the guest.
     pub completed: Vec<(i64, u64)>,
     /// Whether the container was killed.
@@ -72,6 +77,18 @@ impl Container for FakeContainer {
     }
     fn raise(&self, vcpu: u32, event: u32) -> Result<(), ModuleError> {
         self.log.lock().unwrap().raised.push((vcpu, event));
+        Ok(())
+    }
+    fn signal_on(&self, register: Register, eventfd: BorrowedFd<'_>) -> Result<(), ModuleError> {
+        let eventfd = eventfd.try_clone_to_owned().unwrap();
+        let mut log = self.log.lock().unwrap();
+        log.doorbells.push((register, eventfd));
+        Ok(())
+    }
+    fn raise_on(&self, eventfd: BorrowedFd<'_>, vcpu: u32, event: u32) -> Result<(), ModuleError> {
+        let eventfd = eventfd.try_clone_to_owned().unwrap();
+        let mut log = self.log.lock().unwrap();
+        log.interrupts.push((eventfd, vcpu, event));
         Ok(())
     }
     fn kill(&self) {

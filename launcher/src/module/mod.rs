@@ -12,6 +12,7 @@ pub(crate) mod fake;
 pub mod real;
 
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use cki_abi::start_info::{ClassRange, Segment, StartInfo};
@@ -50,6 +51,15 @@ pub struct StartRequest {
     pub entry: u64,
 }
 
+/// A register of 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Number of the device.
+    pub device: u32,
+    /// Place among the device's.
+    pub offset: u32,
+}
+
 /// A container: memory, and the calls that any thread may make.
 pub trait Container: Send + Sync {
     /// The memory, ascending by address.
@@ -66,6 +76,17 @@ pub trait Container: Send + Sync {
     /// # Errors
     /// [`ModuleError`] if there is no such vCPU.
     fn raise(&self, vcpu: u32, event: u32) -> Result<(), ModuleError>;
+    /// Before the start: has a write of the guest's to a register, whatever is written, signal an eventfd in the place
+    /// of being an exit.
+    ///
+    /// # Errors
+    /// [`ModuleError`].
+    fn signal_on(&self, register: Register, eventfd: BorrowedFd<'_>) -> Result<(), ModuleError>;
+    /// Before the start: raises an event bit of a vCPU whenever an eventfd is signalled.
+    ///
+    /// # Errors
+    /// [`ModuleError`].
+    fn raise_on(&self, eventfd: BorrowedFd<'_>, vcpu: u32, event: u32) -> Result<(), ModuleError>;
     /// Ends the container: every run of a vCPU fails from now on.
     fn kill(&self);
 }

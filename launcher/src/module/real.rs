@@ -4,12 +4,14 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use cki_abi::start_info::Segment;
 use cki_abi::uapi::container::Create;
+use cki_abi::uapi::eventfd::{Ioeventfd, Irqfd};
 use cki_abi::uapi::start::Start;
 use cki_abi::uapi::system::Info;
 use cki_abi::uapi::system::modes::{MODE_CKI, MODE_NONE};
@@ -19,7 +21,7 @@ use cki_module::RunMapping;
 use nix::unistd::geteuid;
 
 use super::error::Access;
-use super::{Container, Exit, ModuleError, StartRequest, Vcpu, broken_memory};
+use super::{Container, Exit, ModuleError, Register, StartRequest, Vcpu, broken_memory};
 
 /// The open device.
 #[derive(Debug)]
@@ -240,6 +242,27 @@ impl Container for SystemContainer {
 
     fn raise(&self, vcpu: u32, event: u32) -> Result<(), ModuleError> {
         check("CKI_RAISE_EVENT", self.container.raise(vcpu, event))
+    }
+
+    fn signal_on(&self, register: Register, eventfd: BorrowedFd<'_>) -> Result<(), ModuleError> {
+        let wanted = Ioeventfd {
+            fd: eventfd.as_raw_fd() as u32,
+            device: register.device,
+            size: size_of::<u32>() as u32,
+            offset: register.offset.into(),
+            ..Ioeventfd::default()
+        };
+        check("CKI_IOEVENTFD", self.container.ioeventfd(wanted))
+    }
+
+    fn raise_on(&self, eventfd: BorrowedFd<'_>, vcpu: u32, event: u32) -> Result<(), ModuleError> {
+        let wanted = Irqfd {
+            fd: eventfd.as_raw_fd() as u32,
+            vcpu,
+            event,
+            ..Irqfd::default()
+        };
+        check("CKI_IRQFD", self.container.irqfd(wanted))
     }
 
     fn kill(&self) {

@@ -8,21 +8,18 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cki_abi::errors::{E_ARGUMENT, E_RANGE};
-use cki_abi::hypercalls::arguments::{EVENT_CONSOLE, EVENT_DEVICE};
+use cki_abi::hypercalls::arguments::EVENT_CONSOLE;
 use cki_abi::limits::FRAME_SIZE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::console::GuestConsole;
-use super::table::{Slot, Table, Thread};
+use super::table::{Slot, Table, Thread, VCPU};
 use super::waker::Waker;
 use crate::module::Container;
 use crate::virtio::console::{Console, Interest};
 use crate::virtio::{Device, Progress};
-
-/// The vCPU that devices interrupt.
-const VCPU: u32 = 0;
 
 /// The ports of the console, in the order of `cki_session::port::ALL`.
 pub mod port {
@@ -161,7 +158,7 @@ impl Outside {
 
     fn follow<D: Device + ?Sized>(&self, slot: &Slot<D>, progress: Progress) {
         if progress.notify {
-            self.raise(EVENT_DEVICE as u32 + slot.number());
+            slot.interrupt(&*self.container);
         }
         // A device with a thread waits there.
         if progress.waits_changed && slot.thread().is_none() {
@@ -237,7 +234,8 @@ impl Outside {
     /// Types on the guest kernel's console.
     pub fn type_in(&self, bytes: &[u8]) {
         self.console.lock().type_in(bytes);
-        self.raise(EVENT_CONSOLE as u32);
+        // It fails only when the container has ended, which its vCPU tells.
+        let _ = self.container.raise(VCPU, EVENT_CONSOLE as u32);
     }
 
     /// The last lines that the guest kernel printed.
@@ -252,10 +250,5 @@ impl Outside {
         for slot in self.devices.threaded() {
             slot.thread().into_iter().for_each(Thread::stop);
         }
-    }
-
-    fn raise(&self, event: u32) {
-        // It fails only when the container has ended, which its vCPU tells.
-        let _ = self.container.raise(VCPU, event);
     }
 }

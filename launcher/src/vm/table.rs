@@ -7,14 +7,18 @@
 //! streams. Every other device has a thread, which may wait, for a disk for instance, while the vCPU
 //! runs on: the registers that a driver needs then are reached without the device's lock.
 //!
+//! With a module, what such a device and the guest tell each other does not go by the vCPU's thread either:
+//! [`Table::attach`].
+//!
 //! The guest finds the devices by asking each slot for its device type: the number of slots is in its
 //! start info (`device_count`), so nothing else announces them.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use cki_abi::hypercalls::arguments::EVENT_DEVICE;
 use cki_abi::limits::DEVICES_MAX;
 use parking_lot::Mutex;
 use virtio_bindings::virtio_mmio::{
@@ -24,9 +28,13 @@ use vm_memory::GuestMemoryMmap;
 
 use super::waker::Waker;
 use crate::jail::Duty;
+use crate::module::{Container, ModuleError, Register};
 use crate::virtio::console::Console;
 use crate::virtio::mmio::{NoRegister, Transport};
 use crate::virtio::{Device, Progress};
+
+/// The vCPU that devices interrupt.
+pub const VCPU: u32 = 0;
 
 /// A device cannot be added.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +45,9 @@ pub enum TableError {
     /// No descriptor is left to wait with.
     #[error("a device cannot be waited for")]
     Descriptor(#[from] io::Error),
+    /// The module does not take a device's descriptors.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// A queue's size is invalid: a bug, since all devices have the same.
     #[error("virtqueue")]
     Queue(#[from] virtio_queue::Error),
@@ -60,6 +71,8 @@ pub struct Thread {
     pub source: Option<OwnedFd>,
     /// What it does, and so what it may ask of the host's kernel.
     pub duty: Duty,
+    /// Interrupts the guest, once the device has been attached to a container.
+    interrupt: OnceLock<Waker>,
     stopped: AtomicBool,
 }
 
@@ -70,8 +83,23 @@ impl Thread {
             waker: Waker::blocking()?,
             source: source.transpose()?,
             duty,
+            interrupt: OnceLock::new(),
             stopped: AtomicBool::new(false),
         })
+    }
+
+    /// Has the module wake it, and the guest interrupted by it.
+    fn attach(&self, container: &dyn Container, number: u32) -> Result<(), TableError> {
+        let notify = Register {
+            device: number,
+            offset: VIRTIO_MMIO_QUEUE_NOTIFY,
+        };
+        container.signal_on(notify, self.waker.as_fd())?;
+        let interrupt = Waker::new()?;
+        container.raise_on(interrupt.as_fd(), VCPU, event(number))?;
+        // Once: there is one container.
+        let _ = self.interrupt.set(interrupt);
+        Ok(())
     }
 
     /// Asks it to end.
@@ -110,6 +138,19 @@ impl<D: Device + ?Sized> Slot<D> {
     #[must_use]
     pub fn thread(&self) -> Option<&Thread> {
         self.thread.as_ref()
+    }
+
+    /// Interrupts the guest.
+    pub fn interrupt(&self, container: &dyn Container) {
+        let attached = self
+            .thread
+            .as_ref()
+            .and_then(|thread| thread.interrupt.get());
+        match attached {
+            Some(interrupt) => interrupt.wake(),
+            // It fails only when the container has ended, which its vCPU tells.
+            None => drop(container.raise(VCPU, event(self.number))),
+        }
     }
 
     /// Looks at the device, under its lock.
@@ -176,6 +217,11 @@ impl<D: Device + ?Sized> Slot<D> {
     }
 }
 
+/// The event by which a device interrupts.
+fn event(number: u32) -> u32 {
+    EVENT_DEVICE as u32 + number
+}
+
 /// The devices of a container.
 pub struct Table {
     console: Arc<Slot<Console>>,
@@ -206,6 +252,18 @@ impl Table {
         self.slots
             .push(Arc::new(Slot::new(number, device, Some(thread))?));
         Ok(number)
+    }
+
+    /// Attaches the devices that have threads to a container that has not been started: a driver that notifies one
+    /// wakes its thread, and the thread interrupts the guest, each by an eventfd of the module's.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn attach(&self, container: &dyn Container) -> Result<(), TableError> {
+        self.threaded().try_for_each(|slot| {
+            let mut thread = slot.thread().into_iter();
+            thread.try_for_each(|thread| thread.attach(container, slot.number()))
+        })
     }
 
     /// How many slots there are, which the guest is told (`device_count`).

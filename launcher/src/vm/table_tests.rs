@@ -3,7 +3,7 @@
 //! Devices in their slots, with the threads that serve them.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle, sleep, spawn};
@@ -44,10 +44,15 @@ impl Bench {
     }
 
     fn named(name: &str, device: Scripted) -> Self {
+        Bench::with(name, device, |_, _| {})
+    }
+
+    fn with(name: &str, device: Scripted, prepare: impl FnOnce(&Table, &dyn Container)) -> Self {
         let mut devices = Table::new(Console::new(Vec::new())).unwrap();
         assert_eq!(devices.add(device, Duty::Disk).unwrap(), 1);
         let container = FakeContainer::new(&[(0, 4096)]);
         let log = Arc::clone(&container.log);
+        prepare(&devices, &container);
         let waker = Waker::new().unwrap();
         let outside = Outside::new(Arc::new(container), memory(), None, devices, waker);
         let outside = Arc::new(outside);
@@ -89,6 +94,52 @@ impl Drop for Bench {
         self.outside.kill();
         self.thread.take().unwrap().join().unwrap().unwrap();
     }
+}
+
+#[test]
+fn an_attached_device_and_the_guest_reach_each_other_without_the_vcpu() {
+    let (turn, turns) = channel();
+    let device = scripted(move || {
+        let _ = turn.send(());
+        Progress {
+            notify: true,
+            ..Progress::default()
+        }
+    });
+    let bench = Bench::with("bench", device, |devices, container| {
+        devices.attach(container).unwrap();
+    });
+    let (doorbell, interrupt) = {
+        let log = bench.log.lock().unwrap();
+        let [(register, doorbell)] = &log.doorbells[..] else {
+            panic!("not one for the only device with a thread: {log:?}");
+        };
+        let notify = reg::VIRTIO_MMIO_QUEUE_NOTIFY;
+        assert_eq!((register.device, register.offset), (1, notify));
+        let [(interrupt, 0, event)] = &log.interrupts[..] else {
+            panic!("not one for the only device with a thread: {log:?}");
+        };
+        assert_eq!(*event, EVENT_DEVICE as u32 + 1);
+        (
+            File::from(doorbell.try_clone().unwrap()),
+            File::from(interrupt.try_clone().unwrap()),
+        )
+    };
+    // Turns of the set-up.
+    while turns.recv_timeout(SOON).is_ok() {}
+    let signals = || (&interrupt).read(&mut [0; 8]).is_ok();
+    assert!(signals());
+    assert!(!signals());
+    // As the module does for a guest that notifies it.
+    (&doorbell).write_all(&1u64.to_ne_bytes()).unwrap();
+    turns.recv_timeout(LATE).unwrap();
+    let start = Instant::now();
+    while !signals() {
+        assert!(start.elapsed() < LATE);
+        sleep(Duration::from_millis(1));
+    }
+    // None of it by a call.
+    assert_eq!(bench.interrupts(), 0);
 }
 
 /// A device that says when it begins its work and waits to be told to end it.
