@@ -48,14 +48,17 @@ void cki_host_event(struct cki_vcpu *vcpu)
 	switch (vcpu->sw->exit) {
 	case CKI_KSM_EXIT_INTERRUPT:
 		vcpu->run->exits_interrupt++;
+		cki_vcpu_publish(vcpu);
 		interrupt(vcpu->sw->exit_arguments[0]);
 		break;
 	case CKI_KSM_EXIT_NMI:
 		/* The host's handler has run: cki_switch. */
 		vcpu->run->exits_other++;
+		vcpu->run->exits_nmi++;
 		break;
 	case CKI_KSM_EXIT_MACHINE_CHECK:
 		vcpu->run->exits_other++;
+		vcpu->run->exits_machine_check++;
 		machine_check(vcpu);
 		break;
 	}

@@ -42,6 +42,7 @@ static int set_timer(struct cki_vcpu *vcpu, u64 deadline)
 {
 	u64 now = rdtsc();
 
+	vcpu->run->hypercalls_timer_set++;
 	hrtimer_cancel(&vcpu->timer);
 	if (deadline > now) {
 		/* A day is as good as never, and does not overflow. */
@@ -59,6 +60,8 @@ static int idle(struct cki_vcpu *vcpu)
 {
 	u64 start = ktime_get_ns();
 
+	vcpu->run->hypercalls_idle++;
+	cki_vcpu_publish(vcpu);
 	/* A signal ends it too: to the guest that is a wakeup without an event. */
 	wait_event_interruptible(vcpu->idle, cki_vcpu_has_events(vcpu) ||
 				 READ_ONCE(vcpu->run->immediate_exit) ||
@@ -72,6 +75,7 @@ static int console(struct cki_vcpu *vcpu, u32 reason, u64 hpa, u64 length)
 {
 	struct cki_run *run = vcpu->run;
 
+	run->hypercalls_console++;
 	if (!length || length > CKI_FRAME_SIZE ||
 	    (hpa & (CKI_FRAME_SIZE - 1)) + length > CKI_FRAME_SIZE)
 		return answer(vcpu, -CKI_E_ARGUMENT, 0);
@@ -106,6 +110,7 @@ static int send_events(struct cki_vcpu *vcpu, u64 mask, u64 event)
 {
 	u32 i;
 
+	vcpu->run->hypercalls_event_send++;
 	if (event < CKI_EVENT_IPI || event >= CKI_EVENT_IPI + 8)
 		return answer(vcpu, -CKI_E_ARGUMENT, 0);
 	for (i = 0; i < vcpu->container->vcpu_count; i++) {
@@ -134,11 +139,14 @@ int cki_hypercall(struct cki_vcpu *vcpu)
 	case CKI_HC_IDLE:
 		return idle(vcpu);
 	case CKI_HC_YIELD:
+		run->hypercalls_yield++;
 		schedule();
 		return answer(vcpu, 0, 0);
 	case CKI_HC_MMIO_READ:
+		run->hypercalls_mmio_read++;
 		return mmio(vcpu, CKI_EXIT_MMIO_READ, a);
 	case CKI_HC_MMIO_WRITE:
+		run->hypercalls_mmio_write++;
 		return mmio(vcpu, CKI_EXIT_MMIO_WRITE, a);
 	case CKI_HC_SHUTDOWN:
 		cki_container_kill(vcpu->container);

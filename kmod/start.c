@@ -164,6 +164,23 @@ static void set_start_info(struct cki_container *container, const struct request
 	memcpy(container->start_info[1], (void *)info + PAGE_SIZE, PAGE_SIZE);
 }
 
+/* Of all vCPUs that there are: none is created any more. */
+static void count_page_table_frames(struct cki_container *container)
+{
+	u64 size = 0;
+	u32 i;
+
+	for (i = 0; i < container->class_count; i++)
+		if (container->classes[i].class == CKI_CLASS_PT)
+			size += container->classes[i].size;
+	for (i = 0; i < container->vcpu_count; i++) {
+		struct cki_vcpu *vcpu = cki_vcpu_of(container, i);
+
+		if (vcpu)
+			vcpu->run->page_table_frames = size / CKI_FRAME_SIZE;
+	}
+}
+
 static void set_boot_info(struct cki_container *container)
 {
 	struct cki_monitor_boot *boot = container->boot;
@@ -294,6 +311,7 @@ static int start(struct cki_container *container, struct file *file, struct requ
 	set_start_info(container, request);
 	set_clock(container);
 	set_boot_info(container);
+	count_page_table_frames(container);
 	mutex_lock(&vcpu->mutex);
 	error = hand_over(vcpu, request);
 	mutex_unlock(&vcpu->mutex);

@@ -47,6 +47,18 @@ void cki_vcpu_free(struct cki_vcpu *vcpu);
 /* With its pages in the slot: one that nobody knows of. */
 void cki_vcpu_discard(struct cki_vcpu *vcpu);
 
+/* Tells the launcher what the monitor has counted so far. By the thread that runs the vCPU. */
+static inline void cki_vcpu_publish(struct cki_vcpu *vcpu)
+{
+	const struct cki_vcpu_switch *sw = vcpu->sw;
+	struct cki_run *run = vcpu->run;
+
+	run->monitor_calls = sw->calls;
+	run->monitor_returns = sw->returns;
+	run->monitor_refusals = sw->refusal.count;
+	run->page_table_frames_used = sw->tables;
+}
+
 /* The vCPU of a number below the container's vcpu_count, NULL if it was not created. */
 static inline struct cki_vcpu *cki_vcpu_of(struct cki_container *container, u32 number)
 {

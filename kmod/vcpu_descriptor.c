@@ -30,8 +30,7 @@ static long vcpu_ioctl(struct file *file, unsigned int command, unsigned long ar
 		result = -ENOEXEC;
 	else
 		result = cki_vcpu_run(vcpu);
-	vcpu->run->monitor_calls = vcpu->sw->calls;
-	vcpu->run->monitor_returns = vcpu->sw->returns;
+	cki_vcpu_publish(vcpu);
 	mutex_unlock(&vcpu->mutex);
 	return result;
 }

@@ -254,6 +254,7 @@ int cki_world_run(struct cki_vcpu *vcpu)
 	cki_fpu_load(&vcpu->fpu);
 	enter(vcpu);
 	vcpu->could_run = rdtsc();
+	vcpu->run->entries++;
 	cki_fpu_save(&vcpu->fpu);
 	WRITE_ONCE(vcpu->running_on, -1);
 	kernel_fpu_end();

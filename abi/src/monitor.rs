@@ -118,7 +118,10 @@ structure! {
         calls: u64,
         /// Returns by GATE_IRET.
         returns: u64,
+        /// Frames that became page tables on this vCPU, without those that ceased to be on it: modulo 2^64, as another
+        /// may have declared what this one releases.
+        tables: u64,
         /// 0.
-        padding: [u8; 3888],
+        padding: [u8; 3880],
     }
 }

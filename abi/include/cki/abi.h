@@ -431,7 +431,8 @@
 #define CKI_OFFSETOF_VCPU_SWITCH_REFUSAL 128
 #define CKI_OFFSETOF_VCPU_SWITCH_CALLS 192
 #define CKI_OFFSETOF_VCPU_SWITCH_RETURNS 200
-#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 208
+#define CKI_OFFSETOF_VCPU_SWITCH_TABLES 208
+#define CKI_OFFSETOF_VCPU_SWITCH_PADDING 216
 
 #ifndef __ASSEMBLER__
 
@@ -653,8 +654,13 @@ struct cki_vcpu_switch {
 	__u64 calls;
 	/* Returns by GATE_IRET. */
 	__u64 returns;
+	/*
+	 * Frames that became page tables on this vCPU, without those that ceased to be on it: modulo 2^64, as another
+	 * may have declared what this one releases.
+	 */
+	__u64 tables;
 	/* 0. */
-	__u8 padding[3888];
+	__u8 padding[3880];
 };
 _Static_assert(sizeof(struct cki_vcpu_switch) == 4096, "cki_vcpu_switch");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, operation) == 0, "cki_vcpu_switch.operation");
@@ -668,7 +674,8 @@ _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, reserved) == 120, "cki
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, refusal) == 128, "cki_vcpu_switch.refusal");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, calls) == 192, "cki_vcpu_switch.calls");
 _Static_assert(__builtin_offsetof(struct cki_vcpu_switch, returns) == 200, "cki_vcpu_switch.returns");
-_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 208, "cki_vcpu_switch.padding");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, tables) == 208, "cki_vcpu_switch.tables");
+_Static_assert(__builtin_offsetof(struct cki_vcpu_switch, padding) == 216, "cki_vcpu_switch.padding");
 
 #endif /* !__ASSEMBLER__ */
 

@@ -353,6 +353,10 @@ struct cki_run_fault {
 /*
  * At offset 0 of the vCPU descriptor's mapping. HC_TIMER_SET, HC_IDLE, HC_YIELD and HC_EVENT_SEND never come out
  * here.
+ *
+ * The counts are since the start, and only grow, but for page_table_frames_used. Nothing of the guest's reaches
+ * them, and no other container's launcher this page. Those of the monitor and page_table_frames_used are as they
+ * were when the container last left for a physical interrupt or HC_IDLE, or CKI_RUN returned.
  */
 struct cki_run {
 	/* In: not 0 makes CKI_RUN return at once with EINTR after it has completed what the last exit asked for. */
@@ -391,6 +395,35 @@ struct cki_run {
 	__u64 monitor_calls;
 	/* Returns by its GATE_IRET. */
 	__u64 monitor_returns;
+	/* Calls and returns that it has refused. */
+	__u64 monitor_refusals;
+	/* World switches into the container, those of CKI_START among them. */
+	__u64 entries;
+	/* Of exits_other: NMIs of the host, */
+	__u64 exits_nmi;
+	/* and machine checks. */
+	__u64 exits_machine_check;
+	/* Of exits_hypercall: HC_CONSOLE_WRITE, HC_CONSOLE_READ and HC_PANIC, */
+	__u64 hypercalls_console;
+	/* HC_TIMER_SET, */
+	__u64 hypercalls_timer_set;
+	/* HC_IDLE, */
+	__u64 hypercalls_idle;
+	/* HC_YIELD, */
+	__u64 hypercalls_yield;
+	/* HC_MMIO_READ, */
+	__u64 hypercalls_mmio_read;
+	/* HC_MMIO_WRITE, */
+	__u64 hypercalls_mmio_write;
+	/* and HC_EVENT_SEND. */
+	__u64 hypercalls_event_send;
+	/* Frames of class Pt that the container has, from CKI_START on. */
+	__u64 page_table_frames;
+	/*
+	 * Those of them that are page tables now, as far as they became or ceased to be one on this vCPU: the sum over
+	 * all vCPUs, modulo 2^64, is the container's.
+	 */
+	__u64 page_table_frames_used;
 };
 
 /* ---- Calls ---- */

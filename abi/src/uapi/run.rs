@@ -169,7 +169,11 @@ impl Abi for Detail {
 structure! {
     /// At offset 0 of the vCPU descriptor's mapping. HC_TIMER_SET, HC_IDLE, HC_YIELD and HC_EVENT_SEND never come out
     /// here.
-    RunPage as "run", size 624 {
+    ///
+    /// The counts are since the start, and only grow, but for page_table_frames_used. Nothing of the guest's reaches
+    /// them, and no other container's launcher this page. Those of the monitor and page_table_frames_used are as they
+    /// were when the container last left for a physical interrupt or HC_IDLE, or CKI_RUN returned.
+    RunPage as "run", size 728 {
         /// In: not 0 makes CKI_RUN return at once with EINTR after it has completed what the last exit asked for.
         immediate_exit: u8,
         /// 0.
@@ -196,5 +200,32 @@ structure! {
         monitor_calls: u64,
         /// Returns by its GATE_IRET.
         monitor_returns: u64,
+        /// Calls and returns that it has refused.
+        monitor_refusals: u64,
+        /// World switches into the container, those of CKI_START among them.
+        entries: u64,
+        /// Of exits_other: NMIs of the host,
+        exits_nmi: u64,
+        /// and machine checks.
+        exits_machine_check: u64,
+        /// Of exits_hypercall: HC_CONSOLE_WRITE, HC_CONSOLE_READ and HC_PANIC,
+        hypercalls_console: u64,
+        /// HC_TIMER_SET,
+        hypercalls_timer_set: u64,
+        /// HC_IDLE,
+        hypercalls_idle: u64,
+        /// HC_YIELD,
+        hypercalls_yield: u64,
+        /// HC_MMIO_READ,
+        hypercalls_mmio_read: u64,
+        /// HC_MMIO_WRITE,
+        hypercalls_mmio_write: u64,
+        /// and HC_EVENT_SEND.
+        hypercalls_event_send: u64,
+        /// Frames of class Pt that the container has, from CKI_START on.
+        page_table_frames: u64,
+        /// Those of them that are page tables now, as far as they became or ceased to be one on this vCPU: the sum over
+        /// all vCPUs, modulo 2^64, is the container's.
+        page_table_frames_used: u64,
     }
 }

@@ -21,6 +21,10 @@ use crate::table::Contents;
 pub enum Action {
     /// Nothing; the second result.
     Done(u64),
+    /// Nothing but to count a frame that has become a table.
+    Declared,
+    /// Nothing but to count one that is none any more.
+    Released,
     /// Load CR3 with this value.
     LoadRoot(u64),
     /// Flush one hardware PCID, non-global.
@@ -111,11 +115,11 @@ impl<M: PhysMem> Monitor<'_, M> {
                 // Keeping the contents, 512 judgements, is for the host at the start (OP_ADOPT).
                 let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
                 self.declare(a, kind, Contents::Clear)?;
-                Action::Done(0)
+                Action::Declared
             }
             KSM_TABLE_RELEASE => {
                 self.release(a)?;
-                Action::Done(0)
+                Action::Released
             }
             KSM_ENTRY_SET => {
                 self.set_entry(a, b)?;

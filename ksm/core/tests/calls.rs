@@ -72,7 +72,7 @@ fn tables_are_declared_by_kind_and_flags() {
         let table = PT + i as u64 * PAGE;
         assert_eq!(
             call(&mut world, KSM_TABLE_DECLARE, [table, kind, 0, 0]),
-            Ok(Action::Done(0)),
+            Ok(Action::Declared),
             "kind {kind:#x}"
         );
     }
@@ -94,7 +94,7 @@ fn tables_are_declared_by_kind_and_flags() {
     }
     assert_eq!(
         call(&mut world, KSM_TABLE_RELEASE, [PT, 0, 0, 0]),
-        Ok(Action::Done(0))
+        Ok(Action::Released)
     );
 }
 

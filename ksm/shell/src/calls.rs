@@ -130,6 +130,8 @@ fn act(
 ) -> Result<u64, Refusal> {
     match action {
         Action::Done(value) => return Ok(value),
+        Action::Declared => vcpu.switch().count_table(1),
+        Action::Released => vcpu.switch().count_table(u64::MAX),
         Action::LoadRoot(cr3) => {
             let root = cr3_to_keep(cr3);
             vcpu.state().root = root;

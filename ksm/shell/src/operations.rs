@@ -74,10 +74,16 @@ fn operate(vcpu: &mut Vcpu, operation: u64, [a, b, c, d]: [u64; 4]) -> Result<u6
             let (sealed, outcome) = monitor.seal(a, b);
             outcome.map(|()| sealed)
         }),
-        OP_ADOPT => with_monitor(vcpu, KSM_TABLE_DECLARE, [a, b, 0, 0], |monitor| {
-            let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
-            monitor.adopt(a, kind)
-        }),
+        OP_ADOPT => {
+            let left = with_monitor(vcpu, KSM_TABLE_DECLARE, [a, b, 0, 0], |monitor| {
+                let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
+                monitor.adopt(a, kind)
+            })?;
+            if left == 0 {
+                vcpu.switch().count_table(1);
+            }
+            Ok(left)
+        }
         OP_START => start(vcpu, a, b, c, d)
             .map(|()| 0)
             .map_err(|error| (error, 0)),

@@ -53,7 +53,11 @@ impl<'v> Switch<'v> {
 
     /// Only this vCPU counts: no locked addition.
     fn count(self, word: usize) {
-        self.set(word, self.get(word).wrapping_add(1));
+        self.add(word, 1);
+    }
+
+    fn add(self, word: usize, more: u64) {
+        self.set(word, self.get(word).wrapping_add(more));
     }
 
     /// What the module asks for.
@@ -88,6 +92,11 @@ impl<'v> Switch<'v> {
         self.count(word!(returns));
     }
 
+    /// So many frames more are page tables, modulo 2^64: one less is `u64::MAX`.
+    pub fn count_table(self, more: u64) {
+        self.add(word!(tables), more);
+    }
+
     /// Where the guest's `struct cki_vcpu_info` is, for the module, which sets events there.
     pub fn set_info(self, hpa: u64) {
         self.set(word!(vcpu_info_hpa), hpa);
@@ -112,6 +121,12 @@ impl<'v> Switch<'v> {
     #[cfg(test)]
     pub fn counts(self) -> [u64; 3] {
         [word!(calls), word!(returns), word!(refusal.count)].map(|word| self.get(word))
+    }
+
+    /// How many frames are page tables, for tests.
+    #[cfg(test)]
+    pub fn tables(self) -> u64 {
+        self.get(word!(tables))
     }
 
     /// What the module writes, for tests.

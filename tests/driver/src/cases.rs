@@ -23,6 +23,7 @@ use crate::device::{self, System};
 use crate::eventfds;
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
 use crate::module;
+use crate::observed;
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
 
 const PAGE_FAULT: u64 = 14;
@@ -54,7 +55,8 @@ pub fn all() -> Vec<(String, Case)> {
         "a_hundred_containers_leave_no_memory_behind",
         Box::new(hundred),
     );
-    for (name, case) in module::all().into_iter().chain(eventfds::all()) {
+    let others = [module::all(), eventfds::all(), observed::all()];
+    for (name, case) in others.into_iter().flatten() {
         add(name, case);
     }
     add("registers_survive_interrupts", Box::new(registers));

@@ -30,7 +30,9 @@ pub const UNMAPPED: u64 = 0x1f_f000;
 /// An Exec frame that is not sealed.
 pub const UNSEALED: u64 = 0x7000;
 const TEXT_FRAMES: u64 = 8;
-const TABLE_FRAMES: u64 = 16;
+pub const TABLE_FRAMES: u64 = 16;
+/// Those of them that are tables from the start.
+pub const BOOT_TABLES: u64 = 4;
 /// Bytes of the container: two chunks, of which the guest maps one.
 pub const MEMORY: u64 = 0x40_0000;
 

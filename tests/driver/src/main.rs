@@ -38,6 +38,7 @@ mod memory_error;
 mod module;
 mod moved;
 mod nodes;
+mod observed;
 mod operations;
 mod plugged;
 mod probe;

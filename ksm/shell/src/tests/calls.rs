@@ -4,7 +4,7 @@
 
 use core::mem::offset_of;
 
-use cki_abi::calls::arguments::FLUSH_ALL;
+use cki_abi::calls::arguments::{FLUSH_ALL, TABLE_L1};
 use cki_abi::calls::*;
 use cki_abi::errors::*;
 use cki_abi::faults::{FAULT_NO_HANDLER, FAULT_POISONED};
@@ -62,6 +62,23 @@ fn an_entry_is_set_or_refused_and_the_host_can_tell() {
     );
     assert_eq!(get(L1), DATA_PAGE, "a refusal stores nothing");
     assert_eq!(vcpu.switch().counts(), [2, 0, 1]);
+}
+
+#[test]
+fn tables_are_counted_and_refusals_are_none() {
+    let mut vcpu = vcpu();
+    let before = vcpu.switch().tables();
+    let table = L1 + 0x1000;
+    let mut after = |number, arguments, answer| {
+        assert_eq!(call(&mut vcpu, number, arguments), answer);
+        vcpu.switch().tables() - before
+    };
+    let declare = [table, TABLE_L1, 0, 0];
+    assert_eq!(after(KSM_TABLE_DECLARE, declare, done(0)), 1);
+    assert_eq!(after(KSM_TABLE_DECLARE, declare, refused(E_TYPE)), 1);
+    assert_eq!(after(KSM_ENTRY_SET, [table, DATA_PAGE, 0, 0], done(0)), 1);
+    assert_eq!(after(KSM_TABLE_RELEASE, [table, 0, 0, 0], done(0)), 0);
+    assert_eq!(after(KSM_TABLE_RELEASE, [table, 0, 0, 0], refused(E_TYPE)), 0);
 }
 
 #[test]

@@ -54,10 +54,13 @@ fn adopted_tables_are_judged() {
     let table = L1 + 0x1000;
     put(table + 8, 0x9000_0000 | 0x63 | 1 << 63);
     let arguments = [table, TABLE_L1, 0, 0];
+    let before = vcpu.switch().tables();
     assert_eq!(adopt(&mut vcpu, arguments), refused(E_RANGE));
+    assert_eq!(vcpu.switch().tables(), before);
     put(table + 8, BASE | 0x63 | 1 << 63);
     assert_eq!(adopt(&mut vcpu, arguments), OK);
     assert_eq!(get(table + 8), BASE | 0x63 | 1 << 63, "the contents stay");
+    assert_eq!(vcpu.switch().tables(), before + 1, "and it is counted once");
 }
 
 #[test]
