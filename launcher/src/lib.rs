@@ -13,7 +13,8 @@
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
 //! | [`backend`] | what is behind devices, on the host's side | `virtio` |
-//! | [`virtio`] | registers by hypercall, and devices: disks, a console with named ports, a network card, sockets: pure over guest memory | `copy` |
+//! | [`virtio`] | registers by hypercall, and devices: disks, a console with named ports, a network card, sockets: pure over guest memory | `copy`, `counts` |
+//! | [`counts`] | what a vCPU and devices count, by name | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
 //! | [`inherited`], [`signals`], [`heap`], [`large`], [`copy`] | a descriptor left open for us, signals as something to read and to send, the allocator's heap, a buffer in one huge page, bytes to and from a container: with `module`, `jail` and `backend::tap` the only `unsafe` | |
@@ -24,6 +25,7 @@
 pub mod backend;
 mod beginning;
 pub mod copy;
+pub mod counts;
 pub mod entry;
 pub mod exec;
 pub mod guest;

@@ -21,16 +21,17 @@ use vm_memory::GuestMemoryMmap;
 
 use super::buffers::Buffers;
 use super::limiter::Clock;
-use super::request::{Request, next_request, request_at};
+use super::order::{Order, words};
+use super::request::{next_request, request_at};
 use super::storage::Storage;
+use super::tallies::OfDisk;
 use super::throttle::{Direction, Throttle};
 use super::{Device, DriverFault, Progress, copy_config};
+use crate::counts::Tallied;
 use crate::large::Large;
 
 /// Bytes of a sector (5.2.4).
 const SECTOR: u64 = 512;
-/// Bytes of a request's header: type, reserved, sector.
-const HEADER: usize = 16;
 /// Bytes that are read or written at a time, where another disk is at work with the large buffer.
 const PIECE: usize = 64 << 10;
 /// Entries of the queue: a request of 1 MiB fits, where each page is a buffer.
@@ -62,54 +63,7 @@ pub struct Block {
     buffer: Box<[u8]>,
     large: Arc<Mutex<Large>>,
     throttle: Option<Box<Throttle>>,
-}
-
-/// A request of a driver's, its header read.
-struct Order<'m> {
-    head: u16,
-    kind: u32,
-    sector: u64,
-    /// What is behind the header.
-    readable: Buffers<'m>,
-    /// What is before the status.
-    data: Buffers<'m>,
-    status: Buffers<'m>,
-}
-
-impl<'m> Order<'m> {
-    fn of(request: Request<'m>) -> Result<Self, DriverFault> {
-        let Request {
-            head,
-            mut readable,
-            writable: mut data,
-        } = request;
-        let mut header = [0; HEADER];
-        readable
-            .read(&mut header)
-            .map_err(|_| DriverFault::Request("a block request without a whole header"))?;
-        let status = data.take_last().ok_or(DriverFault::Request(
-            "a block request without a status byte",
-        ))?;
-        let [kind, _, low, high] = words(&header);
-        Ok(Order {
-            head,
-            kind,
-            sector: u64::from(low) | u64::from(high) << 32,
-            readable,
-            data,
-            status,
-        })
-    }
-
-    fn direction(&self) -> Direction {
-        match self.kind {
-            VIRTIO_BLK_T_OUT
-            | VIRTIO_BLK_T_DISCARD
-            | VIRTIO_BLK_T_WRITE_ZEROES
-            | VIRTIO_BLK_T_FLUSH => Direction::Write,
-            _ => Direction::Read,
-        }
-    }
+    tally: Arc<OfDisk>,
 }
 
 /// What was done of a request.
@@ -138,6 +92,7 @@ impl Block {
             buffer: vec![0; PIECE].into(),
             large: Arc::default(),
             throttle: None,
+            tally: Arc::default(),
         }
     }
 
@@ -210,6 +165,7 @@ impl Block {
             _ => VIRTIO_BLK_S_UNSUPP,
         };
         status.write(&[outcome as u8])?;
+        self.count(kind, outcome, bytes);
         let written = (room - data.left()) as u32 + 1;
         Ok(Done {
             written,
@@ -217,6 +173,25 @@ impl Block {
             // What is longer is refused.
             bytes: bytes.min(RANGE_MAX),
         })
+    }
+
+    /// Counts a request that is done.
+    fn count(&self, kind: u32, outcome: u32, bytes: u64) {
+        let tally = &self.tally;
+        let (requests, of) = match kind {
+            VIRTIO_BLK_T_IN => (&tally.read_requests, Some(&tally.read_bytes)),
+            VIRTIO_BLK_T_OUT | VIRTIO_BLK_T_DISCARD | VIRTIO_BLK_T_WRITE_ZEROES => {
+                (&tally.write_requests, Some(&tally.write_bytes))
+            }
+            VIRTIO_BLK_T_FLUSH => (&tally.flush_requests, None),
+            _ => return,
+        };
+        requests.add(1);
+        match (outcome, of) {
+            (VIRTIO_BLK_S_OK, Some(of)) => of.add(bytes),
+            (VIRTIO_BLK_S_OK, None) => {}
+            _ => tally.failed_requests.add(1),
+        }
     }
 
     /// Carries out the next request, if there is one and it need not wait.
@@ -243,7 +218,13 @@ impl Block {
         };
         let order = Order::of(request)?;
         let (direction, head, now) = (order.direction(), order.head, throttle.now());
-        if !throttle.admit(direction, head, waited.is_none(), now, queue.size())? {
+        let is_new = waited.is_none();
+        if !throttle.admit(direction, head, is_new, now, queue.size())? {
+            let held = match direction {
+                Direction::Read => &self.tally.read_held,
+                Direction::Write => &self.tally.write_held,
+            };
+            held.add(is_new.into());
             return Ok(Some(Step::Waits));
         }
         let done = self.request(order)?;
@@ -370,16 +351,6 @@ fn of(result: io::Result<()>) -> u32 {
     result.map_or(VIRTIO_BLK_S_IOERR, |()| VIRTIO_BLK_S_OK)
 }
 
-/// Four numbers in memory order.
-fn words(bytes: &[u8; 16]) -> [u32; 4] {
-    std::array::from_fn(|word| {
-        bytes[4 * word..4 * word + 4]
-            .iter()
-            .rev()
-            .fold(0, |value, &byte| value << 8 | u32::from(byte))
-    })
-}
-
 impl Device for Block {
     fn id(&self) -> u32 {
         VIRTIO_ID_BLOCK
@@ -429,6 +400,14 @@ impl Device for Block {
             }
         }
         copy_config(&space, offset, data);
+    }
+
+    fn tally(&self) -> Option<Tallied> {
+        let serial = self.serial.split(|&byte| byte == 0).next();
+        Some(Tallied {
+            tally: Arc::clone(&self.tally) as _,
+            name: String::from_utf8_lossy(serial.unwrap_or(&[])).into_owned(),
+        })
     }
 
     fn negotiated(&mut self, features: u64) {

@@ -12,13 +12,16 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
+use super::tallies::OfConsole;
 use super::{Device, DriverFault, Progress, copy_config};
+use crate::counts::Tallied;
 
 /// Feature bit (5.3.3).
 const F_MULTIPORT: u64 = 1 << 1;
@@ -84,6 +87,7 @@ struct Port {
     /// Bytes of the first buffer in the output queue that have been taken.
     taken: usize,
     interest: Interest,
+    tally: Arc<OfConsole>,
 }
 
 /// The device.
@@ -93,6 +97,7 @@ pub struct Console {
     messages: VecDeque<Vec<u8>>,
     /// What is copied at the moment.
     piece: Box<[u8]>,
+    tally: Arc<OfConsole>,
 }
 
 impl std::fmt::Debug for Console {
@@ -122,6 +127,7 @@ impl Console {
     /// A device with these ports, by name.
     #[must_use]
     pub fn new(ports: Vec<(String, Box<dyn PortIo>)>) -> Self {
+        let tally = Arc::<OfConsole>::default();
         let ports = ports
             .into_iter()
             .map(|(name, io)| Port {
@@ -133,12 +139,14 @@ impl Console {
                 broken: None,
                 taken: 0,
                 interest: Interest::default(),
+                tally: Arc::clone(&tally),
             })
             .collect();
         Console {
             ports,
             messages: VecDeque::new(),
             piece: vec![0; PIECE].into(),
+            tally,
         }
     }
 
@@ -273,6 +281,7 @@ impl Port {
                 while !rest.is_empty() {
                     match self.io.write(rest) {
                         Ok(count @ 1..) => {
+                            self.tally.output_bytes.add(count as u64);
                             self.taken += count;
                             done += count;
                             rest = rest.get(count..).unwrap_or(&[]);
@@ -321,6 +330,7 @@ impl Port {
             loop {
                 match self.io.read(&mut bytes[..room]) {
                     Ok(count @ 1..) => {
+                        self.tally.input_bytes.add(count as u64);
                         buffer.write_all(bytes.get(..count).unwrap_or(&[]))?;
                         return Ok(Step::Used(count as u32));
                     }
@@ -377,6 +387,13 @@ impl Device for Console {
         let mut space = [0; 8];
         space[4..].copy_from_slice(&(self.ports.len() as u32 + 1).to_le_bytes());
         copy_config(&space, offset, data);
+    }
+
+    fn tally(&self) -> Option<Tallied> {
+        Some(Tallied {
+            tally: Arc::clone(&self.tally) as _,
+            name: String::new(),
+        })
     }
 
     fn reset(&mut self) {

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use cki_volume::message::{
     MESSAGE_MAX, REPLY_HEADER, REQUEST_HEADER, failure, is_answered, length, number,
@@ -19,7 +20,9 @@ use virtio_queue::{DescriptorChain, Queue, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::drain::{Step, drain};
+use super::tallies::OfVolume;
 use super::{Device, DriverFault, Progress, copy_config};
+use crate::counts::Tallied;
 
 /// Bytes of the tag by which the guest mounts the device (5.11.4).
 const TAG: usize = 36;
@@ -72,6 +75,7 @@ pub struct Fs<L> {
     ended: bool,
     request: Vec<u8>,
     reply: Vec<u8>,
+    tally: Arc<OfVolume>,
 }
 
 impl<L: Link> Fs<L> {
@@ -89,6 +93,7 @@ impl<L: Link> Fs<L> {
             ended: false,
             request: Vec::with_capacity(MESSAGE_MAX),
             reply: Vec::with_capacity(MESSAGE_MAX),
+            tally: Arc::default(),
         }
     }
 
@@ -104,6 +109,10 @@ impl<L: Link> Fs<L> {
         }
         let sent = self.link.send(&self.request);
         self.ended = sent.is_err();
+        if sent == Ok(true) {
+            self.tally.requests.add(1);
+            self.tally.request_bytes.add(self.request.len() as u64);
+        }
         sent
     }
 
@@ -186,6 +195,8 @@ impl<L: Link> Fs<L> {
             self.end();
             return give(memory, queues, used, &asked, &failure(number, libc::EIO));
         }
+        self.tally.replies.add(1);
+        self.tally.reply_bytes.add(self.reply.len() as u64);
         give(memory, queues, used, &asked, &self.reply)
     }
 
@@ -243,6 +254,14 @@ impl<L: Link> Device for Fs<L> {
         space[..TAG].copy_from_slice(&self.tag);
         space[TAG] = (QUEUES - 1) as u8;
         copy_config(&space, offset, data);
+    }
+
+    fn tally(&self) -> Option<Tallied> {
+        let tag = self.tag.split(|&byte| byte == 0).next();
+        Some(Tallied {
+            tally: Arc::clone(&self.tally) as _,
+            name: String::from_utf8_lossy(tag.unwrap_or(&[])).into_owned(),
+        })
     }
 
     fn reset(&mut self) {

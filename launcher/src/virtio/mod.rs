@@ -14,9 +14,11 @@ pub mod fs;
 mod limiter;
 pub mod mmio;
 pub mod net;
+mod order;
 mod request;
 pub mod rng;
 pub mod storage;
+mod tallies;
 #[cfg(test)]
 pub(crate) mod testing;
 mod throttle;
@@ -27,6 +29,8 @@ use std::time::Duration;
 
 use virtio_queue::Queue;
 use vm_memory::GuestMemoryMmap;
+
+use crate::counts::Tallied;
 
 /// Entries of a queue at most, unless its device has larger ones.
 pub const QUEUE_SIZE: u16 = 128;
@@ -63,6 +67,10 @@ pub trait Device: Send {
     fn negotiated(&mut self, _features: u64) {}
     /// Forgets all that a driver told it.
     fn reset(&mut self);
+    /// What it counts, if it does.
+    fn tally(&self) -> Option<Tallied> {
+        None
+    }
     /// A descriptor that is readable when the device has something to do on the host's side; the same one
     /// for as long as the device lives. A device that waits for several things, or not always for the
     /// same, gives an epoll descriptor.

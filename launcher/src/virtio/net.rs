@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::limiter::{Clock, Limiter};
 use super::request::{Request, next_request, next_requests};
+use super::tallies::OfNetwork;
 use super::{Device, DriverFault, Progress, copy_config};
+use crate::counts::Tallied;
 
 /// Bytes of what precedes a frame in a buffer: struct virtio_net_hdr with num_buffers (5.1.6).
 pub const HEADER: usize = 12;
@@ -106,6 +109,7 @@ pub struct Net<L> {
     heads: Vec<(u16, u32)>,
     merges: bool,
     limits: Option<Box<Limits>>,
+    tally: Arc<OfNetwork>,
 }
 
 /// How fast a card may be.
@@ -114,6 +118,9 @@ struct Limits {
     clock: Clock,
     ingress: Limiter,
     egress: Limiter,
+    /// Frames wait for it.
+    ingress_holds: bool,
+    egress_holds: bool,
 }
 
 impl<L: Link> Net<L> {
@@ -132,6 +139,7 @@ impl<L: Link> Net<L> {
             heads: Vec::new(),
             merges: false,
             limits: None,
+            tally: Arc::default(),
         })
     }
 
@@ -146,6 +154,8 @@ impl<L: Link> Net<L> {
             clock,
             ingress: Limiter::new(rates.ingress()),
             egress: Limiter::new(rates.egress()),
+            ingress_holds: false,
+            egress_holds: false,
         };
         self.limits = (!rates.is_empty()).then(|| Box::new(limits()));
         self
@@ -185,6 +195,12 @@ impl<L: Link> Net<L> {
             }
             more = queue.enable_notification(memory)?;
         }
+        if let Some(limits) = &mut self.limits {
+            let next = queue.avail_idx(memory, Ordering::Acquire)?.0;
+            let holds = after.is_some() && next != queue.next_avail();
+            let held = std::mem::replace(&mut limits.egress_holds, holds);
+            self.tally.egress_held.add((holds && !held).into());
+        }
         let blocked = self.link.flush() || !self.link.has_room();
         Ok(Progress {
             notify: used && queue.needs_notification(memory)?,
@@ -214,6 +230,8 @@ impl<L: Link> Net<L> {
             ));
         }
         self.link.send(&header, frame);
+        self.tally.egress_packets.add(1);
+        self.tally.egress_bytes.add(frame.len() as u64);
         if let Some(limits) = &mut self.limits {
             limits.egress.take(limits.clock.now(), frame.len() as u64);
         }
@@ -231,14 +249,18 @@ impl<L: Link> Net<L> {
         queue.disable_notification(memory)?;
         while done < TURN {
             after = self.ingress_wait();
-            if after.is_some() {
+            if let (Some(_), Some(limits)) = (after, &mut self.limits) {
+                limits.ingress_holds = true;
                 // The link is not looked at until then: it may be readable all the time.
                 starved = true;
                 break;
             }
+            let held = self.limits.as_mut().map(|limits| &mut limits.ingress_holds);
+            let held = held.is_some_and(std::mem::take);
             let Some((header, frame)) = self.link.frame() else {
                 break;
             };
+            self.tally.ingress_held.add(held.into());
             let bytes = frame.len();
             done += FRAME_COST + HEADER + bytes;
             if bytes > FRAME_MAX {
@@ -248,6 +270,8 @@ impl<L: Link> Net<L> {
             match give(memory, queue, self.merges, &mut self.heads, header, frame)? {
                 Given::Whole => {
                     self.link.consume();
+                    self.tally.ingress_packets.add(1);
+                    self.tally.ingress_bytes.add(bytes as u64);
                     if let Some(limits) = &mut self.limits {
                         limits.ingress.take(limits.clock.now(), bytes as u64);
                     }
@@ -426,6 +450,13 @@ impl<L: Link> Device for Net<L> {
         space[8..10].copy_from_slice(&1u16.to_le_bytes());
         space[10..12].copy_from_slice(&self.link.mtu().to_le_bytes());
         copy_config(&space, offset, data);
+    }
+
+    fn tally(&self) -> Option<Tallied> {
+        Some(Tallied {
+            tally: Arc::clone(&self.tally) as _,
+            name: String::new(),
+        })
     }
 
     fn reset(&mut self) {

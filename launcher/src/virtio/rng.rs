@@ -3,13 +3,16 @@
 //! An entropy device (virtio 1.2, 5.4): the guest's buffers are filled with random bytes.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
+use super::tallies::OfEntropy;
 use super::{Device, DriverFault, Progress};
+use crate::counts::Tallied;
 
 /// Bytes of a buffer that are filled at most. Linux asks for some dozens at a time.
 const PIECE: usize = 256;
@@ -18,12 +21,16 @@ const PIECE: usize = 256;
 #[derive(Debug)]
 pub struct Rng<R> {
     random: R,
+    tally: Arc<OfEntropy>,
 }
 
 impl<R: Read + Send> Rng<R> {
     /// A device on a source of random bytes.
     pub fn new(random: R) -> Self {
-        Rng { random }
+        Rng {
+            random,
+            tally: Arc::default(),
+        }
     }
 }
 
@@ -44,6 +51,13 @@ impl<R: Read + Send> Device for Rng<R> {
         data.fill(0);
     }
 
+    fn tally(&self) -> Option<Tallied> {
+        Some(Tallied {
+            tally: Arc::clone(&self.tally) as _,
+            name: String::new(),
+        })
+    }
+
     fn reset(&mut self) {}
 
     fn process(
@@ -61,6 +75,8 @@ impl<R: Read + Send> Device for Rng<R> {
             let part = &mut bytes[..buffer.available_bytes().min(PIECE)];
             self.random.read_exact(part)?;
             buffer.write_all(part)?;
+            self.tally.requests.add(1);
+            self.tally.bytes.add(part.len() as u64);
             Ok(Step::Used(part.len() as u32))
         })
     }

@@ -158,6 +158,7 @@ impl Outside {
 
     fn follow<D: Device + ?Sized>(&self, slot: &Slot<D>, progress: Progress) {
         if progress.notify {
+            slot.count_interrupt();
             slot.interrupt(&*self.container);
         }
         // A device with a thread waits there.

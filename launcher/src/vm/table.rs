@@ -27,6 +27,7 @@ use virtio_bindings::virtio_mmio::{
 use vm_memory::GuestMemoryMmap;
 
 use super::waker::Waker;
+use crate::counts::{Count, OfDevice, Tallied};
 use crate::jail::Duty;
 use crate::module::{Container, ModuleError, Register};
 use crate::virtio::console::Console;
@@ -58,6 +59,12 @@ pub struct Slot<D: ?Sized = dyn Device> {
     number: u32,
     interrupt_status: Arc<AtomicU32>,
     thread: Option<Thread>,
+    tallied: Option<Tallied>,
+    /// Notifications; of a device with a thread, all that woke it.
+    notifications: Count,
+    /// What woke it, and was no notification.
+    others: Count,
+    interrupts: Count,
     /// Last, so that the slot of a device is one of `dyn Device` too.
     transport: Mutex<Transport<D>>,
 }
@@ -117,11 +124,16 @@ impl Thread {
 
 impl<D: Device> Slot<D> {
     fn new(number: u32, device: D, thread: Option<Thread>) -> Result<Self, TableError> {
+        let tallied = device.tally();
         let transport = Transport::new(device)?;
         Ok(Slot {
             number,
             interrupt_status: transport.interrupt_status(),
             thread,
+            tallied,
+            notifications: Count::default(),
+            others: Count::default(),
+            interrupts: Count::default(),
             transport: Mutex::new(transport),
         })
     }
@@ -151,6 +163,29 @@ impl<D: Device + ?Sized> Slot<D> {
             // It fails only when the container has ended, which its vCPU tells.
             None => drop(container.raise(VCPU, event(self.number))),
         }
+    }
+
+    /// Its thread was woken so often: by notifications, which the module passes on without us, or otherwise.
+    pub fn count_wakes(&self, wakes: u64) {
+        self.notifications.add(wakes);
+    }
+
+    /// The driver is interrupted once more.
+    pub fn count_interrupt(&self) {
+        self.interrupts.add(1);
+    }
+
+    /// What it has counted, if it counts. Takes no lock: the device may be at work.
+    #[must_use]
+    pub fn counts(&self) -> Option<OfDevice> {
+        let others = [
+            (
+                "notifications",
+                self.notifications.get().saturating_sub(self.others.get()),
+            ),
+            ("interrupts", self.interrupts.get()),
+        ];
+        Some(self.tallied.as_ref()?.read(&others))
     }
 
     /// Looks at the device, under its lock.
@@ -193,11 +228,13 @@ impl<D: Device + ?Sized> Slot<D> {
             thread.waker.wake();
             return Ok(Progress::default());
         }
+        self.notifications.add(notifies.into());
         let mut transport = self.transport.lock();
         let due = transport.write(memory, offset, size, value)?;
         Ok(match (due, &self.thread) {
             (None, _) => Progress::default(),
             (Some(_), Some(thread)) => {
+                self.others.add(1);
                 thread.waker.wake();
                 Progress::default()
             }
@@ -284,6 +321,12 @@ impl Table {
     pub fn get(&self, number: u64) -> Option<&Slot> {
         let number = usize::try_from(number).ok()?;
         self.slots.get(number).map(AsRef::as_ref)
+    }
+
+    /// What devices have counted, in the order of their slots.
+    #[must_use]
+    pub fn counts(&self) -> Vec<OfDevice> {
+        self.slots.iter().filter_map(|slot| slot.counts()).collect()
     }
 
     /// The devices that have threads.

@@ -37,10 +37,10 @@ impl Waker {
         let _ = self.0.write(1);
     }
 
-    /// Returns when it was woken, or for a signal, and makes it unreadable again. One that is not
-    /// [`Waker::blocking`] does not wait.
-    pub fn wait(&self) {
-        let _ = self.0.read();
+    /// Returns when it was woken, or for a signal, and makes it unreadable again; how often it was woken since then.
+    /// One that is not [`Waker::blocking`] does not wait.
+    pub fn wait(&self) -> u64 {
+        self.0.read().unwrap_or(0)
     }
 
     /// Makes it unreadable again; whether it was woken.

@@ -23,18 +23,18 @@ pub fn serve(outside: &Outside, slot: &Slot, thread: &Thread) -> io::Result<()> 
     while !thread.is_stopped() {
         let progress = outside.turn(slot);
         if !progress.more {
-            wait(thread, slot.is_live(), progress.after)?;
+            slot.count_wakes(wait(thread, slot.is_live(), progress.after)?);
         }
     }
     Ok(())
 }
 
-/// Waits until the device was notified, has something to do on the host's side, or the time is over.
-fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<()> {
+/// Waits until the device was notified, has something to do on the host's side, or the time is over. How often the thread
+/// was woken.
+fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<u64> {
     if thread.source.is_none() && time.is_none() {
         // One system call instead of two, for each request to a disk.
-        thread.waker.wait();
-        return Ok(());
+        return Ok(thread.waker.wait());
     }
     let mut fds = vec![PollFd::new(thread.waker.as_fd(), PollFlags::POLLIN)];
     // A device that no driver has brought up, or that has broken, does not read its source: it would be
@@ -49,8 +49,9 @@ fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     // Before the device looks at its queues: what is notified from now on wakes the thread again.
-    if fds[0].any().unwrap_or(false) {
-        thread.waker.wait();
-    }
-    Ok(())
+    Ok(if fds[0].any().unwrap_or(false) {
+        thread.waker.wait()
+    } else {
+        0
+    })
 }

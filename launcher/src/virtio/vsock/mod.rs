@@ -21,13 +21,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 use virtio_queue::{DescriptorChain, Queue, QueueT, Reader};
 use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
+use super::tallies::OfSockets;
 use super::{Device, DriverFault, Progress, QUEUE_SIZE, copy_config};
+use crate::counts::Tallied;
 use connection::{Connection, Interest, Ports};
 use packet::{Header, SIZE, STREAM, op};
 
@@ -90,6 +93,7 @@ pub struct Vsock<H> {
     next_token: u64,
     next_port: u32,
     piece: Box<[u8]>,
+    tally: Arc<OfSockets>,
 }
 
 impl<H: Host> Vsock<H> {
@@ -104,10 +108,12 @@ impl<H: Host> Vsock<H> {
             next_token: 0,
             next_port: FIRST_PORT,
             piece: vec![0; PIECE].into(),
+            tally: Arc::default(),
         }
     }
 
     fn add(&mut self, connection: Connection) {
+        self.tally.connections.add(1);
         let token = self.next_token;
         self.next_token += 1;
         self.tokens.insert(connection.ports, token);
@@ -244,7 +250,11 @@ impl<H: Host> Vsock<H> {
             reader
                 .read_exact(&mut header)
                 .map_err(|_| DriverFault::Request("a socket packet without a whole header"))?;
-            self.transmitted(&Header::decode(&header), &mut reader)?;
+            let header = Header::decode(&header);
+            let bytes = reader.available_bytes().min(header.len as usize);
+            self.tally.egress_packets.add(1);
+            self.tally.egress_bytes.add(bytes as u64);
+            self.transmitted(&header, &mut reader)?;
             Ok(Step::Used(0))
         })
     }
@@ -267,6 +277,8 @@ impl<H: Host> Vsock<H> {
             };
             writer.write_all(&header.encode())?;
             writer.write_all(&self.piece[..count])?;
+            self.tally.ingress_packets.add(1);
+            self.tally.ingress_bytes.add(count as u64);
             Ok(Step::Used((SIZE + count) as u32))
         })
     }
@@ -335,6 +347,13 @@ impl<H: Host> Device for Vsock<H> {
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
         copy_config(&GUEST.to_le_bytes(), offset, data);
+    }
+
+    fn tally(&self) -> Option<Tallied> {
+        Some(Tallied {
+            tally: Arc::clone(&self.tally) as _,
+            name: String::new(),
+        })
     }
 
     fn reset(&mut self) {
