@@ -75,6 +75,8 @@ pub enum Command {
     Exec(Box<resident::Exec>),
     /// Show the containers of a machine that stays up
     List(resident::List),
+    /// Show what a container of a machine that stays up has counted so far
+    Stats(resident::Stats),
     /// Send a signal to the program of a container of a machine that stays up
     Kill(resident::Kill),
     /// Run SQLite in a container on real work, or compare work of the paper's kinds, and say how isolated it was

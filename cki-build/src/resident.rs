@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command line of a machine that stays up: `machine`, `exec`, `list`, `kill`.
+//! The command line of a machine that stays up: `machine`, `exec`, `list`, `stats`, `kill`.
 
 use cki_frontend::ProcessOptions;
 use cki_session::{Memory, Signal};
@@ -127,6 +127,16 @@ pub struct List {
     /// Its machine.
     #[command(flatten)]
     pub machine: In,
+}
+
+/// `stats`
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Its machine.
+    #[command(flatten)]
+    pub machine: In,
+    /// The container, as `list` calls it
+    pub container: String,
 }
 
 /// `kill`

@@ -112,3 +112,87 @@ fn nothing_is_started_beside_a_program_that_has_ended() {
         output.stderr
     );
 }
+
+/// What `cki stats` says of a container, before something and after it.
+const COUNTED: &str = r#"
+truncate -s 1M /tmp/disk
+files="--memory 128M --kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda"
+cki run $files --name box --disk /tmp/disk:read-iops=20+20 -- sh -c 'echo up; sleep 1000' > /tmp/out & launcher=$!
+until cki exec box true 2> /dev/null; do kill -0 $launcher || exit 1; sleep 0.1; done
+count() { cki stats box | awk -v title="$1" -v name="$2" 'index($0, title) == 1 && $(NF - 1) == name { print $NF }'; }
+# rises WHOSE COUNT LEAST COMMAND...: in the container.
+rises() {
+    title=$1 name=$2 least=$3; shift 3
+    before=$(count "$title" $name); cki exec box "$@" > /dev/null 2>&1; after=$(count "$title" $name)
+    [ $((after - before)) -ge $least ] && echo $name || echo "$title $name: $before, then $after"
+}
+read="dd of=/dev/null bs=4096 count=64 iflag=direct"
+rises "disk cki-app" read_requests 64 $read if=/dev/vda
+rises "disk cki-app" read_bytes 262144 $read if=/dev/vda
+rises "disk cki-app" notifications 1 $read if=/dev/vda
+rises "disk cki-app" interrupts 1 $read if=/dev/vda
+rises "disk cki-disk0" read_held 1 $read if=/dev/vdb
+rises "vcpu 0" hypercalls_mmio_write 64 $read if=/dev/vda
+rises "vcpu 0" hypercalls_idle 5 sh -c 'for i in 1 2 3 4 5; do sleep 0.05; done'
+rises "vcpu 0" hypercalls_timer_set 5 sh -c 'for i in 1 2 3 4 5; do sleep 0.05; done'
+rises "vcpu 0" idle_ns 200000000 sleep 0.3
+rises "vcpu 0" exits_interrupt 1 sh -c 'i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done'
+rises "vcpu 0" monitor_calls 1000 sh -c 'for i in 1 2 3; do /bin/true; done'
+rises "sockets" egress_bytes 100000 head -c 100000 /dev/zero
+rises "vcpu 0" page_table_frames_used 40 sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 & echo $!; done > /tmp/pids'
+many=$(count "vcpu 0" page_table_frames_used); cki exec box sh -c 'kill $(cat /tmp/pids)'
+until [ $(count "vcpu 0" page_table_frames_used) -le $((many - 40)) ]; do sleep 0.1; done
+[ $many -le $(count "vcpu 0" page_table_frames) ] && echo released
+# What goes in comes out; the numbers are of a container that runs on meanwhile.
+cki stats box | awk '$1 == "vcpu" { n[$3] = $4 } END {
+    out = n["exits_hypercall"] + n["exits_interrupt"] + n["exits_other"]
+    print (out > 1000 && n["entries"] >= out - 100 && n["entries"] < 2 * out) ? "entries" : n["entries"] " and " out }'
+cki list --json | grep -o '"page_table_frames":[0-9]*' > /tmp/listed
+cki stats box --json | grep -o '"page_table_frames":[0-9]*' | cmp - /tmp/listed && wc -l < /tmp/listed
+# The container itself, another user, and of those who may, one who asks a launcher that does not run.
+cki exec box sh -c 'ls /run/cki 2> /dev/null || echo nothing'
+setpriv --reuid 65534 --clear-groups cki stats box > /dev/null 2> /tmp/err; echo $?; grep -c 'Permission denied' /tmp/err
+setpriv --reuid 65534 --clear-groups perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0);
+    print connect(S, pack_sockaddr_un("/run/cki/box/stats")) ? "seen" : "refused", "\n"'
+stat -c '%a %U' /run/cki/box /run/cki/box/stats
+kill -STOP $launcher; cki stats box; echo $?; cki list --json | grep -c counts; kill -CONT $launcher
+cki stats none; echo $?
+cki kill box; wait $launcher; ls /run/cki
+"#;
+
+#[test]
+fn what_a_container_has_counted_is_told_by_name_to_its_user_and_nobody_else() {
+    let options = ["--quiet", "--runtime", "host", "--memory", "1G"];
+    let output = machine(&options, &["bash", "-c", COUNTED], b"");
+    let expected = [
+        "read_requests",
+        "read_bytes",
+        "notifications",
+        "interrupts",
+        "read_held",
+        "hypercalls_mmio_write",
+        "hypercalls_idle",
+        "hypercalls_timer_set",
+        "idle_ns",
+        "exits_interrupt",
+        "monitor_calls",
+        "egress_bytes",
+        "page_table_frames_used",
+        "released",
+        "entries",
+        "1",
+        "nothing",
+        "125",
+        "1",
+        "refused",
+        "700 root",
+        "600 root",
+        "125",
+        "0",
+        "125",
+    ];
+    let lines: Vec<_> = output.text().lines().collect();
+    assert_eq!(lines, expected, "{}", output.stderr);
+    let stopped = "cki: the launcher of the container box does not say what it has counted: timed out";
+    assert!(output.stderr.contains(stopped), "{}", output.stderr);
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cki-build exec`, `list`, `kill`: done by `cki` in a machine that stays up.
+//! `cki-build exec`, `list`, `stats`, `kill`: done by `cki` in a machine that stays up.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::place;
-use crate::resident::{Exec, In, Kill, List};
+use crate::resident::{Exec, In, Kill, List, Stats};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{Up, Wanted};
 use cki_machine::{Io, MachineError, TimeLimit};
@@ -39,6 +39,12 @@ pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
 pub(super) fn list(context: &Context, args: &List) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
     let words = ["cki", "list"].into_iter().chain(json);
+    without_input(context, &args.machine, Run::new(words))
+}
+
+pub(super) fn stats(context: &Context, args: &Stats) -> Result<Status, Error> {
+    let json = context.global.json.then_some("--json");
+    let words = ["cki", "stats", &args.container].into_iter().chain(json);
     without_input(context, &args.machine, Run::new(words))
 }
 

@@ -38,6 +38,7 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Machine(args) => machine::machine(&Context::new(global)?, &args.what),
         Command::Exec(args) => exec::exec(&Context::new(global)?, args),
         Command::List(args) => exec::list(&Context::new(global)?, args),
+        Command::Stats(args) => exec::stats(&Context::new(global)?, args),
         Command::Kill(args) => exec::kill(&Context::new(global)?, args),
         Command::Demo(args) => demo::demo(&Context::new(global)?, args),
         Command::Build(args) => build::build(&Context::new(global)?, args),
