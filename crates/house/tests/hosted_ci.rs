@@ -397,6 +397,24 @@ fn the_hook_checks_the_crates_that_are_touched_and_refuses_blanks() {
         ]
     );
 
+    // What stands apart is looked at by itself, and a patch has blanks where others must not.
+    fs::create_dir_all(repository.join("apart/src")).expect("a folder");
+    write("apart/Cargo.toml", "[package]\nname = \"apart\"\n\n[workspace]\n");
+    write("apart/src/main.rs", "fn main() {}\n");
+    write("one.patch", "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n \n-x\n+y\n");
+    fs::copy(root().join(".gitattributes"), repository.join(".gitattributes")).expect("a copy");
+    fs::remove_file(&log).expect("it was there");
+    let apart = staged(&["add", "apart", "one.patch", ".gitattributes"]);
+    assert!(apart.status.success(), "{}", text(&apart.stdout));
+    let calls = fs::read_to_string(&log).expect("what was called");
+    let manifest = "--manifest-path apart/Cargo.toml";
+    for call in [
+        format!("fmt {manifest} --check"),
+        format!("clippy --quiet {manifest} --all-targets -- --deny warnings"),
+    ] {
+        assert!(calls.lines().any(|line| line == call), "{calls}");
+    }
+
     write("init/src/main.rs", "fn main() {} \n");
     let blank = staged(&["add", "init/src/main.rs"]);
     assert!(!blank.status.success(), "{}", text(&blank.stdout));
