@@ -10,7 +10,7 @@ use cki_house::{root, tracked};
 
 /// What folders and files are under; of several that name a file the longest counts. Patches of the emulator are not
 /// here: theirs is in what they change.
-const RULES: [(&str, &str); 11] = [
+const RULES: [(&str, &str); 12] = [
     ("", OURS),
     ("abi/include/", "GPL-2.0-only WITH Linux-syscall-note"),
     ("emulator/devices/", "GPL-2.0-or-later"),
@@ -18,6 +18,7 @@ const RULES: [(&str, &str); 11] = [
     ("emulator/tests/", "GPL-2.0-only"),
     ("emulator/tests/package.nix", OURS),
     ("emulator/tests/rt/allow-list.h", "LGPL-2.1-or-later"),
+    ("images/passt/patches/", "AGPL-3.0-or-later"),
     ("kernel/", "GPL-2.0-only"),
     ("kmod/", "GPL-2.0-only"),
     ("tests/variants/", "GPL-2.0-only"),
