@@ -2,7 +2,6 @@
 
 //! The CKI checkout: where it is, how Nix is told of it, and what exactly is in it.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,6 +9,7 @@ use std::thread;
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::CacheError;
+use crate::foreign::is_foreign;
 use cki_process::exec::{Command, ExecError};
 
 /// Why there is no usable checkout.
@@ -318,23 +318,10 @@ fn is_ours(dir: &Path) -> bool {
     dir.join("flake.nix").is_file() && dir.join("cki-build").is_dir()
 }
 
-/// Whether somebody besides us and root can have put there what makes `dir` a checkout, or cannot be excluded.
-fn is_foreign(dir: &Path) -> bool {
-    let us = rustix::process::geteuid().as_raw();
-    let trusted = |path: PathBuf| {
-        path.metadata()
-            .is_ok_and(|meta| [0, us].contains(&meta.uid()) && meta.mode() & 0o002 == 0)
-    };
-    !["", "flake.nix", "cki-build"]
-        .iter()
-        .all(|name| trusted(dir.join(name)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn repository() -> (tempfile::TempDir, Checkout) {
         let dir = tempfile::tempdir().expect("a directory");
@@ -467,31 +454,5 @@ mod tests {
             .expect_err("no flake")
             .to_string();
         assert!(message.contains("is not a CKI checkout"), "{message}");
-    }
-
-    #[test]
-    fn what_others_may_have_written_is_no_checkout_of_ours() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let dir = dir.path();
-        fs::create_dir(dir.join("cki-build")).expect("created");
-        fs::write(dir.join("flake.nix"), "{ }").expect("written");
-        assert!(!is_foreign(dir));
-        for name in ["", "flake.nix", "cki-build"] {
-            let path = dir.join(name);
-            let mode = path.metadata().expect("there").permissions();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).expect("changed");
-            assert!(is_foreign(dir), "{name:?}");
-            fs::set_permissions(&path, mode).expect("changed");
-        }
-        assert!(!is_foreign(dir));
-        if rustix::process::geteuid().is_root() {
-            for name in ["flake.nix", "cki-build", ""] {
-                let path = dir.join(name);
-                std::os::unix::fs::chown(&path, Some(65534), None).expect("changed");
-                assert!(is_foreign(dir), "{name:?}");
-                std::os::unix::fs::chown(&path, Some(0), None).expect("changed");
-            }
-        }
-        assert!(is_foreign(Path::new("/nonexistent")));
     }
 }

@@ -14,6 +14,7 @@ pub mod derivations;
 pub mod error;
 pub mod eval;
 pub mod flake;
+mod foreign;
 pub mod log;
 pub mod nar;
 pub mod path;
