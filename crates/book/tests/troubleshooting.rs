@@ -70,6 +70,24 @@ fn each_reason_of_the_module_is_a_heading() {
     }
 }
 
+/// What the module says of one feature of the CPU, as an example.
+#[test]
+fn what_a_cpu_may_lack_is_named_as_the_module_names_it() {
+    let tree = tree();
+    let page = tree.text("docs/try/troubleshooting.md").expect("the page");
+    let module = tree.text("kmod/cpu.c").expect("the module");
+    let mut seen = 0;
+    for rest in page.split("`the CPU lacks ").skip(1) {
+        let name = rest.split('`').next().unwrap_or_default();
+        if !name.starts_with("something") {
+            let entry = format!(", \"{name}\" }},");
+            assert!(module.contains(&entry), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "an example of a line of the kernel's log");
+}
+
 #[test]
 fn each_message_is_in_a_source() {
     let tree = tree();
