@@ -17,6 +17,8 @@ pub struct Workflow {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Job {
+    /// The system that it runs on.
+    pub runs_on: String,
     /// After how long it is ended.
     pub timeout_minutes: Option<u32>,
     steps: Vec<Step>,
@@ -71,7 +73,8 @@ pub fn gitlab_lines(text: &str) -> Result<Vec<String>, serde_yaml_ng::Error> {
     }
     let file: std::collections::BTreeMap<String, Value> = serde_yaml_ng::from_str(text)?;
     let mut lines = Vec::new();
-    for (_, value) in file {
+    // The list of stages is no job.
+    for (_, value) in file.into_iter().filter(|(name, _)| name != "stages") {
         lines.extend(serde_yaml_ng::from_value::<Script>(value)?.script);
     }
     Ok(lines)

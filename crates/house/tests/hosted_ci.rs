@@ -67,6 +67,17 @@ fn workflows_may_only_read_use_pinned_actions_and_end() {
     }
 }
 
+/// Ubuntu from 23.10 on does not let programs mount in user namespaces, which `doctor`, the last step of `.ci/prepare`,
+/// takes for missing. A container has its host's kernel.
+#[test]
+fn jobs_run_where_doctor_finds_nothing_missing() {
+    for (path, workflow) in workflows() {
+        for (name, job) in workflow.jobs() {
+            assert_eq!(job.runs_on, "ubuntu-22.04", "{path}: {name}");
+        }
+    }
+}
+
 #[test]
 fn each_step_is_a_script_of_ours_or_a_call_that_cki_build_understands() {
     let mut lines: Vec<(String, String)> = Vec::new();
@@ -399,10 +410,20 @@ fn the_hook_checks_the_crates_that_are_touched_and_refuses_blanks() {
 
     // What stands apart is looked at by itself, and a patch has blanks where others must not.
     fs::create_dir_all(repository.join("apart/src")).expect("a folder");
-    write("apart/Cargo.toml", "[package]\nname = \"apart\"\n\n[workspace]\n");
+    write(
+        "apart/Cargo.toml",
+        "[package]\nname = \"apart\"\n\n[workspace]\n",
+    );
     write("apart/src/main.rs", "fn main() {}\n");
-    write("one.patch", "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n \n-x\n+y\n");
-    fs::copy(root().join(".gitattributes"), repository.join(".gitattributes")).expect("a copy");
+    write(
+        "one.patch",
+        "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n \n-x\n+y\n",
+    );
+    fs::copy(
+        root().join(".gitattributes"),
+        repository.join(".gitattributes"),
+    )
+    .expect("a copy");
     fs::remove_file(&log).expect("it was there");
     let apart = staged(&["add", "apart", "one.patch", ".gitattributes"]);
     assert!(apart.status.success(), "{}", text(&apart.stdout));
