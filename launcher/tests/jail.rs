@@ -71,7 +71,7 @@ impl Launcher {
         threads.map(status).collect()
     }
 
-    /// The file systems that it sees: where, options, and kind.
+    /// The file systems that it sees: where, options, and kind, by place.
     fn mounts(&self) -> Vec<[String; 3]> {
         let text = fs::read_to_string(self.file("mountinfo")).expect("it runs");
         let mount = |line: &str| {
@@ -80,9 +80,12 @@ impl Launcher {
             let kind = kind.split(' ').next()?;
             Some([words[4], words[5], kind].map(str::to_owned))
         };
-        text.lines()
+        let mut mounts: Vec<_> = text
+            .lines()
             .map(|line| mount(line).expect("a mount"))
-            .collect()
+            .collect();
+        mounts.sort();
+        mounts
     }
 
     /// What is in its root directory.

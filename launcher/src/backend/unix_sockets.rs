@@ -89,11 +89,19 @@ impl UnixSockets {
     /// # Errors
     /// [`SocketError`].
     pub fn listen(path: &Path, to_host: ToHost) -> Result<Self, SocketError> {
+        Self::listen_in(path, to_host).map(|(sockets, _)| sockets)
+    }
+
+    /// As [`UnixSockets::listen`], with the directory in which the socket is.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn listen_in(path: &Path, to_host: ToHost) -> Result<(Self, File), SocketError> {
         let failed = |source| SocketError::Listen {
             path: path.to_owned(),
             source,
         };
-        let (_directory, there) = directory_of(path).map_err(failed)?;
+        let (directory, there) = directory_of(path).map_err(failed)?;
         if let Ok(found) = there.symlink_metadata() {
             if !found.file_type().is_socket() {
                 return Err(SocketError::Exists(path.to_owned()));
@@ -109,14 +117,15 @@ impl UnixSockets {
         // thread busy, but are taken with the next one.
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, LISTENER);
         epoll.add(&listener, event).map_err(|e| failed(e.into()))?;
-        Ok(UnixSockets {
+        let sockets = UnixSockets {
             path: path.to_owned(),
             to_host,
             listener,
             epoll,
             newcomers: Vec::new(),
             next: NEWCOMERS,
-        })
+        };
+        Ok((sockets, directory))
     }
 
     /// Connects to those beside `path` from now on, which is the same path as another root directory has it.

@@ -318,10 +318,12 @@ fn session(
         (None, None) => None,
     };
     if let Some((path, to_host, duty)) = sockets {
-        let mut sockets = UnixSockets::listen(&path, to_host).context("--vsock")?;
-        if let (Some(root), ToHost::Connected) = (rights.root(), to_host) {
-            let seen = root.keep_directory_of(&path).context("--vsock")?;
-            sockets = sockets.seen_at(seen);
+        let listening = UnixSockets::listen_in(&path, to_host).context("--vsock")?;
+        let (mut sockets, directory) = listening;
+        if let (Some(root), ToHost::Connected, Some(name)) =
+            (rights.root(), to_host, path.file_name())
+        {
+            sockets = sockets.seen_at(root.keep(directory, name));
         }
         devices.add(Vsock::new(sockets), duty)?;
     }

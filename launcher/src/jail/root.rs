@@ -5,22 +5,29 @@
 //! With `--vsock` there is one directory in it, that of the sockets to which the container may connect, and the process
 //! is in a network namespace of its own, too: Unix sockets with names of another kind are not files.
 
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::FsFlags;
 use nix::unistd::{chdir, pivot_root};
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 /// Where it is made: a directory that every system has, which the new root hides.
 const PLACE: &str = "/proc";
 /// The directory of sockets in it.
 const SOCKETS: &str = "sockets";
+/// What is tried of that directory.
+const KEEP: &str = "keep the directory of --vsock in sight";
 
 /// Why there is no such root directory.
 #[derive(Debug, thiserror::Error)]
@@ -79,23 +86,15 @@ fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> RootError {
 /// A root directory to be.
 #[derive(Debug, Default)]
 pub struct Root {
-    sockets: Option<PathBuf>,
+    sockets: Option<File>,
 }
 
 impl Root {
-    /// Lets the directory of this socket be in it; the socket's path then, which is to be used from there on for those beside
-    /// it.
-    ///
-    /// # Errors
-    /// When there is no such directory.
-    pub fn keep_directory_of(&mut self, socket: &Path) -> io::Result<PathBuf> {
-        let directory = match socket.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let name = socket.file_name().ok_or(ErrorKind::InvalidInput)?;
-        self.sockets = Some(fs::canonicalize(directory)?);
-        Ok(Path::new("/").join(SOCKETS).join(name))
+    /// Lets this directory be in it, which has the socket of this name; the socket's path then, which is to be used from there
+    /// on for those beside it.
+    pub fn keep(&mut self, directory: File, socket: &OsStr) -> PathBuf {
+        self.sockets = Some(directory);
+        Path::new("/").join(SOCKETS).join(socket)
     }
 
     /// Makes it and enters it. Everything else that was mounted is out of sight for good.
@@ -119,6 +118,8 @@ impl Root {
                 "its network namespace is still its old one",
             ));
         }
+        let kept = self.sockets.as_ref().map(taken_along).transpose();
+        let kept = kept.map_err(cannot(KEEP))?;
         let step = "make a root directory of its own";
         // Nothing of what follows is seen by others.
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -126,11 +127,12 @@ impl Root {
         let options = Some("mode=555,size=4k,nr_inodes=4");
         mount(Some("cki"), PLACE, Some("tmpfs"), safe, options).map_err(cannot(step))?;
         chdir(PLACE).map_err(cannot(step))?;
-        if let Some(directory) = &self.sockets {
-            let step = "keep the directory of --vsock in sight";
-            fs::create_dir(SOCKETS).map_err(cannot(step))?;
-            mount(Some(directory), SOCKETS, none, MsFlags::MS_BIND, none).map_err(cannot(step))?;
-            mount(none, SOCKETS, none, read_only, none).map_err(cannot(step))?;
+        if let Some(tree) = kept {
+            fs::create_dir(SOCKETS).map_err(cannot(KEEP))?;
+            let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(&tree, "", CWD, SOCKETS, whole).map_err(cannot(KEEP))?;
+            mount(none, SOCKETS, none, private, none).map_err(cannot(KEEP))?;
+            mount(none, SOCKETS, none, read_only, none).map_err(cannot(KEEP))?;
         }
         mount(none, ".", none, read_only, none).map_err(cannot(step))?;
         // The old root comes to lie upon the new one, where it is unmounted with all that is below it.
@@ -168,8 +170,58 @@ impl Root {
     }
 }
 
+/// A mount of this directory, of the mount namespace that this thread has entered since the directory was opened.
+///
+/// It may be another user's, who can have exchanged it for another one since, which that user may not look into: what is
+/// found by its path counts if it is still the same.
+fn taken_along(directory: &File) -> io::Result<OwnedFd> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
+    let found = again(directory, &path)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(open_tree(&found, "", flags)?)
+}
+
+/// The directory at this path, if it is `directory`.
+fn again(directory: &File, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let found = File::options()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)?;
+    let (one, other) = (directory.metadata()?, found.metadata()?);
+    if (one.dev(), one.ino()) != (other.dev(), other.ino()) {
+        return Err(io::Error::other("another one is in its place"));
+    }
+    Ok(found)
+}
+
 /// What tells this thread's network namespace from others.
 fn network() -> io::Result<(u64, u64)> {
     let found = fs::metadata("/proc/thread-self/ns/net")?;
     Ok((found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_found_again_only_where_no_other_is_in_its_place() {
+        let place = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| place.path().join(name);
+        let secret = at("secret");
+        fs::create_dir(at("sockets")).expect("made");
+        fs::create_dir(&secret).expect("made");
+        let kept = File::open(at("sockets")).expect("opened");
+        again(&kept, &at("sockets")).expect("the same");
+        fs::rename(at("sockets"), at("elsewhere")).expect("renamed");
+        again(&kept, &at("elsewhere")).expect("the same, by its new name");
+        fs::rename(&secret, at("sockets")).expect("renamed");
+        let error = again(&kept, &at("sockets")).expect_err("another one");
+        assert_eq!(error.to_string(), "another one is in its place");
+        std::os::unix::fs::symlink("elsewhere", at("link")).expect("made");
+        again(&kept, &at("link")).expect_err("a link, whoever made it");
+    }
 }
