@@ -19,6 +19,7 @@
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
 //! | [`inherited`], [`signals`], [`heap`], [`large`], [`copy`] | a descriptor left open for us, signals as something to read and to send, the allocator's heap, a buffer in one huge page, bytes to and from a container: with `module`, `jail` and `backend::tap` the only `unsafe` | |
 //! | [`service_manager`] | the service manager that started us | |
+//! | `socket_file` | the file of a Unix socket in a directory that may be another user's | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
 
@@ -38,6 +39,7 @@ pub mod names;
 pub mod service_manager;
 pub mod session;
 pub mod signals;
+mod socket_file;
 #[cfg(test)]
 mod testing;
 pub mod unblocked;

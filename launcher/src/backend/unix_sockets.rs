@@ -11,17 +11,18 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
 };
-use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::geteuid;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fchmod, openat2};
+use rustix::io::Errno;
 
+use crate::socket_file::SocketFile;
 use crate::virtio::vsock::connection::{Interest, asked_port};
 use crate::virtio::vsock::{Host, HostEvent};
 
@@ -101,15 +102,25 @@ impl UnixSockets {
             path: path.to_owned(),
             source,
         };
-        let (directory, there) = directory_of(path).map_err(failed)?;
-        if let Ok(found) = there.symlink_metadata() {
-            if !found.file_type().is_socket() {
-                return Err(SocketError::Exists(path.to_owned()));
-            }
-            if UnixStream::connect(&there).is_ok() {
-                return Err(SocketError::InUse(path.to_owned()));
-            }
-            std::fs::remove_file(&there).map_err(failed)?;
+        let is_root = geteuid().is_root();
+        let (directory, there) = match to_host {
+            // Root is asked to go to a directory of the user to be, who may not be able to go everywhere.
+            ToHost::Connected if is_root => directory_of(path, ResolveFlags::NO_SYMLINKS),
+            // That of a name, which systemd may have made a link to another one; users make none there.
+            _ => directory_of(path, ResolveFlags::empty()),
+        }
+        .map_err(failed)?;
+        match SocketFile::find(&there) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+            Ok(None) => return Err(SocketError::Exists(path.to_owned())),
+            Ok(Some(left)) => match left.connect() {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(&there).map_err(failed)?;
+                }
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(failed(error)),
+                _ => return Err(SocketError::InUse(path.to_owned())),
+            },
         }
         let listener = bind(&there).map_err(failed)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
@@ -184,19 +195,21 @@ impl UnixSockets {
 
 /// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at any
 /// time, and what root then does by its path would be done elsewhere.
-fn directory_of(path: &Path) -> io::Result<(File, PathBuf)> {
+fn directory_of(path: &Path, how: ResolveFlags) -> io::Result<(File, PathBuf)> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    let directory = File::options()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(directory)?;
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat2(CWD, directory, flags, Mode::empty(), how).map_err(|error| match error {
+        Errno::LOOP => io::Error::other(
+            "a symbolic link leads to its directory, and root follows none here; name the directory itself (realpath)",
+        ),
+        error => error.into(),
+    })?;
     let through = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
-    Ok((directory, through.join(name)))
+    Ok((directory.into(), through.join(name)))
 }
 
 /// Makes the socket and listens; nobody else can connect at any time.
@@ -204,7 +217,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     // The file that bind(2) makes has the mode of the socket (Linux, net/unix/af_unix.c).
-    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     // Under another name until somebody listens, so that whoever finds the socket is not refused.
     let new = tempfile::Builder::new().prefix(".cki-").make_in(
         path.parent().unwrap_or(Path::new(".")),
@@ -295,9 +308,50 @@ impl Host for UnixSockets {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn root_follows_no_link_to_the_directory_of_a_users_sockets() {
+        let all = tempfile::tempdir().unwrap();
+        let [ours, other] = ["ours", "other"].map(|name| all.path().join(name));
+        std::fs::create_dir(&other).unwrap();
+        symlink(&other, &ours).unwrap();
+        directory_of(&ours.join("s"), ResolveFlags::empty()).unwrap();
+        let error = directory_of(&ours.join("s"), ResolveFlags::NO_SYMLINKS).unwrap_err();
+        assert!(error.to_string().contains("a symbolic link"), "{error}");
+        let made = UnixSockets::listen(&ours.join("s"), ToHost::Connected);
+        assert_eq!(made.is_err(), geteuid().is_root(), "{made:?}");
+        assert_eq!(other.join("s").exists(), made.is_ok());
+        // That of a name is not a user's.
+        drop(made);
+        UnixSockets::listen(&ours.join("s"), ToHost::Refused).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_socket_is_not_followed() {
+        let all = tempfile::tempdir().unwrap();
+        let _listener = UnixListener::bind(all.path().join("other")).unwrap();
+        symlink("other", all.path().join("s")).unwrap();
+        let made = UnixSockets::listen(&all.path().join("s"), ToHost::Connected);
+        assert!(matches!(made, Err(SocketError::Exists(_))), "{made:?}");
+    }
+
+    #[test]
+    fn a_socket_that_somebody_listens_at_is_left_to_them_and_another_is_replaced() {
+        let all = tempfile::tempdir().unwrap();
+        let path = all.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        // Where too many wait for it already, too; nobody waits for that.
+        for _ in 0..3 {
+            let made = UnixSockets::listen(&path, ToHost::Connected);
+            assert!(matches!(made, Err(SocketError::InUse(_))), "{made:?}");
+        }
+        drop(listener);
+        UnixSockets::listen(&path, ToHost::Connected).unwrap();
+    }
 
     #[test]
     fn a_directory_that_is_exchanged_meanwhile_gets_nothing() {
@@ -306,9 +360,9 @@ mod tests {
         std::fs::create_dir(&ours).unwrap();
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("s"), "a file").unwrap();
-        let (_directory, there) = directory_of(&ours.join("s")).unwrap();
+        let (_directory, there) = directory_of(&ours.join("s"), ResolveFlags::NO_SYMLINKS).unwrap();
         std::fs::rename(&ours, &moved).unwrap();
-        std::os::unix::fs::symlink(&other, &ours).unwrap();
+        symlink(&other, &ours).unwrap();
         let _listener = bind(&there).unwrap();
         assert_eq!(std::fs::read_to_string(other.join("s")).unwrap(), "a file");
         let made: Vec<_> = std::fs::read_dir(&moved).unwrap().collect();

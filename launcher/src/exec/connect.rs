@@ -4,16 +4,13 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
+use crate::socket_file::SocketFile;
 
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -87,33 +84,14 @@ pub fn connect(
     }
 }
 
-/// A connection to whoever listens there; an error, and no wait, when too many wait for that one already. The directory
-/// may be another user's, whose links are not followed.
+/// A connection to whoever listens there; an error, and no wait, when too many wait for that one already.
 fn open(path: &Path) -> io::Result<UnixStream> {
-    let place = File::options()
-        .read(true)
-        .custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW).bits())
-        .open(path)?;
-    if !place.metadata()?.file_type().is_socket() {
-        return Err(io::Error::other("it is no socket"));
-    }
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-    connect_by(&socket, &path)?;
-    let stream = UnixStream::from(socket);
+    let file = SocketFile::find(path)?;
+    let stream = file
+        .ok_or_else(|| io::Error::other("it is no socket"))?
+        .connect()?;
     stream.set_nonblocking(false)?;
     Ok(stream)
-}
-
-/// Connects to what an open file's path below `/proc` names. The file is there: a path that is not means that `/proc` is not
-/// mounted, and waiting does not mend that.
-fn connect_by(socket: &OwnedFd, path: &str) -> io::Result<()> {
-    let connected = nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?);
-    connected.map_err(|error| match error {
-        Errno::ENOENT => io::Error::other("there is no /proc here, which connecting takes"),
-        error => error.into(),
-    })
 }
 
 /// Says which port is wanted and waits for the answer.
@@ -149,23 +127,4 @@ fn ask(
         stream: File::from(OwnedFd::from(stream)),
         port: port.ok_or(ErrorKind::InvalidData)?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_there_is_no_proc_nothing_is_waited_for() {
-        let of_unix = socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::empty(),
-            None,
-        );
-        let error = connect_by(&of_unix.unwrap(), "/nosuch/self/fd/3").unwrap_err();
-        // One that is not there yet is waited for.
-        assert_eq!(error.kind(), ErrorKind::Other);
-        assert!(error.to_string().contains("/proc"), "{error}");
-    }
 }
