@@ -335,7 +335,7 @@ fn session(
             .transpose()?,
         cmdline: cmdline(&wanted),
         devices: devices.len(),
-        pool: wanted
+        page_tables: wanted
             .container
             .page_tables
             .map(|size| size.bytes().next_multiple_of(CHUNK)),

@@ -4,14 +4,14 @@
 //!
 //! ```text
 //! lowest segment with room     image (Exec, Pt, Ro where its notes say, else Data)
-//! next room, 2 MiB aligned     page-table pool (Pt): boot tables first, the rest is the guest's
+//! next room, 2 MiB aligned     frames for tables (Pt): boot tables first, the rest is the guest's
 //! highest segment with room    initial ramdisk (Data), at the end
 //! everything else              Data
 //! ```
 //!
 //! # How much Pt
 //!
-//! Classes are fixed while memory is delegated, so the pool is decided here: one 16th of the memory
+//! Classes are fixed while memory is delegated, so these frames are set aside here: one 16th of the memory
 //! up to 4 GiB and one 32nd of what exceeds it, at least 4 MiB, rounded up to 2 MiB. A small process
 //! needs about a dozen tables (48 KiB), one that touches all memory once 1/512 of it, so the 16 MiB of a
 //! 256 MiB container serve some 340 small processes. `--page-tables` overrides it.
@@ -22,10 +22,10 @@ use cki_abi::start_info::{ClassRange, Segment};
 use super::kernel::{Kernel, Range};
 use super::{CHUNK, FRAME, round_up};
 
-/// Least page-table pool.
-const POOL_MIN: u64 = 4 << 20;
+/// Least bytes of page tables.
+const PAGE_TABLES_MIN: u64 = 4 << 20;
 /// Up to here a 16th.
-const POOL_KNEE: u64 = 4 << 30;
+const PAGE_TABLES_KNEE: u64 = 4 << 30;
 /// Memory that a guest needs besides what is loaded, to say how much would do.
 const WORKING_MIN: u64 = 16 << 20;
 
@@ -56,14 +56,14 @@ pub enum LayoutError {
         /// Bytes of it.
         size: u64,
     },
-    /// The page-table pool is no multiple of 2 MiB, or nothing.
+    /// The page tables are no multiple of 2 MiB, or nothing.
     #[error("page tables take a multiple of 2 MiB, at least 2 MiB")]
-    Pool,
+    PageTables,
 }
 
-/// A place in the container's memory.
+/// A range of the container's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Extent {
     /// Host-physical address.
     pub hpa: u64,
     /// Bytes.
@@ -78,20 +78,20 @@ pub struct Layout {
     /// Frames that are not Data, ascending and disjoint.
     pub classes: Vec<ClassRange>,
     /// The loaded image.
-    pub image: Place,
+    pub image: Extent,
     /// What to add to a link-time physical address to get its hpa; wraps.
     pub phys_base: u64,
-    /// Page tables; the boot tables are at the start.
-    pub pool: Place,
+    /// Frames for page tables; the boot tables are at the start.
+    pub page_tables: Extent,
     /// The initial ramdisk.
-    pub initrd: Option<Place>,
+    pub initrd: Option<Extent>,
 }
 
-/// Bytes of the page-table pool for a container of `memory` bytes.
+/// Bytes of the page tables of a container of `memory` bytes, if nobody says how many.
 #[must_use]
-pub fn default_pool(memory: u64) -> u64 {
-    let size = memory.min(POOL_KNEE) / 16 + memory.saturating_sub(POOL_KNEE) / 32;
-    size.max(POOL_MIN).next_multiple_of(CHUNK)
+pub fn default_page_tables(memory: u64) -> u64 {
+    let size = memory.min(PAGE_TABLES_KNEE) / 16 + memory.saturating_sub(PAGE_TABLES_KNEE) / 32;
+    size.max(PAGE_TABLES_MIN).next_multiple_of(CHUNK)
 }
 
 /// Free ranges, at most one a segment: taken from both ends.
@@ -129,7 +129,7 @@ impl Free {
 
 impl Layout {
     /// Places a kernel and an initial ramdisk of `initrd` bytes (0: none) in `segments`, with a
-    /// page-table pool of `pool` bytes.
+    /// page tables of `page_tables` bytes.
     ///
     /// # Errors
     /// [`LayoutError`].
@@ -137,13 +137,13 @@ impl Layout {
         segments: &[Segment],
         kernel: &Kernel,
         initrd: u64,
-        pool: u64,
+        page_tables: u64,
     ) -> Result<Layout, LayoutError> {
-        if pool == 0 || pool % CHUNK != 0 {
-            return Err(LayoutError::Pool);
+        if page_tables == 0 || page_tables % CHUNK != 0 {
+            return Err(LayoutError::PageTables);
         }
         let memory: u64 = segments.iter().map(|segment| segment.size).sum();
-        let loaded = [kernel.image.size(), pool, initrd]
+        let loaded = [kernel.image.size(), page_tables, initrd]
             .into_iter()
             .filter_map(|size| round_up(size, CHUNK))
             .fold(0, u64::saturating_add);
@@ -171,21 +171,21 @@ impl Layout {
                 })
                 .collect(),
         );
-        let image = Place {
+        let image = Extent {
             size: kernel.image.size(),
             hpa: free
                 .low(kernel.image.size(), kernel.image.start % CHUNK)
                 .ok_or_else(|| fail("kernel", kernel.image.size()))?,
         };
-        let pool = Place {
+        let page_tables = Extent {
             hpa: free
-                .low(pool, 0)
-                .ok_or_else(|| fail("page-table pool", pool))?,
-            size: pool,
+                .low(page_tables, 0)
+                .ok_or_else(|| fail("page tables", page_tables))?,
+            size: page_tables,
         };
         let initrd = match initrd {
             0 => None,
-            size => Some(Place {
+            size => Some(Extent {
                 hpa: free
                     .high(size)
                     .ok_or_else(|| fail("initial ramdisk", size))?,
@@ -209,8 +209,8 @@ impl Layout {
         })
         .collect();
         classes.push(ClassRange {
-            base: pool.hpa,
-            size: pool.size,
+            base: page_tables.hpa,
+            size: page_tables.size,
             class: CLASS_PT as u32,
             reserved: 0,
         });
@@ -220,7 +220,7 @@ impl Layout {
             classes,
             image,
             phys_base,
-            pool,
+            page_tables,
             initrd,
         })
     }
@@ -247,7 +247,7 @@ impl Layout {
     /// The Data frames, ascending, with their offsets in the container's mmap: what stays reachable
     /// after the start.
     #[must_use]
-    pub fn data(&self) -> Vec<(Place, u64)> {
+    pub fn data(&self) -> Vec<(Extent, u64)> {
         let mut data = Vec::new();
         let mut offset = 0;
         for segment in &self.segments {
@@ -260,7 +260,7 @@ impl Layout {
                 .map(|range| (range.base, range.base + range.size));
             for (start, next) in inside.chain([(end, end)]) {
                 if start > at {
-                    let place = Place {
+                    let place = Extent {
                         hpa: at,
                         size: start - at,
                     };
@@ -291,12 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_grows_with_memory_and_is_whole_chunks() {
-        assert_eq!(default_pool(32 * MIB), 4 * MIB);
-        assert_eq!(default_pool(256 * MIB), 16 * MIB);
-        assert_eq!(default_pool(300 * MIB), 20 * MIB);
-        assert_eq!(default_pool(4096 * MIB), 256 * MIB);
-        assert_eq!(default_pool(8192 * MIB), 384 * MIB);
+    fn the_page_tables_grow_with_memory_and_are_whole_chunks() {
+        assert_eq!(default_page_tables(32 * MIB), 4 * MIB);
+        assert_eq!(default_page_tables(256 * MIB), 16 * MIB);
+        assert_eq!(default_page_tables(300 * MIB), 20 * MIB);
+        assert_eq!(default_page_tables(4096 * MIB), 256 * MIB);
+        assert_eq!(default_page_tables(8192 * MIB), 384 * MIB);
     }
 
     #[test]
@@ -309,8 +309,8 @@ mod tests {
             layout.phys_base,
             (0x400 * MIB).wrapping_sub(kernel.image.start)
         );
-        assert!(layout.pool.hpa >= layout.image.hpa + layout.image.size);
-        assert_eq!(layout.pool.hpa % CHUNK, 0);
+        assert!(layout.page_tables.hpa >= layout.image.hpa + layout.image.size);
+        assert_eq!(layout.page_tables.hpa % CHUNK, 0);
         let initrd = layout.initrd.unwrap();
         assert_eq!(initrd.hpa, 0x400 * MIB + 64 * MIB - 8192);
         assert_eq!(initrd.size, 5000);
@@ -348,7 +348,10 @@ mod tests {
         assert_eq!(u64::from(exec.class), CLASS_EXEC);
         assert_eq!(layout.class_of(exec.base, FRAME), Some(CLASS_EXEC));
         assert_eq!(layout.class_of(exec.base, exec.size + FRAME), None);
-        assert_eq!(layout.class_of(layout.pool.hpa, CHUNK), Some(CLASS_PT));
+        assert_eq!(
+            layout.class_of(layout.page_tables.hpa, CHUNK),
+            Some(CLASS_PT)
+        );
     }
 
     #[test]
@@ -373,12 +376,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_is_not_whole_chunks_is_refused() {
+    fn page_tables_that_are_not_whole_chunks_are_refused() {
         let memory = segments(&[(0x400, 64)]);
-        for pool in [0, FRAME, CHUNK + FRAME] {
+        for page_tables in [0, FRAME, CHUNK + FRAME] {
             assert_eq!(
-                Layout::plan(&memory, &linux_like(), 0, pool),
-                Err(LayoutError::Pool)
+                Layout::plan(&memory, &linux_like(), 0, page_tables),
+                Err(LayoutError::PageTables)
             );
         }
     }

@@ -15,7 +15,7 @@ use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMma
 
 use super::FRAME;
 use super::kernel::{Kernel, KernelError};
-use super::layout::{Layout, LayoutError, Place, default_pool};
+use super::layout::{Extent, Layout, LayoutError, default_page_tables};
 use super::tables::{BootTables, TablesError};
 use crate::module::{Container, ModuleError, StartRequest};
 use cki_abi::uapi::start::Seal;
@@ -40,8 +40,8 @@ pub struct Boot {
     pub cmdline: String,
     /// virtio-mmio devices, numbered from 0.
     pub devices: u32,
-    /// Bytes of the page-table pool; `None` for [`default_pool`].
-    pub pool: Option<u64>,
+    /// Bytes of the page tables; `None` for [`default_page_tables`].
+    pub page_tables: Option<u64>,
 }
 
 /// A container cannot be loaded or started.
@@ -128,14 +128,16 @@ pub fn load(container: &dyn Container, boot: &Boot) -> Result<GuestMemoryMmap, L
     };
     let segments = container.segments();
     let total = segments.iter().map(|segment| segment.size).sum();
-    let pool = boot.pool.unwrap_or_else(|| default_pool(total));
-    let layout = Layout::plan(segments, &kernel, initrd_size, pool)?;
+    let page_tables = boot
+        .page_tables
+        .unwrap_or_else(|| default_page_tables(total));
+    let layout = Layout::plan(segments, &kernel, initrd_size, page_tables)?;
     let tables = BootTables::build(&layout, &kernel)?;
     let info = start_info(boot, &kernel, &layout, &tables)?;
 
     let memory = map(&container.memory(), &whole(&layout))?;
     for part in &kernel.loads {
-        let place = Place {
+        let place = Extent {
             hpa: part.paddr.wrapping_add(layout.phys_base),
             size: part.file_size,
         };
@@ -222,13 +224,13 @@ fn start_info(
     Ok(info)
 }
 
-fn whole(layout: &Layout) -> Vec<(Place, u64)> {
+fn whole(layout: &Layout) -> Vec<(Extent, u64)> {
     let mut offset = 0;
     layout
         .segments
         .iter()
         .map(|segment| {
-            let place = Place {
+            let place = Extent {
                 hpa: segment.base,
                 size: segment.size,
             };
@@ -242,7 +244,7 @@ fn whole(layout: &Layout) -> Vec<(Place, u64)> {
 /// Maps pieces of a container's memory at their host-physical addresses.
 pub(crate) fn map(
     file: &Arc<File>,
-    pieces: &[(Place, u64)],
+    pieces: &[(Extent, u64)],
 ) -> Result<GuestMemoryMmap, ModuleError> {
     let failed = |error: &dyn std::fmt::Display| ModuleError::Map(error.to_string());
     let mut regions = Vec::with_capacity(pieces.len());
@@ -266,7 +268,7 @@ fn copy(
     memory: &GuestMemoryMmap,
     input: &Input,
     offset: u64,
-    place: Place,
+    place: Extent,
 ) -> Result<(), LoadError> {
     let mut file = input
         .file

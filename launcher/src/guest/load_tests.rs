@@ -33,7 +33,7 @@ fn boot() -> Boot {
         initrd: Some(input(b"the ramdisk")),
         cmdline: "quiet cki.mode=session".to_owned(),
         devices: 2,
-        pool: Some(4 * MIB),
+        page_tables: Some(4 * MIB),
     }
 }
 
@@ -144,7 +144,7 @@ fn bad_input_is_refused_before_the_start() {
         LoadError::CmdlineZero
     ));
     assert!(matches!(
-        refused(&|boot| boot.pool = Some(32 * MIB)),
+        refused(&|boot| boot.page_tables = Some(32 * MIB)),
         LoadError::Layout(LayoutError::TooSmall { .. })
     ));
 }

@@ -36,14 +36,14 @@ pub enum TablesError {
     /// The kernel asks for two things at one address.
     #[error("the kernel's direct map and its image overlap, or leave the kernel's half")]
     Overlap,
-    /// The pool is smaller than the boot tables.
+    /// There is no room for the boot tables.
     #[error(
-        "the page-table pool of {} MiB is too small: the boot page tables alone take {} KiB",
-        .pool >> 20, .needed >> 10
+        "{} MiB for page tables are too little: those that the guest starts with take {} KiB",
+        .page_tables >> 20, .needed >> 10
     )]
-    Pool {
-        /// Bytes of the pool.
-        pool: u64,
+    TooSmall {
+        /// Bytes for all tables.
+        page_tables: u64,
         /// Bytes needed.
         needed: u64,
     },
@@ -68,13 +68,13 @@ pub struct BootTables {
 }
 
 impl BootTables {
-    /// Builds the tables for a kernel in its place, at the start of the layout's pool.
+    /// Builds the tables for a kernel in its place, at the start of the frames for tables.
     ///
     /// # Errors
     /// [`TablesError`].
     pub fn build(layout: &Layout, kernel: &Kernel) -> Result<BootTables, TablesError> {
         let mut built = BootTables {
-            base: layout.pool.hpa,
+            base: layout.page_tables.hpa,
             tables: Vec::new(),
         };
         built.new_table(4);
@@ -89,9 +89,9 @@ impl BootTables {
             let address = kernel.direct_map.wrapping_add(segment.base);
             built.map(layout, address, segment.base, segment.size, false)?;
         }
-        if built.size() > layout.pool.size {
-            return Err(TablesError::Pool {
-                pool: layout.pool.size,
+        if built.size() > layout.page_tables.size {
+            return Err(TablesError::TooSmall {
+                page_tables: layout.page_tables.size,
                 needed: built.size(),
             });
         }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::guest::kernel::tests::{DIRECT_MAP, VIRTUAL, linux_like};
-use crate::guest::layout::default_pool;
+use crate::guest::layout::default_page_tables;
 
 const MIB: u64 = 1 << 20;
 
@@ -125,7 +125,7 @@ fn plan(list: &[(u64, u64)]) -> (Layout, Kernel, BootTables) {
         .collect();
     let memory: u64 = segments.iter().map(|s| s.size).sum();
     let kernel = linux_like();
-    let layout = Layout::plan(&segments, &kernel, 123_456, default_pool(memory)).unwrap();
+    let layout = Layout::plan(&segments, &kernel, 123_456, default_page_tables(memory)).unwrap();
     let built = BootTables::build(&layout, &kernel).unwrap();
     (layout, kernel, built)
 }
@@ -230,12 +230,12 @@ fn chunks_of_one_class_take_large_pages() {
 }
 
 #[test]
-fn a_pool_smaller_than_the_boot_tables_is_refused() {
+fn fewer_frames_than_the_boot_tables_take_are_refused() {
     let (mut layout, kernel, _) = plan(&[(0x400, 64)]);
-    layout.pool.size = FRAME;
+    layout.page_tables.size = FRAME;
     assert!(matches!(
         BootTables::build(&layout, &kernel),
-        Err(TablesError::Pool { .. })
+        Err(TablesError::TooSmall { .. })
     ));
 }
 

@@ -25,7 +25,7 @@ use super::control::{Inbox, Outgoing};
 use super::error::ContainerError;
 use super::plan::Plan;
 use super::streams::Streams;
-use crate::guest::layout::Place;
+use crate::guest::layout::Extent;
 use crate::guest::load::map;
 use crate::jail::Duty;
 use crate::module::Container;
@@ -95,7 +95,7 @@ fn session_on(
 ) -> (Session, Arc<Mutex<Log>>) {
     let container = FakeContainer::new(&[(BASE, SIZE)]);
     let log = Arc::clone(&container.log);
-    let whole = Place {
+    let whole = Extent {
         hpa: BASE,
         size: SIZE,
     };
