@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `service_manager`, `unblocked` |
 //! | [`exec`] | another process in a container that runs, for a client | `session`, `unblocked` |
-//! | [`entry`] | containers that run, by name: a directory each | |
+//! | [`container_names`] | containers that run, by name: a directory each | |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
 //! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
 //! | [`backend`] | what is behind devices, on the host's side | `virtio` |
@@ -25,9 +25,9 @@
 
 pub mod backend;
 mod beginning;
+pub mod container_names;
 pub mod copy;
 pub mod counts;
-pub mod entry;
 pub mod exec;
 pub mod guest;
 pub mod heap;

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, bail};
-use cki_launcher::entry::{Entries, Found, State};
+use cki_launcher::container_names::{ContainerNames, Found, State};
 use cki_launcher::signals;
 use cki_session::{Signal, Status, printable};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -16,7 +16,7 @@ use crate::sentence::sentence;
 
 /// `cki list`.
 pub fn list(json: bool) -> anyhow::Result<Status> {
-    let found = Entries::default().all()?;
+    let found = ContainerNames::default().all()?;
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", to_json(found)?)?;
@@ -75,11 +75,11 @@ fn objects(found: Vec<Found>) -> serde_json::Result<Vec<serde_json::Value>> {
 
 /// `cki kill`.
 pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
-    kill_one_of(&Entries::default(), args)
+    kill_one_of(&ContainerNames::default(), args)
 }
 
-fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
-    let state = entries.find(&args.name)?;
+fn kill_one_of(names: &ContainerNames, args: &KillArgs) -> anyhow::Result<Status> {
+    let state = names.find(&args.name)?;
     // The launcher passes on what it gets; SIGKILL is its own end, and the container's.
     let passed_on = cki_session::FORWARDED.contains(&args.signal) || args.signal == Signal::KILL;
     if !passed_on {
@@ -88,13 +88,13 @@ fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
     let pid = Pid::from_raw(state.pid).context("its launcher has no process")?;
     let cannot = "cannot send the signal";
     let launcher = pidfd_open(pid, PidfdFlags::empty()).context(cannot)?;
-    // Of this place, too: another's may have the name by now, and be somebody else's.
-    if !entries.is_launcher(&state).context(cannot)? || entries.find(&args.name)? != state {
+    // Of this directory, too: another may have the name by now, and be somebody else's.
+    if !names.is_launcher(&state).context(cannot)? || names.find(&args.name)? != state {
         bail!(
             "process {} is not, or no longer, the launcher of the container {}, though its directory in {} says so",
             state.pid,
             args.name,
-            cki_launcher::entry::DIRECTORY
+            cki_launcher::container_names::DIRECTORY
         );
     }
     signals::send(launcher.as_fd(), args.signal).context(cannot)?;
@@ -103,7 +103,7 @@ fn kill_one_of(entries: &Entries, args: &KillArgs) -> anyhow::Result<Status> {
 
 #[cfg(test)]
 mod tests {
-    use cki_launcher::entry::{EntryError, start_time};
+    use cki_launcher::container_names::{NameError, start_time};
     use cki_session::{Memory, Process};
 
     use super::*;
@@ -116,7 +116,7 @@ mod tests {
             memory: Memory::constant(64),
             process: Process::new(["echo", "a\nb c\t\u{9b}2J"]),
         };
-        let error = EntryError::Io {
+        let error = NameError::Io {
             path: "/run/cki/b/state.json".into(),
             source: io::Error::other("unknown field"),
         };
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_process_that_is_not_the_containers_users_is_sent_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
+        let names = ContainerNames::below(directory.path());
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
@@ -142,20 +142,20 @@ mod tests {
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };
-        let _a = entries.take(&state).unwrap();
+        let _a = names.take(&state).unwrap();
         let kill = || {
             let name = "a".to_owned();
             let signal = Signal::KILL;
-            kill_one_of(&entries, &KillArgs { name, signal })
+            kill_one_of(&names, &KillArgs { name, signal })
         };
-        // Only root gives a place to somebody else.
+        // Only root gives a directory to somebody else.
         if nix::unistd::geteuid().is_root() {
-            let place = directory.path().join("a");
-            nix::unistd::chown(&place, Some(7.into()), None).unwrap();
+            let of_a = directory.path().join("a");
+            nix::unistd::chown(&of_a, Some(7.into()), None).unwrap();
             let error = kill().unwrap_err().to_string();
             assert!(error.contains("not, or no longer, the launcher"), "{error}");
             assert_eq!(child.try_wait().unwrap(), None);
-            nix::unistd::chown(&place, Some(0.into()), None).unwrap();
+            nix::unistd::chown(&of_a, Some(0.into()), None).unwrap();
         } else {
             // Past the harness, which keeps what is printed of a test that passes.
             let said = "skipped: that another's process is sent nothing (only root can try that)";
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn who_has_got_a_dead_launchers_number_is_sent_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
+        let names = ContainerNames::below(directory.path());
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
@@ -181,9 +181,9 @@ mod tests {
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };
-        let _a = entries.take(&state).unwrap();
+        let _a = names.take(&state).unwrap();
         let (name, signal) = ("a".to_owned(), Signal::KILL);
-        let error = kill_one_of(&entries, &KillArgs { name, signal }).unwrap_err();
+        let error = kill_one_of(&names, &KillArgs { name, signal }).unwrap_err();
         assert!(
             error
                 .to_string()

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use cki_frontend::UserTerminal;
-use cki_launcher::entry::{Entries, EntryError, State};
+use cki_launcher::container_names::{ContainerNames, NameError, State};
 use cki_launcher::exec::connect::ConnectError;
 use cki_launcher::exec::control::ControlError;
 use cki_launcher::exec::driver::{Connections, Driver, ExecError, ExecRequest, START_LIMIT};
@@ -86,26 +86,26 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
 
 /// A container that runs.
 struct Target {
-    entries: Entries,
+    names: ContainerNames,
     state: State,
 }
 
 impl Target {
-    fn find(name: &str) -> Result<Self, EntryError> {
-        let entries = Entries::default();
-        let state = entries.find(name)?;
-        Ok(Target { entries, state })
+    fn find(name: &str) -> Result<Self, NameError> {
+        let names = ContainerNames::default();
+        let state = names.find(name)?;
+        Ok(Target { names, state })
     }
 
     /// Connections for the process that `run` asks for, as long as somebody waits for them.
     fn connect(&self, run: &Run, waits: &mut dyn FnMut() -> bool) -> anyhow::Result<Connections> {
-        let Target { entries, state } = self;
+        let Target { names, state } = self;
         let deadline = Instant::now() + START_LIMIT;
         let mut unknown = None;
-        let mut runs = || match entries.find(&state.name) {
+        let mut runs = || match names.find(&state.name) {
             // Another container may have got its name meanwhile.
             Ok(found) => found == *state,
-            Err(EntryError::Missing(_)) => false,
+            Err(NameError::Missing(_)) => false,
             // Nobody can say whether it runs.
             Err(error) => {
                 unknown = Some(error);
@@ -114,8 +114,7 @@ impl Target {
         };
         let stderr = run.process.terminal.is_none();
         let mut goes_on = || waits() && runs();
-        let connections =
-            Connections::open(&entries.sockets(state), stderr, deadline, &mut goes_on);
+        let connections = Connections::open(&names.sockets(state), stderr, deadline, &mut goes_on);
         match unknown {
             Some(error) => Err(error).with_context(|| self.title()),
             None => connections.with_context(|| self.title()),
@@ -149,7 +148,7 @@ impl Target {
 /// What sort of failure an error is.
 fn kind(error: &anyhow::Error) -> FailureKind {
     let is_of_the_request = match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(EntryError::Name(_) | EntryError::Missing(_)), _) => true,
+        (Some(NameError::Invalid(_) | NameError::Missing(_)), _) => true,
         (_, Some(ExecError::Control(ControlError::TooLong) | ExecError::Refused(_))) => true,
         _ => matches!(error.downcast_ref(), Some(ConnectError::Ended)),
     };
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn a_container_has_ended_only_if_nobody_has_its_name() {
         let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
+        let names = ContainerNames::below(directory.path());
         let state = State {
             name: "box".to_owned(),
             pid: 7,
@@ -178,8 +177,8 @@ mod tests {
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };
-        let held = entries.take(&state).unwrap();
-        let target = Target { entries, state };
+        let held = names.take(&state).unwrap();
+        let target = Target { names, state };
         let error = || {
             let run = Run::new(["true"]);
             let error = target.connect(&run, &mut || true).unwrap_err();

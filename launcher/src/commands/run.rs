@@ -17,7 +17,7 @@ use cki_frontend::UserTerminal;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::{self, NetworkError};
 use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
-use cki_launcher::entry::{self, Entries, Entry, State};
+use cki_launcher::container_names::{self, ContainerName, ContainerNames, State};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::rights::Rights;
@@ -239,8 +239,8 @@ fn cmdline(wanted: &Wanted) -> String {
     words.join(" ")
 }
 
-/// The container's place among those with a name, if it is to have one.
-fn entry(wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
+/// The container's name, if it is to have one.
+fn take_name(wanted: &Wanted) -> anyhow::Result<Option<ContainerName>> {
     let (Some(name), Some(run)) = (&wanted.container.name, &wanted.run) else {
         return Ok(None);
     };
@@ -248,11 +248,11 @@ fn entry(wanted: &Wanted) -> anyhow::Result<Option<Entry>> {
     let state = State {
         name: name.clone(),
         pid,
-        started: entry::start_time(pid).context("cannot see this process in /proc")?,
+        started: container_names::start_time(pid).context("cannot see this process in /proc")?,
         memory: wanted.container.memory,
         process: run.process.clone(),
     };
-    Ok(Some(Entries::default().take(&state)?))
+    Ok(Some(ContainerNames::default().take(&state)?))
 }
 
 /// Makes a container and runs it to its end.
@@ -304,10 +304,10 @@ fn session(
         run.interface = interface;
     }
     // Held until the container has ended.
-    let entry = entry(&wanted)?;
+    let held = take_name(&wanted)?;
     // Of a name's, only `cki exec` is the client; the container has nobody to connect to.
-    let sockets = match (&entry, &args.vsock) {
-        (Some(entry), _) => Some((entry.sockets(), ToHost::Refused, Duty::Listener)),
+    let sockets = match (&held, &args.vsock) {
+        (Some(held), _) => Some((held.sockets(), ToHost::Refused, Duty::Listener)),
         (None, Some(_)) if rights.root().is_some() && args.jail_user.is_none() => {
             anyhow::bail!(
                 "--vsock has the container connect to sockets of a user's: as root, say whose with --jail-user UID \

@@ -62,12 +62,12 @@ pub struct State {
 
 /// Why there is no such container, or can be none.
 #[derive(Debug, thiserror::Error)]
-pub enum EntryError {
+pub enum NameError {
     /// A name that cannot be a directory's.
     #[error(
         "{0:?} is no name of a container: expected 1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first"
     )]
-    Name(String),
+    Invalid(String),
     /// It runs already.
     #[error("a container called {0} is running; choose another name")]
     Taken(String),
@@ -90,45 +90,45 @@ pub struct Found {
     /// Its name.
     pub name: String,
     /// What is known of it; an error if that cannot be read, as when a newer launcher has written it.
-    pub state: Result<State, EntryError>,
+    pub state: Result<State, NameError>,
 }
 
-/// The containers below a directory.
+/// The names of containers that run: the directories below one.
 #[derive(Debug, Clone)]
-pub struct Entries(PathBuf);
+pub struct ContainerNames(PathBuf);
 
-/// A container's place, held by its launcher.
+/// A container's name, held by its launcher.
 #[derive(Debug)]
-pub struct Entry {
+pub struct ContainerName {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
-impl Default for Entries {
+impl Default for ContainerNames {
     fn default() -> Self {
-        Entries(PathBuf::from(DIRECTORY))
+        ContainerNames(PathBuf::from(DIRECTORY))
     }
 }
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> EntryError {
-    move |source| EntryError::Io {
+fn failed(path: &Path) -> impl Fn(io::Error) -> NameError {
+    move |source| NameError::Io {
         path: path.to_owned(),
         source,
     }
 }
 
-impl Entries {
+impl ContainerNames {
     /// Those below `path`.
     #[must_use]
     pub fn below(path: &Path) -> Self {
-        Entries(path.to_owned())
+        ContainerNames(path.to_owned())
     }
 
-    fn path(&self, name: &str) -> Result<PathBuf, EntryError> {
+    fn path(&self, name: &str) -> Result<PathBuf, NameError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !begins || name.len() > 64 || !name.chars().all(plain) {
-            return Err(EntryError::Name(name.to_owned()));
+            return Err(NameError::Invalid(name.to_owned()));
         }
         Ok(self.0.join(name))
     }
@@ -136,8 +136,8 @@ impl Entries {
     /// Takes a name for a container, which this process runs.
     ///
     /// # Errors
-    /// [`EntryError`].
-    pub fn take(&self, state: &State) -> Result<Entry, EntryError> {
+    /// [`NameError`].
+    pub fn take(&self, state: &State) -> Result<ContainerName, NameError> {
         let path = self.path(&state.name)?;
         let start = Instant::now();
         let lock = loop {
@@ -146,7 +146,7 @@ impl Entries {
             {
                 Ok(Some(lock)) => break lock,
                 Ok(None) if start.elapsed() >= BUSY_LIMIT => {
-                    return Err(EntryError::Taken(state.name.clone()));
+                    return Err(NameError::Taken(state.name.clone()));
                 }
                 // Somebody looks, or has removed the directory meanwhile.
                 Ok(None) => thread::sleep(PAUSE),
@@ -160,28 +160,28 @@ impl Entries {
             }
         };
         if let Err(error) = write_state(&path, state) {
-            // A place without a state is somebody's who is about to say more, so nobody else would remove it.
+            // A directory without a state is somebody's who is about to say more, so nobody else would remove it.
             let _ = remove(&path);
             return Err(failed(&path.join(STATE))(error));
         }
-        Ok(Entry { path, _lock: lock })
+        Ok(ContainerName { path, _lock: lock })
     }
 
     /// The running container of a name.
     ///
     /// # Errors
-    /// [`EntryError`].
-    pub fn find(&self, name: &str) -> Result<State, EntryError> {
+    /// [`NameError`].
+    pub fn find(&self, name: &str) -> Result<State, NameError> {
         let path = self.path(name)?;
         self.look(&path)?
-            .ok_or_else(|| EntryError::Missing(name.to_owned()))
+            .ok_or_else(|| NameError::Missing(name.to_owned()))
     }
 
     /// All that run, by name.
     ///
     /// # Errors
     /// When the directory of all cannot be read. One container that cannot be is in the list.
-    pub fn all(&self) -> Result<Vec<Found>, EntryError> {
+    pub fn all(&self) -> Result<Vec<Found>, NameError> {
         let directories = match fs::read_dir(&self.0) {
             Ok(directories) => directories,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -199,11 +199,11 @@ impl Entries {
     }
 
     /// Whether the process of this state is the launcher: it has been since the container began, and not got the number
-    /// after it; and whoever can write the place of another user's container can name any process there, and means one of
+    /// after it; and whoever can write the directory of another user's container can name any process there, and means one of
     /// that user's. Holds for a descriptor of the process (pidfd_open(2)) that was opened before.
     ///
     /// # Errors
-    /// When place or process cannot be looked at.
+    /// When directory or process cannot be looked at.
     pub fn is_launcher(&self, state: &State) -> io::Result<bool> {
         // It may be a link of systemd's; in the directory of all, users make none.
         let owner = fs::metadata(self.0.join(&state.name))?.uid();
@@ -218,7 +218,7 @@ impl Entries {
     }
 
     /// The container of a directory, unless its launcher has gone; what that left is removed then.
-    fn look(&self, path: &Path) -> Result<Option<State>, EntryError> {
+    fn look(&self, path: &Path) -> Result<Option<State>, NameError> {
         // One without a lock does not run yet: systemd has made the directory.
         let lock = match open_lock(path, false) {
             Err(error) if is_missing(&error) => return Ok(None),
@@ -264,8 +264,8 @@ impl Entries {
     }
 }
 
-/// Makes a place, if it is not there, and the file of its lock.
-fn make_lock(path: &Path) -> Result<File, EntryError> {
+/// Makes a name's directory, if it is not there, and the file of its lock.
+fn make_lock(path: &Path) -> Result<File, NameError> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     let made = path
@@ -296,13 +296,13 @@ fn or_gone(removed: io::Result<()>) -> io::Result<()> {
 }
 
 /// Whether a directory or file is not there (any more).
-fn is_missing(error: &EntryError) -> bool {
-    matches!(error, EntryError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+fn is_missing(error: &NameError) -> bool {
+    matches!(error, NameError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 /// Whether a directory could not be made because something is there, which may have been removed since.
-fn is_there(error: &EntryError) -> bool {
-    matches!(error, EntryError::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists)
+fn is_there(error: &NameError) -> bool {
+    matches!(error, NameError::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists)
 }
 
 /// A file of a directory that may be somebody else's: links are not followed, and a pipe is not waited for.
@@ -316,7 +316,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 /// The file of a directory's lock.
-fn open_lock(path: &Path, create: bool) -> Result<File, EntryError> {
+fn open_lock(path: &Path, create: bool) -> Result<File, NameError> {
     let path = path.join("lock");
     let mut options = File::options();
     // Not truncated: there is nothing in it. Nobody else may open it: a lock needs no more than that.
@@ -330,7 +330,7 @@ fn open_lock(path: &Path, create: bool) -> Result<File, EntryError> {
 }
 
 /// Locks a lock's file, unless somebody has it or it is not that of `path` any more.
-fn try_lock(file: File, path: &Path, how: FlockArg) -> Result<Option<Flock<File>>, EntryError> {
+fn try_lock(file: File, path: &Path, how: FlockArg) -> Result<Option<Flock<File>>, NameError> {
     match Flock::lock(file, how) {
         Ok(locked) if is_at(&locked, path) => Ok(Some(locked)),
         Ok(_) => Err(failed(path)(ErrorKind::NotFound.into())),
@@ -350,7 +350,7 @@ fn is_at(lock: &File, path: &Path) -> bool {
 }
 
 /// Removes what is in a directory whose lock is ours, and the directory unless somebody has just taken it. The state comes
-/// late: who is killed before that has left something to find ([`Entries::look`]). The lock's file is the last.
+/// late: who is killed before that has left something to find ([`ContainerNames::look`]). The lock's file is the last.
 fn remove(path: &Path) -> io::Result<()> {
     let last = [NEW_STATE, STATE, "lock"];
     for entry in fs::read_dir(path)? {
@@ -372,8 +372,8 @@ fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the state of a place whose lock is ours, for this user alone: the program's variables are in it. From the first
-/// step to the last there is a file by which the place is found if we are killed.
+/// Writes the state into a directory whose lock is ours, for this user alone: the program's variables are in it. From the first
+/// step to the last there is a file by which the directory is found if we are killed.
 fn write_state(path: &Path, state: &State) -> io::Result<()> {
     let text = serde_json::to_vec(state)?;
     let (file, new) = (path.join(STATE), path.join(NEW_STATE));
@@ -415,7 +415,7 @@ fn read_state(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-impl Entry {
+impl ContainerName {
     /// Where the container's sockets are to be.
     #[must_use]
     pub fn sockets(&self) -> PathBuf {
@@ -424,5 +424,5 @@ impl Entry {
 }
 
 #[cfg(test)]
-#[path = "entry_tests.rs"]
+#[path = "container_names_tests.rs"]
 mod tests;

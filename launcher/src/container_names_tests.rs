@@ -18,52 +18,49 @@ fn state(name: &str) -> State {
     }
 }
 
-fn all(entries: &Entries) -> Vec<State> {
-    let all = entries.all().unwrap().into_iter();
+fn all(names: &ContainerNames) -> Vec<State> {
+    let all = names.all().unwrap().into_iter();
     all.map(|found| found.state.unwrap()).collect()
 }
 
 #[test]
 fn one_that_cannot_be_read_hides_no_other() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
-    let _held = ["a", "b", "c"].map(|name| entries.take(&state(name)).unwrap());
+    let names = ContainerNames::below(directory.path());
+    let _held = ["a", "b", "c"].map(|name| names.take(&state(name)).unwrap());
     let newer = r#"{"name":"b","pid":7,"of_a_later_version":1}"#;
     fs::write(directory.path().join("b/state.json"), newer).unwrap();
-    let all = entries.all().unwrap();
+    let all = names.all().unwrap();
     let known: Vec<_> = all
         .iter()
         .map(|found| (found.name.as_str(), found.state.is_ok()))
         .collect();
     assert_eq!(known, [("a", true), ("b", false), ("c", true)]);
-    assert!(entries.find("b").is_err());
+    assert!(names.find("b").is_err());
 }
 
 #[test]
 fn a_container_is_found_while_its_launcher_lives_and_removed_after() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(&directory.path().join("cki"));
-    assert_eq!(all(&entries), []);
+    let names = ContainerNames::below(&directory.path().join("cki"));
+    assert_eq!(all(&names), []);
     let (b, a) = (
-        entries.take(&state("b")).unwrap(),
-        entries.take(&state("a")).unwrap(),
+        names.take(&state("b")).unwrap(),
+        names.take(&state("a")).unwrap(),
     );
-    assert_eq!(all(&entries), [state("a"), state("b")]);
-    assert_eq!(entries.find("a").unwrap(), state("a"));
-    assert!(matches!(
-        entries.take(&state("a")),
-        Err(EntryError::Taken(_))
-    ));
+    assert_eq!(all(&names), [state("a"), state("b")]);
+    assert_eq!(names.find("a").unwrap(), state("a"));
+    assert!(matches!(names.take(&state("a")), Err(NameError::Taken(_))));
     assert!(a.sockets().starts_with(directory.path()));
     drop(b);
-    let error = entries.find("b").unwrap_err().to_string();
+    let error = names.find("b").unwrap_err().to_string();
     assert!(error.contains("no container called b"), "{error}");
-    assert_eq!(all(&entries), [state("a")]);
+    assert_eq!(all(&names), [state("a")]);
     assert!(!directory.path().join("cki/b").exists());
     drop(a);
     // A name can be used again, whoever left it.
-    let _a = entries.take(&state("a")).unwrap();
-    assert_eq!(all(&entries).len(), 1);
+    let _a = names.take(&state("a")).unwrap();
+    assert_eq!(all(&names).len(), 1);
     // Nobody else reads the variables.
     let file = directory.path().join("cki/a/state.json");
     assert_eq!(fs::metadata(file).unwrap().mode() & 0o7777, 0o600);
@@ -72,30 +69,30 @@ fn a_container_is_found_while_its_launcher_lives_and_removed_after() {
 #[test]
 fn of_many_who_take_and_look_at_once_one_has_the_name() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
+    let names = ContainerNames::below(directory.path());
     let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let stop = Instant::now() + Duration::from_millis(500);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while Instant::now() < stop {
-                    match entries.take(&state("a")) {
-                        Ok(entry) => {
+                    match names.take(&state("a")) {
+                        Ok(held) => {
                             assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
                             // It is there for as long as it is held, whoever looks.
-                            assert_eq!(entries.find("a").unwrap(), state("a"));
+                            assert_eq!(names.find("a").unwrap(), state("a"));
                             taken.fetch_add(1, Ordering::SeqCst);
                             holders.fetch_sub(1, Ordering::SeqCst);
-                            drop(entry);
+                            drop(held);
                         }
-                        Err(EntryError::Taken(_)) => {}
+                        Err(NameError::Taken(_)) => {}
                         Err(error) => panic!("{error:?}"),
                     }
                 }
             });
             scope.spawn(|| {
                 while Instant::now() < stop {
-                    assert!(all(&entries).len() <= 1);
+                    assert!(all(&names).len() <= 1);
                 }
             });
         }
@@ -106,60 +103,60 @@ fn of_many_who_take_and_look_at_once_one_has_the_name() {
 #[test]
 fn nobody_is_kept_out_by_a_lock_on_the_directory_of_all() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
+    let names = ContainerNames::below(directory.path());
     let all = File::open(directory.path()).unwrap();
     let _held = Flock::lock(all, FlockArg::LockExclusiveNonblock).unwrap();
-    let _a = entries.take(&state("a")).unwrap();
-    assert_eq!(entries.find("a").unwrap(), state("a"));
+    let _a = names.take(&state("a")).unwrap();
+    assert_eq!(names.find("a").unwrap(), state("a"));
 }
 
 #[test]
 fn the_directory_of_a_service_that_is_about_to_start_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
-    let place = directory.path().join("a");
-    fs::create_dir(&place).unwrap();
-    assert_eq!(all(&entries), []);
-    assert!(matches!(entries.find("a"), Err(EntryError::Missing(_))));
-    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
-    let _a = entries.take(&state("a")).unwrap();
-    assert_eq!(entries.find("a").unwrap(), state("a"));
+    let names = ContainerNames::below(directory.path());
+    let of_a = directory.path().join("a");
+    fs::create_dir(&of_a).unwrap();
+    assert_eq!(all(&names), []);
+    assert!(matches!(names.find("a"), Err(NameError::Missing(_))));
+    assert_eq!(fs::read_dir(&of_a).unwrap().count(), 0);
+    let _a = names.take(&state("a")).unwrap();
+    assert_eq!(names.find("a").unwrap(), state("a"));
 }
 
 #[test]
 fn links_and_pipes_that_a_containers_user_has_put_there_are_not_followed() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(&directory.path().join("cki"));
+    let names = ContainerNames::below(&directory.path().join("cki"));
     let secret = directory.path().join("secret");
     fs::write(&secret, serde_json::to_vec(&state("a")).unwrap()).unwrap();
-    let place = directory.path().join("cki/a");
-    fs::create_dir_all(&place).unwrap();
-    let lock = place.join("lock");
+    let of_a = directory.path().join("cki/a");
+    fs::create_dir_all(&of_a).unwrap();
+    let lock = of_a.join("lock");
     std::os::unix::fs::symlink(&secret, &lock).unwrap();
-    assert!(entries.find("a").is_err());
-    assert!(entries.take(&state("a")).is_err());
+    assert!(names.find("a").is_err());
+    assert!(names.take(&state("a")).is_err());
     fs::remove_file(&lock).unwrap();
     nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert!(entries.find("a").is_err());
+    assert!(names.find("a").is_err());
     fs::remove_file(&lock).unwrap();
-    let _a = entries.take(&state("a")).unwrap();
-    let file = place.join("state.json");
+    let _a = names.take(&state("a")).unwrap();
+    let file = of_a.join("state.json");
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink(&secret, &file).unwrap();
-    assert!(entries.find("a").is_err());
+    assert!(names.find("a").is_err());
     assert!(secret.exists());
 }
 
 #[test]
 fn a_name_leads_out_of_no_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
+    let names = ContainerNames::below(directory.path());
     for name in ["", ".", "..", "../a", "a/b", "-a", "a b", &"a".repeat(65)] {
         assert!(
-            matches!(entries.find(name), Err(EntryError::Name(_))),
+            matches!(names.find(name), Err(NameError::Invalid(_))),
             "{name}"
         );
-        assert!(entries.take(&state(name)).is_err(), "{name}");
+        assert!(names.take(&state(name)).is_err(), "{name}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
@@ -167,77 +164,77 @@ fn a_name_leads_out_of_no_directory() {
 #[test]
 fn a_lock_that_somebody_is_about_to_take_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
-    let place = directory.path().join("a");
-    fs::create_dir(&place).unwrap();
-    let made = open_lock(&place, true).unwrap();
-    assert!(matches!(entries.find("a"), Err(EntryError::Missing(_))));
-    let lock = try_lock(made, &place, FlockArg::LockExclusiveNonblock).unwrap();
+    let names = ContainerNames::below(directory.path());
+    let of_a = directory.path().join("a");
+    fs::create_dir(&of_a).unwrap();
+    let made = open_lock(&of_a, true).unwrap();
+    assert!(matches!(names.find("a"), Err(NameError::Missing(_))));
+    let lock = try_lock(made, &of_a, FlockArg::LockExclusiveNonblock).unwrap();
     assert!(lock.is_some(), "it is still that of the name");
 }
 
 #[test]
-fn a_state_is_that_of_its_own_place_alone() {
+fn a_state_is_that_of_its_own_name_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
-    let _held = ["a", "b"].map(|name| entries.take(&state(name)).unwrap());
+    let names = ContainerNames::below(directory.path());
+    let _held = ["a", "b"].map(|name| names.take(&state(name)).unwrap());
     let file = |name: &str| directory.path().join(name).join("state.json");
     fs::copy(file("b"), file("a")).unwrap();
-    let error = entries.find("a").unwrap_err();
-    let EntryError::Io { source, .. } = error else {
+    let error = names.find("a").unwrap_err();
+    let NameError::Io { source, .. } = error else {
         panic!("{error:?}")
     };
     assert!(
         source.to_string().contains("another container's"),
         "{source}"
     );
-    assert_eq!(entries.find("b").unwrap(), state("b"));
+    assert_eq!(names.find("b").unwrap(), state("b"));
 }
 
 #[test]
 fn what_was_left_is_not_taken_for_who_has_the_name_now() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
-    drop(entries.take(&state("a")).unwrap());
+    let names = ContainerNames::below(directory.path());
+    drop(names.take(&state("a")).unwrap());
     let mut newer = state("a");
     newer.pid = 8;
-    let _held = entries.take(&newer).unwrap();
-    assert_eq!(entries.find("a").unwrap(), newer);
+    let _held = names.take(&newer).unwrap();
+    assert_eq!(names.find("a").unwrap(), newer);
 }
 
 #[test]
-fn a_place_whose_state_cannot_be_written_is_removed() {
+fn a_directory_whose_state_cannot_be_written_is_removed() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
+    let names = ContainerNames::below(directory.path());
     let secret = directory.path().join("secret");
     fs::write(&secret, "kept").unwrap();
-    let place = directory.path().join("a");
-    fs::create_dir(&place).unwrap();
-    std::os::unix::fs::symlink(&secret, place.join("state.new")).unwrap();
-    assert!(entries.take(&state("a")).is_err());
-    assert!(!place.exists());
+    let of_a = directory.path().join("a");
+    fs::create_dir(&of_a).unwrap();
+    std::os::unix::fs::symlink(&secret, of_a.join("state.new")).unwrap();
+    assert!(names.take(&state("a")).is_err());
+    assert!(!of_a.exists());
     assert_eq!(fs::read_to_string(&secret).unwrap(), "kept");
-    let _a = entries.take(&state("a")).unwrap();
+    let _a = names.take(&state("a")).unwrap();
 }
 
 #[test]
-fn a_place_whose_lock_cannot_be_made_is_not_left() {
+fn a_directory_whose_lock_cannot_be_made_is_not_left() {
     // Of a process of its own, which has no descriptor left: the directory can be made, and no file opened.
     if let Some(path) = std::env::var_os("CKI_TEST_TAKES") {
-        let entries = Entries::below(Path::new(&path));
+        let names = ContainerNames::below(Path::new(&path));
         setrlimit(Resource::RLIMIT_NOFILE, 0, 0).unwrap();
-        let error = entries.take(&state("a")).unwrap_err();
-        let EntryError::Io { source, .. } = error else {
+        let error = names.take(&state("a")).unwrap_err();
+        let NameError::Io { source, .. } = error else {
             panic!("{error:?}")
         };
         assert_eq!(source.raw_os_error(), Some(libc::EMFILE));
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().join("a");
+    let of_a = directory.path().join("a");
     let takes = || {
         let ours = std::env::current_exe().unwrap();
-        let test = "entry::tests::a_place_whose_lock_cannot_be_made_is_not_left";
+        let test = "container_names::tests::a_directory_whose_lock_cannot_be_made_is_not_left";
         let mut command = std::process::Command::new(ours);
         let output = command
             .args(["--exact", test])
@@ -249,55 +246,55 @@ fn a_place_whose_lock_cannot_be_made_is_not_left() {
         assert!(text.contains("1 passed"), "{text}");
     };
     takes();
-    assert!(!place.exists());
+    assert!(!of_a.exists());
     // One that was there stays: a service's.
-    fs::create_dir(&place).unwrap();
+    fs::create_dir(&of_a).unwrap();
     takes();
-    assert!(place.exists());
+    assert!(of_a.exists());
 }
 
 #[test]
 fn who_is_writing_its_state_does_not_run_yet() {
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
-    let _held = entries.take(&state("a")).unwrap();
+    let names = ContainerNames::below(directory.path());
+    let _held = names.take(&state("a")).unwrap();
     // As its predecessor left it.
     fs::write(directory.path().join("a/state.new"), "half").unwrap();
-    assert_eq!(all(&entries), []);
+    assert_eq!(all(&names), []);
     assert!(directory.path().join("a/state.json").exists());
 }
 
 #[test]
-fn what_a_launcher_has_left_that_was_killed_while_it_took_the_place_is_removed() {
+fn what_a_launcher_has_left_that_was_killed_while_it_took_the_name_is_removed() {
     // Before it removed its predecessor's state, and after that.
     for predecessor in [true, false] {
         let directory = tempfile::tempdir().unwrap();
-        let entries = Entries::below(directory.path());
-        drop(entries.take(&state("a")).unwrap());
-        let place = directory.path().join("a");
-        fs::write(place.join("state.new"), "half").unwrap();
-        fs::write(place.join("vsock"), "").unwrap();
+        let names = ContainerNames::below(directory.path());
+        drop(names.take(&state("a")).unwrap());
+        let of_a = directory.path().join("a");
+        fs::write(of_a.join("state.new"), "half").unwrap();
+        fs::write(of_a.join("vsock"), "").unwrap();
         if !predecessor {
-            fs::remove_file(place.join("state.json")).unwrap();
+            fs::remove_file(of_a.join("state.json")).unwrap();
         }
-        assert_eq!(all(&entries), []);
-        assert!(!place.exists());
+        assert_eq!(all(&names), []);
+        assert!(!of_a.exists());
     }
 }
 
 #[test]
-fn what_was_left_in_a_place_that_is_a_link_is_removed_without_an_error() {
+fn what_was_left_in_a_directory_that_is_a_link_is_removed_without_an_error() {
     let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().join("private");
-    let entries = Entries::below(&directory.path().join("cki"));
-    fs::create_dir_all(&place).unwrap();
+    let of_a = directory.path().join("private");
+    let names = ContainerNames::below(&directory.path().join("cki"));
+    fs::create_dir_all(&of_a).unwrap();
     fs::create_dir(directory.path().join("cki")).unwrap();
-    std::os::unix::fs::symlink(&place, directory.path().join("cki/a")).unwrap();
-    drop(entries.take(&state("a")).unwrap());
-    assert!(place.join(STATE).exists());
-    let error = entries.find("a").unwrap_err();
-    assert!(matches!(error, EntryError::Missing(_)), "{error}");
-    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    std::os::unix::fs::symlink(&of_a, directory.path().join("cki/a")).unwrap();
+    drop(names.take(&state("a")).unwrap());
+    assert!(of_a.join(STATE).exists());
+    let error = names.find("a").unwrap_err();
+    assert!(matches!(error, NameError::Missing(_)), "{error}");
+    assert_eq!(fs::read_dir(&of_a).unwrap().count(), 0);
 }
 
 #[test]
@@ -314,21 +311,21 @@ fn a_process_of_another_user_is_no_launcher() {
         assert!(!is_of(7, &users(another)), "{another}");
     }
     let directory = tempfile::tempdir().unwrap();
-    let entries = Entries::below(directory.path());
+    let names = ContainerNames::below(directory.path());
     let mut ours = state("a");
     ours.pid = std::process::id() as i32;
     ours.started = start_time(ours.pid).unwrap();
-    let _a = entries.take(&ours).unwrap();
+    let _a = names.take(&ours).unwrap();
     // Who had the number before is not it.
     let before = State {
         started: ours.started - 1,
         ..ours.clone()
     };
-    assert!(!entries.is_launcher(&before).unwrap());
+    assert!(!names.is_launcher(&before).unwrap());
     // The user of the directory is who runs this.
-    assert!(entries.is_launcher(&ours).unwrap());
+    assert!(names.is_launcher(&ours).unwrap());
     if nix::unistd::geteuid().is_root() {
         nix::unistd::chown(&directory.path().join("a"), Some(7.into()), None).unwrap();
-        assert!(!entries.is_launcher(&ours).unwrap());
+        assert!(!names.is_launcher(&ours).unwrap());
     }
 }
