@@ -3,8 +3,10 @@
 //! The crates that others wrote: where they come from, under which licences, and how often.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
-use cki_house::crates::{Metadata, duplicates, locked};
+use cki_house::crates::{Metadata, Package, duplicates, locked};
 use cki_house::{root, tracked};
 use spdx::{Expression, ParseMode};
 
@@ -198,4 +200,58 @@ fn no_crate_is_there_twice_without_a_reason() {
         .filter(|name| !twice.contains_key(*name))
         .collect();
     assert!(stale.is_empty(), "in TWICE, and there once: {stale:?}");
+}
+
+/// Nix builds anew what has changed of the directories that a package names. What is not in the program is not worth
+/// minutes of whoever changes it.
+#[test]
+fn a_package_is_built_from_what_is_in_its_program() {
+    let metadata = Metadata::of(&root()).expect("the workspace");
+    let directory = |manifest: &Path| {
+        let relative = manifest.strip_prefix(root()).expect("ours");
+        let directory = relative.parent().expect("a directory");
+        directory.to_str().expect("plain").to_owned()
+    };
+    let mut found = Vec::new();
+    for path in tracked() {
+        let Some(place) = path.strip_suffix("/package.nix") else {
+            continue;
+        };
+        let text = fs::read_to_string(root().join(&path)).expect("a file");
+        // The others take sources, and no workspace.
+        if !text.contains("inherit (workspace) src") {
+            continue;
+        }
+        let members: BTreeSet<String> = members(&text).into_iter().collect();
+        let ours = |package: &&Package| directory(&package.manifest_path) == place;
+        let program = metadata.ours().find(ours).expect("a crate");
+        let linked = metadata.linked(&program.name);
+        let ours = linked.iter().filter(|package| package.source.is_none());
+        let linked: BTreeSet<_> = ours
+            .map(|package| directory(&package.manifest_path))
+            .collect();
+        assert_eq!(members, linked, "{path}");
+        found.push(place.to_owned());
+    }
+    assert!(found.contains(&"launcher".to_owned()), "{found:?}");
+}
+
+/// The members that the `rustSource` of a package asks for.
+fn members(text: &str) -> Vec<String> {
+    let list = text.split_once("rustSource [").or_else(|| {
+        let (_, set) = text.split_once("rustSource {")?;
+        set.split_once("members = [")
+    });
+    let (_, list) = list.expect("a list of members");
+    let (list, _) = list.split_once(']').expect("its end");
+    list.split_whitespace()
+        .map(|word| word.trim_matches('"').to_owned())
+        .collect()
+}
+
+#[test]
+fn members_are_found_in_both_forms() {
+    assert_eq!(members(r#"rustSource [ "a" "b/c" ]; x ]"#), ["a", "b/c"]);
+    let set = r#"rustSource { members = [ "a" ]; tested = [ "b" ]; }"#;
+    assert_eq!(members(set), ["a"]);
 }
