@@ -33,7 +33,7 @@ test_main:
 	movl $(CPUID_CKI+2), %eax
 	xorl %ecx, %ecx
 	cpuid
-	cmpl $0x53696b43, %ebx
+	cmpl $CKI_CPUID_VENDOR_EBX, %ebx
 	jne 1f
 	FAIL
 1: ret

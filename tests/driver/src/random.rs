@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::hypercalls::HC_BASE;
+use cki_abi::isa::MSR_CTL;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::*;
 use cki_abi::uapi::run::exits::{EXIT_MMIO_WRITE, EXIT_PANIC};
@@ -119,7 +120,7 @@ fn values(hpa: u64, calls: bool) -> Vec<u64> {
             HC_BASE + 6,
             0xc000_0080,
             0x6e1,
-            0x434b_4900,
+            MSR_CTL,
             PKRS_GUEST,
         ];
     }
