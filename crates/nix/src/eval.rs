@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// Function from a derivation to a [`Target`].
-pub const TARGET_FUNCTION: &str = "drv: { drv = drv.drvPath; out = drv.outPath; }";
+const TARGET_FUNCTION: &str = "drv: { drv = drv.drvPath; out = drv.outPath; }";
 
 #[derive(Deserialize)]
 struct Evaluated {
@@ -67,14 +67,6 @@ pub fn parse_targets(json: &[u8], attrs: &[String]) -> Result<BTreeMap<String, T
             known: evaluated.known,
         }),
     }
-}
-
-/// Reads what [`TARGET_FUNCTION`] gave.
-///
-/// # Errors
-/// [`NixError::Unexpected`] when it is no such JSON.
-pub fn parse_target(json: &[u8]) -> Result<Target, NixError> {
-    serde_json::from_slice(json).map_err(|error| NixError::Unexpected(error.to_string()))
 }
 
 /// `text` as a string of the Nix language.
@@ -135,6 +127,5 @@ mod tests {
             parse_targets(b"[]", &[]),
             Err(NixError::Unexpected(_))
         ));
-        assert!(matches!(parse_target(b"{}"), Err(NixError::Unexpected(_))));
     }
 }

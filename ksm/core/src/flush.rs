@@ -34,7 +34,8 @@ impl<M: PhysMem> Monitor<'_, M> {
     }
 
     /// A vCPU has stopped for good (until [`Monitor::start_vcpu`]), and its CPU has flushed
-    /// everything: it holds up nobody, and its root is free.
+    /// everything: it holds up nobody, and its root is free. Nothing calls it yet: containers have
+    /// one vCPU each, and the rules are those of several.
     ///
     /// # Errors
     ///
