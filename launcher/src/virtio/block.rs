@@ -26,7 +26,7 @@ use super::request::{next_request, request_at};
 use super::storage::Storage;
 use super::tallies::OfDisk;
 use super::throttle::{Direction, Throttle};
-use super::{Device, DriverFault, Progress, copy_config};
+use super::{Device, DriverFault, Next, copy_config};
 use crate::counts::Tallied;
 use crate::large::Large;
 
@@ -426,9 +426,9 @@ impl Device for Block {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         let Some(queue) = queues.first_mut().filter(|queue| queue.ready()) else {
-            return Ok(Progress::default());
+            return Ok(Next::default());
         };
         let mut used = false;
         let mut more = true;
@@ -450,11 +450,11 @@ impl Device for Block {
             more = queue.enable_notification(memory)?;
         }
         let after = self.throttle.as_ref().and_then(|throttle| throttle.after());
-        Ok(Progress {
+        Ok(Next {
             notify: used && queue.needs_notification(memory)?,
             more: more || after == Some(Duration::ZERO),
             after,
-            ..Progress::default()
+            ..Next::default()
         })
     }
 }

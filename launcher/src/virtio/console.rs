@@ -20,7 +20,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
 use super::tallies::OfConsole;
-use super::{Device, DriverFault, Progress, copy_config};
+use super::{Device, DriverFault, Next, copy_config};
 use crate::counts::Tallied;
 
 /// Feature bit (5.3.3).
@@ -219,7 +219,7 @@ impl Console {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         drain(memory, queue, |chain| {
             let mut message = [0; CONTROL_SIZE];
             chain
@@ -236,7 +236,7 @@ impl Console {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         let messages = &mut self.messages;
         drain(memory, queue, |chain| {
             let Some(message) = messages.front() else {
@@ -260,10 +260,10 @@ impl Port {
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
         bytes: &mut [u8],
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         self.interest.output = false;
         let mut done = 0;
-        let progress = drain(memory, queue, |chain| {
+        let next = drain(memory, queue, |chain| {
             let mut reader = chain.reader(memory)?;
             if reader.available_bytes() > BUFFER_MAX {
                 return Err(DriverFault::Request("a console buffer too large"));
@@ -304,8 +304,8 @@ impl Port {
         })?;
         // What is left for the next turn waits for room like the rest: it is not taken yet, and a session does not end before
         // it is.
-        self.interest.output |= progress.more;
-        Ok(progress)
+        self.interest.output |= next.more;
+        Ok(next)
     }
 
     /// Host to guest, by way of `bytes`. The second value is whether input has ended just now.
@@ -314,14 +314,14 @@ impl Port {
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
         bytes: &mut [u8],
-    ) -> Result<(Progress, bool), DriverFault> {
+    ) -> Result<(Next, bool), DriverFault> {
         self.interest.input = false;
         // Linux throws away what arrives while no program has the port open.
         if !self.open || !self.connected {
-            return Ok((Progress::default(), false));
+            return Ok((Next::default(), false));
         }
         let mut ended = false;
-        let progress = drain(memory, queue, |chain| {
+        let next = drain(memory, queue, |chain| {
             let mut buffer = chain.writer(memory)?;
             let room = buffer.available_bytes().min(PIECE);
             if room == 0 {
@@ -350,7 +350,7 @@ impl Port {
         if ended {
             self.connected = false;
         }
-        Ok((progress, ended))
+        Ok((next, ended))
     }
 }
 
@@ -411,11 +411,11 @@ impl Device for Console {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
-        let mut progress = Progress::default();
+    ) -> Result<Next, DriverFault> {
+        let mut next = Next::default();
         let before = self.waits();
         if let Some(queue) = ready(queues, CONTROL_OUT) {
-            progress |= self.control_out(memory, queue)?;
+            next |= self.control_out(memory, queue)?;
         }
         for index in 0..self.ports.len() {
             let (input, output) = queues_of(index + 1);
@@ -423,12 +423,12 @@ impl Device for Console {
             let about = |number| queue.is_none_or(|queue| queue == number || queue == CONTROL_OUT);
             let port = &mut self.ports[index];
             if let Some(queue) = ready(queues, output).filter(|_| about(output)) {
-                progress |= port.output(memory, queue, &mut self.piece)?;
+                next |= port.output(memory, queue, &mut self.piece)?;
             }
             let mut ended = false;
             if let Some(queue) = ready(queues, input).filter(|_| about(input)) {
                 let (taken, end) = port.input(memory, queue, &mut self.piece)?;
-                progress |= taken;
+                next |= taken;
                 ended = end;
             }
             if ended && port.ready {
@@ -436,10 +436,10 @@ impl Device for Console {
             }
         }
         if let Some(queue) = ready(queues, CONTROL_IN).filter(|_| !self.messages.is_empty()) {
-            progress |= self.control_in(memory, queue)?;
+            next |= self.control_in(memory, queue)?;
         }
-        progress.waits_changed = self.waits() != before;
-        Ok(progress)
+        next.waits_changed = self.waits() != before;
+        Ok(next)
     }
 }
 

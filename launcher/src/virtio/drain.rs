@@ -5,7 +5,7 @@
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::{DriverFault, Progress, QUEUE_SIZE};
+use super::{DriverFault, Next, QUEUE_SIZE};
 
 /// The next chain of a queue. A chain has no more descriptors than its queue has entries, an indirect one
 /// neither (2.7.5.3.1): to look at 65,535 of them would take longer than a turn may.
@@ -40,7 +40,7 @@ pub(super) fn drain<'m>(
     memory: &'m GuestMemoryMmap,
     queue: &mut Queue,
     mut each: impl FnMut(DescriptorChain<&'m GuestMemoryMmap>) -> Result<Step, DriverFault>,
-) -> Result<Progress, DriverFault> {
+) -> Result<Next, DriverFault> {
     let (mut used, mut seen) = (false, 0);
     let mut kept = None;
     while kept.is_none() {
@@ -70,9 +70,9 @@ pub(super) fn drain<'m>(
             break;
         }
     }
-    Ok(Progress {
+    Ok(Next {
         notify: used && queue.needs_notification(memory)?,
         more: matches!(kept, Some(Step::Later)),
-        ..Progress::default()
+        ..Next::default()
     })
 }

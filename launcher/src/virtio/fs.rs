@@ -21,7 +21,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::drain::{Step, drain};
 use super::tallies::OfVolume;
-use super::{Device, DriverFault, Progress, copy_config};
+use super::{Device, DriverFault, Next, copy_config};
 use crate::counts::Tallied;
 
 /// Bytes of the tag by which the guest mounts the device (5.11.4).
@@ -281,9 +281,9 @@ impl<L: Link> Device for Fs<L> {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         let mut used = [false; QUEUES];
-        let mut progress = Progress::default();
+        let mut next = Next::default();
         let mut moved = 0;
         while !self.ended {
             match self.link.receive(&mut self.reply) {
@@ -293,7 +293,7 @@ impl<L: Link> Device for Fs<L> {
                 }
                 Ok(true) => {
                     self.answer(memory, queues, &mut used)?;
-                    progress.more = true;
+                    next.more = true;
                     break;
                 }
                 Ok(false) => break,
@@ -302,16 +302,16 @@ impl<L: Link> Device for Fs<L> {
         }
         for (at, queue) in queues.iter_mut().enumerate() {
             if queue.ready() {
-                progress |= drain(memory, queue, |chain| self.ask(memory, at, chain))?;
+                next |= drain(memory, queue, |chain| self.ask(memory, at, chain))?;
             }
         }
         if self.ended {
             self.fail_all(memory, queues, &mut used)?;
         }
         for (queue, used) in queues.iter_mut().zip(used) {
-            progress.notify |= used && queue.needs_notification(memory)?;
+            next.notify |= used && queue.needs_notification(memory)?;
         }
-        Ok(progress)
+        Ok(next)
     }
 }
 

@@ -25,7 +25,7 @@ use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRE
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-use super::{Device, Progress};
+use super::{Device, Next};
 
 /// "virt" in memory order.
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
@@ -171,32 +171,32 @@ impl<D: Device + ?Sized> Transport<D> {
     }
 
     /// Lets the device do a bounded piece of what is due, or without `due` of what has become possible on the
-    /// host's side, or was left for later. With [`Progress::notify`], its event is to be raised.
-    pub fn process(&mut self, memory: &GuestMemoryMmap, due: Option<Due>) -> Progress {
+    /// host's side, or was left for later. With [`Next::notify`], its event is to be raised.
+    pub fn process(&mut self, memory: &GuestMemoryMmap, due: Option<Due>) -> Next {
         let queue = match due {
             Some(Due::Queue(queue)) => Some(queue),
             Some(Due::All) | None => None,
         };
         let not_ready = |queue| !self.queues.get(queue).is_some_and(Queue::ready);
         if !self.is_live() || queue.is_some_and(not_ready) {
-            return Progress::default();
+            return Next::default();
         }
         match self.device.process(memory, &mut self.queues, queue) {
-            Ok(progress) => {
-                if progress.notify {
+            Ok(next) => {
+                if next.notify {
                     self.interrupt_for(VIRTIO_MMIO_INT_VRING);
                 }
-                progress
+                next
             }
             Err(_) => {
                 // 2.1.2: the bit, and a configuration change notification.
                 self.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
                 self.interrupt_for(VIRTIO_MMIO_INT_CONFIG);
-                Progress {
+                Next {
                     notify: true,
                     // Whatever it waited for, nobody needs to any more.
                     waits_changed: true,
-                    ..Progress::default()
+                    ..Next::default()
                 }
             }
         }

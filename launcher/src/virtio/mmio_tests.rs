@@ -42,14 +42,14 @@ impl Device for Echo {
         _memory: &GuestMemoryMmap,
         _queues: &mut [Queue],
         queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         self.notified.push(queue);
         if self.fails {
             return Err(DriverFault::Request("on purpose"));
         }
-        Ok(Progress {
+        Ok(Next {
             notify: queue.is_some(),
-            ..Progress::default()
+            ..Next::default()
         })
     }
 }

@@ -88,12 +88,12 @@ pub trait Device: Send {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         queue: Option<usize>,
-    ) -> Result<Progress, DriverFault>;
+    ) -> Result<Next, DriverFault>;
 }
 
-/// What a device has done.
+/// What is next, once a device has done what it could.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct Next {
     /// Buffers were used that the driver wants to hear of.
     pub notify: bool,
     /// There is more that can be done now: ask again, after a look at what else there is.
@@ -104,7 +104,7 @@ pub struct Progress {
     pub waits_changed: bool,
 }
 
-impl std::ops::BitOrAssign for Progress {
+impl std::ops::BitOrAssign for Next {
     fn bitor_assign(&mut self, other: Self) {
         self.notify |= other.notify;
         self.more |= other.more;

@@ -22,7 +22,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use super::limiter::{Clock, Limiter};
 use super::request::{Request, next_request, next_requests};
 use super::tallies::OfNetwork;
-use super::{Device, DriverFault, Progress, copy_config};
+use super::{Device, DriverFault, Next, copy_config};
 use crate::counts::Tallied;
 
 /// Bytes of what precedes a frame in a buffer: struct virtio_net_hdr with num_buffers (5.1.6).
@@ -178,7 +178,7 @@ impl<L: Link> Net<L> {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         let (mut used, mut more, mut done) = (false, true, 0);
         let mut after = self.egress_wait();
         while more && done < TURN && self.link.has_room() && after.is_none() {
@@ -202,11 +202,11 @@ impl<L: Link> Net<L> {
             self.tally.egress_held.add((holds && !held).into());
         }
         let blocked = self.link.flush() || !self.link.has_room();
-        Ok(Progress {
+        Ok(Next {
             notify: used && queue.needs_notification(memory)?,
             more: more && !blocked && after.is_none(),
             after,
-            ..Progress::default()
+            ..Next::default()
         })
     }
 
@@ -243,7 +243,7 @@ impl<L: Link> Net<L> {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<(Progress, bool), DriverFault> {
+    ) -> Result<(Next, bool), DriverFault> {
         let (mut used, mut merged, mut starved, mut done) = (false, false, false, 0);
         let mut after = None;
         queue.disable_notification(memory)?;
@@ -286,14 +286,14 @@ impl<L: Link> Net<L> {
                 }
             }
         }
-        let progress = Progress {
+        let next = Next {
             // The queue does not know of the first buffers of a packet (`use_together`).
             notify: used && (queue.needs_notification(memory)? || merged),
             more: done >= TURN && !starved,
             after,
-            ..Progress::default()
+            ..Next::default()
         };
-        Ok((progress, starved))
+        Ok((next, starved))
     }
 
     /// Waits for these events of the link. It is not looked at without any: its end would be an event for ever.
@@ -477,24 +477,24 @@ impl<L: Link> Device for Net<L> {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
-        let mut progress = Progress::default();
+    ) -> Result<Next, DriverFault> {
+        let mut next = Next::default();
         let mut waits = EpollFlags::empty();
         if let Some(queue) = queues.get_mut(TRANSMIT).filter(|queue| queue.ready()) {
-            progress |= self.transmit(memory, queue)?;
+            next |= self.transmit(memory, queue)?;
             if self.link.flush() {
                 waits |= EpollFlags::EPOLLOUT;
             }
         }
         if let Some(queue) = queues.get_mut(RECEIVE).filter(|queue| queue.ready()) {
             let (received, starved) = self.receive(memory, queue)?;
-            progress |= received;
+            next |= received;
             if !starved {
                 waits |= EpollFlags::EPOLLIN;
             }
         }
         self.wait_for(waits);
-        Ok(progress)
+        Ok(next)
     }
 }
 

@@ -11,7 +11,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
 use super::tallies::OfEntropy;
-use super::{Device, DriverFault, Progress};
+use super::{Device, DriverFault, Next};
 use crate::counts::Tallied;
 
 /// Bytes of a buffer that are filled at most. Linux asks for some dozens at a time.
@@ -65,9 +65,9 @@ impl<R: Read + Send> Device for Rng<R> {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         let Some(queue) = queues.first_mut().filter(|queue| queue.ready()) else {
-            return Ok(Progress::default());
+            return Ok(Next::default());
         };
         drain(memory, queue, |chain| {
             let mut buffer = chain.writer(memory)?;

@@ -14,7 +14,7 @@ use virtio_queue::Queue;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::mmio::{Due, NoRegister, Transport};
-use super::{Device, DriverFault, Progress};
+use super::{Device, DriverFault, Next};
 
 /// Bytes of guest memory, from address 0 on.
 pub const MEMORY: u64 = 16 << 20;
@@ -144,10 +144,10 @@ impl<D: Device> Driver<D> {
     }
 
     fn process(&mut self, due: Option<Due>) {
-        let progress = self.transport.process(&self.memory, due);
-        self.interrupt |= progress.notify;
-        self.more |= progress.more;
-        self.after = progress.after;
+        let next = self.transport.process(&self.memory, due);
+        self.interrupt |= next.notify;
+        self.more |= next.more;
+        self.after = next.after;
     }
 
     /// When the device asked to be called again, as of the last time that it was.
@@ -270,7 +270,7 @@ fn ring(queue: usize) -> u64 {
 }
 
 /// What a [`Scripted`] device does each time.
-pub type Script = Box<dyn FnMut() -> Progress + Send>;
+pub type Script = Box<dyn FnMut() -> Next + Send>;
 
 /// A device with one queue that does what a test says.
 pub struct Scripted {
@@ -300,7 +300,7 @@ impl Device for Scripted {
         _memory: &GuestMemoryMmap,
         _queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         Ok((self.script)())
     }
 }

@@ -19,7 +19,7 @@ use super::table::{Slot, Table, Thread, VCPU};
 use super::waker::Waker;
 use crate::module::Container;
 use crate::virtio::console::{Console, Interest};
-use crate::virtio::{Device, Progress};
+use crate::virtio::{Device, Next};
 
 /// The ports of the console, in the order of `cki_session::port::ALL`.
 pub mod port {
@@ -133,12 +133,12 @@ impl Outside {
         value: u64,
     ) -> Result<(), Refused> {
         let slot = self.devices.get(device).ok_or(refused(E_ARGUMENT))?;
-        let mut progress = slot
+        let mut next = slot
             .write(&self.memory, offset, size, value)
             .map_err(|_| refused(E_ARGUMENT))?;
-        self.follow(slot, progress);
-        while progress.more {
-            progress = self.turn(slot);
+        self.follow(slot, next);
+        while next.more {
+            next = self.turn(slot);
         }
         Ok(())
     }
@@ -150,19 +150,19 @@ impl Outside {
     }
 
     /// Has a device do a bounded piece of what it can do now, and tells whom it concerns.
-    pub fn turn<D: Device + ?Sized>(&self, slot: &Slot<D>) -> Progress {
-        let progress = slot.turn(&self.memory);
-        self.follow(slot, progress);
-        progress
+    pub fn turn<D: Device + ?Sized>(&self, slot: &Slot<D>) -> Next {
+        let next = slot.turn(&self.memory);
+        self.follow(slot, next);
+        next
     }
 
-    fn follow<D: Device + ?Sized>(&self, slot: &Slot<D>, progress: Progress) {
-        if progress.notify {
+    fn follow<D: Device + ?Sized>(&self, slot: &Slot<D>, next: Next) {
+        if next.notify {
             slot.count_interrupt();
             slot.interrupt(&*self.container);
         }
         // A device with a thread waits there.
-        if progress.waits_changed && slot.thread().is_none() {
+        if next.waits_changed && slot.thread().is_none() {
             self.waker.wake();
         }
     }

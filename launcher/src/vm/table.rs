@@ -32,7 +32,7 @@ use crate::jail::Duty;
 use crate::module::{Container, ModuleError, Register};
 use crate::virtio::console::Console;
 use crate::virtio::mmio::{NoRegister, Transport};
-use crate::virtio::{Device, Progress};
+use crate::virtio::{Device, Next};
 
 /// The vCPU that devices interrupt.
 pub const VCPU: u32 = 0;
@@ -215,28 +215,28 @@ impl<D: Device + ?Sized> Slot<D> {
         offset: u64,
         size: u64,
         value: u64,
-    ) -> Result<Progress, NoRegister> {
+    ) -> Result<Next, NoRegister> {
         if (offset, size) == (VIRTIO_MMIO_INTERRUPT_ACK.into(), 4) {
             let acknowledged = value as u32;
             self.interrupt_status
                 .fetch_and(!acknowledged, Ordering::SeqCst);
-            return Ok(Progress::default());
+            return Ok(Next::default());
         }
         let notifies = (offset, size) == (VIRTIO_MMIO_QUEUE_NOTIFY.into(), 4);
         if let Some(thread) = self.thread.as_ref().filter(|_| notifies) {
             // Whether the queue is one, and ready, the thread sees.
             thread.waker.wake();
-            return Ok(Progress::default());
+            return Ok(Next::default());
         }
         self.notifications.add(notifies.into());
         let mut transport = self.transport.lock();
         let due = transport.write(memory, offset, size, value)?;
         Ok(match (due, &self.thread) {
-            (None, _) => Progress::default(),
+            (None, _) => Next::default(),
             (Some(_), Some(thread)) => {
                 self.others.add(1);
                 thread.waker.wake();
-                Progress::default()
+                Next::default()
             }
             (due, None) => transport.process(memory, due),
         })
@@ -249,7 +249,7 @@ impl<D: Device + ?Sized> Slot<D> {
     }
 
     /// Has the device do a bounded piece of what it can do now.
-    pub fn turn(&self, memory: &GuestMemoryMmap) -> Progress {
+    pub fn turn(&self, memory: &GuestMemoryMmap) -> Next {
         self.transport.lock().process(memory, None)
     }
 }

@@ -24,7 +24,7 @@ const NAME: &str = "woken-bench";
 const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(20);
 
-fn scripted(script: impl FnMut() -> Progress + Send + 'static) -> Scripted {
+fn scripted(script: impl FnMut() -> Next + Send + 'static) -> Scripted {
     Scripted {
         script: Box::new(script) as Script,
         source: None,
@@ -101,9 +101,9 @@ fn an_attached_device_and_the_guest_reach_each_other_without_the_vcpu() {
     let (turn, turns) = channel();
     let device = scripted(move || {
         let _ = turn.send(());
-        Progress {
+        Next {
             notify: true,
-            ..Progress::default()
+            ..Next::default()
         }
     });
     let bench = Bench::with("bench", device, |devices, container| {
@@ -148,9 +148,9 @@ fn slow() -> (Scripted, Receiver<()>, Sender<()>) {
     let device = scripted(move || {
         let _ = begin.send(());
         let _ = ended.recv();
-        Progress {
+        Next {
             notify: true,
-            ..Progress::default()
+            ..Next::default()
         }
     });
     (device, begun, end)
@@ -217,9 +217,9 @@ fn a_device_is_woken_by_the_host_and_by_time() {
         script: Box::new(move || {
             let by_host = (&reader).read(&mut [0; 8]).is_ok();
             let _ = turn.send((by_host, Instant::now()));
-            Progress {
+            Next {
                 after: by_host.then_some(SOON),
-                ..Progress::default()
+                ..Next::default()
             }
         }),
         source: Some(source),
@@ -266,9 +266,9 @@ fn cpu_time() -> Duration {
 
 #[test]
 fn work_without_end_leaves_the_registers_and_the_end_to_others() {
-    let bench = Bench::new(scripted(|| Progress {
+    let bench = Bench::new(scripted(|| Next {
         more: true,
-        ..Progress::default()
+        ..Next::default()
     }));
     for _ in 0..50 {
         assert_eq!(bench.read(reg::VIRTIO_MMIO_STATUS), 15);
@@ -281,10 +281,10 @@ fn work_without_end_leaves_the_registers_and_the_end_to_others() {
 fn slots_are_numbered_in_order_and_limited() {
     let mut table = Table::new(Console::new(Vec::new())).unwrap();
     for number in 1..DEVICES_MAX as u32 {
-        let added = table.add(scripted(Progress::default), Duty::Disk);
+        let added = table.add(scripted(Next::default), Duty::Disk);
         assert_eq!(added.unwrap(), number);
     }
-    let full = table.add(scripted(Progress::default), Duty::Disk);
+    let full = table.add(scripted(Next::default), Duty::Disk);
     assert!(matches!(full, Err(TableError::Full)));
     assert_eq!(table.len(), 32);
     assert_eq!(table.get(31).unwrap().number(), 31);
@@ -298,9 +298,9 @@ fn a_wait_takes_less_than_a_millisecond_if_that_is_what_is_asked_for() {
     let (turn, turns) = channel();
     let _bench = Bench::new(scripted(move || {
         let _ = turn.send(Instant::now());
-        Progress {
+        Next {
             after: Some(Duration::from_micros(100)),
-            ..Progress::default()
+            ..Next::default()
         }
     }));
     let times: Vec<_> = turns.iter().take(100).collect();

@@ -21,9 +21,9 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 /// When waiting fails, which it does not for descriptors that are open.
 pub fn serve(outside: &Outside, slot: &Slot, thread: &Thread) -> io::Result<()> {
     while !thread.is_stopped() {
-        let progress = outside.turn(slot);
-        if !progress.more {
-            slot.count_wakes(wait(thread, slot.is_live(), progress.after)?);
+        let next = outside.turn(slot);
+        if !next.more {
+            slot.count_wakes(wait(thread, slot.is_live(), next.after)?);
         }
     }
     Ok(())

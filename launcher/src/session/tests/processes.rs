@@ -18,7 +18,7 @@ use crate::service_manager::{self, ServiceManager};
 use crate::session::caller::Caller;
 use crate::session::descriptor::{Descriptor, Service};
 use crate::testing::{child, role};
-use crate::virtio::Progress;
+use crate::virtio::Next;
 use crate::virtio::testing::{BRING_UP, Scripted};
 
 /// A child with `role`, and its client's end of the descriptor, which the child has as its standard input.
@@ -82,7 +82,7 @@ fn confined(role: &str) -> ! {
             if is_rogue {
                 drop(std::net::UdpSocket::bind("127.0.0.1:0"));
             }
-            Progress::default()
+            Next::default()
         }),
         source: None,
     };

@@ -29,7 +29,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::drain::{Step, drain};
 use super::tallies::OfSockets;
-use super::{Device, DriverFault, Progress, QUEUE_SIZE, copy_config};
+use super::{Device, DriverFault, Next, QUEUE_SIZE, copy_config};
 use crate::counts::Tallied;
 use connection::{Connection, Interest, Ports};
 use packet::{Header, SIZE, STREAM, op};
@@ -240,7 +240,7 @@ impl<H: Host> Vsock<H> {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         drain(memory, queue, |chain: DescriptorChain<&GuestMemoryMmap>| {
             if self.resets.len() >= usize::from(QUEUE_SIZE) {
                 return Ok(Step::Keep);
@@ -264,7 +264,7 @@ impl<H: Host> Vsock<H> {
         &mut self,
         memory: &GuestMemoryMmap,
         queue: &mut Queue,
-    ) -> Result<Progress, DriverFault> {
+    ) -> Result<Next, DriverFault> {
         drain(memory, queue, |chain: DescriptorChain<&GuestMemoryMmap>| {
             let mut writer = chain.writer(memory)?;
             let room = writer
@@ -372,8 +372,8 @@ impl<H: Host> Device for Vsock<H> {
         memory: &GuestMemoryMmap,
         queues: &mut [Queue],
         _queue: Option<usize>,
-    ) -> Result<Progress, DriverFault> {
-        let mut progress = Progress::default();
+    ) -> Result<Next, DriverFault> {
+        let mut next = Next::default();
         for event in self.host.events() {
             match event {
                 HostEvent::Asked(port, stream) => self.asked(port, stream),
@@ -387,14 +387,14 @@ impl<H: Host> Device for Vsock<H> {
         }
         let refused = self.resets.len();
         if let Some(queue) = queues.get_mut(TRANSMIT).filter(|queue| queue.ready()) {
-            progress |= self.transmit(memory, queue)?;
+            next |= self.transmit(memory, queue)?;
         }
         let full = self.resets.len() >= usize::from(QUEUE_SIZE);
         if let Some(queue) = queues.get_mut(RECEIVE).filter(|queue| queue.ready()) {
-            progress |= self.receive(memory, queue)?;
+            next |= self.receive(memory, queue)?;
         }
         // What was left in the queue because of refusals that have been taken since.
-        progress.more |= full && self.resets.len() < refused.max(usize::from(QUEUE_SIZE));
-        Ok(progress)
+        next.more |= full && self.resets.len() < refused.max(usize::from(QUEUE_SIZE));
+        Ok(next)
     }
 }
