@@ -99,6 +99,13 @@ fn usage_errors_have_the_status_of_failures() {
     );
     refused(&with(&["--workdir", "tmp"]), 125, &["absolute path"]);
     refused(&with(&["--session-fd", "3"]), 125, &["--session-fd"]);
+    let session = [&run[..], &["--session-fd", "5"]].concat();
+    for twice in [
+        &["--disk-fd", "a=5"][..],
+        &["--disk-fd", "a=6", "--volume-fd", "b=6"],
+    ] {
+        refused(&[&session[..], twice].concat(), 125, &["is named twice"]);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use cki_abi::uapi::run::RunPage;
 use cki_disk::DiskError;
 use cki_frontend::UserTerminal;
@@ -57,7 +57,15 @@ pub fn run(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     // First of all: what is opened from now on is ours.
     let named = args.volume_fd.iter().chain(&args.disk_fd);
     let named = named.map(|(_, number)| *number);
-    let named: Vec<_> = named.chain(args.session_fd).collect();
+    let mut named: Vec<_> = named.chain(args.session_fd).collect();
+    named.sort_unstable();
+    // A disk has one writer, and what is written to a stream one reader.
+    if let Some(pair) = named.windows(2).find(|pair| pair[0] == pair[1]) {
+        bail!(
+            "descriptor {} is named twice; each thing has its own",
+            pair[0]
+        );
+    }
     sandbox::close_all_but(&named).context("cannot close what whoever started cki has open")?;
     let Some(number) = args.session_fd else {
         return for_user(device, args);
