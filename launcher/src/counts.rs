@@ -130,7 +130,9 @@ mod tests {
     #[test]
     fn all_counts_of_the_run_page_are_told_by_the_names_that_they_have_there() {
         let fields = RunPage::C.fields.iter().map(|field| field.name);
-        let mut counts: Vec<_> = fields.skip_while(|name| *name != "exits_hypercall").collect();
+        let mut counts: Vec<_> = fields
+            .skip_while(|name| *name != "exits_hypercall")
+            .collect();
         counts.sort_unstable();
         let page = RunPage {
             monitor_refusals: 7,

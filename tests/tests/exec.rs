@@ -193,6 +193,7 @@ fn what_a_container_has_counted_is_told_by_name_to_its_user_and_nobody_else() {
     ];
     let lines: Vec<_> = output.text().lines().collect();
     assert_eq!(lines, expected, "{}", output.stderr);
-    let stopped = "cki: the launcher of the container box does not say what it has counted: timed out";
+    let stopped =
+        "cki: the launcher of the container box does not say what it has counted: timed out";
     assert!(output.stderr.contains(stopped), "{}", output.stderr);
 }

@@ -2,6 +2,7 @@
 
 //! `cki-build run -t`: a user at a real terminal, and programs that want one.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cki_tests::screen::Screen;
@@ -33,6 +34,19 @@ fn start(runtime: &str, options: &[&str], program: &[&str]) -> Screen {
         .copied()
         .collect();
     Screen::start(&variable("CKI_BUILD"), &words)
+}
+
+/// It would wait for a key that nobody presses.
+#[test]
+fn a_terminal_without_a_keyboard_is_refused_before_anything_is_built() {
+    let program = ["run", "-it", "--", "sh"];
+    let mut command = Command::new(variable("CKI_BUILD"));
+    let output = command.args(program).stdin(Stdio::null()).output();
+    let output = output.expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("leave -t out"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]

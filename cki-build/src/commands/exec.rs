@@ -16,8 +16,7 @@ use cki_machine::{Io, MachineError, TimeLimit};
 use cki_session::{Outcome, Run, Status, Terminal};
 
 pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
-    let terminal = args.process.tty.then(UserTerminal::of_streams);
-    let terminal = terminal.transpose().map_err(Error::Terminal)?;
+    let terminal = args.process.terminal().map_err(Error::Terminal)?;
     let size = || {
         terminal
             .as_ref()

@@ -32,13 +32,12 @@ pub fn execute(
     stdin: Option<Box<dyn Read + Send>>,
 ) -> Result<Ended, Error> {
     // Before anything is built.
+    let terminal = args.program.process.terminal().map_err(Error::Terminal)?;
     let (disks, files) = disks::open(&args.disk)?;
     let (args, config) = &app::with_image(args)?;
     place::check(context, args)?;
     let (mut machine, _) = prepare(context, args)?;
     machine.disks = disks;
-    let terminal = args.program.process.tty.then(UserTerminal::of_streams);
-    let terminal = terminal.transpose().map_err(Error::Terminal)?;
     let size = || {
         terminal
             .as_ref()

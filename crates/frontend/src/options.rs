@@ -2,6 +2,7 @@
 
 //! The options that say what a program is run with.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,6 +114,21 @@ impl ProcessOptions {
         run.exec = Some(name.to_owned());
         run.process = self.process(argv, terminal)?;
         Ok(run)
+    }
+
+    /// The user's terminal, if the program is to have one.
+    ///
+    /// # Errors
+    /// Those of [`UserTerminal::of_streams`]. With `-i` and `-t` also when standard input is no terminal: whoever copied
+    /// them to where there is none would wait for a shell that nobody types an end for.
+    pub fn terminal(&self) -> io::Result<Option<UserTerminal>> {
+        let terminal = self.tty.then(UserTerminal::of_streams).transpose()?;
+        if self.interactive && terminal.as_ref().is_some_and(|it| !it.has_keyboard()) {
+            return Err(io::Error::other(
+                "with -it, standard input has to be one, and it is not; leave -t out",
+            ));
+        }
+        Ok(terminal)
     }
 
     /// The process that these options and `argv` name; with `terminal` if one was asked for.

@@ -45,6 +45,12 @@ impl UserTerminal {
         })
     }
 
+    /// Whether standard input is a terminal.
+    #[must_use]
+    pub fn has_keyboard(&self) -> bool {
+        self.keyboard.is_some()
+    }
+
     /// The variable by which a program learns what kind of terminal shows what it draws; none for one that can do
     /// nothing but print lines.
     #[must_use]

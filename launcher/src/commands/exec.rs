@@ -64,8 +64,7 @@ fn for_client(
 fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
     let name = args.name.as_deref().unwrap_or_default();
     let target = Target::find(name)?;
-    let terminal = args.process.tty.then(UserTerminal::of_streams);
-    let terminal = terminal.transpose().context("cannot use the terminal")?;
+    let terminal = args.process.terminal().context("cannot use the terminal")?;
     let size = || {
         terminal
             .as_ref()

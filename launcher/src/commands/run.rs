@@ -144,8 +144,8 @@ impl Wanted {
 fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
     // Before any thread: all of them inherit the mask.
     let print = args.print_isolation || args.verbose;
-    let terminal = args.program.process.tty.then(UserTerminal::of_streams);
-    let terminal = terminal.transpose().context("cannot use the terminal")?;
+    let terminal = args.program.process.terminal();
+    let terminal = terminal.context("cannot use the terminal")?;
     let size = terminal
         .as_ref()
         .map_or(Terminal::USUAL, UserTerminal::size);

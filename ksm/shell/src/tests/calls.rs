@@ -78,7 +78,10 @@ fn tables_are_counted_and_refusals_are_none() {
     assert_eq!(after(KSM_TABLE_DECLARE, declare, refused(E_TYPE)), 1);
     assert_eq!(after(KSM_ENTRY_SET, [table, DATA_PAGE, 0, 0], done(0)), 1);
     assert_eq!(after(KSM_TABLE_RELEASE, [table, 0, 0, 0], done(0)), 0);
-    assert_eq!(after(KSM_TABLE_RELEASE, [table, 0, 0, 0], refused(E_TYPE)), 0);
+    assert_eq!(
+        after(KSM_TABLE_RELEASE, [table, 0, 0, 0], refused(E_TYPE)),
+        0
+    );
 }
 
 #[test]
