@@ -26,8 +26,9 @@
 #define KNOWN_COMPONENTS	(XFEATURE_MASK_FPSSE | XFEATURE_MASK_YMM | XFEATURE_MASK_BNDREGS | \
 				 XFEATURE_MASK_BNDCSR | XFEATURE_MASK_AVX512 | XFEATURE_MASK_PKRU)
 
-/* Linux has no name for it (SDM Vol. 3A, 2.5). */
-#define CR4_PKS	BIT(24)
+/* Linux has no names for them (SDM Vol. 3A, 2.5; Vol. 2A, CPUID, leaf 7, ECX). */
+#define CR4_PKS		BIT(24)
+#define CPUID_7_ECX_PKS	BIT(31)
 
 static u32 guest_tsc_khz;
 
@@ -66,7 +67,7 @@ u32 cki_cpu_missing(void)
 	u32 missing = 0;
 
 	cpuid_count(7, 0, &eax, &ebx, &ecx, &edx);
-	if (!(ecx & BIT(31)))
+	if (!(ecx & CPUID_7_ECX_PKS))
 		missing |= CKI_MISSING_PKS;
 	if (!has_extension())
 		missing |= CKI_MISSING_EXTENSION;

@@ -7,6 +7,7 @@
 
 #include <linux/fs.h>
 #include <linux/kernel.h>
+#include <linux/log2.h>
 #include <linux/memory.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -36,14 +37,22 @@ MODULE_PARM_DESC(monitor, "file with the monitor's image");
 static u32 missing;
 
 static const char *const reasons[] = {
-	"the CPU has no protection keys for supervisor pages (PKS, CPUID 7.0:ECX[31])",
-	"the CPU has no CKI extension (CPUID 434b4901H:EAX[0])",
-	"the CPU lacks something, or has what it must not (see above)",
-	"there is no monitor",
-	"there is no memory pool (pool= is 0, or nothing was left)",
-	"the kernel has 5-level paging, FRED, memory encryption, Xen, broadcast TLB flushes, or uses PKS",
-	"KVM has the CPUs in VMX operation: boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
-	"the CPU has L1TF or Meltdown: a guest kernel could read the host's memory",
+	[ilog2(CKI_MISSING_PKS)] =
+		"the CPU has no protection keys for supervisor pages (PKS, CPUID 7.0:ECX[31])",
+	[ilog2(CKI_MISSING_EXTENSION)] =
+		"the CPU has no CKI extension (CPUID 434b4901H:EAX[0])",
+	[ilog2(CKI_MISSING_CPU)] =
+		"the CPU lacks something, or has what it must not (see above)",
+	[ilog2(CKI_MISSING_MONITOR)] =
+		"there is no monitor",
+	[ilog2(CKI_MISSING_POOL)] =
+		"there is no memory pool (pool= is 0, or nothing was left)",
+	[ilog2(CKI_MISSING_KERNEL)] =
+		"the kernel has 5-level paging, FRED, memory encryption, Xen, broadcast TLB flushes, or uses PKS",
+	[ilog2(CKI_MISSING_VMX)] =
+		"KVM has the CPUs in VMX operation: boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
+	[ilog2(CKI_MISSING_NO_LEAKS)] =
+		"the CPU has L1TF or Meltdown: a guest kernel could read the host's memory",
 };
 
 static u32 missing_now(void)
