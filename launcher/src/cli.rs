@@ -49,6 +49,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a container has counted so far: world switches, page tables, requests to its devices, and more
+    Stats(StatsArgs),
     /// Send a signal to the program of a container
     Kill(KillArgs),
     /// Say whether this machine runs containers, how isolated they are, and how much memory is free
@@ -97,6 +99,16 @@ pub struct ExecArgs {
         required_unless_present = "session_fd"
     )]
     pub argv: Vec<String>,
+}
+
+/// Options of `cki stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// The container
+    pub name: String,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `cki kill`.

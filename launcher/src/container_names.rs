@@ -7,6 +7,7 @@
 //! | `lock` | locked by the launcher; whoever gets the lock sees that it has gone |
 //! | `state.json` | [`State`]; `state.new` until it is whole |
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
+//! | `stats` | the socket of its counts ([`crate::session::observer`]) |
 //!
 //! What a launcher has left that had begun to write its state is removed by whoever looks for it next, `state.json` with the
 //! program's variables too; until then only its user can read that. Of one that was killed just before, or while it removed
@@ -217,6 +218,12 @@ impl ContainerNames {
         self.0.join(&state.name).join("vsock")
     }
 
+    /// Who tells a container's counts.
+    #[must_use]
+    pub fn stats(&self, state: &State) -> PathBuf {
+        self.0.join(&state.name).join("stats")
+    }
+
     /// The container of a directory, unless its launcher has gone; what that left is removed then.
     fn look(&self, path: &Path) -> Result<Option<State>, NameError> {
         // One without a lock does not run yet: systemd has made the directory.
@@ -420,6 +427,12 @@ impl ContainerName {
     #[must_use]
     pub fn sockets(&self) -> PathBuf {
         self.path.join("vsock")
+    }
+
+    /// Where its counts are to be told.
+    #[must_use]
+    pub fn stats(&self) -> PathBuf {
+        self.path.join("stats")
     }
 }
 

@@ -54,7 +54,13 @@ impl Duty {
         match self {
             Duty::Vcpu | Duty::Entropy => &[],
             // Whether the user's terminal is ours to set; a container's name that is given back.
-            Duty::Session => &[libc::SYS_getpgrp, libc::SYS_getpgid, libc::SYS_flock],
+            // Who asks for its counts.
+            Duty::Session => &[
+                libc::SYS_getpgrp,
+                libc::SYS_getpgid,
+                libc::SYS_flock,
+                libc::SYS_accept4,
+            ],
             Duty::Disk => &[
                 libc::SYS_pread64,
                 libc::SYS_preadv,

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run(&cli.device, &args),
         Command::Exec(args) => commands::exec(&cli.device, &args),
         Command::List { json } => commands::list(json),
+        Command::Stats(args) => commands::stats(&args),
         Command::Kill(args) => commands::kill(&args),
         Command::Info { json } => commands::info(&cli.device, json),
         Command::Completions { shell } => commands::completions(shell),

@@ -98,31 +98,14 @@ impl UnixSockets {
     /// # Errors
     /// [`SocketError`].
     pub fn listen_in(path: &Path, to_host: ToHost) -> Result<(Self, File), SocketError> {
-        let failed = |source| SocketError::Listen {
-            path: path.to_owned(),
-            source,
-        };
-        let is_root = geteuid().is_root();
-        let (directory, there) = match to_host {
+        let failed = failed(path);
+        let how = match to_host {
             // Root is asked to go to a directory of the user to be, who may not be able to go everywhere.
-            ToHost::Connected if is_root => directory_of(path, ResolveFlags::NO_SYMLINKS),
+            ToHost::Connected if geteuid().is_root() => ResolveFlags::NO_SYMLINKS,
             // That of a name, which systemd may have made a link to another one; users make none there.
-            _ => directory_of(path, ResolveFlags::empty()),
-        }
-        .map_err(failed)?;
-        match SocketFile::find(&there) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-            Ok(None) => return Err(SocketError::Exists(path.to_owned())),
-            Ok(Some(left)) => match left.connect() {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(&there).map_err(failed)?;
-                }
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(failed(error)),
-                _ => return Err(SocketError::InUse(path.to_owned())),
-            },
-        }
-        let listener = bind(&there).map_err(failed)?;
+            _ => ResolveFlags::empty(),
+        };
+        let (listener, directory) = listener_in(path, how)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
         // Told once for each newcomer: where no descriptor is left, those that wait do not keep the
         // thread busy, but are taken with the next one.
@@ -191,6 +174,42 @@ impl UnixSockets {
         let port = line.and_then(|()| asked_port(&newcomer.line)).ok()?;
         Some(HostEvent::Asked(port, newcomer.stream))
     }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> SocketError + Copy {
+    move |source| SocketError::Listen {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Listens on `path`, in the directory of a container's name, for this user only; nothing waits. A socket that is left
+/// there and that nobody listens on is replaced.
+///
+/// # Errors
+/// [`SocketError`].
+pub fn listener(path: &Path) -> Result<UnixListener, SocketError> {
+    listener_in(path, ResolveFlags::empty()).map(|(listener, _)| listener)
+}
+
+/// The same, and the directory.
+fn listener_in(path: &Path, how: ResolveFlags) -> Result<(UnixListener, File), SocketError> {
+    let failed = failed(path);
+    let (directory, there) = directory_of(path, how).map_err(failed)?;
+    match SocketFile::find(&there) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+        Ok(None) => return Err(SocketError::Exists(path.to_owned())),
+        Ok(Some(left)) => match left.connect() {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(&there).map_err(failed)?;
+            }
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(failed(error)),
+            _ => return Err(SocketError::InUse(path.to_owned())),
+        },
+    }
+    let listener = bind(&there).map_err(failed)?;
+    Ok((listener, directory))
 }
 
 /// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at any

@@ -7,19 +7,24 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, bail};
 use cki_launcher::container_names::{ContainerNames, Found, State};
+use cki_launcher::counts::Counts;
 use cki_launcher::signals;
 use cki_session::{Signal, Status, printable};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Serialize;
 
+use super::stats;
 use crate::cli::KillArgs;
 use crate::sentence::sentence;
 
 /// `cki list`.
 pub fn list(json: bool) -> anyhow::Result<Status> {
-    let found = ContainerNames::default().all()?;
+    let names = ContainerNames::default();
+    let found = names.all()?;
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", to_json(found)?)?;
+        let counts = |state: &State| stats::ask(&names.stats(state)).ok();
+        writeln!(out, "{}", to_json(found, counts)?)?;
         return Ok(Status::OK);
     }
     writeln!(out, "{:<24} {:>8} {:>8}  PROGRAM", "NAME", "PID", "MEMORY")?;
@@ -51,9 +56,17 @@ fn row(found: Found) -> String {
     format!("{name:<24} {pid:>8} {memory:>8}  {rest}")
 }
 
-/// The same for programs: one that cannot be read has its name and `error`. A terminal that shows it obeys nothing in it.
-fn to_json(found: Vec<Found>) -> serde_json::Result<String> {
-    let text = serde_json::to_string(&objects(found)?)?;
+/// The same for programs: one that cannot be read has its name and `error`.
+fn to_json(
+    found: Vec<Found>,
+    counts: impl Fn(&State) -> Option<Counts>,
+) -> serde_json::Result<String> {
+    escaped(&objects(found, counts)?)
+}
+
+/// As JSON. A terminal that shows it obeys nothing in it.
+pub(super) fn escaped(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(value)?;
     // All other control characters are escaped already.
     let escaped = |c: char| match c.is_control() {
         true => format!("\\u{:04x}", u32::from(c)),
@@ -62,10 +75,25 @@ fn to_json(found: Vec<Found>) -> serde_json::Result<String> {
     Ok(text.chars().map(escaped).collect())
 }
 
+/// A container, with what it has counted if its launcher says that.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<Counts>,
+}
+
 /// What that says.
-fn objects(found: Vec<Found>) -> serde_json::Result<Vec<serde_json::Value>> {
+fn objects(
+    found: Vec<Found>,
+    counts: impl Fn(&State) -> Option<Counts>,
+) -> serde_json::Result<Vec<serde_json::Value>> {
     let object = |found: Found| match found.state {
-        Ok(state) => serde_json::to_value(state),
+        Ok(state) => serde_json::to_value(Listed {
+            counts: counts(&state),
+            state,
+        }),
         Err(error) => {
             Ok(serde_json::json!({ "name": found.name, "error": sentence(&error.into()) }))
         }
@@ -207,7 +235,16 @@ mod tests {
         assert_eq!(columns[1][..3], ["b", "-", "-"]);
         let note = "(/run/cki/b/state.json: unknown field)";
         assert!(rows[1].ends_with(note), "{}", rows[1]);
-        let objects = objects(two()).unwrap();
+        let counts = |_: &State| {
+            Some(Counts {
+                vcpus: vec![[("entries".to_owned(), 7)].into()],
+                ..Counts::default()
+            })
+        };
+        let silent = objects(two(), |_| None).unwrap();
+        assert_eq!(silent[0].get("counts"), None);
+        let objects = objects(two(), counts).unwrap();
+        assert_eq!(objects[0]["counts"]["vcpus"][0]["entries"], 7);
         assert_eq!(
             (&objects[0]["pid"], &objects[0]["name"]),
             (&7.into(), &"a".into())
@@ -215,7 +252,7 @@ mod tests {
         let of_b =
             serde_json::json!({"name": "b", "error": "/run/cki/b/state.json: unknown field"});
         assert_eq!(objects[1], of_b);
-        let text = to_json(two()).unwrap();
+        let text = to_json(two(), counts).unwrap();
         assert!(!text.contains(char::is_control), "{text:?}");
         assert_eq!(
             serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap(),

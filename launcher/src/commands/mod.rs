@@ -6,6 +6,7 @@ mod containers;
 mod disks;
 mod exec;
 mod run;
+mod stats;
 mod volumes;
 
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ use crate::cli::Cli;
 pub use containers::{kill, list};
 pub use exec::exec;
 pub use run::run;
+pub use stats::stats;
 
 /// Says on standard error what the status alone does not.
 fn explain(outcome: &Outcome, memory: Option<Memory>) {

@@ -16,8 +16,9 @@ use cki_disk::DiskError;
 use cki_frontend::UserTerminal;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::{self, NetworkError};
-use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
+use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets, listener};
 use cki_launcher::container_names::{self, ContainerName, ContainerNames, State};
+use cki_launcher::counts::{Counts, of_vcpu};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::rights::Rights;
@@ -31,6 +32,7 @@ use cki_launcher::session::client::Client;
 use cki_launcher::session::control::{Inbox, Outgoing};
 use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::error::ContainerError;
+use cki_launcher::session::observer::Observer;
 use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
@@ -313,6 +315,8 @@ fn session(
     }
     // Held until the container has ended.
     let held = take_name(&wanted)?;
+    let stats = held.as_ref().map(|held| listener(&held.stats()));
+    let stats = stats.transpose()?;
     // Of a name's, only `cki exec` is the client; the container has nobody to connect to.
     let sockets = match (&held, &args.vsock) {
         (Some(held), _) => Some((held.sockets(), ToHost::Refused, Duty::Listener)),
@@ -367,12 +371,21 @@ fn session(
         (Some(_), false) => None,
     };
     let outside = Outside::new(Arc::new(container), memory, copy, devices, waker);
+    let outside = Arc::new(outside);
+    let observer = stats.map(|listener| {
+        let (page, outside) = (page.clone(), Arc::clone(&outside));
+        Observer::new(listener, move || Counts {
+            vcpus: vec![of_vcpu(&page.read())],
+            devices: outside.devices().counts(),
+        })
+    });
     let session = Session {
-        outside: Arc::new(outside),
+        outside,
         vcpu: Box::new(vcpu),
         outgoing,
         inbox,
         streams,
+        observer,
     };
     let confine: Confine = match args.no_seccomp {
         true => |_| Ok(()),

@@ -85,7 +85,10 @@ pub fn connect(
 }
 
 /// A connection to whoever listens there; an error, and no wait, when too many wait for that one already.
-fn open(path: &Path) -> io::Result<UnixStream> {
+///
+/// # Errors
+/// When nobody listens, or it is no socket.
+pub fn open(path: &Path) -> io::Result<UnixStream> {
     let file = SocketFile::find(path)?;
     let stream = file
         .ok_or_else(|| io::Error::other("it is no socket"))?

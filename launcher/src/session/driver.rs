@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::client::{Client, Wish, cut_by};
 use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
+use super::observer::Observer;
 use super::plan::Plan;
 use super::streams::{Streams, has_no_room};
 use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
@@ -28,6 +29,7 @@ pub(super) struct Driver<'s> {
     outside: &'s Outside,
     outgoing: &'s Outgoing,
     client: &'s mut dyn Client,
+    observer: Option<&'s Observer>,
     /// The program; without one, there is only the kernel's console.
     run: Option<Run>,
     id: ProcessId,
@@ -80,6 +82,7 @@ impl<'s> Driver<'s> {
             outside,
             outgoing,
             client,
+            observer: None,
             id: plan.run.as_ref().map_or(ProcessId::MAIN, |run| run.id),
             run: plan.run,
             isolation: plan.isolation,
@@ -100,6 +103,11 @@ impl<'s> Driver<'s> {
             more: false,
             refusals: 0,
         })
+    }
+
+    /// Tells who asks what the container has counted.
+    pub(super) fn is_observed_by(&mut self, observer: Option<&'s Observer>) {
+        self.observer = observer;
     }
 
     /// Serves the session to its end.
@@ -380,6 +388,10 @@ impl<'s> Driver<'s> {
         let signals = self.client.signals();
         fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::POLLIN)));
         let own = fds.len();
+        let observer = self.observer;
+        let observed = observer.map(|one| PollFd::new(one.descriptor(), PollFlags::POLLIN));
+        fds.extend(observed);
+        let ours = fds.len();
         // A descriptor that we wait for nothing of would still report that it was hung up.
         for (file, flags) in [&our.stdin, &our.stdout, &our.stderr]
             .into_iter()
@@ -404,9 +416,13 @@ impl<'s> Driver<'s> {
                 .and_then(PollFd::revents)
                 .is_some_and(|flags| !flags.is_empty())
         };
-        let streams = (own..fds.len()).any(seen);
+        let streams = (ours..fds.len()).any(seen);
         let asked = (1..own).any(seen);
+        let is_observed = (own..ours).any(seen);
         drop(fds);
+        if let Some(observer) = observer.filter(|_| is_observed) {
+            observer.answer();
+        }
         self.asked = asked;
         // Nothing to read is no error: somebody else's wake-up was ours too.
         let _ = inbox.waker().take();

@@ -9,6 +9,7 @@
 //! | [`descriptor`] | a program: the messages of `abi/session` on a descriptor that it left open |
 //! | [`control`] | the other side, init of the container: its port and what it says |
 //! | [`plan`] | what is to be run, where and how long |
+//! | [`observer`] | who wants to know the container's counts |
 //! | [`streams`] | the program's standard streams |
 //! | `driver` | serves all of these in one thread until the session is over |
 //! | `threads` | the other threads: the vCPU's, those of devices |
@@ -22,6 +23,7 @@ pub mod control;
 pub mod descriptor;
 mod driver;
 pub mod error;
+pub mod observer;
 pub mod plan;
 pub mod streams;
 #[cfg(test)]
@@ -40,6 +42,7 @@ use client::Client;
 use control::{Inbox, Outgoing};
 use driver::Driver;
 use error::{ContainerError, host};
+use observer::Observer;
 use plan::Plan;
 use streams::Streams;
 use threads::Threads;
@@ -59,6 +62,8 @@ pub struct Session {
     pub inbox: Inbox,
     /// Our streams.
     pub streams: Streams,
+    /// Who is told the container's counts.
+    pub observer: Option<Observer>,
 }
 
 impl Session {
@@ -76,6 +81,7 @@ impl Session {
         let threads = Threads::start(&self.outside, self.vcpu, &self.inbox, confine)?;
         confine(Duty::Session).map_err(host("the launcher's own confinement"))?;
         let mut driver = Driver::new(&self.outside, &self.outgoing, plan, client)?;
+        driver.is_observed_by(self.observer.as_ref());
         threads.go();
         let result = driver.drive(&self.inbox, &mut self.streams);
         self.outside.kill();

@@ -116,6 +116,7 @@ fn session_on(
         outgoing,
         inbox,
         streams,
+        observer: None,
     };
     (session, log)
 }
