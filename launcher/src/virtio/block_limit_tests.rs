@@ -243,3 +243,44 @@ fn a_program_that_always_has_something_to_do_gets_the_rate() {
     let seconds = time.as_secs_f64();
     assert!((ideal..ideal * 1.02).contains(&seconds), "{seconds}");
 }
+
+#[test]
+fn requests_are_counted_by_what_they_are_and_those_that_fail_without_their_bytes() {
+    let (mut driver, pass) = disk("write-iops=1");
+    let serve = |driver: &mut Driver<Block>, kind, length| {
+        offer(driver, 0, kind, length);
+        driver.notify(0);
+        assert_eq!(used(driver).len(), 1);
+    };
+    for _ in 0..3 {
+        serve(&mut driver, VIRTIO_BLK_T_IN, 4096);
+    }
+    serve(&mut driver, VIRTIO_BLK_T_GET_ID, 0);
+    // No whole sectors.
+    serve(&mut driver, VIRTIO_BLK_T_IN, 100);
+    for number in 0..2 {
+        offer(&mut driver, number, VIRTIO_BLK_T_OUT, 8192);
+    }
+    driver.notify(0);
+    assert_eq!(used(&mut driver).len(), 1);
+    pass(2 * SECOND);
+    driver.poll();
+    assert_eq!(used(&mut driver).len(), 1);
+    pass(2 * SECOND);
+    serve(&mut driver, VIRTIO_BLK_T_FLUSH, 0);
+    let counts = [
+        ("failed_requests", 1),
+        ("flush_requests", 1),
+        ("read_bytes", 3 * 4096),
+        ("read_requests", 4),
+        ("write_bytes", 2 * 8192),
+        ("write_held", 1),
+        ("write_requests", 2),
+    ];
+    assert_eq!(
+        driver.counted(),
+        counts.map(|(name, n)| (name.to_owned(), n))
+    );
+    let named = driver.transport.device.tally().unwrap().read(&[]);
+    assert_eq!((&*named.kind, &*named.name), ("disk", "x"));
+}

@@ -174,6 +174,7 @@ fn output_arrives_in_order_and_completely() {
     assert_eq!(driver.used(out).len(), 2);
     let output = fars[0].lock().unwrap().output.clone();
     assert_eq!(output, [&long[..], &long[..3]].concat());
+    assert_eq!(driver.counted(), [("output_bytes".to_owned(), 10_003)]);
 }
 
 #[test]
@@ -265,6 +266,7 @@ fn input_waits_for_an_open_port_and_a_buffer() {
     driver.poll();
     assert_eq!(driver.bytes(IN_AT + 100, 1), b"!");
     assert!(!driver.transport.device.interest(0).input, "no buffer left");
+    assert_eq!(driver.counted(), [("input_bytes".to_owned(), 6)]);
 }
 
 #[test]

@@ -133,6 +133,16 @@ fn requests_go_out_whole_and_replies_come_back_in_any_order() {
     assert_eq!(answered(&driver, 2)[..100], reply(2, &[2; 84]));
     assert_eq!(answered(&driver, 1)[..19], reply(1, &[1; 3]));
     assert_eq!(answered(&driver, 1)[19..], [0xee; 237]);
+    let counts = [
+        ("replies", 2),
+        ("reply_bytes", 100 + 19),
+        ("request_bytes", 2 * 45),
+        ("requests", 2),
+    ];
+    assert_eq!(
+        driver.counted(),
+        counts.map(|(name, n)| (name.to_owned(), n))
+    );
 }
 
 #[test]

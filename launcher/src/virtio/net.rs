@@ -118,7 +118,7 @@ struct Limits {
     clock: Clock,
     ingress: Limiter,
     egress: Limiter,
-    /// Frames wait for it.
+    /// The first frame waits for it, and is counted.
     ingress_holds: bool,
     egress_holds: bool,
 }
@@ -181,6 +181,9 @@ impl<L: Link> Net<L> {
     ) -> Result<Next, DriverFault> {
         let (mut used, mut more, mut done) = (false, true, 0);
         let mut after = self.egress_wait();
+        if let (None, Some(limits)) = (after, &mut self.limits) {
+            limits.egress_holds = false;
+        }
         while more && done < TURN && self.link.has_room() && after.is_none() {
             queue.disable_notification(memory)?;
             while done < TURN && self.link.has_room() && after.is_none() {

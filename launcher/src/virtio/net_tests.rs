@@ -328,6 +328,15 @@ fn frames_that_exceed_a_rate_are_sent_when_their_time_has_come() {
         driver.poll();
         assert_eq!(driver.used(TRANSMIT).len(), 1);
         assert_eq!(driver.transport.device.link.sent.len(), 4);
+        let counts = [
+            ("egress_bytes", 4000),
+            ("egress_held", 2),
+            ("egress_packets", 4),
+        ];
+        assert_eq!(
+            driver.counted(),
+            counts.map(|(name, n)| (name.to_owned(), n))
+        );
         // What comes is not held back for it.
         driver.transport.device.link.coming.push_back(vec![7; 60]);
         driver.offer(RECEIVE, &[(DATA_AT, 2000, WRITE)]);
@@ -361,6 +370,15 @@ fn what_comes_too_fast_stays_in_the_link_which_is_not_looked_at_until_then() {
         driver.poll();
         assert_eq!(driver.transport.device.waits, EpollFlags::EPOLLIN);
         assert_eq!(driver.after(), None);
+        let counts = [
+            ("ingress_bytes", 3000),
+            ("ingress_held", 2),
+            ("ingress_packets", 3),
+        ];
+        assert_eq!(
+            driver.counted(),
+            counts.map(|(name, n)| (name.to_owned(), n))
+        );
     }
 }
 

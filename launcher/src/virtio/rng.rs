@@ -101,6 +101,11 @@ mod tests {
             assert_eq!(driver.bytes(at + given as u64, 16), [0; 16]);
         }
         assert!(driver.take_interrupt() && !driver.needs_reset());
+        let counts = [("bytes", 1 + 64 + 256 + 256), ("requests", 4)];
+        assert_eq!(
+            driver.counted(),
+            counts.map(|(name, n)| (name.to_owned(), n))
+        );
     }
 
     #[test]

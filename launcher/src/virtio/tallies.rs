@@ -34,13 +34,13 @@ tally! {
         ingress_packets,
         /// their bytes,
         ingress_bytes,
-        /// and how often a rate has made it wait for the next one.
+        /// and how many of them a rate has made wait, without those that waited behind one.
         ingress_held,
         /// Frames that the container has sent,
         egress_packets,
         /// their bytes,
         egress_bytes,
-        /// and how often a rate has made it wait before the next one.
+        /// and how many of them a rate has made wait, without those that waited behind one.
         egress_held,
     }
 }

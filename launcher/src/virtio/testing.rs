@@ -121,6 +121,15 @@ impl<D: Device> Driver<D> {
         self.write(reg::VIRTIO_MMIO_QUEUE_READY, 1);
     }
 
+    /// What the device has counted, but for what is 0.
+    pub fn counted(&self) -> Vec<(String, u64)> {
+        let counts = self.transport.device.tally().unwrap().read(&[]).counts;
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count != 0)
+            .collect()
+    }
+
     pub fn read(&self, register: u32) -> u32 {
         self.transport.read(register.into(), 4).unwrap() as u32
     }
