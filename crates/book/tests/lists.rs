@@ -154,7 +154,7 @@ fn the_patches_that_documents_name_by_their_subjects_are_there() {
 }
 
 #[test]
-fn a_patch_named_by_a_number_or_a_subject_that_is_none_is_found() {
+fn a_patch_named_by_a_number_or_a_wrong_subject_is_found() {
     let subjects = ["a: b c".to_owned(), "a: b d".to_owned()];
     let wrong = |text| named_patches(text, &subjects).0.len();
     assert_eq!(wrong("the patch `a: b\nc`, the patches `a: b`"), 0);

@@ -23,7 +23,7 @@ pub enum Action {
     Done(u64),
     /// Nothing but to count a frame that has become a table.
     Declared,
-    /// Nothing but to count one that is none any more.
+    /// Nothing but to count one that has ceased to be a table.
     Released,
     /// Load CR3 with this value.
     LoadRoot(u64),

@@ -13,7 +13,8 @@ use super::passt::{self, Passt, PasstError, Settings};
 use super::policy::{Filtered, Policy};
 use super::standby::OURSELVES;
 use super::tap::{Tap, TapError};
-use crate::virtio::net::{Header, Link, Net};
+use crate::virtio::link::{Header, Link};
+use crate::virtio::net::Net;
 
 /// A container's card.
 pub type Card = Net<Filtered<Box<dyn Link>>>;

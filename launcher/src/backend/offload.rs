@@ -11,7 +11,7 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6,
 };
 
-use crate::virtio::net::Header;
+use crate::virtio::link::Header;
 
 /// Bytes of an Ethernet header, and of an IP header without options or other headers behind it.
 const ETHERNET: u16 = 14;

@@ -22,7 +22,7 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use nix::unistd::{AccessFlags, access};
 
 use super::standby::{self, SOCKET};
-use crate::virtio::net::{FRAME_MAX, Header, Link};
+use crate::virtio::link::{FRAME_MAX, Header, Link};
 
 /// Bytes of the length before a frame.
 const LENGTH: usize = 4;

@@ -16,7 +16,7 @@ use etherparse::{EtherType, IpNumber, LinkSlice, NetSlice, SlicedPacket, Transpo
 
 use super::neighbour::Station;
 use super::offload;
-use crate::virtio::net::{Header, Link};
+use crate::virtio::link::{Header, Link};
 
 /// Port of name servers.
 const DNS: u16 = 53;

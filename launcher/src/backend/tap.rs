@@ -14,7 +14,7 @@ use std::path::Path;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use crate::virtio::net::{FRAME_MAX, HEADER, Header, Link};
+use crate::virtio::link::{FRAME_MAX, HEADER, Header, Link};
 
 /// The interface cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +178,7 @@ mod ioctl {
 
     use libc::{c_int, c_short, c_ulong, ifreq};
 
-    use crate::virtio::net::HEADER;
+    use crate::virtio::link::HEADER;
 
     /// An interface's name as the kernel has it.
     pub type Name = [u8; libc::IFNAMSIZ];

@@ -12,6 +12,7 @@ pub mod console;
 mod drain;
 pub mod fs;
 mod limiter;
+pub mod link;
 pub mod mmio;
 pub mod net;
 mod order;

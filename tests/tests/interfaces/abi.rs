@@ -35,8 +35,8 @@ Between a launcher and the host module; in C `#include <linux/cki.h>`.
 const SHARED: &str = "
 ## Guest and launcher
 
-What a launcher has to know of a guest and its monitor. In C `#include <linux/cki_guest.h>`, which the
-other two include.
+What a launcher has to know of a guest and its monitor. In C `#include <linux/cki_guest.h>`, which
+the other two include.
 ";
 
 const INNER: &str = "
