@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::stats;
 use crate::cli::KillArgs;
+use crate::json::escaped;
 use crate::sentence::sentence;
 
 /// `cki list`.
@@ -62,17 +63,6 @@ fn to_json(
     counts: impl Fn(&State) -> Option<Counts>,
 ) -> serde_json::Result<String> {
     escaped(&objects(found, counts)?)
-}
-
-/// As JSON. A terminal that shows it obeys nothing in it.
-pub(super) fn escaped(value: &impl Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string(value)?;
-    // All other control characters are escaped already.
-    let escaped = |c: char| match c.is_control() {
-        true => format!("\\u{:04x}", u32::from(c)),
-        false => c.to_string(),
-    };
-    Ok(text.chars().map(escaped).collect())
 }
 
 /// A container, with what it has counted if its launcher says that.

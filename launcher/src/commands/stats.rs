@@ -13,6 +13,7 @@ use cki_launcher::exec::connect;
 use cki_session::{Status, printable};
 
 use crate::cli::StatsArgs;
+use crate::json::escaped;
 
 /// Bytes that a launcher may say: it has some hundred counts at most.
 const ANSWER_MAX: u64 = 1 << 20;
@@ -57,7 +58,7 @@ pub fn stats(args: &StatsArgs) -> anyhow::Result<Status> {
     })?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", super::containers::escaped(&counts)?)?;
+        writeln!(out, "{}", escaped(&counts)?)?;
     } else {
         out.write_all(table(&counts).as_bytes())?;
     }
