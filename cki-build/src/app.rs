@@ -131,6 +131,9 @@ fn with_config(config: &Config, args: &RunArgs) -> Result<RunArgs, OciError> {
     // Whoever takes another program does not want its arguments.
     if options.entrypoint.is_none() {
         args.command = config.argv(&args.command);
+        if args.command.is_empty() {
+            return Err(OciError::NoProgram);
+        }
     }
     if let (None, Some(user)) = (&options.process.user, &config.user) {
         let user: User = user.parse().map_err(|error| odd("user", error))?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::compared::Compared;
 use crate::contents::{Contents, Packages};
+use crate::elsewhere;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use cki_disk::DiskOption;
@@ -237,7 +238,7 @@ pub struct Demo {
 #[derive(Debug, Args)]
 pub struct Build {
     /// Outputs of the flake, such as cki-kernel
-    #[arg(required = true, value_name = "ATTR")]
+    #[arg(required = true, value_name = "ATTR", value_parser = elsewhere::output)]
     pub attrs: Vec<String>,
 }
 

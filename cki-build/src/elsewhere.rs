@@ -20,6 +20,17 @@ pub fn find(rows: &[Elsewhere], typed: &str) -> Option<&'static str> {
     Some(row.here)
 }
 
+/// Takes the name of an output. Users of other engines name the folder of an image.
+///
+/// # Errors
+/// The sentence for who names a path.
+pub fn output(name: &str) -> Result<String, String> {
+    if name == "." || name.contains('/') {
+        return Err(format!("a path is no output of the flake. {}", NO_IMAGES));
+    }
+    Ok(name.to_owned())
+}
+
 /// Commands.
 pub const COMMANDS: &[Elsewhere] = &[
     Elsewhere {
@@ -51,7 +62,7 @@ pub const COMMANDS: &[Elsewhere] = &[
                file, and `run --oci FILE` runs it",
     },
     Elsewhere {
-        typed: &["images", "rmi", "history", "tag", "untag"],
+        typed: &["images", "rmi", "builder", "history", "tag", "untag"],
         here: "images have no names here; `prune --older-than 1s --dry-run` shows what is kept of them, and `prune` \
                removes it",
     },
@@ -67,8 +78,8 @@ pub const COMMANDS: &[Elsewhere] = &[
         here: "give the program a directory (`run -v DIR:PATH`), or use its streams: `cki-build run -- tar x < FILE`",
     },
     Elsewhere {
-        typed: &["inspect", "stats", "top", "port"],
-        here: "`list` says what runs and in how much memory, `machine status` what is left; `exec` runs tools such as \
+        typed: &["inspect", "top", "port"],
+        here: "`list` says what runs and in how much memory, `stats NAME` what it has done, `machine status` what is left; `exec` runs tools such as \
                `top` inside",
     },
     Elsewhere {
@@ -297,15 +308,18 @@ pub const OF_RUN: &[Elsewhere] = &[
     },
 ];
 
+/// Why `build` takes no folder with a Dockerfile.
+pub const NO_IMAGES: &str = "`build` builds parts of CKI itself; an image is built with podman or docker, written to a file with \
+     `podman save -o FILE`, and run with `run --oci FILE`";
+
 /// Options and commands of other commands, which stand before them.
 pub const OF_OTHERS: &[Elsewhere] = &[
     Elsewhere {
         typed: &["build -t", "build -f", "build --tag", "build --file"],
-        here: "`build` builds parts of CKI itself; an image is built with podman or docker, written to a file with \
-               `podman save -o FILE`, and run with `run --oci FILE`",
+        here: NO_IMAGES,
     },
     Elsewhere {
-        typed: &["kill -s", "kill --signal"],
+        typed: &["kill -s", "kill --signal", "kill -9"],
         here: "the signal stands behind the name: `kill NAME TERM`",
     },
     Elsewhere {

@@ -155,6 +155,9 @@ mod tests {
         assert!(said("run -dit alpine").contains("start that with `&`"));
         assert!(said("exec --privileged web -- ls").contains("leave it out"));
         assert!(said("run --memroy 1G -- a").contains("--memory"));
+        for folder in [".", "./app"] {
+            assert!(said(&format!("build {folder}")).contains("run --oci FILE"));
+        }
         assert!(!said("machine rm").contains("when its program ends"));
         assert!(!said("doctor --mount").contains("directory of yours"));
     }

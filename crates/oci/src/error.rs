@@ -22,6 +22,9 @@ pub enum OciError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Its configuration has no program, and nor has the command line.
+    #[error("the image names no program: name one behind `--`, as in `--oci FILE -- sh`")]
+    NoProgram,
     /// It is neither a directory nor a tar archive.
     #[error(
         "{0} is neither a directory nor a tar archive with an image; \
