@@ -232,10 +232,24 @@ fn program(duty: Duty) -> Result<BpfProgram, SeccompError> {
     }
     // No executable memory: the allocator needs none.
     let executable = libc::PROT_EXEC as u64;
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        let rule = argument(2, SeccompCmpOp::MaskedEq(executable), 0)?;
-        rules.insert(call, vec![rule]);
-    }
+    let data = SeccompCondition::new(
+        2,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::MaskedEq(executable),
+        0,
+    )?;
+    rules.insert(
+        libc::SYS_mprotect,
+        vec![SeccompRule::new(vec![data.clone()])?],
+    );
+    // And no file in memory: the container's descriptors are open in all threads.
+    let nothing = SeccompCondition::new(
+        4,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Eq,
+        u64::from(u32::MAX),
+    )?;
+    rules.insert(libc::SYS_mmap, vec![SeccompRule::new(vec![data, nothing])?]);
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::KillProcess,
@@ -284,6 +298,55 @@ mod tests {
         confine(duty).unwrap();
         // SAFETY: /dev/null has no ioctl, and what every file has fails without memory to read.
         let _ = unsafe { libc::ioctl(file.as_raw_fd(), request, 0) };
+        std::process::exit(0)
+    }
+
+    const MAPPING: &str = "jail::tests::no_duty_maps_what_is_open";
+
+    /// The container is open in all threads, and a mapping of it is a way to the module, too.
+    #[test]
+    fn no_duty_maps_what_is_open() {
+        if let Some(role) = role(MAPPING) {
+            let (duty, descriptor) = role.split_once(' ').unwrap();
+            let zero = std::fs::File::open("/dev/zero").unwrap();
+            let descriptor = match descriptor {
+                "open" => zero.as_raw_fd(),
+                _ => -1,
+            };
+            let flags = libc::MAP_PRIVATE
+                | if descriptor < 0 {
+                    libc::MAP_ANONYMOUS
+                } else {
+                    0
+                };
+            confine(DUTIES[duty.parse::<usize>().unwrap()]).unwrap();
+            map(descriptor, flags);
+        }
+        for (number, duty) in DUTIES.into_iter().enumerate() {
+            let ended = |what: &str| {
+                child(MAPPING, &format!("{number} {what}"))
+                    .status()
+                    .unwrap()
+            };
+            assert_eq!(ended("nothing").code(), Some(0), "{duty:?}");
+            assert_eq!(ended("open").signal(), Some(libc::SIGSYS), "{duty:?}");
+        }
+    }
+
+    /// Maps a page of it, and ends with 0 if it got so far.
+    #[allow(unsafe_code)]
+    fn map(descriptor: i32, flags: i32) -> ! {
+        // SAFETY: a new mapping, which nobody uses.
+        let _ = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                libc::PROT_READ,
+                flags,
+                descriptor,
+                0,
+            )
+        };
         std::process::exit(0)
     }
 
