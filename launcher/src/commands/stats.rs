@@ -29,8 +29,11 @@ pub(super) fn ask(socket: &Path) -> io::Result<Counts> {
     let mut bytes = [0; 16 << 10];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        // The time of none would be one without end.
-        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        // Also for one that says a byte now and then. No time at all would be one without end.
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
         match stream.read(&mut bytes) {
             Ok(0) => break,
             Ok(count) => answer.extend(bytes.get(..count).unwrap_or(&[])),
@@ -130,6 +133,23 @@ mod tests {
         let start = Instant::now();
         assert_eq!(ask(&path).unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(start.elapsed() < 10 * ANSWER_LIMIT);
+    }
+
+    #[test]
+    fn one_that_says_a_byte_now_and_then_is_waited_for_no_longer() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("stats");
+        let listener = UnixListener::bind(&path).unwrap();
+        let launcher = thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let start = Instant::now();
+        assert_eq!(ask(&path).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() < 10 * ANSWER_LIMIT);
+        launcher.join().unwrap();
     }
 
     #[test]

@@ -6,14 +6,19 @@
 //! as any other. The socket is its user's alone, as that of `cki exec` is.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixListener;
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::socket::send;
 
 use crate::counts::Counts;
 use crate::unblocked::SOCKET_FLAGS;
 
+/// How long nobody is answered when there is no descriptor for a client.
+const BREAK: Duration = Duration::from_millis(10);
 /// Clients that are served at a time; others wait until the session has been looked after.
 const CLIENTS: usize = 8;
 
@@ -51,13 +56,20 @@ impl Observer {
     /// Answers those who ask. Whoever has gone, or has no room for some kilobytes, gets nothing.
     pub fn answer(&self) {
         for _ in 0..CLIENTS {
-            let Ok((client, _)) = self.listener.accept() else {
-                return;
+            let client = match self.listener.accept() {
+                Ok((client, _)) => client,
+                Err(error) => {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        // No descriptor is left, and somebody waits still: the next look shall not come at once.
+                        thread::sleep(BREAK);
+                    }
+                    return;
+                }
             };
             let Ok(mut line) = serde_json::to_vec(&(self.counts)()) else {
                 return;
             };
-            line.push(b'\n');
+            line.extend_from_slice(b"\n");
             // What it does not take at once, nobody waits for.
             let _ = send(client.as_raw_fd(), &line, SOCKET_FLAGS);
         }
@@ -66,9 +78,8 @@ impl Observer {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Read as _};
+    use std::io::Read as _;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
     use super::*;
 
