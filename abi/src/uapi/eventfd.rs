@@ -35,7 +35,8 @@ structure! {
 structure! {
     /// CKI_IRQFD: from now on, a signal of an eventfd does what CKI_RAISE_EVENT does, whoever signals it, and takes its
     /// counter back. It stays so until the container is gone, which keeps the eventfd, though not its descriptor, for as
-    /// long. One eventfd may raise several events, and others may wait for it.
+    /// long. One eventfd may raise several events; nobody but the module sees its signals any more, and one of
+    /// EFD_SEMAPHORE keeps what is more than 1.
     ///
     /// Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EBUSY (after
     /// CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
