@@ -78,6 +78,18 @@ fn a_length_that_no_frame_has_ends_the_link() {
     assert!(passt.is_over());
 }
 
+/// passt has no room for it. A guest that heeds the MTU sends none.
+#[test]
+fn a_frame_that_is_longer_than_any_packet_is_not_sent() {
+    let (mut passt, mut its) = pair();
+    passt.send(&Header::default(), &vec![7; 65_536]);
+    passt.send(&Header::default(), b"next");
+    assert!(!passt.flush());
+    let mut got = vec![0; packed(b"next").len()];
+    its.read_exact(&mut got).unwrap();
+    assert_eq!(got, packed(b"next"));
+}
+
 #[test]
 fn what_is_sent_waits_for_a_slow_reader() {
     let (mut passt, mut its) = pair();
