@@ -83,13 +83,11 @@ impl Ssh {
             });
         };
         match output.status.code() {
-            Some(SSH_FAILED) => Err(why(&String::from_utf8_lossy(&output.stderr))),
-            Some(_) => Ok(output),
-            None => Err(if stop() {
-                Trouble::Interrupted
-            } else {
-                Trouble::Lost("ssh was ended by a signal".to_owned())
-            }),
+            Some(code) if code != SSH_FAILED => Ok(output),
+            // Ctrl-C on a terminal ends ssh, too.
+            _ if stop() => Err(Trouble::Interrupted),
+            Some(_) => Err(why(&String::from_utf8_lossy(&output.stderr))),
+            None => Err(Trouble::Lost("ssh was ended by a signal".to_owned())),
         }
     }
 }
