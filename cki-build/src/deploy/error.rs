@@ -43,9 +43,16 @@ pub enum Trouble {
     HostKeyChanged,
     /// Nobody has seen the host's key yet.
     #[error(
-        "ssh does not know its host key: connect once by hand, and compare the key that it shows"
+        "ssh does not know its host key, and none is taken unseen here, whatever ssh's configuration says: connect once \
+         by hand, and compare the key that it shows"
     )]
     HostKeyUnknown,
+    /// After a restart, its key would be another one.
+    #[error(
+        "its /var, with its host key, is gone at each start, and ssh would not know it again: give it a disk for /var, \
+         or use `deploy boot`, which asks nothing behind the start"
+    )]
+    KeyGoes,
     /// No key is taken.
     #[error("it takes none of your keys ({0}): look at the user, and at `ssh-add -l`")]
     NotLetIn(String),

@@ -12,6 +12,8 @@ pub mod args;
 mod back;
 pub mod error;
 pub mod host;
+#[cfg(test)]
+mod hostile;
 mod http;
 pub mod many;
 mod name;

@@ -133,6 +133,7 @@ impl<'a> One<'a> {
             self.say.line("would change nothing: it runs that system");
             return Ok(Did::Asked);
         }
+        known_again(&before)?;
         self.may_take(&before, system)?;
         if !self.has(&before, system) {
             self.say.line(&format!(
@@ -166,6 +167,9 @@ impl<'a> One<'a> {
                 return Ok(Did::Nothing);
             }
             return self.talk.disarm().map(|()| Did::Disarmed);
+        }
+        if action != Action::Boot {
+            known_again(&before)?;
         }
         self.may_take(&before, system)?;
         if !self.has(&before, system) {
@@ -207,6 +211,7 @@ impl<'a> One<'a> {
         if before.failed.as_ref() == Some(&other) && !self.options.force {
             return Err(Trouble::FailedBefore(other));
         }
+        known_again(&before)?;
         self.try_out(&before, &other, None)?;
         self.confirm()?;
         Ok(Did::Switched)
@@ -242,11 +247,6 @@ impl<'a> One<'a> {
                 size,
                 room: before.room,
             });
-        }
-        if !before.keeps_var {
-            self.say.line(
-                "its /var, with its host key, is gone at each start: ssh takes the next key only if you have told it so",
-            );
         }
         Ok(())
     }
@@ -418,5 +418,14 @@ impl<'a> One<'a> {
             }
             self.talk.sleep(self.options.pause)?;
         }
+    }
+}
+
+/// Whether ssh knows it again after a restart: a trial that cannot be asked is a restart for nothing.
+fn known_again(before: &State) -> Result<(), Trouble> {
+    if before.keeps_var {
+        Ok(())
+    } else {
+        Err(Trouble::KeyGoes)
     }
 }

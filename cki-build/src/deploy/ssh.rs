@@ -23,9 +23,19 @@ pub struct Ssh {
     pub host: Host,
 }
 
-/// The user's own configuration holds, host keys and all, but for what has a connection be new, and end.
-const OPTIONS: [&str; 6] = [
+/// What is not for a host, which a container may have taken over, whatever the user's configuration says: the agent
+/// and tickets, which log in elsewhere, and the display.
+const FLAGS: [&str; 4] = ["-T", "-a", "-k", "-x"];
+
+/// The user's own configuration holds, known keys and all, but for what has a connection be new, and end, and for what
+/// gives a host more than a script, or takes one whose key is not known.
+const OPTIONS: [&str; 11] = [
     "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "ClearAllForwardings=yes",
+    "Tunnel=no",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
     "ControlMaster=no",
     "ControlPath=none",
     "ConnectTimeout=10",
@@ -43,7 +53,7 @@ impl Ssh {
         let mut command = Command::new(&self.program)
             // Which of ssh's reasons it is, its words say.
             .env("LC_ALL", "C")
-            .arg("-T");
+            .args(FLAGS);
         for option in OPTIONS {
             command = command.args(["-o", option]);
         }
@@ -128,8 +138,9 @@ mod tests {
             config: None,
             host: "root@a.example:2222".parse().expect("a host"),
         };
-        let line = "ssh -T -o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=10 \
-                    -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
+        let line = "ssh -T -a -k -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o ClearAllForwardings=yes \
+                    -o Tunnel=no -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no -o ControlPath=none \
+                    -o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
         let expected: Vec<&str> = line.split(' ').collect();
         let argv = ssh.command("true; x").argv();
         assert_eq!(argv[..expected.len()], expected);

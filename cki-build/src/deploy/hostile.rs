@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Hosts that mean harm, or that somebody stands before: with the same stand-in for ssh, which plays ssh's part too.
+
+use super::Did;
+use super::args::Action;
+use super::target::Target;
+
+/// What ssh does about a key that it does not take, if it is told to take only known ones: else it goes on.
+fn unless_strict(said: &str) -> String {
+    format!(
+        "case \" $* \" in
+         *' -o StrictHostKeyChecking=yes '*) printf '%s\\n' '{said}' 'Host key verification failed.' >&2; exit 255 ;;
+         *) printf '%s\\n' '{said}' >&2 ;;
+         esac"
+    )
+}
+
+#[test]
+fn a_host_whose_key_is_unknown_or_another_is_left_alone_whatever_the_configuration_says() {
+    for (said, remedy) in [
+        (
+            "No ED25519 host key is known for target and you have requested strict checking.",
+            "connect once by hand",
+        ),
+        (
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
+            "ssh-keygen -R",
+        ),
+    ] {
+        for action in [Action::Switch, Action::Boot, Action::Status] {
+            let target = Target::new();
+            target.set("faults", &unless_strict(said));
+            let done = target.act(action);
+            assert_eq!((done.good, done.did), (false, Did::Failed), "{done:?}");
+            assert!(done.text.contains(remedy), "{}", done.text);
+            assert!(done.text.ends_with("; nothing was changed on it"));
+            assert!(!target.get("scripts").contains("slot write"));
+            assert_eq!(target.is(), ("a".to_owned(), "a".to_owned(), false));
+        }
+    }
+}
+
+#[test]
+fn no_connection_hands_the_agent_or_a_forwarding_over() {
+    let target = Target::new();
+    target.set(
+        "faults",
+        "for word in -a -k -x '-o ClearAllForwardings=yes' '-o Tunnel=no' '-o PermitLocalCommand=no'; do
+             case \" $* \" in *\" $word \"*) ;; *) echo \"$word: $*\" >> \"$dir/handed\" ;; esac
+         done",
+    );
+    target.set("handed", "");
+    assert_eq!(target.act(Action::Switch).did, Did::Switched);
+    assert_eq!(target.get("handed"), "");
+}
+
+#[test]
+fn a_host_that_ssh_would_not_know_again_is_not_restarted() {
+    let target = Target::new();
+    target.act(Action::Switch);
+    let stat = "#!/bin/sh\n[ \"$1\" != -f ] || { echo tmpfs; exit; }\nexec /usr/bin/stat \"$@\"\n";
+    let loses_var = |target: &Target| target.set("bin/stat", stat);
+    loses_var(&target);
+    let back = target.act(Action::Rollback);
+    assert!(!back.good && back.text.contains("/var"), "{back:?}");
+    assert_eq!(target.is(), ("b".to_owned(), "b".to_owned(), false));
+    for action in [Action::Switch, Action::Test, Action::DryActivate] {
+        let target = Target::new();
+        loses_var(&target);
+        let done = target.act(action);
+        assert!(
+            !done.good && done.text.contains("give it a disk for /var"),
+            "{done:?}"
+        );
+        assert!(!target.get("scripts").contains("slot write"), "{action:?}");
+        assert_eq!(target.get("boot"), "1");
+    }
+    let target = Target::new();
+    loses_var(&target);
+    assert_eq!(target.act(Action::Boot).did, Did::Armed);
+}
