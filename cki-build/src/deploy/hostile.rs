@@ -2,6 +2,8 @@
 
 //! Hosts that mean harm, or that somebody stands before: with the same stand-in for ssh, which plays ssh's part too.
 
+use std::time::Duration;
+
 use super::Did;
 use super::args::Action;
 use super::target::Target;
@@ -79,4 +81,65 @@ fn a_host_that_ssh_would_not_know_again_is_not_restarted() {
     let target = Target::new();
     loses_var(&target);
     assert_eq!(target.act(Action::Boot).did, Did::Armed);
+}
+
+#[test]
+fn what_a_host_says_does_nothing_to_a_terminal() {
+    let evil = "\u{1b}[1A\rroot@b: done\u{9b}2J\u{1b}]52;c;eA==\u{7}\u{7f}\t";
+    let says = |status: u32| format!("printf '%s\\n' '{evil}' >&2; exit {status}");
+    let odd = |word: &str| format!("printf '%s\\n' '{word}={evil}'");
+    for (script, line) in [
+        ("slot status", says(255)),
+        ("slot status", says(1)),
+        ("slot write", says(255)),
+        ("slot write", says(1)),
+        (
+            "slot write",
+            format!("echo 'No space left on device {evil}' >&2; exit 1"),
+        ),
+        ("slot try", says(3)),
+        ("slot digests", says(3)),
+        ("systemctl reboot", says(1)),
+        ("# probe", says(1)),
+        ("slot confirm", says(1)),
+    ] {
+        let mut target = Target::new();
+        target.set("uptime", "49.00 1.00");
+        target.options.limit = Duration::from_secs(60);
+        target.options.probes.commands = vec!["true # probe".to_owned()];
+        target.fault(script, &line);
+        let done = target.act(Action::Switch);
+        let json = serde_json::to_string(&done).expect("JSON");
+        let news = target.news.lock().expect("news").concat();
+        for text in [&done.text, &json, &news] {
+            assert!(!text.contains(char::is_control), "{script}: {text:?}");
+        }
+        if !["slot digests", "slot confirm"].contains(&script) {
+            assert!(!done.good, "{script}");
+        }
+    }
+    for word in [
+        "boot",
+        "system",
+        "slot",
+        "default",
+        "other",
+        "failed",
+        "units",
+        "isolation",
+    ] {
+        let target = Target::new();
+        target.set(
+            "afterwards",
+            &format!("case $script in *'slot status'*) {} ;; esac", odd(word)),
+        );
+        let done = target.act(Action::Switch);
+        assert!(!done.good, "{word}");
+        assert!(
+            done.text.starts_with(&format!("it does not say {word}")),
+            "{}",
+            done.text
+        );
+        assert!(!done.text.contains(char::is_control), "{:?}", done.text);
+    }
 }

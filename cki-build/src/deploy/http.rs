@@ -8,6 +8,8 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::name::shown;
+
 /// What an answer may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -55,7 +57,7 @@ impl Url {
         let status = self.status().map_err(|error| error.to_string())?;
         match status.split(' ').nth(1).and_then(|code| code.parse().ok()) {
             Some(200..=399) if status.starts_with("HTTP/") => Ok(()),
-            _ => Err(format!("it answers {status:?}")),
+            _ => Err(format!("it answers {:?}", shown(&status))),
         }
     }
 

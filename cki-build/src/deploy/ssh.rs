@@ -11,6 +11,7 @@ use cki_process::exec::Command;
 
 use super::error::Trouble;
 use super::host::Host;
+use super::name::last_line;
 
 /// How hosts are asked.
 #[derive(Debug, Clone)]
@@ -104,8 +105,7 @@ impl Ssh {
 
 /// What is meant by what ssh says.
 fn why(said: &str) -> Trouble {
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.unwrap_or("without a word").trim().to_owned();
+    let last = last_line(said).unwrap_or_else(|| "without a word".to_owned());
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if says(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
         Trouble::HostKeyChanged

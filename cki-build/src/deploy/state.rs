@@ -22,6 +22,29 @@ echo \"var=$(stat -f -c %T /var)\"
 echo \"isolation=$(cki info 2> /dev/null | sed -n 's/^isolation: //p')\"
 ";
 
+/// How long a word of an answer is at most.
+const LONGEST: usize = 200;
+
+/// What a word of an answer can be: most are shown, and some are put into the next script. A host that says anything
+/// else has been taken over, or is none of ours.
+fn is_good(name: &str, word: &str) -> bool {
+    match name {
+        "slot" | "default" => matches!(word, "a" | "b"),
+        "next" => matches!(word, "" | "a" | "b"),
+        // Only compared.
+        "var" => true,
+        "isolation" => {
+            word.len() <= LONGEST && word.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+        }
+        _ => {
+            word.len() <= LONGEST
+                && word
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z' | b':' | b'-'))
+        }
+    }
+}
+
 /// What a host says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct State {
@@ -68,7 +91,14 @@ impl State {
             Some(_) => return Err(Trouble::NoSlots("it has no /usr/lib/cki/slot".to_owned())),
             None => {}
         }
-        let word = |name: &'static str| lines.get(name).copied().ok_or(Trouble::Odd(name));
+        let word = |name: &'static str| {
+            let word = lines.get(name).copied().ok_or(Trouble::Odd(name))?;
+            if is_good(name, word) {
+                Ok(word)
+            } else {
+                Err(Trouble::Odd(name))
+            }
+        };
         let full = |name| Ok::<_, Trouble>(Some(word(name)?).filter(|word| !word.is_empty()));
         let must = |name| full(name)?.ok_or(Trouble::Odd(name));
         let number = |name| must(name)?.parse().map_err(|_| Trouble::Odd(name));
@@ -213,6 +243,26 @@ pub(super) mod tests {
             (&*answer(&[("room", "x")]), "does not say room"),
             (&*answer(&[("trial", "x")]), "does not say trial"),
             (&*answer(&[("slot", "")]), "does not say slot"),
+            (&*answer(&[("slot", "c")]), "does not say slot"),
+            (&*answer(&[("default", "\u{1b}c")]), "does not say default"),
+            (&*answer(&[("next", "b;")]), "does not say next"),
+            (&*answer(&[("boot", "1; reboot")]), "does not say boot"),
+            (&*answer(&[("boot", "$(reboot)")]), "does not say boot"),
+            (&*answer(&[("system", "1:\u{9b}")]), "does not say system"),
+            (&*answer(&[("other", "1:\rx")]), "does not say other"),
+            (&*answer(&[("failed", "A B")]), "does not say failed"),
+            (
+                &*answer(&[("units", "running\u{7f}")]),
+                "does not say units",
+            ),
+            (
+                &*answer(&[("units", &"x".repeat(201))]),
+                "does not say units",
+            ),
+            (
+                &*answer(&[("isolation", "full \u{1b}[2J")]),
+                "does not say isolation",
+            ),
         ] {
             let error = State::read(text).expect_err(text).to_string();
             assert!(error.contains(why), "{error}");

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::Trouble;
+use super::name::last_line;
 use super::ssh::Ssh;
 use super::state::{ASK, State};
 
@@ -104,10 +105,9 @@ impl Talk<'_> {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rev().find(|line| !line.trim().is_empty());
-        let why = last.map_or_else(
+        let why = last_line(&said).map_or_else(
             || cki_process::exec::describe(output.status),
-            |line| line.trim().trim_start_matches("slot: ").to_owned(),
+            |line| line.trim_start_matches("slot: ").to_owned(),
         );
         Err(if said.contains("something else changes the slots") {
             Trouble::Busy
