@@ -29,7 +29,8 @@ pub struct Deploy {
     /// built]
     #[arg(long, value_name = "DIR")]
     pub system: Option<PathBuf>,
-    /// Take a system whose trial has failed on the host before
+    /// Take a system whose trial has failed on the host before; and confirm one that has less than full isolation where
+    /// nobody has kept what there was before
     #[arg(long)]
     pub force: bool,
 }
@@ -43,7 +44,7 @@ pub enum Action {
     DryActivate,
     /// Start the system on trial; the host goes back by itself unless `confirm` comes
     Test,
-    /// Keep the system that is on trial, if all probes are green
+    /// Keep the system that is on trial, if all probes are green and isolation is as good as before
     Confirm,
     /// Start the system on trial, and keep it if all probes are green; go back if they are not
     Switch,

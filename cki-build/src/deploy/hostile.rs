@@ -143,3 +143,89 @@ fn what_a_host_says_does_nothing_to_a_terminal() {
         assert!(!done.text.contains(char::is_control), "{:?}", done.text);
     }
 }
+
+/// A host whose new system is on trial, has this isolation, and was not asked anything yet.
+fn left_on_trial(before: &str, now: &str) -> Target {
+    let target = Target::new();
+    target.set("isolation", before);
+    target.set("less", now);
+    assert_eq!(target.act(Action::Boot).did, Did::Armed);
+    // There is nothing left of the trial but the last ten seconds, and one.
+    target.set("uptime", "49.00 1.00");
+    target.restart();
+    assert_eq!(target.is(), ("b".to_owned(), "a".to_owned(), true));
+    target
+}
+
+#[test]
+fn a_trial_with_less_isolation_is_not_kept_by_who_did_not_begin_it() {
+    for (now, said) in [
+        ("none (model)", "is none (model), and it was full (cki)"),
+        ("", "says nothing of isolation, and it was full (cki)"),
+    ] {
+        for action in [Action::Confirm, Action::Switch] {
+            let target = left_on_trial("full (cki)", now);
+            let done = target.act(action);
+            assert!(
+                !done.good && done.text.contains(said),
+                "{action:?}: {done:?}"
+            );
+            assert!(
+                !target.get("scripts").contains("slot confirm"),
+                "{action:?}"
+            );
+            assert_eq!(target.is(), ("b".to_owned(), "a".to_owned(), true));
+        }
+    }
+    for (before, now) in [
+        ("none (model)", "none (model)"),
+        ("none (model)", "full (cki)"),
+        ("", ""),
+    ] {
+        let target = left_on_trial(before, now);
+        assert_eq!(
+            target.act(Action::Confirm).did,
+            Did::Switched,
+            "{before}: {now}"
+        );
+    }
+}
+
+#[test]
+fn a_trial_of_which_nobody_knows_what_was_before_has_to_have_full_isolation() {
+    let mut target = left_on_trial("full (cki)", "none (model)");
+    target.set("old", "");
+    let done = target.act(Action::Confirm);
+    assert!(
+        !done.good && done.text.contains("is not known; --force takes that"),
+        "{done:?}"
+    );
+    assert!(!target.get("scripts").contains("slot confirm"));
+    target.options.force = true;
+    assert_eq!(target.act(Action::Confirm).did, Did::Switched);
+    let target = left_on_trial("full (cki)", "full (cki)");
+    target.set("old", "");
+    assert_eq!(target.act(Action::Confirm).did, Did::Switched);
+}
+
+#[test]
+fn a_way_back_to_less_isolation_is_none() {
+    let target = Target::new();
+    assert_eq!(target.act(Action::Switch).did, Did::Switched);
+    target.set("less", "none (model)");
+    target.set("uptime", "49.00 1.00");
+    let back = target.act(Action::Rollback);
+    assert!(
+        !back.good && back.text.contains("is none (model), and it was full (cki)"),
+        "{back:?}"
+    );
+    assert!(back.text.contains("(slot b, the default)"), "{back:?}");
+    let target = Target::new();
+    target.set("less", "none (model)");
+    target.set("uptime", "49.00 1.00");
+    let done = target.act(Action::Switch);
+    assert!(
+        !done.good && done.text.contains("and it was full (cki)"),
+        "{done:?}"
+    );
+}

@@ -13,7 +13,7 @@ use super::back::{self, Stage};
 use super::error::Trouble;
 use super::name::short;
 use super::outcome::{Did, Outcome};
-use super::probes::{Probes, of_state};
+use super::probes::{Before, Probes, of_state};
 use super::ssh::Ssh;
 use super::state::State;
 use super::system::System;
@@ -50,7 +50,7 @@ pub struct Options {
     pub pause: Duration,
     /// What has to be green.
     pub probes: Probes,
-    /// Take what has failed before.
+    /// Take what has failed before, and what nobody can say of what isolation there was before.
     pub force: bool,
 }
 
@@ -180,7 +180,7 @@ impl<'a> One<'a> {
             self.talk.look()?;
             return Ok(Did::Armed);
         }
-        self.try_out(&before, &system.name, before.isolation.as_deref())?;
+        self.try_out(&before, &system.name)?;
         if action == Action::Test {
             return Ok(Did::OnTrial);
         }
@@ -192,7 +192,12 @@ impl<'a> One<'a> {
     fn keep(&self) -> Result<Did, Trouble> {
         let before = self.talk.look()?;
         let left = before.left().ok_or(Trouble::NothingOnTrial)?;
-        self.green(&before, None, Instant::now() + left.saturating_sub(MARGIN))?;
+        let isolation = Before::of_trial(&before, self.options.force);
+        self.green(
+            &before,
+            isolation,
+            Instant::now() + left.saturating_sub(MARGIN),
+        )?;
         self.confirm()?;
         Ok(Did::Switched)
     }
@@ -212,7 +217,7 @@ impl<'a> One<'a> {
             return Err(Trouble::FailedBefore(other));
         }
         known_again(&before)?;
-        self.try_out(&before, &other, None)?;
+        self.try_out(&before, &other)?;
         self.confirm()?;
         Ok(Did::Switched)
     }
@@ -294,7 +299,7 @@ impl<'a> One<'a> {
     }
 
     /// Starts the other slot on trial, and comes back when all is well there.
-    fn try_out(&self, before: &State, name: &str, isolation: Option<&str>) -> Result<(), Trouble> {
+    fn try_out(&self, before: &State, name: &str) -> Result<(), Trouble> {
         self.arm("")?;
         self.stage.set(Stage::Trying);
         self.say
@@ -314,13 +319,13 @@ impl<'a> One<'a> {
         ));
         self.green(
             &now,
-            isolation,
+            Before::Said(before.isolation.as_deref()),
             Instant::now() + left.saturating_sub(MARGIN),
         )
     }
 
     /// Waits until all probes are green in one round.
-    fn green(&self, of: &State, isolation: Option<&str>, until: Instant) -> Result<(), Trouble> {
+    fn green(&self, of: &State, isolation: Before<'_>, until: Instant) -> Result<(), Trouble> {
         self.talk.sleep(self.options.grace)?;
         let mut said = String::new();
         loop {
@@ -352,7 +357,7 @@ impl<'a> One<'a> {
     fn round(
         &self,
         of: &State,
-        isolation: Option<&str>,
+        isolation: Before<'_>,
         until: Instant,
     ) -> Result<Option<String>, Trouble> {
         let now = self.talk.look()?;

@@ -22,6 +22,9 @@ echo \"var=$(stat -f -c %T /var)\"
 echo \"isolation=$(cki info 2> /dev/null | sed -n 's/^isolation: //p')\"
 ";
 
+/// What a host says if the system before had no isolation to tell of.
+pub const NOTHING: &str = "nothing";
+
 /// How long a word of an answer is at most.
 const LONGEST: usize = 200;
 
@@ -33,7 +36,7 @@ fn is_good(name: &str, word: &str) -> bool {
         "next" => matches!(word, "" | "a" | "b"),
         // Only compared.
         "var" => true,
-        "isolation" => {
+        "isolation" | "before" => {
             word.len() <= LONGEST && word.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
         }
         _ => {
@@ -62,6 +65,8 @@ pub struct State {
     pub other: Option<String>,
     /// How many seconds the trial takes, if this start is one.
     pub trial: Option<u64>,
+    /// What isolation the system had that put this one on trial, or [`NOTHING`]; none if nobody has kept that.
+    pub before: Option<String>,
     /// Whether the next start is a trial of the other slot.
     pub armed: bool,
     /// The system whose trial failed.
@@ -110,6 +115,11 @@ impl State {
             default: must("default")?.to_owned(),
             other: full("other")?.map(str::to_owned),
             trial: full("trial")?.map(|_| number("trial")).transpose()?,
+            // A system that is older than this word does not say it.
+            before: match lines.get("before") {
+                Some(_) => full("before")?.map(str::to_owned),
+                None => None,
+            },
             armed: full("next")?.is_some(),
             failed: full("failed")?.map(str::to_owned),
             room: number("room")?,
@@ -181,6 +191,7 @@ pub(super) mod tests {
             ("default", "a"),
             ("other", &format!("1:{b}")),
             ("trial", ""),
+            ("before", ""),
             ("next", ""),
             ("failed", ""),
             ("room", "4096"),
@@ -259,6 +270,7 @@ pub(super) mod tests {
                 &*answer(&[("units", &"x".repeat(201))]),
                 "does not say units",
             ),
+            (&*answer(&[("before", "\u{1b}c")]), "does not say before"),
             (
                 &*answer(&[("isolation", "full \u{1b}[2J")]),
                 "does not say isolation",

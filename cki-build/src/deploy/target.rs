@@ -43,6 +43,7 @@ case $1 in
 status)
 	printf '%s\n' slot=$slot default=$default "system=$(cat system_$slot)" "other=$(cat system_$other)" \
 		"trial=$(cat trial)" "next=$(cut -c 1 next)" room=8192
+	[ -e old ] || echo "before=$([ ! -s trial ] || cat before)"
 	if [ -s trial ] || [ -s next ]; then echo failed=; else echo "failed=$(cat tried)"; fi ;;
 write)
 	: > tried; : > system_$other
@@ -50,7 +51,7 @@ write)
 	[ $(stat -c %s received) = $(($3 + $4 + $5)) ] || { echo slot: there was less than was announced >&2; exit 1; }
 	head -c $(($3 + $4)) received | sha256sum | cut -c -64 > start_$other
 	echo $2 > system_$other ;;
-try) [ -s system_$other ] || exit 1; cp system_$other tried; echo "$other $2 $3" > next ;;
+try) [ -s system_$other ] || exit 1; cp system_$other tried; { grep . isolation || echo nothing; } > before; echo "$other $2 $3" > next ;;
 cancel) : > next; : > tried ;;
 confirm) echo $slot > default; : > tried; : > trial ;;
 digests) printf '%s\n' running=$(cat start_$slot) other=$(cat start_$other) ;;
@@ -71,8 +72,10 @@ read -r slot trial self < next
 if [ -n "$slot" ] && [ ! -e dies ]; then
 	echo $slot > running; echo $trial > trial
 	[ ! -e after ] || cat after > units
+	[ ! -e less ] || { cat isolation > was; cat less > isolation; }
 else
 	cat default > running; : > trial; echo running > units
+	[ ! -e was ] || mv was isolation
 fi
 "#;
 
@@ -191,6 +194,14 @@ impl Target {
         let one = One::new(ssh, &self.options, &say, &stop);
         let system = action.takes_a_system().then_some(&self.systems[1]);
         one.act(action, system)
+    }
+
+    /// Restarts it behind the tool's back.
+    pub fn restart(&self) {
+        let restart = std::process::Command::new(self.path("bin/systemctl"))
+            .arg("reboot")
+            .status();
+        assert!(restart.expect("started").success());
     }
 
     /// Which system runs, which is the default, and whether a trial is under way or to come.
