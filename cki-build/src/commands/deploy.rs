@@ -25,6 +25,9 @@ use cki_session::Status;
 /// Time between two questions whether a host is up.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How long a host may take nothing of what is written to it: its disk may be slow.
+const STILL: Duration = Duration::from_secs(120);
+
 pub(super) fn deploy(global: &Global, args: &Deploy) -> Result<Status, Error> {
     let hosts = &args.hosts.hosts;
     if hosts.is_empty() {
@@ -42,6 +45,7 @@ pub(super) fn deploy(global: &Global, args: &Deploy) -> Result<Status, Error> {
         period: args.probes.period,
         grace: args.probes.grace.unwrap_or_default(),
         pause: PAUSE,
+        still: STILL,
         probes: Probes {
             commands: args.probes.commands.clone(),
             urls: args.probes.urls.clone(),

@@ -32,6 +32,12 @@ pub enum Trouble {
     /// The time is over.
     #[error("it took too long")]
     Late,
+    /// It reads no further.
+    #[error("it has taken nothing more of the system for {} s", .0.as_secs())]
+    Stuck(Duration),
+    /// More than any answer.
+    #[error("it says far more than it was asked for")]
+    TooMuch,
     /// ssh could not be started.
     #[error(transparent)]
     Exec(#[from] ExecError),

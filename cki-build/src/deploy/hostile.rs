@@ -2,10 +2,14 @@
 
 //! Hosts that mean harm, or that somebody stands before: with the same stand-in for ssh, which plays ssh's part too.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use cki_process::files::write_program;
 
 use super::Did;
 use super::args::Action;
+use super::error::Trouble;
+use super::ssh::{Patience, Ssh};
 use super::target::Target;
 
 /// What ssh does about a key that it does not take, if it is told to take only known ones: else it goes on.
@@ -228,4 +232,65 @@ fn a_way_back_to_less_isolation_is_none() {
         !done.good && done.text.contains("and it was full (cki)"),
         "{done:?}"
     );
+}
+
+#[test]
+fn a_host_that_takes_no_more_of_a_system_is_given_up() {
+    let mut target = Target::new();
+    // More than a pipe takes by itself.
+    std::fs::write(&target.systems[1].files[2], vec![b'r'; 1 << 20]).expect("written");
+    target.options.still = Duration::from_secs(1);
+    target.fault("slot write", "exec /bin/sleep 1000");
+    let start = Instant::now();
+    let done = target.act(Action::Switch);
+    assert!(
+        !done.good
+            && done
+                .text
+                .contains("taken nothing more of the system for 1 s"),
+        "{done:?}"
+    );
+    assert!(done.text.contains("(slot a, the default)"), "{done:?}");
+    assert!(start.elapsed() < Duration::from_secs(100));
+}
+
+#[test]
+fn a_host_that_says_without_end_is_not_listened_to() {
+    for (script, line) in [
+        ("slot status", "exec yes"),
+        ("slot write", "exec yes >&2"),
+        ("slot try", "exec yes"),
+    ] {
+        let target = Target::new();
+        target.fault(script, line);
+        let done = target.act(Action::Switch);
+        assert!(
+            !done.good && done.text.contains("far more than it was asked"),
+            "{done:?}"
+        );
+        assert_eq!(target.is(), ("a".to_owned(), "a".to_owned(), false));
+    }
+}
+
+#[test]
+fn a_host_that_takes_a_byte_at_a_time_has_no_more_time_for_all() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [file, program] = ["file", "ssh"].map(|name| directory.path().join(name));
+    std::fs::write(&file, vec![0; 1 << 20]).expect("written");
+    write_program(
+        &program,
+        "#!/bin/sh\nwhile head -c 8192 > /dev/null; do sleep 0.1; done\n",
+    )
+    .expect("a program");
+    let ssh = Ssh {
+        program: program.into(),
+        config: None,
+        host: "root@a".parse().expect("a host"),
+    };
+    let patience = Patience {
+        whole: Duration::from_secs(2),
+        still: Duration::from_secs(1000),
+    };
+    let late = ssh.run("x", &[file], &|_| (), patience, &|| false);
+    assert!(matches!(late, Err(Trouble::Late)), "{late:?}");
 }

@@ -3,7 +3,6 @@
 //! What is done on one host.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cki_process::units::human_bytes;
@@ -14,10 +13,16 @@ use super::error::Trouble;
 use super::name::short;
 use super::outcome::{Did, Outcome};
 use super::probes::{Before, Probes, of_state};
-use super::ssh::Ssh;
+use super::ssh::{Patience, Ssh};
 use super::state::State;
 use super::system::System;
 use super::talk::{QUESTION, Talk, only_if};
+
+/// What writing a system may take, beside the time for its bytes: the host has to bring them to its disk.
+const WRITING: Duration = Duration::from_secs(300);
+
+/// How many bytes a second are slow, but no reason to give up.
+const SLOWEST: u64 = 64 << 10;
 
 /// What is left of a trial when nothing more is tried.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -48,6 +53,8 @@ pub struct Options {
     pub grace: Duration,
     /// Time between two questions whether it is up.
     pub pause: Duration,
+    /// How long a host may take nothing of what is written to it.
+    pub still: Duration,
     /// What has to be green.
     pub probes: Probes,
     /// Take what has failed before, and what nobody can say of what isolation there was before.
@@ -270,19 +277,29 @@ impl<'a> One<'a> {
             "/usr/lib/cki/slot write {} {kernel} {initrd} {root}",
             system.name
         );
-        let (quarters, say) = (AtomicU64::new(0), &self.say);
+        let quarters = Cell::new(0);
         let written = |sum: u64| {
             let now = sum * 4 / all;
-            if now > quarters.fetch_max(now, Ordering::Relaxed) && now < 4 {
-                say.line(&format!(
+            if now > quarters.get() && now < 4 {
+                quarters.set(now);
+                self.say.line(&format!(
                     "wrote {} of {}",
                     human_bytes(sum),
                     human_bytes(all)
                 ));
             }
         };
-        self.talk
-            .patient("writing the system", &script, &system.files, &written, None)?;
+        let patience = Patience {
+            whole: WRITING + Duration::from_secs(all / SLOWEST),
+            still: self.options.still,
+        };
+        self.talk.patient(
+            "writing the system",
+            &script,
+            &system.files,
+            &written,
+            patience,
+        )?;
         let after = self.talk.look()?;
         if after.other.as_ref() != Some(&system.name) {
             return Err(Trouble::Odd("that it has the system now"));
@@ -338,6 +355,7 @@ impl<'a> One<'a> {
                     trouble @ (Trouble::Lost(_)
                     | Trouble::Unreachable(_)
                     | Trouble::Late
+                    | Trouble::TooMuch
                     | Trouble::Busy),
                 ) => trouble.to_string(),
                 Err(trouble) => return Err(trouble),
@@ -371,7 +389,7 @@ impl<'a> One<'a> {
             let left = until.saturating_duration_since(Instant::now());
             match self
                 .talk
-                .does("the probe", command, &[], &|_| (), Some(left))
+                .does("the probe", command, &[], &|_| (), Patience::of(left))
             {
                 Ok(_) => {}
                 Err(Trouble::Refused { why, .. }) => {
@@ -405,7 +423,7 @@ impl<'a> One<'a> {
             let script = format!("{}/usr/lib/cki/slot confirm", only_if(&of));
             let confirmed = self
                 .talk
-                .does("confirming", &script, &[], &|_| (), Some(QUESTION));
+                .does("confirming", &script, &[], &|_| (), QUESTION);
             if matches!(confirmed, Err(Trouble::Interrupted)) {
                 return confirmed.map(drop);
             }

@@ -2,11 +2,13 @@
 
 //! One question to a host, over a connection of its own.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use cki_process::attended::Attended;
 use cki_process::exec::Command;
 
 use super::error::Trouble;
@@ -22,6 +24,26 @@ pub struct Ssh {
     pub config: Option<PathBuf>,
     /// The host.
     pub host: Host,
+}
+
+/// How long a host is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the first word to the last.
+    pub whole: Duration,
+    /// While there is more to write, between two pieces that it takes.
+    pub still: Duration,
+}
+
+impl Patience {
+    /// So long.
+    #[must_use]
+    pub const fn of(whole: Duration) -> Self {
+        Self {
+            whole,
+            still: whole,
+        }
+    }
 }
 
 /// What is not for a host, which a container may have taken over, whatever the user's configuration says: the agent
@@ -67,7 +89,7 @@ impl Ssh {
         command.args([self.host.destination.as_str(), script])
     }
 
-    /// Has it do a script with `files` as its input, until `stop` says that it is to end, or the time is over.
+    /// Has it do a script with `files` as its input, until `stop` says that it is to end, or patience does.
     ///
     /// # Errors
     /// [`Trouble`] when there was no connection up to the end of the script.
@@ -75,23 +97,35 @@ impl Ssh {
         &self,
         script: &str,
         files: &[PathBuf],
-        written: &(dyn Fn(u64) + Sync),
-        until: Option<Instant>,
+        written: &dyn Fn(u64),
+        patience: Patience,
         stop: &dyn Fn() -> bool,
     ) -> Result<Output, Trouble> {
         if stop() {
             return Err(Trouble::Interrupted);
         }
-        let late = || until.is_some_and(|until| Instant::now() >= until);
-        let output = self
+        let start = Instant::now();
+        let lengths = files.iter().filter_map(|file| file.metadata().ok());
+        let all: u64 = lengths.map(|metadata| metadata.len()).sum();
+        let last = Cell::new((start, 0));
+        let late = || start.elapsed() >= patience.whole;
+        let stuck = || {
+            let (when, sum) = last.get();
+            sum < all && when.elapsed() >= patience.still
+        };
+        let written = |sum| {
+            last.set((Instant::now(), sum));
+            written(sum);
+        };
+        let attended = self
             .command(script)
-            .attended(files, written, &|| stop() || late())?;
-        let Some(output) = output else {
-            return Err(if stop() {
-                Trouble::Interrupted
-            } else {
-                Trouble::Late
-            });
+            .attended(files, &written, &|| stop() || late() || stuck())?;
+        let output = match attended {
+            Attended::Ended(output) => output,
+            Attended::TooMuch => return Err(Trouble::TooMuch),
+            Attended::Stopped if stop() => return Err(Trouble::Interrupted),
+            Attended::Stopped if late() => return Err(Trouble::Late),
+            Attended::Stopped => return Err(Trouble::Stuck(patience.still)),
         };
         match output.status.code() {
             Some(code) if code != SSH_FAILED => Ok(output),

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::error::Trouble;
 use super::name::last_line;
-use super::ssh::Ssh;
+use super::ssh::{Patience, Ssh};
 use super::state::{ASK, State};
 
 /// What a short question may take.
-pub const QUESTION: Duration = Duration::from_secs(60);
+pub const QUESTION: Patience = Patience::of(Duration::from_secs(60));
 /// How often a host is asked that is busy with its slots.
 const BUSY_TRIES: u32 = 5;
 
@@ -47,7 +47,7 @@ impl Talk<'_> {
     /// # Errors
     /// [`Trouble`].
     pub fn look(&self) -> Result<State, Trouble> {
-        let answer = self.patient("asking", ASK, &[], &|_| (), Some(QUESTION))?;
+        let answer = self.patient("asking", ASK, &[], &|_| (), QUESTION)?;
         let state = State::read(&answer)?;
         self.last.replace(Some(state.clone()));
         self.first.borrow_mut().get_or_insert_with(|| state.clone());
@@ -60,7 +60,7 @@ impl Talk<'_> {
     /// [`Trouble`].
     pub fn slot(&self, what: &'static str, words: &str) -> Result<String, Trouble> {
         let script = format!("/usr/lib/cki/slot {words}");
-        self.patient(what, &script, &[], &|_| (), Some(QUESTION))
+        self.patient(what, &script, &[], &|_| (), QUESTION)
     }
 
     /// The same with its slots, which may be changed for somebody else a moment longer, such as one who was cut off.
@@ -72,12 +72,12 @@ impl Talk<'_> {
         what: &'static str,
         script: &str,
         files: &[PathBuf],
-        written: &(dyn Fn(u64) + Sync),
-        limit: Option<Duration>,
+        written: &dyn Fn(u64),
+        patience: Patience,
     ) -> Result<String, Trouble> {
         let mut tries = 1;
         loop {
-            match self.does(what, script, files, written, limit) {
+            match self.does(what, script, files, written, patience) {
                 Err(Trouble::Busy) if tries < BUSY_TRIES => tries += 1,
                 other => return other,
             }
@@ -94,13 +94,12 @@ impl Talk<'_> {
         what: &'static str,
         script: &str,
         files: &[PathBuf],
-        written: &(dyn Fn(u64) + Sync),
-        limit: Option<Duration>,
+        written: &dyn Fn(u64),
+        patience: Patience,
     ) -> Result<String, Trouble> {
-        let until = limit.map(|limit| Instant::now() + limit);
         let output = self
             .ssh
-            .run(script, files, written, until, &|| (self.stop)())?;
+            .run(script, files, written, patience, &|| (self.stop)())?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -146,7 +145,7 @@ impl Talk<'_> {
             "{}(sleep 1; systemctl reboot) > /dev/null 2>&1 < /dev/null &",
             only_if(of)
         );
-        self.does("restarting", &script, &[], &|_| (), Some(QUESTION))?;
+        self.does("restarting", &script, &[], &|_| (), QUESTION)?;
         Ok(())
     }
 

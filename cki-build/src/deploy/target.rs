@@ -122,6 +122,7 @@ impl Target {
                 period: Duration::from_millis(10),
                 grace: Duration::ZERO,
                 pause: Duration::from_millis(10),
+                still: Duration::from_secs(60),
                 probes: Probes::default(),
                 force: false,
             },

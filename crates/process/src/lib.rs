@@ -9,7 +9,7 @@
 //! Used by: `cki-build`, `cki-debian`, `cki-inputs`, `cki-machine`, `cki-nix`, `cki-release`, `cki-tests`. May use: no crate
 //! of ours.
 
-mod attended;
+pub mod attended;
 pub mod cancel;
 pub mod exec;
 pub mod files;
