@@ -2,6 +2,8 @@
 
 //! Hosts that mean harm, or that somebody stands before: with the same stand-in for ssh, which plays ssh's part too.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cki_process::files::write_program;
@@ -293,4 +295,38 @@ fn a_host_that_takes_a_byte_at_a_time_has_no_more_time_for_all() {
     };
     let late = ssh.run("x", &[file], &|_| (), patience, &|| false);
     assert!(matches!(late, Err(Trouble::Late)), "{late:?}");
+}
+
+#[test]
+fn an_address_that_never_answers_keeps_nobody_who_asks_for_the_end() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let mut target = Target::new();
+    target.options.probes.urls = vec![format!("http://{address}/").parse().expect("a URL")];
+    target.options.probes.commands = vec!["true # probe".to_owned()];
+    let (start, asked) = (Mutex::new(None), AtomicBool::new(false));
+    let done = target.act_until(Action::Switch, &|scripts| {
+        if scripts.contains("# probe") && !asked.swap(true, Ordering::SeqCst) {
+            *start.lock().expect("a time") = Some(Instant::now());
+        }
+        let start = *start.lock().expect("a time");
+        start.is_some_and(|start: Instant| start.elapsed() > Duration::from_secs(2))
+    });
+    assert_eq!(done.did, Did::Interrupted, "{done:?}");
+    assert!(done.text.contains("It goes back to"), "{done:?}");
+    let took = start
+        .into_inner()
+        .expect("a time")
+        .expect("it was asked")
+        .elapsed();
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    // What is left of the trial is all that it has.
+    let mut target = Target::new();
+    target.set("uptime", "48.00 1.00");
+    target.options.probes.urls = vec![format!("http://{address}/").parse().expect("a URL")];
+    let done = target.act(Action::Switch);
+    assert!(
+        !done.good && done.text.contains("does not answer"),
+        "{done:?}"
+    );
 }

@@ -399,10 +399,12 @@ impl<'a> One<'a> {
             }
         }
         for url in &self.options.probes.urls {
+            let left = until.saturating_duration_since(Instant::now());
+            let answer = url.ask(left, &|| (self.talk.stop)());
             if (self.talk.stop)() {
                 return Err(Trouble::Interrupted);
             }
-            if let Err(why) = url.ask() {
+            if let Err(why) = answer {
                 return Ok(Some(format!("{url}: {why}")));
             }
         }
