@@ -49,8 +49,8 @@ pub enum Trouble {
     HostKeyChanged,
     /// Nobody has seen the host's key yet.
     #[error(
-        "ssh does not know its host key, and none is taken unseen here, whatever ssh's configuration says: connect once \
-         by hand, and compare the key that it shows"
+        "ssh does not know its host key, and none is taken unseen here, whatever ssh's configuration says: connect \
+         once by hand, and compare the key that it shows"
     )]
     HostKeyUnknown,
     /// After a restart, its key would be another one.

@@ -51,7 +51,10 @@ write)
 	[ $(stat -c %s received) = $(($3 + $4 + $5)) ] || { echo slot: there was less than was announced >&2; exit 1; }
 	head -c $(($3 + $4)) received | sha256sum | cut -c -64 > start_$other
 	echo $2 > system_$other ;;
-try) [ -s system_$other ] || exit 1; cp system_$other tried; { grep . isolation || echo nothing; } > before; echo "$other $2 $3" > next ;;
+try)
+	[ -s system_$other ] || exit 1
+	cp system_$other tried; { grep . isolation || echo nothing; } > before
+	echo "$other $2 $3" > next ;;
 cancel) : > next; : > tried ;;
 confirm) echo $slot > default; : > tried; : > trial ;;
 digests) printf '%s\n' running=$(cat start_$slot) other=$(cat start_$other) ;;

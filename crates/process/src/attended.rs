@@ -40,7 +40,8 @@ pub enum Attended {
 
 impl Command {
     /// Runs with `files`, one behind the other, as its input, or with none, and captures both outputs, whatever the
-    /// status. `written` is told how much of the files has been taken. As soon as `stop` says so, the command is killed.
+    /// status. `written` is told how much of the files has been taken. As soon as `stop` says so, the command is
+    /// killed.
     ///
     /// # Errors
     /// [`ExecError::Spawn`] when it cannot be started, or a file cannot be read.
