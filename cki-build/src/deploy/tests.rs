@@ -199,7 +199,10 @@ fn the_users_probes_decide_too() {
     drop(nobody);
     target.options.probes.urls = vec![format!("http://{address}/").parse().expect("a URL")];
     let done = target.act(Action::Switch);
-    assert!(!done.good && done.text.contains("refused"), "{done:?}");
+    // The last round may have been too short to be refused.
+    let is_told = ["refused", "does not answer in time"].map(|why| done.text.contains(why));
+    assert!(!done.good && is_told.contains(&true), "{done:?}");
+    assert!(done.text.contains(&address.to_string()), "{done:?}");
     settled(&target, "a");
 }
 
