@@ -136,6 +136,7 @@ impl Talk<'_> {
             thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
+
     /// Restarts it, if this is still the same start. It answers before it goes down.
     ///
     /// # Errors
