@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cki_process::files::write_program;
 use tempfile::TempDir;
@@ -206,6 +206,18 @@ impl Target {
             .arg("reboot")
             .status();
         assert!(restart.expect("started").success());
+    }
+
+    /// It runs this slot by default, and no trial is under way or to come.
+    #[track_caller]
+    pub fn settled(&self, slot: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let expected = (slot.to_owned(), slot.to_owned(), false);
+        // A restart that was asked for may be under way.
+        while self.is() != expected && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(self.is(), expected, "{:?}", self.news);
     }
 
     /// Which system runs, which is the default, and whether a trial is under way or to come.

@@ -2,7 +2,7 @@
 
 //! What is done on a host, with a stand-in for it: each step, and what becomes of it when that step fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Did;
 use super::args::Action;
@@ -10,18 +10,6 @@ use super::target::Target;
 
 const OLD: &str = "aaaaaaaaaaaa";
 const NEW: &str = "bbbbbbbbbbbb";
-
-/// It runs this slot by default, and no trial is under way or to come.
-#[track_caller]
-fn settled(target: &Target, slot: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let expected = (slot.to_owned(), slot.to_owned(), false);
-    // A restart that was asked for may be under way.
-    while target.is() != expected && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(target.is(), expected, "{:?}", target.news);
-}
 
 #[test]
 fn a_switch_writes_tries_asks_and_confirms() {
@@ -33,7 +21,7 @@ fn a_switch_writes_tries_asks_and_confirms() {
         done.text,
         format!("runs {NEW} (slot b, the default); slot a has {OLD}")
     );
-    settled(&target, "b");
+    target.settled("b");
     let received = std::fs::read(target.path("received")).expect("received");
     assert!(received.starts_with(b"kernelinitial") && received.len() == 8205);
 
@@ -49,7 +37,7 @@ fn a_switch_writes_tries_asks_and_confirms() {
 
     let back = target.act(Action::Rollback);
     assert_eq!((back.good, back.did), (true, Did::Switched));
-    settled(&target, "a");
+    target.settled("a");
     // What is there whole is not written again.
     target.set("scripts", "");
     assert_eq!(target.act(Action::Switch).did, Did::Switched);
@@ -62,7 +50,7 @@ fn a_system_with_another_kernel_is_another_although_it_has_the_same_name() {
     target.set("system_a", &target.systems[1].name);
     target.set("start_a", "another");
     assert_eq!(target.act(Action::Switch).did, Did::Switched);
-    settled(&target, "b");
+    target.settled("b");
     assert!(target.get("scripts").contains("slot write"));
 }
 
@@ -83,7 +71,7 @@ fn a_plan_says_what_would_be_done_and_changes_nothing() {
     for word in ["write", "try", "confirm", "reboot"] {
         assert!(!scripts.contains(word), "{scripts}");
     }
-    settled(&target, "a");
+    target.settled("a");
 }
 
 #[test]
@@ -99,7 +87,7 @@ fn a_test_is_not_confirmed_before_somebody_says_so() {
     assert_eq!(target.is(), ("b".to_owned(), "a".to_owned(), true));
     let kept = target.act(Action::Confirm);
     assert_eq!((kept.good, kept.did), (true, Did::Switched));
-    settled(&target, "b");
+    target.settled("b");
     let nothing = target.act(Action::Confirm);
     assert!(
         !nothing.good && nothing.text.contains("nothing on trial"),
@@ -109,7 +97,7 @@ fn a_test_is_not_confirmed_before_somebody_says_so() {
     let target = Target::new();
     target.act(Action::Test);
     assert_eq!(target.act(Action::Rollback).did, Did::Ended);
-    settled(&target, "a");
+    target.settled("a");
 }
 
 #[test]
@@ -125,7 +113,7 @@ fn boot_leaves_the_rest_to_the_host_and_can_be_taken_back() {
         armed.text
     );
     assert_eq!(target.act(Action::Rollback).did, Did::Disarmed);
-    settled(&target, "a");
+    target.settled("a");
     let none = Target::new().act(Action::Rollback);
     assert!(
         !none.good && none.text.contains("nothing to go back to"),
@@ -157,7 +145,7 @@ fn what_is_never_well_goes_back_and_is_not_taken_again() {
             "{}",
             done.text
         );
-        settled(&target, "a");
+        target.settled("a");
 
         let again = target.act(Action::Switch);
         assert!(
@@ -170,7 +158,7 @@ fn what_is_never_well_goes_back_and_is_not_taken_again() {
         std::fs::remove_file(target.path("after")).expect("removed");
         target.options.force = true;
         assert_eq!(target.act(Action::Switch).did, Did::Switched);
-        settled(&target, "b");
+        target.settled("b");
     }
 }
 
@@ -184,7 +172,7 @@ fn the_users_probes_decide_too() {
         !done.good && done.text.contains("false`: not yet"),
         "{done:?}"
     );
-    settled(&target, "a");
+    target.settled("a");
 
     // One that is green at last is green.
     let mut target = Target::new();
@@ -203,7 +191,7 @@ fn the_users_probes_decide_too() {
     let is_told = ["refused", "does not answer in time"].map(|why| done.text.contains(why));
     assert!(!done.good && is_told.contains(&true), "{done:?}");
     assert!(done.text.contains(&address.to_string()), "{done:?}");
-    settled(&target, "a");
+    target.settled("a");
 }
 
 #[test]
@@ -216,7 +204,7 @@ fn a_trial_that_dies_is_told_from_one_that_is_not_well() {
         "{done:?}"
     );
     assert!(done.text.contains(&format!("It runs {OLD}")), "{done:?}");
-    settled(&target, "a");
+    target.settled("a");
 }
 
 #[test]
@@ -284,7 +272,7 @@ fn each_step_that_fails_says_why_and_leaves_the_old_system() {
             "{script}: {line}"
         );
         assert!(done.text.contains(why), "{script}: {line}: {}", done.text);
-        settled(&target, "a");
+        target.settled("a");
         assert_eq!(target.get("boot"), "1", "{script}: {line}");
         if script == "slot status" {
             assert!(
@@ -321,7 +309,7 @@ fn what_somebody_else_does_for_a_moment_is_waited_for() {
              echo 'slot: something else changes the slots' >&2; exit 1; }",
         );
         assert_eq!(target.act(Action::Switch).did, Did::Switched, "{script}");
-        settled(&target, "b");
+        target.settled("b");
     }
 }
 
@@ -337,7 +325,7 @@ fn an_armed_start_whose_answer_is_lost_is_taken_back() {
         !done.good && done.text.contains("connection was lost"),
         "{done:?}"
     );
-    settled(&target, "a");
+    target.settled("a");
     assert_eq!(target.get("boot"), "1");
 }
 
@@ -350,7 +338,7 @@ fn a_confirmation_whose_answer_is_lost_is_asked_for() {
     );
     let done = target.act(Action::Switch);
     assert_eq!((done.good, done.did), (true, Did::Switched), "{done:?}");
-    settled(&target, "b");
+    target.settled("b");
 
     // One that did not arrive is sent again.
     let target = Target::new();
@@ -361,7 +349,7 @@ fn a_confirmation_whose_answer_is_lost_is_asked_for() {
     );
     let done = target.act(Action::Switch);
     assert_eq!((done.good, done.did), (true, Did::Switched), "{done:?}");
-    settled(&target, "b");
+    target.settled("b");
 }
 
 #[test]
@@ -460,7 +448,7 @@ fn whoever_asks_for_the_end_at_any_step_leaves_a_whole_system_and_is_told_which(
         } else {
             assert!(done.text.contains(said), "{step}: {}", done.text);
         }
-        settled(&target, slot);
+        target.settled(slot);
     }
     // The last word may have arrived: then it is the new one, and that is said.
     let target = Target::new();
@@ -477,7 +465,7 @@ fn whoever_asks_for_the_end_at_any_step_leaves_a_whole_system_and_is_told_which(
         "{}",
         done.text
     );
-    settled(&target, "b");
+    target.settled("b");
 }
 
 #[test]
