@@ -10,17 +10,16 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
 };
 use nix::unistd::geteuid;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fchmod, openat2};
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType, Mode, OFlags, fchmod, fstat, open, openat};
 
 use crate::socket_file::SocketFile;
 use crate::virtio::vsock::connection::{Interest, asked_port};
@@ -36,6 +35,8 @@ const NEWCOMERS_MAX: usize = 32;
 const LINE_MAX: usize = 32;
 /// Events taken at a time.
 const EVENTS: usize = 32;
+/// How the directory of a socket is opened.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The sockets cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,13 @@ pub enum ToHost {
     Refused,
     /// Connected to the socket of the port.
     Connected,
+}
+
+/// What becomes of symbolic links on the way to a socket.
+#[derive(Clone, Copy, Debug)]
+enum Links {
+    Followed,
+    Refused,
 }
 
 /// A client that has not said what it wants.
@@ -99,13 +107,13 @@ impl UnixSockets {
     /// [`SocketError`].
     pub fn listen_in(path: &Path, to_host: ToHost) -> Result<(Self, File), SocketError> {
         let failed = failed(path);
-        let how = match to_host {
+        let links = match to_host {
             // Root is asked to go to a directory of the user to be, who may not be able to go everywhere.
-            ToHost::Connected if geteuid().is_root() => ResolveFlags::NO_SYMLINKS,
+            ToHost::Connected if geteuid().is_root() => Links::Refused,
             // That of a name, which systemd may have made a link to another one; users make none there.
-            _ => ResolveFlags::empty(),
+            _ => Links::Followed,
         };
-        let (listener, directory) = listener_in(path, how)?;
+        let (listener, directory) = listener_in(path, links)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
         // Told once for each newcomer: where no descriptor is left, those that wait do not keep the
         // thread busy, but are taken with the next one.
@@ -189,13 +197,13 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> SocketError + Copy {
 /// # Errors
 /// [`SocketError`].
 pub fn listener(path: &Path) -> Result<UnixListener, SocketError> {
-    listener_in(path, ResolveFlags::empty()).map(|(listener, _)| listener)
+    listener_in(path, Links::Followed).map(|(listener, _)| listener)
 }
 
 /// The same, and the directory.
-fn listener_in(path: &Path, how: ResolveFlags) -> Result<(UnixListener, File), SocketError> {
+fn listener_in(path: &Path, links: Links) -> Result<(UnixListener, File), SocketError> {
     let failed = failed(path);
-    let (directory, there) = directory_of(path, how).map_err(failed)?;
+    let (directory, there) = directory_of(path, links).map_err(failed)?;
     match SocketFile::find(&there) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
@@ -214,21 +222,39 @@ fn listener_in(path: &Path, how: ResolveFlags) -> Result<(UnixListener, File), S
 
 /// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at any
 /// time, and what root then does by its path would be done elsewhere.
-fn directory_of(path: &Path, how: ResolveFlags) -> io::Result<(File, PathBuf)> {
+fn directory_of(path: &Path, links: Links) -> io::Result<(File, PathBuf)> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat2(CWD, directory, flags, Mode::empty(), how).map_err(|error| match error {
-        Errno::LOOP => io::Error::other(
-            "a symbolic link leads to its directory, and root follows none here; name the directory itself (realpath)",
-        ),
-        error => error.into(),
-    })?;
+    let directory = match links {
+        Links::Followed => open(directory, DIRECTORY, Mode::empty())?.into(),
+        Links::Refused => without_links(directory)?,
+    };
     let through = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
-    Ok((directory.into(), through.join(name)))
+    Ok((directory, through.join(name)))
+}
+
+/// Opens a directory to which no symbolic link leads. openat2(2) does it in one call, and is not there under systemd's
+/// `RestrictSUIDSGID=`, which cannot look at its flags.
+fn without_links(path: &Path) -> io::Result<File> {
+    let mut at: Option<OwnedFd> = None;
+    for component in path.components() {
+        let from = at.as_ref().map_or(CWD, OwnedFd::as_fd);
+        // Of a name, what has it now: link or directory, it is the one that is looked at.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(from, component.as_os_str(), flags, Mode::empty())?;
+        let is_name = matches!(component, Component::Normal(_));
+        if is_name && FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Symlink {
+            return Err(io::Error::other(
+                "a symbolic link leads to its directory, and root follows none here; name the directory itself (realpath)",
+            ));
+        }
+        at = Some(found);
+    }
+    let last = at.as_ref().map_or(CWD, OwnedFd::as_fd);
+    Ok(openat(last, ".", DIRECTORY, Mode::empty())?.into())
 }
 
 /// Makes the socket and listens; nobody else can connect at any time.
@@ -337,9 +363,21 @@ mod tests {
         let [ours, other] = ["ours", "other"].map(|name| all.path().join(name));
         std::fs::create_dir(&other).unwrap();
         symlink(&other, &ours).unwrap();
-        directory_of(&ours.join("s"), ResolveFlags::empty()).unwrap();
-        let error = directory_of(&ours.join("s"), ResolveFlags::NO_SYMLINKS).unwrap_err();
+        directory_of(&ours.join("s"), Links::Followed).unwrap();
+        let error = directory_of(&ours.join("s"), Links::Refused).unwrap_err();
         assert!(error.to_string().contains("a symbolic link"), "{error}");
+        // Anywhere on the way, and behind a `..`, which is none.
+        std::fs::create_dir(other.join("within")).unwrap();
+        let error = directory_of(&ours.join("within/s"), Links::Refused).unwrap_err();
+        assert!(error.to_string().contains("a symbolic link"), "{error}");
+        directory_of(&other.join("within/../within/s"), Links::Refused).unwrap();
+        let error = directory_of(&other.join("none/s"), Links::Refused).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        std::fs::write(other.join("file"), "").unwrap();
+        for links in [Links::Refused, Links::Followed] {
+            let error = directory_of(&other.join("file/s"), links).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotADirectory);
+        }
         let made = UnixSockets::listen(&ours.join("s"), ToHost::Connected);
         assert_eq!(made.is_err(), geteuid().is_root(), "{made:?}");
         assert_eq!(other.join("s").exists(), made.is_ok());
@@ -379,7 +417,7 @@ mod tests {
         std::fs::create_dir(&ours).unwrap();
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("s"), "a file").unwrap();
-        let (_directory, there) = directory_of(&ours.join("s"), ResolveFlags::NO_SYMLINKS).unwrap();
+        let (_directory, there) = directory_of(&ours.join("s"), Links::Refused).unwrap();
         std::fs::rename(&ours, &moved).unwrap();
         symlink(&other, &ours).unwrap();
         let _listener = bind(&there).unwrap();
