@@ -366,7 +366,7 @@ mod tests {
         directory_of(&ours.join("s"), Links::Followed).unwrap();
         let error = directory_of(&ours.join("s"), Links::Refused).unwrap_err();
         assert!(error.to_string().contains("a symbolic link"), "{error}");
-        // Anywhere on the way, and behind a `..`, which is none.
+        // Anywhere on the way, and behind a `..`, which itself is a directory.
         std::fs::create_dir(other.join("within")).unwrap();
         let error = directory_of(&ours.join("within/s"), Links::Refused).unwrap_err();
         assert!(error.to_string().contains("a symbolic link"), "{error}");
