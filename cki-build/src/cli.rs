@@ -6,23 +6,23 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::compared::Compared;
 use crate::contents::{Contents, Packages};
 use crate::elsewhere;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use cki_disk::DiskOption;
 use cki_frontend::ProgramOptions;
+pub use cki_frontend::Runtime;
+use cki_measure::args::Compared;
+pub use cki_measure::args::{Bench, BenchKind};
 use cki_session::values::parse_duration;
 use cki_session::{Container, Memory};
 
-pub use crate::deploy::args::Deploy;
 use crate::help::{exit_statuses, help_of_run};
-pub use crate::measured::{Bench, BenchKind};
 use crate::network::NetworkArgs;
-pub use crate::release::args::Release;
 use crate::resident;
-pub use crate::runtime::Runtime;
+pub use cki_deploy::args::Deploy;
+pub use cki_release::args::Release;
 
 /// Builds CKI from pinned sources and runs programs in the machine that comes out.
 #[derive(Debug, Parser)]

@@ -48,13 +48,13 @@ pub enum Error {
     Needs(#[from] crate::check::needs::NeedsError),
     /// Verifying.
     #[error(transparent)]
-    Verify(#[from] crate::verify::VerifyError),
+    Verify(#[from] cki_verify::VerifyError),
     /// Writing or verifying a release.
     #[error(transparent)]
-    Release(#[from] crate::release::error::ReleaseError),
+    Release(#[from] cki_release::error::ReleaseError),
     /// What keeps a host from being asked at all.
     #[error(transparent)]
-    Deploy(#[from] crate::deploy::error::Trouble),
+    Deploy(#[from] cki_deploy::error::Trouble),
     /// Writing an image.
     #[error(transparent)]
     Image(#[from] crate::image::ImageError),
@@ -107,9 +107,9 @@ pub enum Error {
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),
-    /// Records of measurements, or what is made of them.
+    /// A measurement.
     #[error(transparent)]
-    Figures(#[from] cki_figures::Error),
+    Measure(#[from] cki_measure::Error),
     /// A measurement that makes no sense.
     #[error("{0}")]
     Bench(String),

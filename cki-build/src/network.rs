@@ -8,12 +8,10 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use cki_frontend::NetworkOptions;
+use cki_frontend::{NetworkOptions, Runtime};
 use cki_machine::MachineError;
 use cki_session::values::parse_net;
 use cki_session::{Connection, Container, Host, Interface, IpNet, Network, Publish, Run};
-
-use crate::runtime::Runtime;
 
 /// Where a container's packets may go.
 #[derive(Debug, Clone, PartialEq, Eq)]

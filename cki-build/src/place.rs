@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use cki_frontend::Runtime;
 use cki_machine::resident::{Build, Directory, Lease, ResidentError, Status, Up, Wanted};
 use cki_machine::{Machine, MachineError};
 use cki_session::{Connection, complain};
@@ -13,7 +14,6 @@ use crate::cli::{HostKernel, RunArgs};
 use crate::context::Context;
 use crate::error::Error;
 use crate::resident::{DEFAULT, OWN};
-use crate::runtime::Runtime;
 use crate::volumes;
 
 /// The directories of all machines of a user.

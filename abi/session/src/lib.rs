@@ -49,8 +49,8 @@
 //! network, disks) into [`Container`]. Every message about a process carries its
 //! [`ProcessId`], so that a session can have more than one.
 //!
-//! Used by: `cki-build`, `cki-launcher`, `cki-init`, `cki-disk`, `cki-frontend`, `cki-machine`, `cki-micro`, `cki-tests`.
-//! May use: no crate of ours.
+//! Used by: `cki-build`, `cki-deploy`, `cki-launcher`, `cki-init`, `cki-disk`, `cki-frontend`, `cki-machine`,
+//! `cki-measure`, `cki-micro`, `cki-tests`. May use: no crate of ours.
 
 mod capability;
 pub mod cmdline;

@@ -3,7 +3,7 @@
 //! What `cki-build bench micro` and the program in its machine have in common: the lines that the
 //! program prints, and the archive with which it gets into the machine and into the container.
 //!
-//! Used by: its program, and `cki-build`, which reads what that prints. May use: `cki-session`.
+//! Used by: its program, and `cki-measure`, which reads what that prints. May use: `cki-session`.
 
 pub mod archive;
 

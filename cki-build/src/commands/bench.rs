@@ -2,14 +2,7 @@
 
 //! `cki-build bench`
 
-mod figure;
-mod io;
-mod limits;
-mod micro;
-mod nmi;
-mod nmi_report;
-pub(super) mod program;
-mod records;
+mod lab;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -18,20 +11,21 @@ use clap::ValueEnum as _;
 use rustix::process::Signal;
 use serde::Serialize;
 
+use super::run::say;
 use crate::cli::{Bench, BenchKind, RunArgs, Runtime};
 use crate::context::Context;
 use crate::error::Error;
-use crate::measured::{MeasureArgs, ReportArgs};
 use crate::output::{print, print_json};
 use crate::prepare::{Preparation, prepare};
 use crate::resident::OWN;
-use cki_figures::Figure;
 use cki_machine::{Ended, Machine};
+use cki_measure::args::{CompareArgs, FigureArgs, MeasureArgs, ReportArgs};
+use cki_measure::figure::{self, Choice};
+use cki_measure::lab::{Given, INIT_LINE, Job, Lab as _, succeed};
+use cki_measure::{Figure, io, micro, nmi, records};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
 use cki_session::Status;
-use figure::Choice;
-use program::{Given, INIT_LINE, execute, program};
 
 /// What `bench boot` measures.
 const RUNTIMES: [Runtime; 2] = [Runtime::Native, Runtime::Cki];
@@ -40,18 +34,104 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
     match &args.what {
         BenchKind::Build { attrs } => build(context, attrs),
         BenchKind::Boot { runs } => boot(context, *runs),
-        BenchKind::Fig12(args) => figure::measure(context, Figure::Fig12, args, &[]),
-        BenchKind::Fig14(args) => figure::measure(context, Figure::Fig14, args, &[]),
-        BenchKind::Fig16(args) => {
-            figure::measure(context, Figure::Fig16, &args.figure, &args.clients)
-        }
+        BenchKind::Fig12(args) => measure(context, Figure::Fig12, args, &[]),
+        BenchKind::Fig14(args) => measure(context, Figure::Fig14, args, &[]),
+        BenchKind::Fig16(args) => measure(context, Figure::Fig16, &args.figure, &args.clients),
         BenchKind::All(args) => all(context, args),
-        BenchKind::Compare(args) => records::compare(context, args),
-        BenchKind::Report(args) => records::report(context, args),
-        BenchKind::Io => io::io(context),
-        BenchKind::Micro => micro::micro(context),
-        BenchKind::Nmi { duration } => nmi::nmi(context, *duration),
+        BenchKind::Compare(args) => compare(context, args),
+        BenchKind::Report(args) => report(context, args),
+        BenchKind::Io => {
+            let report = io::io(context)?;
+            let measures = "instructions of the whole machine, without those of idleness, that input and output take: of a process and of a container on one machine";
+            show(context, measures, &report, || report.table())
+        }
+        BenchKind::Micro => {
+            let report = micro::micro(context)?;
+            let measures = "instructions counted by the emulator (-icount shift=0), a repeated string instruction once; native and container in one machine";
+            show(context, measures, &report, || report.table())
+        }
+        BenchKind::Nmi { duration } => {
+            let report = nmi::nmi(context, *duration)?;
+            let measures = "containers from start to end under NMIs that the emulator injects on each processor";
+            show(context, measures, &report, || report.text())?;
+            Ok(if report.good() {
+                Status::OK
+            } else {
+                Status::NO
+            })
+        }
     }
+}
+
+/// A result: what it is of, and its numbers.
+fn show(
+    context: &Context,
+    measures: &str,
+    report: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<Status, Error> {
+    if context.global.json {
+        print_json(&serde_json::json!({ "measures": measures, "report": report }))?;
+    } else {
+        print(&text())?;
+    }
+    Ok(Status::OK)
+}
+
+fn measure(
+    context: &Context,
+    figure: Figure,
+    args: &FigureArgs,
+    clients: &[u32],
+) -> Result<Status, Error> {
+    let choice = Choice {
+        figure,
+        only: &args.only,
+        clients,
+    };
+    let summary = figure::records(context, &args.measure, &choice)?;
+    if context.global.json {
+        print_json(&summary)?;
+    } else {
+        print(&summary.table())?;
+    }
+    Ok(Status::OK)
+}
+
+fn compare(context: &Context, args: &CompareArgs) -> Result<Status, Error> {
+    let comparison = records::compare(&args.first, &args.second)?;
+    let slower: Vec<_> = comparison.slower(args.within).collect();
+    if context.global.json {
+        print_json(&serde_json::json!({
+            "within_percent": args.within,
+            "pairs": comparison.pairs,
+            "alone": comparison.alone,
+            "above": slower,
+        }))?;
+    } else {
+        print(&comparison.table())?;
+    }
+    for pair in &slower {
+        say(&format!(
+            "{} ({}) on {} takes {:.3} times as many instructions, more than {} % above",
+            pair.workload, pair.size, pair.runtime, pair.ratio, args.within
+        ));
+    }
+    Ok(if slower.is_empty() {
+        Status::OK
+    } else {
+        Status::NO
+    })
+}
+
+fn report(context: &Context, args: &ReportArgs) -> Result<Status, Error> {
+    let report = records::report(&args.log)?;
+    if context.global.json {
+        print_json(&report)?;
+    } else {
+        print(records::markdown(&report, &args.plots).trim_end())?;
+    }
+    Ok(Status::OK)
 }
 
 /// All figures, and what becomes of the claims.
@@ -61,7 +141,7 @@ fn all(context: &Context, measure: &MeasureArgs) -> Result<Status, Error> {
     }
     let MeasureArgs { log, plots, .. } = measure;
     let [log, plots] = [log, plots].map(ToOwned::to_owned);
-    records::report(context, &ReportArgs { log, plots })
+    report(context, &ReportArgs { log, plots })
 }
 
 #[derive(Debug, Serialize)]
@@ -82,7 +162,7 @@ fn build(context: &Context, attrs: &[String]) -> Result<Status, Error> {
         };
         let start = Instant::now();
         // 0 is Nix's number for all cores, as in an ordinary build.
-        let verdict = crate::verify::check(&context.nix, &rebuild, 0, &|event| {
+        let verdict = cki_verify::check(&context.nix, &rebuild, 0, &|event| {
             if let Event::Line { line, .. } = event {
                 step.detail(line);
             }
@@ -137,18 +217,19 @@ struct BootTime {
 fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
     let mut times = Vec::new();
     for runtime in RUNTIMES {
-        let args = program(runtime, &["echo", "first byte"]);
+        let job = Job::new(runtime, &["echo", "first byte"]);
+        let args = lab::args(&job)?;
         // What is built here is not built in what is measured.
         prepare(context, &args)?;
         for _ in 0..runs {
             let enter = enter_to_first_byte(context, &args)?;
             let (machine, preparation) = prepare(context, &args)?;
-            let (ended, _) = execute(&machine, &args, Given::default(), || {})?;
+            let (ended, _) = succeed(context, &machine, &job, Given::default(), Box::new(|| {}))?;
             times.push(phases(runtime, enter, preparation, &ended)?);
         }
     }
-    let (machine, _) = prepare(context, &program(Runtime::Native, &["true"]))?;
-    let virtual_ns = virtual_time_to_init(machine)?;
+    let (machine, _) = context.prepare(&Job::new(Runtime::Native, &["true"]))?;
+    let virtual_ns = virtual_time_to_init(context, machine)?;
     if context.global.json {
         print_json(&serde_json::json!({
             "measures": "warm runs of `echo`; milliseconds of wall-clock time",
@@ -250,18 +331,14 @@ fn phases(
 }
 
 /// The kernel's clock in nanoseconds when it starts init, on a machine that takes a nanosecond for each instruction.
-fn virtual_time_to_init(machine: Machine) -> Result<u64, Error> {
+fn virtual_time_to_init(context: &Context, machine: Machine) -> Result<u64, Error> {
     let machine = Machine {
         icount: true,
         cpus: 1,
         ..machine
     };
-    let (_, log) = execute(
-        &machine,
-        &program(Runtime::Native, &["dmesg"]),
-        Given::default(),
-        || {},
-    )?;
+    let job = Job::new(Runtime::Native, &["dmesg"]);
+    let (_, log) = succeed(context, &machine, &job, Given::default(), Box::new(|| {}))?;
     init_time(&log)
         .ok_or_else(|| Error::Bench(format!("the kernel's log has no line {INIT_LINE:?}")))
 }

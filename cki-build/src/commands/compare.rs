@@ -6,15 +6,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::side::{self, work};
-use crate::compared::word;
 use crate::context::Context;
 use crate::error::Error;
-use crate::measured::FigureRuntime;
 use crate::output::{print, print_json};
-use cki_figures::Took;
+use cki_measure::args::FigureRuntime;
+use cki_measure::side::{self, work};
+use cki_measure::work::word;
+use cki_measure::{Size, Took, Workload};
 use cki_session::{Isolation, Status};
-use cki_workload_names::{Size, Workload};
 
 /// Both sides.
 #[derive(Debug, Serialize)]

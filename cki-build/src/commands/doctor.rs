@@ -2,15 +2,17 @@
 
 //! `cki-build doctor`
 
+mod inputs;
+
 use crate::cli::Global;
-use crate::doctor::inputs::examine;
-use crate::doctor::{Finding, checks, containers, healthy, namespaces, system, verdict};
 use crate::error::Error;
 use crate::output::{print, print_json};
+use cki_doctor::{Finding, checks, containers, healthy, namespaces, system, verdict};
 use cki_nix::Nix;
 use cki_nix::cache::Cache;
 use cki_nix::checkout::Checkout;
 use cki_session::Status;
+use inputs::examine;
 
 pub(super) fn doctor(global: &Global) -> Result<Status, Error> {
     let nix = Nix::current();

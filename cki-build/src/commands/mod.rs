@@ -19,7 +19,6 @@ mod mirror;
 mod prune;
 mod release;
 mod run;
-mod side;
 mod verify;
 
 use crate::cli::{Cli, Command};

@@ -2,16 +2,56 @@
 
 //! `cki-build release`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::inputs;
 use crate::output::{print, print_json};
-use crate::release::args::Release;
-use crate::release::error::ReleaseError;
-use crate::release::make::make;
-use crate::release::verify::{Verified, verify};
+use cki_inputs::Inputs;
+use cki_inputs::lockfile::LockFile;
+use cki_nix::checkout::Checkout;
+use cki_nix::{Nix, NixError, Target};
+use cki_process::progress::{Progress, Step};
+use cki_release::args::Release;
+use cki_release::error::ReleaseError;
+use cki_release::ground::Ground;
+use cki_release::make::make;
+use cki_release::verify::{Verified, verify};
 use cki_session::Status;
+
+impl Ground for Context {
+    type Error = Error;
+
+    fn checkout(&self) -> &Checkout {
+        &self.checkout
+    }
+
+    fn nix(&self) -> &Nix {
+        &self.nix
+    }
+
+    fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    fn lock(&self) -> Result<LockFile, Error> {
+        inputs::read_lock(&self.checkout)
+    }
+
+    fn inputs(&self, step: Step) -> Result<Inputs, Error> {
+        inputs::open(self, step)
+    }
+
+    fn outputs(&self, names: &[&str]) -> Result<BTreeMap<String, Target>, Error> {
+        Self::outputs(self, names)
+    }
+
+    fn explain(&self, error: NixError) -> Error {
+        Self::explain(self, error)
+    }
+}
 
 pub(super) fn release(context: &Context, args: &Release) -> Result<Status, Error> {
     match (&args.signers, &args.key) {

@@ -9,9 +9,9 @@ use crate::cli::Verify;
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
-use crate::verify::{self, Report};
 use cki_nix::log::{Event, derivation_name};
 use cki_session::Status;
+use cki_verify::{self as verify, Report};
 
 pub(super) fn verify(context: &Context, args: &Verify) -> Result<Status, Error> {
     let nix = &context.nix;
@@ -117,7 +117,7 @@ fn summary(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::{Difference, Verdict, diff::What};
+    use cki_verify::{Difference, Verdict, diff::What};
 
     #[test]
     fn a_difference_is_told_with_file_and_byte() {

@@ -161,9 +161,7 @@ fn the_readme_counts_what_there_is() {
         .find_map(|line| line.strip_prefix("rust-version = "))
         .expect("a version")
         .trim_matches('"');
-    let space = tree
-        .text("cki-build/src/doctor/checks.rs")
-        .expect("the file");
+    let space = tree.text("crates/doctor/src/checks.rs").expect("the file");
     let space = space
         .lines()
         .find_map(|line| line.strip_prefix("const NEEDED_SPACE: u64 = "))

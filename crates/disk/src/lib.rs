@@ -6,7 +6,8 @@
 //! locks it; [`take`] does so with one that is open already. What it finds wrong is a [`DiskError`], which says what to do about it. [`size_limit`] is about files that
 //! may not grow as large as they should.
 //!
-//! Used by: `cki-build` (whose emulator gets the open file) and `cki-launcher`; tests of `cki-tests`. May use: `cki-session`.
+//! Used by: `cki-build` (whose emulator gets the open file), `cki-launcher` and `cki-measure`; tests of `cki-tests`.
+//! May use: `cki-session`.
 
 mod error;
 mod file;

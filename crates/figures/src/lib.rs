@@ -6,7 +6,7 @@
 //! makes bars with medians and spread ([`Summary`]), two files are compared ([`Comparison`]), bars are drawn
 //! ([`chart`]), and a [`Report`] says what the paper claims beside what was measured.
 //!
-//! Used by: `cki-build`. May use: none of ours.
+//! Used by: `cki-measure`. May use: none of ours.
 
 #![forbid(unsafe_code)]
 

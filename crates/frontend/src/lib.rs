@@ -5,12 +5,13 @@
 //! `cki-build run` and `cki run` start the same programs, so they have the same options for them and
 //! their network, and the same terminal in front of them.
 //!
-//! Used by: `cki-build`, `cki-launcher`, `cki-machine`. May use: `cki-session`.
+//! Used by: `cki-build`, `cki-launcher`, `cki-machine`, `cki-measure`. May use: `cki-session`.
 
 mod env_file;
 mod network;
 mod options;
 mod publish;
+mod runtime;
 mod terminal;
 mod variable;
 mod volume;
@@ -19,6 +20,7 @@ pub use env_file::EnvFileError;
 pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};
 pub use publish::PublishOption;
+pub use runtime::Runtime;
 pub use terminal::UserTerminal;
 pub use variable::{NotText, Variable};
 pub use volume::VolumeOption;

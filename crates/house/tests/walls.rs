@@ -17,10 +17,10 @@ const LINES: usize = 500;
 /// Folders whose crates others may use; the rest are programs and tests.
 const LIBRARIES: [&str; 2] = ["crates", "abi"];
 
-/// What the tool has of programs that it measures with: how one says what it has measured, what another can do.
+/// What measures has this of the programs that it measures with: how one says what it has measured, what another can do.
 const EXCEPTIONS: [(&str, &str); 2] = [
-    ("cki-build", "cki-micro"),
-    ("cki-build", "cki-workload-names"),
+    ("cki-measure", "cki-micro"),
+    ("cki-measure", "cki-workload-names"),
 ];
 
 /// Files that start programs by themselves, and why `cki_process::exec`, which has them end with us, does not do.

@@ -6,8 +6,8 @@
 //! that could be left behind or taken over, and no connection to wait for. Threads relay the streams;
 //! all they notice goes through one channel to [`run`], which alone decides.
 //!
-//! Used by: `cki-build`, and the tests that need a machine (`cki-tests`). May use: `cki-frontend`,
-//! `cki-process`, `cki-session`.
+//! Used by: `cki-build`, `cki-measure`, and the tests that need a machine (`cki-tests`). May use:
+//! `cki-frontend`, `cki-process`, `cki-session`.
 
 mod app_disk;
 mod board;

@@ -2,9 +2,9 @@
 
 //! Which work there is, and how much of it: what `cki-workload` and those who have it do something say alike.
 //!
-//! A crate of its own, because the work itself needs much, SQLite among it, that `cki-build` is not to be made of.
+//! A crate of its own, because the work itself needs much, SQLite among it, that the tool is not to be made of.
 //!
-//! Used by: `cki-build`, `cki-workload`. May use: no crate of ours.
+//! Used by: `cki-measure`, `cki-workload`. May use: no crate of ours.
 
 use std::fmt::{self, Display};
 

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A figure of the paper on several runtimes, in instructions.
+
+mod computer;
+mod plan;
+mod server;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cki_figures::record::{self, Log};
+use cki_figures::{Figure, Key, Origin, Record, Summary, Took, chart};
+
+use crate::args::{FigureRuntime, MeasureArgs};
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::side::{self, work};
+pub use plan::Choice;
+use plan::{Job, Measurement, plan};
+use server::serve;
+
+/// What measurements are made with.
+const OUTPUTS: [&str; 3] = ["cki-host", "cki-qemu", "cki-workload"];
+
+/// Measures what is not measured yet, and draws the pictures.
+///
+/// # Errors
+/// When a measurement fails; records of those before it stay.
+pub fn records(lab: &dyn Lab, args: &MeasureArgs, choice: &Choice<'_>) -> Result<Summary, Error> {
+    let figure = choice.figure;
+    let planned = plan(choice, args)?;
+    make(&args.log)?;
+    let path = args.log.join(format!("{}.jsonl", figure.name()));
+    let mut all: Vec<(Measurement, Origin)> = Vec::new();
+    let origins = origins(lab, figure, &args.runtimes)?;
+    for one in planned {
+        let origin = origins.iter().find(|(of, _)| *of == one.runtime);
+        all.extend(origin.map(|(_, origin)| (one, origin.clone())));
+    }
+    let mut records = record::read(&path)?;
+    records.retain(|record| all.iter().any(|one| is_of(record, one)));
+    let is_done = |one| records.iter().any(|record| is_of(record, one));
+    let left: Vec<_> = all.iter().filter(|one| !is_done(one)).collect();
+    let mut log = Log::open(&path)?;
+    let begin = Instant::now();
+    for (done, (one, origin)) in left.iter().enumerate() {
+        let key = one.key();
+        say(lab, &key, done, left.len(), begin.elapsed());
+        let record = Record {
+            key,
+            took: take(lab, *one)?,
+            origin: origin.clone(),
+        };
+        log.add(&record)?;
+        records.push(record);
+    }
+    // As they are planned, not as they were measured.
+    let place = |record: &Record| all.iter().position(|one| is_of(record, one));
+    records.sort_by_key(place);
+    let summary = Summary::of(figure, &records);
+    for picture in draw(&summary, &args.plots)? {
+        lab.say(&format!("drawn: {}", picture.display()));
+    }
+    Ok(summary)
+}
+
+/// Whether the record is of this measurement, made with the same outputs.
+fn is_of(record: &Record, (one, origin): &(Measurement, Origin)) -> bool {
+    record.key == one.key() && record.origin.outputs == origin.outputs
+}
+
+/// Measures.
+fn take(lab: &dyn Lab, one: Measurement) -> Result<Took, Error> {
+    match one.job {
+        Job::Work(workload) => work(lab, &*side::of(one.runtime), workload, one.size),
+        Job::Serve(server, clients) => serve(lab, one.runtime, server, clients, one.size),
+    }
+}
+
+/// What measurements on each runtime are made with.
+fn origins(
+    lab: &dyn Lab,
+    figure: Figure,
+    runtimes: &[FigureRuntime],
+) -> Result<Vec<(FigureRuntime, Origin)>, Error> {
+    let commit = lab.commit()?;
+    let origin = |&runtime: &FigureRuntime| {
+        let side = side::of(runtime);
+        let (more, mut outputs) = match figure {
+            Figure::Fig12 | Figure::Fig14 => (side.outputs(), side.images(lab)?),
+            // Each of them is a host of containers.
+            Figure::Fig16 => (
+                &["cki-runtime"][..],
+                side::layers(lab.layers_of(&server::PACKAGES)?),
+            ),
+        };
+        let built = lab.outputs(&[&OUTPUTS, more].concat())?;
+        outputs.extend(built);
+        let origin = Origin {
+            commit: commit.clone(),
+            outputs,
+            computer: Some(computer::here()),
+        };
+        Ok((runtime, origin))
+    };
+    runtimes.iter().map(origin).collect()
+}
+
+fn make(directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(|source| Error::Io {
+        path: directory.to_owned(),
+        source,
+    })
+}
+
+/// Where the picture of a figure in a size is.
+#[must_use]
+pub fn picture(plots: &Path, figure: Figure, size: &str, kind: &str) -> PathBuf {
+    plots.join(format!("{}-{size}.{kind}", figure.name()))
+}
+
+/// Draws a picture for each size; where they are.
+fn draw(summary: &Summary, plots: &Path) -> Result<Vec<PathBuf>, Error> {
+    make(plots)?;
+    let mut drawn = Vec::new();
+    for size in summary.sizes() {
+        let svg = chart::svg(summary, &size)?.into_bytes();
+        for (kind, bytes) in [("svg", svg), ("pdf", chart::pdf(summary, &size)?)] {
+            let path = picture(plots, summary.figure, &size, kind);
+            fs::write(&path, bytes).map_err(|source| Error::Io {
+                path: path.clone(),
+                source,
+            })?;
+            drawn.push(path);
+        }
+    }
+    Ok(drawn)
+}
+
+/// What comes now, and how long it may take until all is done: as long for each as so far.
+fn say(lab: &dyn Lab, key: &Key, done: usize, all: usize, elapsed: Duration) {
+    let left = match estimate(done, all, elapsed) {
+        Some(left) => format!("; about {} s are left", left.as_secs()),
+        None => String::new(),
+    };
+    let clients = key
+        .clients
+        .map_or(String::new(), |n| format!(", clients: {n}"));
+    lab.say(&format!(
+        "{} of {all}: {}{clients}, {}, {}, round {}{left}",
+        done + 1,
+        key.workload,
+        key.size,
+        key.runtime,
+        key.round
+    ));
+}
+
+fn estimate(done: usize, all: usize, elapsed: Duration) -> Option<Duration> {
+    let (done, all) = (u32::try_from(done).ok()?, u32::try_from(all).ok()?);
+    Some(elapsed.checked_div(done)? * (all - done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_takes_as_long_as_what_was_done() {
+        let estimate = |done, all, seconds| estimate(done, all, Duration::from_secs(seconds));
+        assert_eq!(estimate(0, 10, 0), None);
+        assert_eq!(estimate(2, 10, 30), Some(Duration::from_secs(120)));
+        assert_eq!(estimate(10, 10, 30), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_picture_is_drawn_for_each_size_in_both_forms() {
+        let line = |size: &str| {
+            format!(
+                r#"{{"workload":"sph","size":"{size}","runtime":"cki","round":1,"instructions":1.0,"steps":{{}},"emulator_seconds":1.0,"sum":"0","commit":null,"outputs":{{}}}}"#
+            )
+        };
+        let records =
+            ["tiny", "small"].map(|size| serde_json::from_str(&line(size)).expect("JSON"));
+        let dir = tempfile::tempdir().expect("a directory");
+        let plots = dir.path().join("plots");
+        let drawn = draw(&Summary::of(Figure::Fig12, &records), &plots).expect("drawn");
+        let names = [
+            "fig12-tiny.svg",
+            "fig12-tiny.pdf",
+            "fig12-small.svg",
+            "fig12-small.pdf",
+        ];
+        assert_eq!(drawn, names.map(|name| plots.join(name)));
+        for file in drawn {
+            assert!(
+                fs::metadata(&file).expect("a file").len() > 1000,
+                "{file:?}"
+            );
+        }
+    }
+}
