@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The reference of the interfaces (`docs/reference/{abi,session}.md`) is what the definitions give.
+//! The reference of the interfaces (`docs/reference/{abi,session}.md` and `session.schema.json`) is what the definitions
+//! give.
 //!
 //! It is written anew by `CKI_WRITE=1 cargo test -p cki-tests --test interfaces`.
 
 #[path = "interfaces/abi.rs"]
 mod abi;
+#[path = "interfaces/forms.rs"]
+mod forms;
 #[path = "interfaces/protocol.rs"]
 mod protocol;
+#[path = "interfaces/schema.rs"]
+mod schema;
 #[path = "interfaces/text.rs"]
 mod text;
 
@@ -42,6 +47,11 @@ fn the_page_on_the_binary_interfaces_is_what_their_tables_give() {
 #[test]
 fn the_page_on_the_session_protocol_is_what_its_sources_give() {
     holds("session.md", &protocol::page(&root()));
+}
+
+#[test]
+fn the_schema_of_the_session_protocol_is_what_its_sources_give() {
+    holds("session.schema.json", &schema::text(&root()));
 }
 
 #[test]

@@ -12,13 +12,14 @@ use spdx::{Expression, ParseMode};
 
 /// What others' crates may be under, whatever links them: licences that ask for a notice, and nothing of the rest of
 /// the program. Our programs are MIT OR Apache-2.0, so what asks for more would change under which terms they go out.
-const PERMISSIVE: [&str; 9] = [
+const PERMISSIVE: [&str; 10] = [
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::forms;
 use crate::text::{cell, module_doc, prose};
 
 const HEAD: &str = "\
@@ -17,8 +18,11 @@ in `abi/session`; do not edit it. This writes it, and `check` compares it:
 
     CKI_WRITE=1 cargo test -p cki-tests --test interfaces
 
-The types of fields are Rust's; a type that is not described below is a text of the form that the
-option of the same name takes, or a number.
+The types of fields are Rust's. Those that are a text or a number in JSON are in [a table of their
+own](#texts-and-numbers). [session.schema.json](session.schema.json) says for machines what this
+page says for people: a JSON Schema (2020-12), with the messages at `#/$defs/Request` and
+`#/$defs/Event`, from which clients can be generated. What it takes has the right form; whether it
+can be carried out, the server says.
 
 ";
 
@@ -61,12 +65,20 @@ pub fn page(root: &Path) -> String {
     for (name, doc) in features {
         let _ = writeln!(out, "| `{name}` | {doc} |");
     }
-    for name in SOURCES {
-        for item in items(&source(name)) {
-            item.write(&mut out);
-        }
+    for item in all_items(root) {
+        item.write(&mut out);
     }
+    out.push_str(&forms::table());
     out
+}
+
+/// What goes over the wire as an object or a name, in the page's order.
+pub fn all_items(root: &Path) -> Vec<Item> {
+    let read = |name: &&str| {
+        let path = root.join("abi/session/src").join(format!("{name}.rs"));
+        items(&fs::read_to_string(path).expect("a source"))
+    };
+    SOURCES.iter().flat_map(read).collect()
 }
 
 /// What the crate's head says, up to who uses it.
@@ -103,16 +115,23 @@ fn features(source: &str) -> Vec<(String, String)> {
 }
 
 /// A structure or enumeration that goes over the wire.
-struct Item {
-    name: String,
-    doc: Vec<String>,
-    rows: Vec<Row>,
+pub struct Item {
+    pub name: String,
+    pub doc: Vec<String>,
+    /// Those of serde, as they stand there.
+    pub attributes: String,
+    pub is_enum: bool,
+    pub rows: Vec<Row>,
 }
 
-struct Row {
-    name: String,
-    kind: String,
-    doc: Vec<String>,
+/// A field; or a variant, behind which its fields follow (`signal: id`).
+#[derive(Clone)]
+pub struct Row {
+    pub name: String,
+    pub kind: String,
+    pub doc: Vec<String>,
+    /// Whether a message may leave it out.
+    pub is_optional: bool,
 }
 
 impl Item {
@@ -147,7 +166,6 @@ fn items(source: &str) -> Vec<Item> {
         let (doc, attributes) = (std::mem::take(&mut doc), std::mem::take(&mut attributes));
         if open {
             let item = items.last_mut().expect("an open item");
-            let hidden = attributes.contains("serde(skip)") || attributes.contains("serde(other");
             open = line != "}";
             if text == "}," {
                 variant.clear();
@@ -156,17 +174,17 @@ fn items(source: &str) -> Vec<Item> {
                 .strip_prefix("pub ")
                 .and_then(|field| field.split_once(": "))
             {
-                item.push(name, kind, doc, hidden);
+                item.push(name, kind, doc, &attributes);
             } else if !variant.is_empty() {
                 if let Some((name, kind)) = text.trim_end_matches(',').split_once(": ") {
-                    item.push(&format!("{variant}: {name}"), kind, doc, hidden);
+                    item.push(&format!("{variant}: {name}"), kind, doc, &attributes);
                 }
             } else if text.starts_with(|c: char| c.is_ascii_uppercase()) {
                 let name = text.split([',', '(', ' ', '{']).next().unwrap_or_default();
                 let name = kebab(name);
                 let kind = text.split_once('(').map_or("", |(_, kind)| kind);
                 let kind = kind.trim_end_matches(',').trim_end_matches(')');
-                item.push(&name, kind, doc, hidden);
+                item.push(&name, kind, doc, &attributes);
                 if text.ends_with('{') {
                     variant = name;
                 }
@@ -176,9 +194,13 @@ fn items(source: &str) -> Vec<Item> {
                 .iter()
                 .find_map(|word| text.strip_prefix(word)?.strip_suffix(" {"));
             if let Some(name) = name {
-                let name = name.to_owned();
-                let rows = Vec::new();
-                items.push(Item { name, doc, rows });
+                items.push(Item {
+                    name: name.to_owned(),
+                    doc,
+                    attributes,
+                    is_enum: text.starts_with("pub enum "),
+                    rows: Vec::new(),
+                });
                 open = true;
             }
         }
@@ -187,8 +209,8 @@ fn items(source: &str) -> Vec<Item> {
 }
 
 impl Item {
-    fn push(&mut self, name: &str, kind: &str, doc: Vec<String>, hidden: bool) {
-        if !hidden {
+    fn push(&mut self, name: &str, kind: &str, doc: Vec<String>, attributes: &str) {
+        if !attributes.contains("serde(skip)") && !attributes.contains("serde(other") {
             // A box is the same in JSON.
             let kind = match kind.strip_prefix("Box<").and_then(|k| k.strip_suffix('>')) {
                 Some(inner) => inner.to_owned(),
@@ -196,6 +218,7 @@ impl Item {
             };
             self.rows.push(Row {
                 name: name.to_owned(),
+                is_optional: attributes.contains("default") || kind.starts_with("Option<"),
                 kind,
                 doc,
             });

@@ -7,6 +7,12 @@ use std::fmt::Write as _;
 /// Columns of a line that is no row of a table.
 const WIDTH: usize = 100;
 
+/// The lines of a doc comment as one line, for those who know nothing of Markdown but code in it.
+pub fn sentence(doc: &[impl AsRef<str>]) -> String {
+    let lines: Vec<_> = doc.iter().map(|line| line.as_ref().trim()).collect();
+    without_links(&lines.join(" ")).trim().to_owned()
+}
+
 /// The lines of a doc comment as one line, for a cell of a table.
 pub fn cell(doc: &[impl AsRef<str>]) -> String {
     let lines: Vec<_> = doc.iter().map(|line| line.as_ref().trim()).collect();
