@@ -4,6 +4,7 @@
 //!
 //! The bytes in them may change at any time; what is read is read once.
 
+use smallvec::{SmallVec, smallvec};
 use vm_memory::VolatileSlice;
 
 use super::DriverFault;
@@ -12,7 +13,8 @@ use crate::copy;
 /// Bytes in guest memory, in one or several pieces, from the first that is not yet passed.
 #[derive(Default)]
 pub(super) struct Buffers<'m> {
-    pieces: Vec<VolatileSlice<'m>>,
+    /// Few take no memory of the heap.
+    pieces: SmallVec<[VolatileSlice<'m>; 2]>,
     /// Pieces that are passed.
     passed: usize,
     /// Bytes that are passed of the piece after these.
@@ -21,7 +23,18 @@ pub(super) struct Buffers<'m> {
     left: usize,
 }
 
+/// Pieces for which there is room once there are more than two: who has many has a whole table of them.
+const MANY: usize = 64;
+
 impl<'m> Buffers<'m> {
+    /// None yet, with room for so many pieces.
+    pub fn of(pieces: usize) -> Self {
+        Buffers {
+            pieces: SmallVec::with_capacity(pieces),
+            ..Buffers::default()
+        }
+    }
+
     /// Adds a piece behind the others.
     ///
     /// # Errors
@@ -29,9 +42,14 @@ impl<'m> Buffers<'m> {
     pub fn push(&mut self, piece: VolatileSlice<'m>) -> Result<(), DriverFault> {
         let left = self.left.checked_add(piece.len());
         self.left = left.ok_or(DriverFault::Request("buffers without end"))?;
-        if !piece.is_empty() {
-            self.pieces.push(piece);
+        if piece.is_empty() {
+            return Ok(());
         }
+        let length = self.pieces.len();
+        if length == self.pieces.capacity() {
+            self.pieces.reserve(length.max(MANY));
+        }
+        self.pieces.push(piece);
         Ok(())
     }
 
@@ -48,7 +66,7 @@ impl<'m> Buffers<'m> {
         *last = last.subslice(0, before).ok()?;
         self.left -= 1;
         Some(Buffers {
-            pieces: vec![byte],
+            pieces: smallvec![byte],
             left: 1,
             ..Buffers::default()
         })

@@ -9,6 +9,7 @@
 pub mod block;
 mod buffers;
 pub mod console;
+mod descriptors;
 mod drain;
 pub mod fs;
 mod limiter;

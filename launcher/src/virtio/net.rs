@@ -17,13 +17,16 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS, VIRTIO_NET_S_LINK_UP,
 };
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::GuestMemoryMmap;
 
+use super::buffers::Buffers;
+use super::descriptors::Regions;
 use super::limiter::{Clock, Limiter};
 use super::link::{FRAME_MAX, HEADER, Header, Link};
-use super::request::{Request, next_request, next_requests};
+use super::request::{Request, Requests, next_request};
 use super::tallies::OfNetwork;
 use super::{Device, DriverFault, Next, copy_config};
+use crate::copy;
 use crate::counts::Tallied;
 
 /// Where num_buffers is in the header.
@@ -269,7 +272,7 @@ enum Given {
     Never,
 }
 
-/// Puts a frame and its header into as many buffers as they take, of which `heads` then has all. Where the driver does
+/// Puts a frame and its header into as many buffers as they take: `heads` then has each, and what is in it. Where the driver does
 /// not merge buffers, they take one.
 fn give(
     memory: &GuestMemoryMmap,
@@ -280,43 +283,40 @@ fn give(
     frame: &[u8],
 ) -> Result<Given, DriverFault> {
     let length = HEADER + frame.len();
-    let mut requests = Vec::new();
-    let mut room = 0;
-    for request in next_requests(memory, queue)? {
-        let request = request?;
-        room += request.writable.left();
-        requests.push(request);
-        if room >= length || !merges {
+    // Linux gives pages.
+    let mut buffers = Buffers::of(length.div_ceil(4096));
+    heads.clear();
+    let mut requests = Requests::of(memory, queue)?;
+    while buffers.left() < length && (merges || heads.is_empty()) {
+        let before = buffers.left();
+        let Some(head) = requests.next_writable(&mut buffers) else {
             break;
-        }
+        };
+        let room = u32::try_from(buffers.left() - before);
+        heads.push((head?, room.unwrap_or(u32::MAX)));
     }
-    if room < length {
-        if !merges && !requests.is_empty() {
+    if buffers.left() < length {
+        if !merges && !heads.is_empty() {
             // The buffer that such a driver gives is as large as a frame can be (5.1.6.3.1).
             return Err(DriverFault::Request(
                 "a buffer that is too small for a frame",
             ));
         }
-        let all = requests.len() == usize::from(queue.size());
-        for _ in &requests {
+        let all = heads.len() == usize::from(queue.size());
+        for _ in heads.iter() {
             queue.go_to_previous_position();
         }
         return Ok(if all { Given::Never } else { Given::Later });
     }
-    let count = u16::try_from(requests.len()).unwrap_or(u16::MAX);
+    let count = u16::try_from(heads.len()).unwrap_or(u16::MAX);
     header[NUM_BUFFERS..].copy_from_slice(&count.to_le_bytes());
-    heads.clear();
     // Straight from where the link has them: what is copied twice costs twice.
-    let (mut header, mut frame) = (&header[..], frame);
-    for mut request in requests {
-        let mut written = 0;
-        for rest in [&mut header, &mut frame] {
-            let (part, left) = rest.split_at(rest.len().min(request.writable.left()));
-            request.writable.write(part)?;
-            written += part.len() as u32;
-            *rest = left;
-        }
-        heads.push((request.head, written));
+    buffers.write(&header)?;
+    buffers.write(frame)?;
+    let mut rest = length as u32;
+    for (_, room) in heads.iter_mut() {
+        *room = rest.min(*room);
+        rest -= *room;
     }
     use_together(memory, queue, heads)?;
     Ok(Given::Whole)
@@ -333,6 +333,19 @@ fn ask_for_more(memory: &GuestMemoryMmap, queue: &mut Queue) -> Result<bool, Dri
     Ok(more?)
 }
 
+/// Writes bytes to an address on, wherever its regions end.
+fn write(regions: &mut Regions<'_>, mut address: u64, mut bytes: &[u8]) -> Option<()> {
+    while !bytes.is_empty() {
+        let count = copy::into(bytes, &regions.slice(address, bytes.len())?);
+        bytes = &bytes[count..];
+        address = address.wrapping_add(count as u64);
+    }
+    Some(())
+}
+
+/// Bytes of an element of the used ring: head and length (2.7.8).
+const ELEMENT: usize = 8;
+
 /// Marks buffers of one packet as used. The driver sees all of them or none (5.1.6.4).
 fn use_together(
     memory: &GuestMemoryMmap,
@@ -343,15 +356,21 @@ fn use_together(
         return Ok(());
     };
     let first = queue.next_used();
-    for (number, (head, length)) in (0u16..).zip(others) {
-        // Behind the ring's flags and index, an element has 8 bytes: head and length (2.7.8).
-        let place = first.wrapping_add(number) % queue.size();
-        let element = u64::from(*head) | u64::from(*length) << 32;
-        let address = queue.used_ring().checked_add(4 + 8 * u64::from(place));
-        let address = GuestAddress(address.ok_or(DriverFault::Request("a used ring without end"))?);
-        memory
-            .write_obj(element.to_le(), address)
-            .map_err(|_| DriverFault::Request("a used ring outside of memory"))?;
+    let place = first % queue.size();
+    let elements: Vec<u8> = others
+        .iter()
+        .flat_map(|&(head, length)| (u64::from(head) | u64::from(length) << 32).to_le_bytes())
+        .collect();
+    let to_end = ELEMENT * usize::from(queue.size() - place);
+    let (before, behind) = elements.split_at(elements.len().min(to_end));
+    let mut ring = Regions::new(memory);
+    for (place, elements) in [(place, before), (0, behind)] {
+        // They are behind the ring's flags and index (2.7.8).
+        let address = queue
+            .used_ring()
+            .checked_add(4 + ELEMENT as u64 * u64::from(place));
+        let written = address.and_then(|address| write(&mut ring, address, elements));
+        written.ok_or(DriverFault::Request("a used ring outside of memory"))?;
     }
     queue.set_next_used(first.wrapping_add(others.len() as u16));
     // This one moves the ring's index, over all of them.

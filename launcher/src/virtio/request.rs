@@ -8,14 +8,15 @@
 //! read here, many at once, and not by virtio-queue, which looks for the memory of each anew: here that of the one
 //! before is tried first.
 
+use std::sync::atomic::Ordering;
+
 use virtio_bindings::virtio_ring::{VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE};
-use virtio_queue::{Queue, QueueOwnedT, QueueT};
-use vm_memory::{
-    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, VolatileSlice,
-};
+use virtio_queue::{Queue, QueueT};
+use vm_memory::{GuestMemoryMmap, VolatileSlice};
 
 use super::DriverFault;
 use super::buffers::Buffers;
+use super::descriptors::{Descriptors, Regions};
 use crate::copy;
 
 /// What a driver asks for.
@@ -33,7 +34,7 @@ pub(super) fn next_request<'m>(
     memory: &'m GuestMemoryMmap,
     queue: &mut Queue,
 ) -> Result<Option<Request<'m>>, DriverFault> {
-    next_requests(memory, queue)?.next().transpose()
+    Requests::of(memory, queue)?.next().transpose()
 }
 
 /// A request that was taken from a queue before, as it is now.
@@ -42,158 +43,166 @@ pub(super) fn request_at<'m>(
     queue: &Queue,
     head: u16,
 ) -> Result<Request<'m>, DriverFault> {
-    let table = (queue.desc_table(), queue.size());
-    Request::new(memory, table, head, usize::from(queue.max_size()))
+    Chains::of(memory, queue).request(head)
 }
 
-/// The next requests of a queue, as many as there are when this is called. One has no more descriptors than its queue
-/// may have entries, an indirect one neither (2.7.5.3.1).
-pub(super) fn next_requests<'m, 'q>(
-    memory: &'m GuestMemoryMmap,
+/// The next requests of a queue, as many as there are when this is made.
+pub(super) struct Requests<'m, 'q> {
     queue: &'q mut Queue,
-) -> Result<impl Iterator<Item = Result<Request<'m>, DriverFault>> + use<'m, 'q>, DriverFault> {
-    let most = usize::from(queue.max_size());
-    let table = (queue.desc_table(), queue.size());
-    let chains = queue.iter(memory)?;
-    Ok(chains.map(move |chain| Request::new(memory, table, chain.head_index(), most)))
-}
-
-/// Guest memory, and the region of it where the last bytes were.
-struct Regions<'m> {
-    memory: &'m GuestMemoryMmap,
-    /// Where the region begins, and how long it is: at first, no address is in it.
-    start: u64,
-    length: u64,
-    region: Option<VolatileSlice<'m>>,
-}
-
-impl<'m> Regions<'m> {
-    fn new(memory: &'m GuestMemoryMmap) -> Self {
-        Regions {
-            memory,
-            start: 0,
-            length: 0,
-            region: None,
-        }
-    }
-
-    /// The bytes from an address on, at most `length`, as far as they are in one region.
-    fn slice(&mut self, address: u64, length: usize) -> Option<VolatileSlice<'m>> {
-        let mut offset = address.wrapping_sub(self.start);
-        if offset >= self.length {
-            let region = self.memory.find_region(GuestAddress(address))?;
-            self.start = region.start_addr().0;
-            self.length = region.len();
-            self.region = region.as_volatile_slice().ok();
-            offset = address.checked_sub(self.start)?;
-        }
-        let room = self.length.checked_sub(offset)? as usize;
-        let region = self.region.as_ref()?;
-        region.subslice(offset as usize, room.min(length)).ok()
-    }
-}
-
-/// A descriptor (2.7.5).
-struct Descriptor {
-    address: u64,
-    length: u32,
-    flags: u16,
-    next: u16,
-}
-
-impl Descriptor {
-    fn has(&self, flag: u32) -> bool {
-        u32::from(self.flags) & flag != 0
-    }
-}
-
-/// Bytes of a descriptor.
-const SIZE: usize = 16;
-/// Descriptors of an indirect table that are read at once: drivers put those of a chain one behind the other.
-const AT_ONCE: usize = 32;
-
-/// A table of descriptors, and some that are already read.
-struct Descriptors<'m> {
-    regions: Regions<'m>,
-    table: u64,
-    size: u16,
-    at_once: usize,
+    /// The number behind the last one.
+    end: u16,
+    ring: Regions<'m>,
+    /// Entries of the ring that are already read: the first one's number, how many, and what they say.
     first: u16,
     read: u16,
-    bytes: [u8; SIZE * AT_ONCE],
+    heads: [u8; ENTRY * HEADS],
+    chains: Chains<'m>,
 }
 
-impl<'m> Descriptors<'m> {
-    /// The table at an address, with so many entries. Those of a queue's chain may be anywhere in it: each is read by
-    /// itself.
-    fn of(memory: &'m GuestMemoryMmap, (table, size): (u64, u16)) -> Self {
-        Descriptors {
-            regions: Regions::new(memory),
-            table,
-            size,
-            at_once: 1,
+/// Bytes of an entry of the ring.
+const ENTRY: usize = 2;
+/// Entries of the ring that are read at once: a frame of any length takes some 17.
+const HEADS: usize = 32;
+
+impl<'m, 'q> Requests<'m, 'q> {
+    /// Those of this queue.
+    ///
+    /// # Errors
+    /// When its ring is not in memory, or has more entries than it can have.
+    pub fn of(memory: &'m GuestMemoryMmap, queue: &'q mut Queue) -> Result<Self, DriverFault> {
+        if !queue.ready() {
+            return Err(virtio_queue::Error::QueueNotReady.into());
+        }
+        // The entries in front of the index are written before it (2.7.13.3).
+        let end = queue.avail_idx(memory, Ordering::Acquire)?.0;
+        if end.wrapping_sub(queue.next_avail()) > queue.size() {
+            return Err(virtio_queue::Error::InvalidAvailRingIndex.into());
+        }
+        let chains = Chains::of(memory, queue);
+        Ok(Requests {
+            queue,
+            end,
+            ring: Regions::new(memory),
             first: 0,
             read: 0,
-            bytes: [0; SIZE * AT_ONCE],
-        }
-    }
-
-    /// Goes on with an indirect table.
-    fn go_to(&mut self, table: u64, size: u16) {
-        (self.table, self.size) = (table, size);
-        (self.at_once, self.read) = (AT_ONCE, 0);
-    }
-
-    /// Number `number` of the table, if it has so many and they are in memory.
-    fn get(&mut self, number: u16) -> Option<Descriptor> {
-        let left = self.size.checked_sub(number).filter(|&left| left != 0)?;
-        let mut place = usize::from(number.wrapping_sub(self.first));
-        if place >= usize::from(self.read) {
-            self.fill(number, usize::from(left).min(self.at_once))?;
-            place = 0;
-        }
-        let bytes = self.bytes.get(SIZE * place..)?.first_chunk::<SIZE>()?;
-        let [a, b, c, d, e, f, g, h, l0, l1, l2, l3, f0, f1, n0, n1] = *bytes;
-        Some(Descriptor {
-            address: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            length: u32::from_le_bytes([l0, l1, l2, l3]),
-            flags: u16::from_le_bytes([f0, f1]),
-            next: u16::from_le_bytes([n0, n1]),
+            heads: [0; ENTRY * HEADS],
+            chains,
         })
     }
 
-    /// Reads at most `count` descriptors from `number` on, and one at least.
-    fn fill(&mut self, number: u16, count: usize) -> Option<()> {
-        self.read = 0;
-        let offset = SIZE as u64 * u64::from(number);
-        let address = self.table.checked_add(offset)?;
-        let piece = self.regions.slice(address, SIZE * count)?;
-        let whole = copy::out_of(&piece, &mut self.bytes) / SIZE;
+    /// The next request's head; what the device writes of it is then behind what `buffers` has. What it reads of it is
+    /// passed over.
+    pub fn next_writable(&mut self, buffers: &mut Buffers<'m>) -> Option<Result<u16, DriverFault>> {
+        let head = self.next_head()?;
+        Some(head.and_then(|head| self.chains.writable(head, buffers).map(|()| head)))
+    }
+
+    /// The next request's head, which is taken from the queue.
+    fn next_head(&mut self) -> Option<Result<u16, DriverFault>> {
+        let number = self.queue.next_avail();
+        if number == self.end {
+            return None;
+        }
+        let Some(head) = self.head(number) else {
+            return Some(Err(DriverFault::Request("a ring outside of memory")));
+        };
+        self.queue.set_next_avail(number.wrapping_add(1));
+        Some(Ok(head))
+    }
+
+    /// The head of the chain that the ring has under this number, one of those up to the end.
+    fn head(&mut self, number: u16) -> Option<u16> {
+        let mut place = usize::from(number.wrapping_sub(self.first));
+        if place >= usize::from(self.read) {
+            self.fill(number)?;
+            place = 0;
+        }
+        let head = self.heads.get(ENTRY * place..)?.first_chunk()?;
+        Some(u16::from_le_bytes(*head))
+    }
+
+    /// Reads entries of the ring (2.7.6), as many as lie together: they are behind its flags and index.
+    fn fill(&mut self, number: u16) -> Option<()> {
+        let size = self.queue.size();
+        let place = number.checked_rem(size)?;
+        let count = self.end.wrapping_sub(number).min(size - place);
+        let offset = 4 + ENTRY as u64 * u64::from(place);
+        let address = self.queue.avail_ring().checked_add(offset)?;
+        let entries = self.ring.slice(address, ENTRY * usize::from(count))?;
+        let whole = copy::out_of(&entries, &mut self.heads) / ENTRY;
         self.first = number;
         self.read = u16::try_from(whole).ok().filter(|&whole| whole != 0)?;
         Some(())
     }
 }
 
-impl<'m> Request<'m> {
-    /// The request whose first descriptor is `head` of a table at an address, with so many entries.
-    fn new(
-        memory: &'m GuestMemoryMmap,
-        table: (u64, u16),
-        head: u16,
-        most: usize,
-    ) -> Result<Self, DriverFault> {
-        let mut request = Request {
+impl<'m> Iterator for Requests<'m, '_> {
+    type Item = Result<Request<'m>, DriverFault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let head = self.next_head()?;
+        Some(head.and_then(|head| self.chains.request(head)))
+    }
+}
+
+/// Finds what the chains of descriptors of a queue mean.
+struct Chains<'m> {
+    /// Where the queue's table is, and how many entries it has.
+    table: (u64, u16),
+    /// Descriptors of a chain at most: no more than the queue may have entries, an indirect one neither (2.7.5.3.1).
+    most: usize,
+    descriptors: Descriptors<'m>,
+    data: Regions<'m>,
+}
+
+impl<'m> Chains<'m> {
+    fn of(memory: &'m GuestMemoryMmap, queue: &Queue) -> Self {
+        let table = (queue.desc_table(), queue.size());
+        Self::new(memory, table, queue.max_size().into())
+    }
+
+    fn new(memory: &'m GuestMemoryMmap, table: (u64, u16), most: usize) -> Self {
+        Chains {
+            table,
+            most,
+            descriptors: Descriptors::of_queue(memory, table),
+            data: Regions::new(memory),
+        }
+    }
+
+    /// The request whose first descriptor is `head`.
+    fn request(&mut self, head: u16) -> Result<Request<'m>, DriverFault> {
+        let (mut readable, mut writable) = (Buffers::default(), Buffers::default());
+        self.walk(head, |is_writable, piece| match is_writable {
+            true => writable.push(piece),
+            false => readable.push(piece),
+        })?;
+        Ok(Request {
             head,
-            readable: Buffers::default(),
-            writable: Buffers::default(),
-        };
-        let mut descriptors = Descriptors::of(memory, table);
-        let mut regions = Regions::new(memory);
+            readable,
+            writable,
+        })
+    }
+
+    /// Adds what the device writes of the request whose first descriptor is `head`.
+    fn writable(&mut self, head: u16, buffers: &mut Buffers<'m>) -> Result<(), DriverFault> {
+        self.walk(head, |is_writable, piece| match is_writable {
+            true => buffers.push(piece),
+            false => Ok(()),
+        })
+    }
+
+    /// Hands each piece of memory of the chain that begins with `head` to `each`, and whether the device writes it.
+    fn walk(
+        &mut self,
+        head: u16,
+        mut each: impl FnMut(bool, VolatileSlice<'m>) -> Result<(), DriverFault>,
+    ) -> Result<(), DriverFault> {
+        self.descriptors.queue(self.table);
         let (mut number, mut count, mut is_indirect) = (head, 0, false);
         loop {
             let outside = DriverFault::Request("a descriptor outside of its table");
-            let descriptor = descriptors.get(number).ok_or(outside)?;
+            let descriptor = self.descriptors.get(number).ok_or(outside)?;
             if descriptor.has(VRING_DESC_F_INDIRECT) {
                 // 2.7.5.3.1: the last of a chain, of whole descriptors, and none in another.
                 let entries = descriptor.length / 16;
@@ -203,51 +212,37 @@ impl<'m> Request<'m> {
                 (number, is_indirect) = (0, true);
                 // What is longer ends by `most`.
                 let entries = u16::try_from(entries).unwrap_or(u16::MAX);
-                descriptors.go_to(descriptor.address, entries);
+                self.descriptors.indirect(descriptor.address, entries);
                 continue;
             }
-            if count == most {
+            if count == self.most {
                 return Err(DriverFault::Request("a chain longer than its queue"));
             }
             count += 1;
-            let buffers = match descriptor.has(VRING_DESC_F_WRITE) {
-                true => &mut request.writable,
-                false => &mut request.readable,
-            };
-            add(buffers, &mut regions, descriptor.address, descriptor.length)?;
+            let is_writable = descriptor.has(VRING_DESC_F_WRITE);
+            let (mut address, mut rest) = (descriptor.address, descriptor.length as usize);
+            // It may be in several regions.
+            while rest != 0 {
+                let outside = DriverFault::Request("a buffer outside of memory");
+                let piece = self.data.slice(address, rest).ok_or(outside)?;
+                rest -= piece.len();
+                // Behind the last address there is no region.
+                address = address.wrapping_add(piece.len() as u64);
+                each(is_writable, piece)?;
+            }
             if !descriptor.has(VRING_DESC_F_NEXT) {
-                return Ok(request);
+                return Ok(());
             }
             number = descriptor.next;
         }
     }
 }
 
-/// Adds the bytes from an address on, which may be in several regions.
-fn add<'m>(
-    buffers: &mut Buffers<'m>,
-    regions: &mut Regions<'m>,
-    mut address: u64,
-    length: u32,
-) -> Result<(), DriverFault> {
-    let mut rest = length as usize;
-    while rest != 0 {
-        let outside = DriverFault::Request("a buffer outside of memory");
-        let Some(piece) = regions.slice(address, rest) else {
-            return Err(outside);
-        };
-        rest -= piece.len();
-        // Behind the last address there is no region.
-        address = address.wrapping_add(piece.len() as u64);
-        buffers.push(piece)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use vm_memory::Bytes;
+    use virtio_queue::QueueOwnedT as _;
+    use vm_memory::{Bytes, GuestAddress};
 
     use super::*;
     use crate::virtio::testing::memory;
@@ -267,7 +262,7 @@ mod tests {
             memory.write_obj(flags as u16, at(12)).unwrap();
             memory.write_obj(next, at(14)).unwrap();
         }
-        Request::new(memory, (TABLE, SIZE), 0, SIZE.into())
+        Chains::new(memory, (TABLE, SIZE), SIZE.into()).request(0)
     }
 
     #[test]
@@ -308,6 +303,82 @@ mod tests {
         }
     }
 
+    /// A queue with its rings at these addresses.
+    fn queue(size: u16, available: u64, next: u16) -> Queue {
+        let mut queue = Queue::new(size).unwrap();
+        queue.set_size(size);
+        queue.set_desc_table_address(Some(TABLE as u32), Some(0));
+        queue.set_avail_ring_address(Some(available as u32), Some(0));
+        queue.set_used_ring_address(Some(0x8000), Some(0));
+        queue.set_ready(true);
+        queue.set_next_avail(next);
+        queue
+    }
+
+    proptest! {
+        /// Anywhere in the ring, over its end, where an entry and the next one are in different regions, and as often
+        /// as some are taken and the rest given back.
+        #[test]
+        fn requests_are_those_of_the_ring_in_its_order(
+            heads in proptest::collection::vec(0..64u16, 64),
+            (next, count) in (any::<u16>(), 0..=64u16),
+            (before, taken) in (0..70u64, 0..70usize),
+        ) {
+            let regions = [(0, 0x2000), (0x2000, 0x2000)];
+            let regions = regions.map(|(start, size)| (GuestAddress(start), size));
+            let memory = GuestMemoryMmap::from_ranges(&regions).unwrap();
+            let available = 0x2000 - 2 * before;
+            for number in 0..64u16 {
+                let descriptor = [0x1000 + u64::from(number), 1];
+                memory.write_obj(descriptor, GuestAddress(TABLE + 16 * u64::from(number))).unwrap();
+            }
+            for number in 0..count {
+                let place = next.wrapping_add(number) % 64;
+                let at = GuestAddress(available + 4 + 2 * u64::from(place));
+                memory.write_obj(heads[usize::from(number)], at).unwrap();
+            }
+            let end = next.wrapping_add(count);
+            memory.write_obj(end, GuestAddress(available + 2)).unwrap();
+            let mut queue = queue(64, available, next);
+            let given: Vec<u16> = heads[..count.into()].to_vec();
+            let some: Result<Vec<_>, _> = Requests::of(&memory, &mut queue).unwrap().take(taken).collect();
+            let some: Vec<u16> = some.unwrap().iter().map(|it| it.head).collect();
+            prop_assert_eq!(&some, &given[..taken.min(given.len())]);
+            if let Some(last) = some.last() {
+                queue.go_to_previous_position();
+                let again = next_request(&memory, &mut queue).unwrap().unwrap();
+                prop_assert_eq!(again.head, *last);
+            }
+            let rest: Result<Vec<_>, _> = Requests::of(&memory, &mut queue).unwrap().collect();
+            let rest: Vec<u16> = rest.unwrap().iter().map(|it| it.head).collect();
+            prop_assert_eq!(&rest, &given[some.len()..]);
+            prop_assert_eq!(queue.next_avail(), end);
+        }
+    }
+
+    #[test]
+    fn rings_that_cannot_be_are_refused() {
+        let memory = memory();
+        let available = 0x1000;
+        let index = GuestAddress(available + 2);
+        // More than the ring has entries; or none, of a queue that is not set up.
+        memory.write_obj(9u16, index).unwrap();
+        assert!(Requests::of(&memory, &mut queue(8, available, 0)).is_err());
+        let mut cold = queue(8, available, 1);
+        cold.set_ready(false);
+        assert!(Requests::of(&memory, &mut cold).is_err());
+        // A head outside of the table, and a ring whose entries are outside of memory.
+        memory
+            .write_obj(8u16, GuestAddress(available + 4 + 2))
+            .unwrap();
+        let found = next_request(&memory, &mut queue(8, available, 1));
+        assert!(found.is_err());
+        let end = crate::virtio::testing::MEMORY;
+        memory.write_obj(1u16, GuestAddress(end - 2)).unwrap();
+        assert!(next_request(&memory, &mut queue(8, end - 4, 0)).is_err());
+        assert!(next_request(&memory, &mut queue(8, end - 2, 0)).is_err());
+    }
+
     proptest! {
         /// An indirect table in two regions, each descriptor of which has one byte: in any order, and as many of them
         /// as there are.
@@ -334,7 +405,7 @@ mod tests {
             for (offset, value) in [(0, table), (8, (16 * 70) | (u64::from(VRING_DESC_F_INDIRECT) << 32))] {
                 memory.write_obj(value, GuestAddress(TABLE + offset)).unwrap();
             }
-            let mut found = Request::new(&memory, (TABLE, SIZE), 0, 70).unwrap();
+            let mut found = Chains::new(&memory, (TABLE, SIZE), 70).request(0).unwrap();
             prop_assert_eq!(found.readable.left(), count);
             let mut bytes = vec![0; count];
             found.readable.read(&mut bytes).unwrap();
@@ -372,7 +443,8 @@ mod tests {
         ] {
             assert!(found(&[refused]).is_err(), "{refused:?}");
         }
-        assert!(Request::new(&memory, (TABLE, SIZE), SIZE, SIZE.into()).is_err());
-        assert!(Request::new(&memory, (u64::MAX - 15, SIZE), 1, SIZE.into()).is_err());
+        let outside = |table, head| Chains::new(&memory, (table, SIZE), SIZE.into()).request(head);
+        assert!(outside(TABLE, SIZE).is_err());
+        assert!(outside(u64::MAX - 15, 1).is_err());
     }
 }
