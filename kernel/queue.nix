@@ -23,20 +23,22 @@ stdenv.mkDerivation {
 
   buildQueue = ./build-queue.sh;
   # The product's, but as a guest of Xen until the series offers to be one of CKI: what it changes is then
-  # compiled, natively, from the first patch on.
+  # compiled, natively, from the first patch on. And with what distributions have, so that all is compiled that
+  # the series decides at boot.
   before = tree.fragments.host;
   last = tree.fragments.product;
+  inherit (tree.fragments) distribution;
 
   ARCH = "x86_64";
 
   postPatch = tree.makeSeries + tree.patchScripts;
 
   configurePhase = ''
-    cat $before > before.config
+    cat $before $distribution > before.config
     printf 'CONFIG_XEN=y\nCONFIG_XEN_PV=y\n' >> before.config
-    cat $last > last.config
+    cat $last $distribution > last.config
     # A kernel can be a guest of both, though no product of ours is.
-    { cat $last; printf 'CONFIG_XEN=y\nCONFIG_XEN_PV=y\n'; } > both.config
+    { cat $last $distribution; printf 'CONFIG_XEN=y\nCONFIG_XEN_PV=y\n'; } > both.config
   '';
 
   buildPhase = ''

@@ -7,7 +7,7 @@
 #
 # ROOT is this repository. A mail of series/ has a diff, or names files of ours in the header `Files:`, which are
 # then added as they are. The numbers of both directories together have no hole. The cover letter names mails by
-# their subjects.
+# their subjects. All are sent as RFC: the cover letter has questions, and no processor has the extension.
 set -euo pipefail
 root=$1 out=$2
 kernel=$root/kernel
@@ -66,7 +66,7 @@ for mail in "${mails[@]}"; do
 	# The header ends at the first empty line.
 	listed=$(sed -n '/^$/q; s/^Files: //p' "$mail")
 	{
-		sed -e '1,/^$/ { /^Files: /d; s,^Subject: \[PATCH\],Subject: [PATCH '"$number/${#mails[@]}"'],; }' "$mail"
+		sed -e '1,/^$/ { /^Files: /d; s,^Subject: \[PATCH\],Subject: [RFC PATCH '"$number/${#mails[@]}"'],; }' "$mail"
 		[ -z "$listed" ] || added $listed
 	} > "$out/$name"
 	[ -z "$listed" ] || files+=($listed)
@@ -81,7 +81,7 @@ for mail in "${mails[@]}"; do
 	subjects+=("$(sed -n '1,/^$/ { /^Subject: /,/^[^ ]/ { s/^Subject: \[PATCH\] //p; s/^ / /p } }' "$mail" | tr -d '\n')")
 done
 
-letter=$(sed "1,/^\$/ s,^Subject: \[PATCH\],Subject: [PATCH 0/$number]," "$kernel/series/cover-letter.txt")
+letter=$(sed "1,/^\$/ s,^Subject: \[PATCH\],Subject: [RFC PATCH 0/$number]," "$kernel/series/cover-letter.txt")
 # The letter names a mail by the beginning of its subject, in braces, and is sent with its number.
 while [[ $letter =~ \{([^{}]*)\} ]]; do
 	named=${BASH_REMATCH[1]} found=

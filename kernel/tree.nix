@@ -36,6 +36,8 @@ in
     inherit product;
     # The product's without the option that the last patch adds.
     host = builtins.filter (fragment: fragment != ./config/guest.config) product;
+    # What distributions have beyond it. Behind the others, which leave some of it out.
+    distribution = ./config/distribution.config;
     # The kernel that looks for mistakes of the module.
     debug = [
       ./config/base.config

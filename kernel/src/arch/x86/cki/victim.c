@@ -173,7 +173,7 @@ bool cki_has_most_tables(void)
 
 /*
  * Kills a process for its page tables, or leaves those who were killed some time.
- * Returns false if there is nobody to kill. Called with oom_lock.
+ * Returns false if there is nobody to kill.
  */
 bool cki_kill_for_tables(void)
 {
@@ -183,6 +183,7 @@ bool cki_kill_for_tables(void)
 	unsigned int user;
 	bool dying;
 
+	lockdep_assert_held(&oom_lock);
 	mutex_lock(&sums_lock);
 	rcu_read_lock();
 	user = heaviest_user(&dying);
