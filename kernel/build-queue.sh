@@ -8,8 +8,8 @@
 #   build-queue.sh BEFORE LAST BACK PATCH...
 #
 # BEFORE is the configuration (for KCONFIG_ALLCONFIG) up to the last but one patch, LAST that with the whole
-# series, when arch/x86/cki is built as well, and BACK that of the way back. Run in the top directory of an
-# unpacked kernel.
+# series, when arch/x86/cki is built as well, and BACK that of the way back. Each is to meet $DISTRIBUTION, of lines
+# CONFIG_X=y: what the series leaves to be decided at boot. Run in the top directory of an unpacked kernel.
 set -eu
 before=$1 last=$2 back=$3
 shift 3
@@ -23,6 +23,9 @@ touched=$(sed -n 's,^+++ b/\(.*\)\.[cS]$,\1.o,p' "$@" | grep -v -e '\.lds\.o$' -
 
 configure() { # CONFIG
 	make -s KCONFIG_ALLCONFIG="$1" allnoconfig > /dev/null
+	grep '^CONFIG_' "$DISTRIBUTION" | while read -r wanted; do
+		grep -qx "$wanted" .config || { echo "$1: no $wanted" >&2; exit 1; }
+	done
 }
 
 build() { # WHAT

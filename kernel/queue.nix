@@ -42,7 +42,7 @@ stdenv.mkDerivation {
   '';
 
   buildPhase = ''
-    bash $buildQueue before.config last.config both.config $TMPDIR/series/*.patch
+    DISTRIBUTION=$distribution bash $buildQueue before.config last.config both.config $TMPDIR/series/*.patch
   '';
 
   installPhase = ''
