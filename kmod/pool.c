@@ -151,7 +151,11 @@ int cki_pool_init(u64 size)
 		 * who isolates memory takes them for pages on their way to the free lists: so the module
 		 * says no when a block is about to go offline (cki_pool_has).
 		 */
-		page_ref_freeze(page, 1);
+		if (!page_ref_freeze(page, 1)) {
+			/* Somebody looks at it at this moment. What is freed later is nobody's meanwhile. */
+			__free_pages(page, CHUNK_ORDER);
+			continue;
+		}
 		mutex_lock(&pool_lock);
 		chunks[chunk_count].dirty = true;
 		chunks[chunk_count].node = page_to_nid(page);
