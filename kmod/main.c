@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "cki: " fmt
 
+#include <linux/build_bug.h>
 #include <linux/fs.h>
 #include <linux/kernel.h>
 #include <linux/log2.h>
@@ -25,6 +26,9 @@
 #include "sized.h"
 #include "slot.h"
 #include "world.h"
+
+/* Those beside this module, whatever headers the kernel has that it is built for: Kbuild. */
+static_assert(CKI_ABI_VERSION == 3 && CKI_UAPI_VERSION == 4);
 
 static char *pool = "0";
 module_param(pool, charp, 0444);
