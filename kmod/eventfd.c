@@ -181,6 +181,21 @@ static void found(struct file *file, wait_queue_head_t *queue, poll_table *table
 	add_wait_queue(queue, &container_of(table, struct finder, table)->irqfd->wait);
 }
 
+/* Whether it would raise what it raises already. */
+static bool raises_already(const struct cki_container *container, const struct irqfd *wanted)
+{
+	const struct cki_kept *kept;
+
+	for (kept = container->irqfds; kept; kept = kept->next) {
+		const struct irqfd *it = container_of(kept, struct irqfd, kept);
+
+		if (it->counter == wanted->counter && it->vcpu == wanted->vcpu &&
+		    it->event == wanted->event)
+			return true;
+	}
+	return false;
+}
+
 static int keep_irqfd(struct cki_container *container, struct irqfd *it, struct file *file)
 {
 	struct finder finder = { .irqfd = it };
@@ -189,6 +204,8 @@ static int keep_irqfd(struct cki_container *container, struct irqfd *it, struct 
 	mutex_lock(&container->lock);
 	if (READ_ONCE(container->state) != CKI_NEW) {
 		error = -EBUSY;
+	} else if (raises_already(container, it)) {
+		error = -EEXIST;
 	} else if (container->irqfd_count == CKI_EVENTFDS_MAX) {
 		error = -ENOSPC;
 	} else {

@@ -26,7 +26,10 @@
  * Numbers of calls: type 0xCB, 0x40 to 0x6F, of which 0x40 on are the system
  * descriptor's, 0x50 on the container's, 0x60 on the vCPU's. No entry of Linux'
  * Documentation/userspace-api/ioctl/ioctl-number.rst has them (as of 6.12; of
- * type 0xCB, 0x00 to 0x1F are taken).
+ * type 0xCB, 0x00 to 0x1F are taken). A call whose structure may grow has
+ * neither its size nor a direction in its number (_IO): these would change
+ * with the structure, and an older module would not know the call. The others
+ * with a structure are _IOW.
  */
 /* Generated from the Rust crate cki-abi, which is the definition; do not edit. */
 #ifndef _UAPI_LINUX_CKI_H
@@ -214,8 +217,8 @@ struct cki_ioeventfd {
  * long. One eventfd may raise several events; nobody but the module sees its signals any more, and one of
  * EFD_SEMAPHORE keeps what is more than 1.
  *
- * Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EBUSY (after
- * CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
+ * Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EEXIST (it raises
+ * that event already), EBUSY (after CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
  */
 struct cki_irqfd {
 	/* A descriptor of an eventfd. */

@@ -38,8 +38,8 @@ structure! {
     /// long. One eventfd may raise several events; nobody but the module sees its signals any more, and one of
     /// EFD_SEMAPHORE keeps what is more than 1.
     ///
-    /// Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EBUSY (after
-    /// CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
+    /// Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EEXIST (it raises
+    /// that event already), EBUSY (after CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
     Irqfd as "irqfd", size 16 {
         /// A descriptor of an eventfd.
         fd: u32,

@@ -39,6 +39,9 @@ text! {
     /// Numbers of calls: type 0xCB, 0x40 to 0x6F, of which 0x40 on are the system
     /// descriptor's, 0x50 on the container's, 0x60 on the vCPU's. No entry of Linux'
     /// Documentation/userspace-api/ioctl/ioctl-number.rst has them (as of 6.12; of
-    /// type 0xCB, 0x00 to 0x1F are taken).
+    /// type 0xCB, 0x00 to 0x1F are taken). A call whose structure may grow has
+    /// neither its size nor a direction in its number (_IO): these would change
+    /// with the structure, and an older module would not know the call. The others
+    /// with a structure are _IOW.
     OVERVIEW
 }

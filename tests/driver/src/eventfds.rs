@@ -361,13 +361,23 @@ fn many() -> Result<()> {
             ..eventfd.of_a_doorbell()
         })
     };
+    let event = |eventfd: &Eventfd, event| {
+        prepared.container.irqfd(Irqfd {
+            event,
+            ..eventfd.of_an_event()
+        })
+    };
     for value in 0..EVENTFDS_MAX {
         doorbell(value)?;
-        prepared.container.irqfd(eventfd.of_an_event())?;
+        event(&eventfd, value)?;
+        // Each once: one write would raise it as often as it is there.
+        let again = errno(event(&eventfd, value));
+        ensure!(again == Some(libc::EEXIST), "{value}: {again:?}");
     }
     ensure!(errno(doorbell(EVENTFDS_MAX)) == Some(libc::ENOSPC));
-    let event = errno(prepared.container.irqfd(eventfd.of_an_event()));
-    ensure!(event == Some(libc::ENOSPC), "{event:?}");
+    let other = Eventfd::new()?;
+    let one_more = errno(event(&other, 0));
+    ensure!(one_more == Some(libc::ENOSPC), "{one_more:?}");
     // All of one eventfd, which the write signals: the events have taken it back before anybody sees it.
     let (end, _) = prepared.start(|_, _| {})?.end()?;
     ensure!(end == End::Code(0), "{end:x?}");
@@ -466,8 +476,11 @@ fn going() -> Result<()> {
         let mut round = || {
             let prepared = ringing(&system, 50)?;
             prepared.container.ioeventfd(doorbell.of_a_doorbell())?;
-            for _ in 0..4 {
-                prepared.container.irqfd(event.of_an_event())?;
+            for number in 0..4 {
+                prepared.container.irqfd(Irqfd {
+                    event: number,
+                    ..event.of_an_event()
+                })?;
             }
             // Where there is an entry, the counter is taken back at once.
             taken += u64::from(event.count()? == 0);
