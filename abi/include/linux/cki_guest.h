@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
  * What a launcher has to know of a CKI guest and its monitor. Generated from
- * the Rust crate cki-abi, which is the definition; do not edit. For C and for
- * assembler.
+ * the Rust crate cki-abi, which is the definition; do not edit. For C, which C++
+ * is not (a member is called class), and for assembler.
  */
 #ifndef _UAPI_LINUX_CKI_GUEST_H
 #define _UAPI_LINUX_CKI_GUEST_H
