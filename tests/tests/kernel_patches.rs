@@ -144,6 +144,19 @@ fn mistakes(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn every_patch_of_the_emulator_is_a_mail_too() {
+    let patches = kernel("../emulator/patches");
+    let names = names(&patches).into_iter();
+    let mut looked = 0;
+    for name in names.filter(|name| name.ends_with(".patch")) {
+        let text = fs::read_to_string(patches.join(&name)).expect("text");
+        assert_eq!(mistakes(&text), Vec::<&str>::new(), "{name}");
+        looked += 1;
+    }
+    assert!(looked >= 20, "{looked}");
+}
+
+#[test]
 fn every_patch_is_a_mail_that_a_maintainer_could_take() {
     let (queue, series) = (queue(), series());
     assert!(queue.len() >= 10, "{}", queue.len());
@@ -152,7 +165,10 @@ fn every_patch_is_a_mail_that_a_maintainer_could_take() {
         assert_eq!(mistakes(text), Vec::<&str>::new(), "{name}");
     }
     // It has questions, and there is no processor for it.
-    for (name, text) in series.iter().chain([&("the letter".to_owned(), cover_letter())]) {
+    for (name, text) in series
+        .iter()
+        .chain([&("the letter".to_owned(), cover_letter())])
+    {
         assert!(text.contains("\nSubject: [RFC PATCH "), "{name}");
     }
     // And a bare diff, or a patch that nobody stands for, would have been found.

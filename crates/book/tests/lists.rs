@@ -2,7 +2,7 @@
 
 //! What documents list is complete: each file, and no other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cki_book::tables::first_column;
@@ -84,6 +84,33 @@ fn the_configuration_fragments_are_all_described() {
     let fragments = names(&tree, "kernel/config/", ".config");
     let text = tree.text("docs/reference/kernel.md").expect("the document");
     assert_eq!(first_column(&text), fragments);
+}
+
+/// The rows of a table, cell by cell.
+fn cells(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|line| line.split(" | ").collect())
+}
+
+#[test]
+fn the_patches_of_the_emulator_are_all_described_and_each_is_of_a_kind() {
+    let tree = tree();
+    let patches = names(&tree, "emulator/patches/", ".patch");
+    let text = tree.text("emulator/patches/README.md").expect("the file");
+    assert_eq!(first_column(&text), patches);
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in cells(&text).filter(|row| row[0].starts_with('`')) {
+        *kinds.entry(row[1]).or_default() += 1;
+    }
+    let told = ["correction", "extension", "machine", "measuring", "speed"];
+    assert!(kinds.keys().copied().eq(told), "{kinds:?}");
+    assert_eq!(kinds.values().sum::<usize>(), patches.len());
+    // The manual has a point for each correction.
+    let manual = tree.text("docs/reference/isa.md").expect("the manual");
+    let section = manual.split("\n## ").find(|part| part.starts_with("11. "));
+    let points = section.expect("section 11").matches("\n- ").count();
+    assert_eq!(points, kinds["correction"]);
 }
 
 /// The subjects of the queue's patches.

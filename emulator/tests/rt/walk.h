@@ -7,7 +7,7 @@
  *
  * With WALK_COMPAT the code runs in compatibility mode.
  */
-#include "test.h"
+#include "closed.h"
 
 #define CODE		0x300000	/* one page of INT3: key 2, its neighbours unmapped */
 #define START		(CODE + 0x800)
@@ -49,37 +49,7 @@
 
 	.globl	test_main
 test_main:
-	/* all exceptions to the monitor */
-	xorl	%ebx, %ebx
-1:	movl	%ebx, %eax
-	movl	$(GATE_PRIV | 1), %edx
-	call	rt_gate
-	incl	%ebx
-	cmpl	$0x20, %ebx
-	jb	1b
-
-	/* memory: key 1, but for a stack and two pages of data */
-	xorl	%ebx, %ebx
-	movabsq	$PTE_KEY(1), %rdx
-	movabsq	$PTE_KEY(15), %rcx
-2:	testq	%rcx, rt_pt(, %rbx, 8)
-	jnz	3f
-	orq	%rdx, rt_pt(, %rbx, 8)
-3:	incl	%ebx
-	cmpl	$1024, %ebx
-	jb	2b
-	notq	%rcx
-	.irp	page, guest_stack_top-4096, test_page, test_page2
-	movl	$\page, %ebx
-	shrl	$12, %ebx
-	andq	%rcx, rt_pt(, %rbx, 8)
-	.endr
-	movl	$(CODE >> 12), %ebx
-	movq	$0, rt_pt - 8(, %rbx, 8)
-	movq	$0, rt_pt + 8(, %rbx, 8)
-	andq	%rcx, rt_pt(, %rbx, 8)
-	movabsq	$PTE_KEY(2), %rdx
-	orq	%rdx, rt_pt(, %rbx, 8)
+	close_all_but CODE
 	movq	%cr3, %rax
 	movq	%rax, %cr3
 
