@@ -12,6 +12,7 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 
+#include <asm/acpi.h>
 #include <asm/bootparam.h>
 #include <asm/cpu.h>
 #include <asm/e820/api.h>
@@ -65,10 +66,12 @@ static void __init cki_arch_setup(void)
 					sizeof(cki_start_info->seed)));
 }
 
+#ifdef CONFIG_PCI
 static int __init cki_no_pci(void)
 {
 	return 0;
 }
+#endif
 
 static void __init cki_init_platform_ops(void)
 {
