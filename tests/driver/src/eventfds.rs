@@ -113,9 +113,13 @@ impl Eventfd {
 
     /// For the event.
     pub fn of_an_event(&self) -> Irqfd {
+        self.of_event(EVENT)
+    }
+
+    fn of_event(&self, event: u32) -> Irqfd {
         Irqfd {
             fd: self.0.as_raw_fd() as u32,
-            event: EVENT,
+            event,
             ..Irqfd::default()
         }
     }
@@ -330,23 +334,13 @@ fn refused() -> Result<()> {
     // Not once it has been started, nor when it has ended.
     let guest = prepared.start(|_, _| {})?;
     let late = || {
-        let doorbell = errno(guest.container.ioeventfd(eventfd.of_a_doorbell()));
-        (
-            doorbell,
-            errno(guest.container.irqfd(eventfd.of_an_event())),
-        )
+        let event = errno(guest.container.irqfd(eventfd.of_an_event()));
+        let doorbell = guest.container.ioeventfd(eventfd.of_a_doorbell());
+        [errno(doorbell), event]
     };
-    ensure!(
-        late() == (Some(libc::EBUSY), Some(libc::EBUSY)),
-        "{:?}",
-        late()
-    );
+    ensure!(late() == [Some(libc::EBUSY); 2], "{:?}", late());
     guest.container.kill()?;
-    ensure!(
-        late() == (Some(libc::EBUSY), Some(libc::EBUSY)),
-        "{:?}",
-        late()
-    );
+    ensure!(late() == [Some(libc::EBUSY); 2], "{:?}", late());
     Ok(())
 }
 
@@ -361,23 +355,19 @@ fn many() -> Result<()> {
             ..eventfd.of_a_doorbell()
         })
     };
-    let event = |eventfd: &Eventfd, event| {
-        prepared.container.irqfd(Irqfd {
-            event,
-            ..eventfd.of_an_event()
-        })
-    };
+    let raise = |eventfd: &Eventfd, event| prepared.container.irqfd(eventfd.of_event(event));
     for value in 0..EVENTFDS_MAX {
         doorbell(value)?;
-        event(&eventfd, value)?;
-        // Each once: one write would raise it as often as it is there.
-        let again = errno(event(&eventfd, value));
-        ensure!(again == Some(libc::EEXIST), "{value}: {again:?}");
+        raise(&eventfd, value)?;
+        // Each once: a write would raise it as often as it is there.
+        ensure!(
+            errno(raise(&eventfd, value)) == Some(libc::EEXIST),
+            "{value}"
+        );
     }
     ensure!(errno(doorbell(EVENTFDS_MAX)) == Some(libc::ENOSPC));
-    let other = Eventfd::new()?;
-    let one_more = errno(event(&other, 0));
-    ensure!(one_more == Some(libc::ENOSPC), "{one_more:?}");
+    let event = errno(raise(&Eventfd::new()?, 0));
+    ensure!(event == Some(libc::ENOSPC), "{event:?}");
     // All of one eventfd, which the write signals: the events have taken it back before anybody sees it.
     let (end, _) = prepared.start(|_, _| {})?.end()?;
     ensure!(end == End::Code(0), "{end:x?}");
@@ -477,10 +467,7 @@ fn going() -> Result<()> {
             let prepared = ringing(&system, 50)?;
             prepared.container.ioeventfd(doorbell.of_a_doorbell())?;
             for number in 0..4 {
-                prepared.container.irqfd(Irqfd {
-                    event: number,
-                    ..event.of_an_event()
-                })?;
+                prepared.container.irqfd(event.of_event(number))?;
             }
             // Where there is an entry, the counter is taken back at once.
             taken += u64::from(event.count()? == 0);
