@@ -227,7 +227,10 @@ fn parse_processors(text: &str) -> Result<u32, String> {
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Rows of the table that SQLite works on
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    #[arg(
+        long, value_name = "N", default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1000..=10_000_000)
+    )]
     pub rows: u32,
     /// Work of the paper's kinds instead.
     #[command(flatten)]

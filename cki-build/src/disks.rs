@@ -18,7 +18,8 @@ pub enum DisksError {
     Disk(#[from] DiskError),
     /// A block device, of which only containers on a host of one's own get some.
     #[error(
-        "disk {}: is a block device, which `cki run` takes and `cki-build` does not; give a file, made for instance with `truncate -s 1G FILE`",
+        "disk {}: is a block device, which `cki run` takes and `cki-build` does not; give a file, made for instance \
+         with `truncate -s 1G FILE`",
         .0.display()
     )]
     Device(PathBuf),

@@ -39,8 +39,8 @@ pub const COMMANDS: &[Elsewhere] = &[
     },
     Elsewhere {
         typed: &["stop"],
-        here: "`kill NAME TERM` asks a program to end and `kill NAME` ends it; `machine stop` ends the machine with all \
-               of them",
+        here: "`kill NAME TERM` asks a program to end and `kill NAME` ends it; `machine stop` ends the machine with \
+               all of them",
     },
     Elsewhere {
         typed: &[
@@ -79,14 +79,15 @@ pub const COMMANDS: &[Elsewhere] = &[
     },
     Elsewhere {
         typed: &["inspect", "top", "port"],
-        here: "`list` says what runs and in how much memory, `stats NAME` what it has done, `machine status` what is left; `exec` runs tools such as \
-               `top` inside",
+        here: "`list` says what runs and in how much memory, `stats NAME` what it has done, `machine status` what is \
+               left; `exec` runs tools such as `top` inside",
     },
     Elsewhere {
         typed: &[
             "volume", "network", "pod", "compose", "secret", "kube", "play", "swarm", "context",
         ],
-        here: "each `run` says what its container has: directories (`-v DIR:PATH`), a network (`--network`), ports (`-p`)",
+        here: "each `run` says what its container has: directories (`-v DIR:PATH`), a network (`--network`), ports \
+            (`-p`)",
     },
     Elsewhere {
         typed: &["info", "system", "events"],
@@ -162,7 +163,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--authfile",
             "--tls-verify",
         ],
-        here: "there are no registries here: the image is a file (`--oci FILE`) for this machine, or packages (`--deb PKG`)",
+        here: "there are no registries here: the image is a file (`--oci FILE`) for this machine, or packages (`--deb \
+            PKG`)",
     },
     Elsewhere {
         typed: &[
@@ -174,8 +176,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--health-timeout",
             "--no-healthcheck",
         ],
-        here: "nobody starts or watches a program again here: `run` ends with its status, by which a service manager can start \
-               it again",
+        here: "nobody starts or watches a program again here: `run` ends with its status, by which a service manager \
+               can start it again",
     },
     Elsewhere {
         typed: &[
@@ -231,7 +233,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--device-read-iops",
             "--device-write-iops",
         ],
-        here: "a limit stands behind its disk: `--disk FILE:read-bps=10M`, `:write-bps=`, `:read-iops=`, `:write-iops=`",
+        here: "a limit stands behind its disk: `--disk FILE:read-bps=10M`, `:write-bps=`, `:read-iops=`, \
+            `:write-iops=`",
     },
     Elsewhere {
         typed: &[
@@ -241,8 +244,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--domainname",
             "--no-hosts",
         ],
-        here: "only servers (`--dns`) and hosts (`--add-host`) can be named; root in the container may write /etc/resolv.conf \
-               and /etc/hosts",
+        here: "only servers (`--dns`) and hosts (`--add-host`) can be named; root in the container may write \
+               /etc/resolv.conf and /etc/hosts",
     },
     Elsewhere {
         typed: &[
@@ -252,8 +255,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--runtime kata",
             "--runtime io.containerd.runc.v2",
         ],
-        here: "leave it out: here, `--runtime` says whether the program runs in a container at all, and there is one kind of \
-               container",
+        here: "leave it out: here, `--runtime` says whether the program runs in a container at all, and there is one \
+               kind of container",
     },
     Elsewhere {
         typed: &[
@@ -268,8 +271,8 @@ pub const OF_RUN: &[Elsewhere] = &[
             "--sdnotify",
             "--init-path",
         ],
-        here: "leave it out: there is nothing like it; a variable (`-e TZ=...`), a directory (`-v`) or a shell before the program \
-               (`sh -c 'umask 077; exec ...'`) may do",
+        here: "leave it out: there is nothing like it; a variable (`-e TZ=...`), a directory (`-v`) or a shell before \
+               the program (`sh -c 'umask 077; exec ...'`) may do",
     },
     Elsewhere {
         typed: &["--env-host", "--http-proxy"],
@@ -309,8 +312,8 @@ pub const OF_RUN: &[Elsewhere] = &[
 ];
 
 /// Why `build` takes no folder with a Dockerfile.
-pub const NO_IMAGES: &str = "`build` builds parts of CKI itself; an image is built with podman or docker, written to a file with \
-     `podman save -o FILE`, and run with `run --oci FILE`";
+pub const NO_IMAGES: &str = "`build` builds parts of CKI itself; an image is built with podman or docker, written to a \
+     file with `podman save -o FILE`, and run with `run --oci FILE`";
 
 /// Options and commands of other commands, which stand before them.
 pub const OF_OTHERS: &[Elsewhere] = &[

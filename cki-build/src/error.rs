@@ -40,7 +40,8 @@ pub enum Error {
     Nameless,
     /// It was asked for all the same.
     #[error(
-        "--name is for containers in a machine that stays up, and --machine or CKI_MACHINE asks for one of its own (`own`)"
+        "--name is for containers in a machine that stays up, and --machine or CKI_MACHINE asks for one of its own \
+         (`own`)"
     )]
     NamelessOwn,
     /// What a suite of tests needs.
@@ -98,7 +99,8 @@ pub enum Error {
     BrokenPipe,
     /// A container with more processors than this version gives one.
     #[error(
-        "a container has one virtual processor in this version, not {0}; leave --cpus out, or add --runtime native, which isolates nothing"
+        "a container has one virtual processor in this version, not {0}; leave --cpus out, or add --runtime native, \
+         which isolates nothing"
     )]
     Cpus(u32),
     /// A machine's kernel would not come up.

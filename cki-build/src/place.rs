@@ -35,8 +35,8 @@ pub fn directory(context: &Context, name: &str) -> Result<Directory, Error> {
     Ok(Directory::new(&machines(context), name)?)
 }
 
-/// The machine that was asked for by name, if any was: by `--machine`, or by the variable, which says nothing of programs
-/// that choose the machine that they run on.
+/// The machine that was asked for by name, if any was: by `--machine`, or by the variable, which says nothing of
+/// programs that choose the machine that they run on.
 fn asked<'a>(args: &'a RunArgs, variable: Option<&'a str>) -> Result<Option<&'a str>, Error> {
     let variable = variable.filter(|_| !is_about_the_machine(args));
     match args.machine.as_deref().or(variable) {
@@ -70,8 +70,8 @@ pub fn check(context: &Context, args: &RunArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// A place of a machine that stays up, for what would else be run in `machine`, and the processes that serve its volumes;
-/// `None` for a machine of its own.
+/// A place of a machine that stays up, for what would else be run in `machine`, and the processes that serve its
+/// volumes; `None` for a machine of its own.
 ///
 /// # Errors
 /// What was asked for by name cannot be had, or a volume cannot.

@@ -3,7 +3,8 @@
 //! Images that nobody has used for long: which there are, which of them go, and freeing what they took.
 //!
 //! Only what `run` and `image app` have put there is looked at: links below the cache's `roots` with the prefix of
-//! layers, and the layers of other engines' images and of store paths. The links that keep the build's own outputs are not.
+//! layers, and the layers of other engines' images and of store paths. The links that keep the build's own outputs are
+//! not.
 
 use std::collections::BTreeSet;
 use std::fs;

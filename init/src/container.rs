@@ -27,7 +27,8 @@ const VOLUME_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts the launcher, and sends it the request, which has a container. Its standard input and output are the
 /// client's ends themselves: two copies of each byte less than by pipes. Its standard error, where it has
-/// sentences of its own to say, is a pipe. `image` is the disk with the application image. The runtime disk is mounted and its module loaded.
+/// sentences of its own to say, is a pipe. `image` is the disk with the application image. The runtime disk is
+/// mounted and its module loaded.
 ///
 /// # Errors
 /// Those of fork and exec, of disks that are not there, and of the ports of volumes.

@@ -61,8 +61,8 @@ impl Disks {
     /// crash: ext4 with a journal to be played is not mounted on a disk that cannot be written. One that a program
     /// still uses stays mounted.
     ///
-    /// That takes as long as the disks need, but no longer than [`unhung::LIMIT`] in which none of them finishes anything:
-    /// what a program has left may never come to an end, such as a file system whose device it has stopped.
+    /// That takes as long as the disks need, but no longer than [`unhung::LIMIT`] in which none of them finishes
+    /// anything: what a program has left may never come to an end, such as a file system whose device it has stopped.
     ///
     /// # Errors
     /// A sentence that names the disk of which that cannot be said.

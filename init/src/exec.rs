@@ -2,8 +2,8 @@
 
 //! More processes in a container that runs, for clients of its host's (`cki_session::exec`).
 //!
-//! None of them keeps init from anything: what is said to a client waits in a queue of bounded length, and a client that
-//! does not take it has gone.
+//! None of them keeps init from anything: what is said to a client waits in a queue of bounded length, and a client
+//! that does not take it has gone.
 
 use std::fs::File;
 use std::io;
@@ -205,8 +205,8 @@ impl Execs {
         processes.filter_map(Running::next_look).min()
     }
 
-    /// The container's program has ended, and all other processes were killed: none is started after that. What is left of
-    /// their output is still handed over until [`Execs::finish`].
+    /// The container's program has ended, and all other processes were killed: none is started after that. What is left
+    /// of their output is still handed over until [`Execs::finish`].
     pub fn close(&mut self) {
         self.closed = true;
     }

@@ -4,8 +4,9 @@
 //!
 //! A *session* runs one program from an application image for a client, over the protocol of
 //! [`cki_session`]: in a machine the client is `cki-build`, in a container its launcher. A machine's init
-//! that is asked for a container is a client itself, of the launcher that it starts. The *shell* mode gives the disk image a prompt on its consoles. What can be
-//! decided without being PID 1 is plain functions here, and tested on any machine.
+//! that is asked for a container is a client itself, of the launcher that it starts. The *shell* mode gives the disk
+//! image a prompt on its consoles. What can be decided without being PID 1 is plain functions here, and tested on any
+//! machine.
 //!
 //! Used by: its program. May use: `cki-erofs`, `cki-session`.
 

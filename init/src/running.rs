@@ -20,8 +20,8 @@ use crate::pump::{Pump, non_blocking};
 
 /// How long others may write to the terminal of a program that has ended.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much they may write to it in that time, whoever takes how long for it. What the program itself has written is less
-/// than fits in a terminal and a pump.
+/// How much they may write to it in that time, whoever takes how long for it. What the program itself has written is
+/// less than fits in a terminal and a pump.
 const FLOOD: u64 = 1 << 20;
 
 /// The client's ends of the standard streams, non-blocking.
@@ -218,8 +218,8 @@ impl Running {
         }
     }
 
-    /// How it is told to have ended when the container ends now, and all that runs there was killed: what its client has
-    /// not taken by now is lost.
+    /// How it is told to have ended when the container ends now, and all that runs there was killed: what its client
+    /// has not taken by now is lost.
     pub fn cut(&mut self, log: &mut KernelLog) -> Outcome {
         let left = self.has_output_left();
         match self.ended.map(|_| self.outcome(log)) {

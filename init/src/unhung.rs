@@ -25,7 +25,8 @@ pub enum Left {
     Broken,
 }
 
-/// Does `work`, and gives its result, unless `progress` has been the same for `limit`. The work goes on then, if it can.
+/// Does `work`, and gives its result, unless `progress` has been the same for `limit`. The work goes on then, if it
+/// can.
 ///
 /// Where no thread can be had, it is done here, however long that takes.
 ///
@@ -98,8 +99,8 @@ impl Counts {
     }
 }
 
-/// What is done, of a text as Documentation/admin-guide/iostats.rst describes it: reads, writes, discards, flushes. What
-/// is still to be done is in it, too, and how long that has been waited for, which grows by itself.
+/// What is done, of a text as Documentation/admin-guide/iostats.rst describes it: reads, writes, discards, flushes.
+/// What is still to be done is in it, too, and how long that has been waited for, which grows by itself.
 fn done(text: &str) -> Vec<u64> {
     // Behind the numbers of the device and its name.
     const DONE: [usize; 4] = [3, 7, 14, 18];

@@ -9,13 +9,14 @@
 //! | `vsock` | the container's sockets ([`crate::backend::unix_sockets`]) |
 //! | `stats` | the socket of its counts ([`crate::session::observer`]) |
 //!
-//! What a launcher has left that had begun to write its state is removed by whoever looks for it next, `state.json` with the
-//! program's variables too; until then only its user can read that. Of one that was killed just before, or while it removed
-//! another's, a directory may stay with nothing in it but a lock, which the next of that name takes. A lock counts only while its file is still that of
-//! the name: who has waited for one that another was removing begins anew.
+//! What a launcher has left that had begun to write its state is removed by whoever looks for it next, `state.json`
+//! with the program's variables too; until then only its user can read that. Of one that was killed just before, or
+//! while it removed another's, a directory may stay with nothing in it but a lock, which the next of that name takes. A
+//! lock counts only while its file is still that of the name: who has waited for one that another was removing begins
+//! anew.
 //!
-//! A directory may be its container's user's (a service's, which systemd makes before it starts the launcher), while root
-//! looks: so nothing is made by looking, and neither links are followed nor pipes waited for.
+//! A directory may be its container's user's (a service's, which systemd makes before it starts the launcher), while
+//! root looks: so nothing is made by looking, and neither links are followed nor pipes waited for.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -32,8 +33,8 @@ use serde::{Deserialize, Serialize};
 /// Where the directories are.
 pub const DIRECTORY: &str = "/run/cki";
 
-/// How long others may look at a name, or remove what was left under it; each needs a few system calls. Longer than that
-/// has it who runs the container.
+/// How long others may look at a name, or remove what was left under it; each needs a few system calls. Longer than
+/// that has it who runs the container.
 const BUSY_LIMIT: Duration = Duration::from_millis(500);
 /// The state of a container is not nearly as large.
 const STATE_LIMIT: u64 = 16 << 20;
@@ -200,8 +201,8 @@ impl ContainerNames {
     }
 
     /// Whether the process of this state is the launcher: it has been since the container began, and not got the number
-    /// after it; and whoever can write the directory of another user's container can name any process there, and means one of
-    /// that user's. Holds for a descriptor of the process (pidfd_open(2)) that was opened before.
+    /// after it; and whoever can write the directory of another user's container can name any process there, and means
+    /// one of that user's. Holds for a descriptor of the process (pidfd_open(2)) that was opened before.
     ///
     /// # Errors
     /// When directory or process cannot be looked at.
@@ -287,8 +288,8 @@ fn make_lock(path: &Path) -> Result<File, NameError> {
     };
     open_lock(path, true).inspect_err(|_| {
         if is_ours {
-            // Nobody who looks would: it is like a service's that is about to start. If somebody else has made a lock in it
-            // meanwhile, it stays, as theirs.
+            // Nobody who looks would: it is like a service's that is about to start. If somebody else has made a lock
+            // in it meanwhile, it stays, as theirs.
             let _ = fs::remove_dir(path);
         }
     })
@@ -356,8 +357,9 @@ fn is_at(lock: &File, path: &Path) -> bool {
     there.and_then(same).unwrap_or(false)
 }
 
-/// Removes what is in a directory whose lock is ours, and the directory unless somebody has just taken it. The state comes
-/// late: who is killed before that has left something to find ([`ContainerNames::look`]). The lock's file is the last.
+/// Removes what is in a directory whose lock is ours, and the directory unless somebody has just taken it. The state
+/// comes late: who is killed before that has left something to find ([`ContainerNames::look`]). The lock's file is the
+/// last.
 fn remove(path: &Path) -> io::Result<()> {
     let last = [NEW_STATE, STATE, "lock"];
     for entry in fs::read_dir(path)? {
@@ -373,14 +375,14 @@ fn remove(path: &Path) -> io::Result<()> {
     for name in last {
         or_gone(fs::remove_file(path.join(name)))?;
     }
-    // Without a lock it is nobody's: somebody may just be taking it, systemd removes a service's itself, and where that is
-    // a link, or in a directory that is not ours, we cannot.
+    // Without a lock it is nobody's: somebody may just be taking it, systemd removes a service's itself, and where that
+    // is a link, or in a directory that is not ours, we cannot.
     let _ = fs::remove_dir(path);
     Ok(())
 }
 
-/// Writes the state into a directory whose lock is ours, for this user alone: the program's variables are in it. From the first
-/// step to the last there is a file by which the directory is found if we are killed.
+/// Writes the state into a directory whose lock is ours, for this user alone: the program's variables are in it. From
+/// the first step to the last there is a file by which the directory is found if we are killed.
 fn write_state(path: &Path, state: &State) -> io::Result<()> {
     let text = serde_json::to_vec(state)?;
     let (file, new) = (path.join(STATE), path.join(NEW_STATE));
@@ -407,8 +409,8 @@ pub fn start_time(pid: i32) -> io::Result<u64> {
     field.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no time of start")))
 }
 
-/// Whether all users of a process are that one, as `/proc/PID/status` has them: the real, effective and saved one, and that
-/// of its file accesses (proc_pid_status(5)).
+/// Whether all users of a process are that one, as `/proc/PID/status` has them: the real, effective and saved one, and
+/// that of its file accesses (proc_pid_status(5)).
 fn is_of(user: u32, status: &str) -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     let mut users = line.into_iter().flat_map(str::split_whitespace).peekable();

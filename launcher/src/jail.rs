@@ -86,8 +86,8 @@ impl Duty {
         }
     }
 
-    /// The ioctls that it makes: of `/dev/cki`, of the user's terminal, which is raw while a program has one of its own,
-    /// and one that makes a socket non-blocking. The first is the one that it makes most.
+    /// The ioctls that it makes: of `/dev/cki`, of the user's terminal, which is raw while a program has one of its
+    /// own, and one that makes a socket non-blocking. The first is the one that it makes most.
     fn ioctls(self) -> &'static [u64] {
         match self {
             Duty::Vcpu => &[RUN, RAISE_EVENT],

@@ -2,8 +2,8 @@
 
 //! A buffer for large pieces of disks, which the host's kernel finds in one page.
 //!
-//! The memory of a container cannot be pinned, so what goes past the host's page cache goes through memory of ours. In a
-//! huge page (2 MiB) the kernel pins one page for all of it, and gives the disk one segment, where it would else look
+//! The memory of a container cannot be pinned, so what goes past the host's page cache goes through memory of ours. In
+//! a huge page (2 MiB) the kernel pins one page for all of it, and gives the disk one segment, where it would else look
 //! at each 4 KiB.
 
 use std::num::NonZeroUsize;

@@ -2,26 +2,32 @@
 
 //! The launcher of CKI containers: a small virtual machine monitor on `/dev/cki`.
 //!
-//! Used by: its program, `cki`. May use: `cki-abi`, `cki-session`, `cki-frontend`, `cki-module`, `cki-disk`, `cki-erofs`,
-//! `cki-volume`.
+//! Used by: its program, `cki`. May use: `cki-abi`, `cki-session`, `cki-frontend`, `cki-module`, `cki-disk`,
+//! `cki-erofs`, `cki-volume`.
 //!
 //! | module | what | uses |
 //! |---|---|---|
-//! | [`session`] | one program, run for a client: a user's command line, or messages on a descriptor | `vm`, `virtio`, `jail`, `inherited`, `signals`, `service_manager`, `unblocked` |
+//! | [`session`] | one program, run for a client | `vm`, `virtio`, `jail`, `service_manager`, and small ones |
 //! | [`exec`] | another process in a container that runs, for a client | `session`, `unblocked` |
 //! | [`container_names`] | containers that run, by name: a directory each | |
-//! | [`vm`] | the table of devices, the loops of the vCPU and of devices, the kernel's console, sentences about bad ends | `virtio`, `module`, `jail`, `names` |
-//! | [`guest`] | kernel image, memory layout, boot page tables, start info: pure, then written by one function | `module` |
+//! | [`vm`] | the table of devices, the loops of the vCPU and of devices | `virtio`, `module`, `jail`, `names` |
+//! | [`guest`] | kernel image, layout, page tables, start info, written by one function | `module` |
 //! | [`backend`] | what is behind devices, on the host's side | `virtio` |
-//! | [`virtio`] | registers by hypercall, and devices: disks, a console with named ports, a network card, sockets: pure over guest memory | `copy`, `counts` |
+//! | [`virtio`] | registers by hypercall, and devices, pure over guest memory | `copy`, `counts` |
 //! | [`counts`] | what a vCPU and devices count, by name | |
 //! | [`module`] | the host module's interface | `names` |
 //! | [`jail`] | what each thread may ask of the host's kernel while a guest runs | `unblocked` |
-//! | [`inherited`], [`signals`], [`heap`], [`large`], [`copy`] | a descriptor left open for us, signals as something to read and to send, the allocator's heap, a buffer in one huge page, bytes to and from a container: with `module`, `jail` and `backend::tap` the only `unsafe` | |
+//! | [`inherited`] | a descriptor left open for us | |
+//! | [`signals`] | signals as something to read and to send | |
+//! | [`heap`] | the allocator's heap | |
+//! | [`large`] | a buffer in one huge page | |
+//! | [`copy`] | bytes to and from a container | |
 //! | [`service_manager`] | the service manager that started us | |
 //! | `socket_file` | the file of a Unix socket in a directory that may be another user's | |
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting | |
 //! | [`names`] | names of the ABI's numbers, for messages | |
+//!
+//! The only `unsafe` is in `inherited`, `signals`, `heap`, `large`, `copy`, `module`, `jail` and `backend::tap`.
 
 pub mod backend;
 mod beginning;

@@ -49,7 +49,8 @@ impl NetworkArgs {
             ];
             anyhow::ensure!(
                 said == [true; 4],
-                "--publish, --allow, --ip and rates (--ingress-rate, ...) mean nothing without --network user or bridge=NAME"
+                "--publish, --allow, --ip and rates (--ingress-rate, ...) mean nothing without --network user or \
+                 bridge=NAME"
             );
             return Ok(None);
         };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Signals to the launcher as something to read, and to send. Real-time signals too, which typed sets have no names for.
+//! Signals to the launcher as something to read, and to send. Real-time signals too, which typed sets have no names
+//! for.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The file of a Unix socket, in a directory that may be another user's: found once, and connected to as what was found.
+//! The file of a Unix socket, in a directory that may be another user's: found once, and connected to as what was
+//! found.
 
 use std::fs::File;
 use std::io;
@@ -31,7 +32,8 @@ impl SocketFile {
         Ok(is_socket.then_some(SocketFile(found)))
     }
 
-    /// A connection to whoever listens, that does not block; an error, and no wait, when too many wait for that one already.
+    /// A connection to whoever listens, that does not block; an error, and no wait, when too many wait for that one
+    /// already.
     ///
     /// # Errors
     /// Those of connect(2).
@@ -43,8 +45,8 @@ impl SocketFile {
     }
 }
 
-/// Connects to what an open file's path below `/proc` names. The file is there: a path that is not means that `/proc` is not
-/// mounted, and waiting does not mend that.
+/// Connects to what an open file's path below `/proc` names. The file is there: a path that is not means that `/proc`
+/// is not mounted, and waiting does not mend that.
 fn connect_by(socket: &OwnedFd, path: &str) -> io::Result<()> {
     let connected = connect(socket.as_raw_fd(), &UnixAddr::new(path)?);
     connected.map_err(|error| match error {

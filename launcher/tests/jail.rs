@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a launcher still is when its guest runs, as the kernel sees it, and that it runs none when it cannot give up what it
-//! should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others these tests say so,
-//! and a machine has the same of the real one (`tests/tests/jail.rs`).
+//! What a launcher still is when its guest runs, as the kernel sees it, and that it runs none when it cannot give up
+//! what it should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others these
+//! tests say so, and a machine has the same of the real one (`tests/tests/jail.rs`).
 
 mod common;
 #[path = "common/preloaded.rs"]

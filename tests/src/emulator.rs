@@ -14,8 +14,8 @@ pub fn program(output: &Path) -> PathBuf {
     output.join("bin/qemu-system-x86_64")
 }
 
-/// What is said to it for each machine: its firmware, no devices but those that are named, no window, and that a restart
-/// is the end.
+/// What is said to it for each machine: its firmware, no devices but those that are named, no window, and that a
+/// restart is the end.
 pub fn plain<'c>(command: &'c mut Command, output: &Path) -> &'c mut Command {
     command.arg("-L").arg(output.join("share/qemu")).args([
         "-nodefaults",

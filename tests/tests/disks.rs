@@ -141,7 +141,8 @@ fn a_file_system_that_is_full_is_an_error_of_the_disk_and_told_and_nothing_synce
         if [ $format = qcow2 ]; then "$img" check -q "$full/disk" || exit 98; fi
         "$img" convert -f $format -O raw "$full/disk" "$back" || exit 97
         exit $status"#;
-    let program = "yes kept | head -c 1048576 | dd of=/dev/vdb bs=1M iflag=fullblock conv=fsync 2> /dev/null || echo not kept
+    let program = "yes kept | head -c 1048576 | dd of=/dev/vdb bs=1M iflag=fullblock conv=fsync 2> /dev/null || echo \
+        not kept
         dd if=/dev/urandom of=/dev/vdb bs=1M seek=8 count=16 conv=fsync 2> /dev/null && echo all written
         echo the program goes on";
     let kept: Vec<u8> = b"kept\n".iter().copied().cycle().take(1 << 20).collect();

@@ -68,7 +68,8 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
         "127",
         &missing.replace("box", "none"),
         "125",
-        "cki: \"../box\" is no name of a container: expected 1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first",
+        "cki: \"../box\" is no name of a container: expected 1 to 64 letters, digits, `.`, `_` or `-`, a letter or \
+         digit first",
         "125",
         "cki: a container called box is running; choose another name",
         "125",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The reference of the interfaces (`docs/reference/{abi,session}.md` and `session.schema.json`) is what the definitions
-//! give.
+//! The reference of the interfaces (`docs/reference/{abi,session}.md` and `session.schema.json`) is what the
+//! definitions give.
 //!
 //! It is written anew by `CKI_WRITE=1 cargo test -p cki-tests --test interfaces`.
 

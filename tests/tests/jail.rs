@@ -148,7 +148,8 @@ fn a_launcher_of_roots_that_cannot_give_up_its_rights_runs_no_guest_and_says_why
         words='cannot leave its groups'
         refused setpriv --groups 5 setpriv --bounding-set -setgid cki run
         # Root's directory is no mount there.
-        mount() {{ perl -e 'syscall(165, $ARGV[0], $ARGV[1], $ARGV[2], $ARGV[3] + 0, 0) == 0 or die \"mount: $!\"' \"$@\"; }}
+        mount() {{ perl -e 'syscall(165, $ARGV[0], $ARGV[1], $ARGV[2], $ARGV[3] + 0, 0) == 0 or die \"mount: $!\"' \
+        \"$@\"; }}
         mkdir root; mount none root tmpfs 0; mkdir root/r
         for each in /*; do
             [ -L $each ] && cp -a $each root/r/ && continue

@@ -185,7 +185,8 @@ fn iperf3_measures_from_one_container_to_another_both_ways_and_by_udp() {
     let _server = Server::start(port);
     let client = format!("iperf3 --client {us} --port {port} --json");
     let script = format!(
-        "{client} --bytes 16M && {client} --bytes 16M --reverse && {client} --udp --bitrate 2M --bytes 200K --length 1000"
+        "{client} --bytes 16M && {client} --bytes 16M --reverse && {client} --udp --bitrate 2M --bytes 200K --length \
+         1000"
     );
     let output = run_on("cki", &["--deb", "iperf3"], &["sh", "-c", &script], b"");
     assert_eq!(output.status, 0, "{}{}", output.text(), output.stderr);

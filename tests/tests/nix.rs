@@ -339,8 +339,8 @@ fn root_builds_by_the_daemon_where_one_answers_and_with_all_cores() {
     assert!(log.contains("accepted connection from pid"), "{log}");
 }
 
-/// What `nix run .#fetch` starts needs nothing that Nix has built: without cki-build it calls cargo, on the checkout around
-/// it or on the flake itself.
+/// What `nix run .#fetch` starts needs nothing that Nix has built: without cki-build it calls cargo, on the checkout
+/// around it or on the flake itself.
 #[test]
 fn the_fetch_of_the_flake_needs_no_build() {
     let checkout = checkout();

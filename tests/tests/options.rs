@@ -47,7 +47,8 @@ fn a_program_has_the_limits_and_capabilities_that_it_was_left() {
         "CAP_KILL",
     ];
     let script = "grep -E 'Cap(Eff|Bnd)' /proc/self/status; perl -e 'my $d = qq(/); exit !!syscall(161, $d)' || echo no
-        touch /tmp/a; chown daemon /tmp/a; stat -c %U /tmp/a; perl -e 'my ($d, $t) = (qq(/mnt), qq(tmpfs)); exit !!syscall(165, $t, $d, $t, 0, 0)' || echo no";
+        touch /tmp/a; chown daemon /tmp/a; stat -c %U /tmp/a; perl -e 'my ($d, $t) = (qq(/mnt), qq(tmpfs)); exit \
+        !!syscall(165, $t, $d, $t, 0, 0)' || echo no";
     assert_eq!(
         says(&caps, script),
         "CapEff:\t0000000000000021\nCapBnd:\t0000000000000021\nno\ndaemon\nno\n"

@@ -194,8 +194,8 @@ fn a_redis_server_in_a_container_answers_many_clients_at_once() {
     assert_eq!(status.code(), Some(0));
 }
 
-/// What packets that come late, twice, in pieces or not at all do to passt, which had faults there: a guest of our own sends
-/// them. Silence takes the half minute.
+/// What packets that come late, twice, in pieces or not at all do to passt, which had faults there: a guest of our own
+/// sends them. Silence takes the half minute.
 #[test]
 fn passt_hangs_up_on_nobody_takes_ends_for_what_they_are_and_answers_what_comes_twice() {
     let guest = include_str!("../programs/passt_guest.pl");

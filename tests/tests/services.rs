@@ -127,22 +127,24 @@ const STEPS: [(&str, &str, &str); 9] = [
     (
         "a launcher that was killed is started again",
         "kill -KILL $(systemctl show -P MainPID cki@right); \
-         until [ $(systemctl show -P NRestarts cki@right) = 1 ] && systemctl -q is-active cki@right; do sleep 0.2; done; \
-         until cki exec left -- busybox wget -qO- http://10.1.0.8/ 2> /dev/null; do sleep 0.2; done",
+         until [ $(systemctl show -P NRestarts cki@right) = 1 ] && systemctl -q is-active cki@right; do sleep 0.2; \
+         done; until cki exec left -- busybox wget -qO- http://10.1.0.8/ 2> /dev/null; do sleep 0.2; done",
         "a page\n",
     ),
     (
         "they stop in their time, and leave nothing",
         "systemctl stop cki@cache cki@left cki@right; for name in cache left right; do \
-         systemctl show -P Result cki@$name; done; ls -A /run/cki; ls /sys/class/net | grep '^cki'; cki list | tail -n +2",
+         systemctl show -P Result cki@$name; done; ls -A /run/cki; ls /sys/class/net | grep '^cki'; cki list | tail -n \
+         +2",
         "success\nsuccess\nsuccess\n",
     ),
     (
         "a launcher outside of the group does not get the device",
         "mkdir /run/systemd/system/cki@cache.service.d; \
-         printf '[Service]\\nSupplementaryGroups=\\nRestart=no\\n' > /run/systemd/system/cki@cache.service.d/group.conf; \
-         systemctl daemon-reload; systemctl start cki@cache 2> /dev/null && echo started; \
-         systemctl show -P Result cki@cache; journalctl -q -o cat -t cache | grep -o '/dev/cki may not be opened'",
+         printf '[Service]\\nSupplementaryGroups=\\nRestart=no\\n' > \
+         /run/systemd/system/cki@cache.service.d/group.conf; systemctl daemon-reload; systemctl start cki@cache 2> \
+         /dev/null && echo started; systemctl show -P Result cki@cache; journalctl -q -o cat -t cache | grep -o \
+         '/dev/cki may not be opened'",
         "exit-code\n/dev/cki may not be opened\n",
     ),
     (

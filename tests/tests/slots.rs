@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The two slots of the system disk (`images/system/root/usr/lib/cki/slot`): a new system is written beside the one that
-//! runs, starts on trial, and is left again unless it is confirmed; what is cut short leaves the old one.
+//! The two slots of the system disk (`images/system/root/usr/lib/cki/slot`): a new system is written beside the one
+//! that runs, starts on trial, and is left again unless it is confirmed; what is cut short leaves the old one.
 
 use std::path::{Path, PathBuf};
 
 use cki_tests::system::{Machine, disk, key};
 use cki_tests::{long, variable};
 
-/// What `slot status` says: the slot that runs, the default, the other one's system, the trial's time, the slot of the next
-/// start alone, and the system whose trial failed.
+/// What `slot status` says: the slot that runs, the default, the other one's system, the trial's time, the slot of the
+/// next start alone, and the system whose trial failed.
 type Status<'a> = [(&'a str, &'a str); 6];
 
 struct Host {

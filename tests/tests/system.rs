@@ -43,8 +43,8 @@ const QUESTIONS: [(&str, &str); 10] = [
 ];
 
 /// Changes a byte of the system's partition behind its back, and then reads the block that has it.
-const CHANGE: &str = "set -e; blocks=$(sed 's/.*cki.system=\\([0-9]*\\):.*/\\1/' /proc/cmdline); middle=$((blocks / 2)); \
-    look() { dd if=/dev/mapper/system iflag=direct bs=4096 skip=$middle count=1 status=none; }; \
+const CHANGE: &str = "set -e; blocks=$(sed 's/.*cki.system=\\([0-9]*\\):.*/\\1/' /proc/cmdline); middle=$((blocks / \
+    2)); look() { dd if=/dev/mapper/system iflag=direct bs=4096 skip=$middle count=1 status=none; }; \
     byte=$(look | od -An -tu1 -N1); \
     printf \"\\\\$(printf %o $((byte ^ 1)))\" | dd of=/dev/vdb2 bs=4096 seek=$middle conv=notrunc,fsync status=none; \
     echo changed; setsid sh -c 'sleep 1; dd if=/dev/mapper/system iflag=direct bs=4096 count=1 skip='$middle \

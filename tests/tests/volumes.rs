@@ -232,7 +232,8 @@ fn containers_of_a_machine_that_stays_up_have_each_its_own_volumes() {
     // What can only be read is not written, and what is refused in a machine of its own is here, once.
     let read_only = format!("{}:/data:ro", text(&at("first")));
     let script = "cat /data/name
-        echo x > /data/new || echo not made; echo x >> /data/name || echo not written; rm /data/name || echo not removed";
+        echo x > /data/new || echo not made; echo x >> /data/name || echo not written; rm /data/name || echo not \
+        removed";
     let output = machine.run(&["-v", &read_only], &["sh", "-c", script], b"");
     let expected = "first\nnot made\nnot written\nnot removed\n";
     assert_eq!((output.status, output.text()), (0, expected));
@@ -297,7 +298,8 @@ fn a_client_that_is_killed_at_any_moment_takes_its_volumes_along_and_spoils_nobo
 
     // Others come and go meanwhile, in the middle of replies and requests of all lengths.
     let volume = format!("{}:/data", text(&at("killed")));
-    let script = "while :; do echo 3 > /proc/sys/vm/drop_caches; cat /data/big > /dev/null; cp /data/big /data/copy; done";
+    let script = "while :; do echo 3 > /proc/sys/vm/drop_caches; cat /data/big > /dev/null; cp /data/big /data/copy; \
+        done";
     for number in 0..6_u64 {
         let mut client = Command::new(variable("CKI_BUILD"))
             .args(["-q", "run", "--machine", &machine.0, "-m", "128M"])

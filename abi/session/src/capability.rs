@@ -86,7 +86,8 @@ impl FromStr for Capability {
         let number = NAMES.iter().position(|known| *known == name);
         number
             .map(|number| Capability(number as u8))
-            .ok_or_else(|| format!("there is no capability {text:?}: expected ALL or a name of capabilities(7), such as NET_RAW"))
+            .ok_or_else(|| format!("there is no capability {text:?}: expected ALL or a name of capabilities(7), such \
+                as NET_RAW"))
     }
 }
 

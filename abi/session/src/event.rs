@@ -51,8 +51,8 @@ pub enum Event {
         outcome: Outcome,
     },
     /// A place of a machine that stays up is served by a process that has had no client yet: nothing of the last one is
-    /// left, and whoever connects to the ports of the place from now on meets this process, or a later one. To whoever keeps
-    /// the machine up.
+    /// left, and whoever connects to the ports of the place from now on meets this process, or a later one. To whoever
+    /// keeps the machine up.
     Ready {
         /// Which place.
         place: u32,
@@ -69,8 +69,8 @@ pub enum Event {
 pub struct Hello {
     /// [`VERSION`] of the server.
     pub version: u32,
-    /// The optional parts of requests that it honours: names of [`feature`](crate::request::feature), and others that this
-    /// client does not know.
+    /// The optional parts of requests that it honours: names of [`feature`](crate::request::feature), and others that
+    /// this client does not know.
     #[serde(default)]
     pub features: Vec<String>,
     /// Release of its kernel (`uname -r`).

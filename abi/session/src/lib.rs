@@ -6,7 +6,7 @@
 //! the same messages go over every hop:
 //!
 //! ```text
-//! cki-build  --virtio-serial-->  init of the machine  --socket-->  launcher  --virtio-console-->  init of the container
+//! cki-build --virtio-serial--> init of the machine --socket--> launcher --virtio-console--> init of the container
 //! ```
 //!
 //! Without a container, init of the machine starts the program itself. `cki run` and `cki exec` with options make the

@@ -152,8 +152,8 @@ pub struct Publish {
 pub const PORTS_MAX: usize = 256;
 
 impl Publish {
-    /// Reads `[IP:]HOST:CONTAINER[/udp]`, an IPv6 address in brackets, where both ports may be ranges of as many, such as
-    /// `8000-8010`: the first of the one leads to the first of the other.
+    /// Reads `[IP:]HOST:CONTAINER[/udp]`, an IPv6 address in brackets, where both ports may be ranges of as many, such
+    /// as `8000-8010`: the first of the one leads to the first of the other.
     ///
     /// # Errors
     /// A sentence that says what was expected.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// A rate with a burst, as a bucket has it that is filled by so much a second, holds so much, and is full at first.
 ///
-/// Text and JSON have the same form: `10M`, and `10M+64M` with a burst that is not what a second gives. A number alone is
-/// bytes or operations; K, M, G and T are powers of 1024.
+/// Text and JSON have the same form: `10M`, and `10M+64M` with a burst that is not what a second gives. A number alone
+/// is bytes or operations; K, M, G and T are powers of 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Rate {

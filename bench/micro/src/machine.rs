@@ -19,8 +19,8 @@ pub fn mount_at(source: &str, kind: &str, at: &str, flags: MsFlags) -> Result<()
     mount(Some(source), at, Some(kind), flags, None::<&str>).with_context(|| format!("mount {at}"))
 }
 
-/// Mounts the root directory upon itself, as init does: the kernel's first one cannot be left for another, and a launcher
-/// leaves the one that it is started in.
+/// Mounts the root directory upon itself, as init does: the kernel's first one cannot be left for another, and a
+/// launcher leaves the one that it is started in.
 pub fn leave_initial_root() -> Result<()> {
     let (place, none) = ("/initial", None::<&str>);
     let what = "leave the initial root directory";
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn the_kernels_tables_are_read() {
-        let list = "cpu: 0\n  .idle_entrytime  : 9 nsecs\n  .idle_sleeptime : 123456 nsecs\n  .iowait_sleeptime: 1 nsecs\n";
+        let list = "cpu: 0\n  .idle_entrytime  : 9 nsecs\n  .idle_sleeptime : 123456 nsecs\n  .iowait_sleeptime: 1 \
+            nsecs\n";
         assert_eq!(idle_in(list), Some(123_457));
         assert_eq!(idle_in("cpu: 0\n"), None);
     }

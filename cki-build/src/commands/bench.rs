@@ -42,12 +42,14 @@ pub(super) fn bench(context: &Context, args: &Bench) -> Result<Status, Error> {
         BenchKind::Report(args) => report(context, args),
         BenchKind::Io => {
             let report = io::io(context)?;
-            let measures = "instructions of the whole machine, without those of idleness, that input and output take: of a process and of a container on one machine";
+            let measures = "instructions of the whole machine, without those of idleness, that input and output take: \
+                of a process and of a container on one machine";
             show(context, measures, &report, || report.table())
         }
         BenchKind::Micro => {
             let report = micro::micro(context)?;
-            let measures = "instructions counted by the emulator (-icount shift=0), a repeated string instruction once; native and container in one machine";
+            let measures = "instructions counted by the emulator (-icount shift=0), a repeated string instruction \
+                once; native and container in one machine";
             show(context, measures, &report, || report.table())
         }
         BenchKind::Nmi { duration } => {
@@ -181,7 +183,8 @@ fn build(context: &Context, attrs: &[String]) -> Result<Status, Error> {
     if context.global.json {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         print_json(&serde_json::json!({
-            "measures": "wall-clock time of building each output's own derivation again, all its inputs being in the store",
+            "measures": "wall-clock time of building each output's own derivation again, all its inputs being in the \
+                store",
             "cores": cores,
             "outputs": times,
         }))?;
@@ -235,12 +238,14 @@ fn boot(context: &Context, runs: u32) -> Result<Status, Error> {
             "measures": "warm runs of `echo`; milliseconds of wall-clock time",
             "runs": times,
             "virtual_ns_to_init": virtual_ns,
-            "virtual_ns_measures": "the kernel's clock when it starts init, at one instruction a nanosecond (-icount shift=0), idle time skipped but counted",
+            "virtual_ns_measures": "the kernel's clock when it starts init, at one instruction a nanosecond (-icount \
+                shift=0), idle time skipped but counted",
         }))?;
     } else {
         for t in &times {
             print(&format!(
-                "{:6}: Enter to first byte {:.0} ms; prepare {:.0}, boot to init {:.0}, program started {:.0}, first byte {:.0}, end {:.0} ms",
+                "{:6}: Enter to first byte {:.0} ms; prepare {:.0}, boot to init {:.0}, program started {:.0}, first \
+                 byte {:.0}, end {:.0} ms",
                 t.runtime,
                 t.enter_to_first_byte,
                 t.outputs + t.plan + t.image,

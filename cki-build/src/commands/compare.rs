@@ -47,7 +47,8 @@ impl Report {
     /// Of two sides, the second of which was isolated.
     fn new(workload: Workload, size: Size, native: Took, container: Took) -> Self {
         Self {
-            measures: "instructions that the machine executed while the work was done, counted by the emulator (-icount shift=0); seconds of the emulator say little of a processor",
+            measures: "instructions that the machine executed while the work was done, counted by the emulator \
+                (-icount shift=0); seconds of the emulator say little of a processor",
             workload,
             size,
             ratio: container.instructions / native.instructions,

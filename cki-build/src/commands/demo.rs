@@ -88,7 +88,8 @@ BEGIN;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
   INSERT INTO customer SELECT i, printf('customer-%04d', i), i % 7 FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
-  INSERT INTO purchase SELECT i, 1 + i * 7919 % 1000, i * 104729 % 100000, printf('%08x', i * 2654435761 % 4294967296) FROM n;
+  INSERT INTO purchase SELECT i, 1 + i * 7919 % 1000, i * 104729 % 100000, printf('%08x', i * 2654435761 % 4294967296) \
+  FROM n;
 COMMIT;
 CREATE INDEX purchase_customer ON purchase(customer, cents);
 SELECT 'rows', count(*), 'cents', sum(cents) FROM purchase;

@@ -59,8 +59,8 @@ fn without_input(context: &Context, machine: &In, request: Run) -> Result<Status
     in_machine(context, name, request, None, false)
 }
 
-/// Has a machine that stays up carry out `request`, in no container of its own. `terminal` is the user's, if the program
-/// has one; `reads` says whether the program gets our standard input.
+/// Has a machine that stays up carry out `request`, in no container of its own. `terminal` is the user's, if the
+/// program has one; `reads` says whether the program gets our standard input.
 pub(super) fn in_machine(
     context: &Context,
     machine: &str,

@@ -133,8 +133,8 @@ impl Checked {
             ));
             if gone > 0 {
                 lines.push(
-                    "what is gone can come from a directory that `cki-build mirror` filled before (--second-mirror URL); \
-                     `cki-build lock --update` pins what the archive has now"
+                    "what is gone can come from a directory that `cki-build mirror` filled before (--second-mirror \
+                     URL); `cki-build lock --update` pins what the archive has now"
                         .into(),
                 );
             }

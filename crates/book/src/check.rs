@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a document may not have: a link or an anchor that leads nowhere, a path that is not in the tree, a picture
-//! without a description, a line that is too wide, code that is broken over two lines, a page that the table of contents
-//! does not list. And what a picture may not have: a label that is not in the tree, a colour that only browsers know.
+//! without a description, a line that is too wide, code that is broken over two lines, a page that the table of
+//! contents does not list. And what a picture may not have: a label that is not in the tree, a colour that only
+//! browsers know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn parts_and_pages_come_in_the_order_of_the_list() {
-        let parts = parse("# Book\n\n## One\n\n- [A](one/a.md): first\n  goes on\n- [B](b.md): second\n\n## Two\n\n- [C](c.md)\n")
+        let parts = parse("# Book\n\n## One\n\n- [A](one/a.md): first\n  goes on\n- [B](b.md): second\n\n## Two\n\n\
+            - [C](c.md)\n")
             .expect("a table of contents");
         let files: Vec<_> = parts
             .iter()

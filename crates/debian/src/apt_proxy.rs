@@ -36,8 +36,8 @@ pub fn configured() -> Proxies {
     }
 }
 
-/// Reads `HTTP='http://proxy.example.org:3142'` and the like. `DIRECT` means none; apt has more forms, such as `socks5h:`,
-/// and what is not a URL of a web proxy is left out.
+/// Reads `HTTP='http://proxy.example.org:3142'` and the like. `DIRECT` means none; apt has more forms, such as
+/// `socks5h:`, and what is not a URL of a web proxy is left out.
 #[must_use]
 pub fn parse(text: &str) -> Proxies {
     let value = |name: &str| {

@@ -2,8 +2,9 @@
 
 //! Where the machine's apt gets its packages from (sources.list(5)).
 //!
-//! Only `http`, `https`, `file` and `mirror+file` URIs are used; `cdrom:` and other entries are passed over, as are disabled
-//! ones. `mirror+file` names a list of mirrors (apt-transport-mirror(1)); Debian's cloud images are configured so.
+//! Only `http`, `https`, `file` and `mirror+file` URIs are used; `cdrom:` and other entries are passed over, as are
+//! disabled ones. `mirror+file` names a list of mirrors (apt-transport-mirror(1)); Debian's cloud images are configured
+//! so.
 
 use std::fs;
 use std::io;
@@ -57,8 +58,8 @@ pub enum AptSourcesError {
     },
 }
 
-/// Reads `sources.list` and `sources.list.d/*.{list,sources}` of a directory such as `/etc/apt`, in the order in which apt reads
-/// them. A missing directory has no sources.
+/// Reads `sources.list` and `sources.list.d/*.{list,sources}` of a directory such as `/etc/apt`, in the order in which
+/// apt reads them. A missing directory has no sources.
 ///
 /// # Errors
 /// See [`AptSourcesError`].
@@ -246,8 +247,8 @@ pub fn main_suite(suite: &str) -> &str {
         .unwrap_or(suite)
 }
 
-/// Names of suites that only the Debian archive itself uses. An archive that serves one of them serves the others too, so a
-/// machine with another release of Debian needs no further configuration.
+/// Names of suites that only the Debian archive itself uses. An archive that serves one of them serves the others too,
+/// so a machine with another release of Debian needs no further configuration.
 const DEBIAN_SUITES: &[&str] = &[
     "bullseye",
     "bookworm",

@@ -261,8 +261,8 @@ impl PackageIndex {
             .map(|i| &self.packages[*i])
     }
 
-    /// Packages that provide a virtual name with the version they provide it in, in the order of priority and name, so that
-    /// the choice does not depend on the order of the index. Only the newest version of a package counts.
+    /// Packages that provide a virtual name with the version they provide it in, in the order of priority and name, so
+    /// that the choice does not depend on the order of the index. Only the newest version of a package counts.
     #[must_use]
     pub fn providers(&self, name: &str) -> Vec<(&Package, Option<&Version>)> {
         let mut found: Vec<_> = self

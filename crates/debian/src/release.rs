@@ -84,7 +84,8 @@ pub enum ReleaseError {
     },
     /// The mirror serves another suite's file under this suite's name.
     #[error(
-        "{file} is of the suite '{found}', not '{wanted}': the mirror is broken or tampered with; use another one with `--mirror URL`"
+        "{file} is of the suite '{found}', not '{wanted}': the mirror is broken or tampered with; use another one with \
+         `--mirror URL`"
     )]
     WrongSuite {
         /// The file.
@@ -182,8 +183,8 @@ mod tests {
 
     fn text() -> String {
         format!(
-            "Suite: oldstable\nVersion: 12.15\nCodename: bookworm\nDate: Sat, 11 Jul 2026 10:16:37 UTC\nMD5Sum:\n 00 1 a\nSHA256:\n {} 8790396 \
-             main/binary-amd64/Packages.xz\n {}        5 main/x\n",
+            "Suite: oldstable\nVersion: 12.15\nCodename: bookworm\nDate: Sat, 11 Jul 2026 10:16:37 UTC\n\
+             MD5Sum:\n 00 1 a\nSHA256:\n {} 8790396 main/binary-amd64/Packages.xz\n {}        5 main/x\n",
             "a".repeat(64),
             "b".repeat(64)
         )

@@ -3,10 +3,11 @@
 //! From a few wanted packages to all that they depend on.
 //!
 //! The result depends on the indexes and the wishes alone, not on their order:
-//! - a package comes from the first suite (in the order given) that takes part automatically and has a version that will do;
-//!   otherwise from the suite that was asked for, or from the suite of the package that depends on it;
-//! - of alternatives (`a | b`, or the providers of a virtual package) the one that was wished for by name is taken, then
-//!   one that is kept from before, then the first; real packages come before providers, these by priority and name.
+//! - a package comes from the first suite (in the order given) that takes part automatically and has a version that
+//!   will do; otherwise from the suite that was asked for, or from the suite of the package that depends on it;
+//! - of alternatives (`a | b`, or the providers of a virtual package) the one that was wished for by name is taken,
+//!   then one that is kept from before, then the first; real packages come before providers, these by priority and
+//!   name.
 //!
 //! Recommends are ignored and conflicts are not looked at: packages are unpacked, not installed.
 
@@ -98,7 +99,8 @@ pub enum ResolveError {
     /// Two packages need different versions of a third.
     #[error(
         "'{dependency}', wanted by {wanted_by}, does not fit {name} {version}, which {}",
-        if *.kept { "is pinned already; `cki-build lock --update` resolves everything anew" } else { "is needed by others" }
+        if *.kept { "is pinned already; `cki-build lock --update` resolves everything anew" } else { "is needed by \
+            others" }
     )]
     Conflict {
         /// The package.
@@ -122,7 +124,8 @@ pub enum ResolveError {
     },
     /// A kept package depends on one that is not kept.
     #[error(
-        "{package} is pinned, but its dependency {dependency} is not; `cki-build lock --update` resolves everything anew"
+        "{package} is pinned, but its dependency {dependency} is not; `cki-build lock --update` resolves everything \
+         anew"
     )]
     Incomplete {
         /// The package's name.
@@ -207,8 +210,8 @@ impl<'a> Run<'a, '_> {
         )
     }
 
-    /// Decides which package fulfils a dependency and returns its name. `suite` is searched even if it is not automatic,
-    /// and alone if `only` is set.
+    /// Decides which package fulfils a dependency and returns its name. `suite` is searched even if it is not
+    /// automatic, and alone if `only` is set.
     fn satisfy(
         &mut self,
         group: &Dependency,
@@ -252,8 +255,8 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    /// Adds the packages that fulfil one relation, best first: the package of that name, then providers. The second part
-    /// of an element says where to find it and is `None` if it is chosen or kept already.
+    /// Adds the packages that fulfil one relation, best first: the package of that name, then providers. The second
+    /// part of an element says where to find it and is `None` if it is chosen or kept already.
     fn options(
         &self,
         relation: &Relation,

@@ -89,9 +89,9 @@ impl Verifier {
     }
 }
 
-/// Decides from gpgv's status lines (doc/DETAILS of GnuPG). The archive signs with several keys, of which an older keyring
-/// may lack some: one good signature is enough, but no signature may be bad. GOODSIG is not given for expired or revoked keys,
-/// unlike VALIDSIG.
+/// Decides from gpgv's status lines (doc/DETAILS of GnuPG). The archive signs with several keys, of which an older
+/// keyring may lack some: one good signature is enough, but no signature may be bad. GOODSIG is not given for expired
+/// or revoked keys, unlike VALIDSIG.
 fn judge(status: &str) -> Result<(), String> {
     let words: Vec<&str> = status
         .lines()

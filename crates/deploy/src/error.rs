@@ -81,7 +81,8 @@ pub enum Trouble {
     Busy,
     /// The disk.
     #[error(
-        "its disk is full ({0}): the system does not fit in the slot, whose contents are gone; the one that runs is whole"
+        "its disk is full ({0}): the system does not fit in the slot, whose contents are gone; the one that runs is \
+         whole"
     )]
     Full(String),
     /// The slot.

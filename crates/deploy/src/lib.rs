@@ -3,10 +3,10 @@
 //! Puts a system on hosts that were started from a disk with two slots (`images/system`), over ssh.
 //!
 //! A host writes the system into the slot that does not run, starts it on trial, and goes back by itself unless
-//! somebody confirms it (`images/system/root/usr/lib/cki/slot`). All that is asked here over a connection of its own, so
-//! whatever ends this program leaves the host on its way back, or done: [`one`] is what is done on one host, [`many`]
-//! on several, `back` what is done when it does not work, [`state`] what a host says of itself, `talk` and [`ssh`] how
-//! it is asked.
+//! somebody confirms it (`images/system/root/usr/lib/cki/slot`). All that is asked here over a connection of its own,
+//! so whatever ends this program leaves the host on its way back, or done: [`one`] is what is done on one host,
+//! [`many`] on several, `back` what is done when it does not work, [`state`] what a host says of itself, `talk` and
+//! [`ssh`] how it is asked.
 //!
 //! Used by: `cki-build`. May use: `cki-process`, `cki-session`.
 

@@ -22,7 +22,8 @@ pub enum Problem {
     #[error("there is no such file; make one, for instance with `truncate -s 1G FILE`")]
     Missing,
     /// Not ours to read, or to write.
-    #[error("may not be opened for {0}; change its permissions{remedy}", remedy = if *.0 == "writing" { ", or give FILE:ro" } else { "" })]
+    #[error("may not be opened for {0}; change its permissions{remedy}", remedy = if *.0 == "writing" { ", or give \
+        FILE:ro" } else { "" })]
     Denied(&'static str),
     /// The file system is read-only.
     #[error("lies on a file system that cannot be written; give FILE:ro")]
@@ -45,7 +46,8 @@ pub enum Problem {
     Sectors(u64),
     /// Its name and its first bytes say different things.
     #[error(
-        "begins as a qcow2 image does, but is not named FILE.qcow2; give FILE:format=raw if a container may have written that on its disk, or FILE:format=qcow2 if you made it as one"
+        "begins as a qcow2 image does, but is not named FILE.qcow2; give FILE:format=raw if a container may have \
+         written that on its disk, or FILE:format=qcow2 if you made it as one"
     )]
     Ambiguous,
     /// It is said to be qcow2, and is not.
@@ -55,7 +57,8 @@ pub enum Problem {
     NoQcow2,
     /// The name of another format.
     #[error(
-        "is named as an image of another format; convert it with `qemu-img convert -O qcow2`, or give FILE:format=raw if its bytes are those of the disk"
+        "is named as an image of another format; convert it with `qemu-img convert -O qcow2`, or give FILE:format=raw \
+         if its bytes are those of the disk"
     )]
     OtherFormat,
     /// The reader knows raw disks only.
@@ -63,7 +66,8 @@ pub enum Problem {
     RawOnly,
     /// A part of the disk is in another file.
     #[error(
-        "is a qcow2 image {0}, and would have the container read other files of yours; make one without it with `qemu-img convert -O qcow2`"
+        "is a qcow2 image {0}, and would have the container read other files of yours; make one without it with \
+         `qemu-img convert -O qcow2`"
     )]
     OtherFiles(&'static str),
     /// The header cannot be.

@@ -11,7 +11,8 @@ const NAME: &str = "containers";
 /// Device of the host module.
 const DEVICE: &str = "/dev/cki";
 
-/// The isolation that containers have on this machine. On most it is none, which is no fault: `run` has a machine of its own.
+/// The isolation that containers have on this machine. On most it is none, which is no fault: `run` has a machine of
+/// its own.
 #[must_use]
 pub fn containers() -> Finding {
     if !Path::new(DEVICE).exists() {

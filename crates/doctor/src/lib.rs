@@ -2,8 +2,8 @@
 
 //! What this machine lacks, and how to get it.
 //!
-//! Each check looks at one thing, in a file of its subject, changes nothing, and gives a [`Finding`]. What is said of pinned
-//! inputs and their mirrors is with the command, which knows where they are.
+//! Each check looks at one thing, in a file of its subject, changes nothing, and gives a [`Finding`]. What is said of
+//! pinned inputs and their mirrors is with the command, which knows where they are.
 //!
 //! Used by: `cki-build`. May use: `cki-nix`, `cki-process`.
 

@@ -43,7 +43,8 @@ fn judge(refused: Option<String>, setting: &dyn Fn(&str) -> Option<String>) -> F
             NAME,
             "AppArmor lets no program mount in a user namespace that has no profile for it \
              (kernel.apparmor_restrict_unprivileged_userns = 1, as Ubuntu sets it from 23.10 on), and builds do",
-            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; to keep it: a file in /etc/sysctl.d with that line",
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; to keep it: a file in /etc/sysctl.d with that \
+             line",
         );
     }
     let Some(error) = refused else {

@@ -2,8 +2,8 @@
 
 //! The paper's figures 12, 14 and 16, measured again.
 //!
-//! What was measured is a [`Record`], a line in a file that later runs go on with ([`record`]). Of records, a [`Figure`]
-//! makes bars with medians and spread ([`Summary`]), two files are compared ([`Comparison`]), bars are drawn
+//! What was measured is a [`Record`], a line in a file that later runs go on with ([`record`]). Of records, a
+//! [`Figure`] makes bars with medians and spread ([`Summary`]), two files are compared ([`Comparison`]), bars are drawn
 //! ([`chart`]), and a [`Report`] says what the paper claims beside what was measured.
 //!
 //! Used by: `cki-measure`. May use: none of ours.

@@ -92,8 +92,8 @@ pub struct Record {
     pub origin: Origin,
 }
 
-/// All records of the file at `path`, none when it is not there. A last line that an interrupted run has left unfinished
-/// is taken out of the file, so that what follows begins a line of its own.
+/// All records of the file at `path`, none when it is not there. A last line that an interrupted run has left
+/// unfinished is taken out of the file, so that what follows begins a line of its own.
 ///
 /// # Errors
 /// If the file cannot be read, or another line is no record.

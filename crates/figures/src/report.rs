@@ -113,9 +113,9 @@ impl Report {
         writeln!(
             to,
             "# The paper's figures, measured again\n\n\
-             Numbers are instructions that an emulated machine executed, kernels and monitor included. They are no times: a \
-             processor takes longer for some instructions than for others, and what costs it time beside instructions (exits \
-             of a virtual machine, walks of page tables in two dimensions) is not in them.\n"
+             Numbers are instructions that an emulated machine executed, kernels and monitor included. They are no \
+             times: a processor takes longer for some instructions than for others, and what costs it time beside \
+             instructions (exits of a virtual machine, walks of page tables in two dimensions) is not in them.\n"
         )?;
         let commits: Vec<&str> = self.commits.iter().map(String::as_str).collect();
         let computers: Vec<String> = self.computers.iter().map(ToString::to_string).collect();
@@ -153,8 +153,8 @@ impl Report {
         }
         writeln!(
             to,
-            "\nNot reproduced: each of the claims compares with {}, and neither is measured here. The ratios to `{NATIVE}` \
-             say what CKI costs beside a process, of which no claim speaks.",
+            "\nNot reproduced: each of the claims compares with {}, and neither is measured here. The ratios to \
+             `{NATIVE}` say what CKI costs beside a process, of which no claim speaks.",
             RIVALS.map(|name| format!("`{name}`")).join(" or ")
         )
     }
@@ -269,8 +269,8 @@ impl Goal {
         } = self;
         writeln!(
             to,
-            "\n## The goal\n\n`cki` takes at most {at_most} times the instructions of `{rival}` on every bar of figures 12 \
-             and 14.\n"
+            "\n## The goal\n\n`cki` takes at most {at_most} times the instructions of `{rival}` on every bar of \
+             figures 12 and 14.\n"
         )?;
         if *judged == 0 {
             return writeln!(
@@ -329,8 +329,8 @@ mod tests {
         ]);
         for line in [
             "- commit: c0ffee",
-            "| C1 | latency of memory-intensive programs, less than nested HVM's by up to | 70 % | 73.8 % (fluidanimate) \
-             | not reproduced; instructions 1.020 to 1.020 times native |",
+            "| C1 | latency of memory-intensive programs, less than nested HVM's by up to | 70 % | 73.8 % \
+             (fluidanimate) | not reproduced; instructions 1.020 to 1.020 times native |",
             "| C2 | throughput of SQLite, more than PVM's by up to | 24 % | 33.0 % | not measured |",
             "Met on each of 1 bars.",
             "![Figure 12: programs that need much memory, tiny](fig12-tiny.svg)",

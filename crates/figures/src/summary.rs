@@ -45,8 +45,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of those of `records` that are for `figure`. Of records with several origins, those count that were made with the
-    /// same outputs as the last one.
+    /// Of those of `records` that are for `figure`. Of records with several origins, those count that were made with
+    /// the same outputs as the last one.
     #[must_use]
     pub fn of(figure: Figure, records: &[Record]) -> Self {
         let records: Vec<&Record> = records
@@ -68,7 +68,8 @@ impl Summary {
         }
         Self {
             figure,
-            measures: "instructions that the machine executed while the work was done, counted by the emulator (-icount shift=0)",
+            measures: "instructions that the machine executed while the work was done, counted by the emulator \
+                (-icount shift=0)",
             bars,
         }
     }

@@ -119,8 +119,8 @@ impl ProcessOptions {
     /// The user's terminal, if the program is to have one.
     ///
     /// # Errors
-    /// Those of [`UserTerminal::of_streams`]. With `-i` and `-t` also when standard input is no terminal: whoever copied
-    /// them to where there is none would wait for a shell that nobody types an end for.
+    /// Those of [`UserTerminal::of_streams`]. With `-i` and `-t` also when standard input is no terminal: whoever
+    /// copied them to where there is none would wait for a shell that nobody types an end for.
     pub fn terminal(&self) -> io::Result<Option<UserTerminal>> {
         let terminal = self.tty.then(UserTerminal::of_streams).transpose()?;
         if self.interactive && terminal.as_ref().is_some_and(|it| !it.has_keyboard()) {
@@ -236,8 +236,8 @@ mod tests {
         let file = directory.path().join("env");
         std::fs::write(&file, "A=file\nB=file\n").unwrap();
         let run = request(&format!(
-            "-it -u daemon:4 --env-file {} -e A=1 -e PATH -e CKI_NO_SUCH_VARIABLE -w /tmp --ulimit core=0 --cap-drop all --cap-add kill \
-             --entrypoint sh --hostname box --read-only --tmpfs /a:size=1M -- -c x",
+            "-it -u daemon:4 --env-file {} -e A=1 -e PATH -e CKI_NO_SUCH_VARIABLE -w /tmp --ulimit core=0 --cap-drop \
+             all --cap-add kill --entrypoint sh --hostname box --read-only --tmpfs /a:size=1M -- -c x",
             file.display()
         ));
         let process = &run.process;

@@ -7,8 +7,9 @@ use std::str::FromStr;
 
 use cki_session::Volume;
 
-/// `DIR:PATH[:OPTIONS]`: what the program is to find, where, and whether it may change it (`ro` or `rw`). `z` and `Z`, by
-/// which other engines have files labelled for SELinux, change nothing: a process of the user's own serves the directory.
+/// `DIR:PATH[:OPTIONS]`: what the program is to find, where, and whether it may change it (`ro` or `rw`). `z` and `Z`,
+/// by which other engines have files labelled for SELinux, change nothing: a process of the user's own serves the
+/// directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeOption {
     /// The user's directory.

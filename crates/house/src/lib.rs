@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the tests of the repository itself share: which files are tracked, which licence each states, which crates are
-//! linked into which program, which advisories there are about them, what hosted CI runs, which file uses which.
+//! linked into which program, which advisories there are about them, what hosted CI runs, which file uses which,
+//! which lines of Rust are too wide.
 //!
 //! Used by: its own tests, which are among the "tests of the crates" of `cki-build check`, and by themselves:
 //! `cargo test -p cki-house`. May use: no crate of ours; in tests, the command line of `cki-build`.
@@ -12,6 +13,7 @@ pub mod hosted;
 pub mod licences;
 pub mod modules;
 pub mod source;
+pub mod width;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

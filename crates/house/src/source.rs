@@ -93,11 +93,11 @@ fn is_quoted_path(literal: &str) -> bool {
     quoted(literal) == Some(true) && literal.chars().all(plain)
 }
 
-fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-fn comment(text: &str) -> Option<usize> {
+pub(crate) fn comment(text: &str) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
     }
@@ -121,7 +121,7 @@ fn comment(text: &str) -> Option<usize> {
     Some(at)
 }
 
-fn literal(text: &str) -> Option<usize> {
+pub(crate) fn literal(text: &str) -> Option<usize> {
     let body = text.trim_start_matches(['b', 'c']);
     let prefix = text.len() - body.len();
     if prefix > 1 {

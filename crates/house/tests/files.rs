@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use cki_house::width::too_wide;
 use cki_house::{root, tracked};
 
 /// Whether the contents are others' or made, and stay as they are.
@@ -64,4 +65,25 @@ fn nothing_is_said_to_be_none_of_its_own_kind() {
         }
     }
     assert!(wrong.is_empty(), "say what it is instead: {wrong:#?}");
+}
+
+/// Wrapped when the kernel is next built anew, which compiles with what is made of them.
+const WIDE: &[&str] = &[
+    "abi/src/isa.rs",
+    "abi/src/lib.rs",
+    "abi/src/uapi/eventfd.rs",
+];
+
+#[test]
+fn no_line_of_rust_is_wider_than_120_columns() {
+    let mut wrong = Vec::new();
+    for path in tracked() {
+        if !path.ends_with(".rs") || WIDE.contains(&path.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(&path)).expect("a source");
+        let lines = too_wide(&text, 120);
+        wrong.extend(lines.iter().map(|number| format!("{path}:{number}")));
+    }
+    assert!(wrong.is_empty(), "break these lines: {wrong:#?}");
 }

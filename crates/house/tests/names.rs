@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One name for each thing on its whole way: the table of `docs/hack/hacking.md` has every option of `run` that is about
-//! the program or its container, and what it names is there; so has the launcher's page what `exec` refuses.
+//! One name for each thing on its whole way: the table of `docs/hack/hacking.md` has every option of `run` that is
+//! about the program or its container, and what it names is there; so has the launcher's page what `exec` refuses.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -11,7 +11,8 @@ use roxmltree::{Document, Node};
 
 const PICTURE: &str = "docs/pictures/crates.svg";
 
-/// Crates that the picture has in a line of text: tests, what makes the documents, and what is measured. No box uses them.
+/// Crates that the picture has in a line of text: tests, what makes the documents, and what is measured. No box uses
+/// them.
 const BESIDE: [&str; 5] = [
     "bench/workload",
     "crates/book",

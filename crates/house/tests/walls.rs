@@ -17,7 +17,8 @@ const LINES: usize = 500;
 /// Folders whose crates others may use; the rest are programs and tests.
 const LIBRARIES: [&str; 2] = ["crates", "abi"];
 
-/// What measures has this of the programs that it measures with: how one says what it has measured, what another can do.
+/// What measures has this of the programs that it measures with: how one says what it has measured, what another can
+/// do.
 const EXCEPTIONS: [(&str, &str); 2] = [
     ("cki-measure", "cki-micro"),
     ("cki-measure", "cki-workload-names"),

@@ -26,8 +26,8 @@ use cki_process::files::write_atomically;
 /// Resolves the packages for an application image from the indexes that the lock file pins, and from those of security
 /// updates if `versions` says so.
 ///
-/// If the archive no longer has the pinned indexes, its current ones are used, after their signature was checked, and the
-/// plan has a warning. A plan that was resolved before is taken from the cache, without reading any index.
+/// If the archive no longer has the pinned indexes, its current ones are used, after their signature was checked, and
+/// the plan has a warning. A plan that was resolved before is taken from the cache, without reading any index.
 ///
 /// # Errors
 /// See [`InputsError`]; an unknown package is [`resolver::ResolveError::Unknown`] with the nearest names.
@@ -150,7 +150,8 @@ fn read_indexes(
     Ok(indexes)
 }
 
-/// Brings the pinned index into the cache; replaces the pin by the current one if that is no longer possible, and says so.
+/// Brings the pinned index into the cache; replaces the pin by the current one if that is no longer possible, and says
+/// so.
 fn make_available(
     inputs: &Inputs,
     name: &str,

@@ -25,11 +25,12 @@ const RELEASE: &str = "InRelease";
 /// No InRelease file is nearly as large; more than this is not read.
 const RELEASE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Downloads a suite's current InRelease and checks its signature; it is kept among the downloads, so that others can check
-/// it later.
+/// Downloads a suite's current InRelease and checks its signature; it is kept among the downloads, so that others can
+/// check it later.
 ///
-/// `pinned` is the date of the suite's release as the lock file has it: nothing older is taken, so that nobody leads back to
-/// versions whose faults are known by now. What has expired by its own account is taken only if it was asked for, with a note.
+/// `pinned` is the date of the suite's release as the lock file has it: nothing older is taken, so that nobody leads
+/// back to versions whose faults are known by now. What has expired by its own account is taken only if it was asked
+/// for, with a note.
 ///
 /// # Errors
 /// [`InputsError::Fetch`], [`InputsError::Release`], [`InputsError::Expired`] or [`InputsError::GoesBack`].
@@ -136,8 +137,8 @@ pub fn pin(release: &Release, suite: &str, path: &str) -> Result<IndexPin, Input
     })
 }
 
-/// Brings a pinned index into the cache. Archives keep indexes for some time under their hash, also when a newer one has
-/// taken their name.
+/// Brings a pinned index into the cache. Archives keep indexes for some time under their hash, also when a newer one
+/// has taken their name.
 ///
 /// # Errors
 /// [`InputsError::Fetch`]; [`FetchError::Gone`] if the mirrors no longer have that version.

@@ -161,7 +161,8 @@ struct CargoLockPackage {
 /// The registry crates of a Cargo.lock. Packages of the workspace itself have no source and are left out.
 ///
 /// # Errors
-/// [`CratesError::Read`] and [`CratesError::LockFile`]; crates from git repositories are refused, as nothing pins their bytes.
+/// [`CratesError::Read`] and [`CratesError::LockFile`]; crates from git repositories are refused, as nothing pins their
+/// bytes.
 pub fn read_cargo_lock(path: &Path) -> Result<Vec<Crate>, CratesError> {
     let text = fs::read_to_string(path).map_err(|cause| CratesError::Read {
         path: path.into(),
@@ -268,7 +269,8 @@ mod tests {
 
     fn package(source: &str, checksum: &str) -> String {
         format!(
-            "version = 4\n[[package]]\nname = \"own\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0+x\"\n{source}\n{checksum}\n"
+            "version = 4\n[[package]]\nname = \"own\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"a\"\n\
+             version = \"1.0.0+x\"\n{source}\n{checksum}\n"
         )
     }
 

@@ -9,8 +9,8 @@ use cki_debian::release::parse_date;
 /// Clocks that differ by less than this are taken for right.
 const TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Why the clock, which says `now`, cannot be right: it is before the day on which the release was made that is `pinned`,
-/// or another one than the mirror's, which `server` is. A mirror may be wrong as well, so both are named.
+/// Why the clock, which says `now`, cannot be right: it is before the day on which the release was made that is
+/// `pinned`, or another one than the mirror's, which `server` is. A mirror may be wrong as well, so both are named.
 pub(crate) fn doubt(
     now: SystemTime,
     server: Option<SystemTime>,

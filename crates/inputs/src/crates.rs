@@ -28,7 +28,8 @@ pub fn crate_path(of: &Crate) -> String {
     format!("crates/{}/{}", of.name, of.file_name())
 }
 
-/// The crates that are locked beside `manifests` (each a Cargo.toml), by the store path of each. What several lock is one.
+/// The crates that are locked beside `manifests` (each a Cargo.toml), by the store path of each. What several lock is
+/// one.
 ///
 /// # Errors
 /// [`InputsError::Crates`].
@@ -108,7 +109,8 @@ fn downloaded(inputs: &Inputs, wanted: &Crate) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Brings a crate from the second mirror among the downloads. That it is not there, or another file, is no error: cargo may have it.
+/// Brings a crate from the second mirror among the downloads. That it is not there, or another file, is no error: cargo
+/// may have it.
 fn from_second(inputs: &Inputs, wanted: &Crate) -> Result<(), InputsError> {
     let file = wanted.file_name();
     let Some(url) = inputs.mirrors.in_second(&crate_path(wanted)) else {

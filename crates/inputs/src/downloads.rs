@@ -11,9 +11,9 @@
 //! lock                held (flock) by the process that downloads or imports
 //! ```
 //!
-//! A file gets its name in `by-hash` by rename, after its hash was found right, so a process that is killed leaves no wrong
-//! file under a right name. Nothing is flushed to the disk: should a power failure damage a file, Nix computes another store
-//! path for it and the import drops it (see [`crate::provide`]).
+//! A file gets its name in `by-hash` by rename, after its hash was found right, so a process that is killed leaves no
+//! wrong file under a right name. Nothing is flushed to the disk: should a power failure damage a file, Nix computes
+//! another store path for it and the import drops it (see [`crate::provide`]).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -111,8 +111,8 @@ impl Downloads {
         file.is_ok_and(|file| free(file) == Err(rustix::io::Errno::WOULDBLOCK))
     }
 
-    /// Waits until no other process downloads or imports, and keeps them from it until the result is dropped. What a killed
-    /// process left in `staging` is removed, as far as that can be.
+    /// Waits until no other process downloads or imports, and keeps them from it until the result is dropped. What a
+    /// killed process left in `staging` is removed, as far as that can be.
     ///
     /// # Errors
     /// [`FetchError::Interrupted`] while waiting; [`FetchError::File`].

@@ -47,9 +47,9 @@ pub enum InputsError {
     },
     /// A release file says itself that it should no longer be believed.
     #[error(
-        "{label} has expired ({end}): the mirror is no longer updated, or holds back what is new, or this machine's clock \
-         is wrong (see `date`). Use another mirror with `--mirror URL`; for a snapshot or an archive that is no longer \
-         maintained, `cki-build lock --accept-expired`"
+        "{label} has expired ({end}): the mirror is no longer updated, or holds back what is new, or this machine's \
+         clock is wrong (see `date`). Use another mirror with `--mirror URL`; for a snapshot or an archive that is no \
+         longer maintained, `cki-build lock --accept-expired`"
     )]
     Expired {
         /// The file.
@@ -82,8 +82,9 @@ pub enum InputsError {
     },
     /// The mirror does not have a security update.
     #[error(
-        "the mirror has no {package} as {suite} listed it ({found}): it has dropped it, or does not have it yet. Run the \
-         command again, which asks the archive anew (an image's lock file has to be removed for that), or use `--pinned`"
+        "the mirror has no {package} as {suite} listed it ({found}): it has dropped it, or does not have it yet. Run \
+         the command again, which asks the archive anew (an image's lock file has to be removed for that), or use \
+         `--pinned`"
     )]
     UpdateGone {
         /// The package.

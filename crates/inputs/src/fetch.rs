@@ -2,8 +2,8 @@
 
 //! Downloading files whose hash is known.
 //!
-//! Each file ends up in the cache under its hash or not at all. What arrived before a failure stays in a `.part` file and is
-//! not downloaded again. Several mirrors are tried in turn; network failures are retried with growing pauses.
+//! Each file ends up in the cache under its hash or not at all. What arrived before a failure stays in a `.part` file
+//! and is not downloaded again. Several mirrors are tried in turn; network failures are retried with growing pauses.
 
 pub mod disk;
 pub mod download;
@@ -163,7 +163,8 @@ impl Fetcher {
         Ok(stats)
     }
 
-    /// Gets a file whose hash is not known in advance, such as a suite's InRelease, and the mirror's date. It is not cached.
+    /// Gets a file whose hash is not known in advance, such as a suite's InRelease, and the mirror's date. It is not
+    /// cached.
     ///
     /// # Errors
     /// That of the last mirror. A file of more than `limit` bytes is refused.

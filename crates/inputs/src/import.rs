@@ -2,8 +2,8 @@
 
 //! Getting files into the Nix store: which are missing there, and adding those once somebody has brought them.
 //!
-//! Nix computes the hash of everything that is added once more, so a file that was damaged among the downloads cannot get
-//! into the store under a right name; it is removed from the downloads instead.
+//! Nix computes the hash of everything that is added once more, so a file that was damaged among the downloads cannot
+//! get into the store under a right name; it is removed from the downloads instead.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,8 +46,8 @@ impl ProvideReport {
 
 /// Puts `wanted`, files by the store path that each is to get, into the store.
 ///
-/// When some are missing, `bring` is called with them, a directory that lasts until they are added, and the numbers that
-/// its downloads count in; nobody else downloads or imports meanwhile.
+/// When some are missing, `bring` is called with them, a directory that lasts until they are added, and the numbers
+/// that its downloads count in; nobody else downloads or imports meanwhile.
 pub(crate) fn import<T>(
     inputs: &Inputs,
     mut wanted: BTreeMap<PathBuf, T>,

@@ -26,8 +26,8 @@ pub struct Inputs {
     pub fetcher: Fetcher,
     /// How to call Nix.
     pub nix: Nix,
-    /// Checks release files, with Debian's own keys: what apt is told of an archive that somebody calls by the name of a
-    /// suite is no reason to trust it.
+    /// Checks release files, with Debian's own keys: what apt is told of an archive that somebody calls by the name of
+    /// a suite is no reason to trust it.
     pub verifier: Verifier,
     /// Release files are taken that have expired by their own account.
     pub accept_expired: bool,

@@ -3,8 +3,8 @@
 //! From the request and the lock file to files in the Nix store.
 //!
 //! - [`request`] is what people write, [`lockfile`] what they get, [`lock`] turns one into the other;
-//! - [`app`] resolves the packages of an application image, with the security updates of [`updates`]; [`image_lock`] pins
-//!   them in a file;
+//! - [`app`] resolves the packages of an application image, with the security updates of [`updates`]; [`image_lock`]
+//!   pins them in a file;
 //! - [`provide`] brings what is missing into the store: it is downloaded ([`fetch`]), verified and imported;
 //! - [`crates`] does the same for the crates in Cargo.lock;
 //! - [`mirror`] fills a directory with all of it, for others to download from.

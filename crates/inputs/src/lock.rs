@@ -34,7 +34,8 @@ use cki_process::nearest::nearest_names;
 /// What happens to packages that are pinned already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// They stay; what the request asks for in addition is added, from the pinned indexes if the archive still has them.
+    /// They stay; what the request asks for in addition is added, from the pinned indexes if the archive still has
+    /// them.
     Keep,
     /// Everything is resolved anew from the archive as it is now.
     Update,
@@ -371,8 +372,8 @@ fn locked_source(
     })
 }
 
-/// The hash of the seed's directory. It is taken over if package and file are those of the old lock file; otherwise the package
-/// is downloaded to look into it.
+/// The hash of the seed's directory. It is taken over if package and file are those of the old lock file; otherwise the
+/// package is downloaded to look into it.
 fn seed_hash(
     inputs: &Inputs,
     lock: &LockFile,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `lock.json`: exactly which files the build starts from. docs/reference/inputs.md describes the format; Nix reads it too.
+//! `lock.json`: exactly which files the build starts from. docs/reference/inputs.md describes the format; Nix reads it
+//! too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

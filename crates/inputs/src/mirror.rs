@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A mirror of our own: a directory with every pinned file, for a web server that serves plain files. Others download from
-//! it when the archive has moved on ([`crate::mirrors::Mirrors::with_second`]).
+//! A mirror of our own: a directory with every pinned file, for a web server that serves plain files. Others download
+//! from it when the archive has moved on ([`crate::mirrors::Mirrors::with_second`]).
 //!
 //! ```text
 //! pool/...                         packages and sources, as on a mirror
@@ -61,8 +61,8 @@ struct Item {
     download: Option<Download>,
 }
 
-/// Brings `directory` to have everything: what is there already is verified, what is missing is copied from the store or
-/// the downloads, or downloaded. A run that was stopped is gone on with by the next.
+/// Brings `directory` to have everything: what is there already is verified, what is missing is copied from the store
+/// or the downloads, or downloaded. A run that was stopped is gone on with by the next.
 ///
 /// # Errors
 /// See [`InputsError`]. What was written before stays.

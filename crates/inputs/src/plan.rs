@@ -27,7 +27,8 @@ pub struct AppPlan {
     pub requested: Vec<String>,
     /// For each of `requested`, the package that serves it: itself unless the name is virtual.
     pub roots: Vec<String>,
-    /// The packages that every Debian system must have (`Essential: yes`); what they depend on is in `packages` as well.
+    /// The packages that every Debian system must have (`Essential: yes`); what they depend on is in `packages` as
+    /// well.
     pub essential: Vec<String>,
     /// The suites that packages were found in.
     pub suites: BTreeMap<String, AppSuite>,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Making sure that files are in the Nix store: what is missing there is taken from the downloads, and what is missing among
-//! these is downloaded.
+//! Making sure that files are in the Nix store: what is missing there is taken from the downloads, and what is missing
+//! among these is downloaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

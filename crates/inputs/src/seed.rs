@@ -37,7 +37,8 @@ pub fn provide(inputs: &Inputs, lock: &LockFile) -> Result<ProvideReport, Inputs
         inputs,
         BTreeMap::from([(expected.clone(), ())]),
         |_, staging, stats| {
-            // The package may be in the store, but it is the downloaded file that is unpacked: the store is Nix's to read.
+            // The package may be in the store, but it is the downloaded file that is unpacked: the store is Nix's to
+            // read.
             let (source, found) = unpack(inputs, lock, staging, stats)?;
             if found != seed.sha256 {
                 return Err(InputsError::Seed {

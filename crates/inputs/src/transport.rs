@@ -51,8 +51,8 @@ pub(super) struct Transport {
 pub(super) type Proxied = Box<dyn Fn() -> Proxies + Send + Sync>;
 
 impl Transport {
-    /// `patience` bounds connecting and each wait for more bytes, not the whole download. If there are no `proxies`, those of
-    /// the environment are used.
+    /// `patience` bounds connecting and each wait for more bytes, not the whole download. If there are no `proxies`,
+    /// those of the environment are used.
     pub fn new(patience: Duration, proxies: Proxied) -> Self {
         Self {
             patience,
@@ -61,8 +61,8 @@ impl Transport {
         }
     }
 
-    /// Makes what speaks HTTP. That is done when something is to be downloaded, as it takes longer than finding that nothing
-    /// is.
+    /// Makes what speaks HTTP. That is done when something is to be downloaded, as it takes longer than finding that
+    /// nothing is.
     pub fn prepare(&self) -> Result<(), String> {
         self.made().map(drop)
     }
@@ -189,7 +189,8 @@ fn refused(error: &reqwest::Error, through: Option<Through>) -> Refusal {
     if error.is_builder() || error.is_redirect() {
         return Refusal::Permanent(cause);
     }
-    // With a proxy, only what it let us reach shows a certificate; everything else on the way to a connection is the proxy's.
+    // With a proxy, only what it let us reach shows a certificate; everything else on the way to a connection is the
+    // proxy's.
     match through {
         Some(through) if error.is_connect() && !cause.contains("certificate") => {
             Refusal::Proxy(through, cause)
@@ -222,8 +223,8 @@ fn opened(path: &str) -> Result<File, Refusal> {
     })
 }
 
-/// The message of an error's first cause ("Connection refused"): what reqwest wraps around it ("error sending request for
-/// url ...: client error (Connect): tcp connect error") says nothing more.
+/// The message of an error's first cause ("Connection refused"): what reqwest wraps around it ("error sending request
+/// for url ...: client error (Connect): tcp connect error") says nothing more.
 pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {

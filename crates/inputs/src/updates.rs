@@ -2,9 +2,9 @@
 
 //! Security updates for the packages of application images.
 //!
-//! Releases are pinned by the lock file; what the archive publishes for their security is not, for it is worth something
-//! while it is new. So the archive is asked once a day, and what it said is kept beside the downloads. When it cannot be
-//! asked, what it said last counts, and a warning tells.
+//! Releases are pinned by the lock file; what the archive publishes for their security is not, for it is worth
+//! something while it is new. So the archive is asked once a day, and what it said is kept beside the downloads. When
+//! it cannot be asked, what it said last counts, and a warning tells.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,8 +85,8 @@ impl Known {
 /// The security updates of `suites`, as the archive has them at `now` or had them less than a day ago.
 ///
 /// # Errors
-/// [`InputsError::Interrupted`]. That the archive does not answer, or with something that cannot be believed, or that what it
-/// says cannot be kept, is a warning.
+/// [`InputsError::Interrupted`]. That the archive does not answer, or with something that cannot be believed, or that
+/// what it says cannot be kept, is a warning.
 pub(crate) fn updates(
     inputs: &Inputs,
     suites: &BTreeMap<String, LockedSuite>,
@@ -221,8 +221,8 @@ fn has_index(inputs: &Inputs, known: &Known) -> bool {
         .all(|pin| inputs.downloads.has(&pin.sha256, pin.size))
 }
 
-/// An error of bringing the packages of `plan`: of one that is a security update, which archives drop as soon as there is
-/// the next, it says what helps. The archive is asked anew the next time.
+/// An error of bringing the packages of `plan`: of one that is a security update, which archives drop as soon as there
+/// is the next, it says what helps. The archive is asked anew the next time.
 pub(crate) fn explain(inputs: &Inputs, plan: &AppPlan, error: InputsError) -> InputsError {
     let (name, found) = match &error {
         InputsError::Fetch(FetchError::Gone { name, urls, .. }) => {

@@ -26,7 +26,8 @@ fn workspace(dir: &Path) -> (Cargo, [PathBuf; 1]) {
     fs::create_dir_all(&cache).unwrap();
     fs::write(cache.join("a-1.0.0.crate"), "contents").unwrap();
     let lock = format!(
-        "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry+https://registry.example.org\"\nchecksum = \"{}\"\n",
+        "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \
+         \"registry+https://registry.example.org\"\nchecksum = \"{}\"\n",
         sha256(b"contents")
     );
     fs::write(dir.join("Cargo.lock"), lock).unwrap();

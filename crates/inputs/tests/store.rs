@@ -287,7 +287,8 @@ impl Workspace {
         );
         cki_process::files::write_program(&program, &script).unwrap();
         let lock = format!(
-            "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0+x\"\nsource = \"registry+https://registry.example.org\"\nchecksum = \"{checksum}\"\n"
+            "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0+x\"\n\
+             source = \"registry+https://registry.example.org\"\nchecksum = \"{checksum}\"\n"
         );
         fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
         Self {

@@ -139,7 +139,8 @@ impl Link {
         matches!(self, Self::Place { .. })
     }
 
-    /// The program has ended and all its output that was announced has come; until when an emulator may take to end now.
+    /// The program has ended and all its output that was announced has come; until when an emulator may take to end
+    /// now.
     ///
     /// A place has given all output then, announced or not: of a container that was killed nobody knows how much there
     /// is. So its streams end where they are, and are read to that end, however slow our reader is.
@@ -165,7 +166,8 @@ impl Link {
     /// How long the supervisor may take to give back what a place had: its ports of ours, its disk.
     const GIVE_BACK_LIMIT: Duration = Duration::from_secs(2);
 
-    /// Ends the session, whatever it is at: an emulator is gone on return, a place is given back, and what the place had.
+    /// Ends the session, whatever it is at: an emulator is gone on return, a place is given back, and what the place
+    /// had.
     pub(crate) fn end(&self) {
         match self {
             Self::Own { qemu, .. } => {
@@ -191,8 +193,8 @@ impl Link {
         }
     }
 
-    /// The ends of the console and of what QEMU said, complete: QEMU is gone when this is called. Those of a machine that
-    /// stays up are in its own log.
+    /// The ends of the console and of what QEMU said, complete: QEMU is gone when this is called. Those of a machine
+    /// that stays up are in its own log.
     pub(crate) fn logs(&mut self) -> (String, String) {
         let Self::Own {
             console,

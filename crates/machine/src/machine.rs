@@ -264,8 +264,8 @@ mod tests {
     fn the_command_line_is_this() {
         let words = machine().command().argv();
         let expected = "/nix/store/q/bin/qemu-system-x86_64 \
-            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max,erms=off,fsrm=off,fsrs=off -accel tcg,thread=multi -m 512M \
-            -smp 2,sockets=2,cores=1,threads=1 \
+            -M microvm,acpi=off,rtc=on,isa-serial=on,pit=on,pic=on -cpu max,erms=off,fsrm=off,fsrs=off -accel \
+            tcg,thread=multi -m 512M -smp 2,sockets=2,cores=1,threads=1 \
             -nodefaults -no-user-config -display none -no-reboot -L /nix/store/q/share/qemu \
             -kernel /nix/store/h/vmlinux -initrd /nix/store/h/session -append CMDLINE \
             -drive id=app,file=/a,,b/app.img,format=raw,if=none,readonly=on \

@@ -2,8 +2,9 @@
 
 //! Non-maskable interrupts (NMIs) for a machine that is running, one after the other at a steady rate.
 //!
-//! QEMU injects them (`inject-nmi` of QMP) on each processor, wherever that is. Linux takes those that come from outside
-//! on its first processor only, unless it is told otherwise, and says of each that it does not know why it is there.
+//! QEMU injects them (`inject-nmi` of QMP) on each processor, wherever that is. Linux takes those that come from
+//! outside on its first processor only, unless it is told otherwise, and says of each that it does not know why it is
+//! there.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;

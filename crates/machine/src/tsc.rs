@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How long to measure: the clock's own error is below a microsecond, so 20 ms give 50 ppm.
 const SPAN: Duration = Duration::from_millis(20);
-/// How long a measurement may take: meanwhile, the machine may have slept or moved, which only one of the two clocks notices.
+/// How long a measurement may take: meanwhile, the machine may have slept or moved, which only one of the two clocks
+/// notices.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// A measurement of the counter's frequency against the monotonic clock, which goes on while other things are done.

@@ -55,7 +55,10 @@ pub enum BenchKind {
     /// How long a warm `run` takes until the program's first byte, by phase, without and with a container
     Boot {
         /// Number of runs of each
-        #[arg(short = 'n', long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(
+            short = 'n', long, value_name = "N", default_value_t = 3,
+            value_parser = clap::value_parser!(u32).range(1..=1000)
+        )]
         runs: u32,
     },
 }

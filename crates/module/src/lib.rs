@@ -3,7 +3,8 @@
 //! Client of the host module: the calls of `/dev/cki`, safe to make, and nothing on top of them.
 //!
 //! Used by: `cki-launcher`, which adds what errors mean to a user, and the driver of the monitor's tests
-//! (`cki-monitor-driver`), which wants them as they are. May use: `cki-abi`, which says what the calls do (`cki_abi::uapi`).
+//! (`cki-monitor-driver`), which wants them as they are. May use: `cki-abi`, which says what the calls do
+//! (`cki_abi::uapi`).
 //!
 //! | file | what |
 //! |---|---|

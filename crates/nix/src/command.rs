@@ -97,8 +97,8 @@ impl Nix {
             .env("NIX_CONFIG", super::settings::FEATURES)
     }
 
-    /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]), which are among the flake's packages or
-    /// what tests are made with.
+    /// Evaluates names, derivations and output paths of `attrs` (see [`super::eval`]), which are among the flake's
+    /// packages or what tests are made with.
     ///
     /// Not `nix eval FLAKE#packages.SYSTEM`: Nix 2.8 first looks for that name below `legacyPackages`.
     #[must_use]
@@ -192,8 +192,8 @@ impl Nix {
             .args(drvs.iter().map(|&drv| OsString::from(drv)))
     }
 
-    /// Copies `paths` with all that they need into a binary cache at `directory`, which must exist, signed by `key`. Neither
-    /// may have a character in its path that a URL would need escapes for: Nix 2.8 does not decode them.
+    /// Copies `paths` with all that they need into a binary cache at `directory`, which must exist, signed by `key`.
+    /// Neither may have a character in its path that a URL would need escapes for: Nix 2.8 does not decode them.
     #[must_use]
     pub fn copy_to_cache(&self, directory: &Path, key: &Path, paths: &[PathBuf]) -> Command {
         let cache = format!(

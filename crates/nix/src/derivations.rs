@@ -2,9 +2,9 @@
 
 //! What [`Nix::show_derivations`](crate::Nix::show_derivations) prints: which outputs a hash fixes, and which not.
 //!
-//! The form depends on Nix's version (its manual, "Derivation JSON format"). Up to 2.31, derivations by their paths; from
-//! 2.32 on, paths without the store's directory, and none for an output that a hash fixes; from 2.33 on, all of that under
-//! `derivations`.
+//! The form depends on Nix's version (its manual, "Derivation JSON format"). Up to 2.31, derivations by their paths;
+//! from 2.32 on, paths without the store's directory, and none for an output that a hash fixes; from 2.33 on, all of
+//! that under `derivations`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -40,7 +40,8 @@ pub enum NixError {
     MissingInputs(String),
     /// This user may not write the store.
     #[error(
-        "this user can neither write the Nix store nor reach its daemon; run as root, or: sudo apt-get install nix-setup-systemd && sudo adduser $USER nix-users, then log out and in again\n{0}"
+        "this user can neither write the Nix store nor reach its daemon; run as root, or: sudo apt-get install \
+         nix-setup-systemd && sudo adduser $USER nix-users, then log out and in again\n{0}"
     )]
     StoreNotWritable(String),
     /// Something else than a store path was given for one.
@@ -58,7 +59,8 @@ pub enum NixError {
     DiskFull(String),
     /// The kernel does not let us make namespaces for the build.
     #[error(
-        "the kernel refuses the namespaces that builds are isolated with; `cki-build doctor` says by which setting, and what undoes it\n{0}"
+        "the kernel refuses the namespaces that builds are isolated with; `cki-build doctor` says by which setting, \
+         and what undoes it\n{0}"
     )]
     NoNamespaces(String),
     /// A `.nix` file was not found, most likely because git does not know it.
@@ -70,7 +72,10 @@ pub enum NixError {
         files: Vec<String>,
     },
     /// A build failed.
-    #[error("the build of {name} failed\n{message}{}", if lines.is_empty() { String::new() } else { format!("\nits last lines:\n  {}", lines.join("\n  ")) })]
+    #[error(
+        "the build of {name} failed\n{message}{}",
+        if lines.is_empty() { String::new() } else { format!("\nits last lines:\n  {}", lines.join("\n  ")) }
+    )]
     Build {
         /// Name of the derivation.
         name: String,

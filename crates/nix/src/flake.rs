@@ -2,9 +2,9 @@
 
 //! How Nix is told of a checkout, wherever that lies.
 //!
-//! Nix 2.8 takes a git repository for a local one, whose changes it sees, only if the URL needs no `%`: it does not decode
-//! the path first. And a flake without git is copied to the store with all that is in its directory. In both cases what
-//! Nix is told of is a copy.
+//! Nix 2.8 takes a git repository for a local one, whose changes it sees, only if the URL needs no `%`: it does not
+//! decode the path first. And a flake without git is copied to the store with all that is in its directory. In both
+//! cases what Nix is told of is a copy.
 
 use std::path::Path;
 

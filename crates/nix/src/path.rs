@@ -2,9 +2,9 @@
 
 //! Names of store paths, computed as Nix does.
 //!
-//! The algorithm is in Nix's manual under "Store path calculation" (`doc/manual/.../store-path.md`, in older versions in
-//! `src/libstore/store-api.cc`). There is a crate, nix-compat, that has it, but what crates.io holds under that name is empty,
-//! so these few lines are our own; nix-base32 supplies the encoding.
+//! The algorithm is in Nix's manual under "Store path calculation" (`doc/manual/.../store-path.md`, in older versions
+//! in `src/libstore/store-api.cc`). There is a crate, nix-compat, that has it, but what crates.io holds under that name
+//! is empty, so these few lines are our own; nix-base32 supplies the encoding.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

@@ -107,8 +107,8 @@ impl Nix {
         Ok(())
     }
 
-    /// How many cores a build is to be told of where the settings say `cores = 0`, for all. Nix 2.8 hands the zero on to
-    /// the builders, and make wants a number.
+    /// How many cores a build is to be told of where the settings say `cores = 0`, for all. Nix 2.8 hands the zero on
+    /// to the builders, and make wants a number.
     ///
     /// # Errors
     /// When Nix does not tell its settings.

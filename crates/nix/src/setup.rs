@@ -53,7 +53,8 @@ impl Situation {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         if self.nixos {
-            return "nix.enable = true in the machine's configuration, then nixos-rebuild switch; a user who cannot reach the daemon is not among nix.settings.allowed-users";
+            return "nix.enable = true in the machine's configuration, then nixos-rebuild switch; a user who cannot \
+                reach the daemon is not among nix.settings.allowed-users";
         }
         match (self.debian, self.root) {
             (true, true) => "apt-get install nix-bin",
@@ -117,8 +118,8 @@ pub fn remedy() -> String {
     )
 }
 
-/// Makes sure that Nix is there: installs it where we can and otherwise says how to. A Nix that is only not in `PATH` gets
-/// no second one beside it.
+/// Makes sure that Nix is there: installs it where we can and otherwise says how to. A Nix that is only not in `PATH`
+/// gets no second one beside it.
 ///
 /// # Errors
 /// [`NixError::NotInstalled`], [`NixError::NotInPath`], or that of apt-get.

@@ -56,10 +56,14 @@ pub enum StoreError {
         cause: io::Error,
     },
     /// The store's file system is full.
-    #[error("the disk that holds {} is full. Free some space there (`nix-collect-garbage` removes what is not in use), then run the command again", .0.display())]
+    #[error("the disk that holds {} is full. Free some space there (`nix-collect-garbage` removes what is not in use), \
+        then run the command again", .0.display())]
     DiskFull(PathBuf),
     /// A file got another path than its hash promised: it is not the file that it should be.
-    #[error("{} is not what it should be: it became {} instead of {}", .source_file.display(), .found.display(), .expected.display())]
+    #[error(
+        "{} is not what it should be: it became {} instead of {}",
+        .source_file.display(), .found.display(), .expected.display()
+    )]
     WrongPath {
         /// The file.
         source_file: PathBuf,
@@ -79,9 +83,10 @@ impl Nix {
 
     /// Makes the store of a machine on which nothing has used Nix yet.
     ///
-    /// Of two Nix commands that find no store at the same time one fails ("creating symlink … File exists"): Nix looks for
-    /// the link `gcroots/profiles` and then makes it, without a lock. So whoever finds no link has Nix make the store, again
-    /// if another was quicker. A store that cannot be made is not reported here: the next command says why.
+    /// Of two Nix commands that find no store at the same time one fails ("creating symlink … File exists"): Nix looks
+    /// for the link `gcroots/profiles` and then makes it, without a lock. So whoever finds no link has Nix make the
+    /// store, again if another was quicker. A store that cannot be made is not reported here: the next command says
+    /// why.
     pub fn make_store(&self) {
         let link = self.state().join("gcroots/profiles");
         for _ in 0..TRIES {
@@ -116,7 +121,8 @@ impl Nix {
         command.args(["--add-fixed", "sha256"]).args(files)
     }
 
-    /// Those of `paths` that are not in the store. What exists without being registered, as after a crash, is not in it.
+    /// Those of `paths` that are not in the store. What exists without being registered, as after a crash, is not in
+    /// it.
     ///
     /// # Errors
     /// See [`StoreError`].

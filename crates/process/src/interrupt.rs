@@ -154,8 +154,8 @@ fn react(came: i32) {
     }
 }
 
-/// The mask of ignored signals (proc(5), SigIgn): bit N-1 is signal N. `abi/session` reads it likewise; neither of the two
-/// crates uses the other.
+/// The mask of ignored signals (proc(5), SigIgn): bit N-1 is signal N. `abi/session` reads it likewise; neither of the
+/// two crates uses the other.
 fn ignored(status: &str) -> Option<u64> {
     let mask = status
         .lines()

@@ -6,8 +6,9 @@
 pub(crate) fn refusal(system: &str, processor: &str) -> Option<String> {
     ((system, processor) != ("linux", "x86_64")).then(|| {
         format!(
-            "CKI is for Linux on x86-64, and this is {system} on {processor}: what it builds, and what runs in it, is x86-64 \
-             code. Use an x86-64 machine; it needs no extension of the processor, the machine of `run` is emulated"
+            "CKI is for Linux on x86-64, and this is {system} on {processor}: what it builds, and what runs in it, is \
+             x86-64 code. Use an x86-64 machine; it needs no extension of the processor, the machine of `run` is \
+             emulated"
         )
     })
 }

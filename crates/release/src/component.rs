@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 /// What a component is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Its source code is compiled into the outputs: crates, and the programs that are built from their upstream's code.
+    /// Its source code is compiled into the outputs: crates, and the programs that are built from their upstream's
+    /// code.
     Source,
-    /// It is in the build root: a compiler, a library's headers, a tool. Parts of it may end up in what is linked with it.
+    /// It is in the build root: a compiler, a library's headers, a tool. Parts of it may end up in what is linked with
+    /// it.
     Tool,
 }
 

@@ -3,7 +3,8 @@
 //! What a release says of itself, so that anybody can check it.
 //!
 //! - [`component`]: what it consists of and is made from, each with its package URL, licence and hash;
-//! - [`cyclonedx`] and [`spdx`]: two bills of materials of the same components, for the tools that read one or the other;
+//! - [`cyclonedx`] and [`spdx`]: two bills of materials of the same components, for the tools that read one or the
+//!   other;
 //! - [`provenance`]: from what, by what and how the outputs were built;
 //! - [`manifest`]: every file with its hash, compared with what is there;
 //! - [`signature`]: the manifest's, by the user's SSH key.
@@ -12,8 +13,8 @@
 //!
 //! All of it follows from its inputs: there is no time but the commit's, and no random number.
 //!
-//! The formats are types of our own: cyclonedx-bom ends at version 1.5, spdx-rs is not kept, and what is written here is
-//! a part of either format that fits on a page.
+//! The formats are types of our own: cyclonedx-bom ends at version 1.5, spdx-rs is not kept, and what is written here
+//! is a part of either format that fits on a page.
 //!
 //! Used by: `cki-build`. May use: `cki-inputs`, `cki-nix`, `cki-process`.
 

@@ -127,7 +127,8 @@ impl Manifest {
         }
     }
 
-    /// Compares with what is in `directory`: one sentence for each file that is not as it was, not there, or not listed.
+    /// Compares with what is in `directory`: one sentence for each file that is not as it was, not there, or not
+    /// listed.
     ///
     /// # Errors
     /// [`ManifestError`].

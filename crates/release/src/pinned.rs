@@ -12,8 +12,8 @@ use crate::component::{Component, Role};
 use crate::error::ReleaseError;
 use crate::ground::Ground;
 
-/// Everything that is pinned, in order: packages and sources of `lock.json`, and the crates of the workspace. Those of the
-/// formatter of Nix files are in no output.
+/// Everything that is pinned, in order: packages and sources of `lock.json`, and the crates of the workspace. Those of
+/// the formatter of Nix files are in no output.
 pub(crate) fn components<G: Ground>(ground: &G) -> Result<Vec<Component>, G::Error> {
     let lock = ground.lock()?;
     let mut components: BTreeSet<Component> = of_debian(&lock).collect();

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::component::Component;
 use crate::subject::Subject;
 
-/// What kind of build it is: `nix build` of outputs of the flake, in the sandbox. docs/reference/release.md describes it.
+/// What kind of build it is: `nix build` of outputs of the flake, in the sandbox. docs/reference/release.md describes
+/// it.
 pub const BUILD_TYPE: &str = "urn:cki:build:flake:v1";
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Signatures by SSH keys, made and checked by `ssh-keygen -Y` (OpenSSH 8.2 and later). The key stays the user's: in a file,
-//! or in an agent, then the file is that of its public half.
+//! Signatures by SSH keys, made and checked by `ssh-keygen -Y` (OpenSSH 8.2 and later). The key stays the user's: in a
+//! file, or in an agent, then the file is that of its public half.
 
 use std::fs;
 use std::io;
@@ -73,8 +73,8 @@ pub fn sign(key: &Path, directory: &Path) -> Result<(), SignatureError> {
         })
 }
 
-/// Checks the signature of the list of `directory`, and gives the name of who signed. `signers` is a file of names and public
-/// keys, as ssh-keygen(1) describes it under ALLOWED SIGNERS.
+/// Checks the signature of the list of `directory`, and gives the name of who signed. `signers` is a file of names and
+/// public keys, as ssh-keygen(1) describes it under ALLOWED SIGNERS.
 ///
 /// # Errors
 /// [`SignatureError`].

@@ -28,9 +28,9 @@ pub struct Verified {
     pub problems: Vec<String>,
 }
 
-/// Verifies the release in `directory`: that one of `signers` signed its list, that every file is as listed and no other is
-/// there, and that it says of itself what follows from the lock files of the checkout, which must be at the same commit. With
-/// `rebuild`, its outputs are built, unless the store has them, and compared, too.
+/// Verifies the release in `directory`: that one of `signers` signed its list, that every file is as listed and no
+/// other is there, and that it says of itself what follows from the lock files of the checkout, which must be at the
+/// same commit. With `rebuild`, its outputs are built, unless the store has them, and compared, too.
 ///
 /// # Errors
 /// Those of `ground`, or [`ReleaseError`], when it cannot be told; what is wrong with the release is in the result.

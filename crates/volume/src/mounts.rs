@@ -30,7 +30,8 @@ pub struct ForbiddenMount {
     place: String,
 }
 
-/// Whether all mounts at and below [`PLACE`] hold files, by the text of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+/// Whether all mounts at and below [`PLACE`] hold files, by the text of `/proc/self/mountinfo`
+/// (`proc_pid_mountinfo(5)`).
 ///
 /// # Errors
 /// [`ForbiddenMount`], also when there is no mount at all.

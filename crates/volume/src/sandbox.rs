@@ -2,9 +2,9 @@
 
 //! What keeps the process of a volume from everything but its directory.
 //!
-//! In this order, by a process of one thread: open files ([`close_others`]), namespaces ([`leave`]), then in a child, which is the first
-//! of its own process namespace, a root with the directory and `/proc` ([`enter`]), capabilities and system
-//! calls ([`confine`]). A step that fails is an error: there is no volume with half a sandbox.
+//! In this order, by a process of one thread: open files ([`close_others`]), namespaces ([`leave`]), then in a child,
+//! which is the first of its own process namespace, a root with the directory and `/proc` ([`enter`]), capabilities and
+//! system calls ([`confine`]). A step that fails is an error: there is no volume with half a sandbox.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -2,8 +2,8 @@
 
 //! A vCPU's area in slot 256, what the monitor keeps in it, and who may touch it.
 //!
-//! `docs/understand/soundness.md` has the argument; the short of it: an entry from the assembler makes one [`Vcpu`], every
-//! reference to what is in the area borrows from it, and only `gates::exit`, which borrows it exclusively, lets
+//! `docs/understand/soundness.md` has the argument; the short of it: an entry from the assembler makes one [`Vcpu`],
+//! every reference to what is in the area borrows from it, and only `gates::exit`, which borrows it exclusively, lets
 //! anybody else run.
 
 use core::ptr::{self, NonNull};

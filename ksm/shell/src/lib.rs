@@ -2,7 +2,8 @@
 
 //! CKI's kernel security monitor (KSM): what surrounds its rules (`cki-ksm-core`).
 //!
-//! Used by: the image of the monitor (`ksm/package.nix`), which the host module loads. May use: `cki-abi`, `cki-ksm-core`.
+//! Used by: the image of the monitor (`ksm/package.nix`), which the host module loads. May use: `cki-abi`,
+//! `cki-ksm-core`.
 //!
 //! The host module maps this image and its tables into slot 256 of every address space of a
 //! container and enters it at `MONITOR_ENTRY`. From then on the guest kernel reaches it through two
@@ -25,9 +26,9 @@
 //!
 //! # Unsafe
 //!
-//! All of the monitor's `unsafe` is in this crate; `docs/understand/soundness.md` argues why it is sound. What it relies on: the
-//! module maps slot 256 as the ABI says, nothing else maps key-1 pages writable, an area belongs to the vCPU that
-//! runs on it, and the CPU holds events back while the monitor runs.
+//! All of the monitor's `unsafe` is in this crate; `docs/understand/soundness.md` argues why it is sound. What it
+//! relies on: the module maps slot 256 as the ABI says, nothing else maps key-1 pages writable, an area belongs to the
+//! vCPU that runs on it, and the CPU holds events back while the monitor runs.
 //!
 //! # Tests
 //!

@@ -43,7 +43,8 @@ const NEIGHBOUR_SOLICITATION: u8 = 135;
 pub enum PasstError {
     /// It is not there.
     #[error(
-        "there is no passt, which gives containers their network: install it (Debian's package passt), or take --network none or bridge=NAME"
+        "there is no passt, which gives containers their network: install it (Debian's package passt), or take \
+         --network none or bridge=NAME"
     )]
     Missing,
     /// It cannot be executed, or the socket cannot be made.

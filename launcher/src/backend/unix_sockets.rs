@@ -220,8 +220,8 @@ fn listener_in(path: &Path, links: Links) -> Result<(UnixListener, File), Socket
     Ok((listener, directory))
 }
 
-/// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at any
-/// time, and what root then does by its path would be done elsewhere.
+/// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at
+/// any time, and what root then does by its path would be done elsewhere.
 fn directory_of(path: &Path, links: Links) -> io::Result<(File, PathBuf)> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -248,7 +248,8 @@ fn without_links(path: &Path) -> io::Result<File> {
         let is_name = matches!(component, Component::Normal(_));
         if is_name && FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Symlink {
             return Err(io::Error::other(
-                "a symbolic link leads to its directory, and root follows none here; name the directory itself (realpath)",
+                "a symbolic link leads to its directory, and root follows none here; name the directory itself \
+                 (realpath)",
             ));
         }
         at = Some(found);

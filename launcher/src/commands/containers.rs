@@ -35,8 +35,8 @@ pub fn list(json: bool) -> anyhow::Result<Status> {
     Ok(Status::OK)
 }
 
-/// A line of the table. Of one that cannot be read, as when its launcher is of a later version, the name is known, and why
-/// it cannot.
+/// A line of the table. Of one that cannot be read, as when its launcher is of a later version, the name is known, and
+/// why it cannot.
 fn row(found: Found) -> String {
     let (pid, memory, rest) = match found.state {
         Ok(State {

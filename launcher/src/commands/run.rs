@@ -404,8 +404,8 @@ fn session(
     let outcome = session.run(plan, confine, client);
     if let Some(id) = id {
         let stdout = written.load(Ordering::Relaxed);
-        // Also when it ends badly: who does not hear how much there is takes it for nothing. Standard error goes by way of
-        // whoever started us, who counts it.
+        // Also when it ends badly: who does not hear how much there is takes it for nothing. Standard error goes by way
+        // of whoever started us, who counts it.
         client.tell(&Event::Output {
             id,
             stdout,

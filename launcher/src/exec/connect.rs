@@ -36,8 +36,8 @@ pub enum ConnectError {
     Ended,
     /// Nobody listens, or takes one more.
     #[error(
-        "its init takes no commands: it did not come up in time or is stopped, has too many at once, or is of a version \
-         that takes none"
+        "its init takes no commands: it did not come up in time or is stopped, has too many at once, or is of a \
+         version that takes none"
     )]
     Refused,
     /// The launcher answers what it should not.

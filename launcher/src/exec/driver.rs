@@ -21,8 +21,8 @@ use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::session::client::{Client, Wish, cut_by};
 use crate::session::streams::{Streams, has_no_room};
 
-/// Time in which a container that is still starting has to take connections; then its init has as much to say hello, and
-/// as much again to start the process or say why not.
+/// Time in which a container that is still starting has to take connections; then its init has as much to say hello,
+/// and as much again to start the process or say why not.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
 /// After the last message, output that is on its way is waited for so long. The time that our reader takes is not
 /// counted.
@@ -215,8 +215,8 @@ impl<'c> Driver<'c> {
     /// [`ExecError`] when it cannot be said how it ended.
     pub fn drive(mut self) -> Result<Outcome, ExecError> {
         let outcome = self.serve();
-        // Also when it ends badly: who does not hear how much there is takes it for nothing. Standard error goes by way of
-        // whoever started us, who counts it.
+        // Also when it ends badly: who does not hear how much there is takes it for nothing. Standard error goes by way
+        // of whoever started us, who counts it.
         self.client.tell(&Event::Output {
             id: self.id,
             stdout: self.stdout.written(),

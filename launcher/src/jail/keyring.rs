@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The session keyring of whoever started us (session-keyring(7)): its keys are its possessor's, whatever user that becomes.
+//! The session keyring of whoever started us (session-keyring(7)): its keys are its possessor's, whatever user that
+//! becomes.
 
 use std::io;
 use std::ptr::null_mut;
@@ -12,12 +13,12 @@ const JOIN_SESSION_KEYRING: libc::c_long = 1;
 const READ: libc::c_long = 11;
 const SESSION_KEYRING: libc::c_long = -3;
 
-/// keyctl(2) without a buffer or a name; the keyring's number, or the bytes that there are to be read. Nothing where there
-/// are no keys, or where a filter of system calls keeps us from them as it will keep whoever takes us over.
+/// keyctl(2) without a buffer or a name; the keyring's number, or the bytes that there are to be read. Nothing where
+/// there are no keys, or where a filter of system calls keeps us from them as it will keep whoever takes us over.
 fn keyctl(operation: libc::c_long, keyring: libc::c_long) -> io::Result<Option<usize>> {
     let nothing = null_mut::<libc::c_void>();
-    // SAFETY: of the two operations, one has a name, which may be null; the other has a buffer of length 0, which is not
-    // written to.
+    // SAFETY: of the two operations, one has a name, which may be null; the other has a buffer of length 0, which is
+    // not written to.
     let result = unsafe { libc::syscall(libc::SYS_keyctl, operation, keyring, nothing, 0usize) };
     match Errno::result(result) {
         Ok(number) => Ok(Some(usize::try_from(number).unwrap_or(0))),

@@ -2,9 +2,9 @@
 
 //! The rights that a launcher gives up for good, before a guest runs: its user, capabilities, and sight of files.
 //!
-//! Root has most to give up, and all of it: the launcher becomes a user of its own, in a root directory with nothing in it
-//! ([`super::root`]). Whoever else starts it has chosen its user; what capabilities it was given are given up. What was
-//! done is looked at afterwards, and a launcher that has more than it should does not run a guest.
+//! Root has most to give up, and all of it: the launcher becomes a user of its own, in a root directory with nothing in
+//! it ([`super::root`]). Whoever else starts it has chosen its user; what capabilities it was given are given up. What
+//! was done is looked at afterwards, and a launcher that has more than it should does not run a guest.
 
 use std::io;
 use std::str::FromStr;
@@ -21,16 +21,18 @@ use rustix::thread::{
 use super::keyring;
 use super::root::{Root, RootError};
 
-/// What starts the numbers of users for launchers that root starts: one for each, by the number of its process, which no
-/// other process of its process namespace has meanwhile. In two of these there may be one number, and so one user, twice:
-/// who starts launchers as root in several, with one user namespace, tells them apart by `--jail-user`. No system gives out users up here: systemd's ranges for containers end below it, and
-/// what is above 2^31 is not safe everywhere.
+/// What starts the numbers of users for launchers that root starts: one for each, by the number of its process, which
+/// no other process of its process namespace has meanwhile. In two of these there may be one number, and so one user,
+/// twice: who starts launchers as root in several, with one user namespace, tells them apart by `--jail-user`. No
+/// system gives out users up here: systemd's ranges for containers end below it, and what is above 2^31 is not safe
+/// everywhere.
 const USERS: u32 = 0x7000_0000;
 
 /// Capabilities that a kernel can have; there are some 41.
 const CAPABILITIES: u32 = 64;
 
-/// Root's number means nothing any more, no capability comes by a change of user, and none of that can be changed again.
+/// Root's number means nothing any more, no capability comes by a change of user, and none of that can be changed
+/// again.
 const SECURE_BITS: CapabilitiesSecureBits = CapabilitiesSecureBits::NO_ROOT
     .union(CapabilitiesSecureBits::NO_ROOT_LOCKED)
     .union(CapabilitiesSecureBits::NO_SETUID_FIXUP)
@@ -85,8 +87,8 @@ pub enum RightsError {
     NotRoot,
     /// It is a user whom it would not give up.
     #[error(
-        "the launcher was started as root in part: its real, effective and saved user are not the same; start it as root \
-         or as a user (`setpriv --reuid` sets all of them)"
+        "the launcher was started as root in part: its real, effective and saved user are not the same; start it as \
+         root or as a user (`setpriv --reuid` sets all of them)"
     )]
     Mixed,
     /// Something that is to be given up is not.
@@ -111,8 +113,8 @@ pub enum RightsError {
     },
     /// As [`RightsError::Step`], of the groups.
     #[error(
-        "the launcher cannot give up its rights: it cannot leave its groups, since its user namespace lets nobody do that, \
-         like one of `unshare -r`; make that without other groups, as `setpriv --clear-groups` has it, and say \
+        "the launcher cannot give up its rights: it cannot leave its groups, since its user namespace lets nobody do \
+         that, like one of `unshare -r`; make that without other groups, as `setpriv --clear-groups` has it, and say \
          --jail-user 0, or {REMEDY}"
     )]
     Groups,

@@ -90,8 +90,8 @@ pub struct Root {
 }
 
 impl Root {
-    /// Lets this directory be in it, which has the socket of this name; the socket's path then, which is to be used from there
-    /// on for those beside it.
+    /// Lets this directory be in it, which has the socket of this name; the socket's path then, which is to be used
+    /// from there on for those beside it.
     pub fn keep(&mut self, directory: File, socket: &OsStr) -> PathBuf {
         self.sockets = Some(directory);
         Path::new("/").join(SOCKETS).join(socket)
@@ -172,8 +172,8 @@ impl Root {
 
 /// A mount of this directory, of the mount namespace that this thread has entered since the directory was opened.
 ///
-/// It may be another user's, who can have exchanged it for another one since, which that user may not look into: what is
-/// found by its path counts if it is still the same.
+/// It may be another user's, who can have exchanged it for another one since, which that user may not look into: what
+/// is found by its path counts if it is still the same.
 fn taken_along(directory: &File) -> io::Result<OwnedFd> {
     let path = fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
     let found = again(directory, &path)?;

@@ -32,7 +32,8 @@ pub enum ModuleError {
     },
     /// Its mode would let us open the device file, and yet we may not.
     #[error(
-        "{path} may not be opened, although its owner and mode allow it: {source} (a device control group, a file system mounted nodev or a security module forbids it)"
+        "{path} may not be opened, although its owner and mode allow it: {source} (a device control group, a file \
+         system mounted nodev or a security module forbids it)"
     )]
     Forbidden {
         /// Which file.
@@ -50,12 +51,14 @@ pub enum ModuleError {
     },
     /// The module speaks another version of the header.
     #[error(
-        "module and launcher do not fit together: the module has interface version {0}, this launcher {UAPI_VERSION}; install both from one build"
+        "module and launcher do not fit together: the module has interface version {0}, this launcher {UAPI_VERSION}; \
+         install both from one build"
     )]
     UapiVersion(i32),
     /// The module and its monitor are of another version of the binary interface.
     #[error(
-        "module and launcher do not fit together: the monitor has ABI version {0}, this launcher {ABI_VERSION}; install both from one build"
+        "module and launcher do not fit together: the monitor has ABI version {0}, this launcher {ABI_VERSION}; \
+         install both from one build"
     )]
     AbiVersion(u32),
     /// The machine cannot run containers.
@@ -74,7 +77,8 @@ pub enum ModuleError {
     },
     /// The pool is too small.
     #[error(
-        "the container needs {} MiB, but of the host's pool of {} MiB only {} MiB are free: give it less (--memory), end another container, or give the host a larger pool (cki.pool= on its command line)",
+        "the container needs {} MiB, but of the host's pool of {} MiB only {} MiB are free: give it less (--memory), \
+         end another container, or give the host a larger pool (cki.pool= on its command line)",
         .wanted >> 20, .size >> 20, .free >> 20
     )]
     Pool {
@@ -87,7 +91,8 @@ pub enum ModuleError {
     },
     /// The pool is large enough, but in too many pieces.
     #[error(
-        "the {} MiB that the container needs are free in the host's pool, but in more than {SEGMENTS_MAX} pieces: give it less (--memory), end other containers, or load the module cki earlier",
+        "the {} MiB that the container needs are free in the host's pool, but in more than {SEGMENTS_MAX} pieces: give \
+         it less (--memory), end other containers, or load the module cki earlier",
         .0 >> 20
     )]
     Pieces(u64),
@@ -164,7 +169,8 @@ pub fn describe_missing(bits: u32) -> String {
         ),
         (
             MISSING_MONITOR,
-            "the monitor (file /lib/firmware/cki/ksm) is absent or of another version: install it from the module's build",
+            "the monitor (file /lib/firmware/cki/ksm) is absent or of another version: install it from the module's \
+             build",
         ),
         (
             MISSING_POOL,
@@ -172,11 +178,13 @@ pub fn describe_missing(bits: u32) -> String {
         ),
         (
             MISSING_KERNEL,
-            "the host kernel runs with 5-level paging, FRED, memory encryption or under Xen: boot it without (no5lvl, fred=off, mem_encrypt=off)",
+            "the host kernel runs with 5-level paging, FRED, memory encryption or under Xen: boot it without (no5lvl, \
+             fred=off, mem_encrypt=off)",
         ),
         (
             MISSING_VMX,
-            "KVM has the CPUs in VMX operation: end its virtual machines and boot with kvm.enable_virt_at_load=0, or rmmod kvm_intel",
+            "KVM has the CPUs in VMX operation: end its virtual machines and boot with kvm.enable_virt_at_load=0, or \
+             rmmod kvm_intel",
         ),
         (
             MISSING_NO_LEAKS,

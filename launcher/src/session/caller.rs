@@ -39,8 +39,8 @@ impl Caller {
     /// Those of the system calls.
     pub fn new(print_isolation: bool, terminal: Option<UserTerminal>) -> io::Result<Self> {
         let mut forwarded = forwarded_here()?;
-        // Ctrl-Z stops this process itself: a launcher, and the container with it, or `cki exec` alone, whose process goes
-        // on. A raw terminal is to be left first.
+        // Ctrl-Z stops this process itself: a launcher, and the container with it, or `cki exec` alone, whose process
+        // goes on. A raw terminal is to be left first.
         forwarded.retain(|&signal| signal != Signal::TSTP || terminal.is_some());
         Ok(Caller {
             signals: signals::take(forwarded)?,

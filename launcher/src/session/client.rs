@@ -44,8 +44,8 @@ pub trait Client {
     fn tell(&mut self, event: &Event);
 }
 
-/// How a program that has ended as `last` is told to have, when the client ends the wait for what is left of its output:
-/// not as one whose output is all there.
+/// How a program that has ended as `last` is told to have, when the client ends the wait for what is left of its
+/// output: not as one whose output is all there.
 pub(crate) fn cut_by(last: &Outcome, by: Outcome) -> Outcome {
     match last {
         Outcome::Exited(_) => by,

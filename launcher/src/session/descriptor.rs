@@ -247,8 +247,8 @@ impl Descriptor {
         }
     }
 
-    /// Whether a signal is not for the process: there is none yet, and it is not waited for. (A program that is to run in
-    /// a container of its own gets its signals, however early.)
+    /// Whether a signal is not for the process: there is none yet, and it is not waited for. (A program that is to run
+    /// in a container of its own gets its signals, however early.)
     fn ends(&self, signal: Signal, started: bool) -> bool {
         self.service == Service::Exec && !started && signal.is_ending()
     }

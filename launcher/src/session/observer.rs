@@ -2,8 +2,8 @@
 
 //! Tells a container's counts to whoever connects to its socket `stats`: one line of JSON, and the end.
 //!
-//! The session's thread does it, which no guest can keep: one that has stopped its devices, or does not run, is looked at
-//! as any other. The socket is its user's alone, as that of `cki exec` is.
+//! The session's thread does it, which no guest can keep: one that has stopped its devices, or does not run, is looked
+//! at as any other. The socket is its user's alone, as that of `cki exec` is.
 
 use std::fmt;
 use std::io::ErrorKind;

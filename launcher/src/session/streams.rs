@@ -14,8 +14,8 @@ use crate::virtio::console::{Console, PortIo};
 use crate::vm::outside::port;
 use cki_session::port as names;
 
-/// Whether what was written is lost because there is no room for it. Other failures are those of a reader that has gone: of
-/// a pipe or socket, or a terminal that was hung up.
+/// Whether what was written is lost because there is no room for it. Other failures are those of a reader that has
+/// gone: of a pipe or socket, or a terminal that was hung up.
 pub(crate) fn has_no_room(kind: ErrorKind) -> bool {
     matches!(
         kind,

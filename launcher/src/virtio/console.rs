@@ -302,8 +302,8 @@ impl Port {
             self.taken = 0;
             Ok(Step::Used(0))
         })?;
-        // What is left for the next turn waits for room like the rest: it is not taken yet, and a session does not end before
-        // it is.
+        // What is left for the next turn waits for room like the rest: it is not taken yet, and a session does not end
+        // before it is.
         self.interest.output |= next.more;
         Ok(next)
     }

@@ -5,8 +5,8 @@
 //! Whatever is asked for is done as long as something is in the bucket, and may take more out of it than there is: so
 //! nobody has to know beforehand how much that will be, and what is larger than a whole bucket is done, too. What is
 //! asked for next waits until the debt is paid. In any time, there is no more than the burst, what the time gives, and
-//! one request or frame. A burst is what a millisecond gives, at least: who waits is woken somewhat late, and would not get
-//! the rate if a bucket were full by then.
+//! one request or frame. A burst is what a millisecond gives, at least: who waits is woken somewhat late, and would not
+//! get the rate if a bucket were full by then.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// What a bucket holds at least. Who waits is later than told by some hundredth of a millisecond; on a machine that is busy,
-/// more.
+/// What a bucket holds at least. Who waits is later than told by some hundredth of a millisecond; on a machine that is
+/// busy, more.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// A bucket. What is in it is counted in the time that it takes to fill so much.

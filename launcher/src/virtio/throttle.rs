@@ -67,8 +67,8 @@ impl Throttle {
         lane.waiting.pop_front()
     }
 
-    /// Whether a request may be carried out at `now`; otherwise it waits. One that comes from the queue (`is_new`) waits behind
-    /// the others.
+    /// Whether a request may be carried out at `now`; otherwise it waits. One that comes from the queue (`is_new`)
+    /// waits behind the others.
     ///
     /// # Errors
     /// When there are more requests than a driver can have, which is `most`.

@@ -57,8 +57,8 @@ pub struct Outside {
 /// What a hypercall's caller gets when it fails: an error of the ABI, negated.
 pub type Refused = i64;
 
-/// Writes all of it, and waits where there is no room, as for any other file, if whoever gave it to us has made it one that
-/// does not wait.
+/// Writes all of it, and waits where there is no room, as for any other file, if whoever gave it to us has made it one
+/// that does not wait.
 fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {

@@ -29,8 +29,8 @@ pub fn serve(outside: &Outside, slot: &Slot, thread: &Thread) -> io::Result<()> 
     Ok(())
 }
 
-/// Waits until the device was notified, has something to do on the host's side, or the time is over. How often the thread
-/// was woken.
+/// Waits until the device was notified, has something to do on the host's side, or the time is over. How often the
+/// thread was woken.
 fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<u64> {
     if thread.source.is_none() && time.is_none() {
         // One system call instead of two, for each request to a disk.

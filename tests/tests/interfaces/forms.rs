@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What messages have as a text or a number: the grammar of each, for people and for machines. `abi/session/tests/schema.rs`
-//! tries the types of `abi/session` on all of it.
+//! What messages have as a text or a number: the grammar of each, for people and for machines.
+//! `abi/session/tests/schema.rs` tries the types of `abi/session` on all of it.
 
 use std::fmt::Write as _;
 
@@ -51,15 +51,19 @@ pub const FORMS: [Form; 10] = [
     },
     Form {
         name: "Limit",
-        grammar: "RESOURCE`=`SOFT[`:`HARD], where a value is a number or `unlimited`, and the resource `as`, `core`, `cpu`, `data`, `fsize`, `locks`, `memlock`, `msgqueue`, `nice`, `nofile`, `nproc`, `rss`, `rtprio`, `rttime`, `sigpending` or `stack`",
+        grammar: "RESOURCE`=`SOFT[`:`HARD], where a value is a number or `unlimited`, and the resource `as`, `core`, \
+            `cpu`, `data`, `fsize`, `locks`, `memlock`, `msgqueue`, `nice`, `nofile`, `nproc`, `rss`, `rtprio`, \
+            `rttime`, `sigpending` or `stack`",
         form: Text(
-            "^(as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)=(unlimited|-1|[0-9]+)(:(unlimited|-1|[0-9]+))?$",
+            "^(as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)\
+             =(unlimited|-1|[0-9]+)(:(unlimited|-1|[0-9]+))?$",
         ),
         examples: &["nofile=1024:4096", "core=0", "stack=unlimited"],
     },
     Form {
         name: "Memory",
-        grammar: "NUMBER[UNIT]: whole MiB; the number may have a point, the unit is `K`, `M`, `G` or `T` (powers of 1024), in upper or lower case, with or without `B` or `iB`, and `M` if there is none",
+        grammar: "NUMBER[UNIT]: whole MiB; the number may have a point, the unit is `K`, `M`, `G` or `T` (powers of \
+            1024), in upper or lower case, with or without `B` or `iB`, and `M` if there is none",
         form: Text("^[0-9]+(\\.[0-9]{1,9})?([KkMmGgTt]([Ii]?[Bb])?)?$"),
         examples: &["512M", "1.5G", "2GiB", "64"],
     },
@@ -71,7 +75,8 @@ pub const FORMS: [Form; 10] = [
     },
     Form {
         name: "Rate",
-        grammar: "AMOUNT[`+`AMOUNT]: so much a second, and a burst if it is not as much; an amount is NUMBER[UNIT], a whole number with a unit as of `Memory`, and without one bytes or operations",
+        grammar: "AMOUNT[`+`AMOUNT]: so much a second, and a burst if it is not as much; an amount is NUMBER[UNIT], a \
+            whole number with a unit as of `Memory`, and without one bytes or operations",
         form: Text("^[0-9]+[KkMmGgTt]?([Ii]?[Bb])?(\\+[0-9]+[KkMmGgTt]?([Ii]?[Bb])?)?$"),
         examples: &["10M", "10M+64M", "100", "5kb"],
     },
@@ -83,7 +88,8 @@ pub const FORMS: [Form; 10] = [
     },
     Form {
         name: "Tmpfs",
-        grammar: "PATH[`:`OPTION`,`...]: an absolute path other than `/`, without `..`, and `size=`MEMORY or `mode=`OCTAL (1777 if nothing is said)",
+        grammar: "PATH[`:`OPTION`,`...]: an absolute path other than `/`, without `..`, and `size=`MEMORY or \
+            `mode=`OCTAL (1777 if nothing is said)",
         form: Text("^/[^:]*(:((size=[^:,=]+|mode=[0-7]{1,5})(,|$))*)?$"),
         examples: &["/tmp", "/a:size=1M", "/a:size=1.5G,mode=755"],
     },

@@ -28,7 +28,8 @@ pub fn text(root: &Path) -> String {
         definitions.insert(form.name.to_owned(), form.schema());
     }
     let schema = json!({
-        "$comment": "SPDX-License-Identifier: MIT OR Apache-2.0. Generated from abi/session: CKI_WRITE=1 cargo test -p cki-tests --test interfaces",
+        "$comment": "SPDX-License-Identifier: MIT OR Apache-2.0. Generated from abi/session: CKI_WRITE=1 cargo test -p \
+            cki-tests --test interfaces",
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": format!("urn:cki:session:{}", cki_session::VERSION),
         "title": "CKI's session protocol",

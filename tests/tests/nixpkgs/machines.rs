@@ -110,7 +110,8 @@ fn golden(dir: &Path) -> Result<BTreeMap<String, String>, String> {
     Ok(files)
 }
 
-/// Unit files, rules of udev, files of networkd: those that a host would run are the ones that are looked at in reviews.
+/// Unit files, rules of udev, files of networkd: those that a host would run are the ones that are looked at in
+/// reviews.
 pub(crate) fn example_hosts_are_made_of_these_files(nix: &Evaluator) -> Result<(), Failed> {
     let hosts = object(nix.files()?)?;
     holds(hosts.len() == 3, hosts.len())?;

@@ -29,13 +29,22 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pipeline: u32,
     /// Bytes of a value
-    #[arg(long, value_name = "BYTES", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    #[arg(
+        long, value_name = "BYTES", default_value_t = 500,
+        value_parser = clap::value_parser!(u32).range(1..=1_048_576)
+    )]
     value_size: u32,
     /// How many keys there are
-    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(
+        long, value_name = "N", default_value_t = 500_000,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
+    )]
     keys: u64,
     /// The standard deviation of keys from the middle one
-    #[arg(long, value_name = "N", default_value_t = 34_167, value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
+    #[arg(
+        long, value_name = "N", default_value_t = 34_167,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000_000)
+    )]
     deviation: u32,
     /// For how long it asks; not with --requests
     #[arg(long, value_name = "N", default_value_t = 30)]

@@ -103,7 +103,8 @@ fn the_upstream_tarball_is_found_among_a_source_packages_files() {
     let hash = "1".repeat(64);
     let text = format!(
         "Package: q\nVersion: 1-1\nDirectory: pool/main/q\nChecksums-Sha256:\n {hash} 1 q_1-1.dsc\n {hash} 20 \
-         q_1.orig.tar.xz\n {hash} 2 q_1.orig.tar.xz.asc\n\nPackage: q\nVersion: 1-2\nDirectory: d\n\nPackage: r\nVersion: 1\n"
+         q_1.orig.tar.xz\n {hash} 2 q_1.orig.tar.xz.asc\n\nPackage: q\nVersion: 1-2\nDirectory: d\n\nPackage: r\n\
+         Version: 1\n"
     );
     let found = read_sources("q", text.as_bytes()).unwrap();
     assert_eq!(found.len(), 2);

@@ -233,7 +233,8 @@ proptest! {
         rotation in 0..10_usize,
     ) {
         let mut lines: Vec<String> = (0..10_u8).map(|n| {
-            let deps: Vec<String> = edges.iter().filter(|e| e.0 == n).map(|(_, a, b)| format!("p{a} or v{b}")).collect();
+            let deps: Vec<String> = edges.iter().filter(|e| e.0 == n).map(|(_, a, b)| format!("p{a} or \
+                v{b}")).collect();
             let depends = if deps.is_empty() { String::new() } else { format!(" | Depends: {}", deps.join(", ")) };
             format!("p{n} 1 | Provides: v{}{depends}", n % 3)
         }).collect();

@@ -71,7 +71,8 @@ pub enum FetchError {
     BadMirror(String),
     /// The mirror cannot be reached or refuses.
     #[error(
-        "{name}: cannot get {url}: {cause}. Check the network and the proxy settings, or use another mirror with `--mirror URL`"
+        "{name}: cannot get {url}: {cause}. Check the network and the proxy settings, or use another mirror with \
+         `--mirror URL`"
     )]
     Unavailable {
         /// What was to be downloaded.

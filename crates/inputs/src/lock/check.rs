@@ -33,7 +33,8 @@ pub fn check(request: &Request, lock: &LockFile) -> CheckReport {
     check_suites(request, lock, &mut problems);
     check_tools(request, lock, &mut problems);
     check_sources(request, lock, &mut problems);
-    // Virtual names are served by packages of other names, which cannot be told from here; only the plain case is checked.
+    // Virtual names are served by packages of other names, which cannot be told from here; only the plain case is
+    // checked.
     let base: BTreeSet<&String> = lock.base.iter().collect();
     for name in request
         .base

@@ -21,8 +21,8 @@ pub struct ReachReport {
     pub unclear: Vec<String>,
 }
 
-/// Asks for every package and source of the lock, without downloading them. Crates are cargo's to download and not asked
-/// for.
+/// Asks for every package and source of the lock, without downloading them. Crates are cargo's to download and not
+/// asked for.
 ///
 /// # Errors
 /// [`InputsError::Fetch`] when it is told to stop. A mirror that does not answer is in the report.

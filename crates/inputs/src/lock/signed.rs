@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether a lock file follows from what the archive has signed: each entry is in an index, the index is in a release file,
-//! and that has a good signature.
+//! Whether a lock file follows from what the archive has signed: each entry is in an index, the index is in a release
+//! file, and that has a good signature.
 
 use serde::Serialize;
 

@@ -92,12 +92,13 @@ pub fn pool_path(name: &str, version: &str) -> String {
 }
 
 impl Archive {
-    /// An archive that has nothing yet. Its signatures are "checked" by a program that finds every file well signed; the
-    /// tests of signatures use the real gpgv.
+    /// An archive that has nothing yet. Its signatures are "checked" by a program that finds every file well signed;
+    /// the tests of signatures use the real gpgv.
     pub fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let gpgv = dir.path().join("gpgv");
-        let script = "#!/bin/sh\nfor file; do :; done\necho '[GNUPG:] GOODSIG 1 x' >&2\necho '[GNUPG:] VALIDSIG 1' >&2\ncat \"$file\"\n";
+        let script = "#!/bin/sh\nfor file; do :; done\necho '[GNUPG:] GOODSIG 1 x' >&2\n\
+            echo '[GNUPG:] VALIDSIG 1' >&2\ncat \"$file\"\n";
         cki_process::files::write_program(&gpgv, script).unwrap();
         Self {
             server: Server::start(),
@@ -130,8 +131,8 @@ impl Archive {
         self.publish("stable", MOVED_ON, &rows, None);
     }
 
-    /// Makes a suite consist of these packages (and this source package and tarball), with their files in the pool. Indexes
-    /// of before disappear, packages stay.
+    /// Makes a suite consist of these packages (and this source package and tarball), with their files in the pool.
+    /// Indexes of before disappear, packages stay.
     pub fn publish(
         &self,
         suite: &str,
@@ -159,7 +160,8 @@ impl Archive {
             let file = format!("tarball of {name} {version}").into_bytes();
             let (hash, size) = (sha256(&file), file.len());
             let text = format!(
-                "Package: {name}\nVersion: {version}\nDirectory: pool/main/{name}\nChecksums-Sha256:\n {hash} {size} {tarball}\n"
+                "Package: {name}\nVersion: {version}\nDirectory: pool/main/{name}\n\
+                 Checksums-Sha256:\n {hash} {size} {tarball}\n"
             );
             self.server
                 .put(&format!("/pool/main/{name}/{tarball}"), file);

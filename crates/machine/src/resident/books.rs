@@ -3,8 +3,8 @@
 //! Who has which place of a machine, and how much of its memory.
 //!
 //! The machine's init starts a process for a place when nothing of the last client is left, says that it is ready, and
-//! numbers them ([`cki_session::Event::Ready`]). A lease is of one such process, which says its number in its hello. So a
-//! place that was leased is free again when its client has gone *and* a later process is ready: no client finds what
+//! numbers them ([`cki_session::Event::Ready`]). A lease is of one such process, which says its number in its hello. So
+//! a place that was leased is free again when its client has gone *and* a later process is ready: no client finds what
 //! another has left.
 
 /// Containers' memory is taken in such pieces: huge pages, in MiB.

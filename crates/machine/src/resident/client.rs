@@ -18,9 +18,10 @@ use super::setup::Setup;
 use crate::app_disk::AppDisk;
 use crate::ports::Ports;
 
-/// How long a supervisor may take to answer: it waits for volumes, for a place and for its hello, 50 seconds together, and
-/// for QEMU, which takes milliseconds for each port, volume and disk. One that stands still is given 20 seconds for the
-/// step that it does not answer, and as much for each step that is undone then: of these, a client need not hear the end.
+/// How long a supervisor may take to answer: it waits for volumes, for a place and for its hello, 50 seconds together,
+/// and for QEMU, which takes milliseconds for each port, volume and disk. One that stands still is given 20 seconds for
+/// the step that it does not answer, and as much for each step that is undone then: of these, a client need not hear
+/// the end.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 
 /// A connection to a machine that is up.
@@ -162,8 +163,8 @@ impl Up {
         }
     }
 
-    /// Takes a place of it, for a container with volumes that others serve at the other ends of these sockets, which are
-    /// the machine's then.
+    /// Takes a place of it, for a container with volumes that others serve at the other ends of these sockets, which
+    /// are the machine's then.
     ///
     /// # Errors
     /// [`ResidentError::Refused`] when there is none, or not what is wanted.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Application images as disks of a machine that stays up: plugged in when a container needs one, and left there for the
-//! next one that does.
+//! Application images as disks of a machine that stays up: plugged in when a container needs one, and left there for
+//! the next one that does.
 
 use std::fs;
 use std::io;

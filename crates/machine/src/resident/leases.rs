@@ -243,8 +243,8 @@ impl Machine {
         }
     }
 
-    /// Gives a place back that has not answered. Its process may not have seen yet that somebody is connected, and would
-    /// never see that it was so: the ports are kept until it has said hello, and closed then, which ends it.
+    /// Gives a place back that has not answered. Its process may not have seen yet that somebody is connected, and
+    /// would never see that it was so: the ports are kept until it has said hello, and closed then, which ends it.
     fn give_up(&self, place: usize, ports: Vec<UnixStream>) {
         let books = Arc::clone(&self.books);
         if ports.is_empty() {

@@ -3,10 +3,11 @@
 //! A machine that stays up: one emulator, in which many clients have containers at the same time.
 //!
 //! A process of its own, the *supervisor* ([`serve_if_asked`]), has the emulator as its child, and a directory with a
-//! socket. A client that connects there and asks for a *lease* gets a place of the machine ([`cki_session::Serve`]): the
-//! four ports of a session, as open files, with the disk that it named and its volumes plugged in. It then drives its session as it would in a machine of its own
-//! ([`crate::run_in`]). The place is its own until it closes the connection, by its end at the latest; then the
-//! machine's init kills what is left of the session, and the place is leased again only when that is done.
+//! socket. A client that connects there and asks for a *lease* gets a place of the machine ([`cki_session::Serve`]):
+//! the four ports of a session, as open files, with the disk that it named and its volumes plugged in. It then drives
+//! its session as it would in a machine of its own ([`crate::run_in`]). The place is its own until it closes the
+//! connection, by its end at the latest; then the machine's init kills what is left of the session, and the place is
+//! leased again only when that is done.
 
 mod books;
 mod client;

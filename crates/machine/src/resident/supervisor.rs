@@ -40,8 +40,8 @@ const LOG_COLUMNS: usize = 1000;
 /// After a client that could not be served.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Keeps a machine up, if this process was started for that: with `serve-machine` as its only argument, and a socket as its
-/// standard input, on which it gets its [`Setup`], and says that the machine is up, or why not.
+/// Keeps a machine up, if this process was started for that: with `serve-machine` as its only argument, and a socket as
+/// its standard input, on which it gets its [`Setup`], and says that the machine is up, or why not.
 ///
 /// `close_others` closes all files but the standard ones: what whoever started us had open is not to stay open for as
 /// long as the machine is up.

@@ -2,9 +2,9 @@
 
 //! Volumes of a machine that stays up: a port of the machine for each, with the socket of whoever serves it behind it.
 //!
-//! Nothing of a volume is used again. Its port is plugged in for a lease and unplugged when nothing of the lease's container
-//! is left; its socket is its own, and goes with it; and no two ports have one name for as long as the machine is up. So what
-//! was on its way to or from a volume whose container or client was killed reaches nobody.
+//! Nothing of a volume is used again. Its port is plugged in for a lease and unplugged when nothing of the lease's
+//! container is left; its socket is its own, and goes with it; and no two ports have one name for as long as the
+//! machine is up. So what was on its way to or from a volume whose container or client was killed reaches nobody.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -66,7 +66,8 @@ impl Volumes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Plugs in a volume for each of these sockets, all or none. Those that others are giving back are waited for, so long.
+    /// Plugs in a volume for each of these sockets, all or none. Those that others are giving back are waited for, so
+    /// long.
     pub(super) fn plug<'m>(
         &'m self,
         monitor: &'m Qmp,
@@ -113,8 +114,8 @@ impl Volumes {
 
 /// Plugs in one; nothing of it stays where that fails.
 fn plug_in(monitor: &Qmp, name: &str, socket: OwnedFd) -> Result<(), String> {
-    // What QEMU has not answered it may still do: so each step is undone that may have been done, in the order in which QEMU
-    // does what it is told, and what there is nothing to undo of it refuses.
+    // What QEMU has not answered it may still do: so each step is undone that may have been done, in the order in which
+    // QEMU does what it is told, and what there is nothing to undo of it refuses.
     let close_file = || drop(monitor.execute("closefd", &json!({"fdname": name})));
     monitor
         .give(name, socket.as_fd())

@@ -81,8 +81,8 @@ impl Side for Engine {
         match ended.outcome.status() {
             Status::OK => Ok(()),
             status => Err(Error::Failed(format!(
-                "{0} did not do the work (status {1}), and has said why; `cki-build run --runtime native --deb {0} -- {0} \
-                 --version` shows whether it starts in the machine, and `--runtimes` without it leaves it out",
+                "{0} did not do the work (status {1}), and has said why; `cki-build run --runtime native --deb {0} -- \
+                 {0} --version` shows whether it starts in the machine, and `--runtimes` without it leaves it out",
                 self.0, status.0
             ))),
         }

@@ -159,7 +159,10 @@ pub fn oci(config: &Value, stored: &[Vec<u8>]) -> Files {
         "oci-layout".to_owned(),
         br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(),
     )]);
-    let descriptor = |(digest, size): (String, usize), kind: &str| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": size});
+    let descriptor = |(digest, size): (String, usize), kind: &str| {
+        let kind = format!("application/vnd.oci.image.{kind}");
+        json!({"mediaType": kind, "digest": digest, "size": size})
+    };
     let config = files.blob(config.to_string().into_bytes());
     let config = descriptor(config, "config.v1+json");
     let layers: Vec<_> = stored
