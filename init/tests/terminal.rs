@@ -2,7 +2,7 @@
 
 //! Programs with a terminal of their own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -91,6 +91,36 @@ impl Client {
         }
     }
 
+    /// Serves the program until the terminal is with a job whose first process is called `name`: whoever types
+    /// earlier, types for the shell.
+    fn wait_for_foreground(&mut self, name: &str) {
+        let start = Instant::now();
+        while self.foreground().as_deref() != Some(name) {
+            assert!(start.elapsed() < Duration::from_secs(30), "no {name}");
+            self.serve();
+        }
+    }
+
+    /// What the first process of the job is called that has the terminal.
+    fn foreground(&self) -> Option<String> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.running.pid())).ok()?;
+        // Behind the program's name: its state, parent, group, session, terminal, and the terminal's group.
+        let group = stat.rsplit_once(") ")?.1.split(' ').nth(5)?;
+        let name = fs::read_to_string(format!("/proc/{group}/comm")).ok()?;
+        Some(name.trim_end().to_owned())
+    }
+
+    /// Serves the program until it has so many descriptors open; a shell's own, from 10 on, are not counted.
+    fn wait_for_descriptors(&mut self, count: usize) {
+        let (start, pid) = (Instant::now(), self.running.pid());
+        let is_open =
+            |number: &usize| fs::symlink_metadata(format!("/proc/{pid}/fd/{number}")).is_ok();
+        while (0..10).filter(is_open).count() != count {
+            assert!(start.elapsed() < Duration::from_secs(30));
+            self.serve();
+        }
+    }
+
     fn type_in(&mut self, text: &str) {
         self.stdin
             .as_mut()
@@ -161,8 +191,7 @@ fn ctrl_c_interrupts_the_foreground_and_ctrl_z_stops_it() {
     let script = "set -m; sleep 1000; echo stopped; kill %1; fg; echo over";
     let mut client = run(&format!("echo ready; {script}"), Terminal::USUAL);
     client.wait_for("ready");
-    // Not before the job has the terminal.
-    thread::sleep(Duration::from_millis(300));
+    client.wait_for_foreground("sleep");
     client.type_in("\x1a");
     let (text, _) = client.end();
     assert!(
@@ -181,13 +210,23 @@ fn all_output_comes_although_the_program_has_ended() {
 
 #[test]
 fn a_program_may_close_its_terminal_and_open_it_again() {
-    let script = "exec <&- >&- 2>&-; sleep 0.3; exec </dev/tty >/dev/tty; echo back";
-    let (text, status) = run(script, Terminal::USUAL).end();
+    let again = tempfile::tempdir().unwrap();
+    let go_on = again.path().join("go-on");
+    let script = format!(
+        "exec <&- >&- 2>&-; until [ -e {} ]; do sleep 0.01; done; exec </dev/tty >/dev/tty; echo back",
+        go_on.display()
+    );
+    let mut client = run(&script, Terminal::USUAL);
+    client.wait_for_descriptors(0);
+    // Once more, with nobody at the other end.
+    client.serve();
+    File::create(go_on).unwrap();
+    let (text, status) = client.end();
     assert_eq!((text.as_str(), status.code()), ("back\r\n", Some(0)));
 }
 
 #[test]
-fn limits_and_capabilities_are_the_programs() {
+fn limits_are_the_programs_and_what_nobody_can_have_is_refused() {
     let mut process = Process::new(["sh", "-c", "ulimit -n; ulimit -Hn"]);
     process.ulimits = ["nofile=77:99".parse().unwrap()].into();
     let mut started = start(&process).unwrap();

@@ -371,8 +371,18 @@ fn building(cache: &Path) -> Vec<PathBuf> {
     scratch.iter().flat_map(|dir| below(dir)).collect()
 }
 
-/// `cki-build` while it builds an image of `packages` at `output`, and where Nix builds it, or none where the store
-/// had the image already.
+/// Whether there is a file below `dir`, at any depth.
+fn has_a_file(dir: &Path) -> bool {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        entry
+            .file_type()
+            .is_ok_and(|kind| kind.is_file() || (kind.is_dir() && has_a_file(&entry.path())))
+    })
+}
+
+/// `cki-build` while it builds an image of `packages` at `output`, and where Nix builds it, with some files in already;
+/// or none where the store had the image already.
 fn while_it_builds(packages: &[&str], output: &Path) -> Option<(Child, PathBuf)> {
     let cache = variable("CKI_CACHE");
     let before = building(&cache);
@@ -387,7 +397,7 @@ fn while_it_builds(packages: &[&str], output: &Path) -> Option<(Child, PathBuf)>
     loop {
         let new = building(&cache).into_iter().find(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("nix-build-") && !before.contains(path)
+            name.starts_with("nix-build-") && !before.contains(path) && has_a_file(path)
         });
         if let Some(path) = new {
             return Some((child, path));
@@ -423,8 +433,6 @@ fn an_image_build_that_is_interrupted_leaves_nothing() {
         .into_iter()
         .find_map(|packages| while_it_builds(packages, &output));
     let (mut child, build) = found.expect("the store has all of these images: collect its garbage");
-    // Some files in, to have something to leave.
-    std::thread::sleep(Duration::from_secs(1));
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::INT).expect("it is there");
     let status = child.wait().expect("it is ours");

@@ -388,9 +388,15 @@ os.chmod("/dev/vda", 0o444)
 say("bridge for users", run("--network bridge=br0 --ip 10.9.0.7/24", "", user=65534))
 
 # Nothing is left: no process, no interface, no port.
-time.sleep(1)
-names = [open(f"/proc/{p}/comm").read().strip() for p in os.listdir("/proc") if p.isdigit()]
-say("left", [n for n in names if "passt" in n], [n for n in os.listdir("/sys/class/net") if n.startswith("cki")], reaches("10.0.2.15", 7003))
+def names():
+    for p in os.listdir("/proc"):
+        try: yield open(f"/proc/{p}/comm").read().strip()
+        except OSError: pass
+for _ in range(100):
+    left = [n for n in names() if "passt" in n]
+    if not left: break
+    time.sleep(0.1)
+say("left", left, [n for n in os.listdir("/sys/class/net") if n.startswith("cki")], reaches("10.0.2.15", 7003))
 "#;
 
 // The first connection to a port that passt publishes was reset once, and once nothing came back: not understood.

@@ -64,7 +64,6 @@ pub fn all() -> Vec<(String, Case)> {
         "a_guest_that_loops_leaves_the_host_responsive",
         Box::new(loops),
     );
-    add("a_killed_launcher_gives_everything_back", Box::new(killed));
     add(
         "timer_events_interrupt_and_wake_the_guest",
         Box::new(|| ends("timer", &[], End::Code(0))),
@@ -426,35 +425,6 @@ fn loops() -> Result<()> {
         "no interrupt reached the host"
     );
     Ok(())
-}
-
-fn killed() -> Result<()> {
-    let system = system()?;
-    let before = system.info()?.pool_free;
-    // SAFETY: the child does nothing but calls that are safe after fork in a single-threaded process.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        if let Ok(guest) = Guest::start(&system, "loop_forever", |_, _| {}) {
-            let _ = guest.vcpu.run();
-        }
-        // SAFETY: ends the child without running this process's destructors twice.
-        unsafe { libc::_exit(1) };
-    }
-    std::thread::sleep(Duration::from_millis(500));
-    ensure!(
-        system.info()?.pool_free < before,
-        "the child has no container"
-    );
-    let mut status = 0;
-    // SAFETY: a child of this process's own.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, &mut status, 0);
-    }
-    ensure!(libc::WIFSIGNALED(status), "the child ended by itself");
-    let info = system.info()?;
-    ensure!(info.pool_free == before && info.containers == 0, "{info:?}");
-    ends("shutdown", &[START_INFO], End::Code(42))
 }
 
 /// Jumps to every WRPKRS of the monitor's with values that a gate does not use there, and the good ones.

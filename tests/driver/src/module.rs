@@ -3,14 +3,16 @@
 //! Cases of the module's own: its interface, and what it owes the host.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::mem::offset_of;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::class::CLASS_EXEC;
-use cki_abi::layout::CLOCK;
+use cki_abi::layout::{CLOCK, START_INFO};
 use cki_abi::start_info::{ClassRange, Clock};
 use cki_abi::uapi::container::Create;
 use cki_abi::uapi::run::exits::EXIT_INTR;
@@ -21,7 +23,7 @@ use crate::alarm::Alarm;
 use crate::attack::{SCRIPT, SEEN};
 use crate::case::Case;
 use crate::device::{self, System};
-use crate::guest::{End, Guest, MEMORY, Prepared, TEXT};
+use crate::guest::{DATA, End, Guest, MEMORY, Prepared, TEXT};
 use crate::machine;
 use crate::script::{load, single, step};
 
@@ -38,6 +40,10 @@ pub fn all() -> Vec<(&'static str, Case)> {
         ),
         ("a_failed_request_starts_nothing", Box::new(not_started)),
         ("a_kill_during_the_start_is_not_forgotten", Box::new(killed)),
+        (
+            "a_killed_launcher_gives_everything_back",
+            Box::new(launcher_killed),
+        ),
         ("time_in_a_container_is_guest_time", Box::new(time)),
         (
             "work_on_the_way_to_user_mode_ends_a_run",
@@ -233,6 +239,50 @@ fn killed() -> Result<()> {
         during > 0,
         "no kill struck during a start ({before} behind)"
     );
+    Ok(())
+}
+
+fn launcher_killed() -> Result<()> {
+    let system = system()?;
+    let before = system.info()?.pool_free;
+    let (mut runs, mut says) = UnixStream::pair()?;
+    // SAFETY: the child is the only thread of a process that has no other either, so no lock is held for ever.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        if let Ok(guest) = Guest::start(&system, "loop_forever", |_, _| {}) {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while guest.container.read_word(DATA as usize + 16) != 1 {
+                        thread::yield_now();
+                    }
+                    let _ = says.write_all(b"x");
+                });
+                let _ = guest.vcpu.run();
+            });
+        }
+        // SAFETY: ends the child without running this process's destructors twice.
+        unsafe { libc::_exit(1) };
+    }
+    drop(says);
+    // The guest is in its loop, or the child has gone.
+    ensure!(
+        runs.read(&mut [0])? == 1 && system.info()?.pool_free < before,
+        "the child has no container"
+    );
+    let mut status = 0;
+    // SAFETY: a child of this process's own.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, &mut status, 0);
+    }
+    ensure!(libc::WIFSIGNALED(status), "the child ended by itself");
+    let info = system.info()?;
+    ensure!(info.pool_free == before && info.containers == 0, "{info:?}");
+    let next = Guest::start(&system, "shutdown", |container, _| {
+        container.write_word(DATA as usize + 8, START_INFO);
+    })?;
+    let (end, _) = next.end()?;
+    ensure!(end == End::Code(42), "{end:?}");
     Ok(())
 }
 

@@ -4,8 +4,10 @@
 
 use std::io::{Read, Write, pipe};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
 
 use cki_session::{Hello, Signal, Status, Terminal};
+use rustix::io::ioctl_fionread;
 
 use super::*;
 use crate::exec::driver::LINGER;
@@ -47,21 +49,35 @@ fn a_container_that_talks_without_end_is_heard_in_measure() {
 
 #[test]
 fn what_came_before_a_container_ended_is_counted() {
-    let container = Container::new(0, |init| {
+    let (mut out, stdout) = pipe().unwrap();
+    let (has, told) = channel();
+    let reader = thread::spawn(move || {
+        let mut text = [0; 3];
+        out.read_exact(&mut text).unwrap();
+        has.send(()).unwrap();
+        text
+    });
+    let container = Container::new(0, move |init| {
         let (_, ports) = init.starts();
         init.stream(ports.stdout).write_all(b"abc").unwrap();
-        // It is taken before the connection ends.
-        thread::sleep(Duration::from_millis(300));
+        // The connection ends when the user has it.
+        told.recv_timeout(PATIENCE).unwrap();
     });
-    let ran = container.run(cat(), b"", nobody());
-    assert!(ran.result.unwrap_err().to_string().contains("has ended"));
-    assert_eq!(ran.out, "abc");
+    let ours = Streams {
+        stdin: null(),
+        stdout: file(stdout),
+        stderr: null(),
+    };
+    let mut user = nobody();
+    let result = container.serve(cat(), ours, &mut user, START_LIMIT);
+    assert!(result.unwrap_err().to_string().contains("has ended"));
+    assert_eq!(reader.join().unwrap(), *b"abc");
     let output = Event::Output {
         id: THEIRS,
         stdout: 3,
         stderr: 0,
     };
-    assert_eq!(ran.told.last(), Some(&output));
+    assert_eq!(user.told.last(), Some(&output));
 }
 
 #[test]
@@ -395,9 +411,15 @@ fn what_an_init_does_not_take_is_refused_and_of_sizes_the_newest_counts() {
         wishes.push(Wish::Resize(size(rows)));
         wishes.extend(vec![Wish::Signal(Signal::WINCH); 10]);
     }
+    let user = User::in_haste(wishes);
+    let socket = user.socket.try_clone().unwrap();
     let container = Container::new(0, move |init| {
-        // The wishes are there before hello.
-        thread::sleep(Duration::from_millis(200));
+        // The wishes are taken before hello.
+        let start = Instant::now();
+        while ioctl_fionread(&socket).unwrap() > 0 {
+            assert!(start.elapsed() < PATIENCE);
+            thread::sleep(Duration::from_millis(1));
+        }
         init.starts();
         let terminal = size(9);
         assert_eq!(init.hears(), Some(Request::Resize { id: ID, terminal }));
@@ -410,7 +432,7 @@ fn what_an_init_does_not_take_is_refused_and_of_sizes_the_newest_counts() {
     });
     let mut process = cat();
     process.terminal = Some(Terminal::USUAL);
-    let ran = container.run(process, b"", User::in_haste(wishes));
+    let ran = container.run(process, b"", user);
     assert_eq!(ran.result.unwrap(), Outcome::Exited(0));
     let refused = ran.told.iter().filter(
         |event| matches!(event, Event::Refused { message } if message.contains("signal 28")),

@@ -5,6 +5,7 @@
 use std::io::{Read, Write, pipe};
 
 use cki_session::{Failure, FailureKind, Run, Signal, Status, Terminal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::*;
 use crate::session::descriptor::{Descriptor, Service};
@@ -92,9 +93,14 @@ fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
     asks(THEIRS).iter().for_each(&mut say);
     // Of another process than it has.
     say(&asks(ID)[1]);
+    let answers = client.try_clone().unwrap();
     let container = Container::new(0, move |init| {
-        // The client's requests are there before init says hello.
-        thread::sleep(Duration::from_millis(200));
+        // The last of the client's requests is answered, so all of them wait, before init says hello.
+        let mut fds = [PollFd::new(answers.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(
+            poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()),
+            Ok(1)
+        );
         let (_, ports) = init.starts();
         for request in asks(ID) {
             assert_eq!(init.hears(), Some(request));

@@ -4,13 +4,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cki_abi::hypercalls::arguments::{EVENT_DEVICE, SHUTDOWN_POWEROFF};
 use cki_session::Signal;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
     ContainerError, Late, Outcome, Plan, Streams, pipe, plan, rest, run, session, session_on,
@@ -282,9 +284,18 @@ fn a_console_waits_for_a_reader_even_if_its_output_does_not() {
     const LINES: usize = 8192;
     let (read, write) = pipe();
     fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let full = write.try_clone().unwrap();
     let reader = thread::spawn(move || {
-        // As long as it takes to fill a pipe.
-        thread::sleep(Duration::from_millis(100));
+        let has_room = || {
+            let mut fds = [PollFd::new(full.as_fd(), PollFlags::POLLOUT)];
+            poll(&mut fds, PollTimeout::ZERO).unwrap() > 0
+        };
+        let start = Instant::now();
+        while has_room() {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(full);
         rest(read).len()
     });
     let outcome = end_of_console(write, LINES, false);
