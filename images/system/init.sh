@@ -17,7 +17,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run
 
-system= pool= slot=
+system='' pool='' slot=''
 for word in $(cat /proc/cmdline); do
 	case $word in
 	cki.system=*) system=${word#cki.system=} ;;
@@ -84,7 +84,8 @@ if [ -n "$state" ]; then
 else
 	mount -t tmpfs -o mode=0755 tmpfs /sysroot/var
 fi
-mkdir -p -m 0700 /sysroot/var/root
+mkdir -p /sysroot/var/root
+chmod 0700 /sysroot/var/root
 mount --bind /sysroot/var/root /sysroot/root
 
 if [ -n "$pool" ]; then

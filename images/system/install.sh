@@ -30,7 +30,7 @@ done
 
 # The keys that the package's script has made are everybody's. Manuals and translations nobody reads here.
 rm -f "$root"/etc/ssh/ssh_host_*
-rm -rf "$root"/usr/share/{man,info,locale,lintian} "$root/root" "$root/var"
+rm -rf "$root"/usr/share/{man,info,locale,lintian} "${root:?}/root" "${root:?}/var"
 find "$root/usr/share/doc" -type f ! -name copyright -delete
 mkdir -m 700 "$root/root"
 mkdir "$root/var"
