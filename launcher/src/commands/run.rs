@@ -47,7 +47,6 @@ use cki_session::{
     APP_SERIAL, Container, Event, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
     complain, disk_serial,
 };
-
 use cki_volume::sandbox;
 
 use super::{disks, explain, volumes};

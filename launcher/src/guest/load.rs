@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cki_abi::class::CLASS_EXEC;
 use cki_abi::limits::COMMAND_LINE_SIZE;
 use cki_abi::start_info::StartInfo;
+use cki_abi::uapi::start::Seal;
 use object::read::ReadCache;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
@@ -18,7 +19,6 @@ use super::kernel::{Kernel, KernelError};
 use super::layout::{Extent, Layout, LayoutError, default_page_tables};
 use super::tables::{BootTables, TablesError};
 use crate::module::{Container, ModuleError, StartRequest};
-use cki_abi::uapi::start::Seal;
 
 /// A file that goes into the guest.
 #[derive(Debug)]
@@ -56,12 +56,12 @@ pub enum LoadError {
         source: KernelError,
     },
     /// A file cannot be read as far as it says it goes.
-    #[error("cannot read {path}: {message}")]
+    #[error("cannot read {path}: {source}")]
     Read {
         /// Which.
         path: PathBuf,
         /// Why.
-        message: String,
+        source: io::Error,
     },
     /// An initial ramdisk without contents.
     #[error("initial ramdisk {0}: the file is empty")]
@@ -86,10 +86,10 @@ pub enum LoadError {
     Device(#[from] ModuleError),
 }
 
-fn unreadable(input: &Input, error: impl ToString) -> LoadError {
+fn unreadable(input: &Input, source: io::Error) -> LoadError {
     LoadError::Read {
         path: input.path.clone(),
-        message: error.to_string(),
+        source,
     }
 }
 
@@ -282,9 +282,11 @@ fn copy(
             vm_memory::GuestMemoryError::IOError(error)
                 if error.kind() == io::ErrorKind::UnexpectedEof =>
             {
-                unreadable(input, "it became shorter while it was read")
+                let shorter = "it became shorter while it was read";
+                unreadable(input, io::Error::new(error.kind(), shorter))
             }
-            error => unreadable(input, error),
+            vm_memory::GuestMemoryError::IOError(error) => unreadable(input, error),
+            error => unreadable(input, io::Error::other(error)),
         })
 }
 

@@ -38,7 +38,8 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub struct Inputs {
     sender: Sender<Input>,
-    /// How many of init's messages wait.
+    /// How many of init's messages wait. A number alone, which is right by itself: what it counts goes by the channel,
+    /// and is counted before it is sent, so that nothing is taken that was not counted.
     waiting: Arc<AtomicUsize>,
     waker: Waker,
 }
@@ -47,7 +48,7 @@ impl Inputs {
     /// Tells the session.
     pub fn send(&self, input: Input) {
         if matches!(input, Input::Init(_)) {
-            self.waiting.fetch_add(1, Ordering::SeqCst);
+            self.waiting.fetch_add(1, Ordering::Relaxed);
         }
         // It is over, or nobody waits any more: nothing is lost.
         let _ = self.sender.send(input);
@@ -56,7 +57,7 @@ impl Inputs {
 
     /// Whether init has to wait before it says more.
     fn is_full(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) >= WAITING_MAX
+        self.waiting.load(Ordering::Relaxed) >= WAITING_MAX
     }
 }
 
@@ -108,7 +109,7 @@ impl Inbox {
 
     fn taken(&self, input: Option<Input>) -> Option<Input> {
         if matches!(input, Some(Input::Init(_))) {
-            self.inputs.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.inputs.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         input
     }

@@ -90,6 +90,10 @@ impl<D: Device> Transport<D> {
 
 impl<D: Device + ?Sized> Transport<D> {
     /// The register InterruptStatus, for a driver that must not wait while the device works.
+    ///
+    /// Acquire and release are enough, for there is this one word to agree on: whoever sets a bit has put what it is
+    /// about into a ring before, and interrupts the guest after, each time. A driver that sees a bit, or takes it away,
+    /// sees the ring as it was then; what is put there later sets the bit again, and interrupts again.
     #[must_use]
     pub fn interrupt_status(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.interrupt_status)
@@ -115,7 +119,7 @@ impl<D: Device + ?Sized> Transport<D> {
             VIRTIO_MMIO_DEVICE_FEATURES => half(self.offered(), self.device_features_select),
             VIRTIO_MMIO_QUEUE_NUM_MAX => self.selected().map_or(0, |q| u32::from(q.max_size())),
             VIRTIO_MMIO_QUEUE_READY => self.selected().map_or(0, |q| u32::from(q.ready())),
-            VIRTIO_MMIO_INTERRUPT_STATUS => self.interrupt_status.load(Ordering::SeqCst),
+            VIRTIO_MMIO_INTERRUPT_STATUS => self.interrupt_status.load(Ordering::Acquire),
             VIRTIO_MMIO_STATUS => self.status,
             // No shared memory region: 4.2.2 wants a length of all ones.
             VIRTIO_MMIO_SHM_LEN_LOW
@@ -154,7 +158,7 @@ impl<D: Device + ?Sized> Transport<D> {
             VIRTIO_MMIO_QUEUE_SEL => self.queue_select = value,
             VIRTIO_MMIO_QUEUE_NOTIFY => return Ok(Some(Due::Queue(value as usize))),
             VIRTIO_MMIO_INTERRUPT_ACK => {
-                self.interrupt_status.fetch_and(!value, Ordering::SeqCst);
+                self.interrupt_status.fetch_and(!value, Ordering::Acquire);
             }
             VIRTIO_MMIO_STATUS => return Ok(self.set_status(value)),
             VIRTIO_MMIO_QUEUE_NUM
@@ -276,7 +280,8 @@ impl<D: Device + ?Sized> Transport<D> {
         self.driver_features_select = 0;
         self.driver_features = 0;
         self.queue_select = 0;
-        self.interrupt_status.store(0, Ordering::SeqCst);
+        // By the vCPU's thread, which alone reads it, and with the device's lock, as whoever sets bits has it.
+        self.interrupt_status.store(0, Ordering::Relaxed);
     }
 
     fn configure_queue(&mut self, memory: &GuestMemoryMmap, register: u32, value: u32) {
@@ -311,7 +316,7 @@ impl<D: Device + ?Sized> Transport<D> {
     }
 
     fn interrupt_for(&self, reason: u32) {
-        self.interrupt_status.fetch_or(reason, Ordering::SeqCst);
+        self.interrupt_status.fetch_or(reason, Ordering::Release);
     }
 }
 

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK,
-    VIRTIO_CONFIG_S_FEATURES_OK,
+    VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_NEEDS_RESET, VIRTIO_F_VERSION_1,
 };
 use virtio_bindings::virtio_mmio as reg;
+use virtio_bindings::virtio_ring::{
+    VIRTIO_RING_F_EVENT_IDX, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE,
+};
 use virtio_queue::Queue;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -24,8 +27,8 @@ const AVAILABLE: u64 = 0x4000;
 const USED: u64 = 0x5000;
 
 /// Flags of a descriptor.
-pub const NEXT: u16 = 1;
-pub const WRITE: u16 = 2;
+pub const NEXT: u16 = VRING_DESC_F_NEXT as u16;
+pub const WRITE: u16 = VRING_DESC_F_WRITE as u16;
 
 pub fn memory() -> GuestMemoryMmap {
     GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap()
@@ -71,7 +74,7 @@ impl<D: Device> Driver<D> {
     }
 
     pub fn set_up(&mut self) {
-        self.negotiate(!(1 << 29));
+        self.negotiate(!(1 << VIRTIO_RING_F_EVENT_IDX));
         for queue in 0..self.rings.len() {
             self.set_up_queue(queue);
             assert_eq!(self.read(reg::VIRTIO_MMIO_QUEUE_READY), 1);
@@ -270,7 +273,7 @@ impl<D: Device> Driver<D> {
     }
 
     pub fn needs_reset(&self) -> bool {
-        self.read(reg::VIRTIO_MMIO_STATUS) & 0x40 != 0
+        self.read(reg::VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET != 0
     }
 }
 
@@ -317,9 +320,17 @@ impl Device for Scripted {
 /// The writes that bring up a device without its queues: register and value.
 pub const BRING_UP: [(u32, u32); 6] = [
     (reg::VIRTIO_MMIO_STATUS, 0),
-    (reg::VIRTIO_MMIO_STATUS, 3),
+    (reg::VIRTIO_MMIO_STATUS, FOUND),
     (reg::VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1),
-    (reg::VIRTIO_MMIO_DRIVER_FEATURES, 1),
-    (reg::VIRTIO_MMIO_STATUS, 11),
-    (reg::VIRTIO_MMIO_STATUS, 15),
+    (
+        reg::VIRTIO_MMIO_DRIVER_FEATURES,
+        1 << (VIRTIO_F_VERSION_1 - 32),
+    ),
+    (reg::VIRTIO_MMIO_STATUS, FOUND | VIRTIO_CONFIG_S_FEATURES_OK),
+    (reg::VIRTIO_MMIO_STATUS, LIVE),
 ];
+
+/// The status of a device that a driver has found.
+const FOUND: u32 = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+/// And of one that it has brought up.
+pub const LIVE: u32 = FOUND | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;

@@ -57,6 +57,7 @@ pub enum TableError {
 /// A device in the table.
 pub struct Slot<D: ?Sized = dyn Device> {
     number: u32,
+    /// The transport's ([`Transport::interrupt_status`] says in which order it is read and written).
     interrupt_status: Arc<AtomicU32>,
     thread: Option<Thread>,
     tallied: Option<Tallied>,
@@ -80,6 +81,7 @@ pub struct Thread {
     pub duty: Duty,
     /// Interrupts the guest, once the device has been attached to a container.
     interrupt: OnceLock<Waker>,
+    /// Set before the waker is woken and read after it was waited for; the two system calls would order it alone.
     stopped: AtomicBool,
 }
 
@@ -111,14 +113,14 @@ impl Thread {
 
     /// Asks it to end.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+        self.stopped.store(true, Ordering::Release);
         self.waker.wake();
     }
 
     /// Whether it was asked to end.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst)
+        self.stopped.load(Ordering::Acquire)
     }
 }
 
@@ -199,7 +201,7 @@ impl<D: Device + ?Sized> Slot<D> {
     /// [`NoRegister`].
     pub fn read(&self, offset: u64, size: u64) -> Result<u64, NoRegister> {
         if (offset, size) == (VIRTIO_MMIO_INTERRUPT_STATUS.into(), 4) {
-            return Ok(self.interrupt_status.load(Ordering::SeqCst).into());
+            return Ok(self.interrupt_status.load(Ordering::Acquire).into());
         }
         self.transport.lock().read(offset, size)
     }
@@ -219,7 +221,7 @@ impl<D: Device + ?Sized> Slot<D> {
         if (offset, size) == (VIRTIO_MMIO_INTERRUPT_ACK.into(), 4) {
             let acknowledged = value as u32;
             self.interrupt_status
-                .fetch_and(!acknowledged, Ordering::SeqCst);
+                .fetch_and(!acknowledged, Ordering::Acquire);
             return Ok(Next::default());
         }
         let notifies = (offset, size) == (VIRTIO_MMIO_QUEUE_NOTIFY.into(), 4);

@@ -15,7 +15,7 @@ use virtio_bindings::virtio_mmio as reg;
 
 use super::*;
 use crate::module::fake::{FakeContainer, Log};
-use crate::virtio::testing::{BRING_UP, Script, Scripted, memory};
+use crate::virtio::testing::{BRING_UP, LIVE, Script, Scripted, memory};
 use crate::vm::outside::Outside;
 use crate::vm::worker;
 
@@ -271,7 +271,7 @@ fn work_without_end_leaves_the_registers_and_the_end_to_others() {
         ..Next::default()
     }));
     for _ in 0..50 {
-        assert_eq!(bench.read(reg::VIRTIO_MMIO_STATUS), 15);
+        assert_eq!(bench.read(reg::VIRTIO_MMIO_STATUS), u64::from(LIVE));
     }
     // Its drop ends the thread.
     drop(bench);

@@ -36,15 +36,15 @@ fn wait(thread: &Thread, live: bool, time: Option<Duration>) -> io::Result<u64> 
         // One system call instead of two, for each request to a disk.
         return Ok(thread.waker.wait());
     }
-    let mut fds = vec![PollFd::new(thread.waker.as_fd(), PollFlags::POLLIN)];
+    let own = thread.waker.as_fd();
     // A device that no driver has brought up, or that has broken, does not read its source: it would be
     // readable for ever. Bringing it up wakes the thread.
-    if let Some(source) = thread.source.as_ref().filter(|_| live) {
-        fds.push(PollFd::new(source.as_fd(), PollFlags::POLLIN));
-    }
+    let source = thread.source.as_ref().filter(|_| live).map(AsFd::as_fd);
+    let mut fds = [own, source.unwrap_or(own)].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    let fds = &mut fds[..1 + usize::from(source.is_some())];
     // In nanoseconds: of a rate, a fraction of a millisecond may be much (`virtio/limiter.rs`).
     let limit = time.map(|time| time.min(LONGEST).into());
-    match ppoll(&mut fds, limit, None) {
+    match ppoll(fds, limit, None) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
