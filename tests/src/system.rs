@@ -94,7 +94,20 @@ impl Machine {
         public: &str,
         words: impl IntoIterator<Item = W>,
     ) -> Self {
-        let (qemu, port) = (variable("CKI_QEMU"), free_port());
+        Self::start_at(free_port(), console, public, words)
+    }
+
+    /// The same at this port of this machine.
+    ///
+    /// # Panics
+    /// When the emulator cannot be started.
+    pub fn start_at<W: AsRef<OsStr>>(
+        port: u16,
+        console: PathBuf,
+        public: &str,
+        words: impl IntoIterator<Item = W>,
+    ) -> Self {
+        let qemu = variable("CKI_QEMU");
         let mut command = Command::new("timeout");
         let seconds = if long() { "3600" } else { "900" };
         command.arg(seconds).arg(emulator::program(&qemu));
@@ -126,6 +139,14 @@ impl Machine {
     pub fn console(&self) -> String {
         let bytes = std::fs::read(&self.console).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether it is switched off, or has restarted where that ends it.
+    ///
+    /// # Panics
+    /// Never: it is ours.
+    pub fn has_ended(&mut self) -> bool {
+        self.emulator.try_wait().expect("it is ours").is_some()
     }
 
     /// Waits until `found` gives something.
