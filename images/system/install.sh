@@ -28,6 +28,9 @@ for part in "$launcher" "$passt" "$kmod" "$ksm" "$guest"; do
 	cp -r --no-preserve=mode,ownership "$part/share/doc/." "$root/usr/share/doc/"
 done
 
+bash -eu -o pipefail "$contents" "$root" "$kernel/bzImage" "$SOURCE_DATE_EPOCH" > /build/contents
+install -m 644 /build/contents "$root/usr/lib/cki/contents"
+
 # The keys that the package's script has made are everybody's. Manuals and translations nobody reads here.
 rm -f "$root"/etc/ssh/ssh_host_*
 rm -rf "$root"/usr/share/{man,info,locale,lintian} "${root:?}/root" "${root:?}/var"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # What a machine needs to be a host of containers, with systemd, udev, networkd, sshd and nftables on Debian's kernel:
 # the kernel, an initial file system, and the root file system, read-only, with the hashes of its blocks behind it.
-# `system` has what the kernel's command line says of that: number of blocks, and hash over all of them.
+# `system` has what the kernel's command line says of that: number of blocks, and hash over all of them;
+# `contents` has what it consists of (contents.sh).
 { lib
 , stdenv
 , cki-guest
@@ -71,6 +72,7 @@ stdenv.mkDerivation {
   files = ./root;
   init = ./init.sh;
   install = ./install.sh;
+  contents = ./contents.sh;
   makeInitrd = ./make-initrd.sh;
   licences = ../../LICENSES;
   copyright = ../../nix/copyright.sh;
@@ -94,7 +96,7 @@ stdenv.mkDerivation {
 
   installPhase = ''
     mkdir -p $out/share
-    cp root.verity initrd $kernel/bzImage $out/
+    cp root.verity initrd contents $kernel/bzImage $out/
     echo $blocks:$hash > $out/system
     cp -r --no-preserve=mode $ksm/share/doc $out/share/
     bash $copyright $out/share/doc/linux/copyright --by 'Linux, by its authors' GPL-2.0-only
