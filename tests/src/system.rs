@@ -75,6 +75,46 @@ pub fn disk(path: &Path, format: &str, of_the_file: &str, of_the_disk: &str) -> 
     ]
 }
 
+/// Copies the system disk to `to`, for a machine that may change it, and tells its kernels how fast the counter is by
+/// which they measure time.
+///
+/// They measure that themselves otherwise, at the start, which goes wrong by any factor on a computer with other work:
+/// their timers then strike too early or too late. The emulator passes our own counter through.
+///
+/// # Panics
+/// When the disk is none.
+pub fn own_disk(to: &Path) {
+    const LONGEST: usize = 512;
+    let mut disk =
+        std::fs::read(variable("CKI_SYSTEM_DISK").join("cki-system.qcow2")).expect("the disk");
+    let find = |disk: &[u8], what: &[u8], from: usize| {
+        let found = disk[from..]
+            .windows(what.len())
+            .position(|here| here == what);
+        found.map(|at| from + at)
+    };
+    // A file in a single sector of a FAT file system, and what its directory says of it: name, and size behind that.
+    let at = find(&disk, b"LABEL a\n", 0).expect("the commands of its loader");
+    let length = disk[at..].iter().position(|byte| *byte == 0);
+    let length = length.expect("their end");
+    let line = std::str::from_utf8(&disk[at..at + length]).expect("text");
+    let khz = cki_machine::tsc::Measurement::start().khz();
+    let line = format!("{} tsc_early_khz={khz}\n", line.trim_end());
+    assert!(line.len() <= LONGEST, "{line}");
+    let mut entries = Vec::new();
+    let mut from = 0;
+    while let Some(entry) = find(&disk[..at], b"SLOT    CFG", from) {
+        if disk[entry + 28..][..4] == (length as u32).to_le_bytes() {
+            entries.push(entry);
+        }
+        from = entry + 1;
+    }
+    assert_eq!(entries.len(), 1, "it has one such file");
+    disk[entries[0] + 28..][..4].copy_from_slice(&(line.len() as u32).to_le_bytes());
+    disk[at..at + line.len()].copy_from_slice(line.as_bytes());
+    std::fs::write(to, disk).expect("written");
+}
+
 /// A machine with the system; it ends with this value.
 #[derive(Debug)]
 pub struct Machine {
@@ -94,15 +134,15 @@ impl Machine {
         public: &str,
         words: impl IntoIterator<Item = W>,
     ) -> Self {
-        Self::start_at(free_port(), console, public, words)
+        Self::start_at(Some(free_port()), console, public, words)
     }
 
-    /// The same at this port of this machine.
+    /// The same at this port of this machine; without one, it has no network.
     ///
     /// # Panics
     /// When the emulator cannot be started.
     pub fn start_at<W: AsRef<OsStr>>(
-        port: u16,
+        port: Option<u16>,
         console: PathBuf,
         public: &str,
         words: impl IntoIterator<Item = W>,
@@ -116,10 +156,15 @@ impl Machine {
             .arg(qemu.join("share/qemu"))
             .args(["-M", "q35", "-cpu", emulator::CPU, "-nodefaults"])
             .args(["-no-user-config", "-display", "none", "-serial"])
-            .arg(format!("file:{}", console.display()))
-            .arg("-netdev")
-            .arg(format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"))
-            .args(["-device", "virtio-net-pci,netdev=net,romfile=", "-fw_cfg"])
+            .arg(format!("file:{}", console.display()));
+        if let Some(port) = port {
+            command
+                .arg("-netdev")
+                .arg(format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"))
+                .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        }
+        command
+            .arg("-fw_cfg")
             // systemd.system-credentials(7)
             .arg(format!(
                 "name=opt/io.systemd.credentials/ssh.authorized_keys.root,string={}",
@@ -130,7 +175,7 @@ impl Machine {
         Self {
             emulator: emulator.expect("the emulator is started"),
             console,
-            port,
+            port: port.unwrap_or_default(),
         }
     }
 

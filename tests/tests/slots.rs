@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cki_tests::system::{Machine, disk, key};
+use cki_tests::system::{Machine, disk, key, own_disk};
 use cki_tests::{long, variable};
 
 /// What `slot status` says: the slot that runs, the default, the other one's system, the trial's time, the slot of the
@@ -90,11 +90,7 @@ const TWIN: &str = "running=$(ls /sys/block/dm-*/slaves) && disk=$(readlink -f /
 fn a_new_system_is_tried_and_only_a_confirmed_one_stays() {
     let directory = tempfile::tempdir().expect("a directory");
     let disk_file = directory.path().join("system.qcow2");
-    std::fs::copy(
-        variable("CKI_SYSTEM_DISK").join("cki-system.qcow2"),
-        &disk_file,
-    )
-    .expect("copied");
+    own_disk(&disk_file);
     let parts = variable("CKI_SYSTEM");
     let read = |name: &str| std::fs::read(parts.join(name)).expect("read");
     let [kernel, initrd, system] = ["bzImage", "initrd", "root.verity"].map(read);
