@@ -37,7 +37,27 @@ fn a_host_is_switched_goes_back_and_says_in_which_state_it_is() {
     let failed =
         format!("runs {old} (slot a, the default); slot b has {new}; the trial of {new} failed");
     fleet.wait_for(&fresh);
-    fleet.does(&["dry-activate"], 0);
+    // That list says so of what differs; of what does not, nothing.
+    let differs = fleet.does(&["diff"], 0);
+    let with = format!("  with {new}:");
+    let lines = differs.lines().skip_while(|line| *line != with).skip(1);
+    let (lines, stays): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| !line.starts_with("    command line: stays "));
+    assert!(
+        lines.len() == 2
+            && lines[0].starts_with("    module: ")
+            && lines[0].ends_with(" -> 000000000000")
+            && lines[1].starts_with("    package bash: ")
+            && lines[1].contains(" -> 99 (-"),
+        "{differs}"
+    );
+    assert!(
+        stays.len() == 1 && stays[0].contains(" cki.pool=256M") && !stays[0].contains(&old),
+        "{differs}"
+    );
+    if long() {
+        fleet.does(&["dry-activate"], 0);
+    }
 
     // Killed while it writes, it leaves no system that anybody would start.
     let mut tool = fleet.begin(&["switch"]);

@@ -133,6 +133,11 @@ fn a_new_system_is_tried_and_only_a_confirmed_one_stays() {
     assert!(twin.contains("p2 says that it is the system"), "{twin}");
     host.does("losetup -D; rm /run/twin");
     host.says(fresh);
+    // Whoever asks and is cut off leaves nothing behind that keeps others from asking, nor does what is killed.
+    host.does("/usr/lib/cki/slot status | true; ! mountpoint -q /run/cki-boot");
+    host.does("mount -t vfat /dev/vda1 /run/cki-boot");
+    host.says(fresh);
+    host.does("! mountpoint -q /run/cki-boot");
 
     host.gives(&write(system.len()), &all, true);
     let written = [

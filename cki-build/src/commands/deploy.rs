@@ -13,6 +13,7 @@ use cki_deploy::args::{Action, Deploy};
 use cki_deploy::error::Trouble;
 use cki_deploy::host::Host;
 use cki_deploy::many::{Many, each};
+use cki_deploy::name::short;
 use cki_deploy::one::{One, Options};
 use cki_deploy::probes::Probes;
 use cki_deploy::ssh::Ssh;
@@ -106,7 +107,7 @@ fn system(global: &Global, args: &Deploy) -> Result<Option<System>, Error> {
 
 /// A line for each host, and one for all if there are several.
 fn lines(outcomes: &[Outcome]) -> Vec<String> {
-    let mut lines: Vec<String> = outcomes.iter().map(line).collect();
+    let mut lines: Vec<String> = outcomes.iter().flat_map(of_host).collect();
     if outcomes.len() > 1 {
         let good = outcomes.iter().filter(|outcome| outcome.good).count();
         lines.push(format!(
@@ -114,6 +115,23 @@ fn lines(outcomes: &[Outcome]) -> Vec<String> {
             outcomes.len(),
             outcomes.len() - good
         ));
+    }
+    lines
+}
+
+/// A host's line, and what would be different on it.
+fn of_host(outcome: &Outcome) -> Vec<String> {
+    let mut lines = vec![line(outcome)];
+    if let Some(changes) = &outcome.changes {
+        let of_changes = changes.lines();
+        lines.push(match of_changes.len() {
+            0 => "  nothing would be different".to_owned(),
+            _ => format!(
+                "  with {}:",
+                short(changes.system.to.as_deref().unwrap_or_default())
+            ),
+        });
+        lines.extend(of_changes.iter().map(|change| format!("    {change}")));
     }
     lines
 }
@@ -145,6 +163,7 @@ mod tests {
             did,
             text: "runs x".to_owned(),
             state: None,
+            changes: None,
         };
         assert_eq!(
             lines(&[outcome(Did::Switched, true)]),

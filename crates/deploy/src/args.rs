@@ -42,6 +42,8 @@ pub enum Action {
     Status,
     /// Say what `switch` would do, and do nothing
     DryActivate,
+    /// Say what would be different with the system: kernel, module, monitor, packages, files
+    Diff,
     /// Start the system on trial; the host goes back by itself unless `confirm` comes
     Test,
     /// Keep the system that is on trial, if all probes are green and isolation is as good as before
@@ -60,7 +62,7 @@ impl Action {
     pub const fn takes_a_system(self) -> bool {
         matches!(
             self,
-            Self::DryActivate | Self::Test | Self::Switch | Self::Boot
+            Self::DryActivate | Self::Diff | Self::Test | Self::Switch | Self::Boot
         )
     }
 }

@@ -104,6 +104,11 @@ pub enum Trouble {
     /// It says what cannot be.
     #[error("it does not say {0}")]
     Odd(&'static str),
+    /// Its system is too old for the question.
+    #[error(
+        "its system does not say what it consists of: it is older than that question, or is none of ours"
+    )]
+    NoContents,
     /// Memory.
     #[error("the trial of {} has failed on it before; --force tries it again", short(.0))]
     FailedBefore(String),

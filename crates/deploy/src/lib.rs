@@ -12,13 +12,14 @@
 
 pub mod args;
 mod back;
+pub mod contents;
 pub mod error;
 pub mod host;
 #[cfg(test)]
 mod hostile;
 mod http;
 pub mod many;
-mod name;
+pub mod name;
 pub mod one;
 mod outcome;
 pub mod probes;

@@ -106,6 +106,7 @@ mod tests {
             did: if good { Did::Switched } else { Did::Failed },
             text: "it".to_owned(),
             state: None,
+            changes: None,
         }
     }
 

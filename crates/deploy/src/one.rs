@@ -9,6 +9,7 @@ use cki_process::units::human_bytes;
 
 use super::args::Action;
 use super::back::{self, Stage};
+use super::contents::{self, Contents, Difference};
 use super::error::Trouble;
 use super::name::short;
 use super::outcome::{Did, Outcome};
@@ -68,6 +69,7 @@ pub struct One<'a> {
     options: &'a Options,
     say: Say<'a>,
     stage: Cell<Stage>,
+    changes: RefCell<Option<Difference>>,
 }
 
 impl<'a> One<'a> {
@@ -90,6 +92,7 @@ impl<'a> One<'a> {
             options,
             say: Say(say),
             stage: Cell::new(Stage::Asking),
+            changes: RefCell::default(),
         }
     }
 
@@ -100,6 +103,7 @@ impl<'a> One<'a> {
             (Action::Confirm, _) => self.keep(),
             (Action::Rollback, _) => self.roll_back(),
             (Action::DryActivate, Some(system)) => self.plan(system),
+            (Action::Diff, Some(system)) => self.compare(system),
             (_, Some(system)) => self.install(action, system),
             (_, None) => Err(Trouble::Odd("which system it is to have")),
         };
@@ -122,6 +126,7 @@ impl<'a> One<'a> {
             did,
             text: text.unwrap_or(runs),
             state,
+            changes: self.changes.take(),
         }
     }
 
@@ -155,6 +160,21 @@ impl<'a> One<'a> {
             self.options.limit.as_secs(),
             short(&before.system)
         ));
+        Ok(Did::Asked)
+    }
+
+    /// What would be different with the system.
+    fn compare(&self, system: &System) -> Result<Did, Trouble> {
+        let to = system.contents()?;
+        let before = self.talk.look()?;
+        let said = self
+            .talk
+            .patient("asking", contents::ASK, &[], &|_| (), QUESTION)?;
+        let from = Contents::read(&said).ok_or(Trouble::NoContents)?;
+        let names = [before.system.as_str(), &system.name];
+        let same_start = self.starts_with("running", system);
+        self.changes
+            .replace(Some(from.difference(&to, names, same_start)));
         Ok(Did::Asked)
     }
 

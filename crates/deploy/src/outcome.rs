@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::contents::Difference;
 use super::state::State;
 
 /// What was done.
@@ -47,6 +48,9 @@ pub struct Outcome {
     pub text: String,
     /// What it said last, if it said anything.
     pub state: Option<State>,
+    /// What would be different, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Difference>,
 }
 
 impl Outcome {
@@ -59,6 +63,7 @@ impl Outcome {
             did: Did::LeftOut,
             text: format!("left as it is: {why}"),
             state: None,
+            changes: None,
         }
     }
 }

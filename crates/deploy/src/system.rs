@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::contents::Contents;
 use super::error::Trouble;
 
 /// The files of a system, in the order in which a host takes them.
@@ -70,6 +71,21 @@ impl System {
                 .map(|byte| format!("{byte:02x}"))
                 .collect(),
         })
+    }
+
+    /// What it consists of.
+    ///
+    /// # Errors
+    /// [`Trouble::NoSystem`] when it does not say that.
+    pub fn contents(&self) -> Result<Contents, Trouble> {
+        let directory = self.files[0].with_file_name("");
+        let path = directory.join("contents");
+        let none = |why: String| Trouble::NoSystem {
+            directory: directory.clone(),
+            why: format!("contents: {why}"),
+        };
+        let text = fs::read_to_string(path).map_err(|error| none(error.to_string()))?;
+        Contents::read(&text).ok_or_else(|| none("it does not say what it consists of".to_owned()))
     }
 
     /// All that a host takes.

@@ -27,7 +27,7 @@ exec 8> "$dir/lock"
 flock 8
 echo "$script" | grep -v '^echo' >> "$dir/scripts"
 . "$dir/faults"
-script=$(printf '%s\n' "$script" | sed "s,/usr/lib/cki/slot,$dir/slot,g; s,/proc/sys/kernel/random/boot_id,$dir/boot,g; s,/proc/uptime,$dir/uptime,g")
+script=$(printf '%s\n' "$script" | sed "s,/usr/lib/cki/slot,$dir/slot,g; s,/proc/sys/kernel/random/boot_id,$dir/boot,g; s,/proc/uptime,$dir/uptime,g; s,/usr/lib/cki/contents,$dir/contents,g; s,/proc/cmdline,$dir/cmdline,g")
 PATH=$dir/bin:$PATH sh -c "$script" 8>&-
 status=$?
 . "$dir/afterwards"
@@ -149,6 +149,7 @@ impl Target {
         target.set("start_a", &target.systems[0].start);
         target.set("boot", "1");
         target.set("uptime", "5.00 4.00");
+        target.set("cmdline", "quiet cki-system.slot=a");
         target.set("units", "running");
         target.set("isolation", "full (cki)");
         target

@@ -165,7 +165,7 @@ fn what_is_never_well_goes_back_and_is_not_taken_again() {
 #[test]
 fn the_users_probes_decide_too() {
     let mut target = Target::new();
-    target.set("uptime", "49.00 1.00");
+    target.set("uptime", "44.00 1.00");
     target.options.probes.commands = vec!["echo not yet >&2; false".to_owned()];
     let done = target.act(Action::Switch);
     assert!(
@@ -181,7 +181,7 @@ fn the_users_probes_decide_too() {
     assert_eq!(target.act(Action::Switch).did, Did::Switched);
 
     let mut target = Target::new();
-    target.set("uptime", "49.00 1.00");
+    target.set("uptime", "44.00 1.00");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = nobody.local_addr().expect("an address");
     drop(nobody);

@@ -40,9 +40,17 @@ fn short(name: &str) -> String {
 /// of them.
 fn another_system(to: &Path) -> String {
     fs::create_dir(to).expect("made");
-    for file in ["bzImage", "initrd", "contents"] {
+    for file in ["bzImage", "initrd"] {
         symlink(of_system(file), to.join(file)).expect("linked");
     }
+    let contents = fs::read_to_string(of_system("contents")).expect("read");
+    let lines = contents.lines().map(|line| match line.split_once(' ') {
+        Some(("module", _)) => format!("module {}", "0".repeat(64)),
+        _ if line.starts_with("package bash ") => "package bash 99 1".to_owned(),
+        _ => line.to_owned(),
+    });
+    let contents: Vec<String> = lines.collect();
+    fs::write(to.join("contents"), contents.join("\n")).expect("written");
     let mut root = fs::read(of_system("root.verity")).expect("read");
     let name = fs::read_to_string(of_system("system")).expect("read");
     let (blocks, hash) = name.trim().split_once(':').expect("a number and a hash");
