@@ -141,13 +141,13 @@ impl<'a> One<'a> {
                 .line("would keep what is on trial, if all probes are green");
             return Ok(Did::Asked);
         }
-        if self.runs(&before, system) {
+        if self.runs(&before, system)? {
             self.say.line("would change nothing: it runs that system");
             return Ok(Did::Asked);
         }
         known_again(&before)?;
         self.may_take(&before, system)?;
-        if !self.has(&before, system) {
+        if !self.has(&before, system)? {
             self.say.line(&format!(
                 "would write {} to slot {}",
                 human_bytes(system.size()),
@@ -172,7 +172,7 @@ impl<'a> One<'a> {
             .patient("asking", contents::ASK, &[], &|_| (), QUESTION)?;
         let from = Contents::read(&said).ok_or(Trouble::NoContents)?;
         let names = [before.system.as_str(), &system.name];
-        let same_start = self.starts_with("running", system);
+        let same_start = self.starts_with("running", system)?;
         self.changes
             .replace(Some(from.difference(&to, names, same_start)));
         Ok(Did::Asked)
@@ -189,7 +189,7 @@ impl<'a> One<'a> {
                 _ => self.keep(),
             };
         }
-        if self.runs(&before, system) {
+        if self.runs(&before, system)? {
             if !before.armed {
                 return Ok(Did::Nothing);
             }
@@ -199,7 +199,7 @@ impl<'a> One<'a> {
             known_again(&before)?;
         }
         self.may_take(&before, system)?;
-        if !self.has(&before, system) {
+        if !self.has(&before, system)? {
             self.write(&before, system)?;
         }
         if action == Action::Boot {
@@ -250,23 +250,23 @@ impl<'a> One<'a> {
     }
 
     /// Whether it runs this system, kernel and initial file system included.
-    fn runs(&self, before: &State, system: &System) -> bool {
-        before.system == system.name && self.starts_with("running", system)
+    fn runs(&self, before: &State, system: &System) -> Result<bool, Trouble> {
+        Ok(before.system == system.name && self.starts_with("running", system)?)
     }
 
     /// Whether its other slot has all of this system.
-    fn has(&self, before: &State, system: &System) -> bool {
-        before.other.as_ref() == Some(&system.name) && self.starts_with("other", system)
+    fn has(&self, before: &State, system: &System) -> Result<bool, Trouble> {
+        Ok(before.other.as_ref() == Some(&system.name) && self.starts_with("other", system)?)
     }
 
-    fn starts_with(&self, which: &str, system: &System) -> bool {
-        // A system that cannot say it is written anew, and that is all.
-        self.talk
-            .slot("looking at its slots", "digests")
-            .is_ok_and(|said| {
-                said.lines()
-                    .any(|line| line == format!("{which}={}", system.start))
-            })
+    fn starts_with(&self, which: &str, system: &System) -> Result<bool, Trouble> {
+        let line = format!("{which}={}", system.start);
+        match self.talk.slot("looking at its slots", "digests") {
+            Ok(said) => Ok(said.lines().any(|found| found == line)),
+            // A system that cannot say it is written anew, and that is all.
+            Err(Trouble::Refused { .. }) => Ok(false),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     fn may_take(&self, before: &State, system: &System) -> Result<(), Trouble> {

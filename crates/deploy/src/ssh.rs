@@ -61,7 +61,8 @@ const OPTIONS: [&str; 11] = [
     "RemoteCommand=none",
     "ControlMaster=no",
     "ControlPath=none",
-    "ConnectTimeout=10",
+    // Keys are agreed on in that time, too, which takes a busy host a while.
+    "ConnectTimeout=30",
     "ServerAliveInterval=15",
     "ServerAliveCountMax=4",
 ];
@@ -174,7 +175,7 @@ mod tests {
         };
         let line = "ssh -T -a -k -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o ClearAllForwardings=yes \
                     -o Tunnel=no -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
-                    -o ControlPath=none -o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
+                    -o ControlPath=none -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
         let expected: Vec<&str> = line.split(' ').collect();
         let argv = ssh.command("true; x").argv();
         assert_eq!(argv[..expected.len()], expected);
