@@ -91,8 +91,6 @@ struct Orders {
     ends: AtomicBool,
     /// The power goes.
     cut: AtomicBool,
-    /// The next start is without a network.
-    alone: AtomicBool,
     starts: AtomicU32,
 }
 
@@ -132,8 +130,8 @@ impl Host {
                 (Arc::clone(&orders), console.clone(), public.to_owned());
             std::thread::spawn(move || {
                 while !orders.ends.load(Ordering::SeqCst) {
-                    let port = (!orders.alone.swap(false, Ordering::SeqCst)).then_some(port);
-                    let mut machine = Machine::start_at(port, console.clone(), &public, &words);
+                    let mut machine =
+                        Machine::start_at(Some(port), console.clone(), &public, &words);
                     orders.starts.fetch_add(1, Ordering::SeqCst);
                     while !orders.ends.load(Ordering::SeqCst)
                         && !orders.cut.swap(false, Ordering::SeqCst)
@@ -159,13 +157,7 @@ impl Host {
         self.wait_for_start(before);
     }
 
-    /// Takes its network for its next start.
-    pub fn is_alone_next(&self) {
-        self.orders.alone.store(true, Ordering::SeqCst);
-    }
-
-    /// How often it was started.
-    pub fn starts(&self) -> u32 {
+    fn starts(&self) -> u32 {
         self.orders.starts.load(Ordering::SeqCst)
     }
 
@@ -250,8 +242,6 @@ pub struct Fleet {
     pub old: String,
     /// How the one is called that they are to have.
     pub new: String,
-    /// What the slowest took to start.
-    pub up: Duration,
     directory: PathBuf,
     start: Instant,
     told: RefCell<Vec<String>>,
@@ -277,7 +267,6 @@ impl Fleet {
             hosts,
             old: short(&old),
             new: short(&new),
-            up: Duration::ZERO,
             directory: directory.to_owned(),
             start: Instant::now(),
             told: RefCell::default(),
@@ -382,7 +371,7 @@ impl Fleet {
     }
 
     /// Connects to each by hand for the first time, and takes its key.
-    pub fn are_known(&mut self) {
+    pub fn are_known(&self) {
         let start = Instant::now();
         for host in &self.hosts {
             let accept = [
@@ -396,6 +385,5 @@ impl Fleet {
                 sleep(PAUSE);
             }
         }
-        self.up = start.elapsed();
     }
 }
