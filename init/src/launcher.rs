@@ -87,8 +87,9 @@ impl Launcher {
             Ok(heard) => heard,
             Err(error) => {
                 self.channel = None;
-                if !matches!(error, ChannelError::Closed) {
-                    self.broken.get_or_insert(error.to_string());
+                // A launcher that has gone, also with a request that it did not read any more, has broken no rule.
+                if let ChannelError::Protocol(breach) = error {
+                    self.broken.get_or_insert(breach.to_string());
                 }
                 return Vec::new();
             }
@@ -267,6 +268,30 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Its end of the socket tells that by ECONNRESET instead of an end of file.
+    #[test]
+    fn a_launcher_that_ends_with_a_request_unread_has_broken_no_rule() {
+        let request = Request::Signal {
+            id: ProcessId::MAIN,
+            signal: cki_session::Signal::TERM,
+        };
+        let outcome = |said: &[u8], ended| {
+            let (mut launcher, mut its) = launcher();
+            launcher.ask(&request);
+            its.write_all(said).unwrap();
+            drop(its);
+            launcher.outcome(ended, true).0
+        };
+        let told = outcome(ENDED, status(3));
+        assert_eq!(told, Some(Outcome::Exited(3)));
+        let killed = ExitStatus::from_raw(libc::SIGKILL);
+        assert_eq!(outcome(HELLO, killed), None);
+        let Some(Outcome::Failed(failure)) = outcome(b"", status(1)) else {
+            panic!("it said nothing");
+        };
+        assert!(failure.message.contains("without a word"), "{failure:?}");
     }
 
     #[test]
