@@ -11,9 +11,9 @@ pub enum OciError {
     /// There is nothing of this name, which may be an image's name in a registry.
     #[error(
         "cannot read {0}: there is no such file or directory, and no registry is asked; \
-         `podman save -o FILE IMAGE` (or docker, or skopeo) writes an image to a file"
+         `podman save -o FILE IMAGE` (or docker, or skopeo) writes an image to a file{1}"
     )]
-    Absent(PathBuf),
+    Absent(PathBuf, String),
     /// The archive or directory cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -40,8 +40,13 @@ pub enum OciError {
         source: io::Error,
     },
     /// A part that another one names is not there.
-    #[error("the image is incomplete: it has no {0}")]
-    Missing(String),
+    #[error("the image {image} is incomplete: it has no {part}")]
+    Missing {
+        /// The archive or directory.
+        image: PathBuf,
+        /// What is not there.
+        part: String,
+    },
     /// A part is no such JSON as it should be.
     #[error("{part} of the image is not understood: {problem}")]
     Malformed {

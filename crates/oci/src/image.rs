@@ -64,9 +64,7 @@ impl Image {
         if source.contains("manifest.json") {
             return Self::of_docker(source);
         }
-        Err(OciError::Missing(
-            "index.json (OCI image layout) or manifest.json (docker save)".to_owned(),
-        ))
+        Err(source.missing("index.json (OCI image layout) or manifest.json (docker save)"))
     }
 
     fn of_index(source: &Source, index: &ImageIndex, depth: usize) -> Result<Self, OciError> {
@@ -76,7 +74,7 @@ impl Image {
         let fitting: Vec<&&Descriptor> = images.iter().filter(|m| fits(m)).collect();
         let [one] = fitting[..] else {
             return Err(match (fitting.len(), images.is_empty()) {
-                (0, true) => OciError::Missing("image in index.json".to_owned()),
+                (0, true) => source.missing("image in index.json"),
                 (0, false) => OciError::Platform(platforms(&images)),
                 _ => OciError::Several(fitting.iter().map(|m| name(m)).collect()),
             });
@@ -110,7 +108,7 @@ impl Image {
                 _ => image.config.clone(),
             };
             return Err(if images.is_empty() {
-                OciError::Missing("image in manifest.json".to_owned())
+                source.missing("image in manifest.json")
             } else {
                 OciError::Several(images.iter().map(name).collect())
             });

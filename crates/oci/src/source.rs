@@ -61,7 +61,7 @@ impl Source {
         // Without the flag, a FIFO would be waited for.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOENT => OciError::Absent(path.to_owned()),
+            Errno::NOENT => OciError::Absent(path.to_owned(), transport(path)),
             _ => read(error.into()),
         })?;
         let file = File::from(fd);
@@ -85,12 +85,21 @@ impl Source {
         self.part(name).is_ok()
     }
 
+    /// That there is no such part.
+    pub(crate) fn missing(&self, part: &str) -> OciError {
+        OciError::Missing {
+            image: self.path.clone(),
+            part: part.to_owned(),
+        }
+    }
+
     /// Opens a part.
     ///
     /// # Errors
     /// [`OciError::Missing`], [`OciError::Read`].
     pub fn part(&self, name: &str) -> Result<Open, OciError> {
-        let missing = || OciError::Missing(name.to_owned());
+        let asked = name;
+        let missing = || self.missing(asked);
         let read = |source| OciError::Read {
             path: self.path.clone(),
             source,
@@ -151,6 +160,20 @@ impl Source {
         })?;
         Ok(bytes)
     }
+}
+
+/// How podman and skopeo say what kind of file an image is in, which is found out here.
+const TRANSPORTS: [&str; 4] = ["docker-archive:", "oci-archive:", "oci:", "dir:"];
+
+/// What to do about a path that begins so; nothing if none does.
+fn transport(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let found = TRANSPORTS
+        .iter()
+        .find_map(|kind| Some((kind, text.strip_prefix(kind)?)));
+    found.map_or_else(String::new, |(kind, file)| {
+        format!("; leave `{kind}` out: `--oci {file}`")
+    })
 }
 
 /// Where the parts of an archive are.

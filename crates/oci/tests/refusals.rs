@@ -226,9 +226,18 @@ fn truncated_and_foreign_files_are_refused() {
     let absent = open(Path::new("docker.io/library/redis"));
     assert!(absent.contains("no registry is asked") && absent.contains("podman save"));
     assert!(open(&dir.path().join("missing")).contains("missing"));
+    assert!(!absent.contains("leave"), "{absent}");
+    let typed = open(Path::new("docker-archive:app.tar"));
+    let cure = "leave `docker-archive:` out: `--oci app.tar`";
+    assert!(typed.ends_with(cure), "{typed}");
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).expect("made");
-    assert!(open(&empty).contains("it has no index.json"));
+    let message = open(&empty);
+    let named = format!(
+        "the image {} is incomplete: it has no index.json",
+        empty.display()
+    );
+    assert!(message.contains(&named), "{message}");
 }
 
 #[test]
