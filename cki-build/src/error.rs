@@ -106,6 +106,15 @@ pub enum Error {
     /// A machine's kernel would not come up.
     #[error("a machine takes at least {least}, not {0}", least = cki_machine::Machine::LEAST_MEMORY)]
     Memory(cki_session::Memory),
+    /// All of its containers would have less than one takes.
+    #[error(
+        "the memory of a machine is that of all its containers, and one takes at least {least}: not {0}",
+        least = cki_session::Container::LEAST_MEMORY
+    )]
+    Pool(cki_session::Memory),
+    /// There is nothing to stop.
+    #[error("the machine {0} is not up, so there is nothing to stop")]
+    NotUp(String),
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),

@@ -31,10 +31,7 @@ pub struct Preparation {
 }
 
 /// Refuses memory that no container takes.
-///
-/// # Errors
-/// [`MachineError::Request`].
-pub fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
+fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
     let sound = Container::new(memory).check();
     sound.map_err(|error| MachineError::Request(error.to_string()))
 }

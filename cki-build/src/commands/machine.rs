@@ -12,11 +12,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::place;
-use crate::prepare::holds_a_container;
 use crate::resident::{Named, Ssh, Start, What};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{self, Setup, Up};
-use cki_session::{Memory, Status};
+use cki_session::{Container, Memory, Status};
 
 /// Time that programs have to end when their machine does.
 const GRACE: Duration = Duration::from_secs(10);
@@ -36,7 +35,9 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
     let name = args.machine.name(context.machine.as_deref());
     let directory = place::directory(context, name)?;
     // The least of a container is the least of all together; the most of one is not.
-    holds_a_container(args.memory.min(Memory::CONTAINER_MAX))?;
+    if args.memory < Container::LEAST_MEMORY {
+        return Err(Error::Pool(args.memory));
+    }
     let (host, runtime_disk) = HostKernel::Cki.attrs();
     let outputs = context.outputs(&[host, "cki-qemu", runtime_disk])?;
     let here = std::thread::available_parallelism().map_or(1, |count| count.get().min(CPUS_MAX));
@@ -79,9 +80,11 @@ fn show(context: &Context, name: &str, status: &resident::Status) -> Result<Stat
 }
 
 fn stop(context: &Context, args: &Named) -> Result<Status, Error> {
-    let directory = place::directory(context, args.name(context.machine.as_deref()))?;
+    let name = args.name(context.machine.as_deref());
+    let directory = place::directory(context, name)?;
+    let up = Up::find(&directory)?.ok_or_else(|| Error::NotUp(name.to_owned()))?;
     let step = context.progress.short_step("stopping the machine");
-    Up::expect(&directory)?.stop(GRACE)?;
+    up.stop(GRACE)?;
     step.finish();
     Ok(Status::OK)
 }
