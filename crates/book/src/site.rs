@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::BookError;
 use crate::contents::{Entry, Part, parts};
+use crate::index;
 use crate::links::{Heading, Target, target};
 use crate::page::{Page, Surroundings, escape, render};
 use crate::paths::{relative, resolve};
@@ -17,6 +18,9 @@ use crate::source;
 use crate::tree::{Named, Tree};
 
 const STYLE: &str = include_str!("style.css");
+
+/// The index; `index.html` is the front, as everywhere.
+const INDEX: &str = "a-z.html";
 
 /// The name of a document's page on the site; `file` is below `docs/`.
 fn page_of(file: &str) -> String {
@@ -102,7 +106,7 @@ pub fn write(root: &Path, out: &Path) -> Result<(), BookError> {
     let order: Vec<_> = std::iter::once(&front)
         .chain(parts.iter().flat_map(|part| &part.pages))
         .collect();
-    for (index, entry) in order.iter().enumerate() {
+    for (number, entry) in order.iter().enumerate() {
         let place = Place {
             tree: &tree,
             file: format!("docs/{}", entry.file),
@@ -110,14 +114,25 @@ pub fn write(root: &Path, out: &Path) -> Result<(), BookError> {
             shown: &shown,
         };
         let page = render(&tree.text(&place.file)?, &place);
-        let before = index.checked_sub(1).map(|index| order[index]);
-        let turn = turn(&place.page, before, order.get(index + 1).copied());
+        let before = number.checked_sub(1).map(|number| order[number]);
+        let origin = origin(&place.file, &place.show(&place.file, ""));
+        let turn = origin + &turn(&place.page, before, order.get(number + 1).copied());
         put(
             out,
             &place.page,
             &document(&place.page, &page, &parts, &turn),
         )?;
     }
+    let mut pages = Vec::new();
+    for entry in &order {
+        let text = tree.text(&format!("docs/{}", entry.file))?;
+        pages.push((entry.title.as_str(), page_of(&entry.file), text));
+    }
+    put(
+        out,
+        INDEX,
+        &document(INDEX, &index::page(&pages), &parts, ""),
+    )?;
     for path in tree.files_below("docs/pictures/", ".svg") {
         put(out, path.trim_start_matches("docs/"), &tree.text(path)?)?;
     }
@@ -155,10 +170,11 @@ fn document(name: &str, page: &Page, parts: &[Part], turn: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · CKI</title>\n\
          <link rel=\"stylesheet\" href=\"{}\">\n</head>\n<body{class}>\n\
-         <header><a class=\"brand\" href=\"{}\">CKI</a><a class=\"jump\" href=\"#contents\">Contents</a></header>\n\
+         <header><a class=\"brand\" href=\"{}\">CKI</a><a class=\"index\" href=\"{}\">Index</a><a class=\"jump\" href=\"#contents\">Contents</a></header>\n\
          <main>\n{}{turn}</main>\n{}{}</body>\n</html>\n",
         to("style.css"),
         to("index.html"),
+        to(INDEX),
         page.html,
         navigation(name, parts),
         on_this_page(&page.headings),
@@ -206,6 +222,12 @@ fn on_this_page(headings: &[Heading]) -> String {
     }
     html.push_str("</ul>\n</aside>\n");
     html
+}
+
+/// Where the text of a page comes from.
+fn origin(file: &str, href: &str) -> String {
+    let (file, href) = (escape(file), escape(href));
+    format!("<p class=\"origin\">Made of <a href=\"{href}\">{file}</a></p>\n")
 }
 
 /// Links to the pages before and behind.
