@@ -35,6 +35,7 @@ fn artifacts_are_complete_with_their_sums_and_start() {
             "cki",
             "cki-build",
             "cki-build.copyright",
+            "cki-docs.tar.gz",
             "cki-host.qcow2",
             "cki-init.copyright",
             "cki-launcher.copyright",
@@ -58,6 +59,16 @@ fn artifacts_are_complete_with_their_sums_and_start() {
             .output()
             .expect("it starts");
         assert_eq!(String::from_utf8_lossy(&output.stdout), says);
+    }
+    // The book is a folder that a browser shows.
+    let book = Command::new("tar")
+        .current_dir(out.path())
+        .args(["--extract", "--file", "cki-docs.tar.gz"])
+        .status()
+        .expect("tar starts");
+    assert!(book.success());
+    for page in ["index.html", "a-z.html", "try/first-container.html"] {
+        assert!(out.path().join("cki-docs").join(page).is_file(), "{page}");
     }
     // The emulator runs from wherever it is unpacked, and has its licences with it.
     let unpacked = Command::new("tar")

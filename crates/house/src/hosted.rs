@@ -21,6 +21,11 @@ pub struct Job {
     pub runs_on: String,
     /// After how long it is ended.
     pub timeout_minutes: Option<u32>,
+    /// What its own token may do, where that is not what the workflow's may.
+    pub permissions: Option<Value>,
+    /// On which condition it runs.
+    #[serde(rename = "if")]
+    pub condition: Option<String>,
     steps: Vec<Step>,
 }
 
@@ -28,6 +33,14 @@ pub struct Job {
 struct Step {
     uses: Option<String>,
     run: Option<String>,
+}
+
+impl Job {
+    /// The lines of shell that its steps run.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        let scripts = self.steps.iter().filter_map(|step| step.run.as_deref());
+        scripts.flat_map(str::lines)
+    }
 }
 
 impl Workflow {
@@ -51,9 +64,7 @@ impl Workflow {
 
     /// The lines of shell that its steps run.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.steps()
-            .filter_map(|step| step.run.as_deref())
-            .flat_map(str::lines)
+        self.jobs.values().flat_map(Job::lines)
     }
 
     fn steps(&self) -> impl Iterator<Item = &Step> {

@@ -17,6 +17,9 @@ use clap::Parser as _;
 /// How a step or a script starts the tool.
 const TOOL: &str = "cargo run --release -- ";
 
+/// The one that may more than read.
+const PAGES: &str = ".github/workflows/pages.yml";
+
 fn workflows() -> Vec<(String, Workflow)> {
     let found: Vec<_> = tracked()
         .into_iter()
@@ -63,7 +66,45 @@ fn workflows_may_only_read_use_pinned_actions_and_end() {
                 job.timeout_minutes.is_some_and(|minutes| minutes < 360),
                 "{path}: {name} does not end by itself"
             );
+            // Who may more runs nothing of ours, and only where a fork has asked for it.
+            if job.permissions.is_some() {
+                assert_eq!((path.as_str(), name), (PAGES, "publish"));
+                assert_eq!(job.condition.as_deref(), Some("vars.CKI_PAGES == 'yes'"));
+                assert_eq!(job.lines().next(), None, "{path}: {name}");
+            }
         }
+    }
+}
+
+#[test]
+fn the_book_is_copied_so_that_it_can_be_changed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let site = dir.path().join("out/share/doc/cki");
+    fs::create_dir_all(site.join("try")).expect("made");
+    for file in ["index.html", "try/a.html"] {
+        let file = site.join(file);
+        fs::write(&file, "page").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).expect("set");
+    }
+    let tool = dir.path().join("tool");
+    let text = format!(
+        "#!/bin/sh\n[ \"$*\" = 'build cki-docs' ] && echo {}\n",
+        dir.path().join("out").display()
+    );
+    fs::write(&tool, text).expect("written");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("set");
+    let copy = dir.path().join("site");
+    let run = |tool: &Path| {
+        let mut command = Command::new(root().join(".ci/pages"));
+        command.arg(&copy).env("CKI_BUILD", tool);
+        command.output().expect("it starts").status
+    };
+    assert!(!run(Path::new("false")).success());
+    assert!(!copy.exists());
+    assert!(run(&tool).success());
+    for file in ["index.html", "try/a.html"] {
+        let mode = fs::metadata(copy.join(file)).expect("a file").permissions();
+        assert_eq!(mode.mode() & 0o200, 0o200, "{file}");
     }
 }
 
