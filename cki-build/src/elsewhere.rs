@@ -34,8 +34,13 @@ pub fn output(name: &str) -> Result<String, String> {
 /// Commands.
 pub const COMMANDS: &[Elsewhere] = &[
     Elsewhere {
-        typed: &["ps", "ls", "container"],
+        typed: &["ps", "ls"],
         here: "`list` shows the containers of a machine that stays up; other containers are as many as there are `run`",
+    },
+    Elsewhere {
+        typed: &["container"],
+        here: "leave `container` out: `run` makes one, `exec` and `kill` are about one, `list` shows those of a machine \
+               that stays up",
     },
     Elsewhere {
         typed: &["stop"],

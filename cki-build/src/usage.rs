@@ -56,6 +56,10 @@ fn tips(error: &clap::Error) -> Vec<String> {
                     return vec![behind_the_dashes("exec [OPTIONS] CONTAINER", argument)];
                 }
                 "run" | "exec" => elsewhere::find(OF_RUN, argument),
+                // Signals are written so: `-9`, `-KILL`.
+                "kill" if argument.starts_with('-') && !argument.starts_with("--") => {
+                    elsewhere::find(OF_OTHERS, "kill -9")
+                }
                 _ => elsewhere::find(OF_OTHERS, &format!("{command} {argument}")),
             }
         }
@@ -158,6 +162,12 @@ mod tests {
         for folder in [".", "./app"] {
             assert!(said(&format!("build {folder}")).contains("run --oci FILE"));
         }
+        for signal in ["-9 web", "web -9", "-KILL web", "web -KILL", "-TERM web"] {
+            let said = said(&format!("kill {signal}"));
+            assert!(said.contains("`kill NAME TERM`"), "{signal}: {said}");
+            assert!(!said.contains("as a value"), "{signal}: {said}");
+        }
+        assert!(!said("kill web TERM x").contains("behind the name"));
         assert!(!said("machine rm").contains("when its program ends"));
         assert!(!said("doctor --mount").contains("directory of yours"));
     }
