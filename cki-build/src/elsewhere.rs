@@ -39,8 +39,8 @@ pub const COMMANDS: &[Elsewhere] = &[
     },
     Elsewhere {
         typed: &["container"],
-        here: "leave `container` out: `run` makes one, `exec` and `kill` are about one, `list` shows those of a machine \
-               that stays up",
+        here: "leave `container` out: `run` makes one, `exec` and `kill` are about one, `list` shows those of a \
+               machine that stays up",
     },
     Elsewhere {
         typed: &["stop"],

@@ -3,7 +3,8 @@
 //! The book: `docs/` as a static site, and the checks that keep its text true.
 //!
 //! [`contents`] reads the order of the pages from `docs/README.md`; [`page`] turns one Markdown file into HTML;
-//! [`tree`] finds the files that a page names, `source` shows them; [`site`] writes everything, with an [`index`]; [`check`] looks for
+//! [`tree`] finds the files that a page names, `source` shows them; [`site`] writes everything, with an [`index`];
+//! [`check`] looks for
 //! links, anchors and paths that lead nowhere, and for lines that are too wide. [`figures`] knows which sentence gives
 //! which figure that is counted, and [`tables`] what a table lists.
 //! Used by: its program, which the package `cki-docs` runs, and its tests; `tests/`, which counts, has `figures` as a

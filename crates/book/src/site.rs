@@ -170,7 +170,8 @@ fn document(name: &str, page: &Page, parts: &[Part], turn: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · CKI</title>\n\
          <link rel=\"stylesheet\" href=\"{}\">\n</head>\n<body{class}>\n\
-         <header><a class=\"brand\" href=\"{}\">CKI</a><a class=\"index\" href=\"{}\">Index</a><a class=\"jump\" href=\"#contents\">Contents</a></header>\n\
+         <header><a class=\"brand\" href=\"{}\">CKI</a><a class=\"index\" href=\"{}\">Index</a>\
+         <a class=\"jump\" href=\"#contents\">Contents</a></header>\n\
          <main>\n{}{turn}</main>\n{}{}</body>\n</html>\n",
         to("style.css"),
         to("index.html"),

@@ -38,7 +38,8 @@ enum Call {
     Shut(u8),
     /// Without `forget_before_stamp`.
     LateForget,
-    /// Has asked so many vCPUs for the beginning of a scan: whether all have flushed since the stamp of the closing that
+    /// Has asked so many vCPUs for the beginning of a scan: whether all have flushed since the stamp of the closing
+    /// that
     /// it found.
     Floor(u8, Option<u8>, bool),
     /// Has asked so many whether the chunk can go.
