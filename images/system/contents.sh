@@ -7,7 +7,9 @@
 #   module HASH, monitor HASH   ours
 #   package NAME VERSION KIB    Debian's, and what they take
 #   file PATH HASH              what is on top of them: the files that are younger than TREE_TIME
-root=$1 kernel=$2 time=$3
+#   link PATH TARGET            and the symbolic links, by which units are enabled
+#   rest HASH                   names, kinds, modes and owners of all that there is
+root=$1 kernel=$2 time=$3 status=$4
 
 hash() {
 	sha256sum | cut -c -64
@@ -29,8 +31,14 @@ awk -F ': ' '
 	$1 == "Installed-Size" { size = $2 }
 	$0 == "" && name { print "package", name, version, size + 0; name = version = size = "" }
 	END { if (name) print "package", name, version, size + 0 }
-' var/lib/dpkg/status | LC_ALL=C sort
-find . -type f -newermt "@$time" ! -path './usr/lib/modules/*' ! -path ./usr/lib/firmware/cki/ksm ! -path './var/*' \
+' "$status" | LC_ALL=C sort
+if find . | LC_ALL=C grep -q '[^!-~]'; then
+	echo "a file's name has a blank, or a letter that is none of ASCII's: this list cannot have it" >&2
+	exit 1
+fi
+find . -type f -newermt "@$time" ! -path './usr/lib/modules/*' ! -path ./usr/lib/firmware/cki/ksm \
 	! -path './usr/share/doc/*' -printf '%P\n' | LC_ALL=C sort | while read -r file; do
 	echo "file /$file $(hash < "$file")"
 done
+find . -type l -newermt "@$time" ! -path './usr/lib/modules/*' -printf 'link /%P %l\n' | LC_ALL=C sort
+echo "rest $(find . ! -path './usr/lib/modules/*' -printf '%P %y %m %U %G %l\n' | LC_ALL=C sort | hash)"

@@ -28,10 +28,8 @@ for part in "$launcher" "$passt" "$kmod" "$ksm" "$guest"; do
 	cp -r --no-preserve=mode,ownership "$part/share/doc/." "$root/usr/share/doc/"
 done
 
-bash -eu -o pipefail "$contents" "$root" "$kernel/bzImage" "$SOURCE_DATE_EPOCH" > /build/contents
-install -m 644 /build/contents "$root/usr/lib/cki/contents"
-
 # The keys that the package's script has made are everybody's. Manuals and translations nobody reads here.
+cp "$root/var/lib/dpkg/status" /build/status
 rm -f "$root"/etc/ssh/ssh_host_*
 rm -rf "$root"/usr/share/{man,info,locale,lintian} "${root:?}/root" "${root:?}/var"
 find "$root/usr/share/doc" -type f ! -name copyright -delete
@@ -58,5 +56,7 @@ for name in dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-
 	ln -sf /dev/null "$unit/$name"
 	rm -f "$unit"/*.wants/"$name"
 done
+bash -eu -o pipefail "$contents" "$root" "$kernel/bzImage" "$SOURCE_DATE_EPOCH" /build/status > /build/contents
+install -m 644 /build/contents "$root/usr/lib/cki/contents"
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkfs.erofs --quiet -zlz4 -U "$uuid" "$out" "$root"

@@ -54,6 +54,8 @@ pub struct Contents {
     monitor: String,
     packages: BTreeMap<String, Package>,
     files: BTreeMap<String, String>,
+    links: BTreeMap<String, String>,
+    rest: String,
     /// The words of the command line that are the machine's, if it runs.
     words: String,
 }
@@ -77,8 +79,8 @@ pub struct Difference {
     pub system: Change<String>,
     /// Linux.
     pub kernel: Option<Change<Kernel>>,
-    /// The initial file system.
-    pub initial: bool,
+    /// Whether the initial file system would be another one; beside another kernel, nobody can say.
+    pub initial: Option<bool>,
     /// Linux's modules.
     pub modules: Option<Change<Modules>>,
     /// SHA-256 of our module.
@@ -89,6 +91,10 @@ pub struct Difference {
     pub packages: Vec<Change<Package>>,
     /// SHA-256 of files that are no package's.
     pub files: Vec<Change<String>>,
+    /// What symbolic links that are no package's lead to: those by which units are enabled, or masked, are among them.
+    pub links: Vec<Change<String>>,
+    /// Names, kinds, modes or owners of files.
+    pub rest: bool,
     /// The kernel's command line, which stays as it is but for the names of slot and system.
     pub command_line: String,
 }
@@ -120,6 +126,7 @@ impl Contents {
     pub fn read(text: &str) -> Option<Self> {
         let (mut kernel, mut modules, mut module, mut monitor) = (None, None, None, None);
         let (mut packages, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let (mut links, mut all) = (BTreeMap::new(), None);
         let mut of_machine = String::new();
         for line in text.lines() {
             // These lines are shown.
@@ -154,6 +161,10 @@ impl Contents {
                 ("file", [path, hash]) => {
                     files.insert((*path).to_owned(), (*hash).to_owned());
                 }
+                ("link", [path, target]) => {
+                    links.insert((*path).to_owned(), (*target).to_owned());
+                }
+                ("rest", [hash]) => all = Some((*hash).to_owned()),
                 // Of a later system.
                 _ => {}
             }
@@ -165,6 +176,8 @@ impl Contents {
             monitor: monitor?,
             packages,
             files,
+            links,
+            rest: all?,
             words: of_machine,
         })
     }
@@ -180,14 +193,15 @@ impl Contents {
                 from: Some(names[0].to_owned()),
                 to: Some(names[1].to_owned()),
             },
-            // Beside another kernel, nobody can say.
-            initial: kernel.is_none() && !same_start,
+            initial: kernel.is_none().then_some(!same_start),
             kernel,
             modules: change(&self.modules, &to.modules),
             module: change(&self.module, &to.module),
             monitor: change(&self.monitor, &to.monitor),
             packages: changes(&self.packages, &to.packages),
             files: changes(&self.files, &to.files),
+            links: changes(&self.links, &to.links),
+            rest: self.rest != to.rest,
             command_line: self.words.clone(),
         }
     }
@@ -225,6 +239,12 @@ fn of_package(change: &Change<Package>) -> String {
     }
 }
 
+fn of_link(change: &Change<String>) -> String {
+    let of = |target: &Option<String>| target.clone().unwrap_or_else(|| "none".to_owned());
+    let (from, to) = (of(&change.from), of(&change.to));
+    format!("link {}: {from} -> {to}", change.name)
+}
+
 impl Difference {
     /// In words: a line for each.
     #[must_use]
@@ -243,8 +263,10 @@ impl Difference {
             };
             lines.push(format!("kernel: {} -> {}{same}", from.release, to.release));
         }
-        if self.initial {
-            lines.push("initial file system: another".to_owned());
+        match self.initial {
+            None => lines.push("initial file system: not known beside another kernel".to_owned()),
+            Some(true) => lines.push("initial file system: another".to_owned()),
+            Some(false) => {}
         }
         if let Some(Change {
             from: Some(from),
@@ -263,6 +285,10 @@ impl Difference {
         lines.extend(self.packages.iter().map(of_package));
         let files = self.files.iter();
         lines.extend(files.map(|file| of_hash(&format!("file {}", file.name), file)));
+        lines.extend(self.links.iter().map(of_link));
+        if self.rest {
+            lines.push("files: names, kinds, modes or owners are others".to_owned());
+        }
         if lines.is_empty() && self.system.from != self.system.to {
             lines.push("something that no list has".to_owned());
         }
@@ -289,6 +315,9 @@ package bash 5.2.15-2+b13 7164
 package zlib1g 1:1.2.13.dfsg-1 168
 file /etc/group eeeeeeeeeeeeeeee
 file /usr/bin/cki ffffffffffffffff
+link /etc/systemd/system/sysinit.target.wants/nftables.service /lib/systemd/system/nftables.service
+link /etc/systemd/system/e2scrub_all.timer /dev/null
+rest 7777777777777777
 later what nobody knows yet
 words BOOT_IMAGE=/a/bzImage quiet cki.pool=1G cki-system.slot=a cki.system=1:aa initrd=/a/initrd
 ";
@@ -316,6 +345,11 @@ words BOOT_IMAGE=/a/bzImage quiet cki.pool=1G cki-system.slot=a cki.system=1:aa 
                 ("zlib1g 1:1.2.13.dfsg-1 168", "zlib1g 1:1.3 1192"),
                 ("file /etc/group", "package new 1 2\nfile /etc/new"),
                 ("cki f", "cki 2"),
+                (
+                    "link /etc/systemd/system/sysinit.target.wants/nftables.service /lib/systemd/system/nftables.service\n",
+                    "",
+                ),
+                ("rest 7", "rest 8"),
             ],
             false,
         );
@@ -323,6 +357,7 @@ words BOOT_IMAGE=/a/bzImage quiet cki.pool=1G cki-system.slot=a cki.system=1:aa 
             all.lines(),
             [
                 "kernel: 6.12.90 -> 6.12.95",
+                "initial file system: not known beside another kernel",
                 "Linux's modules: 70 -> 71",
                 "module: cccccccccccc -> 0ccccccccccc",
                 "monitor: dddddddddddd -> 1ddddddddddd",
@@ -333,6 +368,9 @@ words BOOT_IMAGE=/a/bzImage quiet cki.pool=1G cki-system.slot=a cki.system=1:aa 
                 "file /etc/group: gone",
                 "file /etc/new: new",
                 "file /usr/bin/cki: ffffffffffff -> 2fffffffffff",
+                "link /etc/systemd/system/sysinit.target.wants/nftables.service: \
+                 /lib/systemd/system/nftables.service -> none",
+                "files: names, kinds, modes or owners are others",
                 "command line: stays quiet cki.pool=1G",
             ]
         );
@@ -417,6 +455,7 @@ words BOOT_IMAGE=/a/bzImage quiet cki.pool=1G cki-system.slot=a cki.system=1:aa 
             &RUNS.replace("quiet", &"x".repeat(LONGEST)),
             &without("kernel "),
             &without("modules "),
+            &without("rest "),
             &without("module "),
             &without("monitor "),
         ] {
