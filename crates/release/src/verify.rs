@@ -90,7 +90,13 @@ pub fn verify<G: Ground>(
         let names: Vec<&str> = manifest.outputs.iter().map(|o| o.name.as_str()).collect();
         let built = outputs(ground, &names)?;
         found.rebuilt = built.len();
-        for (listed, built) in manifest.outputs.iter().zip(&built) {
+        for listed in &manifest.outputs {
+            let Some(built) = built.iter().find(|built| built.name == listed.name) else {
+                found
+                    .problems
+                    .push(format!("{} was not built here", listed.name));
+                continue;
+            };
             if listed != built {
                 found.problems.push(format!(
                     "{} is another here: {} with SHA-256 {} instead of {} with {}",
