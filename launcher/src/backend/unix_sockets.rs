@@ -19,7 +19,8 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
 };
 use nix::unistd::geteuid;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fchmod, fstat, open, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, open, openat, statat};
+use rustix::io::Errno;
 
 use crate::socket_file::SocketFile;
 use crate::virtio::vsock::connection::{Interest, asked_port};
@@ -236,26 +237,33 @@ fn directory_of(path: &Path, links: Links) -> io::Result<(File, PathBuf)> {
     Ok((directory, through.join(name)))
 }
 
+/// Why a part of a path is no directory.
+fn why(from: BorrowedFd<'_>, part: Component<'_>, error: Errno) -> io::Error {
+    let found = statat(from, part.as_os_str(), AtFlags::SYMLINK_NOFOLLOW);
+    let is_link = |found: Stat| FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
+    match error {
+        Errno::NOTDIR | Errno::LOOP if found.is_ok_and(is_link) => io::Error::other(
+            "a symbolic link leads to its directory, and root follows none here; name the directory itself (realpath)",
+        ),
+        error => error.into(),
+    }
+}
+
 /// Opens a directory to which no symbolic link leads. openat2(2) does it in one call, and is not there under systemd's
 /// `RestrictSUIDSGID=`, which cannot look at its flags.
 fn without_links(path: &Path) -> io::Result<File> {
     let mut at: Option<OwnedFd> = None;
     for component in path.components() {
         let from = at.as_ref().map_or(CWD, OwnedFd::as_fd);
-        // Of a name, what has it now: link or directory, it is the one that is looked at.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = openat(from, component.as_os_str(), flags, Mode::empty())?;
-        let is_name = matches!(component, Component::Normal(_));
-        if is_name && FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Symlink {
-            return Err(io::Error::other(
-                "a symbolic link leads to its directory, and root follows none here; name the directory itself \
-                 (realpath)",
-            ));
-        }
-        at = Some(found);
+        // As a directory, so that what is mounted on demand is mounted.
+        let flags = DIRECTORY.union(OFlags::NOFOLLOW);
+        let found = openat(from, component.as_os_str(), flags, Mode::empty());
+        at = Some(found.map_err(|error| why(from, component, error))?);
     }
-    let last = at.as_ref().map_or(CWD, OwnedFd::as_fd);
-    Ok(openat(last, ".", DIRECTORY, Mode::empty())?.into())
+    match at {
+        Some(directory) => Ok(directory.into()),
+        None => Ok(open(".", DIRECTORY, Mode::empty())?.into()),
+    }
 }
 
 /// Makes the socket and listens; nobody else can connect at any time.

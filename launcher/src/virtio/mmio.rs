@@ -280,7 +280,7 @@ impl<D: Device + ?Sized> Transport<D> {
         self.driver_features_select = 0;
         self.driver_features = 0;
         self.queue_select = 0;
-        // By the vCPU's thread, which alone reads it, and with the device's lock, as whoever sets bits has it.
+        // By the only vCPU's thread, which alone reads it, and with the device's lock, as whoever sets bits has it.
         self.interrupt_status.store(0, Ordering::Relaxed);
     }
 

@@ -272,8 +272,8 @@ enum Given {
     Never,
 }
 
-/// Puts a frame and its header into as many buffers as they take: `heads` then has each, and what is in it. Where the driver does
-/// not merge buffers, they take one.
+/// Puts a frame and its header into as many buffers as they take: `heads` then has each, and what is in it. Where the
+/// driver does not merge buffers, they take one.
 fn give(
     memory: &GuestMemoryMmap,
     queue: &mut Queue,

@@ -104,6 +104,8 @@ impl<'m, 'q> Requests<'m, 'q> {
             return None;
         }
         let Some(head) = self.head(number) else {
+            // There is nothing behind that.
+            self.end = number;
             return Some(Err(DriverFault::Request("a ring outside of memory")));
         };
         self.queue.set_next_avail(number.wrapping_add(1));
