@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `cki-build deploy`, with hosts that are machines with the system disk (`images/system`): they are put on another
-//! system, and go back when that is not well, also when the tool is killed, the power or the network goes.
+//! system, and go back when that is not well, also when the tool is killed; with `CKI_LONG`, when the power goes, too.
+//! `rollback`, `boot`, two hosts at once and a network that goes are tried on hosts that are stood in for only
+//! (`crates/deploy/src/target.rs`).
 
 use cki_tests::long;
 
