@@ -33,7 +33,7 @@ awk -F ': ' '
 	END { if (name) print "package", name, version, size + 0 }
 ' "$status" | LC_ALL=C sort
 if find . | LC_ALL=C grep -q '[^!-~]'; then
-	echo "a file's name has a blank, or a letter that is none of ASCII's: this list cannot have it" >&2
+	echo "a file's name has a blank, or a letter beyond ASCII: this list cannot have it" >&2
 	exit 1
 fi
 find . -type f -newermt "@$time" ! -path './usr/lib/modules/*' ! -path ./usr/lib/firmware/cki/ksm \
