@@ -69,7 +69,10 @@ fn workflows_may_only_read_use_pinned_actions_and_end() {
             // Who may more runs nothing of ours, and only where a fork has asked for it.
             if job.permissions.is_some() {
                 assert_eq!((path.as_str(), name), (PAGES, "publish"));
-                assert_eq!(job.condition.as_deref(), Some("vars.CKI_PAGES == 'yes'"));
+                assert_eq!(
+                    job.condition.as_deref(),
+                    Some("vars.CKI_PAGES == 'yes' && github.ref == 'refs/heads/main'")
+                );
                 assert_eq!(job.lines().next(), None, "{path}: {name}");
             }
         }
