@@ -346,7 +346,8 @@ words BOOT_IMAGE=/a/bzImage quiet cki.pool=1G cki-system.slot=a cki.system=1:aa 
                 ("file /etc/group", "package new 1 2\nfile /etc/new"),
                 ("cki f", "cki 2"),
                 (
-                    "link /etc/systemd/system/sysinit.target.wants/nftables.service /lib/systemd/system/nftables.service\n",
+                    "link /etc/systemd/system/sysinit.target.wants/nftables.service \
+                     /lib/systemd/system/nftables.service\n",
                     "",
                 ),
                 ("rest 7", "rest 8"),
