@@ -4,7 +4,6 @@
 //!
 //! The bytes in them may change at any time; what is read is read once.
 
-use smallvec::{SmallVec, smallvec};
 use vm_memory::VolatileSlice;
 
 use super::DriverFault;
@@ -13,8 +12,7 @@ use crate::copy;
 /// Bytes in guest memory, in one or several pieces, from the first that is not yet passed.
 #[derive(Default)]
 pub(super) struct Buffers<'m> {
-    /// Few take no memory of the heap.
-    pieces: SmallVec<[VolatileSlice<'m>; 2]>,
+    pieces: Vec<VolatileSlice<'m>>,
     /// Pieces that are passed.
     passed: usize,
     /// Bytes that are passed of the piece after these.
@@ -23,14 +21,14 @@ pub(super) struct Buffers<'m> {
     left: usize,
 }
 
-/// Pieces for which there is room once there are more than two: who has many has a whole table of them.
+/// Pieces for which there is room once there are more than a few: who has many has a whole table of them.
 const MANY: usize = 64;
 
 impl<'m> Buffers<'m> {
     /// None yet, with room for so many pieces.
     pub fn of(pieces: usize) -> Self {
         Buffers {
-            pieces: SmallVec::with_capacity(pieces),
+            pieces: Vec::with_capacity(pieces),
             ..Buffers::default()
         }
     }
@@ -46,7 +44,7 @@ impl<'m> Buffers<'m> {
             return Ok(());
         }
         let length = self.pieces.len();
-        if length == self.pieces.capacity() {
+        if length != 0 && length == self.pieces.capacity() {
             self.pieces.reserve(length.max(MANY));
         }
         self.pieces.push(piece);
@@ -66,7 +64,7 @@ impl<'m> Buffers<'m> {
         *last = last.subslice(0, before).ok()?;
         self.left -= 1;
         Some(Buffers {
-            pieces: smallvec![byte],
+            pieces: vec![byte],
             left: 1,
             ..Buffers::default()
         })
