@@ -17,7 +17,8 @@ pub trait Model: Clone + Hash + fmt::Debug {
 /// A state in which something does not hold.
 #[derive(Debug)]
 pub struct Broken {
-    what: &'static str,
+    /// What does not hold.
+    pub what: &'static str,
     steps: usize,
     state: String,
 }
