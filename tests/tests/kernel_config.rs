@@ -116,31 +116,36 @@ fn an_empty_final_configuration_is_refused() {
     assert_refused(&check(&["\n"], "", None), "no kernel configuration");
 }
 
-/// The fragments of the kernels, one list each, as kernel/tree.nix has them.
-fn lists() -> Vec<Vec<PathBuf>> {
+/// The fragments of the kernels, one list each, as kernel/tree.nix has them, and the single ones that it names: those
+/// only the test of the series takes.
+fn fragments() -> (Vec<Vec<PathBuf>>, Vec<PathBuf>) {
     let tree = fs::read_to_string(kernel("tree.nix")).unwrap();
     let mut lists = Vec::new();
+    let mut single = Vec::new();
     for line in tree.lines().map(str::trim) {
         if line.ends_with('[') {
             lists.push(Vec::new());
         } else if let (Some(name), Some(list)) = (line.strip_prefix("./config/"), lists.last_mut())
         {
             list.push(kernel("config").join(name));
+        } else if let Some((_, name)) = line.split_once(" = ./config/") {
+            single.push(kernel("config").join(name.trim_end_matches(';')));
         }
     }
     lists.retain(|list| !list.is_empty());
-    lists
+    (lists, single)
 }
 
 #[test]
 fn the_fragments_of_a_kernel_do_not_contradict_each_other() {
-    let lists = lists();
+    let (lists, single) = fragments();
     assert_eq!(
         lists.len(),
         2,
         "the product's and the one that looks for mistakes"
     );
-    let mut used: Vec<_> = lists.concat();
+    // What distributions have contradicts the product on purpose: it only has to be there.
+    let mut used: Vec<_> = [lists.concat(), single].concat();
     for list in lists {
         assert!(list.len() >= 4, "{list:?}");
         let texts: Vec<String> = list
@@ -164,7 +169,10 @@ fn the_fragments_of_a_kernel_do_not_contradict_each_other() {
         .map(|entry| entry.unwrap().path())
         .collect();
     there.sort();
-    assert_eq!(used, there, "every fragment is some kernel's");
+    assert_eq!(
+        used, there,
+        "every fragment is some kernel's or the series's"
+    );
 }
 
 /// What containers expect of the kernel, built in: it loads no modules in a container.
@@ -183,7 +191,8 @@ const EXPECTED: &str = "
 
 #[test]
 fn what_containers_expect_is_asked_for_and_built_in() {
-    let product = lists()
+    let product = fragments()
+        .0
         .into_iter()
         .find(|list| list.iter().any(|path| path.ends_with("guest.config")))
         .expect("the product's kernel is that of containers");
