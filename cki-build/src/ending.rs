@@ -94,31 +94,13 @@ impl Ending {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use cki_machine::Timeline;
     use cki_session::{Failure, FailureKind, Isolation, Signal};
-    use std::time::Instant;
-
-    /// A session that ended so, at once.
-    pub(crate) fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
-        let now = Instant::now();
-        Ended {
-            outcome,
-            times: Timeline {
-                start: now,
-                hello: None,
-                started: None,
-                first_byte: None,
-                end: now,
-            },
-            kernel: None,
-            isolation,
-        }
-    }
 
     fn json(outcome: Outcome, isolation: Option<Isolation>) -> String {
-        serde_json::to_string(&Ending::of(&ended(outcome, isolation))).expect("it is written")
+        serde_json::to_string(&Ending::of(&Ended::at_once(outcome, isolation)))
+            .expect("it is written")
     }
 
     #[test]

@@ -158,7 +158,6 @@ impl Unblocked {
 
 #[cfg(test)]
 mod tests {
-    use std::io::pipe;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc;
@@ -166,6 +165,7 @@ mod tests {
     use std::time::Duration;
 
     use nix::pty::openpty;
+    use nix::unistd::pipe;
 
     use super::*;
 

@@ -76,9 +76,9 @@ pub fn cargo(checkout: &Path) -> Command {
     Command::new(program).cwd(checkout)
 }
 
-/// Unit and integration tests that need nothing built by Nix.
+/// Unit and integration tests that need nothing built by Nix; with `all`, also those that are left out otherwise.
 #[must_use]
-pub fn unit_tests(checkout: &Path, filter: Option<&str>) -> Suite {
+pub fn unit_tests(checkout: &Path, filter: Option<&str>, all: bool) -> Suite {
     let command = cargo(checkout).args([
         "test",
         "--workspace",
@@ -89,7 +89,9 @@ pub fn unit_tests(checkout: &Path, filter: Option<&str>) -> Suite {
     ]);
     Suite {
         name: "tests of the crates",
-        command: command.args(filter),
+        command: command
+            .args(all.then_some("--include-ignored"))
+            .args(filter),
         counting: Counting::Harness,
     }
 }
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_crates_are_tested_without_the_machine_and_to_the_end() {
-        let suite = unit_tests(Path::new("/x"), Some("session"));
+        let suite = unit_tests(Path::new("/x"), Some("session"), false);
         assert_eq!(
             words(&suite),
             [
@@ -235,7 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn the_long_form_leaves_no_machine_test_out() {
+    fn the_long_form_leaves_no_test_out() {
+        let suite = unit_tests(Path::new("/x"), Some("book"), true);
+        assert_eq!(words(&suite)[5..], ["--", "--include-ignored", "book"]);
         let suite = machine_tests(Path::new("/x"), Some("book"), true, []);
         assert_eq!(words(&suite)[4..], ["--", "--include-ignored", "book"]);
     }

@@ -53,7 +53,7 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
     if wanted(documentation.name, filter) {
         run.suite(&documentation)?;
     }
-    run.suite(&check::unit_tests(dir, filter))?;
+    run.suite(&check::unit_tests(dir, filter, args.all))?;
     // What the rest needs is built only now: a mistake that the quick tests find should not wait for it.
     match environment(context, &program, &NEEDED) {
         Ok(mut env) => {

@@ -110,20 +110,19 @@ SELECT 'integrity_check: ' || integrity_check FROM pragma_integrity_check;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ending::tests::ended;
 
     #[test]
     fn success_without_isolation_is_none() {
-        let full = ended(Outcome::Exited(0), Some(Isolation::Full));
+        let full = Ended::at_once(Outcome::Exited(0), Some(Isolation::Full));
         assert_eq!(conclude(&full).expect("isolated"), Status::OK);
         for isolation in [None, Some(Isolation::None)] {
-            assert!(conclude(&ended(Outcome::Exited(0), isolation)).is_err());
+            assert!(conclude(&Ended::at_once(Outcome::Exited(0), isolation)).is_err());
         }
     }
 
     #[test]
     fn a_failure_of_the_program_is_one_of_the_demonstration() {
-        let failed = ended(Outcome::Exited(1), Some(Isolation::Full));
+        let failed = Ended::at_once(Outcome::Exited(1), Some(Isolation::Full));
         assert_eq!(conclude(&failed).expect("a status"), Status(1));
     }
 

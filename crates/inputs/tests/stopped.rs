@@ -163,7 +163,10 @@ fn one_failed_download_stops_the_others_but_keeps_what_they_have() {
 #[test]
 #[ignore = "run by the next test, in a process of its own"]
 fn child_that_downloads_until_it_is_killed() {
-    let url = std::env::var("CKI_TEST_KILLED_URL").unwrap();
+    // `check --all` begins each test that is there, this one, too: it is part of the next one.
+    let Ok(url) = std::env::var("CKI_TEST_KILLED_URL") else {
+        return;
+    };
     let dir = std::env::var("CKI_TEST_KILLED_DIR").unwrap();
     let (cache, fetcher, cancel) = fetcher(Path::new(&dir));
     let _guard = cache

@@ -88,3 +88,16 @@ pub struct Ended {
     /// What kept the program from the machine, once it was started.
     pub isolation: Option<Isolation>,
 }
+
+impl Ended {
+    /// A session that ended at once, and so: what tests of who judges an ending begin with.
+    #[must_use]
+    pub fn at_once(outcome: Outcome, isolation: Option<Isolation>) -> Self {
+        Ended {
+            outcome,
+            times: Timeline::at_once(),
+            kernel: None,
+            isolation,
+        }
+    }
+}

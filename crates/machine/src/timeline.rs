@@ -20,6 +20,19 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// Of a session that ends as it begins, and of which nothing was seen in between.
+    #[must_use]
+    pub fn at_once() -> Self {
+        let now = Instant::now();
+        Timeline {
+            start: now,
+            hello: None,
+            started: None,
+            first_byte: None,
+            end: now,
+        }
+    }
+
     /// Whether the program runs, or has run. What it wrote may be here before init's word that it runs.
     pub(crate) fn has_begun(&self) -> bool {
         self.started.or(self.hello.and(self.first_byte)).is_some()

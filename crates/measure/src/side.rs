@@ -150,31 +150,13 @@ pub(crate) fn emulator_seconds(ended: &Ended) -> Option<f64> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use cki_machine::Timeline;
     use cki_session::Outcome;
-    use std::time::{Duration, Instant};
-
-    /// A session that ended so, at once.
-    pub(crate) fn ended(outcome: Outcome, isolation: Option<Isolation>) -> Ended {
-        let now = Instant::now();
-        Ended {
-            outcome,
-            times: Timeline {
-                start: now,
-                hello: None,
-                started: None,
-                first_byte: None,
-                end: now,
-            },
-            kernel: None,
-            isolation,
-        }
-    }
+    use std::time::Duration;
 
     fn finished() -> Ended {
-        let mut ended = ended(Outcome::Exited(0), Some(Isolation::Full));
+        let mut ended = Ended::at_once(Outcome::Exited(0), Some(Isolation::Full));
         ended.times.started = Some(ended.times.start);
         ended.times.first_byte = Some(ended.times.start + Duration::from_millis(1_500));
         ended
@@ -203,7 +185,8 @@ pub(crate) mod tests {
 
     #[test]
     fn work_that_failed_or_was_not_isolated_does_not_count() {
-        let judge = |runtime, outcome, isolation| Ours(runtime).judge(&ended(outcome, isolation));
+        let judge =
+            |runtime, outcome, isolation| Ours(runtime).judge(&Ended::at_once(outcome, isolation));
         let done = Outcome::Exited(0);
         assert!(judge(Runtime::Cki, done.clone(), Some(Isolation::Full)).is_ok());
         assert!(judge(Runtime::Cki, done.clone(), Some(Isolation::None)).is_err());

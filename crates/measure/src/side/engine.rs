@@ -142,7 +142,6 @@ pub(crate) fn config(argv: &[String], root: &str, netns: Option<&str>) -> Value 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::side::tests::ended;
     use cki_session::Outcome;
 
     #[test]
@@ -170,8 +169,11 @@ mod tests {
     #[test]
     fn an_engine_that_fails_is_named_with_what_to_do() {
         let runc = Engine("runc");
-        assert!(runc.judge(&ended(Outcome::Exited(0), None)).is_ok());
-        let error = runc.judge(&ended(Outcome::Exited(127), None));
+        assert!(
+            runc.judge(&Ended::at_once(Outcome::Exited(0), None))
+                .is_ok()
+        );
+        let error = runc.judge(&Ended::at_once(Outcome::Exited(127), None));
         let error = error.expect_err("it failed").to_string();
         for words in ["status 127", "--deb runc -- runc --version", "--runtimes"] {
             assert!(error.contains(words), "{error}");
