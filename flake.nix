@@ -17,11 +17,12 @@
       packages.${system} = packages // { default = packages.cki-build; };
       checks.${system} = debian.checks;
 
-      # `nix run`, and `nix run .#fetch`: the latter brings what the former is built from, so it is a script of the
-      # checkout, which needs nothing that is built.
+      # `nix run`; `nix run .#fetch`, which brings what the others are built from, so it is a script of the checkout,
+      # which needs nothing that is built; and `nix run .#vm`, a machine with the system of images/system.
       apps.${system} = {
         default = { type = "app"; program = "${packages.cki-build}/bin/cki-build"; };
         fetch = { type = "app"; program = "${self}/nix/fetch"; };
+        vm = { type = "app"; program = "${packages.cki-vm}/bin/cki-vm"; };
       };
 
       # `nix fmt`.

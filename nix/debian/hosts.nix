@@ -30,5 +30,6 @@ in
     cki-system-tree = callPackage ../../images/system/tree.nix { };
   };
   cki-system-disk = callPackage ../../images/system/disk.nix { };
+  cki-vm = callPackage ../../images/vm/package.nix { };
   cki-runtime-debian = callPackage ../../images/runtime/package.nix { cki-kmod = cki-kmod-debian; };
 }

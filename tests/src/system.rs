@@ -3,6 +3,7 @@
 //! Machines that run the system (`images/system`), reached by SSH.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -176,6 +177,35 @@ impl Machine {
             emulator: emulator.expect("the emulator is started"),
             console,
             port: port.unwrap_or_default(),
+        }
+    }
+
+    /// Runs what `nix run .#vm` does, with these further words for the emulator. Whoever has the other half of the key
+    /// in the file `public` is root.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn of_the_flake<W: AsRef<OsStr>>(
+        console: PathBuf,
+        public: &Path,
+        words: impl IntoIterator<Item = W>,
+    ) -> Self {
+        let port = free_port();
+        let mut command = Command::new("timeout");
+        command
+            .arg("900")
+            .arg(variable("CKI_VM").join("bin/cki-vm"));
+        command.arg("--key").arg(public);
+        command
+            .args(["--port", &port.to_string(), "--"])
+            .args(words);
+        // What is its terminal otherwise.
+        let output = File::create(&console).expect("created");
+        command.stdin(Stdio::null()).stdout(output);
+        Self {
+            emulator: command.spawn().expect("it is started"),
+            console,
+            port,
         }
     }
 

@@ -66,6 +66,7 @@ fn the_flake_shows_its_packages_without_fetching_nixpkgs() {
     // Each kind of output has something in it.
     for (kind, name) in [
         ("apps", "fetch"),
+        ("apps", "vm"),
         ("devShells", "default"),
         ("checks", "cki-isa-tests"),
     ] {

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
+use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
 
-use cki_tests::cki;
 use cki_tests::system::{Machine, disk, key};
+use cki_tests::{cki, run_program, variable};
 
 /// Offset and value of what the file system's superblock has as its number (`images/system/package.nix`).
 const UUID: (u64, [u8; 16]) = (1072, *b"CKI\0\0\0\x40\0\x80\0\0\0\0\0\0\x03");
@@ -57,6 +58,9 @@ fn the_system_comes_up_runs_containers_and_cannot_be_changed() {
     let words = ["image", "cki-system", "-o"].map(OsStr::new);
     let output = cki(words.into_iter().chain([system.as_os_str()]));
     assert_eq!(output.status, 0, "{}", output.stderr);
+    // It is the disk of the machine that is started here.
+    let disk_of_the_flake = variable("CKI_SYSTEM_DISK").join("cki-system.qcow2");
+    assert!(fs::read(&system).expect("read") == fs::read(disk_of_the_flake).expect("read"));
     // A disk that comes first, and only says that it is the system.
     let posing = directory.path().join("posing.raw");
     let file = File::create(&posing).expect("created");
@@ -64,13 +68,13 @@ fn the_system_comes_up_runs_containers_and_cannot_be_changed() {
     file.write_all_at(&UUID.1, UUID.0).expect("written");
 
     let [root, other] = ["root", "other"].map(|name| directory.path().join(name));
-    let disks = [
-        disk(&posing, "raw", "", ",bootindex=2"),
-        disk(&system, "qcow2", "", ",bootindex=1"),
-    ];
-    let words = ["-m", "1G", "-no-reboot"].map(str::to_owned);
-    let words = words.into_iter().chain(disks.into_iter().flatten());
-    let mut machine = Machine::start(directory.path().join("console"), &key(&root), words);
+    // The bus is looked at in the order of its places, which the emulator gives away as it is told of devices.
+    let words = ["-no-reboot", "-set", "device.disk.addr=8"].map(str::to_owned);
+    let posing = disk(&posing, "raw", "", ",bootindex=2");
+    let words = words.into_iter().chain(posing);
+    let _ = key(&root);
+    let console = directory.path().join("console");
+    let mut machine = Machine::of_the_flake(console, &root.with_extension("pub"), words);
     machine.wait_for("login", |machine| {
         machine.console().contains("login: ").then_some(())
     });
@@ -126,4 +130,31 @@ fn the_system_comes_up_runs_containers_and_cannot_be_changed() {
             .contains("dm-verity device corrupted")
             .then_some(())
     });
+}
+
+#[test]
+fn a_machine_of_the_flake_is_not_started_with_words_that_cannot_be_meant() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path().join("root");
+    let _ = key(&root);
+    let private = root.to_str().expect("a plain name").to_owned();
+    let public = format!("{private}.pub");
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let taken = taken.local_addr().expect("an address").port().to_string();
+    let vm = |words: &[&str]| run_program(variable("CKI_VM").join("bin/cki-vm"), words, b"");
+    let help = vm(&["--help"]);
+    assert!(help.status == 0 && help.text().contains("--memory SIZE"));
+    for (words, status, said) in [
+        (&["--quick"][..], 2, "there is no option --quick"),
+        (&["--port"], 2, "--port needs a value"),
+        (&["--port", "ssh"], 2, "ssh is no port"),
+        (&["--port", "70000"], 2, "70000 is no port"),
+        (&["--key", "/nonexistent"], 1, "is no file that can be read"),
+        (&["--key", &private], 1, "is no public key of SSH's"),
+        (&["--key", &public, "--port", &taken], 1, "is in use"),
+    ] {
+        let output = vm(words);
+        assert_eq!(output.status, status, "{words:?}: {}", output.stderr);
+        assert!(output.stderr.contains(said), "{words:?}: {}", output.stderr);
+    }
 }

@@ -15,7 +15,7 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 31] = [
+pub const NEEDED: [(&str, &str); 32] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
@@ -45,6 +45,7 @@ pub const NEEDED: [(&str, &str); 31] = [
     ("cki-docs", "CKI_DOCS"),
     ("cki-system", "CKI_SYSTEM"),
     ("cki-system-disk", "CKI_SYSTEM_DISK"),
+    ("cki-vm", "CKI_VM"),
     ("cki-test-web", "CKI_TEST_WEB"),
     ("cki-test-ssh", "CKI_TEST_SSH"),
 ];
