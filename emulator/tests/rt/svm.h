@@ -39,6 +39,8 @@
 
 #define CKI_ENABLE		1	/* VMCB_CKI_CTL */
 #define V_IRQ			0x100
+#define V_INTR_PRIO(priority)	((priority) << 16)
+#define V_TPR(priority)		(priority)
 
 #define EXIT_MC			0x52
 #define EXIT_PF			0x4e
