@@ -162,12 +162,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
     /// The application: an EROFS image with a root file system
-    #[arg(
-        long,
-        value_name = "FILE",
-        alias = "root",
-        required_unless_present = "console"
-    )]
+    #[arg(long, value_name = "FILE", required_unless_present = "console")]
     pub image: Option<PathBuf>,
     /// Take the request to run a program, and signals to it, from this inherited descriptor (a socket), and
     /// write there what becomes of it, in the messages of abi/session; instead of CMD and its options

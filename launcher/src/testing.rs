@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tests that need a process of their own: it is the test binary again, with one test to run.
+//! What tests of several modules begin with: pipes, and a process of their own, which is the test binary again, with
+//! one test to run.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::OFlag;
+
 const ROLE: &str = "CKI_TEST_ROLE";
+
+/// The end to read from, and the end to write to.
+pub(crate) fn pipe() -> (File, File) {
+    // A child of another test must not keep an end open.
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    (File::from(read), File::from(write))
+}
 
 /// The test `name` in a child that finds `role`. Its output comes through a pipe.
 pub(crate) fn child(name: &str, role: &str) -> Command {

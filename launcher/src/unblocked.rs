@@ -165,9 +165,9 @@ mod tests {
     use std::time::Duration;
 
     use nix::pty::openpty;
-    use nix::unistd::pipe;
 
     use super::*;
+    use crate::testing::pipe;
 
     fn file(fd: impl Into<OwnedFd>) -> File {
         File::from(fd.into())
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_pipe_and_a_socket_that_nobody_reads_keep_no_writer_waiting() {
-        let (_reader, writer) = pipe().unwrap();
+        let (_reader, writer) = pipe();
         let writer = file(writer);
         let mut others = writer.try_clone().unwrap();
         // Room that poll tells of and somebody else takes.
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn input_comes_as_it_is_there_and_ends() {
-        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = pipe();
         let (socket, peer) = UnixStream::pair().unwrap();
         for (reader, mut writer) in [(file(reader), file(writer)), (file(socket), file(peer))] {
             let mut input = Unblocked::new(&reader, Way::In).unwrap();
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_pipe_without_a_reader_is_broken_and_a_file_takes_all() {
-        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = pipe();
         drop(reader);
         // It cannot be opened again, or it can: broken either way.
         let mut out = Unblocked::new(&file(writer), Way::Out).unwrap();

@@ -21,6 +21,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use cki_tests::bare::PASSED;
 use cki_tests::emulator;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -29,9 +30,6 @@ mod counted;
 
 /// An image takes a few seconds at most on an idle machine; one that hangs fails after this time.
 const TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Exit status of QEMU when an image writes 0x10 (passed) to the exit port.
-const PASSED: i32 = 33;
 
 /// What an image prints first: a machine that did not get that far did not test anything.
 const BANNER: &str = "cki-isa-test: ";

@@ -11,12 +11,9 @@ use std::time::Duration;
 use cki_session::Disk;
 
 use crate::error::{DiskError, Problem};
-use crate::format::{Format, qcow2_size};
+use crate::format::{Format, SECTOR, qcow2_size};
 use crate::lock::{GLANCE, lock};
 use crate::option::DiskOption;
-
-/// Bytes of a sector.
-const SECTOR: u64 = 512;
 
 /// Who reads the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

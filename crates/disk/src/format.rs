@@ -24,7 +24,7 @@ const COMPRESSION: u64 = 1 << 3;
 /// Those that QEMU 10 knows besides: not closed well, and parts of clusters.
 const KNOWN: u64 = CORRUPT | EXTERNAL_DATA | COMPRESSION | 1 << 0 | 1 << 4;
 /// Bytes of a sector.
-const SECTOR: u64 = 512;
+pub(crate) const SECTOR: u64 = 512;
 /// Names of image formats that are neither.
 const OTHERS: [&str; 7] = ["qcow", "qed", "vdi", "vhd", "vhdx", "vmdk", "vpc"];
 

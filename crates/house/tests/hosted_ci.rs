@@ -448,7 +448,7 @@ fn the_hook_checks_the_crates_that_are_touched_and_refuses_blanks() {
         [
             "fmt --all --check",
             "clippy --quiet --all-targets --package=cki-init -- --deny warnings",
-            "test --quiet --package cki-house --test licences --test files",
+            "test --quiet --package cki-house --test licences --test files --test walls",
         ]
     );
 

@@ -2,7 +2,7 @@
 
 //! Containers that mean no good: what they say is bounded, and nobody waits for what they leave undone.
 
-use std::io::{Read, Write, pipe};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 
@@ -49,7 +49,7 @@ fn a_container_that_talks_without_end_is_heard_in_measure() {
 
 #[test]
 fn what_came_before_a_container_ended_is_counted() {
-    let (mut out, stdout) = pipe().unwrap();
+    let (mut out, stdout) = pipe();
     let (has, told) = channel();
     let reader = thread::spawn(move || {
         let mut text = [0; 3];
@@ -270,7 +270,7 @@ fn a_signal_after_the_end_waits_for_no_reader() {
         output.join().unwrap();
     });
     // It does not read, so that we are left with output.
-    let (_reader, stdout) = pipe().unwrap();
+    let (_reader, stdout) = pipe();
     let ours = Streams {
         stdin: null(),
         stdout: file(stdout),

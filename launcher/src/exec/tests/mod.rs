@@ -8,7 +8,7 @@ mod processes;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write, pipe};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ use super::driver::{Connections, Driver, ExecError, ExecRequest, START_LIMIT};
 use super::waiting::Waiting;
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;
+use crate::testing::pipe;
 
 /// Longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -234,12 +235,12 @@ impl Container {
 
     /// Runs a process in it, with `input`.
     fn run(self, process: Process, input: &[u8], mut user: User) -> Ran {
-        let (stdin, mut typed) = pipe().unwrap();
+        let (stdin, mut typed) = pipe();
         typed.write_all(input).unwrap();
         drop(typed);
-        let (out, stdout) = pipe().unwrap();
-        let (err, stderr) = pipe().unwrap();
-        let read = |mut file: std::io::PipeReader| {
+        let (out, stdout) = pipe();
+        let (err, stderr) = pipe();
+        let read = |mut file: File| {
             thread::spawn(move || {
                 let mut text = String::new();
                 file.read_to_string(&mut text).unwrap();

@@ -2,7 +2,7 @@
 
 //! Streams, signals and statuses, with an init that does what it should.
 
-use std::io::{Read, Write, pipe};
+use std::io::{Read, Write};
 
 use cki_session::{Failure, FailureKind, Run, Signal, Status, Terminal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -246,7 +246,7 @@ fn a_reader_that_has_gone_ends_the_process_as_a_broken_pipe_does() {
         while stdout.write_all(&[b'y'; 4096]).is_ok() {}
         assert_eq!(init.hears(), None);
     });
-    let (_, stdout) = pipe().unwrap();
+    let (_, stdout) = pipe();
     let ours = Streams {
         stdin: null(),
         stdout: file(stdout),
@@ -266,7 +266,7 @@ fn a_reader_of_errors_that_has_gone_is_the_matter_of_the_process() {
         while stderr.write_all(&[b'y'; 4096]).is_ok() {}
         init.ends(Outcome::Exited(4));
     });
-    let (_, stderr) = pipe().unwrap();
+    let (_, stderr) = pipe();
     let ours = Streams {
         stdin: null(),
         stdout: null(),

@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cki_session::{Event, Isolation, Outcome, ProcessId, Run, Signal};
-use nix::fcntl::OFlag;
 
 use super::Session;
 use super::client::{Client, Wish};
@@ -30,6 +29,7 @@ use crate::guest::load::map;
 use crate::jail::Duty;
 use crate::module::Container;
 use crate::module::fake::{FakeContainer, Log};
+use crate::testing::pipe;
 use crate::virtio::testing::Scripted;
 use crate::vm::Waker;
 use crate::vm::outside::Outside;
@@ -42,13 +42,6 @@ struct Ends {
     stdout: File,
     stderr: File,
     log: Arc<Mutex<Log>>,
-}
-
-/// The end to read from, and the end to write to.
-fn pipe() -> (File, File) {
-    // A child of another test must not keep an end open.
-    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
-    (File::from(read), File::from(write))
 }
 
 fn plan() -> Plan {
