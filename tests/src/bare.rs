@@ -19,9 +19,8 @@ use serde_json::json;
 use cpio::newc::{Builder, trailer};
 
 use crate::emulator;
+pub use crate::emulator::PASSED;
 
-/// Exit status of QEMU when the driver ends the machine with 0x10.
-pub const PASSED: i32 = 33;
 /// No machine takes longer, on the slowest computer, unless its test says so.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Options of QEMU for a machine as fast as can be.

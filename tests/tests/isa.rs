@@ -21,8 +21,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use cki_tests::bare::PASSED;
-use cki_tests::emulator;
+use cki_tests::emulator::{self, PASSED};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 #[path = "isa/counted.rs"]
