@@ -21,8 +21,9 @@ in `abi/session`; do not edit it. This writes it, and `check` compares it:
 The types of fields are Rust's. Those that are a text or a number in JSON are in [a table of their
 own](#texts-and-numbers). [session.schema.json](session.schema.json) says for machines what this
 page says for people: a JSON Schema (2020-12), with the messages at `#/$defs/Request` and
-`#/$defs/Event`, from which clients can be generated. What it takes has the right form; whether it
-can be carried out, the server says.
+`#/$defs/Event`, from which clients can be generated. A validator has to be told to assert `format`
+(of addresses), which many only note. What it then takes has the right form; whether it can be
+carried out, the server says.
 
 ";
 

@@ -33,7 +33,7 @@ pub fn text(root: &Path) -> String {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": format!("urn:cki:session:{}", cki_session::VERSION),
         "title": "CKI's session protocol",
-        "description": "A message: what a client or a server says in one line",
+        "description": "A message: what a client or a server says in one line. To be validated with `format` asserted.",
         "anyOf": [{ "$ref": "#/$defs/Request" }, { "$ref": "#/$defs/Event" }],
         "$defs": definitions,
     });
