@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "up to a minute when not optimised"]
+    #[ignore = "some minutes when not optimised: `check --all`"]
     fn what_is_larger_sums_up_to_what_is_known() {
         for &name in Workload::value_variants() {
             for size in [Size::Small, Size::Paper] {
