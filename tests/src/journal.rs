@@ -11,6 +11,8 @@ const BLOCK: usize = 4096;
 const DISTANCE: usize = 64 << 10;
 /// The first, which says what is safe, and those with versions.
 const BLOCKS: usize = 64;
+/// The most blocks, one after the other, that are written at once.
+const TOGETHER: u64 = 4;
 /// Bytes of a disk that has room for all of them.
 pub const DISK: usize = BLOCKS * DISTANCE;
 
@@ -39,7 +41,7 @@ impl Journal {
     }
 
     /// The first block of `disk` that is older than was promised when `safe` was, or was never written so. The
-    /// program may have written versions after the last that it was heard of.
+    /// program may have written more than it was heard of: later versions, and further blocks of the last one.
     #[must_use]
     pub fn lost(&self, disk: &[u8], safe: u64) -> Option<String> {
         (1..BLOCKS as u64).find_map(|block| {
@@ -53,11 +55,18 @@ impl Journal {
                 Some(0) if least == 0 => None,
                 Some(found) if found >= least && versions.contains(&found) => None,
                 Some(found) if found > last => None,
+                Some(found) if found == last && self.may_go_on_to(block) => None,
                 Some(found) => Some(format!(
                     "block {block} has version {found}; version {least} was safe"
                 )),
             }
         })
+    }
+
+    /// Whether `block` may be written together with the last that was heard of.
+    fn may_go_on_to(&self, block: u64) -> bool {
+        let last = self.written.last().map_or(0, |(block, _)| *block);
+        (last + 1..last + TOGETHER).contains(&block)
     }
 
     fn last(&self) -> u64 {
@@ -98,6 +107,12 @@ fn contents(disk: &[u8], block: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn put(disk: &mut [u8], block: u64, version: u64) {
+        let unit = [block.to_le_bytes(), version.to_le_bytes()].concat();
+        let start = block as usize * DISTANCE;
+        disk[start..start + BLOCK].copy_from_slice(&unit.repeat(256));
+    }
+
     #[test]
     fn what_was_promised_is_looked_for() {
         let mut journal = Journal::default();
@@ -105,11 +120,6 @@ mod tests {
             journal.hear(line);
         }
         let mut disk = vec![0; DISK];
-        let put = |disk: &mut [u8], block: u64, version: u64| {
-            let unit = [block.to_le_bytes(), version.to_le_bytes()].concat();
-            let start = block as usize * DISTANCE;
-            disk[start..start + BLOCK].copy_from_slice(&unit.repeat(256));
-        };
         assert_eq!(journal.lost(&disk, 0), None);
         assert!(journal.lost(&disk, 1).unwrap().contains("block 1"));
         put(&mut disk, 1, 3);
@@ -121,12 +131,32 @@ mod tests {
         put(&mut disk, 0, 3);
         assert!(journal.is_complete(&disk));
         // A version that is another block's, and half of one.
-        put(&mut disk, 2, 3);
-        assert!(journal.lost(&disk, 2).unwrap().contains("version 3"));
+        put(&mut disk, 2, 1);
+        assert!(journal.lost(&disk, 0).unwrap().contains("version 1"));
         put(&mut disk, 2, 4);
         assert_eq!(journal.lost(&disk, 2), None);
         put(&mut disk, 2, 2);
         disk[2 * DISTANCE + 2048] = 9;
         assert!(journal.lost(&disk, 0).unwrap().contains("torn"));
+    }
+
+    #[test]
+    fn blocks_written_at_once_may_be_there_before_all_of_them_were_heard_of() {
+        let mut journal = Journal::default();
+        for line in ["w 9 1", "s 1", "w 30 2"] {
+            journal.hear(line);
+        }
+        let at_once = |last| {
+            let mut disk = vec![0; DISK];
+            put(&mut disk, 9, 1);
+            (30..=last).for_each(|block| put(&mut disk, block, 2));
+            disk
+        };
+        assert_eq!(journal.lost(&at_once(33), 1), None);
+        assert!(journal.lost(&at_once(34), 1).unwrap().contains("block 34"));
+        // Nothing comes before the first of them.
+        let mut disk = at_once(33);
+        put(&mut disk, 29, 2);
+        assert!(journal.lost(&disk, 1).unwrap().contains("block 29"));
     }
 }
