@@ -36,7 +36,7 @@ heading() {
 
 # Each text once, under the names of all crates that bring it.
 crate_texts() {
-	local sources=${cargoDepsCopy:-$vendored} line crate directory text sum
+	local sources=${cargoDepsCopy:-$vendored} crate directory text sum
 	local -A brought=() texts=()
 	while read -r crate; do
 		directory=$(find "$sources/" -maxdepth 2 -type d -name "$crate" | head -n 1)
