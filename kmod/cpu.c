@@ -26,8 +26,7 @@
 #define KNOWN_COMPONENTS	(XFEATURE_MASK_FPSSE | XFEATURE_MASK_YMM | XFEATURE_MASK_BNDREGS | \
 				 XFEATURE_MASK_BNDCSR | XFEATURE_MASK_AVX512 | XFEATURE_MASK_PKRU)
 
-/* Linux has no names for them (SDM Vol. 3A, 2.5; Vol. 2A, CPUID, leaf 7, ECX). */
-#define CR4_PKS		BIT(24)
+/* Linux has no name for it (SDM Vol. 2A, CPUID, leaf 7, ECX). */
 #define CPUID_7_ECX_PKS	BIT(31)
 
 static u32 guest_tsc_khz;
@@ -100,7 +99,7 @@ u32 cki_cpu_missing(void)
 	    cpu_feature_enabled(X86_FEATURE_XENPV) || sme_me_mask)
 		missing |= CKI_MISSING_KERNEL;
 	/* Then PKRS is not 0 in it, as the switch takes for granted. */
-	if (native_read_cr4() & CR4_PKS) {
+	if (native_read_cr4() & CKI_CR4_PKS) {
 		pr_warn("the kernel uses protection keys for supervisor pages (CR4.PKS) itself\n");
 		missing |= CKI_MISSING_KERNEL;
 	}

@@ -13,6 +13,8 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, Memory, Signal, Status};
 use clap::{Args, Parser, Subcommand};
 
+use cki_abi::uapi::DEVICE;
+
 use crate::options::{NAMES as NETWORK, NetworkArgs};
 
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
@@ -20,7 +22,7 @@ use crate::options::{NAMES as NETWORK, NetworkArgs};
 #[command(name = "cki", version, after_help = exit_statuses(), max_term_width = 100)]
 pub struct Cli {
     /// The device of the host module
-    #[arg(long, global = true, value_name = "FILE", default_value = "/dev/cki")]
+    #[arg(long, global = true, value_name = "FILE", default_value = DEVICE)]
     pub device: PathBuf,
     /// What to do.
     #[command(subcommand)]

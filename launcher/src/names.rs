@@ -3,7 +3,7 @@
 //! Names of the ABI's numbers, from the ABI's own tables.
 
 use cki_abi::description::Group;
-use cki_abi::{calls, errors, faults, hypercalls};
+use cki_abi::{calls, errors, faults, hypercalls, vectors};
 
 fn find(group: &Group, value: u64, skip: &[&str]) -> Option<&'static str> {
     group
@@ -30,32 +30,13 @@ pub fn call(number: u64) -> String {
 /// Mnemonic of an exception (Intel SDM Vol. 3A table 6-1), or `FAULT_*` for what is not an exception.
 #[must_use]
 pub fn fault(vector: u64) -> String {
-    let name = match vector {
-        0 => "#DE",
-        1 => "#DB",
-        2 => "NMI",
-        3 => "#BP",
-        4 => "#OF",
-        5 => "#BR",
-        6 => "#UD",
-        7 => "#NM",
-        8 => "#DF",
-        10 => "#TS",
-        11 => "#NP",
-        12 => "#SS",
-        13 => "#GP",
-        14 => "#PF",
-        16 => "#MF",
-        17 => "#AC",
-        18 => "#MC",
-        19 => "#XM",
-        21 => "#CP",
-        _ => match find(&faults::GROUP, vector, &[]) {
-            Some(name) => name,
-            None => return format!("exception {vector}"),
-        },
-    };
-    name.to_owned()
+    let mnemonic = usize::try_from(vector)
+        .ok()
+        .and_then(|vector| vectors::MNEMONICS.get(vector).copied())
+        .filter(|mnemonic| !mnemonic.is_empty());
+    mnemonic
+        .or_else(|| find(&faults::GROUP, vector, &[]))
+        .map_or_else(|| format!("exception {vector}"), str::to_owned)
 }
 
 #[cfg(test)]
@@ -70,7 +51,8 @@ mod tests {
         assert_eq!(call(hypercalls::HC_CONSOLE_WRITE), "HC_CONSOLE_WRITE");
         let unknown = calls::KSM_CALLS;
         assert_eq!(call(unknown), format!("call {unknown:#x}"));
-        assert_eq!(fault(13), "#GP");
+        assert_eq!(fault(vectors::GENERAL_PROTECTION), "#GP");
+        assert_eq!(fault(15), "exception 15");
         assert_eq!(fault(faults::FAULT_GATE_MISUSED), "FAULT_GATE_MISUSED");
         assert_eq!(fault(99), "exception 99");
     }

@@ -57,6 +57,10 @@
  * (I2). EM and TS are 0: the guest's FPU never traps. NW and CD are 0: its caches are on.
  */
 #define CKI_CR0_PINNED CKI_U64(0x80050033)
+/* CR4: PKS. Protection keys of supervisor pages. */
+#define CKI_CR4_PKS CKI_U64(0x1000000)
+/* CR4: PGE. Each change of it drops all translations, global ones too (SDM Vol. 3A 4.10.4.1). */
+#define CKI_CR4_PGE CKI_U64(128)
 /*
  * CR4: PAE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE, SMEP, SMAP, PKS. SMEP is half of I3.
  *

@@ -12,6 +12,9 @@ pub mod start;
 pub mod system;
 pub mod version;
 
+/// The device's file.
+pub const DEVICE: &str = "/dev/cki";
+
 text! {
     /// /dev/cki: secure containers with a deprivileged guest kernel.
     ///

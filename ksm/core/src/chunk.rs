@@ -8,10 +8,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::edges::Edges;
-use crate::frame::{Class, Frame, Word};
+use crate::frame::{CLASS_MASK, Class, Frame, Word};
 use crate::refusal::Refusal;
 
-const CLASS_MASK: u64 = 7;
 const SEALED_SHIFT: u32 = 16;
 /// log2 of a chunk's frames.
 pub(crate) const FRAMES_SHIFT: u32 = 9;

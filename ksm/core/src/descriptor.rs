@@ -8,6 +8,7 @@ use cki_abi::layout::{
     VCPU_TSS,
 };
 use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_TLS, TLS_SLOTS};
+use cki_abi::vectors::*;
 
 use crate::event::entry_address;
 use crate::refusal::Refusal;
@@ -16,14 +17,6 @@ use crate::refusal::Refusal;
 pub const GDT_SLOTS: usize = GDT_SIZE as usize / 8;
 /// Bytes of a 64-bit TSS, without I/O bitmap.
 pub const TSS_SIZE: u64 = 104;
-
-const DEBUG: u64 = 1;
-const NMI: u64 = 2;
-const BREAKPOINT: u64 = 3;
-const OVERFLOW: u64 = 4;
-const DOUBLE_FAULT: u64 = 8;
-const MACHINE_CHECK: u64 = 18;
-const FIRST_INTERRUPT: u64 = 32;
 
 const PRESENT: u64 = 1 << 47;
 const DPL3: u64 = 3 << 45;

@@ -140,7 +140,8 @@ impl Kind {
     }
 }
 
-const CLASS_MASK: u64 = 7;
+/// Where a frame's word has its class, and a chunk's that of all its frames.
+pub(crate) const CLASS_MASK: u64 = 7;
 const KIND_SHIFT: u32 = 3;
 const KIND_MASK: u64 = 0xf << KIND_SHIFT;
 const LINKS_SHIFT: u32 = 8;

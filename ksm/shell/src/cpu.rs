@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-use cki_abi::control::CR4_PCIDE;
+use cki_abi::control::{CR4_PCIDE, CR4_PGE};
 use cki_abi::isa::{MSR_CTL, MSR_CTL_EN};
 use cki_abi::selectors::SEL_VCPU_NUMBER;
 use cki_ksm_core::pinned;
@@ -14,7 +14,6 @@ use crate::area::AreaAddress;
 const IA32_EFER: u32 = 0xc000_0080;
 /// First of LSTAR, CSTAR and FMASK.
 pub const IA32_LSTAR: u32 = 0xc000_0082;
-const CR4_PGE: u64 = 1 << 7;
 /// DR6 when nothing has happened (Intel SDM Vol. 3A 17.2.3).
 const DR6_NOTHING: u64 = 0xffff_0ff0;
 

@@ -7,6 +7,7 @@ use cki_abi::handlers::*;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::monitor::*;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
+use cki_abi::vectors::{DEBUG, FIRST_INTERRUPT, MACHINE_CHECK, NMI};
 use cki_ksm_core::Refusal;
 use cki_ksm_core::event::Delivery;
 use cki_ksm_core::iret::FLAG_TRAP;
@@ -16,10 +17,6 @@ use crate::info::Place;
 use crate::trap::TrapFrame;
 use crate::{cpu, end, gates};
 
-const DEBUG: u64 = 1;
-const NMI: u64 = 2;
-const MACHINE_CHECK: u64 = 18;
-const FIRST_INTERRUPT: u64 = 32;
 /// RFLAGS of a handler that the monitor enters: IF and the bit that is always 1.
 pub const HANDLER_FLAGS: u64 = 0x202;
 

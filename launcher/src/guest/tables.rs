@@ -3,12 +3,14 @@
 //! The boot page tables: the kernel where it is linked, and all memory in the direct map.
 //!
 //! Every frame is mapped with the rights of its class, and nothing else: text is executable where the
-//! image is mapped and nowhere else, only Data is writable. The monitor judges each entry before
+//! image is mapped and nowhere else, only Data is writable. A and D are set beforehand, so that the CPU
+//! has nothing to write in a table of the boot's. The monitor judges each entry before
 //! it declares a table, so a mistake here stops the container, not its isolation; a test has the
 //! monitor's own rules adopt what is built.
 
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_L3, TABLE_L4};
 use cki_abi::class::{CLASS_DATA, CLASS_EXEC};
+use cki_abi::entry;
 
 use super::kernel::{Kernel, is_kernel_half};
 use super::layout::Layout;
@@ -17,18 +19,6 @@ use cki_abi::uapi::start::BootTable;
 
 /// Entries of a table.
 pub const ENTRIES: usize = 512;
-
-/// Bits of an entry (Intel SDM Vol. 3A 4.5). A and D are set beforehand, so that the CPU has
-/// nothing to write in a table of the boot's.
-mod bit {
-    pub const PRESENT: u64 = 1;
-    pub const WRITABLE: u64 = 1 << 1;
-    pub const ACCESSED: u64 = 1 << 5;
-    pub const DIRTY: u64 = 1 << 6;
-    pub const PAGE_SIZE: u64 = 1 << 7;
-    pub const NO_EXECUTE: u64 = 1 << 63;
-    pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-}
 
 /// Tables that cannot be built.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -168,7 +158,7 @@ impl BootTables {
         for parent in (level + 1..=4).rev() {
             table = self.child(table, index(address, parent))?;
         }
-        let large = if level == 2 { bit::PAGE_SIZE } else { 0 };
+        let large = if level == 2 { entry::PAGE_SIZE } else { 0 };
         let entry = &mut self.tables[table].entries[index(address, level)];
         if *entry != 0 {
             return Err(TablesError::Overlap);
@@ -184,13 +174,13 @@ impl BootTables {
             let child = self.new_table(self.tables[table].level - 1);
             // Rights are the leaf's; a link takes none away.
             self.tables[table].entries[index] =
-                self.hpa(child) | bit::PRESENT | bit::WRITABLE | bit::ACCESSED;
+                self.hpa(child) | entry::PRESENT | entry::WRITABLE | entry::ACCESSED;
             return Ok(child);
         }
-        if entry & bit::PAGE_SIZE != 0 {
+        if entry & entry::PAGE_SIZE != 0 {
             return Err(TablesError::Overlap);
         }
-        Ok((((entry & bit::ADDRESS) - self.base) / FRAME) as usize)
+        Ok((((entry & entry::ADDRESS) - self.base) / FRAME) as usize)
     }
 }
 
@@ -200,11 +190,11 @@ fn index(address: u64, level: u8) -> usize {
 }
 
 fn rights(class: u64, executable: bool) -> u64 {
-    let present = bit::PRESENT | bit::ACCESSED | bit::DIRTY;
+    let present = entry::PRESENT | entry::ACCESSED | entry::DIRTY;
     match class {
-        CLASS_DATA => present | bit::WRITABLE | bit::NO_EXECUTE,
+        CLASS_DATA => present | entry::WRITABLE | entry::NO_EXECUTE,
         CLASS_EXEC if executable => present,
-        _ => present | bit::NO_EXECUTE,
+        _ => present | entry::NO_EXECUTE,
     }
 }
 

@@ -72,7 +72,7 @@ fn adopt(layout: &Layout, built: &BootTables) -> Result<(), Refusal> {
             vcpus: 1,
             pcid_base: 0,
             pcids: 0,
-            slot_entry: 0x1000 | bit::PRESENT | bit::WRITABLE | bit::ACCESSED,
+            slot_entry: 0x1000 | entry::PRESENT | entry::WRITABLE | entry::ACCESSED,
         },
         Storage {
             frames: &frame_words,
@@ -98,19 +98,19 @@ fn walk(built: &BootTables, address: u64) -> Option<(u64, bool, bool)> {
     let mut table = 0;
     for level in (1..=4u8).rev() {
         let entry = built.tables[table].entries[index(address, level)];
-        if entry & bit::PRESENT == 0 {
+        if entry & entry::PRESENT == 0 {
             return None;
         }
         let size = 1 << (3 + 9 * u32::from(level));
-        if level == 1 || entry & bit::PAGE_SIZE != 0 {
-            let hpa = (entry & bit::ADDRESS & !(size - 1)) + address % size;
+        if level == 1 || entry & entry::PAGE_SIZE != 0 {
+            let hpa = (entry & entry::ADDRESS & !(size - 1)) + address % size;
             return Some((
                 hpa,
-                entry & bit::WRITABLE != 0,
-                entry & bit::NO_EXECUTE == 0,
+                entry & entry::WRITABLE != 0,
+                entry & entry::NO_EXECUTE == 0,
             ));
         }
-        table = (((entry & bit::ADDRESS) - built.base) / FRAME) as usize;
+        table = (((entry & entry::ADDRESS) - built.base) / FRAME) as usize;
     }
     None
 }
@@ -189,21 +189,21 @@ fn the_monitors_rules_refuse_tables_with_one_wrong_entry() {
         for level in (1..=4u8).rev() {
             let at = index(address, level);
             let entry = bad.tables[table].entries[at];
-            if level == 1 || entry & bit::PAGE_SIZE != 0 {
+            if level == 1 || entry & entry::PAGE_SIZE != 0 {
                 bad.tables[table].entries[at] = change(entry);
                 break;
             }
-            table = (((entry & bit::ADDRESS) - bad.base) / FRAME) as usize;
+            table = (((entry & entry::ADDRESS) - bad.base) / FRAME) as usize;
         }
         adopt(&layout, &bad)
     };
-    let writable = |entry| entry | bit::WRITABLE;
+    let writable = |entry| entry | entry::WRITABLE;
     for class in [CLASS_PT, CLASS_EXEC, CLASS_RO] {
         assert_eq!(spoil(leaf(class), &writable), Err(Refusal::Class));
     }
     let data = DIRECT_MAP + 0x430 * MIB;
     assert_eq!(
-        spoil(data, &|entry| entry & !bit::NO_EXECUTE),
+        spoil(data, &|entry| entry & !entry::NO_EXECUTE),
         Err(Refusal::Execute)
     );
     assert_eq!(

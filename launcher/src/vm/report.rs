@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use cki_abi::hypercalls::arguments::{SHUTDOWN_PANIC, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT};
+use cki_abi::vectors::PAGE_FAULT;
 
 use super::vcpu::End;
 use crate::module::Fault;
@@ -49,7 +50,7 @@ fn describe_fault(fault: &Fault) -> String {
         fault.rip
     );
     // The writes cannot fail: it is a String.
-    if fault.vector == 14 {
+    if fault.vector == PAGE_FAULT {
         let _ = write!(text, ", address {:#x}", fault.cr2);
     }
     let _ = write!(text, ", stack {:#x}", fault.rsp);
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn a_fault_is_told_with_the_refusal_before_it() {
         let fault = Fault {
-            vector: 14,
+            vector: PAGE_FAULT,
             error_code: 3,
             rip: 0xffff_ffff_8100_1234,
             cr2: 0x40,

@@ -91,7 +91,7 @@ impl Attack {
     ///
     /// Neither gain nor the refusal that was to be expected: the attack shows nothing.
     pub fn run(&self) -> Result<Outcome> {
-        let system = System::open().context("/dev/cki")?;
+        let system = System::open()?;
         let victim = Victim::new()?;
         set_cmos(0)?;
         let guest = Guest::start(&system, "attack", |container, hpa| {

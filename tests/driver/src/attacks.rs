@@ -15,20 +15,18 @@ use cki_abi::faults::{FAULT_GATE_MISUSED, FAULT_NO_HANDLER};
 use cki_abi::handlers::HANDLER_SYSCALL;
 use cki_abi::isa::WRPKRS;
 use cki_abi::layout::{BOOT_INFO, IMAGE_BASE};
-use cki_abi::limits::BATCH_MAX;
+use cki_abi::limits::{BATCH_MAX, CHUNK_SIZE};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::vcpu::{InterruptedState, VcpuInfo};
+use cki_abi::vectors::{GENERAL_PROTECTION, INVALID_OPCODE};
 
 use crate::attack::Attack;
 use crate::attack::Gain::{Cpu, Device, HostMemory, InterruptsOff, MonitorMemory};
 use crate::attack::Refusal::{Error, Fault, HostGoesOn};
-use crate::case::{GENERAL_PROTECTION, wrpkrs_of_the_gates};
+use crate::case::wrpkrs_of_the_gates;
 use crate::guest::{BASE, DATA, EXECUTE, UNMAPPED, UNSEALED, WRITE, entry_of};
 use crate::script::*;
 
-const INVALID_OPCODE: u64 = 6;
-/// Bytes that an L2 entry covers.
-const CHUNK: u64 = 0x20_0000;
 /// Where the driver plants code and tables: pages of Data, the last two sealed frames of text.
 const CODE: u64 = DATA + 0x3000;
 const FAKES: u64 = DATA + 0x4000;
@@ -102,7 +100,7 @@ fn superpage_of_several_classes(s: Setting) -> Plan {
     script(&[
         &[
             set(s.table(2) + 8, s.hpa | WRITE | SUPERPAGE),
-            store(BASE + CHUNK + entry, s.victim_page()),
+            store(BASE + CHUNK_SIZE + entry, s.victim_page()),
         ],
         &rob_the_host(BASE + UNMAPPED),
     ])
@@ -132,7 +130,7 @@ fn vcpu_info_in_a_page_table(s: Setting) -> Plan {
             call(KSM_VCPU_INFO_SET, [s.table(4), 0, 0, 0]),
             [step::TRAP, s.victim_page(), 0, 0, 0, 0],
         ],
-        &rob_the_host(BASE + CHUNK + (stored as u64 / 8 << 12)),
+        &rob_the_host(BASE + CHUNK_SIZE + (stored as u64 / 8 << 12)),
     ])
 }
 
@@ -199,9 +197,9 @@ fn release_of_a_linked_table(s: Setting) -> Plan {
             call(KSM_FLUSH, [FLUSH_EVERYWHERE, 0, 0, 0]),
             declare(first, TABLE_L2),
             set(first, second | LINK),
-            store(BASE + CHUNK, s.victim_page()),
+            store(BASE + CHUNK_SIZE, s.victim_page()),
         ],
-        &rob_the_host(BASE + 2 * CHUNK),
+        &rob_the_host(BASE + 2 * CHUNK_SIZE),
     ])
 }
 

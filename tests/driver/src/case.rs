@@ -8,9 +8,6 @@ use cki_abi::layout::IMAGE_BASE;
 /// One case.
 pub type Case = Box<dyn Fn() -> Result<()>>;
 
-/// The vector of #GP.
-pub const GENERAL_PROTECTION: u64 = 13;
-
 /// Where WRPKRS stands in the monitor's gates.
 pub fn wrpkrs_of_the_gates() -> Result<Vec<u64>> {
     let image = std::fs::read("/lib/firmware/cki/ksm").context("the monitor")?;

@@ -14,11 +14,12 @@ use cki_abi::uapi::container::Create;
 use cki_abi::uapi::start::Start;
 use cki_abi::uapi::system::modes::MODE_CKI;
 use cki_abi::uapi::version::UAPI_VERSION;
+use cki_abi::vectors::{GENERAL_PROTECTION, PAGE_FAULT};
 
 use crate::alarm::Alarm;
 use crate::attack::Outcome;
 use crate::attacks;
-use crate::case::{Case, GENERAL_PROTECTION, wrpkrs_of_the_gates};
+use crate::case::{Case, wrpkrs_of_the_gates};
 use crate::device::{self, System};
 use crate::eventfds;
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
@@ -26,7 +27,6 @@ use crate::module;
 use crate::observed;
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
 
-const PAGE_FAULT: u64 = 14;
 /// Page-fault error code (Intel SDM Vol. 3A 4.7).
 const FAULT_PRESENT: u64 = 1;
 const FAULT_WRITE: u64 = 2;
@@ -256,7 +256,7 @@ pub fn all() -> Vec<(String, Case)> {
 }
 
 fn system() -> Result<System> {
-    System::open().context("/dev/cki")
+    System::open()
 }
 
 fn prepare<'a>(words: impl Fn(u64) -> Vec<u64> + 'a) -> impl FnOnce(&device::Container, u64) + 'a {

@@ -115,7 +115,7 @@ const COUNTED: [(&str, Calls); 11] = [
 
 /// Starts a guest of counts.s.
 fn start(guest: &str, calls: Calls, rounds: u64) -> Result<Guest> {
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     Guest::start(&system, guest, |container, hpa| {
         let words = calls(hpa).concat();
         container.write_word(DATA as usize + 8, rounds);
@@ -383,7 +383,7 @@ pub fn print() -> Result<()> {
     for (name, calls) in COUNTED {
         report(name, &run("count_call", calls).context(name)?, RETURN);
     }
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     // Only where the emulator has it.
     let probe = Probe::open().ok();
     let report_operations = |name: &str, chunks| -> Result<()> {

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use anyhow::{Context, Result};
+use cki_abi::uapi::DEVICE;
 use cki_abi::uapi::container::Create;
 use cki_abi::uapi::eventfd::{Ioeventfd, Irqfd};
 use cki_abi::uapi::ioctls::{CREATE_CONTAINER, GET_INFO};
@@ -33,8 +35,9 @@ pub struct System(cki_module::System);
 
 impl System {
     /// Opens the device.
-    pub fn open() -> io::Result<Self> {
-        cki_module::System::open(Path::new("/dev/cki")).map(System)
+    pub fn open() -> Result<Self> {
+        let system = cki_module::System::open(Path::new(DEVICE));
+        system.map(System).context(DEVICE)
     }
 
     /// CKI_GET_VERSION.

@@ -126,7 +126,7 @@ impl Eventfd {
 }
 
 fn system() -> Result<System> {
-    System::open().context("/dev/cki")
+    System::open()
 }
 
 fn errno<T>(result: io::Result<T>) -> Option<i32> {

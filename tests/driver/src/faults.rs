@@ -101,7 +101,7 @@ fn nothing_left(system: &System) -> Result<()> {
 /// fails has to say so by an error that is one of memory or of a copy.
 fn each(mut attempt: impl FnMut(&System, u32) -> Result<(bool, io::Result<()>)>) -> Result<()> {
     prepare()?;
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let mut failures = 0;
     for nth in 1..AT_MOST {
         let (happened, result) = attempt(&system, nth).with_context(|| format!("number {nth}"))?;

@@ -6,7 +6,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::case::Case;
 use crate::device::System;
@@ -33,11 +33,7 @@ pub fn all() -> Vec<(&'static str, Case)> {
 }
 
 fn kicked() -> Result<()> {
-    let guest = Guest::start(
-        &System::open().context("/dev/cki")?,
-        "events_without_sleep",
-        |_, _| {},
-    )?;
+    let guest = Guest::start(&System::open()?, "events_without_sleep", |_, _| {})?;
     pin(own_id(), 0)?;
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -43,7 +43,7 @@ pub struct Life {
 impl Life {
     /// One, with what strikes in it.
     fn live(&self, probe: &Probe, plan: &Plan) -> Result<()> {
-        let system = System::open().context("/dev/cki")?;
+        let system = System::open()?;
         let guest = Guest::start_with(
             &system,
             self.guest,

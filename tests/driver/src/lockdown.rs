@@ -31,7 +31,7 @@ pub fn all() -> Vec<(&'static str, Case)> {
 /// Loads the module with that monitor: what it finds missing.
 fn load() -> Result<u32> {
     machine::load("/cki.ko", &format!("pool=32M monitor={MONITOR}"))?;
-    let info = System::open().context("/dev/cki")?.info()?;
+    let info = System::open()?.info()?;
     Ok(info.missing)
 }
 

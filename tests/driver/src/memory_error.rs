@@ -14,10 +14,10 @@ use crate::case::Case;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 use crate::moved::{own_id, pin};
+use cki_abi::limits::CHUNK_SIZE;
 use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::EXIT_MACHINE_CHECK;
-
-const CHUNK: u64 = 2 << 20;
+use cki_abi::vectors::MACHINE_CHECK;
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
@@ -56,7 +56,7 @@ fn run(guest: &Guest, hpa: u64) -> Result<std::io::Result<RunPage>> {
 }
 
 fn ended() -> Result<()> {
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let before = system.info()?;
     let handler = count as extern "C" fn(i32);
     // SAFETY: a handler that only counts.
@@ -70,7 +70,7 @@ fn ended() -> Result<()> {
     let run = run(&guest, hpa)?.context("CKI_RUN")?;
     let fault = run.detail.fault();
     ensure!(
-        run.exit_reason == EXIT_MACHINE_CHECK && fault.vector == 18 && fault.cr2 == hpa,
+        run.exit_reason == EXIT_MACHINE_CHECK && fault.vector == MACHINE_CHECK && fault.cr2 == hpa,
         "exit {}, {fault:x?}",
         run.exit_reason
     );
@@ -83,19 +83,19 @@ fn ended() -> Result<()> {
     drop(guest);
     let info = system.info()?;
     ensure!(
-        info.containers == 0 && info.pool_free == before.pool_free - CHUNK,
+        info.containers == 0 && info.pool_free == before.pool_free - CHUNK_SIZE,
         "the broken memory is still in use: {info:?}"
     );
     // The host goes on, and the next container has other memory.
     let next = Guest::start(&system, "shutdown", |_, memory| {
-        assert!(hpa < memory || hpa >= memory + CHUNK);
+        assert!(hpa < memory || hpa >= memory + CHUNK_SIZE);
     })?;
     ensure!(matches!(next.end()?.0, End::Code(_)));
     Ok(())
 }
 
 fn unharmed() -> Result<()> {
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let mut hpa = 0;
     let guest = Guest::start(&system, "loop_forever", |_, memory| hpa = memory + DATA)?;
     let _alarm = Alarm::every(2000);

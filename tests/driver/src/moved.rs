@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::case::Case;
 use crate::device::System;
@@ -60,7 +60,7 @@ fn moved() -> Result<()> {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(RAISES);
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let guest = Guest::start(&system, "events", |_, _| {})?;
     let ended = AtomicBool::new(false);
     pin(own_id(), 0)?;

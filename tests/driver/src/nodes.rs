@@ -9,9 +9,8 @@ use anyhow::{Context, Result, ensure};
 use crate::case::Case;
 use crate::device::{self, System};
 use crate::moved::{own_id, pin};
+use cki_abi::limits::FRAME_SIZE;
 use cki_abi::start_info::Segment;
-
-const PAGE: u64 = 4096;
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Case)> {
@@ -36,9 +35,9 @@ impl Zones {
                 ["Node", number, "zone", _] => {
                     node = Some(number.trim_end_matches(',').parse()?);
                 }
-                ["spanned", pages] => spanned = pages.parse::<u64>()? * PAGE,
+                ["spanned", pages] => spanned = pages.parse::<u64>()? * FRAME_SIZE,
                 ["start_pfn:", page] => {
-                    let start = page.parse::<u64>()? * PAGE;
+                    let start = page.parse::<u64>()? * FRAME_SIZE;
                     zones.push((node.context("a zone of no node")?, start, start + spanned));
                 }
                 _ => {}
@@ -69,7 +68,7 @@ fn made_on(cpu: usize, system: &System, bytes: u64) -> Result<(Vec<usize>, devic
 }
 
 fn of_the_creators_node() -> Result<()> {
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let pool = system.info()?.pool_free;
     let chunk = 2 << 20;
     for node in [1, 0, 1] {

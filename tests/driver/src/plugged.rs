@@ -10,12 +10,12 @@ use anyhow::{Context, Result, ensure};
 use crate::case::Case;
 use crate::device::{self, System};
 use crate::witness::ask;
+use cki_abi::limits::CHUNK_SIZE;
 
 /// Where the kernel has them.
 pub const BLOCKS: &str = "/sys/devices/system/memory";
 /// In the direct map, the first byte of what an L4 entry of its own maps.
 const ADDRESS: u64 = 512 << 30;
-const CHUNK: u64 = 2 << 20;
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Case)> {
@@ -42,8 +42,8 @@ pub fn block_size() -> Result<u64> {
 }
 
 fn follow() -> Result<()> {
-    let system = System::open().context("/dev/cki")?;
-    let older = system.create(&mut device::create(CHUNK))?;
+    let system = System::open()?;
+    let older = system.create(&mut device::create(CHUNK_SIZE))?;
     bridges(1, 0)?;
     let size = block_size()?;
     fs::write(format!("{BLOCKS}/probe"), format!("{ADDRESS:#x}")).context("probe")?;
@@ -53,7 +53,7 @@ fn follow() -> Result<()> {
     let used = fs::write(&state, "online");
     ensure!(used.is_err(), "memory that there is not is used");
     bridges(1, 0)?;
-    let newer = system.create(&mut device::create(CHUNK))?;
+    let newer = system.create(&mut device::create(CHUNK_SIZE))?;
     bridges(2, 0)?;
     drop((older, newer));
     bridges(0, 0)

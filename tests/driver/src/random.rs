@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::hypercalls::HC_BASE;
-use cki_abi::isa::MSR_CTL;
+use cki_abi::isa::{MSR_CTL, MSR_IA32_PKRS};
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::layout::*;
 use cki_abi::uapi::run::exits::{EXIT_MMIO_WRITE, EXIT_PANIC};
@@ -119,7 +119,7 @@ fn values(hpa: u64, calls: bool) -> Vec<u64> {
             HC_BASE + 2,
             HC_BASE + 6,
             0xc000_0080,
-            0x6e1,
+            MSR_IA32_PKRS,
             MSR_CTL,
             PKRS_GUEST,
         ];
@@ -157,7 +157,7 @@ fn values(hpa: u64, calls: bool) -> Vec<u64> {
 
 /// From one address, or round, to the last, with as many guests as it takes.
 fn go(first: u64, end: u64, flags: u64, gate: Option<u64>, round: u64) -> Result<()> {
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let (mut at, mut guests) = (first, 0u64);
     let mut seed = (2 * round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (mut returns, mut exceptions) = (0u64, 0u64);

@@ -46,7 +46,7 @@ fn suspend() -> io::Result<()> {
 
 fn suspension() -> Result<()> {
     suspend().context("without containers")?;
-    let guest = Guest::start(&System::open().context("/dev/cki")?, "shutdown", |_, _| {})?;
+    let guest = Guest::start(&System::open()?, "shutdown", |_, _| {})?;
     let error = suspend().expect_err("the host was suspended");
     ensure!(error.raw_os_error() == Some(libc::EBUSY), "{error}");
     drop(guest);
@@ -57,7 +57,7 @@ fn call_of_32_bits() -> Result<()> {
     let file = fs::OpenOptions::new()
         .read(true)
         .write(true)
-        .open("/dev/cki")?;
+        .open(cki_abi::uapi::DEVICE)?;
     let number = std::os::fd::AsRawFd::as_raw_fd(&file) as u32;
     let result: i32;
     // SAFETY: CKI_GET_VERSION, which touches no memory; the kernel clobbers r8 to r11 on this way.

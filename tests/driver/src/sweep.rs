@@ -54,7 +54,7 @@ impl<'a> Sweep<'a> {
         action: Action,
         second: Action,
     ) -> Result<Self> {
-        let system = System::open().context("/dev/cki")?;
+        let system = System::open()?;
         let guest = start(&system, scenario)?;
         let mut sweep = Sweep {
             probe,

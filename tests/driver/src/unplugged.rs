@@ -9,8 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::case::Case;
 use crate::device::{self, System};
 use crate::plugged::{BLOCKS, block_size};
-
-const CHUNK: u64 = 2 << 20;
+use cki_abi::limits::CHUNK_SIZE;
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Case)> {
@@ -19,9 +18,9 @@ pub fn all() -> Vec<(&'static str, Case)> {
 
 /// The only blocks that are offered are those that the pool has whole: nothing else in them is in the way.
 fn stay() -> Result<()> {
-    let system = System::open().context("/dev/cki")?;
+    let system = System::open()?;
     let size = block_size()?;
-    let mut create = device::create(size * 2 - CHUNK);
+    let mut create = device::create(size * 2 - CHUNK_SIZE);
     let container = system.create(&mut create)?;
     let whole = create.segments[..create.segment_count as usize]
         .iter()

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cki_abi::layout::START_INFO;
+use cki_abi::limits::CHUNK_SIZE;
 use cki_abi::start_info::{Clock, StartInfo};
 
 use crate::alarm::Alarm;
@@ -33,7 +34,6 @@ const LDT_SELECTOR: u32 = 7;
 const LDTR: &str = "50";
 /// DR6 of a debug exception by the first two breakpoints, which no guest can cause.
 const DR6: &str = "ffff0ff3";
-const CHUNK: u64 = 2 << 20;
 /// Where the guest `events` has its events word, and the count that is 1 when it takes events.
 const INFO: u64 = 0x11_0000;
 const EMPTY: usize = DATA as usize + 56;
@@ -107,7 +107,7 @@ fn poison(hpa: u64) -> Result<()> {
 }
 
 fn system() -> Result<System> {
-    System::open().context("/dev/cki")
+    System::open()
 }
 
 /// Runs a guest without parameters to its end.
@@ -286,7 +286,7 @@ fn broken_events() -> Result<()> {
     ensure!(error.raw_os_error() == Some(libc::ESHUTDOWN), "{error}");
     drop(guest);
     wait("its memory is still in use", |info| {
-        info.pool_free == info.pool_size - CHUNK
+        info.pool_free == info.pool_size - CHUNK_SIZE
     })
 }
 
@@ -298,9 +298,9 @@ fn broken_memory() -> Result<()> {
     poison(at)?;
     drop(guest);
     wait("its memory is still in use", |info| {
-        info.pool_free == free - CHUNK
+        info.pool_free == free - CHUNK_SIZE
     })?;
-    let mut create = device::create(free - CHUNK);
+    let mut create = device::create(free - CHUNK_SIZE);
     let _all = system()?.create(&mut create).context("all that is left")?;
     let segments = &create.segments[..create.segment_count as usize];
     ensure!(

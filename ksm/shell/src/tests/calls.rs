@@ -14,6 +14,7 @@ use cki_abi::keys::PKRS_GUEST;
 use cki_abi::monitor::*;
 use cki_abi::selectors::*;
 use cki_abi::vcpu::{ReturnState, VcpuInfo};
+use cki_abi::vectors::*;
 
 use crate::area::Vcpu;
 use crate::calls::{Answer, call, iret};
@@ -154,16 +155,19 @@ fn a_flush_flushes() {
 #[test]
 fn handlers_get_to_the_idt_and_to_the_system_call_registers() {
     let mut vcpu = vcpu();
-    let default = default_gate(14);
-    assert_eq!(vcpu.idt()[14], default);
+    let default = default_gate(PAGE_FAULT);
+    assert_eq!(vcpu.idt()[PAGE_FAULT as usize], default);
     assert_eq!(
-        call(&mut vcpu, KSM_HANDLER_SET, [14, HANDLER, 0, 0]),
+        call(&mut vcpu, KSM_HANDLER_SET, [PAGE_FAULT, HANDLER, 0, 0]),
         done(0)
     );
-    assert_ne!(vcpu.idt()[14], default);
-    assert_eq!(call(&mut vcpu, KSM_HANDLER_SET, [14, 0, 0, 0]), done(0));
+    assert_ne!(vcpu.idt()[PAGE_FAULT as usize], default);
     assert_eq!(
-        vcpu.idt()[14],
+        call(&mut vcpu, KSM_HANDLER_SET, [PAGE_FAULT, 0, 0, 0]),
+        done(0)
+    );
+    assert_eq!(
+        vcpu.idt()[PAGE_FAULT as usize],
         default,
         "without a handler it is the monitor's"
     );
@@ -173,7 +177,14 @@ fn handlers_get_to_the_idt_and_to_the_system_call_registers() {
     assert_eq!(cpu::done(), [Did::WriteMsr(cpu::IA32_LSTAR, HANDLER)]);
     assert_eq!(vcpu.state().syscall_msrs[0], HANDLER, "for the way back");
     // What the host takes stays the host's.
-    for vector in [1, 2, 8, 18, 32, 255] {
+    for vector in [
+        DEBUG,
+        NMI,
+        DOUBLE_FAULT,
+        MACHINE_CHECK,
+        FIRST_INTERRUPT,
+        255,
+    ] {
         let gate = vcpu.idt()[vector as usize];
         assert_eq!(
             call(&mut vcpu, KSM_HANDLER_SET, [vector, HANDLER, 0, 0]),

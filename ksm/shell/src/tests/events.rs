@@ -12,6 +12,7 @@ use cki_abi::layout::GATE_CALL;
 use cki_abi::monitor::*;
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_USER_CS, SEL_USER_DS};
 use cki_abi::vcpu::{InterruptedState, VcpuInfo};
+use cki_abi::vectors::*;
 
 use crate::area::Vcpu;
 use crate::calls::call;
@@ -25,9 +26,6 @@ const KERNEL: u64 = 0xffff_ffff_8100_0000;
 const USER: u64 = 0x40_0000;
 const HANDLER: u64 = 0xffff_ffff_8200_0000;
 const TIMER: u64 = 0xec;
-const NMI: u64 = 2;
-const DOUBLE_FAULT: u64 = 8;
-const MACHINE_CHECK: u64 = 18;
 const TRAP_FLAG: u64 = 1 << 8;
 /// DR6 after a single step, as a CPU has it: BS, and what reads as 1.
 const DR6_STEP: u64 = 0xffff_4ff0;
@@ -252,7 +250,7 @@ fn i7_whoever_has_rights_of_its_own_is_ended_but_the_host_gets_its_interrupt_fir
         (KSM_EXIT_GUEST_FAULT, FAULT_GATE_MISUSED)
     );
     assert_eq!(gates::turns_left(), 0);
-    for vector in [1, DOUBLE_FAULT, 13] {
+    for vector in [DEBUG, DOUBLE_FAULT, GENERAL_PROTECTION] {
         let end = end_of(|| event(&mut guest(), &mut at_pkrs(4, vector)));
         assert_eq!(
             (end.exit, end.arguments[0]),
@@ -293,7 +291,13 @@ fn a_trap_in_the_guest_is_the_guests() {
 
 #[test]
 fn an_exception_without_handler_is_the_end_of_the_guest_and_says_what_it_was() {
-    for vector in [0, 6, DOUBLE_FAULT, 13, 14] {
+    for vector in [
+        0,
+        INVALID_OPCODE,
+        DOUBLE_FAULT,
+        GENERAL_PROTECTION,
+        PAGE_FAULT,
+    ] {
         let mut raised = trap(vector, USER, true);
         raised.error_code = 5;
         let end = end_of(|| event(&mut guest(), &mut raised));
@@ -313,7 +317,7 @@ fn a_fault_of_the_monitors_is_the_end_of_all_its_vcpus() {
     for (vector, exit) in [
         (DOUBLE_FAULT, KSM_EXIT_MONITOR_FAULT),
         (MACHINE_CHECK, KSM_EXIT_MACHINE_CHECK),
-        (13, KSM_EXIT_MONITOR_FAULT),
+        (GENERAL_PROTECTION, KSM_EXIT_MONITOR_FAULT),
     ] {
         let mut vcpu = guest();
         let mut other = crate::testing::new_vcpu();
@@ -343,7 +347,7 @@ fn whoever_has_ended_ends_again_when_it_is_resumed() {
             vcpu.switch().set_exit(KSM_EXIT_DONE, [0; 6]);
         });
     }
-    let end = end_of(|| event(&mut vcpu, &mut trap(13, USER, true)));
+    let end = end_of(|| event(&mut vcpu, &mut trap(GENERAL_PROTECTION, USER, true)));
     assert_eq!(end.exit, KSM_EXIT_GUEST_FAULT);
     assert_eq!(gates::turns_left(), 0);
 }

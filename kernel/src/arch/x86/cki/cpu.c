@@ -24,13 +24,12 @@
 
 #include "guest.h"
 
-/* What the monitor pins, and this kernel therefore knows. */
-#define CKI_CR0 (X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE |	\
-		 X86_CR0_WP | X86_CR0_AM | X86_CR0_PG)
-#define CKI_CR4 (X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |	\
-		 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_UMIP |	\
-		 X86_CR4_FSGSBASE | X86_CR4_OSXSAVE | X86_CR4_SMEP |	\
-		 X86_CR4_SMAP)
+/*
+ * What this kernel takes CR4 for: what the monitor pins, without the keys, which
+ * are not this kernel's; and what any Linux switches on, whether or not the host has.
+ */
+#define CKI_CR4 ((CKI_CR4_PINNED & ~CKI_CR4_PKS) |	\
+		 X86_CR4_DE | X86_CR4_PSE | X86_CR4_MCE)
 
 unsigned long __read_cr4(void)
 {
@@ -152,7 +151,7 @@ static void cki_set_debugreg(int reg, unsigned long value)
 
 static unsigned long cki_read_cr0(void)
 {
-	return CKI_CR0;
+	return CKI_CR0_PINNED;
 }
 
 static void cki_write_cr(unsigned long value)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The monitor's image, linked to where it runs (cki-abi, layout). A page or more for each set of
    rights; the module maps them by program header. */
-ENTRY(monitor_entry)
+#include <cki/abi.h>
 
-IMAGE_BASE = 0xffff800000200000;
+ENTRY(monitor_entry)
 
 PHDRS {
 	text PT_LOAD FLAGS(5);
@@ -12,17 +12,17 @@ PHDRS {
 }
 
 SECTIONS {
-	. = IMAGE_BASE;
+	. = CKI_IMAGE_BASE;
 	.text : { *(.gates) *(.text .text.*) } :text
 	. = ALIGN(4096);
 	.rodata : { *(.rodata .rodata.*) *(.got .got.*) *(.data.rel.ro .data.rel.ro.*) } :rodata
 	. = ALIGN(4096);
 	.data : { *(.data .data.*) } :data
 	.bss : { *(.bss .bss.*) *(COMMON) } :data
-	ASSERT(. <= IMAGE_BASE + 0x200000, "the image exceeds its 2 MiB")
+	ASSERT(. <= CKI_IMAGE_BASE + CKI_IMAGE_SIZE, "the image exceeds its place")
 	/DISCARD/ : { *(.eh_frame .eh_frame_hdr .comment .note .note.* .gnu.hash .dynsym .dynstr .hash .dynamic .interp .debug*) }
 }
 
-ASSERT(gate_call == IMAGE_BASE, "GATE_CALL")
-ASSERT(gate_iret == IMAGE_BASE + 0x200, "GATE_IRET")
-ASSERT(monitor_entry == IMAGE_BASE + 0x400, "MONITOR_ENTRY")
+ASSERT(gate_call == CKI_GATE_CALL, "GATE_CALL")
+ASSERT(gate_iret == CKI_GATE_IRET, "GATE_IRET")
+ASSERT(monitor_entry == CKI_MONITOR_ENTRY, "MONITOR_ENTRY")
