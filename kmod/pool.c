@@ -20,6 +20,7 @@
 #include <linux/page-flags.h>
 #include <linux/page_ref.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sort.h>
 #include <linux/topology.h>
 #include <linux/vmalloc.h>
@@ -30,6 +31,8 @@
 #include "pool.h"
 
 #define CHUNK_ORDER	(21 - PAGE_SHIFT)
+/* So often a chunk that somebody looks at is given back before the pool is as large as it is. */
+#define REFUSED_MAX	64
 /* Pages that the pool does not take, whatever is asked for: the host is to survive a slip. */
 #define LEAST_FOR_THE_HOST	((32L << 20) >> PAGE_SHIFT)
 
@@ -125,6 +128,7 @@ static int by_address(const void *a, const void *b)
 int cki_pool_init(u64 size)
 {
 	unsigned int wanted = min(size, (u64)totalram_pages() << PAGE_SHIFT) / CKI_CHUNK_SIZE;
+	unsigned int refused = 0;
 	int node = NUMA_NO_NODE;
 
 	chunks = vcalloc(max(wanted, 1U), sizeof(*chunks));
@@ -152,8 +156,14 @@ int cki_pool_init(u64 size)
 		 * says no when a block is about to go offline (cki_pool_has).
 		 */
 		if (!page_ref_freeze(page, 1)) {
-			/* Somebody looks at it at this moment. What is freed later is nobody's meanwhile. */
+			/*
+			 * Somebody looks at it at this moment. What is freed later is nobody's meanwhile.
+			 * The next may be the same one again.
+			 */
 			__free_pages(page, CHUNK_ORDER);
+			if (++refused == REFUSED_MAX)
+				break;
+			cond_resched();
 			continue;
 		}
 		mutex_lock(&pool_lock);
@@ -258,21 +268,28 @@ static void mark(const struct cki_segment *segment, bool used)
 	}
 }
 
-/* Nobody else touches chunks that are in use. */
-static bool zero_segment(const struct cki_segment *segment)
+/*
+ * Nobody else touches chunks that are in use. -EAGAIN: one of them was bad and is retired. -EINTR: the
+ * caller was killed, and need not wait for what may be hundreds of gigabytes.
+ */
+static int zero_segment(const struct cki_segment *segment)
 {
-	bool good = true;
 	unsigned int i;
+	int result = 0;
 
 	for (i = 0; i < chunk_count && !is_behind(&chunks[i], segment); i++) {
-		if (!is_in(&chunks[i], segment) || zero(&chunks[i]))
+		if (!is_in(&chunks[i], segment))
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (zero(&chunks[i]))
 			continue;
 		mutex_lock(&pool_lock);
 		retire(&chunks[i]);
 		mutex_unlock(&pool_lock);
-		good = false;
+		result = -EAGAIN;
 	}
-	return good;
+	return result;
 }
 
 static int segments_by_address(const void *a, const void *b)
@@ -313,7 +330,7 @@ static void take_back(const struct cki_segment *segments, unsigned int count)
 int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max)
 {
 	unsigned int wanted = size / CKI_CHUNK_SIZE, left, count, i;
-	bool good = true;
+	int error = 0;
 
 again:
 	left = wanted;
@@ -332,13 +349,15 @@ again:
 	if (left)
 		return -ENOSPC;
 	sort(segments, count, sizeof(*segments), segments_by_address, NULL);
-	for (i = 0; i < count; i++)
-		good &= zero_segment(&segments[i]);
-	if (good)
+	for (i = 0; i < count && error != -EINTR; i++)
+		error = zero_segment(&segments[i]) ?: error;
+	if (!error)
 		return count;
-	/* Each time with at least one chunk less. */
 	cki_pool_give(segments, count);
-	good = true;
+	if (error == -EINTR)
+		return error;
+	/* Each time with at least one chunk less. */
+	error = 0;
 	goto again;
 }
 

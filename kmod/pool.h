@@ -15,7 +15,7 @@ u64 cki_pool_free(void);
 bool cki_pool_has(u64 start, u64 end);
 /*
  * Takes size bytes, zeroed, as at most max segments in ascending order, if possible of this CPU's
- * NUMA node. Returns their number.
+ * NUMA node. Returns their number; -ENOSPC, or -EINTR when the caller was killed meanwhile.
  */
 int cki_pool_take(u64 size, struct cki_segment *segments, unsigned int max);
 /* Gives them back; they are zeroed before anybody else gets them. */

@@ -103,8 +103,8 @@ const LISTED: &[(&str, usize, &str)] = &[
     ),
     (
         "tests/driver/src/module.rs",
-        1,
-        "a kill so long after the start was asked for",
+        2,
+        "a kill so long after the start, or memory, was asked for",
     ),
     (
         "tests/driver/src/moved.rs",

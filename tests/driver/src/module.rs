@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use cki_abi::class::CLASS_EXEC;
 use cki_abi::layout::{CLOCK, START_INFO};
+use cki_abi::limits::FRAME_SIZE;
 use cki_abi::start_info::{ClassRange, Clock};
 use cki_abi::uapi::container::Create;
 use cki_abi::uapi::run::exits::EXIT_INTR;
@@ -44,6 +45,10 @@ pub fn all() -> Vec<(&'static str, Case)> {
             "a_killed_launcher_gives_everything_back",
             Box::new(launcher_killed),
         ),
+        (
+            "who_is_killed_while_memory_is_zeroed_does_not_wait_for_it",
+            Box::new(killed_while_zeroing),
+        ),
         ("time_in_a_container_is_guest_time", Box::new(time)),
         (
             "work_on_the_way_to_user_mode_ends_a_run",
@@ -73,7 +78,7 @@ pub fn vmx() -> Vec<(&'static str, Case)> {
 }
 
 fn system() -> Result<System> {
-    System::open().context("/dev/cki")
+    System::open()
 }
 
 fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
@@ -81,8 +86,7 @@ fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
 }
 
 /// Linux charges pages by the 64 and counts those of a batch that are not used yet (mm/memcontrol.c).
-const CHARGED_AHEAD: u64 = 64 * PAGE;
-const PAGE: u64 = 4096;
+const CHARGED_AHEAD: u64 = 64 * FRAME_SIZE;
 /// The least memory of a container.
 const SMALL: u64 = 2 << 20;
 /// So many that their pages are more than two batches.
@@ -108,7 +112,7 @@ fn charged() -> Result<()> {
     let (taken, after) = (u64::from(system.info()?.monitor_pages) - pages, charge()?);
     drop(containers.context("CKI_CREATE_CONTAINER")?);
     fs::write(format!("{CGROUPS}/cgroup.procs"), &own)?;
-    let (taken, charged) = (taken * PAGE, after.saturating_sub(before));
+    let (taken, charged) = (taken * FRAME_SIZE, after.saturating_sub(before));
     ensure!(
         taken > 2 * CHARGED_AHEAD && charged + CHARGED_AHEAD >= taken,
         "of {taken} bytes {charged} are charged"
@@ -283,6 +287,35 @@ fn launcher_killed() -> Result<()> {
     })?;
     let (end, _) = next.end()?;
     ensure!(end == End::Code(42), "{end:?}");
+    Ok(())
+}
+
+/// The first container has all of the pool, so that none of it is zero when the second is made.
+fn killed_while_zeroing() -> Result<()> {
+    let system = system()?;
+    let size = system.info()?.pool_free;
+    let mut create = device::create(size);
+    for delay in [0, 1, 2, 5, 10, 20] {
+        drop(system.create(&mut create)?);
+        // SAFETY: the child is the only thread of a process that has no other either, so no lock is held for ever.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let _ = system.create(&mut create);
+            // SAFETY: ends the child without running this process's destructors twice.
+            unsafe { libc::_exit(0) };
+        }
+        thread::sleep(Duration::from_millis(delay));
+        // SAFETY: a child of this process's own.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+        }
+        let info = system.info()?;
+        ensure!(
+            info.pool_free == size && info.containers == 0,
+            "killed after {delay} ms: {info:?}"
+        );
+    }
     Ok(())
 }
 
