@@ -14,8 +14,8 @@ pub const DATA_MAX: usize = 128 << 10;
 /// Bytes of a message at most: the data, and room for every header and name.
 pub const MESSAGE_MAX: usize = DATA_MAX + (16 << 10);
 
-/// FUSE_FORGET and FUSE_BATCH_FORGET, the requests that are never answered.
-const NEVER_ANSWERED: [u32; 2] = [2, 42];
+/// FUSE_FORGET, FUSE_INTERRUPT (which a server may answer, and ours does not) and FUSE_BATCH_FORGET.
+const NEVER_ANSWERED: [u32; 3] = [2, 36, 42];
 /// FUSE_SETATTR, FUSE_MKNOD and FUSE_CREATE, and where the mode is behind their header.
 const MODES: [(u32, usize); 3] = [(4, 68), (8, 0), (35, 4)];
 /// FUSE_INIT.
@@ -51,7 +51,7 @@ pub fn number(message: &[u8]) -> u64 {
     u64::from(word(message, 8)) | u64::from(word(message, 12)) << 32
 }
 
-/// Whether a request gets a reply.
+/// Whether a request gets a reply from the process of a volume.
 #[must_use]
 pub fn is_answered(request: &[u8]) -> bool {
     !NEVER_ANSWERED.contains(&word(request, 4))
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn only_forgetting_is_not_answered() {
+    fn only_forgetting_and_interrupting_is_not_answered() {
         let answered = |operation| is_answered(&request(operation, b""));
-        assert!(!answered(2) && !answered(42));
-        assert!((0..60).filter(|&operation| answered(operation)).count() == 58);
+        assert!(!answered(2) && !answered(36) && !answered(42));
+        assert!((0..60).filter(|&operation| answered(operation)).count() == 57);
     }
 
     #[test]

@@ -100,7 +100,14 @@ impl<L: Link> Fs<L> {
     /// Ends the volume: nothing more is sent or taken.
     fn end(&mut self) {
         self.ended = true;
+        self.orphans = HashSet::new();
         self.link.end();
+    }
+
+    /// Whether a request that is not answered yet came in this buffer.
+    fn is_taken(&self, queue: usize, head: u16) -> bool {
+        let mut asked = self.asked.values();
+        asked.any(|asked| (asked.queue, asked.head) == (queue, head))
     }
 
     fn send(&mut self) -> Result<bool, Ended> {
@@ -150,12 +157,17 @@ impl<L: Link> Fs<L> {
         if self.asked.contains_key(&number) || self.orphans.contains(&number) {
             return Err(DriverFault::Request("two FUSE requests of one number"));
         }
+        // So no more are kept than the queues have buffers, however long a reply takes.
+        let head = chain.head_index();
+        if self.is_taken(queue, head) {
+            return Err(DriverFault::Request("a buffer that the device still has"));
+        }
         match self.send() {
             Ok(false) => Ok(Step::Keep),
             Ok(true) => {
                 let asked = Asked {
                     queue,
-                    head: chain.head_index(),
+                    head,
                     room: chain
                         .writable()
                         .map(|part| (part.addr(), part.len()))

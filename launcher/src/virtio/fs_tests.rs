@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::virtio::QUEUE_SIZE;
 use crate::virtio::testing::{Driver, WRITE};
 
 /// Where requests and replies are in guest memory.
@@ -12,6 +13,8 @@ const REQUEST: u64 = 0x20_0000;
 const REPLY: u64 = 0x30_0000;
 const LOOKUP: u32 = 1;
 const FORGET: u32 = 2;
+const INTERRUPT: u32 = 36;
+const BATCH_FORGET: u32 = 42;
 
 /// What a server was asked, and what it says.
 #[derive(Default)]
@@ -146,13 +149,16 @@ fn requests_go_out_whole_and_replies_come_back_in_any_order() {
 }
 
 #[test]
-fn forgetting_is_done_when_it_was_said() {
+fn what_is_never_answered_is_done_when_it_was_said() {
     let (mut driver, said) = driver();
-    driver.put(REQUEST, &request(FORGET, 7, &[0; 8]));
-    let head = driver.offer(0, &[(REQUEST, 48, 0)]);
-    driver.notify(0);
-    assert_eq!(said.lock().unwrap().requests.len(), 1);
-    assert_eq!(driver.used(0), [(head.into(), 0)]);
+    for (number, operation) in [FORGET, INTERRUPT, BATCH_FORGET].into_iter().enumerate() {
+        driver.put(REQUEST, &request(operation, 7, &[0; 8]));
+        let head = driver.offer(0, &[(REQUEST, 48, 0)]);
+        driver.notify(0);
+        assert_eq!(said.lock().unwrap().requests.len(), number + 1);
+        assert_eq!(driver.used(0), [(head.into(), 0)]);
+        assert!(driver.transport.device.asked.is_empty());
+    }
 }
 
 #[test]
@@ -247,6 +253,23 @@ fn two_requests_of_one_number_stop_the_device() {
     ask(&mut driver, 1);
     driver.notify(1);
     assert!(driver.needs_reset());
+}
+
+#[test]
+fn no_more_requests_wait_than_there_are_buffers() {
+    let (mut driver, said) = driver();
+    // The 33rd has the buffers of the first again.
+    let fit = u64::from(QUEUE_SIZE) / 4;
+    for number in 1..=fit {
+        ask(&mut driver, number);
+        driver.notify(1);
+    }
+    assert!(!driver.needs_reset());
+    ask(&mut driver, fit + 1);
+    driver.notify(1);
+    assert!(driver.needs_reset());
+    assert_eq!(said.lock().unwrap().requests.len() as u64, fit);
+    assert_eq!(driver.transport.device.asked.len() as u64, fit);
 }
 
 #[test]
