@@ -13,7 +13,10 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Component, Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
@@ -38,6 +41,10 @@ const LINE_MAX: usize = 32;
 const EVENTS: usize = 32;
 /// How the directory of a socket is opened.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Time for which another launcher may make its socket in the same directory, and how often it is looked.
+const ALONE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The sockets cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +212,8 @@ pub fn listener(path: &Path) -> Result<UnixListener, SocketError> {
 fn listener_in(path: &Path, links: Links) -> Result<(UnixListener, File), SocketError> {
     let failed = failed(path);
     let (directory, there) = directory_of(path, links).map_err(failed)?;
+    // What is found there is what is replaced: two launchers would each take the other's for one that was left.
+    let alone = alone_in(&directory).map_err(failed)?;
     match SocketFile::find(&there) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
@@ -218,7 +227,28 @@ fn listener_in(path: &Path, links: Links) -> Result<(UnixListener, File), Socket
         },
     }
     let listener = bind(&there).map_err(failed)?;
+    drop(alone);
     Ok((listener, directory))
+}
+
+/// Keeps other launchers from making sockets in a directory, as long as what this returns is there.
+fn alone_in(directory: &File) -> io::Result<Flock<File>> {
+    let flags = OFlags::RDONLY.union(OFlags::DIRECTORY) | OFlags::CLOEXEC;
+    let mut file = File::from(openat(directory, ".", flags, Mode::empty())?);
+    let deadline = Instant::now() + ALONE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, nix::Error::EWOULDBLOCK)) if Instant::now() < deadline => file = back,
+            Err((_, nix::Error::EWOULDBLOCK)) => {
+                return Err(io::Error::other(
+                    "another program has its directory locked (flock), and does not let go",
+                ));
+            }
+            Err((_, error)) => return Err(error.into()),
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// The directory of a socket, and how the socket is reached through it: another user's may be renamed and exchanged at
@@ -283,7 +313,8 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         },
     )?;
     listen(&socket, Backlog::MAXCONN)?;
-    new.into_temp_path().persist(path)?;
+    // Of a program that asks nobody, nothing is replaced either.
+    new.into_temp_path().persist_noclobber(path)?;
     Ok(socket.into())
 }
 
@@ -417,6 +448,26 @@ mod tests {
         }
         drop(listener);
         UnixSockets::listen(&path, ToHost::Connected).unwrap();
+    }
+
+    #[test]
+    fn of_several_that_find_a_socket_left_there_one_replaces_it() {
+        let all = tempfile::tempdir().unwrap();
+        let path = all.path().join("s");
+        for _ in 0..50 {
+            drop(UnixListener::bind(&path).unwrap());
+            let made: Vec<_> = thread::scope(|scope| {
+                let listen = || UnixSockets::listen(&path, ToHost::Refused);
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(listen)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+            let in_use = |made: &Result<_, _>| matches!(made, Err(SocketError::InUse(_)));
+            assert_eq!(made.iter().filter(|made| in_use(made)).count(), 3);
+            assert!(UnixStream::connect(&path).is_ok());
+            drop(made);
+            std::fs::remove_file(&path).ok();
+        }
     }
 
     #[test]
