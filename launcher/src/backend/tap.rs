@@ -51,7 +51,6 @@ pub struct Tap {
     packet: Box<[u8]>,
     /// Bytes of `packet` that were read and not consumed.
     length: usize,
-    blocked: bool,
     over: bool,
 }
 
@@ -100,7 +99,6 @@ impl Tap {
             mtu,
             packet: vec![0; HEADER + FRAME_MAX].into(),
             length: 0,
-            blocked: false,
             over: false,
         })
     }
@@ -129,21 +127,19 @@ impl Link for Tap {
     }
 
     fn has_room(&self) -> bool {
-        !self.blocked
+        true
     }
 
     fn send(&mut self, header: &Header, frame: &[u8]) {
         let parts = [IoSlice::new(header), IoSlice::new(frame)];
-        // The kernel takes a frame whole, or refuses one that makes no sense: then it is lost, as on a wire.
-        match self.file.write_vectored(&parts) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
-            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => self.over = true,
-            _ => {}
-        }
+        // The kernel takes a frame whole, or refuses one that makes no sense or that it has no memory for: then it is
+        // lost, as on a wire. Nothing waits for room: the interface drops what it has no room for, and says it took it.
+        let sent = self.file.write_vectored(&parts);
+        self.over |= sent.is_err_and(|error| error.raw_os_error() == Some(libc::EBADFD));
     }
 
     fn flush(&mut self) -> bool {
-        std::mem::take(&mut self.blocked)
+        false
     }
 
     fn frame(&mut self) -> Option<(Header, &[u8])> {
