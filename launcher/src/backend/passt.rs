@@ -17,11 +17,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use cki_session::{IpNet, Protocol, Publish, complain};
+use cki_session::{IpNet, Protocol, Publish};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use nix::unistd::{AccessFlags, access};
 
 use super::standby::{self, SOCKET};
+use crate::unblocked::{Unblocked, Way};
 use crate::virtio::link::{FRAME_MAX, Header, Link};
 
 /// Bytes of the length before a frame.
@@ -194,6 +195,8 @@ pub struct Passt {
     waits: bool,
     /// Where it says why it cannot start, if that is not known yet.
     said: Option<File>,
+    /// Standard error, where that is told. A reader of it that has stopped does not keep frames from us.
+    sentences: Option<Unblocked>,
 }
 
 impl Passt {
@@ -232,9 +235,11 @@ impl Passt {
         ours.set_nonblocking(true).map_err(&failed)?;
         let said = standby::start(ourselves, program, &settings.arguments(), its.into());
         let said = OwnedFd::from(said.map_err(PasstError::Standby)?);
+        let sentences = sentences();
         Ok(Passt {
             waits: true,
             said: Some(said.into()),
+            sentences: Some(sentences.map_err(&failed)?),
             ..Passt::over(ours)
         })
     }
@@ -251,6 +256,7 @@ impl Passt {
             over: false,
             waits: false,
             said: None,
+            sentences: None,
         }
     }
 
@@ -258,9 +264,9 @@ impl Passt {
     /// passt could start: what it has said until now is then told as the reason, which it may not be.
     fn ends(&mut self) {
         self.over = true;
-        if let Some(said) = self.said.take() {
+        if let (Some(said), Some(sentences)) = (self.said.take(), &mut self.sentences) {
             let reason = last_words(said);
-            complain(&format!("cki: the container has no network: {reason}"));
+            sentences.say(&format!("cki: the container has no network: {reason}"));
         }
     }
 
@@ -304,6 +310,12 @@ fn failed(program: &Path) -> impl Fn(io::Error) -> PasstError + '_ {
             source,
         },
     }
+}
+
+/// Standard error, written without waiting.
+fn sentences() -> io::Result<Unblocked> {
+    let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    Unblocked::new(&file, Way::Out)
 }
 
 /// Why passt has ended. It has, or is in the background with its standard error closed: there is nothing to wait for.

@@ -263,7 +263,14 @@ fn that_said(text: &str) -> (Passt, UnixStream) {
     let (said, mut saying) = UnixStream::pair().unwrap();
     saying.write_all(text.as_bytes()).unwrap();
     let said = Some(File::from(OwnedFd::from(said)));
-    (Passt { said, ..passt }, its)
+    let sentences = sentences();
+    let sentences = Some(sentences.unwrap());
+    let passt = Passt {
+        said,
+        sentences,
+        ..passt
+    };
+    (passt, its)
 }
 
 #[test]
