@@ -2,8 +2,9 @@
 
 //! More processes in a container that runs, for clients of its host's (`cki_session::exec`).
 //!
-//! None of them keeps init from anything: what is said to a client waits in a queue of bounded length, and a client
-//! that does not take it has gone.
+//! No client keeps init from anything: what is said to it waits in a queue of bounded length, and one that does not
+//! take it has gone. Root of the container can: a file system of its own (FUSE) that never answers, over `/etc/passwd`
+//! or a directory of programs, is waited for, as a look there is a system call of init's.
 
 use std::fs::File;
 use std::io;

@@ -4,12 +4,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use cki_session::Interface;
 
 use crate::mounts::make_directory;
+use crate::regular;
 
 /// Sets the host name, and writes the files by which programs find addresses for names. An image's own
 /// `/etc/hosts` stays, below what the client asked for; its `/etc/resolv.conf` is about another network.
@@ -24,7 +25,7 @@ pub fn set(etc: &Path, hostname: &str, interface: Option<&Interface>) -> io::Res
 fn write(etc: &Path, hostname: &str, interface: Option<&Interface>) -> io::Result<()> {
     make_directory(etc, 0o755)?;
     let hosts = etc.join("hosts");
-    let own = fs::read_to_string(&hosts).ok();
+    let own = read(&hosts);
     let asked = interface.map_or(&[][..], |interface| &interface.hosts);
     if own.is_none() || !asked.is_empty() {
         let mut text = String::new();
@@ -35,30 +36,43 @@ fn write(etc: &Path, hostname: &str, interface: Option<&Interface>) -> io::Resul
         text += &own.unwrap_or_else(|| {
             format!("127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n")
         });
-        fs::write(hosts, text)?;
+        replace(&hosts, &text)?;
     }
     let Some(interface) = interface else {
         return Ok(());
     };
-    let resolver = etc.join("resolv.conf");
-    // It may be a link to a file of a service that does not run here.
-    match fs::remove_file(&resolver) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let mut text = String::new();
     for server in &interface.nameservers {
         let _ = writeln!(text, "nameserver {server}");
     }
-    fs::write(resolver, text)
+    replace(&etc.join("resolv.conf"), &text)
+}
+
+/// The text of an image's file, if it has one and it is text.
+fn read(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let mut file = regular::open(path).ok()?;
+    file.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Writes a file in the place of whatever has the name. That may be a link to a file of a service that does not run
+/// here, or a pipe that nobody reads.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::write(path, text),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::*;
     use cki_session::Host;
+    use nix::sys::stat::Mode;
+
+    use super::*;
 
     fn interface() -> Interface {
         Interface {
@@ -101,5 +115,27 @@ mod tests {
                 .unwrap()
                 .starts_with("nameserver 10.")
         );
+    }
+
+    #[test]
+    fn what_is_no_file_of_an_images_is_neither_waited_for_nor_written_through() {
+        let etc = tempfile::tempdir().unwrap();
+        let (hosts, resolver) = (etc.path().join("hosts"), etc.path().join("resolv.conf"));
+        nix::unistd::mkfifo(&hosts, Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&resolver, Mode::S_IRWXU).unwrap();
+        write(etc.path(), "box", Some(&interface())).unwrap();
+        let text = fs::read_to_string(&hosts).unwrap();
+        assert!(text.starts_with("192.0.2.7 db\n127.0.0.1 localhost\n"));
+        assert!(fs::symlink_metadata(&resolver).unwrap().is_file());
+        // A link to something that is read without an end, or that somebody else owns.
+        let elsewhere = etc.path().join("elsewhere");
+        for target in [Path::new("/dev/zero"), &elsewhere] {
+            fs::remove_file(&hosts).unwrap();
+            symlink(target, &hosts).unwrap();
+            write(etc.path(), "box", Some(&interface())).unwrap();
+            assert_eq!(fs::read_to_string(&hosts).unwrap(), text);
+            assert!(fs::symlink_metadata(&hosts).unwrap().is_file());
+        }
+        assert!(!elsewhere.exists());
     }
 }

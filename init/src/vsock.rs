@@ -35,13 +35,14 @@ impl Listener {
     }
 
     /// A connection that has come from the host, non-blocking, and the port of its other end. `None` when there is none
-    /// now. One that came from inside is closed: whoever is in the container already gets no more rights this way.
+    /// now. One that came from inside is closed: whoever is in the container already gets no more rights this way. So
+    /// many of these at a time, and not until there are none: they may come faster than they are closed.
     ///
     /// # Errors
     /// Those of the system calls.
     pub fn accept(&self) -> io::Result<Option<(File, u32)>> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        loop {
+        for _ in 0..BACKLOG {
             let accepted = match accept4(self.0.as_raw_fd(), flags) {
                 Ok(accepted) => accepted,
                 Err(nix::errno::Errno::EAGAIN) => return Ok(None),
@@ -58,6 +59,7 @@ impl Listener {
                 _ => drop(connection),
             }
         }
+        Ok(None)
     }
 }
 
