@@ -55,7 +55,10 @@ pub fn decode<M: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<M, ProtocolEr
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
-    /// So many of them are known to have no `\n`: a long line that comes in many pieces is looked through once.
+    /// So many of them were lines that are taken. They go when the others are not a whole line: many short lines are
+    /// not moved for each of them.
+    taken: usize,
+    /// So many of them are known to have no further `\n`: a long line that comes in many pieces is looked through once.
     looked: usize,
 }
 
@@ -73,18 +76,20 @@ impl LineBuffer {
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
         let new = self.bytes.get(self.looked..).unwrap_or(&[]);
         let found = new.iter().position(|&byte| byte == b'\n');
-        let end = found.map(|at| self.looked + at);
-        self.looked = self.bytes.len();
-        match end {
-            Some(end) if end < MAX_LINE => {
-                self.looked = 0;
-                let rest = self.bytes.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.bytes, rest);
-                line.pop();
-                Ok(Some(line))
-            }
-            None if self.bytes.len() < MAX_LINE => Ok(None),
-            _ => Err(ProtocolError::TooLong),
+        let end = found.map_or(self.bytes.len(), |at| self.looked + at);
+        let line = self.bytes.get(self.taken..end).unwrap_or(&[]);
+        if line.len() >= MAX_LINE {
+            return Err(ProtocolError::TooLong);
         }
+        if found.is_some() {
+            let line = line.to_vec();
+            self.taken = end + 1;
+            self.looked = self.taken;
+            return Ok(Some(line));
+        }
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        self.looked = self.bytes.len();
+        Ok(None)
     }
 }
