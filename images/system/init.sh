@@ -42,20 +42,38 @@ open_system() {
 		"0 $((blocks * 8)) verity 1 $device $device 4096 4096 $blocks $blocks sha256 $hash - $*" && dmsetup mknodes system
 }
 
+# Whether the first $2 bytes of the device $1 are the system's; without a number, all of them.
+is_system() {
+	open_system "$1" 2> /dev/null || return 1
+	dd if=/dev/mapper/system of=/dev/null bs="${2:-1M}" ${2:+count=1} 2> /dev/null && is=0 || is=1
+	dmsetup remove --noudevsync system
+	[ "$is" = 0 ] || echo "cki: $1 says that it is the system, and is not the one of this kernel's command line" > /dev/console
+	return "$is"
+}
+
 # Sets $device to the disk or partition that has the file system with this number, which images/system/package.nix
-# gives it, and begins as the one that is asked for: a disk may only say that it is the system.
+# gives it, and begins as the one that is asked for: a disk may only say that it is the system. Of several that begin
+# so, a container may have written all but one; the first that is whole is taken.
 uuid=434b4900000040008000000000000003
 find_system() {
+	found=
 	for device in /sys/class/block/*; do
-		# The same system may be in both slots.
-		[ -z "$slot" ] || [ ! -e "$device/partition" ] || [ "$(cat "$device/partition")" = $slot ] || continue
+		# Slots are partitions, and the same system may be in both.
+		[ -z "$slot" ] || [ "$(cat "$device/partition" 2> /dev/null)" = "$slot" ] || continue
 		device=/dev/${device##*/}
 		[ "$(dd if="$device" bs=1 skip=1072 count=16 2> /dev/null | od -An -tx1 | tr -d ' \n')" = "$uuid" ] || continue
-		open_system "$device" 2> /dev/null || continue
-		dd if=/dev/mapper/system of=/dev/null bs=4096 count=1 2> /dev/null && begins=yes || begins=no
-		dmsetup remove --noudevsync system
-		[ $begins = no ] || return 0
-		echo "cki: $device says that it is the system, and is not the one of this kernel's command line" > /dev/console
+		! is_system "$device" 4096 || found="$found $device"
+	done
+	# shellcheck disable=SC2086 # names of devices, which have no blanks
+	set -- $found
+	[ $# -gt 1 ] || {
+		device=${1-}
+		[ -n "$device" ]
+		return
+	}
+	for device; do
+		echo "cki: $* all begin as the system: reading $device" > /dev/console
+		! is_system "$device" || return 0
 	done
 	return 1
 }

@@ -8,12 +8,16 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::Command;
 
 use cki_tests::system::{Machine, disk, key};
 use cki_tests::{cki, run_program, variable};
 
-/// Offset and value of what the file system's superblock has as its number (`images/system/package.nix`).
-const UUID: (u64, [u8; 16]) = (1072, *b"CKI\0\0\0\x40\0\x80\0\0\0\0\0\0\x03");
+/// Where a partition table has the first sector of its second partition, in 32 bits.
+const SECOND: u64 = 446 + 16 + 8;
+/// Bytes from the start of the system, in the middle of it.
+const LATE: u64 = 64 << 20;
 
 /// Questions to the machine, each with a name.
 const QUESTIONS: [(&str, &str); 10] = [
@@ -51,6 +55,27 @@ const CHANGE: &str = "set -e; blocks=$(sed 's/.*cki.system=\\([0-9]*\\):.*/\\1/'
     echo changed; setsid sh -c 'sleep 1; dd if=/dev/mapper/system iflag=direct bs=4096 count=1 skip='$middle \
     < /dev/null > /dev/null 2>&1 &";
 
+/// The raw disk that a qcow2 image describes, at `raw`.
+fn copy_of(image: &Path, raw: &Path) -> File {
+    let converted = Command::new(variable("CKI_QEMU").join("bin/qemu-img"))
+        .args(["convert", "-f", "qcow2", "-O", "raw"])
+        .args([image, raw])
+        .status();
+    assert!(converted.expect("qemu-img is started").success());
+    let mut options = File::options();
+    options.read(true).write(true).open(raw).expect("opened")
+}
+
+/// Changes a byte in the middle of a disk's second partition.
+fn change_late(disk: &File) {
+    let mut start = [0; 4];
+    disk.read_exact_at(&mut start, SECOND).expect("a table");
+    let late = u64::from(u32::from_le_bytes(start)) * 512 + LATE;
+    let mut byte = [0];
+    disk.read_exact_at(&mut byte, late).expect("read");
+    disk.write_all_at(&[!byte[0]], late).expect("written");
+}
+
 #[test]
 fn the_system_comes_up_runs_containers_and_cannot_be_changed() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -61,11 +86,9 @@ fn the_system_comes_up_runs_containers_and_cannot_be_changed() {
     // It is the disk of the machine that is started here.
     let disk_of_the_flake = variable("CKI_SYSTEM_DISK").join("cki-system.qcow2");
     assert!(fs::read(&system).expect("read") == fs::read(disk_of_the_flake).expect("read"));
-    // A disk that comes first, and only says that it is the system.
+    // A disk that comes first and begins as the system: a copy, of which one block is another.
     let posing = directory.path().join("posing.raw");
-    let file = File::create(&posing).expect("created");
-    file.set_len(256 << 20).expect("a hole");
-    file.write_all_at(&UUID.1, UUID.0).expect("written");
+    change_late(&copy_of(&system, &posing));
 
     let [root, other] = ["root", "other"].map(|name| directory.path().join(name));
     // The bus is looked at in the order of its places, which the emulator gives away as it is told of devices.
@@ -78,8 +101,12 @@ fn the_system_comes_up_runs_containers_and_cannot_be_changed() {
     machine.wait_for("login", |machine| {
         machine.console().contains("login: ").then_some(())
     });
-    let refused = "/dev/vda says that it is the system, and is not the one";
-    assert!(machine.console().contains(refused), "{}", machine.console());
+    for said in [
+        "/dev/vda2 /dev/vdb2 all begin as the system: reading /dev/vda2",
+        "/dev/vda2 says that it is the system, and is not the one",
+    ] {
+        assert!(machine.console().contains(said), "{}", machine.console());
+    }
 
     let script =
         QUESTIONS.map(|(name, question)| format!("echo '== {name}'; {{ {question}; }} 2>&1\n"));
