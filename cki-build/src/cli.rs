@@ -73,13 +73,13 @@ pub enum Command {
     /// Start and stop a machine that stays up, in which `run` starts containers quickly
     Machine(resident::Machine),
     /// Run another program in a container of a machine that stays up
-    Exec(Box<resident::Exec>),
+    Exec(Box<resident::ExecArgs>),
     /// Show the containers of a machine that stays up
-    List(resident::List),
+    List(resident::ListArgs),
     /// Show what a container of a machine that stays up has counted so far
-    Stats(resident::Stats),
+    Stats(resident::StatsArgs),
     /// Send a signal to the program of a container of a machine that stays up
-    Kill(resident::Kill),
+    Kill(resident::KillArgs),
     /// Run SQLite in a container on real work, or compare work of the paper's kinds, and say how isolated it was
     Demo(Demo),
     /// Build outputs of the flake

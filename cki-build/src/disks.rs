@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
-use cki_disk::{DiskError, DiskOption, Reader};
+use cki_disk::{DiskFileError, DiskOption, Reader};
 use cki_machine::UserDisk;
 use cki_session::{Disk, disk_serial};
 
@@ -15,7 +15,7 @@ use cki_session::{Disk, disk_serial};
 pub enum DisksError {
     /// One of them.
     #[error(transparent)]
-    Disk(#[from] DiskError),
+    Disk(#[from] DiskFileError),
     /// A block device, of which only containers on a host of one's own get some.
     #[error(
         "disk {}: is a block device, which `cki run` takes and `cki-build` does not; give a file, made for instance \

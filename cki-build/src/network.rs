@@ -132,10 +132,10 @@ impl NetworkArgs {
 
     /// The machine's card.
     #[must_use]
-    pub fn machine(&self, runtime: Runtime) -> Option<cki_machine::Network> {
+    pub fn machine(&self, runtime: Runtime) -> Option<cki_machine::MachineNetwork> {
         let contained = runtime == Runtime::Cki;
         let publish = self.options.published().map(|port| outer(port, contained));
-        (self.network != Connection::None).then(|| cki_machine::Network {
+        (self.network != Connection::None).then(|| cki_machine::MachineNetwork {
             publish: publish.collect(),
         })
     }
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(args, NetworkArgs::default());
         assert_eq!(
             args.machine(Runtime::Cki),
-            Some(cki_machine::Network::default())
+            Some(cki_machine::MachineNetwork::default())
         );
         assert_eq!(args.container().unwrap(), Some(Network::user()));
         assert_eq!(NetworkArgs::none().container().unwrap(), None);

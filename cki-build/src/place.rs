@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use cki_frontend::Runtime;
-use cki_machine::resident::{Build, Directory, Lease, ResidentError, Status, Up, Wanted};
+use cki_machine::resident::{Build, Directory, Lease, MachineStatus, ResidentError, Up, Wanted};
 use cki_machine::{Machine, MachineError};
 use cki_session::{Connection, complain};
-use cki_volume::client::{Process, StartError};
+use cki_volume::client::{StartError, VolumeProcess};
 
 use crate::cli::{HostKernel, RunArgs};
 use crate::context::Context;
@@ -79,7 +79,7 @@ pub fn find(
     context: &Context,
     args: &RunArgs,
     machine: &Machine,
-) -> Result<Option<(Lease, Vec<Process>)>, Error> {
+) -> Result<Option<(Lease, Vec<VolumeProcess>)>, Error> {
     let asked = asked(args, context.machine.as_deref())?;
     if asked == Some(OWN) {
         return Ok(None);
@@ -150,7 +150,11 @@ impl From<ResidentError> for NoPlace {
     }
 }
 
-fn lease(mut up: Up, args: &RunArgs, machine: &Machine) -> Result<(Lease, Vec<Process>), NoPlace> {
+fn lease(
+    mut up: Up,
+    args: &RunArgs,
+    machine: &Machine,
+) -> Result<(Lease, Vec<VolumeProcess>), NoPlace> {
     if let Some(why) = unsuitable(args, machine.verbose) {
         return Err(NoPlace::Machine(why.to_owned()));
     }
@@ -195,7 +199,7 @@ fn unsuitable(args: &RunArgs, verbose: bool) -> Option<&'static str> {
 }
 
 /// Why the machine that is up is not what the program would get otherwise.
-fn differs(status: &Status, args: &RunArgs, machine: &Machine) -> Option<String> {
+fn differs(status: &MachineStatus, args: &RunArgs, machine: &Machine) -> Option<String> {
     if status.build != Build::of(machine) {
         return Some(
             "the machine that is up is of another build of the checkout; stop it and start it anew"

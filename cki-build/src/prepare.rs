@@ -15,7 +15,7 @@ use crate::disks;
 use crate::error::Error;
 use crate::network::NetworkArgs;
 use cki_frontend::VolumeOption;
-use cki_machine::{HostImage, Machine, MachineError, Network};
+use cki_machine::{HostImage, Machine, MachineError, MachineNetwork};
 use cki_session::{Container, Memory, Terminal};
 use cki_volume::client;
 
@@ -58,7 +58,7 @@ pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparatio
     let network = network(args)?;
     network.check(args.runtime)?;
     let card = network.machine(args.runtime);
-    card.as_ref().map_or(Ok(()), Network::check)?;
+    card.as_ref().map_or(Ok(()), MachineNetwork::check)?;
     let start = Instant::now();
     let outputs = context.outputs(&attrs)?;
     let built = Instant::now();
@@ -92,7 +92,7 @@ pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparatio
 /// That the directory of a volume is one. What else may be wrong with it, its process says when it is started.
 fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
     let directory = &volume.directory;
-    let Err(error) = client::Volume::look_at(directory) else {
+    let Err(error) = client::Shared::look_at(directory) else {
         return Ok(());
     };
     // `name:/path` of other engines.

@@ -107,7 +107,7 @@ impl In {
 
 /// `exec`
 #[derive(Debug, Args)]
-pub struct Exec {
+pub struct ExecArgs {
     /// Its machine.
     #[command(flatten)]
     pub machine: In,
@@ -123,7 +123,7 @@ pub struct Exec {
 
 /// `list`
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListArgs {
     /// Its machine.
     #[command(flatten)]
     pub machine: In,
@@ -131,7 +131,7 @@ pub struct List {
 
 /// `stats`
 #[derive(Debug, Args)]
-pub struct Stats {
+pub struct StatsArgs {
     /// Its machine.
     #[command(flatten)]
     pub machine: In,
@@ -141,7 +141,7 @@ pub struct Stats {
 
 /// `kill`
 #[derive(Debug, Args)]
-pub struct Kill {
+pub struct KillArgs {
     /// Its machine.
     #[command(flatten)]
     pub machine: In,

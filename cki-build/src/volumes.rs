@@ -6,15 +6,17 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use cki_frontend::VolumeOption;
-use cki_volume::client::{self, Process, StartError};
+use cki_volume::client::{self, StartError, VolumeProcess};
 
 /// Starts one for each option: the sockets for the machine, and the processes, which end when these are dropped.
 ///
 /// # Errors
 /// [`StartError`]; none is left then.
-pub fn start(options: &[VolumeOption]) -> Result<(Vec<UnixStream>, Vec<Process>), StartError> {
+pub fn start(
+    options: &[VolumeOption],
+) -> Result<(Vec<UnixStream>, Vec<VolumeProcess>), StartError> {
     let start = |option: &VolumeOption| {
-        let volume = client::Volume {
+        let volume = client::Shared {
             directory: option.directory.clone(),
             is_read_only: option.is_read_only,
         };

@@ -18,7 +18,7 @@ use cki_deploy::one::{One, Options};
 use cki_deploy::probes::Probes;
 use cki_deploy::ssh::Ssh;
 use cki_deploy::system::System;
-use cki_deploy::{Did, Outcome};
+use cki_deploy::{Did, HostOutcome};
 use cki_process::interrupt::Deferred;
 use cki_process::progress::Progress;
 use cki_session::Status;
@@ -106,7 +106,7 @@ fn system(global: &Global, args: &Deploy) -> Result<Option<System>, Error> {
 }
 
 /// A line for each host, and one for all if there are several.
-fn lines(outcomes: &[Outcome]) -> Vec<String> {
+fn lines(outcomes: &[HostOutcome]) -> Vec<String> {
     let mut lines: Vec<String> = outcomes.iter().flat_map(of_host).collect();
     if outcomes.len() > 1 {
         let good = outcomes.iter().filter(|outcome| outcome.good).count();
@@ -120,7 +120,7 @@ fn lines(outcomes: &[Outcome]) -> Vec<String> {
 }
 
 /// A host's line, and what would be different on it.
-fn of_host(outcome: &Outcome) -> Vec<String> {
+fn of_host(outcome: &HostOutcome) -> Vec<String> {
     let mut lines = vec![line(outcome)];
     if let Some(changes) = &outcome.changes {
         let of_changes = changes.lines();
@@ -136,7 +136,7 @@ fn of_host(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-fn line(outcome: &Outcome) -> String {
+fn line(outcome: &HostOutcome) -> String {
     let did = match outcome.did {
         Did::Asked | Did::LeftOut | Did::Undone => "",
         Did::Nothing => "nothing to do: it ",
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn each_host_has_a_line_and_several_have_a_sum() {
-        let outcome = |did, good| Outcome {
+        let outcome = |did, good| HostOutcome {
             host: "root@a".to_owned(),
             good,
             did,

@@ -9,13 +9,13 @@ use crate::context::Context;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::place;
-use crate::resident::{Exec, In, Kill, List, Stats};
+use crate::resident::{ExecArgs, In, KillArgs, ListArgs, StatsArgs};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{Up, Wanted};
 use cki_machine::{Io, MachineError, TimeLimit};
 use cki_session::{Outcome, Run, Status, Terminal};
 
-pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
+pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<Status, Error> {
     let terminal = args.process.terminal().map_err(Error::Terminal)?;
     let size = || {
         terminal
@@ -35,19 +35,19 @@ pub(super) fn exec(context: &Context, args: &Exec) -> Result<Status, Error> {
     )
 }
 
-pub(super) fn list(context: &Context, args: &List) -> Result<Status, Error> {
+pub(super) fn list(context: &Context, args: &ListArgs) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
     let words = ["cki", "list"].into_iter().chain(json);
     without_input(context, &args.machine, Run::new(words))
 }
 
-pub(super) fn stats(context: &Context, args: &Stats) -> Result<Status, Error> {
+pub(super) fn stats(context: &Context, args: &StatsArgs) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
     let words = ["cki", "stats", &args.container].into_iter().chain(json);
     without_input(context, &args.machine, Run::new(words))
 }
 
-pub(super) fn kill(context: &Context, args: &Kill) -> Result<Status, Error> {
+pub(super) fn kill(context: &Context, args: &KillArgs) -> Result<Status, Error> {
     let signal = args.signal.to_string();
     let request = Run::new(["cki", "kill", &args.container, &signal]);
     without_input(context, &args.machine, request)

@@ -63,7 +63,7 @@ fn start(context: &Context, args: &Start) -> Result<Status, Error> {
     show(context, name, &status)
 }
 
-fn show(context: &Context, name: &str, status: &resident::Status) -> Result<Status, Error> {
+fn show(context: &Context, name: &str, status: &resident::MachineStatus) -> Result<Status, Error> {
     if context.global.json {
         print_json(status)?;
         return Ok(Status::OK);

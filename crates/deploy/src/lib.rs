@@ -32,4 +32,4 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use outcome::{Did, Outcome};
+pub use outcome::{Did, HostOutcome};

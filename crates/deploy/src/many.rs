@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::host::Host;
-use super::outcome::{Did, Outcome};
+use super::outcome::{Did, HostOutcome};
 
 /// How hosts go together.
 #[derive(Debug, Clone, Copy)]
@@ -26,10 +26,10 @@ pub struct Many {
 pub fn each(
     hosts: &[Host],
     many: Many,
-    act: &(dyn Fn(&Host) -> Outcome + Sync),
-    undo: &(dyn Fn(&Host) -> Outcome + Sync),
+    act: &(dyn Fn(&Host) -> HostOutcome + Sync),
+    undo: &(dyn Fn(&Host) -> HostOutcome + Sync),
     stop: &(dyn Fn() -> bool + Sync),
-) -> Vec<Outcome> {
+) -> Vec<HostOutcome> {
     let (first, rest) = hosts.split_at(usize::from(many.canary && hosts.len() > 1));
     let mut outcomes = together(first, many.jobs, act, stop);
     if outcomes.iter().all(|outcome| outcome.good) {
@@ -38,7 +38,7 @@ pub fn each(
         let why = "all was not well on the first host";
         outcomes.extend(
             rest.iter()
-                .map(|host| Outcome::left_out(host.to_string(), why)),
+                .map(|host| HostOutcome::left_out(host.to_string(), why)),
         );
     }
     let all_good = outcomes.iter().all(|outcome| outcome.good);
@@ -54,7 +54,7 @@ pub fn each(
     let undone = together(&names, many.jobs, undo, stop);
     for (at, undone) in changed.into_iter().zip(undone) {
         let how = if undone.good { "undone" } else { "NOT undone" };
-        outcomes[at] = Outcome {
+        outcomes[at] = HostOutcome {
             good: false,
             did: if undone.good { Did::Undone } else { undone.did },
             text: format!("{how}, since it did not work everywhere: {}", undone.text),
@@ -67,9 +67,9 @@ pub fn each(
 fn together(
     hosts: &[Host],
     jobs: NonZeroUsize,
-    act: &(dyn Fn(&Host) -> Outcome + Sync),
+    act: &(dyn Fn(&Host) -> HostOutcome + Sync),
     stop: &(dyn Fn() -> bool + Sync),
-) -> Vec<Outcome> {
+) -> Vec<HostOutcome> {
     let next = AtomicUsize::new(0);
     let outcomes: Vec<_> = hosts.iter().map(|_| Mutex::new(None)).collect();
     thread::scope(|scope| {
@@ -79,7 +79,7 @@ fn together(
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(host) = hosts.get(at) else { return };
                     let outcome = if stop() {
-                        Outcome::left_out(host.to_string(), "interrupted before")
+                        HostOutcome::left_out(host.to_string(), "interrupted before")
                     } else {
                         act(host)
                     };
@@ -90,7 +90,7 @@ fn together(
     });
     let taken = outcomes.into_iter().zip(hosts).map(|(outcome, host)| {
         let outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-        outcome.unwrap_or_else(|| Outcome::left_out(host.to_string(), "nobody came to it"))
+        outcome.unwrap_or_else(|| HostOutcome::left_out(host.to_string(), "nobody came to it"))
     });
     taken.collect()
 }
@@ -99,8 +99,8 @@ fn together(
 mod tests {
     use super::*;
 
-    fn outcome(host: &Host, good: bool) -> Outcome {
-        Outcome {
+    fn outcome(host: &Host, good: bool) -> HostOutcome {
+        HostOutcome {
             host: host.to_string(),
             good,
             did: if good { Did::Switched } else { Did::Failed },

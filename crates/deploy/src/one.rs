@@ -12,7 +12,7 @@ use super::back::{self, Stage};
 use super::contents::{self, Contents, Difference};
 use super::error::Trouble;
 use super::name::short;
-use super::outcome::{Did, Outcome};
+use super::outcome::{Did, HostOutcome};
 use super::probes::{Before, Probes, of_state};
 use super::ssh::{Patience, Ssh};
 use super::state::State;
@@ -97,7 +97,7 @@ impl<'a> One<'a> {
     }
 
     /// Does it, and says what became of the host, whatever went wrong.
-    pub fn act(&self, action: Action, system: Option<&System>) -> Outcome {
+    pub fn act(&self, action: Action, system: Option<&System>) -> HostOutcome {
         let done = match (action, system) {
             (Action::Status, _) => self.talk.look().map(|_| Did::Asked),
             (Action::Confirm, _) => self.keep(),
@@ -120,7 +120,7 @@ impl<'a> One<'a> {
         };
         let state = self.talk.last.take();
         let runs = state.as_ref().map(State::text).unwrap_or_default();
-        Outcome {
+        HostOutcome {
             host: self.talk.ssh.host.to_string(),
             good: text.is_none(),
             did,

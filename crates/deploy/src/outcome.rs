@@ -37,7 +37,7 @@ pub enum Did {
 
 /// What became of a host.
 #[derive(Debug, Clone, Serialize)]
-pub struct Outcome {
+pub struct HostOutcome {
     /// The host.
     pub host: String,
     /// Whether it is as it was asked for.
@@ -53,7 +53,7 @@ pub struct Outcome {
     pub changes: Option<Difference>,
 }
 
-impl Outcome {
+impl HostOutcome {
     /// One that was not touched.
     #[must_use]
     pub fn left_out(host: String, why: &str) -> Self {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use cki_process::files::write_program;
 use tempfile::TempDir;
 
-use super::Outcome;
+use super::HostOutcome;
 use super::args::Action;
 use super::one::{One, Options};
 use super::probes::Probes;
@@ -183,12 +183,12 @@ impl Target {
     }
 
     /// Does it, with the second system.
-    pub fn act(&self, action: Action) -> Outcome {
+    pub fn act(&self, action: Action) -> HostOutcome {
         self.act_until(action, &|_| false)
     }
 
     /// The same, with somebody who asks for the end as soon as `stop` says so of what the host has been asked.
-    pub fn act_until(&self, action: Action, stop: &(dyn Fn(&str) -> bool + Sync)) -> Outcome {
+    pub fn act_until(&self, action: Action, stop: &(dyn Fn(&str) -> bool + Sync)) -> HostOutcome {
         let ssh = Ssh {
             program: self.path("ssh").into(),
             config: None,

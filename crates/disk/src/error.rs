@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// A disk cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("disk {}: {problem}", .name.display())]
-pub struct DiskError {
+pub struct DiskFileError {
     /// The path of the file; of one that was open already, the disk's serial number.
     pub name: PathBuf,
     /// Why not.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cki_session::Disk;
 
-use crate::error::{DiskError, Problem};
+use crate::error::{DiskFileError, Problem};
 use crate::format::{Format, SECTOR, qcow2_size};
 use crate::lock::{GLANCE, lock};
 use crate::option::DiskOption;
@@ -38,11 +38,11 @@ pub struct DiskFile {
 /// Opens a disk, which has one writer or any number of readers until it is closed.
 ///
 /// # Errors
-/// [`DiskError`], with what to do about it.
-pub fn open(option: &DiskOption, reader: Reader) -> Result<DiskFile, DiskError> {
+/// [`DiskFileError`], with what to do about it.
+pub fn open(option: &DiskOption, reader: Reader) -> Result<DiskFile, DiskFileError> {
     opened_as(option)
         .and_then(|file| judged(file, option, reader))
-        .map_err(|problem| DiskError {
+        .map_err(|problem| DiskFileError {
             name: option.path.clone(),
             problem,
         })
@@ -52,13 +52,13 @@ pub fn open(option: &DiskOption, reader: Reader) -> Result<DiskFile, DiskError> 
 /// asks for it alone (O_EXCL). Its bytes are those of the disk.
 ///
 /// # Errors
-/// [`DiskError`], with what to do about it.
-pub fn take(file: File, disk: &Disk) -> Result<DiskFile, DiskError> {
+/// [`DiskFileError`], with what to do about it.
+pub fn take(file: File, disk: &Disk) -> Result<DiskFile, DiskFileError> {
     let option = DiskOption {
         is_read_only: disk.read_only,
         ..DiskOption::raw(&disk.serial)
     };
-    judged(file, &option, Reader::Launcher).map_err(|problem| DiskError {
+    judged(file, &option, Reader::Launcher).map_err(|problem| DiskFileError {
         name: option.path,
         problem,
     })

@@ -45,6 +45,6 @@ pub use error::MachineError;
 pub use host_image::{Board, HostImage};
 pub use inputs::Signals;
 pub use machine::Machine;
-pub use network::Network;
+pub use network::MachineNetwork;
 pub use terms::{Ended, Io, TimeLimit};
 pub use timeline::Timeline;

@@ -12,7 +12,7 @@ use super::board::Device;
 use super::channel::Channel;
 use super::disks::{self, UserDisk};
 use super::host_image::HostImage;
-use super::network::Network;
+use super::network::MachineNetwork;
 use super::patience::START_LIMIT;
 use super::volumes;
 use cki_process::exec::Command;
@@ -32,7 +32,7 @@ pub struct Machine {
     /// then, and runs containers. Without it, it is a stock one.
     pub runtime_disk: Option<PathBuf>,
     /// Its network card; without one, it reaches nothing.
-    pub network: Option<Network>,
+    pub network: Option<MachineNetwork>,
     /// Its memory.
     pub memory: Memory,
     /// Its processors, at least 1.

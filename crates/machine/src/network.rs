@@ -14,7 +14,7 @@ use super::error::MachineError;
 
 /// A network card on QEMU's user network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Network {
+pub struct MachineNetwork {
     /// Our ports, each with the machine's port that it leads to as [`Publish::container`].
     pub publish: Vec<Publish>,
 }
@@ -36,7 +36,7 @@ const MACHINE: u8 = 15;
 /// fewer instructions for the same stream.
 const MTU: u16 = 65_520;
 
-impl Network {
+impl MachineNetwork {
     /// How the machine's init sets the card up.
     #[must_use]
     pub fn interface(&self) -> Interface {
@@ -140,8 +140,8 @@ fn remedy(error: &io::Error) -> &'static str {
 mod tests {
     use super::*;
 
-    fn network(ports: &[&str]) -> Network {
-        Network {
+    fn network(ports: &[&str]) -> MachineNetwork {
+        MachineNetwork {
             publish: ports.iter().map(|text| text.parse().unwrap()).collect(),
         }
     }

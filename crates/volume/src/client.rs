@@ -15,9 +15,9 @@ use crate::words::{NOT_A_DIRECTORY, READY, SERVE};
 /// Bytes of what the process says before it is ready, at most.
 const SAID_MAX: u64 = 4096;
 
-/// A directory to serve.
+/// A directory that is shared as a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
+pub struct Shared {
     /// Where it is.
     pub directory: PathBuf,
     /// Whether nothing in it can be changed.
@@ -45,7 +45,7 @@ pub enum StartError {
     },
 }
 
-impl Volume {
+impl Shared {
     /// Looks at the directory, so that what is plainly wrong is said before anything is started.
     ///
     /// # Errors
@@ -66,11 +66,11 @@ impl Volume {
 
 /// The process of a volume. It ends when the socket does; dropping this ends it at once.
 #[derive(Debug)]
-pub struct Process {
+pub struct VolumeProcess {
     child: Child,
 }
 
-impl Process {
+impl VolumeProcess {
     /// Its number.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -83,7 +83,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for VolumeProcess {
     fn drop(&mut self) {
         // It may have ended; then there is nobody to kill, and its status to take.
         let _ = self.child.kill();
@@ -96,7 +96,7 @@ impl Drop for Process {
 ///
 /// # Errors
 /// [`StartError`]: no such directory, no user namespaces, and the like.
-pub fn start(program: &Path, volume: &Volume) -> Result<(UnixStream, Process), StartError> {
+pub fn start(program: &Path, volume: &Shared) -> Result<(UnixStream, VolumeProcess), StartError> {
     let spawn = |source| StartError::Spawn {
         directory: volume.directory.clone(),
         source,
@@ -113,7 +113,7 @@ pub fn start(program: &Path, volume: &Volume) -> Result<(UnixStream, Process), S
         .spawn()
         .map_err(spawn)?;
     let said = child.stdout.take();
-    let process = Process { child };
+    let process = VolumeProcess { child };
     let mut reason = String::new();
     if let Some(said) = said {
         BufReader::new(said.take(SAID_MAX))

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use cki_disk::{DiskError, DiskFile, DiskOption, Reader};
+use cki_disk::{DiskFile, DiskFileError, DiskOption, Reader};
 use cki_session::Disk;
 
 use super::file::RawFile;
@@ -14,8 +14,8 @@ use crate::virtio::storage::Storage;
 /// Opens a disk, which has one writer or any number of readers until it is dropped.
 ///
 /// # Errors
-/// [`DiskError`], with what to do about it.
-pub fn open(option: &DiskOption) -> Result<Box<dyn Storage>, DiskError> {
+/// [`DiskFileError`], with what to do about it.
+pub fn open(option: &DiskOption) -> Result<Box<dyn Storage>, DiskFileError> {
     storage(cki_disk::open(option, Reader::Launcher)?, &option.path)
 }
 
@@ -23,13 +23,13 @@ pub fn open(option: &DiskOption) -> Result<Box<dyn Storage>, DiskError> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn take(file: File, disk: &Disk) -> Result<Box<dyn Storage>, DiskError> {
+pub fn take(file: File, disk: &Disk) -> Result<Box<dyn Storage>, DiskFileError> {
     storage(cki_disk::take(file, disk)?, disk.serial.as_ref())
 }
 
-fn storage(disk: DiskFile, name: &Path) -> Result<Box<dyn Storage>, DiskError> {
+fn storage(disk: DiskFile, name: &Path) -> Result<Box<dyn Storage>, DiskFileError> {
     let storage = RawFile::new(disk.file, disk.is_read_only);
-    let storage = storage.map_err(|error| DiskError {
+    let storage = storage.map_err(|error| DiskFileError {
         name: name.to_owned(),
         problem: error.into(),
     })?;

@@ -21,7 +21,7 @@ pub type Card = Net<Filtered<Box<dyn Link>>>;
 
 /// A network cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
+pub enum CardError {
     /// Through passt.
     #[error(transparent)]
     Passt(#[from] PasstError),
@@ -50,9 +50,9 @@ const NAMESERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 /// Makes a card and connects it.
 ///
 /// # Errors
-/// [`NetworkError`]; nothing is left behind.
-pub fn connect(network: &Network) -> Result<(Card, Interface), NetworkError> {
-    let system = |what| move |source| NetworkError::System { what, source };
+/// [`CardError`]; nothing is left behind.
+pub fn connect(network: &Network) -> Result<(Card, Interface), CardError> {
+    let system = |what| move |source| CardError::System { what, source };
     let here = host::addresses().map_err(system("cannot find the host's addresses"))?;
     let servers = host::nameservers();
     let mut interface = match &network.link {

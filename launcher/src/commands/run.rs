@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use cki_abi::uapi::run::RunPage;
-use cki_disk::DiskError;
+use cki_disk::DiskFileError;
 use cki_frontend::UserTerminal;
 use cki_launcher::backend::file::RawFile;
-use cki_launcher::backend::network::{self, NetworkError};
+use cki_launcher::backend::network::{self, CardError};
 use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets, listener};
 use cki_launcher::container_names::{self, ContainerName, ContainerNames, State};
 use cki_launcher::counts::{Counts, of_vcpu};
@@ -166,10 +166,10 @@ fn for_user(device: &Path, args: &RunArgs) -> anyhow::Result<Status> {
 
 /// What sort of failure an error is.
 fn kind(error: &anyhow::Error) -> FailureKind {
-    if error.is::<RootError>() {
+    if error.is::<RootImageError>() {
         return FailureKind::Image;
     }
-    if error.is::<NetworkError>() || error.is::<DiskError>() {
+    if error.is::<CardError>() || error.is::<DiskFileError>() {
         return FailureKind::Request;
     }
     error
@@ -180,7 +180,7 @@ fn kind(error: &anyhow::Error) -> FailureKind {
 /// The application image is no image, or cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("application image {}", .path.display())]
-struct RootError {
+struct RootImageError {
     path: PathBuf,
     source: RootProblem,
 }
@@ -216,7 +216,7 @@ fn input(what: &str, path: &Path) -> anyhow::Result<Input> {
 }
 
 /// The application image, judged as far as that is possible here.
-fn root(path: &Path) -> Result<Block, RootError> {
+fn root(path: &Path) -> Result<Block, RootImageError> {
     let judged = || -> Result<Block, RootProblem> {
         let mut file = open(path)?;
         // Unlike the length in the metadata, this is right for a block device too.
@@ -226,7 +226,7 @@ fn root(path: &Path) -> Result<Block, RootError> {
         erofs::check(&start, length)?;
         Ok(Block::new(Box::new(RawFile::new(file, true)?), APP_SERIAL))
     };
-    judged().map_err(|source| RootError {
+    judged().map_err(|source| RootImageError {
         path: path.to_owned(),
         source,
     })

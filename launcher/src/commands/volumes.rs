@@ -27,7 +27,7 @@ pub(super) fn open(
             (Some(&(_, number)), _) => inherited::both_ways(number)
                 .with_context(|| format!("the volume {}", volume.name))?,
             (None, Some(option)) => {
-                let volume = client::Volume {
+                let volume = client::Shared {
                     directory: option.directory.clone(),
                     is_read_only: option.is_read_only,
                 };

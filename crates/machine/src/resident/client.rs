@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::directory::Directory;
 use super::error::ResidentError;
 use super::lease::Lease;
-use super::messages::{Answer, Ask, SERVE, Status, Wanted};
+use super::messages::{Answer, Ask, MachineStatus, SERVE, Wanted};
 use super::passing::Connection;
 use super::setup::Setup;
 use crate::app_disk::AppDisk;
@@ -40,7 +40,7 @@ pub fn start(
     program: &std::path::Path,
     directory: &Directory,
     setup: &Setup,
-) -> Result<Status, ResidentError> {
+) -> Result<MachineStatus, ResidentError> {
     let name = directory.name();
     if directory.connect()?.is_some() {
         return Err(ResidentError::Up(name.to_owned()));
@@ -156,7 +156,7 @@ impl Up {
     ///
     /// # Errors
     /// [`ResidentError`].
-    pub fn status(&mut self) -> Result<Status, ResidentError> {
+    pub fn status(&mut self) -> Result<MachineStatus, ResidentError> {
         match self.ask(&Ask::Status, &[], &mut Vec::new())? {
             Answer::Status(status) => Ok(status),
             _ => Err(self.lost("gave another answer".to_owned())),

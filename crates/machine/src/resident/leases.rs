@@ -16,7 +16,7 @@ use super::books::Books;
 use super::directory::Locked;
 use super::disks::Disks;
 use super::hello;
-use super::messages::{Answer, Ask, Build, Status, Wanted};
+use super::messages::{Answer, Ask, Build, MachineStatus, Wanted};
 use super::news::News;
 use super::passing::Connection;
 use super::published::{Claims, Published};
@@ -96,9 +96,9 @@ pub(super) fn serve(machine: &Machine, mut client: Connection) {
 
 impl Machine {
     /// How it is.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> MachineStatus {
         let books = lock(&self.books.0);
-        Status {
+        MachineStatus {
             supervisor: std::process::id(),
             emulator: self.emulator,
             build: self.build.clone(),

@@ -52,7 +52,7 @@ pub struct Wanted {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(super) enum Answer {
     /// How the machine is.
-    Status(Status),
+    Status(MachineStatus),
     /// A place; its four ports come with this message, in the order of [`cki_session::port::ALL`].
     Leased {
         /// Serial number of the disk.
@@ -86,7 +86,7 @@ pub struct Build {
 
 /// How a machine is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
+pub struct MachineStatus {
     /// The supervisor's process.
     pub supervisor: u32,
     /// The emulator's process.

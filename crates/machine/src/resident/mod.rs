@@ -31,6 +31,6 @@ pub use client::{Up, start};
 pub use directory::Directory;
 pub use error::ResidentError;
 pub use lease::Lease;
-pub use messages::{Build, Status, Wanted};
+pub use messages::{Build, MachineStatus, Wanted};
 pub use setup::Setup;
 pub use supervisor::serve_if_asked;

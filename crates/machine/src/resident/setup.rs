@@ -16,7 +16,7 @@ use crate::channel::Channel;
 use crate::error::MachineError;
 use crate::host_image::HostImage;
 use crate::machine::Machine;
-use crate::network::Network;
+use crate::network::MachineNetwork;
 
 /// What a machine that stays up is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Setup {
         let app = self.runtime_disk.clone();
         let mut machine = Machine::new(&self.qemu, host, app, memory, self.cpus);
         machine.runtime_disk = Some(self.runtime_disk.clone());
-        machine.network = self.network.then(Network::default);
+        machine.network = self.network.then(MachineNetwork::default);
         machine.tsc_khz = Some(self.tsc_khz);
         Ok(machine)
     }
@@ -149,7 +149,7 @@ impl Setup {
         Serve {
             pool: self.pool,
             places: self.all_places(),
-            interface: machine.network.as_ref().map(Network::interface),
+            interface: machine.network.as_ref().map(MachineNetwork::interface),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use cki_volume::client::{Process, StartError, Volume, start};
+use cki_volume::client::{Shared, StartError, VolumeProcess, start};
 use cki_volume::message::{DATA_MAX, REPLY_HEADER, REQUEST_HEADER};
 
 pub const LOOKUP: u32 = 1;
@@ -29,14 +29,14 @@ pub const ROOT: u64 = 1;
 /// A container's kernel with a volume.
 pub struct Guest {
     pub socket: UnixStream,
-    pub process: Process,
+    pub process: VolumeProcess,
     number: u64,
 }
 
 impl Guest {
     pub fn start(directory: &Path, is_read_only: bool) -> Result<Guest, StartError> {
         let program = Path::new(env!("CARGO_BIN_EXE_cki-volume"));
-        let volume = Volume {
+        let volume = Shared {
             directory: directory.to_owned(),
             is_read_only,
         };
