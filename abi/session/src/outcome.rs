@@ -41,6 +41,16 @@ impl Outcome {
         }
     }
 
+    /// How a program that has ended like this is told to have, when its client ends the wait for what is left of its
+    /// output: not as one whose output is all there.
+    #[must_use]
+    pub fn cut_by(&self, by: Self) -> Self {
+        match self {
+            Self::Exited(_) => by,
+            last => last.clone(),
+        }
+    }
+
     /// Exit status of `cki-build run` and `cki run`.
     #[must_use]
     pub fn status(&self) -> Status {

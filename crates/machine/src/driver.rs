@@ -12,8 +12,8 @@ use std::time::Instant;
 use cki_frontend::UserTerminal;
 use cki_process::exec::describe;
 use cki_session::{
-    Event, FailureKind, Forwarding, Hello, Isolation, Outcome, ProcessId, Request, Run, Signal,
-    encode, exit, printable,
+    Event, FailureKind, Forwarding, Isolation, Outcome, ProcessId, Request, Run, Signal, encode,
+    exit, printable,
 };
 
 use super::error::{MachineError, report};
@@ -266,12 +266,13 @@ impl Session {
                 }
                 Input::Init(Event::Hello(hello)) => {
                     self.times.hello = Some(Instant::now());
-                    check(&hello, run)?;
-                    self.kernel = Some(hello.kernel);
+                    request::check(&hello, run)?;
                     if let Some(ready) = ready.take() {
                         ready();
-                        self.requests.send(std::mem::take(&mut request));
+                        let asked = std::mem::take(&mut request);
+                        self.requests.send([request::clock(&hello), asked].concat());
                     }
+                    self.kernel = Some(hello.kernel);
                 }
                 // Once: whoever says it again does not get the time again.
                 Input::Init(Event::Started { isolation, .. }) if self.times.started.is_none() => {
@@ -334,9 +335,13 @@ impl Session {
                 }
                 Input::Signal(signal) => {
                     let started = self.times.has_begun();
-                    if self.forwarding.ends(signal, Instant::now(), started) {
+                    let ends = self.forwarding.ends(signal, Instant::now(), started);
+                    // Once the program has ended, what is left is to wait for its output.
+                    if ends || last.is_some() && signal.is_ending() {
                         self.kill();
-                        return Ok(self.ended(Outcome::signaled(signal)));
+                        let by = Outcome::signaled(signal);
+                        let cut = last.map(|last| last.cut_by(by.clone()));
+                        return Ok(self.ended(cut.unwrap_or(by)));
                     }
                     if self.is_the_terminals(signal) {
                         continue;
@@ -473,17 +478,6 @@ impl Session {
 /// How the machine has gone.
 fn describe_end(status: Option<ExitStatus>) -> String {
     status.map_or_else(|| "has gone".to_owned(), describe)
-}
-
-/// Whether the machine's init can carry the request out.
-fn check(hello: &Hello, run: &Run) -> Result<(), MachineError> {
-    hello.check().map_err(MachineError::Protocol)?;
-    match run.unsupported(&hello.features) {
-        Some(name) => Err(MachineError::Protocol(format!(
-            "it does not support `{name}`"
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// What Ctrl-Z does to a program; its shell continues us with SIGCONT, which is the program's too.

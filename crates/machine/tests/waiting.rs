@@ -79,6 +79,45 @@ fn a_reader_that_takes_nothing_keeps_nobody_from_the_end_of_the_time() {
 }
 
 #[test]
+fn a_signal_ends_the_wait_for_the_output_of_a_program_that_has_ended() {
+    let by = Outcome::signaled(Signal::TERM);
+    let killed = Outcome::signaled(Signal::KILL);
+    for (ended, expected) in [
+        (r#"{"exited":0}"#, &by),
+        (r#"{"exited":3}"#, &by),
+        (
+            r#"{"signaled":{"signal":9,"out_of_memory":false}}"#,
+            &killed,
+        ),
+    ] {
+        // It has its output announced, and gives none.
+        let fake = Fake::new(&format!(
+            r#"{HELLO} echo '{{"type":"started","id":1,"pid":2,"isolation":"full"}}' >&3
+            echo '{{"type":"output","id":1,"stdout":5,"stderr":0}}' >&3
+            echo '{{"type":"ended","id":1,"outcome":{ended}}}' >&3; echo x >&5; exec sleep 100"#
+        ));
+        let done = AtomicBool::new(false);
+        let result = std::thread::scope(|scope| {
+            let result = fake.run_with(|signals| {
+                let (done, output) = (&done, &fake.stdout.0);
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        // One that comes between start and end is the program's.
+                        if !output.lock().expect("lock").is_empty() {
+                            signals.send(Signal::TERM);
+                        }
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                });
+            });
+            done.store(true, Ordering::Relaxed);
+            result
+        });
+        assert_eq!(&result.expect("it ends well").outcome, expected);
+    }
+}
+
+#[test]
 fn a_machine_that_sleeps_before_its_program_is_ended_and_said_to_have_done_nothing() {
     let mut fake = Fake::new("exec sleep 100");
     fake.start_limit = Duration::from_millis(500);

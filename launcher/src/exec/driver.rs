@@ -18,7 +18,7 @@ use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
 use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
-use crate::session::client::{Client, Wish, cut_by};
+use crate::session::client::{Client, Wish};
 use crate::session::streams::{Streams, has_no_room};
 
 /// Time in which a container that is still starting has to take connections; then its init has as much to say hello,
@@ -332,9 +332,9 @@ impl<'c> Driver<'c> {
             match (wish, &self.last) {
                 // Only we are left to get a signal.
                 (Wish::Signal(signal), Some(_)) if !signal.is_ending() => {}
-                (Wish::End(by), Some(last)) => return Some(cut_by(&last.outcome, by)),
+                (Wish::End(by), Some(last)) => return Some(last.outcome.cut_by(by)),
                 (Wish::Signal(by), Some(last)) => {
-                    return Some(cut_by(&last.outcome, Outcome::signaled(by)));
+                    return Some(last.outcome.cut_by(Outcome::signaled(by)));
                 }
                 (Wish::Resize(_), Some(_)) => {}
                 (Wish::End(outcome), None) => return Some(outcome),

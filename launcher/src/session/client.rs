@@ -43,12 +43,3 @@ pub trait Client {
     /// Tells it what happens to the program. Does not wait for the client.
     fn tell(&mut self, event: &Event);
 }
-
-/// How a program that has ended as `last` is told to have, when the client ends the wait for what is left of its
-/// output: not as one whose output is all there.
-pub(crate) fn cut_by(last: &Outcome, by: Outcome) -> Outcome {
-    match last {
-        Outcome::Exited(_) => by,
-        last => last.clone(),
-    }
-}

@@ -364,9 +364,9 @@ impl Client for Descriptor {
                     "`exec` is for connections of its own".to_owned()
                 }
                 Heard::Request(Request::Run(_)) => "`run` twice".to_owned(),
-                Heard::Request(Request::Serve(_) | Request::Stop { .. }) => {
-                    "a launcher takes neither `serve` nor `stop`".to_owned()
-                }
+                Heard::Request(
+                    Request::Clock { .. } | Request::Serve(_) | Request::Stop { .. },
+                ) => "a launcher takes none of `clock`, `serve` and `stop`".to_owned(),
                 Heard::NotUnderstood(why) => why,
             };
             self.say(&Event::Refused { message: refused });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, encode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::client::{Client, Wish, cut_by};
+use super::client::{Client, Wish};
 use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::observer::Observer;
@@ -328,7 +328,7 @@ impl<'s> Driver<'s> {
     /// The end by a wish of the client's, who may not have all of the output.
     fn cut_by(&mut self, outcome: Outcome) -> Step {
         Some(match self.last.take() {
-            Some(last) => last.map(|last| cut_by(&last, outcome)),
+            Some(last) => last.map(|last| last.cut_by(outcome)),
             None => Ok(outcome),
         })
     }
