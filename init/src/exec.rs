@@ -296,8 +296,8 @@ impl ExecClient {
                 }
             }
             Ok(Request::Run(_)) => "the container runs its program already".to_owned(),
-            Ok(Request::Serve(_) | Request::Stop { .. }) => {
-                "a container takes neither `serve` nor `stop`".to_owned()
+            Ok(Request::Clock { .. } | Request::Serve(_) | Request::Stop { .. }) => {
+                "a container takes none of `clock`, `serve` and `stop`".to_owned()
             }
             Err(why) => why,
         };

@@ -13,6 +13,7 @@
 pub mod account;
 pub mod channel;
 pub mod client;
+pub mod clock;
 pub mod cmdline;
 pub mod container;
 pub mod credentials;

@@ -36,6 +36,7 @@ impl Place {
     /// The optional parts of requests that init honours here.
     #[must_use]
     pub fn features(self) -> Vec<&'static str> {
+        let clock = self.is_emulated().then_some(feature::CLOCK);
         let more: &[_] = match self {
             Self::Container | Self::Machine => &[
                 feature::CONTAINER,
@@ -61,7 +62,8 @@ impl Place {
                 feature::RATES,
             ],
         };
-        EVERYWHERE.iter().chain(more).copied().collect()
+        let all = EVERYWHERE.iter().chain(more).copied();
+        all.chain(clock).collect()
     }
 
     /// Whether an emulator is between init and its client, which may hold back what was written.

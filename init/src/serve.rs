@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cki_session::{Event, Failure, Hello, Outcome, ProcessId, Request, Run, Serve, port};
+use cki_session::{Event, Failure, Hello, Outcome, ProcessId, Request, Run, Serve, feature, port};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -19,7 +19,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::channel::{Channel, ChannelError};
 use crate::server::Server;
 use crate::session::{CONTROL_PATIENCE, ServeError};
-use crate::{modules, mounts, names, net, ports, process, runtime};
+use crate::{clock, modules, mounts, names, net, ports, process, runtime};
 
 /// Modules for disks that come and go, each after those that it needs.
 const MODULES: [&str; 4] = ["scsi_common", "scsi_mod", "sd_mod", "virtio_scsi"];
@@ -36,7 +36,7 @@ pub fn run(release: &str) -> Result<(), ServeError> {
         return Err(ChannelError::Closed.into());
     }
     let mut control = Channel::new(control);
-    control.send(&Event::Hello(Hello::new(&[], release)))?;
+    control.send(&Event::Hello(Hello::new(&[feature::CLOCK], release)))?;
     let outcome = match serve(&mut control, release) {
         Ok(()) => Outcome::Exited(0),
         Err(ServeError::Channel(error)) => return Err(error.into()),
@@ -47,7 +47,7 @@ pub fn run(release: &str) -> Result<(), ServeError> {
 }
 
 fn serve(control: &mut Channel, release: &str) -> Result<(), ServeError> {
-    let serve = match control.wait_for_messages()?.pop_front() {
+    let serve = match clock::first_requests(control)?.pop_front() {
         Some(Ok(Request::Serve(serve))) => *serve,
         Some(Err(why)) => return Err(ServeError::Refused(why)),
         _ => {

@@ -99,6 +99,7 @@ impl Session {
             }
             (Ok(Request::Exec(_)), _) => "`exec` is for connections of its own".to_owned(),
             (Ok(Request::Run(_)), _) => "`run` twice".to_owned(),
+            (Ok(Request::Clock { .. }), _) => "`clock` after `run`".to_owned(),
             (Ok(Request::Serve(_) | Request::Stop { .. }), _) => {
                 "a session takes neither `serve` nor `stop`".to_owned()
             }

@@ -21,7 +21,7 @@ use crate::oom::KernelLog;
 use crate::place::Place;
 use crate::running::Ends;
 use crate::served::Session;
-use crate::{ports, process, start};
+use crate::{clock, ports, process, start};
 
 /// How long the host may take to connect a stream after it sent `run`; it connects all of them
 /// before it starts the machine, so only the kernel's own message can be under way.
@@ -128,7 +128,11 @@ fn serve(
     id: &mut ProcessId,
     kernel: &str,
 ) -> Result<Outcome, ServeError> {
-    let mut requests = control.wait_for_messages()?;
+    let mut requests = match place.is_emulated() {
+        true => clock::first_requests(control)?,
+        // Its monitor's clock is the host's.
+        false => control.wait_for_messages()?,
+    };
     let run = match requests.pop_front() {
         Some(Ok(Request::Run(run))) => *run,
         Some(Err(why)) => return Err(ServeError::Refused(why)),

@@ -66,6 +66,33 @@ fn files_of_a_volume_behave_as_posix_has_it() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
+/// How far behind a container's clock may be: what a message takes to a machine that has much else to do.
+const BEHIND: f64 = 0.2;
+
+#[test]
+fn a_file_that_is_made_in_a_volume_is_not_of_the_future() {
+    let directory = tempfile::tempdir().unwrap();
+    let volume = format!("{}:/data", text(directory.path()));
+    // The user's machine has stamped it.
+    let script = "import os, time
+for number in range(5):
+    open(f'/data/{number}', 'w').close()
+    print(os.stat(f'/data/{number}').st_mtime - time.time())";
+    let compare = |output: Output| {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        let ahead: Vec<f64> = output.text().lines().map(|l| l.parse().unwrap()).collect();
+        assert!(
+            ahead.len() == 5 && ahead.iter().all(|ahead| *ahead < BEHIND),
+            "{ahead:?}"
+        );
+    };
+    compare(run(&volume, &["python3", "-c", script], b""));
+    // A machine that stays up hears of the time again with each container.
+    let machine = Machine::start("clock", &[]);
+    let options = ["--deb", "python3", "--volume", &volume];
+    compare(machine.run(&options, &["python3", "-c", script], b""));
+}
+
 #[test]
 fn a_volume_refuses_what_is_not_its_own() {
     let directory = tempfile::tempdir().unwrap();

@@ -26,6 +26,8 @@ pub mod feature {
     pub const EXEC: &str = "exec";
     /// [`Run::container`](super::Run::container).
     pub const CONTAINER: &str = "container";
+    /// [`Request::Clock`](super::Request::Clock).
+    pub const CLOCK: &str = "clock";
     /// [`Container::disks`](super::Container::disks).
     pub const DISKS: &str = "disks";
     /// [`Run::interface`](super::Run::interface).
@@ -52,6 +54,12 @@ pub mod feature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
+    /// Set the clock of the machine, which is the client's own: an emulated one knows the time by whole seconds only.
+    /// The only one that may come before the first, from a client that has seen the feature `clock`.
+    Clock {
+        /// What time it is where the client runs, as it sends this: nanoseconds since 1970 (UTC).
+        now_ns: u64,
+    },
     /// Start the program; the first request, sent once.
     Run(Box<Run>),
     /// Send a signal to the program (to its process group). Before it runs, it waits for that; but a process that is

@@ -195,7 +195,8 @@ fn wait_until_up(
             }
             Ok(News::Machine(Event::Hello(hello))) => match hello.check() {
                 Ok(()) => {
-                    (&emulator.machine).write_all(request)?;
+                    let asked = [&crate::request::clock(&hello), request].concat();
+                    (&emulator.machine).write_all(&asked)?;
                     continue;
                 }
                 Err(why) => why,
