@@ -29,18 +29,18 @@ const FORMAT: u32 = 1;
 /// Most bytes of a layer's archive without compression: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
 
-/// Most entries of a layer.
-const MOST_ENTRIES: usize = 4 << 20;
-
 /// Most bytes of an entry's name, target and attributes: 1 MiB. The kernel takes 4 KiB of a name and 64 KiB of an
 /// attribute.
 const MOST_HEADER: u64 = 1 << 20;
 
-/// Most bytes of all names, targets and attributes of a layer, which are held in memory: 1 GiB.
+/// Most bytes of all names, targets and attributes of a layer, and of what is known of its files, which are held in
+/// memory: 1 GiB.
 const MOST_HELD: usize = 1 << 30;
 
-/// Bytes that an entry takes beside them, about.
+/// Bytes that an entry takes beside them, about, and that a file or directory of the image does, of which one entry may
+/// make as many as its name has parts.
 const ENTRY: usize = 256;
+const NODE: usize = 640;
 
 /// Most directories in one another.
 const DEEPEST: usize = 256;
@@ -83,7 +83,13 @@ pub fn provide(
     fs::create_dir_all(dir).map_err(write)?;
     let file = tempfile::NamedTempFile::new_in(dir).map_err(write)?;
     let out = file.as_file().try_clone().map_err(write)?;
-    Conversion { layer, path: &path }.run(source, out)?;
+    let conversion = Conversion {
+        layer,
+        path: &path,
+        most_held: MOST_HELD,
+        most_bytes: MOST_BYTES,
+    };
+    conversion.run(source, out)?;
     file.as_file().sync_data().map_err(write)?;
     file.persist(&path).map_err(|error| write(error.error))?;
     Ok(path)
@@ -93,9 +99,34 @@ pub fn provide(
 struct Conversion<'a> {
     layer: &'a LayerRef,
     path: &'a Path,
+    /// [`MOST_HELD`], and less in tests.
+    most_held: usize,
+    /// [`MOST_BYTES`], likewise.
+    most_bytes: u64,
+}
+
+/// What a layer has taken so far.
+#[derive(Default)]
+struct Sums {
+    /// Bytes of memory, but for those of files and directories as such.
+    held: usize,
+    /// Bytes of files. One with holes may say that it has more than its layer.
+    bytes: u64,
 }
 
 impl Conversion<'_> {
+    /// That a layer stays within bounds.
+    fn check(&self, sums: &Sums, nodes: usize) -> Result<(), OciError> {
+        if sums.held + nodes * NODE > self.most_held {
+            let mib = self.most_held >> 20;
+            return Err(self.too_large(format!("{mib} MiB of names, attributes and directories")));
+        }
+        if sums.bytes > self.most_bytes {
+            return Err(self.too_large(format!("{} GiB", self.most_bytes >> 30)));
+        }
+        Ok(())
+    }
+
     fn too_large(&self, limit: String) -> OciError {
         OciError::TooLarge {
             part: format!("the layer {}", self.layer.id),
@@ -199,28 +230,25 @@ impl Conversion<'_> {
         let left = Cell::new(MOST_HEADER);
         let mut archive = Archive::new(Headers { from, left: &left });
         let mut entries = archive.entries().map_err(|error| self.damaged(error))?;
-        let (mut number, mut held) = (0, 0);
+        let mut sums = Sums::default();
         loop {
             left.set(MOST_HEADER);
             let Some(entry) = entries.next() else { break };
             let mut entry = entry.map_err(|error| self.damaged(error))?;
             left.set(u64::MAX);
-            held += ENTRY + held_by(&mut entry).map_err(|error| self.damaged(error))?;
-            number += 1;
-            if number > MOST_ENTRIES {
-                return Err(self.too_large(format!("{MOST_ENTRIES} entries")));
+            sums.held += ENTRY + held_by(&mut entry).map_err(|error| self.damaged(error))?;
+            if entry.header().entry_type() != EntryType::Directory {
+                sums.bytes = sums.bytes.saturating_add(entry.size());
             }
-            if held > MOST_HELD {
-                let gib = MOST_HELD >> 30;
-                return Err(self.too_large(format!("{gib} GiB of names and attributes")));
-            }
+            self.check(&sums, writer.tree().count())?;
             self.entry(&mut entry, &mut writer, &mut deleted)?;
             io::copy(&mut entry, &mut io::sink()).map_err(|error| self.damaged(error))?;
         }
         // Only now it is known which of the deleted names the layer has again.
         for path in deleted {
-            let parts: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+            let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
             let tree = writer.tree();
+            self.check(&sums, tree.count())?;
             let done = if tree.is_directory(&parts) {
                 tree.mark(&parts, b"trusted.overlay.opaque", b"y")
             } else if tree.contains(&parts) {
@@ -233,7 +261,7 @@ impl Conversion<'_> {
                     (0, 0),
                 )
             };
-            done.map_err(|error| self.failed(&path.join(&b'/'), error.into()))?;
+            done.map_err(|error| self.failed(&path, error.into()))?;
         }
         let mut out = writer.finish().map_err(whole)?;
         io::Write::flush(&mut out).map_err(|error| whole(WriteError::Output(error)))
@@ -243,7 +271,7 @@ impl Conversion<'_> {
         &self,
         entry: &mut Entry<'_, impl Read>,
         writer: &mut Writer<BufWriter<File>>,
-        deleted: &mut BTreeSet<Vec<Vec<u8>>>,
+        deleted: &mut BTreeSet<Vec<u8>>,
     ) -> Result<(), OciError> {
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XGlobalHeader) {
@@ -260,9 +288,8 @@ impl Conversion<'_> {
                 return Ok(());
             }
             if let Some(gone) = last.strip_prefix(WHITEOUT) {
-                let mut path: Vec<Vec<u8>> = above.iter().map(|part| part.to_vec()).collect();
-                path.push(gone.to_vec());
-                deleted.insert(path);
+                let path = [above, &[gone]].concat();
+                deleted.insert(path.join(&b'/'));
                 return Ok(());
             }
         }
@@ -277,10 +304,6 @@ impl Conversion<'_> {
         let done = match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let size = entry.size();
-                // One with holes may say more than its layer has.
-                if size > MOST_BYTES {
-                    return Err(self.too_large(format!("{} GiB", MOST_BYTES >> 30)));
-                }
                 writer.file(&path, attributes, size, entry)
             }
             EntryType::Directory => writer
@@ -414,4 +437,56 @@ fn attributes(entry: &mut Entry<'_, impl Read>) -> Result<Attributes, Unfit> {
         modified: header.mtime().unwrap_or(0),
         xattrs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a layer of files with these names and 6 bytes each.
+    fn converted(names: &[String], most_held: usize, most_bytes: u64) -> Result<(), OciError> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for name in names {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(6);
+            archive
+                .append_data(&mut header, name, &b"bytes\n"[..])
+                .expect("appended");
+        }
+        let bytes = archive.into_inner().expect("written");
+        let layer = LayerRef {
+            part: "layer.tar".to_owned(),
+            stored: None,
+            id: "id".to_owned(),
+        };
+        let conversion = Conversion {
+            layer: &layer,
+            path: Path::new("out"),
+            most_held,
+            most_bytes,
+        };
+        conversion.convert(&mut &bytes[..], tempfile::tempfile().expect("a file"))
+    }
+
+    #[test]
+    fn directories_that_names_bring_along_count() {
+        let deep = "/a".repeat(40);
+        let names = |last: &str| -> Vec<_> {
+            let name = |number| format!("{number}{deep}{last}");
+            (0..100).map(name).collect()
+        };
+        converted(&names(""), MOST_HELD, MOST_BYTES).expect("within bounds");
+        for last in ["", "/.wh.gone"] {
+            let error = converted(&names(last), 1 << 20, MOST_BYTES).expect_err(last);
+            assert!(error.to_string().contains("more than 1 MiB of names"));
+        }
+    }
+
+    #[test]
+    fn bytes_of_all_files_count_together() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        converted(&names, MOST_HELD, 12).expect("within bounds");
+        let error = converted(&names, MOST_HELD, 11).expect_err("too much");
+        assert!(matches!(error, OciError::TooLarge { .. }), "{error}");
+    }
 }

@@ -279,6 +279,12 @@ impl Tree {
         Ok(())
     }
 
+    /// How many files, directories and others there are, with directories that were made because something is in them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Whether a directory has this name.
     #[must_use]
     pub fn is_directory(&self, path: &[&[u8]]) -> bool {
