@@ -449,6 +449,9 @@ mod tests {
         for name in names {
             let mut header = tar::Header::new_gnu();
             header.set_size(6);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
             archive
                 .append_data(&mut header, name, &b"bytes\n"[..])
                 .expect("appended");
