@@ -113,13 +113,20 @@ impl LayerDisk {
         pieces.extend_from_slice(layers);
         pieces.push(tail.clone());
         let disk = Self { descriptor, pieces };
-        // It is written last.
-        if !disk.descriptor.exists() {
+        let description = disk.describe(&sectors)?;
+        // It is written last. What is there may be of a machine that lost its power meanwhile.
+        let is_whole = [&head, &tail].iter().all(|margin| {
+            let found = margin.metadata();
+            found.is_ok_and(|found| found.len() == MARGIN * SECTOR)
+        });
+        let described = fs::read(&disk.descriptor);
+        let is_described = described.is_ok_and(|text| text == description.as_bytes());
+        if !is_whole || !is_described {
             fs::create_dir_all(dir).map_err(at(dir))?;
             let (first, last) = table(&sectors, dir)?;
             write(&head, &first)?;
             write(&tail, &last)?;
-            write(&disk.descriptor, disk.describe(&sectors)?.as_bytes())?;
+            write(&disk.descriptor, description.as_bytes())?;
         }
         Ok(disk)
     }
@@ -194,6 +201,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), LayersError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(at(path))?;
     file.write_all(bytes).map_err(at(path))?;
+    file.as_file().sync_data().map_err(at(path))?;
     let written = file.persist(path).map_err(|error| error.error);
     written.map(|_: File| ()).map_err(at(path))
 }
@@ -273,6 +281,24 @@ mod tests {
         let turned: Vec<_> = files.iter().rev().cloned().collect();
         let other = LayerDisk::compose(&turned, &dir.path().join("1")).expect("composed");
         assert_ne!(one.descriptor, other.descriptor);
+    }
+
+    #[test]
+    fn what_a_cut_of_the_power_left_is_written_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = layers(dir.path(), &[8192]);
+        let disk = LayerDisk::compose(&files, dir.path()).expect("composed");
+        let whole = raw(&disk);
+        let text = fs::read(&disk.descriptor).expect("read");
+        let [head, _, tail] = &disk.pieces[..] else {
+            panic!("{disk:?}");
+        };
+        for broken in [&disk.descriptor, head, tail] {
+            fs::write(broken, "").expect("written");
+            LayerDisk::compose(&files, dir.path()).expect("composed");
+            assert!(raw(&disk) == whole, "{}", broken.display());
+            assert!(fs::read(&disk.descriptor).expect("read") == text);
+        }
     }
 
     #[test]
