@@ -74,7 +74,7 @@ impl Context {
     }
 
     /// The same for the checkout as it was when this was first asked, to look for what is remembered: git is
-    /// asked once. What is built now is remembered by [`Context::key`], since the checkout may have changed.
+    /// asked once. What is built now is remembered by [`Context::key`], before and after: the checkout may change.
     ///
     /// # Errors
     /// Those of asking git.

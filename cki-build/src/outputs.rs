@@ -30,11 +30,24 @@ impl Context {
         }
         let key = self.key("targets", &what)?;
         let targets = self.build(&names)?;
-        if let Some(key) = key {
-            self.cache.remember(&key, &targets)?;
-        }
+        self.remember(key, "targets", &what, &targets)?;
         tracing::debug!(elapsed = ?start.elapsed(), "outputs are built");
         Ok(targets)
+    }
+
+    /// Remembers what was built by the key of before, unless the checkout has changed while it was read.
+    fn remember(
+        &self,
+        before: Option<String>,
+        kind: &str,
+        what: &str,
+        targets: &BTreeMap<String, Target>,
+    ) -> Result<(), Error> {
+        let Some(key) = before else { return Ok(()) };
+        if self.key(kind, what)?.as_ref() == Some(&key) {
+            self.cache.remember(&key, targets)?;
+        }
+        Ok(())
     }
 
     /// The layers of the application image with the packages of `planned`, the lowest first.
@@ -71,9 +84,7 @@ impl Context {
             .filter_map(|layer| Some((layer.root.clone(), found.remove(layer.attr)?)))
             .collect();
         self.realise(&targets)?;
-        if let Some(key) = key {
-            self.cache.remember(&key, &targets)?;
-        }
+        self.remember(key, "app-layers", &planned.plan.hash, &targets)?;
         tracing::debug!(elapsed = ?start.elapsed(), "the application image is built");
         let nix = || cki_nix::NixError::Unexpected("an image without its layers".to_owned());
         Ok(Layer::paths(&layers, &targets).ok_or_else(nix)?)
