@@ -119,11 +119,15 @@ pub fn choose(items: Vec<Item>, limits: Limits) -> (Vec<Item>, Vec<Item>) {
     })
 }
 
-/// Removes the link or file of an item, and descriptors of disks that name what is no longer there.
+/// Removes the link or file of an item, and descriptors of disks that name what is no longer there. Whether that was done:
+/// one that has been used since it was looked at stays.
 ///
 /// # Errors
 /// Those of removing.
-pub fn remove(cache: &Path, item: &Item) -> io::Result<()> {
+pub fn remove(cache: &Path, item: &Item, now: SystemTime) -> io::Result<bool> {
+    if unused(&item.path, now)? < item.unused {
+        return Ok(false);
+    }
     fs::remove_file(&item.path)?;
     for descriptor in entries(&disks(cache))? {
         if descriptor.extension().is_none_or(|end| end != "vmdk") {
@@ -140,7 +144,7 @@ pub fn remove(cache: &Path, item: &Item) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The files that programs have open, as far as this user may see.
@@ -291,8 +295,11 @@ mod tests {
         }
         let mut gone = item("", 1, DAY, false);
         gone.path.clone_from(&layer);
-        remove(cache, &gone).expect("removed");
-        assert!(!layer.exists());
+        // It was written, or used, after it had been found unused for a day.
+        let now = SystemTime::now();
+        assert!(!remove(cache, &gone, now).expect("looked at") && layer.exists());
+        let tomorrow = now + Duration::from_secs(DAY + 1);
+        assert!(remove(cache, &gone, tomorrow).expect("removed") && !layer.exists());
         let mut left = entries(&cache.join("disks")).expect("read");
         left.sort();
         let expected = ["head", "tail", "vmdk"].map(|end| cache.join(format!("disks/2.{end}")));

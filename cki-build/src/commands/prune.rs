@@ -38,28 +38,34 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<Status, Error> {
         age: args.older_than,
         size: args.keep.map(Memory::bytes),
     };
-    let (goes, kept) = choose(all, limits);
-    let mut freed = 0;
-    for item in &goes {
+    let (goes, mut kept) = choose(all, limits);
+    let (mut freed, mut removed) = (0, Vec::new());
+    for item in goes {
         if !args.dry_run {
-            remove(dir, item).map_err(|source| Error::Io {
+            let is_removed = remove(dir, &item, SystemTime::now()).map_err(|source| Error::Io {
                 path: item.path.clone(),
                 source,
             })?;
+            if !is_removed {
+                kept.push(item);
+                continue;
+            }
             if let Some(target) = &item.target {
                 // Nix refuses what another root keeps, or a program has open.
                 if context.nix.delete(target).is_err() {
+                    removed.push(item);
                     continue;
                 }
             }
         }
         freed += item.size;
+        removed.push(item);
     }
     let report = Report {
         dry_run: args.dry_run,
         freed,
         left: kept.iter().map(|item| item.size).sum(),
-        removed: goes,
+        removed,
         kept,
     };
     if context.global.json {
