@@ -76,6 +76,14 @@ const NO_MEMORY: &str = "cannot set up guest memory";
 /// What QEMU names when it cannot open a disk of the user's.
 const USERS_DISK: &str = r#""node-name":"disk"#;
 
+/// What to do about what the emulator said, a line of its own, where that is known.
+pub(crate) fn advice(qemu: &str) -> &'static str {
+    match qemu.contains(NO_MEMORY) {
+        true => "\nthere is not so much memory here: give it less (--memory)",
+        false => "",
+    }
+}
+
 /// The ends of two logs, as far as there is something in them.
 pub(crate) fn report(console: &str, qemu: &str) -> String {
     let mut text = String::new();
@@ -89,9 +97,7 @@ pub(crate) fn report(console: &str, qemu: &str) -> String {
             text.push_str(&format!("\n{title}:\n  {indented}"));
         }
     }
-    if qemu.contains(NO_MEMORY) {
-        text.push_str("\nthere is not so much memory here: give it less (--memory)");
-    }
+    text.push_str(advice(qemu));
     if qemu.contains("-blockdev") && qemu.contains(USERS_DISK) {
         text.push_str(
             "\nthat disk is damaged, or of a kind that is not supported: try `qemu-img check -r all` on a copy of it",

@@ -232,8 +232,8 @@ fn disk(id: &str, file: &Path, format: &str, device: &str, serial: &str) -> [Str
     ]
 }
 
-/// `path` as a value in QEMU's comma-separated options, where a comma is written twice. From the root, or QEMU takes what
-/// is before a colon for the name of a protocol.
+/// `path` as a value in QEMU's comma-separated options, where a comma is written twice. From the root, or QEMU takes
+/// what is before a colon for the name of a protocol.
 fn option_value(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.to_string_lossy().replace(',', ",,")

@@ -28,6 +28,7 @@ use super::published::Claims;
 use super::qmp::Qmp;
 use super::setup::{SPARE, Setup};
 use super::volumes::{self, Volumes};
+use crate::error::advice;
 use crate::patience::{Patience, START_LIMIT};
 use crate::relay;
 
@@ -222,8 +223,9 @@ fn wait_until_up(
         } else {
             said.trim()
         };
-        let said = end(said);
-        return Err(io::Error::other(format!("{why}\n{said}").trim().to_owned()));
+        let (said, advice) = (end(said), advice(said));
+        let text = format!("{why}\n{said}{advice}");
+        return Err(io::Error::other(text.trim().to_owned()));
     }
 }
 
