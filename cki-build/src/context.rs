@@ -40,6 +40,24 @@ impl Context {
     /// # Errors
     /// Those of both.
     pub fn new(global: &Global) -> Result<Self, Error> {
+        Self::of(global, Checkout::find(global.flake.as_deref())?)
+    }
+
+    /// The same for what is about a machine that stays up, which is found by the cache alone: whoever is elsewhere has
+    /// no checkout, and is asked for none.
+    ///
+    /// # Errors
+    /// Those of the cache.
+    pub fn of_a_machine(global: &Global) -> Result<Self, Error> {
+        let nowhere = || Checkout {
+            dir: "/".into(),
+            git: None,
+        };
+        let found = Checkout::find(global.flake.as_deref());
+        Self::of(global, found.unwrap_or_else(|_| nowhere()))
+    }
+
+    fn of(global: &Global, checkout: Checkout) -> Result<Self, Error> {
         let counter = Measurement::start();
         let machine = std::env::var_os(VARIABLE).filter(|name| !name.is_empty());
         Ok(Self {
@@ -48,7 +66,7 @@ impl Context {
             machine: machine.map(|name| name.to_string_lossy().into_owned()),
             global: global.clone(),
             progress: Progress::new(global.quiet),
-            checkout: Checkout::find(global.flake.as_deref())?,
+            checkout,
             cache: Cache::open(global.cache.as_deref())?,
             nix: Nix::current(),
             fingerprint: OnceLock::new(),

@@ -24,6 +24,7 @@ mod verify;
 use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::error::Error;
+use crate::resident::What;
 use cki_session::Status;
 
 /// Does what the command line says and gives the exit status.
@@ -34,11 +35,17 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
     let global = &cli.global;
     match &cli.command {
         Command::Run(args) => run::run(&Context::new(global)?, args),
-        Command::Machine(args) => machine::machine(&Context::new(global)?, &args.what),
-        Command::Exec(args) => exec::exec(&Context::new(global)?, args),
-        Command::List(args) => exec::list(&Context::new(global)?, args),
-        Command::Stats(args) => exec::stats(&Context::new(global)?, args),
-        Command::Kill(args) => exec::kill(&Context::new(global)?, args),
+        Command::Machine(args) => {
+            let context = match &args.what {
+                What::Start(_) => Context::new(global)?,
+                _ => Context::of_a_machine(global)?,
+            };
+            machine::machine(&context, &args.what)
+        }
+        Command::Exec(args) => exec::exec(&Context::of_a_machine(global)?, args),
+        Command::List(args) => exec::list(&Context::of_a_machine(global)?, args),
+        Command::Stats(args) => exec::stats(&Context::of_a_machine(global)?, args),
+        Command::Kill(args) => exec::kill(&Context::of_a_machine(global)?, args),
         Command::Demo(args) => demo::demo(&Context::new(global)?, args),
         Command::Build(args) => build::build(&Context::new(global)?, args),
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),
