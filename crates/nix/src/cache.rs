@@ -41,6 +41,7 @@ fn remedy(error: &std::io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "; free some space there (`cki-build prune`), or name another directory with --cache DIR or CKI_CACHE"
         }
+        ErrorKind::NotFound => "; name another directory with --cache DIR or CKI_CACHE",
         _ => "",
     }
 }

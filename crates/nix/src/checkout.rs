@@ -18,6 +18,14 @@ pub enum CheckoutError {
     /// No directory above the current one holds the flake.
     #[error("{0} is not in a CKI checkout; go to one, or name it with --flake DIR")]
     NotFound(PathBuf),
+    /// The directory given by `--flake` cannot be looked at.
+    #[error("the checkout {dir} (of --flake, or the variable CKI_FLAKE): {source}")]
+    Named {
+        /// The directory.
+        dir: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// The directory given by `--flake` holds no flake of ours.
     #[error("{0} is not a CKI checkout (no flake.nix beside a cki-build directory)")]
     NotOurs(PathBuf),
@@ -92,10 +100,11 @@ impl Checkout {
     pub fn find(named: Option<&Path>) -> Result<Self, CheckoutError> {
         let dir = match named {
             Some(dir) => {
-                let absolute = dir.canonicalize().map_err(|source| CheckoutError::Io {
-                    path: dir.to_owned(),
+                let named = |source| CheckoutError::Named {
+                    dir: dir.to_owned(),
                     source,
-                })?;
+                };
+                let absolute = dir.canonicalize().map_err(named)?;
                 if !is_ours(&absolute) {
                     return Err(CheckoutError::NotOurs(dir.to_owned()));
                 }
