@@ -20,6 +20,7 @@ pub fn report(error: clap::Error) -> ExitCode {
 /// What is wrong with the command line, in clap's words, and what it does not know: what users of other engines are
 /// used to.
 fn usage(mut error: clap::Error) -> String {
+    leave_out_variables(&mut error, std::env::args());
     let tips = tips(&error);
     if !tips.is_empty() {
         // What merely sounds alike would be in the way, and clap's usage has it, too.
@@ -31,6 +32,22 @@ fn usage(mut error: clap::Error) -> String {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error.render().to_string()
+}
+
+/// Takes options out of the usage that nobody typed: clap has there what a variable says, too.
+fn leave_out_variables(error: &mut clap::Error, typed: impl Iterator<Item = String>) {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
+        return;
+    };
+    let typed: Vec<_> = typed.collect();
+    let mut usage = usage.ansi().to_string();
+    for option in ["--flake", "--cache"] {
+        if !typed.iter().any(|word| word.starts_with(option)) {
+            usage = usage.replacen(&format!(" {option} <DIR>"), "", 1);
+        }
+    }
+    let usage = ContextValue::StyledStr(StyledStr::from(usage));
+    error.insert(ContextKind::Usage, usage);
 }
 
 /// Sentences that help who made this mistake.

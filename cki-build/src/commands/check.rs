@@ -72,7 +72,7 @@ pub(super) fn check(context: &Context, args: &Check) -> Result<Status, Error> {
         }
         Err(error) => run.failure("build of what the tests need", &error),
     }
-    run.close(context.global.json)
+    run.close(context.global.json, filter)
 }
 
 /// Name of `nix flake check` as a test.
@@ -114,7 +114,7 @@ impl Runner {
             .and_then(|()| self.output.flush());
     }
 
-    fn close(self, json: bool) -> Result<Status, Error> {
+    fn close(self, json: bool, filter: Option<&str>) -> Result<Status, Error> {
         let mut total = Count::default();
         for (_, count) in &self.results {
             total += *count;
@@ -138,6 +138,17 @@ impl Runner {
                     "{} tests were left out (#[ignore])",
                     total.ignored
                 ))?;
+            }
+            if let (
+                Some(filter),
+                Count {
+                    passed: 0,
+                    failed: 0,
+                    ..
+                },
+            ) = (filter, total)
+            {
+                print(&format!("no test's name contains `{filter}`"))?;
             }
             print(&format!("{} passed, {} failed", total.passed, total.failed))?;
         }
