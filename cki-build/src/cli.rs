@@ -177,7 +177,7 @@ pub struct RunArgs {
     /// CKI_MACHINE says, or the machine `default`, if it is up and can do it]
     #[arg(long, value_name = "NAME")]
     pub machine: Option<String>,
-    /// Name of the container for `exec`, `list` and `kill`, in a machine that stays up
+    /// Name of the container for `exec`, `list`, `stats` and `kill`, in a machine that stays up
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G; with `--runtime

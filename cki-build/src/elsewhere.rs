@@ -113,7 +113,7 @@ pub const OF_RUN: &[Elsewhere] = &[
     Elsewhere {
         typed: &["-d", "--detach"],
         here: "a program runs as long as its `run`: start that with `&`, and with `--name` in a machine that stays up, \
-               where `exec`, `list` and `kill` find it",
+               where `exec`, `list`, `stats` and `kill` find it",
     },
     Elsewhere {
         typed: &["--mount"],

@@ -119,8 +119,8 @@ pub fn choose(items: Vec<Item>, limits: Limits) -> (Vec<Item>, Vec<Item>) {
     })
 }
 
-/// Removes the link or file of an item, and descriptors of disks that name what is no longer there. Whether that was done:
-/// one that has been used since it was looked at stays.
+/// Removes the link or file of an item, and descriptors of disks that name what is no longer there. Returns whether
+/// that was done: one that has been used since it was looked at stays.
 ///
 /// # Errors
 /// Those of removing.

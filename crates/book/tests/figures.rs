@@ -98,7 +98,7 @@ fn the_readme_has_the_figures_of_the_comparison() {
     let readme = flat("README.md");
     for words in [
         "not measured",
-        "nothing here repeats them",
+        "no command here repeats them",
         "sources, and what the others do better",
     ] {
         assert!(readme.contains(words), "{words}");
@@ -171,7 +171,10 @@ fn the_readme_counts_what_there_is() {
     for sentence in [
         "[Nine invariants]".to_owned(),
         format!("{attacks} attacks are carried out"),
-        format!("{} of the monitor's, one of the CPU's", attacks - 1),
+        format!(
+            "for {} of them one of the monitor's, for one of them one of the CPU's",
+            attacks - 1
+        ),
         format!("Rust {rust} or later"),
         format!("{space} GiB of disk"),
     ] {
