@@ -40,7 +40,7 @@ fn leave_out_variables(error: &mut clap::Error, typed: impl Iterator<Item = Stri
         return;
     };
     let typed: Vec<_> = typed.collect();
-    let mut usage = usage.ansi().to_string();
+    let mut usage = usage.to_string();
     for option in ["--flake", "--cache"] {
         if !typed.iter().any(|word| word.starts_with(option)) {
             usage = usage.replacen(&format!(" {option} <DIR>"), "", 1);

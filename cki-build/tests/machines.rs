@@ -43,3 +43,54 @@ fn a_machine_with_less_memory_than_one_container_is_refused_as_a_machine() {
     );
     assert!(text.contains("at least 64M: not 1M"), "{text}");
 }
+
+/// What is said by a command in a directory that is no checkout, with a cache of its own.
+fn said_elsewhere(words: &[&str], flake: Option<&Path>) -> String {
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cki-build"));
+    command
+        .args(words)
+        .current_dir(elsewhere.path())
+        .env("CKI_CACHE", elsewhere.path())
+        .env_remove("CKI_MACHINE")
+        .env_remove("CKI_FLAKE");
+    if let Some(flake) = flake {
+        command.env("CKI_FLAKE", flake);
+    }
+    let output = command.output().expect("it starts");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn who_asks_a_machine_needs_no_checkout() {
+    for words in [
+        &["machine", "stop"][..],
+        &["machine", "ssh"],
+        &["list"],
+        &["stats", "web"],
+        &["kill", "web"],
+        &["exec", "web", "--", "true"],
+    ] {
+        let said = said_elsewhere(words, None);
+        assert!(said.contains("is not up"), "{words:?}: {said}");
+    }
+    let said = said_elsewhere(&["machine", "start"], None);
+    assert!(said.contains("is not in a CKI checkout"), "{said}");
+}
+
+#[test]
+fn a_variable_that_leads_nowhere_is_named() {
+    let said = said_elsewhere(&["fetch"], Some(Path::new("/nonexistent")));
+    assert!(said.contains("variable CKI_FLAKE"), "{said}");
+}
+
+#[test]
+fn the_usage_has_no_option_that_nobody_typed() {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let said = said_elsewhere(&["run", "-it"], Some(&checkout));
+    assert!(said.contains("Usage: cki-build run"), "{said}");
+    assert!(
+        !said.contains("--flake") && !said.contains("--cache"),
+        "{said}"
+    );
+}
