@@ -10,7 +10,8 @@ pub(crate) fn exit_statuses() -> String {
 Exit status:
   0      done; for `run`, `exec` and `machine ssh`, the program's own status (also every other one)
   1      the answer is no: a test failed, two builds differ, `doctor` found something missing, the
-         lock is not enough, a machine is not up, the demonstration or `bench nmi` failed";
+         lock is not enough, a machine is not up, a release is not what was signed, a host did not
+         take its system, figures are worse, the demonstration or `bench nmi` failed";
     format!("{ours}\n{}", Status::RUN_HELP)
 }
 
