@@ -301,12 +301,13 @@ impl PackageIndex {
     }
 
     /// Leaves only versions that are newer than all that `others` have of the same package: what an update brings. A
-    /// package that the others do not have stays.
+    /// package that the others do not have stays, and who has to be asked for by name is not asked.
     pub fn keep_newer_than(&mut self, others: &[Self]) {
         let packages = &self.packages;
         self.by_name.retain(|name, list| {
             let theirs = others
                 .iter()
+                .filter(|other| other.automatic)
                 .filter_map(|other| other.versions(name).next());
             if let Some(newest) = theirs.map(|package| &package.version).max() {
                 list.retain(|&at| packages[at].version > *newest);

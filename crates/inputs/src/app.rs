@@ -19,6 +19,7 @@ use crate::plan::{AppPackage, AppPlan, AppSuite, FORMAT, digest};
 use crate::updates::{Updates, Versions, updates};
 use cki_debian::dependency;
 use cki_debian::index::PackageIndex;
+use cki_debian::name::name_and_suite;
 use cki_debian::resolver::{self, Chosen, ResolveError, Want};
 use cki_nix::path::store_name_of;
 use cki_process::files::write_atomically;
@@ -38,12 +39,7 @@ pub fn resolve_app(
     versions: Versions,
 ) -> Result<AppPlan, InputsError> {
     let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let mut suites: BTreeMap<String, LockedSuite> = lock
-        .suites
-        .iter()
-        .filter(|(_, suite)| suite.automatic && suite.indexes.packages.is_some())
-        .map(|(name, suite)| (name.clone(), suite.clone()))
-        .collect();
+    let mut suites = suites_for(lock, &names)?;
     let updates = match versions {
         Versions::Pinned => Updates::default(),
         Versions::Current => updates(inputs, &suites, &lock.architecture, SystemTime::now())?,
@@ -85,6 +81,31 @@ pub fn resolve_app(
     let text = serde_json::to_vec(&plan).expect("strings and numbers can be written as JSON");
     write_atomically(&path, &text).map_err(|e| FetchError::file(&path, e))?;
     Ok(AppPlan { warnings, ..plan })
+}
+
+/// The pinned suites that packages come from: those that do so unasked, and those that are asked for.
+fn suites_for(
+    lock: &LockFile,
+    names: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, LockedSuite>, InputsError> {
+    let mut pinned = lock.suites.clone();
+    pinned.retain(|_, suite| suite.indexes.packages.is_some());
+    let asked: BTreeMap<&str, &str> = names
+        .iter()
+        .filter_map(|name| name_and_suite(name).1.map(|suite| (suite, *name)))
+        .collect();
+    if let Some((suite, name)) = asked
+        .iter()
+        .find(|(suite, _)| !pinned.contains_key(**suite))
+    {
+        return Err(InputsError::NoSuite {
+            name: (*name).to_owned(),
+            suite: (*suite).to_owned(),
+            known: pinned.into_keys().collect(),
+        });
+    }
+    pinned.retain(|name, suite| suite.automatic || asked.contains_key(name.as_str()));
+    Ok(pinned)
 }
 
 /// Why there is no plan with updates, and the plan without them, if there is one.
@@ -144,7 +165,7 @@ fn read_indexes(
             .shown
             .part(&format!("reading the packages of {name}"));
         if let Some(pin) = &suite.indexes.packages {
-            indexes.push(archive::read_packages(inputs, name, true, pin)?);
+            indexes.push(archive::read_packages(inputs, name, suite.automatic, pin)?);
         }
     }
     Ok(indexes)
@@ -193,9 +214,16 @@ fn plan(
     names: &BTreeSet<&str>,
 ) -> Result<AppPlan, InputsError> {
     let essential: BTreeSet<&str> = indexes.iter().flat_map(PackageIndex::essential).collect();
-    let asked = names.iter().map(|name| Want::any(name, "the command line"));
+    let asked = names.iter().map(|name| {
+        let (name, suite) = name_and_suite(name);
+        Want {
+            suite: suite.map(str::to_owned),
+            ..Want::any(name, "the command line")
+        }
+    });
+    let bare: BTreeSet<&str> = names.iter().map(|name| name_and_suite(name).0).collect();
     let always = essential
-        .difference(names)
+        .difference(&bare)
         .map(|name| Want::any(name, "every Debian system (Essential: yes)"));
     let wants: Vec<Want> = asked.chain(always).collect();
     let resolution = resolver::resolve(indexes, &lock.architecture, &wants, &BTreeMap::new())?;
@@ -233,7 +261,7 @@ fn plan(
         requested: names.iter().map(ToString::to_string).collect(),
         roots: names
             .iter()
-            .map(|name| resolution.roots[*name].clone())
+            .map(|name| resolution.roots[name_and_suite(name).0].clone())
             .collect(),
         essential: essential.iter().map(ToString::to_string).collect(),
         suites: suites.map(of).collect(),

@@ -37,6 +37,16 @@ pub enum InputsError {
         /// What is wrong.
         cause: IndexError,
     },
+    /// A package is asked for from a suite that is not pinned.
+    #[error("there is no suite {suite}, which {name} is to come from; pinned are {}", .known.join(", "))]
+    NoSuite {
+        /// What is asked for.
+        name: String,
+        /// The suite.
+        suite: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// A suite lacks an index that is asked for.
     #[error("the archive has no {path} in {suite}; check `suites` in request.toml")]
     NoIndex {

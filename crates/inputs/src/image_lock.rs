@@ -11,6 +11,7 @@ use crate::order::PENDING;
 use crate::plan::{AppPackage, AppPlan, FORMAT, digest};
 use cki_debian::dependency::is_package_name;
 use cki_debian::index::{is_relative_path, is_sha256};
+use cki_debian::name::is_asked_for;
 use cki_nix::path::store_name_of;
 use cki_process::files::write_atomically;
 
@@ -164,7 +165,7 @@ fn problem(plan: &AppPlan) -> Option<String> {
             package.package
         ));
     }
-    if !plan.requested.iter().all(|name| is_package_name(name)) {
+    if !plan.requested.iter().all(|name| is_asked_for(name)) {
         return Some("what was asked for is no package's name".to_owned());
     }
     let word = |text: &String| !text.contains(char::is_whitespace) && !text.contains('/');

@@ -12,6 +12,7 @@ use cki_debian::signature::Verifier;
 use cki_inputs::app::resolve_app;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
+use cki_inputs::plan::AppPlan;
 use cki_inputs::updates::Versions;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::Nix;
@@ -64,6 +65,41 @@ fn an_application_gets_what_it_needs_and_what_every_system_has() {
 }
 
 #[test]
+fn a_package_comes_from_the_suite_that_is_asked_for_and_others_do_not() {
+    let archive = Archive::first();
+    let date = "Sun, 22 Nov 2026 02:10:46 UTC";
+    let source = ("qemu", "10.0-1", "qemu_10.0.orig.tar.xz");
+    let rows = [
+        ("linux-source", "6.12-1", ""),
+        ("redis-server", "99-1", "Depends: m4"),
+    ];
+    archive.publish("stable-backports", date, &rows, Some(source));
+    let pinned = pinned(&archive);
+    let inputs = inputs(&archive);
+    let plan = |name: &str| resolve_app(&inputs, &pinned, &[name.into()], Versions::Pinned);
+    let found = |plan: &AppPlan, name: &str| {
+        let package = plan.packages.iter().find(|p| p.package == name);
+        package.unwrap().suite.clone()
+    };
+    assert_eq!(
+        found(&plan("redis-server").unwrap(), "redis-server"),
+        "stable"
+    );
+    let newer = plan("redis-server/stable-backports").unwrap();
+    assert_eq!(found(&newer, "redis-server"), "stable-backports");
+    // What it needs comes from where it usually does.
+    assert_eq!(found(&newer, "m4"), "stable");
+    assert_eq!(newer.requested, ["redis-server/stable-backports"]);
+    assert_eq!(newer.roots, ["redis-server"]);
+    let error = plan("m4/stable-backports").unwrap_err();
+    assert!(matches!(error, InputsError::Resolve(_)), "{error}");
+    assert_eq!(
+        plan("bash/unstable").unwrap_err().to_string(),
+        "there is no suite unstable, which bash/unstable is to come from; pinned are stable, stable-backports"
+    );
+}
+
+#[test]
 fn a_plan_depends_on_what_is_asked_for_and_not_on_its_order() {
     let archive = Archive::first();
     let pinned = pinned(&archive);
@@ -108,7 +144,7 @@ fn an_unknown_application_package_is_reported_with_the_nearest_names() {
         error.to_string(),
         "there is no package 'redis', wanted by the command line; did you mean redis-server?"
     );
-    for name in ["", "../x", "Redis", "a b"] {
+    for name in ["", "..x", "Redis", "a b"] {
         assert!(
             matches!(
                 failure(name),
