@@ -13,7 +13,8 @@ use cki_debian::name::parse_package;
 /// The packages of an image.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Packages {
-    /// Debian package to install in the image, with its dependencies; may be repeated
+    /// Debian package to install in the image, with its dependencies; may be repeated. PKG/SUITE for one that comes
+    /// from another pinned suite than usual, such as bookworm-backports
     #[arg(long, value_name = "PKG", value_parser = parse_package)]
     pub deb: Vec<String>,
     /// Take the versions that lock.json pins, without security updates

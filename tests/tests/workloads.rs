@@ -81,7 +81,7 @@ fn bars(summary: &Value) -> Vec<(String, String, f64)> {
 #[test]
 fn each_runtime_has_a_bar_in_figure_12_and_nothing_is_measured_twice() {
     let dir = tempfile::tempdir().expect("a directory");
-    let runtimes = ["native", "runc", "crun", "cki"];
+    let runtimes = ["native", "runc", "crun", "gvisor", "cki"];
     let words = [
         "fig12",
         "--only",
@@ -99,8 +99,13 @@ fn each_runtime_has_a_bar_in_figure_12_and_nothing_is_measured_twice() {
         .collect();
     assert_eq!(names, runtimes);
     for (_, runtime, ratio) in &found {
-        // It is work of the processor, on one kernel or another.
-        assert!((0.95..1.1).contains(ratio), "{runtime}: {summary}");
+        // It is work of the processor, on one kernel or another. gVisor's is a process: each page that the work touches
+        // first is a page fault there, too.
+        let expected = match runtime.as_str() {
+            "gvisor" => 1.05..1.6,
+            _ => 0.95..1.1,
+        };
+        assert!(expected.contains(ratio), "{runtime}: {summary}");
     }
     let records = fs::read_to_string(dir.path().join("log/fig12.jsonl")).expect("records");
     let sums: Vec<Value> = records
@@ -108,7 +113,7 @@ fn each_runtime_has_a_bar_in_figure_12_and_nothing_is_measured_twice() {
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["sum"].clone())
         .collect();
     assert!(
-        sums.len() == 4 && sums.iter().all(|sum| *sum == sums[0]),
+        sums.len() == runtimes.len() && sums.iter().all(|sum| *sum == sums[0]),
         "{records}"
     );
     for kind in ["svg", "pdf"] {

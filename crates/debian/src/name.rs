@@ -4,9 +4,9 @@
 
 use super::dependency::is_package_name;
 
-/// Reads what is asked for: a binary package, and maybe the suite that it is to come from (`hello/bookworm-backports`). A
-/// version and an architecture, as apt takes them behind the name, are refused with the reason: there is one version of
-/// each package in a pinned suite, and one architecture.
+/// Reads what is asked for: a binary package, and maybe the suite that it is to come from (`hello/bookworm-backports`).
+/// A version and an architecture, as apt takes them behind the name, are refused with the reason: there is one version
+/// of each package in a pinned suite, and one architecture.
 ///
 /// # Errors
 /// A sentence for the user.

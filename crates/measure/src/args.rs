@@ -87,7 +87,7 @@ pub struct ServerArgs {
 }
 
 /// What figures are measured with.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MeasureArgs {
     /// On what
     #[arg(
@@ -166,6 +166,8 @@ pub enum FigureRuntime {
     Runc,
     /// A container of crun's, on the machine's kernel
     Crun,
+    /// A container of gVisor's, on a kernel in user mode (runsc, systrap)
+    Gvisor,
     /// A container of ours
     Cki,
 }

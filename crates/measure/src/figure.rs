@@ -17,6 +17,7 @@ use crate::args::{FigureRuntime, MeasureArgs};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::side::{self, work};
+use crate::work::word;
 pub use plan::Choice;
 use plan::{Job, Measurement, plan};
 use server::serve;
@@ -30,6 +31,7 @@ const OUTPUTS: [&str; 3] = ["cki-host", "cki-qemu", "cki-workload"];
 /// When a measurement fails; records of those before it stay.
 pub fn records(lab: &dyn Lab, args: &MeasureArgs, choice: &Choice<'_>) -> Result<Summary, Error> {
     let figure = choice.figure;
+    let args = &with_bars(lab, figure, args)?;
     let planned = plan(choice, args)?;
     make(&args.log)?;
     let path = args.log.join(format!("{}.jsonl", figure.name()));
@@ -64,6 +66,28 @@ pub fn records(lab: &dyn Lab, args: &MeasureArgs, choice: &Choice<'_>) -> Result
         lab.say(&format!("drawn: {}", picture.display()));
     }
     Ok(summary)
+}
+
+/// The options with the runtimes of which the figure has bars; those that it leaves out are named.
+fn with_bars(lab: &dyn Lab, figure: Figure, args: &MeasureArgs) -> Result<MeasureArgs, Error> {
+    let mut args = args.clone();
+    let mut left_out = Vec::new();
+    if figure == Figure::Fig16 {
+        args.runtimes.retain(|&runtime| {
+            let why = server::why_not(runtime);
+            left_out.extend(
+                why.map(|why| format!("{} has no {}: {why}", figure.name(), word(&runtime))),
+            );
+            why.is_none()
+        });
+    }
+    if args.runtimes.is_empty() {
+        return Err(Error::Failed(left_out.join("\n")));
+    }
+    for note in left_out {
+        lab.say(&note);
+    }
+    Ok(args)
 }
 
 /// Whether the record is of this measurement, made with the same outputs.

@@ -25,8 +25,8 @@ use crate::args::FigureRuntime;
 use crate::error::Error;
 use crate::lab::{Given, Job, Lab};
 use crate::work::command;
-use engine::Engine;
 pub(crate) use engine::config;
+use engine::{CRUN, GVISOR, RUNC};
 use interface::MEMORY;
 pub(crate) use interface::layers;
 pub use interface::{Side, Work};
@@ -36,8 +36,9 @@ pub use interface::{Side, Work};
 pub fn of(runtime: FigureRuntime) -> Box<dyn Side> {
     match runtime {
         FigureRuntime::Native => Box::new(Ours(Runtime::Native)),
-        FigureRuntime::Runc => Box::new(Engine("runc")),
-        FigureRuntime::Crun => Box::new(Engine("crun")),
+        FigureRuntime::Runc => Box::new(RUNC),
+        FigureRuntime::Crun => Box::new(CRUN),
+        FigureRuntime::Gvisor => Box::new(GVISOR),
         FigureRuntime::Cki => Box::new(Ours(Runtime::Cki)),
     }
 }

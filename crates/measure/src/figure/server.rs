@@ -103,6 +103,19 @@ struct Load {
     sum: String,
 }
 
+/// Why a server is not asked on a runtime, if it is not.
+pub(super) const fn why_not(runtime: FigureRuntime) -> Option<&'static str> {
+    match runtime {
+        FigureRuntime::Gvisor => Some(
+            "gVisor of July 2024 takes every network namespace of Linux 6.12 for the host's own, and refuses a network \
+             there",
+        ),
+        FigureRuntime::Native | FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Cki => {
+            None
+        }
+    }
+}
+
 /// Asks the server on a runtime.
 pub(super) fn serve(
     lab: &dyn Lab,
@@ -153,7 +166,7 @@ fn words(
     let argv: Vec<String> = server.command().iter().map(ToString::to_string).collect();
     let config = match runtime {
         FigureRuntime::Native | FigureRuntime::Cki => String::new(),
-        FigureRuntime::Runc | FigureRuntime::Crun => {
+        FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Gvisor => {
             config(&argv, "/run/box/rootfs", Some("/run/netns/side")).to_string()
         }
     };

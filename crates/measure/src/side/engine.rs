@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Work in a container on the machine's own kernel, which an engine of Debian's makes: runc, crun.
+//! Work in a container that an engine of Debian's makes: on the machine's own kernel (runc, crun), or on gVisor's in
+//! user mode.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,19 +37,46 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// An engine, by the name of its package and program.
+/// runc.
+pub(crate) const RUNC: Engine = Engine::of("runc");
+/// crun.
+pub(crate) const CRUN: Engine = Engine::of("crun");
+/// gVisor, as its users have it. Debian 12 itself has one of 2022, which does not know systrap. Its control groups are
+/// for limits, of which there are none.
+pub(crate) const GVISOR: Engine = Engine {
+    program: "runsc",
+    package: "runsc/bookworm-backports",
+    options: &["--platform=systrap", "--ignore-cgroups", "--network=none"],
+};
+
+/// An engine.
 #[derive(Debug)]
-pub(crate) struct Engine(pub(crate) &'static str);
+pub(crate) struct Engine {
+    /// Its program.
+    pub(crate) program: &'static str,
+    /// The package that has it.
+    pub(crate) package: &'static str,
+    /// What the program is told besides.
+    pub(crate) options: &'static [&'static str],
+}
 
 impl Engine {
+    const fn of(name: &'static str) -> Self {
+        Self {
+            program: name,
+            package: name,
+            options: &[],
+        }
+    }
+
     fn packages(&self) -> [&'static str; 2] {
-        [self.0, "mount"]
+        [self.package, "mount"]
     }
 }
 
 impl Side for Engine {
     fn working(&self) -> String {
-        format!("working in a container of {}", self.0)
+        format!("working in a container of {}", self.program)
     }
 
     fn outputs(&self) -> &'static [&'static str] {
@@ -72,7 +100,11 @@ impl Side for Engine {
             }],
             ..Job::new(
                 Runtime::Native,
-                &["sh", "-c", SCRIPT, "engine", self.0, &config],
+                &[
+                    &["sh", "-c", SCRIPT, "engine", &config, self.program],
+                    self.options,
+                ]
+                .concat(),
             )
         })
     }
@@ -81,9 +113,9 @@ impl Side for Engine {
         match ended.outcome.status() {
             Status::OK => Ok(()),
             status => Err(Error::Failed(format!(
-                "{0} did not do the work (status {1}), and has said why; `cki-build run --runtime native --deb {0} -- \
+                "{0} did not do the work (status {1}), and has said why; `cki-build run --runtime native --deb {2} -- \
                  {0} --version` shows whether it starts in the machine, and `--runtimes` without it leaves it out",
-                self.0, status.0
+                self.program, status.0, self.package
             ))),
         }
     }
@@ -168,12 +200,9 @@ mod tests {
 
     #[test]
     fn an_engine_that_fails_is_named_with_what_to_do() {
-        let runc = Engine("runc");
-        assert!(
-            runc.judge(&Ended::at_once(Outcome::Exited(0), None))
-                .is_ok()
-        );
-        let error = runc.judge(&Ended::at_once(Outcome::Exited(127), None));
+        let judged = RUNC.judge(&Ended::at_once(Outcome::Exited(0), None));
+        assert!(judged.is_ok());
+        let error = RUNC.judge(&Ended::at_once(Outcome::Exited(127), None));
         let error = error.expect_err("it failed").to_string();
         for words in ["status 127", "--deb runc -- runc --version", "--runtimes"] {
             assert!(error.contains(words), "{error}");
