@@ -3,6 +3,7 @@
 //! Several hosts: how many at a time, which first, and what is undone if one fails.
 
 use std::num::NonZeroUsize;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +82,16 @@ fn together(
                     let outcome = if stop() {
                         HostOutcome::left_out(host.to_string(), "interrupted before")
                     } else {
-                        act(host)
+                        // A mistake of ours, at one host, is not to keep what is done on the others from being told.
+                        panic::catch_unwind(AssertUnwindSafe(|| act(host))).unwrap_or_else(|_| {
+                            HostOutcome {
+                                did: Did::Failed,
+                                ..HostOutcome::left_out(
+                                    host.to_string(),
+                                    "the tool itself failed, as said above; `deploy status` says what it runs",
+                                )
+                            }
+                        })
                     };
                     *outcomes[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 }
@@ -152,6 +162,31 @@ mod tests {
             [Did::Switched, Did::Failed, Did::Switched, Did::Switched]
         );
         assert_eq!(most, 2);
+    }
+
+    #[test]
+    fn a_mistake_at_one_host_keeps_nothing_from_the_others() {
+        let hosts: Vec<Host> = ["a", "b", "c"]
+            .map(|host| host.parse().expect("a host"))
+            .into();
+        let undone = AtomicUsize::new(0);
+        let act = |host: &Host| match host.destination.as_str() {
+            "b" => panic!("a mistake"),
+            _ => outcome(host, true),
+        };
+        let undo = |host: &Host| {
+            undone.fetch_add(1, Ordering::Relaxed);
+            outcome(host, true)
+        };
+        let many = Many {
+            jobs: NonZeroUsize::new(2).expect("not none"),
+            canary: false,
+            atomic: true,
+        };
+        let outcomes = each(&hosts, many, &act, &undo, &|| false);
+        let did: Vec<_> = outcomes.iter().map(|outcome| outcome.did).collect();
+        assert_eq!(did, [Did::Undone, Did::Failed, Did::Undone]);
+        assert_eq!(undone.into_inner(), 2);
     }
 
     #[test]

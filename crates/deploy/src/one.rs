@@ -203,7 +203,7 @@ impl<'a> One<'a> {
             self.write(&before, system)?;
         }
         if action == Action::Boot {
-            self.arm(" running")?;
+            self.arm(&system.name, "running")?;
             self.talk.look()?;
             return Ok(Did::Armed);
         }
@@ -218,7 +218,7 @@ impl<'a> One<'a> {
     /// Keeps what is on trial, if it is well.
     fn keep(&self) -> Result<Did, Trouble> {
         let before = self.talk.look()?;
-        let left = before.left().ok_or(Trouble::NothingOnTrial)?;
+        let left = self.left(&before).ok_or(Trouble::NothingOnTrial)?;
         let isolation = Before::of_trial(&before, self.options.force);
         self.green(
             &before,
@@ -327,17 +327,23 @@ impl<'a> One<'a> {
         Ok(())
     }
 
-    /// Has the next start be the other slot's, on trial.
-    fn arm(&self, then: &str) -> Result<(), Trouble> {
+    /// What is left of a trial, as far as it is waited for: a host says what it likes.
+    fn left(&self, of: &State) -> Option<Duration> {
+        Some(of.left()?.min(self.options.limit))
+    }
+
+    /// Has the next start be the other slot's, on trial, if that has the system of this name; somebody else may have
+    /// written another one. `then` is what it does when it has come up.
+    fn arm(&self, name: &str, then: &str) -> Result<(), Trouble> {
         self.stage.set(Stage::Arming);
-        let words = format!("try {}{then}", self.options.limit.as_secs());
+        let words = format!("try {} '{then}' {name}", self.options.limit.as_secs());
         self.talk.slot("preparing the next start", &words)?;
         Ok(())
     }
 
     /// Starts the other slot on trial, and comes back when all is well there.
     fn try_out(&self, before: &State, name: &str) -> Result<(), Trouble> {
-        self.arm("")?;
+        self.arm(name, "")?;
         self.stage.set(Stage::Trying);
         self.say
             .line(&format!("restarting into {}, on trial", short(name)));
@@ -349,7 +355,7 @@ impl<'a> One<'a> {
         if now.system != name {
             return Err(Trouble::Another(now.system));
         }
-        let left = now.left().ok_or(Trouble::Odd("that it is on trial"))?;
+        let left = self.left(&now).ok_or(Trouble::Odd("that it is on trial"))?;
         self.say.line(&format!(
             "up again after {} s; asking whether all is well",
             now.uptime
@@ -440,7 +446,7 @@ impl<'a> One<'a> {
             .clone()
             .ok_or(Trouble::Odd("what it runs"))?;
         self.stage.set(Stage::Confirming);
-        let until = Instant::now() + of.left().unwrap_or_default();
+        let until = Instant::now() + self.left(&of).unwrap_or_default();
         loop {
             let script = format!("{}/usr/lib/cki/slot confirm", only_if(&of));
             let confirmed = self

@@ -52,9 +52,11 @@ const FLAGS: [&str; 4] = ["-T", "-a", "-k", "-x"];
 
 /// The user's own configuration holds, known keys and all, but for what has a connection be new, and end, and for what
 /// gives a host more than a script, or takes one whose key is not known.
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 13] = [
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
+    "VerifyHostKeyDNS=no",
+    "NoHostAuthenticationForLocalhost=no",
     "ClearAllForwardings=yes",
     "Tunnel=no",
     "PermitLocalCommand=no",
@@ -173,8 +175,8 @@ mod tests {
             config: None,
             host: "root@a.example:2222".parse().expect("a host"),
         };
-        let line = "ssh -T -a -k -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o ClearAllForwardings=yes \
-                    -o Tunnel=no -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
+        let line = "ssh -T -a -k -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o VerifyHostKeyDNS=no \
+                    -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes -o Tunnel=no -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
                     -o ControlPath=none -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
         let expected: Vec<&str> = line.split(' ').collect();
         let argv = ssh.command("true; x").argv();

@@ -81,6 +81,9 @@ pub struct State {
     pub keeps_var: bool,
 }
 
+/// Seconds that a host can have been up or be on trial for, more than a hundred years.
+const SECONDS_MAX: u64 = u32::MAX as u64;
+
 impl State {
     /// Reads the answer to [`ASK`].
     ///
@@ -107,14 +110,19 @@ impl State {
         let full = |name| Ok::<_, Trouble>(Some(word(name)?).filter(|word| !word.is_empty()));
         let must = |name| full(name)?.ok_or(Trouble::Odd(name));
         let number = |name| must(name)?.parse().map_err(|_| Trouble::Odd(name));
+        // It is added to points in time.
+        let seconds = |name| match number(name)? {
+            number if number <= SECONDS_MAX => Ok(number),
+            _ => Err(Trouble::Odd(name)),
+        };
         Ok(Self {
             boot: must("boot")?.to_owned(),
-            uptime: number("uptime")?,
+            uptime: seconds("uptime")?,
             system: must("system")?.to_owned(),
             slot: must("slot")?.to_owned(),
             default: must("default")?.to_owned(),
             other: full("other")?.map(str::to_owned),
-            trial: full("trial")?.map(|_| number("trial")).transpose()?,
+            trial: full("trial")?.map(|_| seconds("trial")).transpose()?,
             // A system that is older than this word does not say it.
             before: match lines.get("before") {
                 Some(_) => full("before")?.map(str::to_owned),
@@ -208,6 +216,20 @@ pub(super) mod tests {
             .iter()
             .map(|(name, value)| format!("{name}={value}\n"));
         lines.collect()
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_is_no_answer() {
+        let max = u64::MAX.to_string();
+        for name in ["trial", "uptime"] {
+            let read = State::read(&answer(&[(name, &max)]));
+            assert!(
+                matches!(read, Err(Trouble::Odd(odd)) if odd == name),
+                "{read:?}"
+            );
+            let read = State::read(&answer(&[(name, "4294967295")]));
+            assert!(read.is_ok(), "{read:?}");
+        }
     }
 
     #[test]
