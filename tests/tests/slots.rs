@@ -149,6 +149,18 @@ fn a_new_system_is_tried_and_only_a_confirmed_one_stays() {
         ("failed", ""),
     ];
     host.says(written);
+    // Somebody else may have written another system since.
+    let another = host.refuses("/usr/lib/cki/slot try 60 '' another", b"");
+    assert!(
+        another.contains("has another system than another"),
+        "{another}"
+    );
+    // Who confirms waits for who only asks.
+    host.does(
+        "flock /run/cki-slot.lock sh -c 'touch /run/held; sleep 3' & until [ -e /run/held ]; do :; done; \
+         exec /usr/lib/cki/slot confirm",
+    );
+    host.says(written);
     host.does("/usr/lib/cki/slot try 60 && /usr/lib/cki/slot status | grep -x next=b && /usr/lib/cki/slot cancel");
     host.says(written);
 
