@@ -19,7 +19,7 @@ use cki_release::error::ReleaseError;
 use cki_release::ground::Ground;
 use cki_release::make::make;
 use cki_release::verify::{Verified, verify};
-use cki_session::Status;
+use cki_session::{Status, printable};
 
 impl Ground for Context {
     type Error = Error;
@@ -99,13 +99,14 @@ fn lines(found: &Verified) -> Vec<String> {
     let mut lines: Vec<String> = found
         .problems
         .iter()
-        .map(|problem| format!("WRONG: {problem}"))
+        .map(|problem| format!("WRONG: {}", printable(problem)))
         .collect();
     if let Some(signer) = &found.signer {
-        lines.push(format!("signed by {signer}"));
+        lines.push(format!("signed by {}", printable(signer)));
     }
     lines.push(match &found.commit {
         Some(commit) if found.problems.is_empty() => {
+            let commit = printable(commit);
             format!(
                 "all {} files are as they were signed, of {commit}",
                 found.files
@@ -148,5 +149,11 @@ mod tests {
         let told = lines(&bad);
         assert_eq!(told[0], "WRONG: a was changed");
         assert_eq!(told[2], "this is not what was released");
+        // A file's name is whatever somebody calls it, and nothing for a terminal.
+        let sly = Verified {
+            problems: vec!["\u{1b}[2K\rsigned is not listed".into()],
+            ..bad
+        };
+        assert!(!lines(&sly)[0].contains('\u{1b}'), "{:?}", lines(&sly));
     }
 }

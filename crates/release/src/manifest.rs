@@ -68,7 +68,7 @@ pub enum ManifestError {
         cause: serde_json::Error,
     },
     /// There is something else than files and directories.
-    #[error("{0} is neither a file nor a directory; a release has nothing else")]
+    #[error("{0} is neither a file of usual size nor a directory; a release has nothing else")]
     Odd(PathBuf),
 }
 
@@ -79,6 +79,28 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> ManifestError + '_ {
     }
 }
 
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// Bytes of the list and of its signature at most.
+const SIZE_MAX: u64 = 64 << 20;
+
+/// Looks at the list and its signature before anything reads them: a link, a pipe or a device is read without an end.
+/// What is not there is not said here.
+///
+/// # Errors
+/// [`ManifestError::Odd`].
+pub fn look_at(directory: &Path) -> Result<(), ManifestError> {
+    for name in [MANIFEST, SIGNATURE] {
+        let path = directory.join(name);
+        let found = fs::symlink_metadata(&path);
+        if found.is_ok_and(|found| !found.is_file() || found.len() > SIZE_MAX) {
+            return Err(ManifestError::Odd(path));
+        }
+    }
+    Ok(())
+}
+
 impl Manifest {
     /// The list of what is in `directory` now.
     ///
@@ -86,7 +108,7 @@ impl Manifest {
     /// [`ManifestError`].
     pub fn of(subject: &Subject, builder: &str, directory: &Path) -> Result<Self, ManifestError> {
         Ok(Self {
-            version: 1,
+            version: VERSION,
             release: subject.version.clone(),
             commit: subject.commit.clone(),
             time: subject.time.clone(),
@@ -246,5 +268,23 @@ mod tests {
             Manifest::read(dir.path()),
             Err(ManifestError::Damaged { .. })
         ));
+    }
+
+    #[test]
+    fn what_is_read_without_an_end_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        look_at(dir.path()).unwrap();
+        for name in [MANIFEST, SIGNATURE] {
+            let path = dir.path().join(name);
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            assert!(matches!(look_at(dir.path()), Err(ManifestError::Odd(_))));
+            fs::remove_file(&path).unwrap();
+            let file = File::create(&path).unwrap();
+            file.set_len(SIZE_MAX).unwrap();
+            look_at(dir.path()).unwrap();
+            file.set_len(SIZE_MAX + 1).unwrap();
+            assert!(matches!(look_at(dir.path()), Err(ManifestError::Odd(_))));
+            fs::remove_file(&path).unwrap();
+        }
     }
 }

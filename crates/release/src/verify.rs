@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::error::ReleaseError;
 use crate::ground::Ground;
 use crate::make::{documents, outputs};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{self, Manifest, ManifestError};
 use crate::signature::{self, SignatureError};
 
 /// What was found.
@@ -41,10 +41,13 @@ pub fn verify<G: Ground>(
     rebuild: bool,
 ) -> Result<Verified, G::Error> {
     let mut found = Verified::default();
+    manifest::look_at(directory).map_err(ReleaseError::from)?;
     match signature::verify(signers, directory) {
         Ok(signer) => found.signer = Some(signer),
         Err(error @ (SignatureError::Absent(_) | SignatureError::Bad(_))) => {
+            // What nobody has signed is a stranger's, and says nothing.
             found.problems.push(error.to_string());
+            return Ok(found);
         }
         Err(error) => return Err(ReleaseError::from(error).into()),
     }
@@ -56,6 +59,12 @@ pub fn verify<G: Ground>(
         }
         Err(error) => return Err(ReleaseError::from(error).into()),
     };
+    if manifest.version != manifest::VERSION {
+        let (theirs, ours) = (manifest.version, manifest::VERSION);
+        let problem = format!("its list is of version {theirs}, and this tool reads {ours}");
+        found.problems.push(problem);
+        return Ok(found);
+    }
     found.commit = Some(manifest.commit.clone());
     found.files = manifest.files.len();
     let step = ground.progress().step("hashing the files of the release");
@@ -78,6 +87,14 @@ pub fn verify<G: Ground>(
             manifest.commit
         ));
         return Ok(found);
+    }
+    let time = ground
+        .checkout()
+        .commit_time()
+        .map_err(ReleaseError::from)?;
+    if time.as_ref() != Some(&manifest.time) {
+        let problem = format!("its time, {}, is not that of its commit", manifest.time);
+        found.problems.push(problem);
     }
     for (name, expected) in documents(ground, &manifest.subject(), &manifest.builder)? {
         let text = fs::read_to_string(directory.join(name)).unwrap_or_default();
