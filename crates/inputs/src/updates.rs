@@ -29,6 +29,8 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long an archive that did not answer is not asked again.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Seconds for which what was known will do while another process keeps the archive from being asked.
+const RECENT: u64 = 3 * 24 * 60 * 60;
 
 /// Which versions of packages an application image gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,9 +122,10 @@ fn ask(
     let before = read(inputs, name);
     let usable = before.clone().filter(|known| has_index(inputs, known));
     let asked = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    // Another process may download for an hour; what was known yesterday will do until it has ended.
+    // Another process may download for an hour; what was known yesterday will do until it has ended, and nothing older.
     if let Some(known) = &usable {
-        if known.suite.is_some() && inputs.downloads.is_locked() {
+        let is_recent = asked.saturating_sub(known.asked) < RECENT;
+        if known.suite.is_some() && is_recent && inputs.downloads.is_locked() {
             return Ok(known.clone());
         }
     }

@@ -234,6 +234,26 @@ fn other_mirrors_are_tried_whatever_the_first_does_wrong() {
 }
 
 #[test]
+fn a_mirror_that_sends_another_file_in_pieces_is_left_for_the_next() {
+    const LARGE: usize = 3 << 20;
+    let [wrong, good] = [9, 1].map(|seed| {
+        let server = Server::start();
+        server.put("/a.deb", noise(LARGE, seed));
+        server
+    });
+    // Each piece is progress, and only the whole of it is wrong.
+    wrong.always("/a.deb", Behaviour::Cut(1 << 20));
+    let body = noise(LARGE, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, fetcher, _) = fetcher(dir.path());
+    fetcher
+        .fetch(&[download("a.deb", &[&wrong, &good], &body)])
+        .unwrap();
+    assert!(cache.has(&sha256(&body), LARGE as u64));
+    assert_eq!(wrong.sent(), 2 * LARGE as u64, "it has one more try");
+}
+
+#[test]
 fn an_overloaded_server_is_asked_again() {
     let case = Case::new();
     case.server

@@ -148,6 +148,35 @@ fn the_archive_is_asked_once_a_day() {
 }
 
 #[test]
+fn who_downloads_elsewhere_keeps_nobody_from_asking_for_longer_than_some_days() {
+    let (archive, lock, inputs) = archive();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let other = || archive.inputs_in(&archive.dir.path().join("other"), Nix::current());
+    resolve(&inputs, &lock, Versions::Current);
+    let first = asked(&archive);
+    age(&inputs, 2 * day);
+    let guard = other().lock().expect("nobody else");
+    resolve(&inputs, &lock, Versions::Current);
+    assert_eq!(
+        asked(&archive),
+        first,
+        "what was known the day before will do"
+    );
+    age(&inputs, 4 * day);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| resolve(&other(), &lock, Versions::Current));
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_millis(300) {
+            assert!(!waits.is_finished(), "it did not ask");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(guard);
+        waits.join().expect("resolved");
+    });
+    assert_eq!(asked(&archive), first + 1);
+}
+
+#[test]
 fn an_archive_without_updates_is_told_of_and_asked_again_after_an_hour() {
     let (archive, lock, inputs) = archive();
     archive.server.always(RELEASE, Behaviour::Status(404));

@@ -113,6 +113,8 @@ impl<'a> Job<'a> {
         let policy = self.means.policy;
         let retries = self.means.silent.retries(url, policy.retries);
         let (mut failures, mut pause) = (0, policy.backoff);
+        // What is wrong although this mirror sent all of it is no beginning of before, however much of it there is.
+        let mut was_wrong = false;
         loop {
             let before = fs::metadata(&self.part).map_or(0, |m| m.len());
             let failure = match self.attempt(url) {
@@ -124,12 +126,14 @@ impl<'a> Job<'a> {
                 (failures, pause) = (0, policy.backoff);
             }
             failures += 1;
-            if !failure.again || failures > retries {
+            let is_wrong = matches!(failure.error, FetchError::WrongHash { .. });
+            if !failure.again || failures > retries || (is_wrong && was_wrong) {
                 if matches!(failure.error, FetchError::Unavailable { .. }) {
                     self.means.silent.add(url);
                 }
                 return Err(failure.error);
             }
+            was_wrong |= is_wrong;
             self.means
                 .shown
                 .note(&format!("{}; trying again", failure.error.in_short()));
