@@ -118,6 +118,8 @@ let
       (disk: [
         (cannot (builtins.match "/dev/disk/by-(label|uuid)/.*" disk.path != null) "disks"
           "${disk.path} is whichever device has that written on it, and ${name} writes it. Take its name below /dev/disk/by-id.")
+        (cannot (builtins.match "/dev/(md/|disk/by-id/md-).*" disk.path != null) "disks"
+          "${disk.path} is a name that mdadm gives, after the rule that keeps what ${name} writes from being one of the host's. Take the device's own, such as /dev/md127.")
         (cannot (builtins.match "[A-Za-z0-9/:.,+=@_#-]+" disk.path == null) "disks"
           "${disk.path} of ${name} would be a pattern in a rule of udev's. Take a name of letters, digits and `/:.,+=@_#-`, for instance one below /dev/disk/by-path.")
       ])

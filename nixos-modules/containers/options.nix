@@ -16,7 +16,8 @@ let
     inherit example;
     description = "${what} at most, and behind `+` how much at once after a pause; no limit if null.";
   };
-  duration = types.strMatching "[0-9]+(ms|s|min|h)" // { description = "time, such as 500ms, 10s or 2min"; };
+  # None at all is no end at all to systemd.
+  duration = types.strMatching "0*[1-9][0-9]*(ms|s|min|h)" // { description = "time above 0, such as 500ms, 10s or 2min"; };
 
   publish = types.submodule {
     options = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # What a container's launcher may do on the host, as settings of its unit. The container itself is held by the
 # monitor; this is for a launcher that a hostile guest has taken over by way of its devices.
-{ lib, group }:
+{ lib, group, containers }:
 
 name: container:
 
@@ -9,7 +9,12 @@ let
   inherit (lib) hasPrefix optional optionals;
   inherit (container.network) mode;
   blockDevices = lib.filter (disk: hasPrefix "/dev/" disk.path) container.disks;
-  files = lib.filter (disk: !hasPrefix "/dev/" disk.path && !disk.readOnly) container.disks;
+  isFile = disk: !hasPrefix "/dev/" disk.path;
+  files = lib.filter (disk: isFile disk && !disk.readOnly) container.disks;
+  own = map (disk: disk.path) container.disks;
+  # The group of all launchers may write each container's.
+  others = lib.unique (lib.filter (path: !lib.elem path own)
+    (map (disk: disk.path) (lib.filter isFile (lib.concatMap (other: other.disks) (lib.attrValues containers)))));
 in
 {
   # A user of its own for as long as it runs. Without a name, systemd takes what stands before the `@` of the unit's:
@@ -32,6 +37,7 @@ in
     ++ map (disk: "${disk.path} ${if disk.readOnly then "r" else "rw"}") blockDevices;
   ProtectSystem = "strict";
   ReadWritePaths = map (disk: disk.path) files;
+  InaccessiblePaths = map (path: "-${path}") others;
   ProtectHome = true;
   PrivateTmp = true;
   ProtectProc = "invisible";

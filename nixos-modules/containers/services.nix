@@ -5,7 +5,7 @@
 let
   cfg = config.services.cki;
   makeImage = pkgs.callPackage ../image.nix { };
-  sandbox = import ./sandbox.nix { inherit lib; inherit (cfg) group; };
+  sandbox = import ./sandbox.nix { inherit lib; inherit (cfg) group containers; };
 
   image = name: container:
     if container.image != null then container.image else makeImage { inherit name; inherit (container) packages; };

@@ -146,6 +146,14 @@ let
       module = one { disks = [{ path = "/dev/disk/by-label/data"; }]; };
       says = [ "services.cki.containers.one.disks: /dev/disk/by-label/data" "one writes it" "/dev/disk/by-id" ];
     };
+    array-by-its-name = {
+      module = one { disks = [{ path = "/dev/md/data"; }]; };
+      says = [ "services.cki.containers.one.disks: /dev/md/data" "mdadm" "/dev/md127" ];
+    };
+    array-by-id = {
+      module = one { disks = [{ path = "/dev/disk/by-id/md-uuid-0"; }]; };
+      says = [ "services.cki.containers.one.disks: /dev/disk/by-id/md-uuid-0" "mdadm" "/dev/md127" ];
+    };
     disk-that-is-a-pattern = {
       module = one { disks = [{ path = "/dev/sd[a-z]"; }]; };
       says = [ "services.cki.containers.one.disks: /dev/sd[a-z]" "a pattern" "/dev/disk/by-path" ];
@@ -191,6 +199,7 @@ let
   types = {
     no-pool = { services.cki.enable = true; };
     size-with-another-unit = one { memory = "1T"; };
+    no-time-to-stop = one { stopTimeout = "0s"; };
     size-that-is-no-whole = one { memory = "1.333G"; };
     unknown-option = one { vcpus = 2; };
     network-of-another-kind = one { network.mode = "host"; };
