@@ -26,6 +26,9 @@ use super::{CHUNK, FRAME, round_up};
 const PAGE_TABLES_MIN: u64 = 4 << 20;
 /// Up to here a 16th.
 const PAGE_TABLES_KNEE: u64 = 4 << 30;
+/// Most bytes of them: as many as the guest's kernel keeps books of (`PT_FRAMES_MAX` of its `frames.c`). What is set
+/// aside beyond is nobody's.
+const PAGE_TABLES_MAX: u64 = 512 << 20;
 /// Memory that a guest needs besides what is loaded, to say how much would do.
 const WORKING_MIN: u64 = 16 << 20;
 
@@ -91,7 +94,8 @@ pub struct Layout {
 #[must_use]
 pub fn default_page_tables(memory: u64) -> u64 {
     let size = memory.min(PAGE_TABLES_KNEE) / 16 + memory.saturating_sub(PAGE_TABLES_KNEE) / 32;
-    size.max(PAGE_TABLES_MIN).next_multiple_of(CHUNK)
+    let size = size.max(PAGE_TABLES_MIN).next_multiple_of(CHUNK);
+    size.min(PAGE_TABLES_MAX)
 }
 
 /// Free ranges, at most one a segment: taken from both ends.
@@ -297,6 +301,8 @@ mod tests {
         assert_eq!(default_page_tables(300 * MIB), 20 * MIB);
         assert_eq!(default_page_tables(4096 * MIB), 256 * MIB);
         assert_eq!(default_page_tables(8192 * MIB), 384 * MIB);
+        assert_eq!(default_page_tables(12_288 * MIB), 512 * MIB);
+        assert_eq!(default_page_tables(262_144 * MIB), 512 * MIB);
     }
 
     #[test]
