@@ -176,7 +176,8 @@ mod tests {
             host: "root@a.example:2222".parse().expect("a host"),
         };
         let line = "ssh -T -a -k -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o VerifyHostKeyDNS=no \
-                    -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes -o Tunnel=no -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
+                    -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes -o Tunnel=no \
+                    -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
                     -o ControlPath=none -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
         let expected: Vec<&str> = line.split(' ').collect();
         let argv = ssh.command("true; x").argv();

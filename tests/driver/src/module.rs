@@ -326,9 +326,10 @@ fn time() -> Result<()> {
     let error = guest.vcpu.run().expect_err("an endless loop ended");
     ensure!(error.raw_os_error() == Some(libc::EINTR), "{error}");
     let (user, kernel) = (usage().0 - user, usage().1 - kernel);
-    // Entries and exits are the host's; a tick that finds them is one of a few.
+    // Entries and exits are the host's; a tick that finds them is one of a few, and of more where the kernel looks at
+    // itself and the emulator has much else to do. Taken for the kernel's, all of it would be there.
     ensure!(
-        user > 4 * kernel && user > Duration::from_millis(300),
+        user > kernel && user > Duration::from_millis(300),
         "{user:?} in user mode, {kernel:?} in the kernel"
     );
     Ok(())
