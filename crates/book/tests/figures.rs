@@ -172,7 +172,7 @@ fn the_readme_counts_what_there_is() {
         "[Nine invariants]".to_owned(),
         format!("{attacks} attacks are carried out"),
         format!(
-            "for {} of them one of the monitor's, for one of them one of the CPU's",
+            "for {} of them a part of the monitor's, for one the CPU's extension",
             attacks - 1
         ),
         format!("Rust {rust} or later"),
