@@ -106,4 +106,16 @@ fn no_suite_and_not_all_of_them_together_take_more_than_they_may() {
         .expect("what all may take together");
     let all: u32 = rows.iter().map(|row| row.may_take).sum();
     assert!(all <= 60 * limit, "together {all} s of {limit} min");
+    let said = words.windows(3).find_map(|words| match words {
+        [number, "minutes", "with"] => number.parse::<u32>().ok(),
+        _ => None,
+    });
+    let (said, took) = (
+        said.expect("what all took"),
+        rows.iter().map(|row| row.took).sum::<u32>(),
+    );
+    assert!(
+        took.abs_diff(60 * said) <= 60,
+        "together {took} s, and not {said} min"
+    );
 }
