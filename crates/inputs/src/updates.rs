@@ -122,7 +122,7 @@ fn ask(
     let before = read(inputs, name);
     let usable = before.clone().filter(|known| has_index(inputs, known));
     let asked = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    // Another process may download for an hour; what was known yesterday will do until it has ended, and nothing older.
+    // Another process may download for an hour; what was known of late will do until it has ended.
     if let Some(known) = &usable {
         let is_recent = asked.saturating_sub(known.asked) < RECENT;
         if known.suite.is_some() && is_recent && inputs.downloads.is_locked() {
