@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # engine.sh CONFIG ENGINE...: has the container engine ENGINE (runc, crun, runsc with options) run the container that
-# CONFIG, the text of a config.json, describes. Its root file system is made as that of `cki-build run`: what the machine's first disk of the
-# user's holds, below memory. Nothing comes to standard output but what the container's program writes.
+# CONFIG, the text of a config.json, describes. Its root file system is made as that of `cki-build run`: what the
+# machine's first disk of the user's holds, below memory. Nothing comes to standard output but what the container's
+# program writes.
 set -eu
 config=$1 box=/run/box disk=
 shift
