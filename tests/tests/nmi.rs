@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use cki_machine::{HostImage, Io, Machine, TimeLimit, tsc};
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::sink::Sink;
 use cki_tests::{cki, long, variable};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Between two NMIs.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -300,4 +302,49 @@ fn a_host_that_looks_for_mistakes_finds_none_under_a_thousand_nmis_a_second() {
     let quiet = run(Place::Debug, 1, &work, false);
     let stormy = run(Place::Debug, 1, &work, true);
     alike(Place::Debug, &quiet, &stormy);
+}
+
+#[test]
+fn a_machine_that_ends_under_nmis_ends_with_its_own_status() {
+    // The emulator's last moments are short: NMIs have to be sent while it takes its devices apart.
+    let rounds = if long() { 500 } else { 5 };
+    for round in 0..rounds {
+        let done = run(Place::Native, 1, "exit 7", true);
+        assert_eq!(done.outcome, Outcome::Exited(7), "round {round}");
+    }
+}
+
+#[test]
+fn commands_that_arrive_while_the_emulator_ends_neither_crash_nor_hold_it() {
+    // What ends it is SIGTERM, and it does so by itself: status 0.
+    let rounds = if long() { 1000 } else { 60 };
+    for round in 0..rounds {
+        let dir = tempfile::tempdir().expect("a directory");
+        let qmp = dir.path().join("qmp");
+        let mut emulator = Command::new(variable("CKI_QEMU").join("bin/qemu-system-x86_64"))
+            .args(["-M", "microvm", "-S", "-nodefaults", "-display", "none"])
+            .arg("-qmp")
+            .arg(format!("unix:{},server=on,wait=off", qmp.display()))
+            .spawn()
+            .expect("an emulator");
+        let storm = (0..500)
+            .find_map(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                Storm::start(&qmp, Duration::from_micros(20)).ok()
+            })
+            .expect("QEMU listens");
+        std::thread::sleep(Duration::from_millis(20));
+        kill_process(Pid::from_child(&emulator), Signal::TERM).expect("it runs");
+        let status = (0..1000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            emulator.try_wait().expect("our child")
+        });
+        if status.is_none() {
+            emulator.kill().expect("it runs");
+            emulator.wait().expect("our child");
+        }
+        let code = status.map(|status| status.code());
+        assert_eq!(code, Some(Some(0)), "round {round}: {status:?}");
+        storm.end().expect("QEMU injects");
+    }
 }
