@@ -6,6 +6,8 @@
 //! With each rule of the plan left out, a state is reached in which isolation does not hold: so the rule is needed, and
 //! the search is able to find.
 
+#![cfg(test)]
+
 mod chunks;
 mod explorer;
 mod tables;
