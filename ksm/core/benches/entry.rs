@@ -14,7 +14,7 @@ use cki_abi::calls::arguments::{TABLE_L1, TABLE_L2, TABLE_USER};
 use cki_abi::calls::{KSM_ENTRY_BATCH, KSM_ENTRY_SET, KSM_TABLE_DECLARE, KSM_TABLE_RELEASE};
 use cki_abi::class::CLASS_PT;
 use cki_abi::start_info::{ClassRange, Segment};
-use cki_ksm_core::{Config, Frame, Monitor, PhysMem, Scratch, Storage};
+use cki_ksm_core::{Config, Frame, PhysMem, Scratch, Setup, Storage};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Flat memory, like the shell's direct map.
@@ -88,7 +88,9 @@ fn benches(c: &mut Criterion) {
         frames: &frames,
         chunks: &chunks,
     };
-    let mut monitor = Monitor::new(&memory, &config, storage).expect("a good configuration");
+    let mut setup = Setup::new(&memory, &config, storage).expect("a good configuration");
+    while setup.step().expect("enough storage") != 0 {}
+    let mut monitor = setup.finish().expect("good classes");
     let mut scratch = Scratch::new();
     let mut call = |number, arguments| {
         monitor

@@ -14,7 +14,6 @@ use crate::frame::{Class, Frame, Kind};
 use crate::memory::{PhysMem, Scratch};
 use crate::monitor::Monitor;
 use crate::refusal::Refusal;
-use crate::table::Contents;
 
 /// What the shell has left to do for an accepted call. All but `Done` concern the calling vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +111,8 @@ impl<M: PhysMem> Monitor<'_, M> {
         let action = match number {
             KSM_VERSION => Action::Done(ABI_VERSION),
             KSM_TABLE_DECLARE => {
-                // Keeping the contents, 512 judgements, is for the host at the start (OP_ADOPT).
                 let kind = Kind::from_abi(b).ok_or(Refusal::Argument)?;
-                self.declare(a, kind, Contents::Clear)?;
+                self.declare(a, kind)?;
                 Action::Declared
             }
             KSM_TABLE_RELEASE => {

@@ -55,7 +55,7 @@ impl<'a> Chunks<'a> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Monitor`] if the storage is too short, which [`crate::Monitor::new`] excludes.
+    /// [`Refusal::Monitor`] if the storage is too short, which [`crate::Setup::new`] excludes.
     pub fn common(&self, frame: Frame) -> Result<Option<Word>, Refusal> {
         let word = self.word(frame)?.load(Ordering::Acquire);
         let sealed = word >> SEALED_SHIFT == 1 << FRAMES_SHIFT;

@@ -30,7 +30,7 @@ pub struct Epochs {
     vcpus: usize,
 }
 
-/// A vCPU that does not run and has nothing cached.
+/// A vCPU that has not started: it has nothing cached, and holds up no change of kind.
 const IDLE: u64 = u64::MAX;
 
 impl Epochs {
@@ -71,19 +71,6 @@ impl Epochs {
         if *flushed == IDLE || *flushed < flush.0 {
             *flushed = flush.0;
         }
-        Ok(())
-    }
-
-    /// `vcpu` does not run and has nothing cached: it holds up no change of kind.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Argument`] if there is no such vCPU.
-    pub(crate) fn set_idle(&mut self, vcpu: usize) -> Result<(), Refusal> {
-        if vcpu >= self.vcpus {
-            return Err(Refusal::Argument);
-        }
-        *self.flushed.get_mut(vcpu).ok_or(Refusal::Argument)? = IDLE;
         Ok(())
     }
 

@@ -32,19 +32,4 @@ impl<M: PhysMem> Monitor<'_, M> {
         let flush = self.epochs.begin();
         self.epochs.finish(vcpu, flush)
     }
-
-    /// A vCPU has stopped for good (until [`Monitor::start_vcpu`]), and its CPU has flushed
-    /// everything: it holds up nobody, and its root is free. Nothing calls it yet: containers have
-    /// one vCPU each, and the rules are those of several.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Argument`] for a vCPU that there is not.
-    pub fn stop_vcpu(&mut self, vcpu: usize) -> Result<(), Refusal> {
-        self.epochs.set_idle(vcpu)?;
-        if let Some(root) = self.roots.get_mut(vcpu).ok_or(Refusal::Argument)?.take() {
-            self.dereference(root)?;
-        }
-        Ok(())
-    }
 }

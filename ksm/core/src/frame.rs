@@ -2,8 +2,9 @@
 
 //! Frames, their classes, and the word that the monitor keeps for each.
 //!
-//! A word changes only by `Frames::transition`, a compare-exchange from the value that was
-//! judged. Bits 2:0 are the class and never change; the rest depends on it:
+//! `Frames::reset` stores a word once, before the monitor is ready (`Setup::step`). From then on it
+//! changes only by `Frames::transition`, a compare-exchange from the value that was judged. Bits 2:0
+//! are the class and never change; the rest depends on it:
 //!
 //! | class | bits |
 //! |---|---|
@@ -312,7 +313,7 @@ impl<'a> Frames<'a> {
     /// # Errors
     ///
     /// [`Refusal::Monitor`] if the storage is shorter than the segments, which
-    /// [`crate::Monitor::new`] excludes.
+    /// [`crate::Setup::new`] excludes.
     #[inline]
     pub fn word(&self, frame: Frame) -> Result<Word, Refusal> {
         self.0

@@ -156,18 +156,6 @@ impl<'a, M: PhysMem> Setup<'a, M> {
 }
 
 impl<'a, M: PhysMem> Monitor<'a, M> {
-    /// A monitor for memory that has just been delegated: no table is declared, no frame sealed,
-    /// no vCPU runs. All steps of [`Setup`] at once.
-    ///
-    /// # Errors
-    ///
-    /// As [`Setup::new`].
-    pub fn new(memory: M, config: &Config<'_>, storage: Storage<'a>) -> Result<Self, Refusal> {
-        let mut setup = Setup::new(memory, config, storage)?;
-        while setup.step()? != 0 {}
-        setup.finish()
-    }
-
     /// The words of the frames, for inspection.
     #[must_use]
     pub fn frames(&self) -> &Frames<'a> {

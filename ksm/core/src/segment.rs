@@ -123,15 +123,6 @@ impl Segments {
         }
         Some(Frame::new(range.first + (offset / FRAME_SIZE) as u32))
     }
-
-    /// The host-physical address of a frame of these segments.
-    #[must_use]
-    pub fn address(&self, frame: Frame) -> Option<u64> {
-        self.ranges.iter().take(self.count).find_map(|range| {
-            let offset = (frame.index() as u64).checked_sub(u64::from(range.first))? * FRAME_SIZE;
-            (offset < range.size).then(|| range.base + offset)
-        })
-    }
 }
 
 /// Frames outside of the segments that the guest may map read-only: start info, clock.

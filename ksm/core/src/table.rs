@@ -13,15 +13,6 @@ use crate::refusal::Refusal;
 use crate::rules::Meaning;
 use crate::update::SLOT;
 
-/// Where the entries of a new table come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contents {
-    /// All are cleared.
-    Clear,
-    /// They stay, each judged like an update: 512 at once, which no guest may ask for (I9).
-    Keep,
-}
-
 /// What a step of an adoption may take, in units of some 10 instructions (I9), and what an entry takes: an
 /// empty one, one that maps memory, one that is a link.
 const EFFORT: u32 = 1500;
@@ -30,25 +21,15 @@ const LEAF_EFFORT: u32 = 12;
 const LINK_EFFORT: u32 = 16;
 
 impl<M: PhysMem> Monitor<'_, M> {
-    /// Makes the Pt frame at `table_hpa` a table; its contents stay in as many calls of
-    /// [`Monitor::adopt`] as it takes.
+    /// Makes the Pt frame at `table_hpa` a table, whose entries are cleared. To keep them is for the host
+    /// at the start ([`Monitor::adopt`]): 512 judgements are more than a guest may ask for at once (I9).
     ///
     /// # Errors
     ///
     /// [`Refusal::Argument`], [`Refusal::Range`] or [`Refusal::Class`] for the frame,
     /// [`Refusal::Type`] if it is a table already, [`Refusal::Stale`] if it was one of another kind
-    /// and not every vCPU has flushed since, and whatever a kept entry breaks. [`Refusal::State`] for
-    /// a frame that is being adopted.
-    pub fn declare(
-        &mut self,
-        table_hpa: u64,
-        kind: Kind,
-        contents: Contents,
-    ) -> Result<(), Refusal> {
-        if contents == Contents::Keep {
-            while self.adopt(table_hpa, kind)? != 0 {}
-            return Ok(());
-        }
+    /// and not every vCPU has flushed since. [`Refusal::State`] for a frame that is being adopted.
+    pub fn declare(&mut self, table_hpa: u64, kind: Kind) -> Result<(), Refusal> {
         let (frame, word) = self.undeclared(table_hpa, kind)?;
         if self
             .adoption
@@ -103,8 +84,8 @@ impl<M: PhysMem> Monitor<'_, M> {
     ///
     /// # Errors
     ///
-    /// As [`Monitor::declare`]: what a kept entry breaks is told when the links that were counted before are
-    /// given up again. [`Refusal::State`] while another frame, or this one as another kind, is being
+    /// As [`Monitor::declare`], and whatever an entry breaks, which is told when the links that were counted
+    /// before are given up again. [`Refusal::State`] while another frame, or this one as another kind, is being
     /// adopted.
     pub fn adopt(&mut self, table_hpa: u64, kind: Kind) -> Result<u64, Refusal> {
         let (frame, word) = self.undeclared(table_hpa, kind)?;

@@ -10,7 +10,7 @@ use cki_abi::handlers::*;
 use cki_abi::limits::BATCH_MAX;
 use cki_abi::version::ABI_VERSION;
 use cki_ksm_core::call::Refused;
-use cki_ksm_core::{Action, Config, Monitor, PhysMem, Refusal, Storage, descriptor};
+use cki_ksm_core::{Action, Config, PhysMem, Refusal, Storage, descriptor};
 use common::*;
 
 const LINK: u64 = P | W | U | A;
@@ -261,7 +261,7 @@ fn a_batch_list_is_read_once_before_it_is_judged() {
         frames: words(2560),
         chunks: words(5),
     };
-    let mut monitor = Monitor::new(&racing, &config, storage).expect("a monitor");
+    let mut monitor = common::monitor(&racing, &config, storage).expect("a monitor");
     let mut scratch = cki_ksm_core::Scratch::new();
     monitor
         .call(
@@ -309,8 +309,12 @@ fn roots_belong_to_the_calling_vcpu() {
         assert_eq!(outcome, Ok(Action::LoadRoot(l4 | 0x100)));
         assert_eq!(world.references(l4), vcpu as u64 + 1);
     }
-    world.monitor.stop_vcpu(1).expect("a vCPU");
-    assert_eq!(world.references(l4), 1);
+    let [.., other] = world.tower(PT + 8 * PAGE, 301);
+    let outcome = world
+        .monitor
+        .call(1, KSM_ROOT_LOAD, [other, 0, 0, 0], &mut world.scratch);
+    assert_eq!(outcome, Ok(Action::LoadRoot(other | 0x100)));
+    assert_eq!([l4, other].map(|root| world.references(root)), [1, 1]);
 }
 
 #[test]

@@ -12,8 +12,7 @@ use std::collections::HashSet;
 
 use cki_abi::class::{CLASS_EXEC, CLASS_PT};
 use cki_abi::start_info::{ClassRange, Segment};
-use cki_ksm_core::table::Contents;
-use cki_ksm_core::{Kind, Refusal};
+use cki_ksm_core::Refusal;
 use common::caches::Caches;
 use common::oracle::{Reached, assert_root};
 use common::*;
@@ -28,7 +27,8 @@ const LINK: u64 = P | W | U | A;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Declare(u64, u8, bool, Contents),
+    Declare(u64, u8, bool),
+    Adopt(u64, u8, bool),
     Release(u64),
     Set(u64, u64),
     Exchange(u64, u64),
@@ -41,10 +41,10 @@ fn steps() -> Vec<Step> {
     let mut steps = Vec::new();
     for table in PLAYED {
         for (level, user) in [(1, true), (2, true), (1, false)] {
-            steps.push(Step::Declare(table, level, user, Contents::Clear));
+            steps.push(Step::Declare(table, level, user));
         }
-        steps.push(Step::Declare(table, 1, true, Contents::Keep));
-        steps.push(Step::Declare(table, 2, true, Contents::Keep));
+        steps.push(Step::Adopt(table, 1, true));
+        steps.push(Step::Adopt(table, 2, true));
         steps.push(Step::Release(table));
         // What an L1 takes, what an L2 takes, and what neither must.
         for value in [
@@ -137,11 +137,8 @@ impl Guest {
     fn take(&mut self, step: Step) -> Result<(), Refusal> {
         let world = &mut self.world;
         match step {
-            Step::Declare(table, level, user, contents) => {
-                world
-                    .monitor
-                    .declare(table, Kind::new(level, user).expect("a kind"), contents)
-            }
+            Step::Declare(table, level, user) => world.declare(table, level, user),
+            Step::Adopt(table, level, user) => world.adopt(table, level, user),
             Step::Release(table) => {
                 let outcome = world.monitor.release(table);
                 if outcome.is_ok() {
@@ -249,11 +246,11 @@ fn the_oracle_rejects_a_stale_walk_into_another_kind_of_table() {
     for step in [
         Step::Set(l2, 0),
         Step::Release(l1),
-        Step::Declare(spare, 1, true, Contents::Clear),
+        Step::Declare(spare, 1, true),
     ] {
         assert_eq!(guest.take(step), Ok(()), "{step:?}");
     }
-    let declare = Step::Declare(l1, 2, true, Contents::Clear);
+    let declare = Step::Declare(l1, 2, true);
     assert_eq!(guest.take(declare), Err(Refusal::Stale));
     // Had it been accepted, l1 would now hold a link, and vCPU 0 reads l1 as an L1.
     guest

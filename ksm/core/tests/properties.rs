@@ -12,7 +12,6 @@ mod common;
 use std::collections::HashMap;
 
 use cki_ksm_core::Kind;
-use cki_ksm_core::table::Contents;
 use common::caches::Caches;
 use common::oracle::{assert_root, frame_of};
 use common::*;
@@ -197,12 +196,11 @@ impl Guest {
                 keep,
             } => {
                 if let Some(kind) = Kind::new(*level, *user) {
-                    let contents = if *keep {
-                        Contents::Keep
+                    let _ = if *keep {
+                        common::adopt(&mut world.monitor, table(*t), kind)
                     } else {
-                        Contents::Clear
+                        world.monitor.declare(table(*t), kind)
                     };
-                    let _ = world.monitor.declare(table(*t), kind, contents);
                 }
             }
             Call::Release { table: t } => {

@@ -295,20 +295,19 @@ fn i4_loading_a_root_is_no_flush() {
 }
 
 #[test]
-fn i4_a_stopped_vcpu_holds_up_nobody() {
+fn i4_every_vcpu_that_runs_holds_up_a_change_of_kind() {
     let mut world = World::small(2);
     world.declare(PT, 1, true).expect("declare");
     world.monitor.release(PT).expect("release");
     world.flush(0);
     assert_eq!(world.declare(PT, 2, true), Err(Refusal::Stale));
-    world.monitor.stop_vcpu(1).expect("a vCPU");
+    world.flush(1);
     assert_eq!(world.declare(PT, 2, true), Ok(()));
 }
 
 #[test]
 fn i4_a_vcpu_that_starts_later_has_nothing_older_cached() {
-    let mut world = World::small(2);
-    world.monitor.stop_vcpu(1).expect("a vCPU");
+    let mut world = World::small_and_started(2, 1);
     world.declare(PT, 1, true).expect("declare");
     world.monitor.release(PT).expect("release");
     world.monitor.start_vcpu(1).expect("a vCPU");
@@ -426,10 +425,8 @@ fn i5_without_pcids_cr3_has_no_other_bits() {
         chunks: words(5),
     };
     let memory = Sparse::default();
-    let mut monitor = cki_ksm_core::Monitor::new(&memory, &config, storage).expect("a monitor");
-    monitor
-        .declare(PT, Kind::ROOT, cki_ksm_core::table::Contents::Clear)
-        .expect("declare");
+    let mut monitor = common::monitor(&memory, &config, storage).expect("a monitor");
+    monitor.declare(PT, Kind::ROOT).expect("declare");
     assert_eq!(monitor.load_root(0, PT), Ok(PT));
     for bits in [1, 1 << 3, 1 << 4, 1 << 63] {
         assert_eq!(monitor.load_root(0, PT | bits), Err(Refusal::Argument));

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cki_abi::class::{CLASS_PT, CLASS_RO};
 use cki_abi::start_info::Segment;
-use cki_ksm_core::table::Contents;
-use cki_ksm_core::{Config, Frame, Kind, Monitor, PhysMem, Refusal, Storage};
+use cki_ksm_core::{Config, Frame, Kind, PhysMem, Refusal, Setup, Storage};
 use proptest::prelude::*;
 
 use super::*;
@@ -63,7 +62,7 @@ fn adopt(layout: &Layout, built: &BootTables) -> Result<(), Refusal> {
         }
     }
     let (frame_words, chunk_words) = (words(frames), words(frames / 512));
-    let mut monitor = Monitor::new(
+    let mut setup = Setup::new(
         &memory,
         &Config {
             segments: &layout.segments,
@@ -79,6 +78,8 @@ fn adopt(layout: &Layout, built: &BootTables) -> Result<(), Refusal> {
             chunks: &chunk_words,
         },
     )?;
+    while setup.step()? != 0 {}
+    let mut monitor = setup.finish()?;
     for range in &layout.classes {
         if u64::from(range.class) == CLASS_EXEC {
             for frame in 0..range.size / FRAME {
@@ -88,7 +89,7 @@ fn adopt(layout: &Layout, built: &BootTables) -> Result<(), Refusal> {
     }
     for table in built.declarations() {
         let kind = Kind::from_abi(table.kind.into()).expect("a kind of the ABI");
-        monitor.declare(table.hpa, kind, Contents::Keep)?;
+        while monitor.adopt(table.hpa, kind)? != 0 {}
     }
     monitor.load_root(0, built.base).map(|_| ())
 }

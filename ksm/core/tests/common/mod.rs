@@ -14,8 +14,8 @@ use std::sync::atomic::AtomicU64;
 
 use cki_abi::class::{CLASS_EXEC, CLASS_PT, CLASS_RO};
 use cki_abi::start_info::{ClassRange, Segment};
-use cki_ksm_core::table::Contents;
-use cki_ksm_core::{Config, Frame, Kind, Monitor, PhysMem, Refusal, Scratch, Storage};
+
+use cki_ksm_core::{Config, Frame, Kind, Monitor, PhysMem, Refusal, Scratch, Setup, Storage};
 
 pub const P: u64 = 1;
 pub const W: u64 = 1 << 1;
@@ -175,6 +175,27 @@ pub fn words(count: usize) -> &'static [AtomicU64] {
     Box::leak((0..count).map(|_| AtomicU64::new(0)).collect())
 }
 
+/// A monitor that is ready, in as many steps as it takes.
+pub fn monitor<'a, M: PhysMem>(
+    memory: M,
+    config: &Config<'_>,
+    storage: Storage<'a>,
+) -> Result<Monitor<'a, M>, Refusal> {
+    let mut setup = Setup::new(memory, config, storage)?;
+    while setup.step()? != 0 {}
+    setup.finish()
+}
+
+/// Makes a frame a table with the contents that it has, in as many steps as it takes.
+pub fn adopt<M: PhysMem>(
+    monitor: &mut Monitor<'_, M>,
+    hpa: u64,
+    kind: Kind,
+) -> Result<(), Refusal> {
+    while monitor.adopt(hpa, kind)? != 0 {}
+    Ok(())
+}
+
 impl World {
     /// Two segments, all classes, two vCPUs that run.
     pub fn new() -> Self {
@@ -196,24 +217,35 @@ impl World {
 
     /// The first segment only: cheap to make.
     pub fn small(vcpus: usize) -> Self {
-        Self::with(
-            &[Segment {
-                base: LOW,
-                size: LOW_SIZE,
-            }],
-            &low_classes(),
-            vcpus,
-        )
+        Self::small_and_started(vcpus, vcpus)
+    }
+
+    /// Of `vcpus`, the first `started` run.
+    pub fn small_and_started(vcpus: usize, started: usize) -> Self {
+        let segment = Segment {
+            base: LOW,
+            size: LOW_SIZE,
+        };
+        Self::with_some(&[segment], &low_classes(), vcpus, started)
     }
 
     pub fn with(segments: &[Segment], classes: &[ClassRange], vcpus: usize) -> Self {
+        Self::with_some(segments, classes, vcpus, vcpus)
+    }
+
+    fn with_some(
+        segments: &[Segment],
+        classes: &[ClassRange],
+        vcpus: usize,
+        started: usize,
+    ) -> Self {
         let frames: u64 = segments.iter().map(|s| s.size / PAGE).sum();
         let storage = Storage {
             frames: words(frames as usize),
             chunks: words(frames as usize / 512),
         };
         let memory: &'static Sparse = Box::leak(Box::default());
-        Self::build(memory, segments, classes, vcpus, storage)
+        Self::build(memory, segments, classes, [vcpus, started], storage)
     }
 
     /// The same container from its start, in the same memory.
@@ -223,7 +255,7 @@ impl World {
             self.memory,
             &self.segments,
             &self.classes,
-            self.vcpus,
+            [self.vcpus; 2],
             self.storage,
         )
     }
@@ -232,7 +264,7 @@ impl World {
         memory: &'static Sparse,
         segments: &[Segment],
         classes: &[ClassRange],
-        vcpus: usize,
+        [vcpus, started]: [usize; 2],
         storage: Storage<'static>,
     ) -> Self {
         let config = Config {
@@ -247,8 +279,8 @@ impl World {
             pcids: 8,
             slot_entry: SLOT_ENTRY,
         };
-        let mut monitor = Monitor::new(memory, &config, storage).expect("a good configuration");
-        for vcpu in 0..vcpus {
+        let mut monitor = self::monitor(memory, &config, storage).expect("a good configuration");
+        for vcpu in 0..started {
             monitor.start_vcpu(vcpu).expect("a vCPU");
         }
         World {
@@ -273,12 +305,12 @@ impl World {
 
     pub fn declare(&mut self, hpa: u64, level: u8, user: bool) -> Result<(), Refusal> {
         let kind = Kind::new(level, user).expect("a kind");
-        self.monitor.declare(hpa, kind, Contents::Clear)
+        self.monitor.declare(hpa, kind)
     }
 
     pub fn adopt(&mut self, hpa: u64, level: u8, user: bool) -> Result<(), Refusal> {
         let kind = Kind::new(level, user).expect("a kind");
-        self.monitor.declare(hpa, kind, Contents::Keep)
+        adopt(&mut self.monitor, hpa, kind)
     }
 
     pub fn set(&mut self, table: u64, index: u64, value: u64) -> Result<(), Refusal> {
