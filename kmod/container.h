@@ -9,10 +9,9 @@
 #include <linux/rwsem.h>
 #include <linux/types.h>
 
-#include "slot.h"
+#include <cki/abi.h>
 
-/* One until shootdown between vCPUs exists in monitor and module. */
-#define CKI_VCPUS_SUPPORTED	1
+#include "slot.h"
 
 /*
  * Every change is one atomic step, cki_container_change or cki_container_kill, so that of two that

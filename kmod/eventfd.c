@@ -241,7 +241,7 @@ int cki_irqfd_add(struct cki_container *container, const struct cki_irqfd *wante
 	struct file *file;
 	int error;
 
-	if (wanted->flags || wanted->event > 63)
+	if (wanted->flags || wanted->event >= CKI_EVENTS_MAX)
 		return -EINVAL;
 	if (wanted->vcpu >= container->vcpu_count)
 		return -ENOENT;

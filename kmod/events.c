@@ -64,7 +64,7 @@ int cki_vcpu_raise(struct cki_vcpu *vcpu, u32 event)
 {
 	u64 *events = events_word(vcpu);
 
-	if (event > 63)
+	if (event >= CKI_EVENTS_MAX)
 		return -EINVAL;
 	/* A vCPU without its info structure takes no events; it will look when it has one. */
 	if (!events)

@@ -111,7 +111,7 @@ static int send_events(struct cki_vcpu *vcpu, u64 mask, u64 event)
 	u32 i;
 
 	vcpu->run->hypercalls_event_send++;
-	if (event < CKI_EVENT_IPI || event >= CKI_EVENT_IPI + 8)
+	if (event < CKI_EVENT_IPI || event >= CKI_EVENT_IPI + CKI_IPI_EVENTS)
 		return answer(vcpu, -CKI_E_ARGUMENT, 0);
 	for (i = 0; i < vcpu->container->vcpu_count; i++) {
 		struct cki_vcpu *target = cki_vcpu_of(vcpu->container, i);
@@ -171,6 +171,7 @@ int cki_hypercall(struct cki_vcpu *vcpu)
 		return send_events(vcpu, a[0], a[1]);
 	case CKI_HC_VCPU_START:
 	case CKI_HC_VCPU_STOP:
+		/* Not built. */
 		return answer(vcpu, -CKI_E_HOST, 0);
 	default:
 		return answer(vcpu, -CKI_E_CALL, 0);

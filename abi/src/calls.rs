@@ -28,11 +28,12 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     KSM_VERSION = 0;
     /// (table_hpa, kind): makes a Pt frame a page table. kind is TABLE_L1..TABLE_L4, with TABLE_USER
     /// for tables below slots 0 to 255 (not for L4). The frame is cleared. An L4 gets the monitor's
-    /// slot 256. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE.
+    /// slot 256. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE, E_STATE (the
+    /// host is making a table of it).
     KSM_TABLE_DECLARE = 1;
     /// (table_hpa): ends the frame's life as a table; its entries no longer count as links. The
-    /// contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked or
-    /// loaded, or more than RELEASE_LINKS_MAX of its entries refer to tables: clear some first).
+    /// contents stay, the frame stays Pt. Errors: E_ARGUMENT, E_RANGE, E_TYPE (is no table), E_BUSY
+    /// (linked or loaded, or more than RELEASE_LINKS_MAX of its entries refer to tables: clear some first).
     KSM_TABLE_RELEASE = 2;
     /// (entry_hpa, value): stores a table entry. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_EXECUTE,
     /// E_TYPE, E_ROOT, E_BITS, E_KEY, E_LIMIT.
@@ -54,8 +55,8 @@ constants! { "KSM calls: number in eax, arguments in rdi, rsi, r8, r9; results i
     /// start_info.pcids; 0 always) | ROOT_NO_FLUSH (only with PCIDs). Errors: E_ARGUMENT, E_RANGE, E_ROOT, E_LIMIT.
     KSM_ROOT_LOAD = 8;
     /// (scope, pcid): invalidates cached translations. FLUSH_PCID: those of one PCID on this vCPU.
-    /// FLUSH_ALL: all of this vCPU. FLUSH_EVERYWHERE: all of every vCPU (the host interrupts those
-    /// that run; returns when done). The guest may use INVLPG by itself. Errors: E_ARGUMENT.
+    /// FLUSH_ALL: all of this vCPU. FLUSH_EVERYWHERE: all of every vCPU, of which there is one
+    /// (VCPUS_SUPPORTED). The guest may use INVLPG by itself. Errors: E_ARGUMENT.
     KSM_FLUSH = 9;
     /// (dst_hpa, src_hpa, length): copies 1 to POKE_MAX bytes from container memory into one Exec
     /// frame. Neither range crosses a frame. In a sealed frame every combination of old and new

@@ -31,9 +31,9 @@ constants! { "Hypercalls: convention of the KSM calls, numbers from HC_BASE";
     /// (hpa, length): as HC_CONSOLE_WRITE for the last words of a panic, then ends the container as
     /// SHUTDOWN_PANIC; does not return.
     HC_PANIC = 0x108;
-    /// (vcpu, rip, rsp, argument): starts another vCPU at CPL 0 on this one's root, argument in rdi.
+    /// Kept for a start of another vCPU. Not built: E_HOST always.
     HC_VCPU_START = 0x109;
-    /// (): stops the calling vCPU; does not return.
+    /// Kept for the end of a vCPU. Not built: E_HOST always.
     HC_VCPU_STOP = 0x10a;
     /// (mask, event): raises an event bit on the vCPUs of the mask.
     HC_EVENT_SEND = 0x10b;
@@ -54,7 +54,7 @@ pub mod arguments {
         EVENT_TIMER = 0;
         /// Event: the console has input.
         EVENT_CONSOLE = 1;
-        /// Event: first of eight inter-processor events whose meaning is the guest's.
+        /// Event: first of IPI_EVENTS inter-processor events whose meaning is the guest's.
         EVENT_IPI = 8;
         /// Event: interrupt of virtio-mmio device n is EVENT_DEVICE + n.
         EVENT_DEVICE = 16;

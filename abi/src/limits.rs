@@ -17,8 +17,10 @@ constants! { "Limits";
     SHARED_RANGES_MAX = 8;
     /// Frames of all segments together at most (256 GiB: the size of the monitor's direct map).
     FRAMES_MAX = 0x400_0000;
-    /// vCPUs of a container at most.
+    /// vCPUs of a container that the layout has room for.
     VCPUS_MAX = 64;
+    /// vCPUs that a container may have. Module and monitor refuse more.
+    VCPUS_SUPPORTED = 1;
     /// Updates in one KSM_ENTRY_BATCH at most. The list is 16 bytes an update, lies in one frame
     /// and is copied once, before any of it is looked at.
     BATCH_MAX = 32;
@@ -33,6 +35,13 @@ constants! { "Limits";
     /// PCIDs that a guest can name at most, if the CPU has any: 0 to PCIDS_MAX - 1. The monitor adds the base
     /// that the host gave it, so that no guest shares a tag with the host or another container.
     PCIDS_MAX = 8;
+    /// Event bits of a vCPU.
+    EVENTS_MAX = 64;
+    /// Inter-processor events of a vCPU: bits EVENT_IPI and on.
+    IPI_EVENTS = 8;
+    /// Frames for page tables that a guest kernel keeps books of at most: 512 MiB, which map FRAMES_MAX in 4 KiB
+    /// pages.
+    PT_FRAMES_MAX = 131072;
     /// Bytes of the command line, with its terminating zero.
     COMMAND_LINE_SIZE = 2048;
     /// virtio-mmio devices at most.

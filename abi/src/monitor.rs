@@ -9,7 +9,8 @@ use crate::start_info::{ClassRange, Segment};
 
 constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch";
     /// Operation -> value = frames left: check BOOT_INFO and set up some of the frame table. On vCPU 0,
-    /// before any other, again and again until nothing is left.
+    /// before any other, again and again until nothing is left. Errors: E_ARGUMENT (also for more vCPUs than
+    /// VCPUS_SUPPORTED), E_LIMIT, E_STATE.
     OP_INIT = 1;
     /// Operation (hpa, frames) -> value = frames now sealed: as KSM_EXEC_SEAL, for the image that was
     /// loaded.
@@ -64,7 +65,7 @@ structure! {
         magic: u64,
         /// ABI_VERSION.
         abi_version: u32,
-        /// vCPUs, 1 to VCPUS_MAX.
+        /// vCPUs, 1 to VCPUS_SUPPORTED.
         vcpus: u32,
         /// Entries used in `segments`, 1 to SEGMENTS_MAX.
         segment_count: u32,

@@ -42,7 +42,7 @@ structure! {
         magic: u64,
         /// ABI_VERSION.
         abi_version: u32,
-        /// vCPUs of the container, 1 to VCPUS_MAX. vCPU 0 starts.
+        /// vCPUs of the container, 1 to VCPUS_SUPPORTED. vCPU 0 starts.
         vcpus: u32,
         /// Entries used in `segments`: the guest's RAM, as an e820 would list it.
         segment_count: u32,

@@ -210,13 +210,14 @@
 /*
  * (table_hpa, kind): makes a Pt frame a page table. kind is TABLE_L1..TABLE_L4, with TABLE_USER
  * for tables below slots 0 to 255 (not for L4). The frame is cleared. An L4 gets the monitor's
- * slot 256. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE.
+ * slot 256. Errors: E_ARGUMENT, E_RANGE, E_CLASS, E_TYPE (is a table already), E_STALE, E_STATE (the
+ * host is making a table of it).
  */
 #define CKI_KSM_TABLE_DECLARE CKI_U64(1)
 /*
  * (table_hpa): ends the frame's life as a table; its entries no longer count as links. The
- * contents stay, the frame stays Pt. Errors: E_RANGE, E_TYPE (is no table), E_BUSY (linked or
- * loaded, or more than RELEASE_LINKS_MAX of its entries refer to tables: clear some first).
+ * contents stay, the frame stays Pt. Errors: E_ARGUMENT, E_RANGE, E_TYPE (is no table), E_BUSY
+ * (linked or loaded, or more than RELEASE_LINKS_MAX of its entries refer to tables: clear some first).
  */
 #define CKI_KSM_TABLE_RELEASE CKI_U64(2)
 /*
@@ -252,8 +253,8 @@
 #define CKI_KSM_ROOT_LOAD CKI_U64(8)
 /*
  * (scope, pcid): invalidates cached translations. FLUSH_PCID: those of one PCID on this vCPU.
- * FLUSH_ALL: all of this vCPU. FLUSH_EVERYWHERE: all of every vCPU (the host interrupts those
- * that run; returns when done). The guest may use INVLPG by itself. Errors: E_ARGUMENT.
+ * FLUSH_ALL: all of this vCPU. FLUSH_EVERYWHERE: all of every vCPU, of which there is one
+ * (VCPUS_SUPPORTED). The guest may use INVLPG by itself. Errors: E_ARGUMENT.
  */
 #define CKI_KSM_FLUSH CKI_U64(9)
 /*
@@ -341,9 +342,9 @@
  * SHUTDOWN_PANIC; does not return.
  */
 #define CKI_HC_PANIC CKI_U64(264)
-/* (vcpu, rip, rsp, argument): starts another vCPU at CPL 0 on this one's root, argument in rdi. */
+/* Kept for a start of another vCPU. Not built: E_HOST always. */
 #define CKI_HC_VCPU_START CKI_U64(265)
-/* (): stops the calling vCPU; does not return. */
+/* Kept for the end of a vCPU. Not built: E_HOST always. */
 #define CKI_HC_VCPU_STOP CKI_U64(266)
 /* (mask, event): raises an event bit on the vCPUs of the mask. */
 #define CKI_HC_EVENT_SEND CKI_U64(267)
@@ -590,7 +591,7 @@ struct cki_monitor_boot {
 	__u64 magic;
 	/* ABI_VERSION. */
 	__u32 abi_version;
-	/* vCPUs, 1 to VCPUS_MAX. */
+	/* vCPUs, 1 to VCPUS_SUPPORTED. */
 	__u32 vcpus;
 	/* Entries used in `segments`, 1 to SEGMENTS_MAX. */
 	__u32 segment_count;

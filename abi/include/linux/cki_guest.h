@@ -39,8 +39,10 @@
 #define CKI_SHARED_RANGES_MAX CKI_U64(8)
 /* Frames of all segments together at most (256 GiB: the size of the monitor's direct map). */
 #define CKI_FRAMES_MAX CKI_U64(0x4000000)
-/* vCPUs of a container at most. */
+/* vCPUs of a container that the layout has room for. */
 #define CKI_VCPUS_MAX CKI_U64(64)
+/* vCPUs that a container may have. Module and monitor refuse more. */
+#define CKI_VCPUS_SUPPORTED CKI_U64(1)
 /*
  * Updates in one KSM_ENTRY_BATCH at most. The list is 16 bytes an update, lies in one frame
  * and is copied once, before any of it is looked at.
@@ -59,6 +61,15 @@
  * that the host gave it, so that no guest shares a tag with the host or another container.
  */
 #define CKI_PCIDS_MAX CKI_U64(8)
+/* Event bits of a vCPU. */
+#define CKI_EVENTS_MAX CKI_U64(64)
+/* Inter-processor events of a vCPU: bits EVENT_IPI and on. */
+#define CKI_IPI_EVENTS CKI_U64(8)
+/*
+ * Frames for page tables that a guest kernel keeps books of at most: 512 MiB, which map FRAMES_MAX in 4 KiB
+ * pages.
+ */
+#define CKI_PT_FRAMES_MAX CKI_U64(0x20000)
 /* Bytes of the command line, with its terminating zero. */
 #define CKI_COMMAND_LINE_SIZE CKI_U64(0x800)
 /* virtio-mmio devices at most. */
@@ -173,7 +184,7 @@
 #define CKI_EVENT_TIMER CKI_U64(0)
 /* Event: the console has input. */
 #define CKI_EVENT_CONSOLE CKI_U64(1)
-/* Event: first of eight inter-processor events whose meaning is the guest's. */
+/* Event: first of IPI_EVENTS inter-processor events whose meaning is the guest's. */
 #define CKI_EVENT_IPI CKI_U64(8)
 /* Event: interrupt of virtio-mmio device n is EVENT_DEVICE + n. */
 #define CKI_EVENT_DEVICE CKI_U64(16)
@@ -198,7 +209,8 @@
 /* ---- Module and monitor: operations and exits in struct cki_vcpu_switch ---- */
 /*
  * Operation -> value = frames left: check BOOT_INFO and set up some of the frame table. On vCPU 0,
- * before any other, again and again until nothing is left.
+ * before any other, again and again until nothing is left. Errors: E_ARGUMENT (also for more vCPUs than
+ * VCPUS_SUPPORTED), E_LIMIT, E_STATE.
  */
 #define CKI_OP_INIT CKI_U64(1)
 /*
@@ -337,7 +349,7 @@ struct cki_start_info {
 	__u64 magic;
 	/* ABI_VERSION. */
 	__u32 abi_version;
-	/* vCPUs of the container, 1 to VCPUS_MAX. vCPU 0 starts. */
+	/* vCPUs of the container, 1 to VCPUS_SUPPORTED. vCPU 0 starts. */
 	__u32 vcpus;
 	/* Entries used in `segments`: the guest's RAM, as an e820 would list it. */
 	__u32 segment_count;

@@ -83,23 +83,3 @@ fn a_bare_name_counts_in_rust_that_uses_the_crate() {
     assert!(!named("a.c", text).contains("A"));
     assert!(!named("a.rs", "let a = A;").contains("A"));
 }
-
-/// What stands behind `name` in a line of the file that defines it.
-fn value(path: &str, name: &str) -> String {
-    let text = fs::read_to_string(root().join(path)).expect("a file of the project");
-    let value = text.lines().find_map(|line| line.split_once(name));
-    let value = value.expect("a definition").1;
-    value.trim_end_matches(';').trim().to_owned()
-}
-
-#[test]
-fn the_launcher_sets_no_more_page_tables_aside_than_the_guests_kernel_uses() {
-    let layout = value(
-        "launcher/src/guest/layout.rs",
-        "const PAGE_TABLES_MAX: u64 =",
-    );
-    let frames = value("kernel/src/arch/x86/cki/frames.c", "#define PT_FRAMES_MAX");
-    let mib = layout.strip_suffix(" << 20").expect("in MiB");
-    let [mib, frames]: [u64; 2] = [mib, &frames].map(|number| number.parse().expect("a number"));
-    assert_eq!(mib << 20, frames << 12);
-}

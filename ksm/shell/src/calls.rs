@@ -8,10 +8,8 @@ use cki_abi::errors::E_MONITOR;
 use cki_abi::faults::{FAULT_INCONSISTENT, FAULT_NO_HANDLER};
 use cki_abi::handlers::*;
 use cki_abi::hypercalls::HC_BASE;
-use cki_abi::keys::PKRS_GUEST;
 use cki_abi::limits::FRAME_SIZE;
 use cki_abi::monitor::{KSM_EXIT_GUEST_FAULT, KSM_EXIT_HYPERCALL, KSM_EXIT_MONITOR_FAULT};
-use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_ksm_core::call::Refused;
 use cki_ksm_core::{Action, Monitor, Refusal, iret};
 
@@ -149,7 +147,7 @@ fn act(
             // SAFETY: as it was before.
             unsafe { cpu::load_cr3(root) };
         }
-        // One vCPU: there is no other to wait for. The module creates no more.
+        // There is no other vCPU to wait for: OP_INIT refuses more than one.
         Action::FlushAll | Action::FlushEverywhere => {
             let flush = monitor.begin_flush();
             cpu::flush_everything();
@@ -237,11 +235,8 @@ pub fn iret(vcpu: &mut Vcpu, trap: &mut TrapFrame, rsp: u64) {
                 let arguments = [FAULT_NO_HANDLER, HANDLER_IRET_REFUSED, 0, 0, rsp, 0];
                 end::end(vcpu, KSM_EXIT_GUEST_FAULT, arguments);
             }
-            trap.rip = handler;
-            trap.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
-            trap.rflags = events::HANDLER_FLAGS;
+            trap.enter_guest(handler);
             trap.rsp = rsp;
-            trap.ss = SEL_KERNEL_DS;
             trap.rax = refusal.code().wrapping_neg();
             trap.rcx = 0;
             trap.rdx = 0;

@@ -13,7 +13,7 @@ use cki_abi::monitor::{OP_RUN, VcpuSwitch};
 use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS, SEL_TSS, SEL_VCPU_NUMBER};
 
 use crate::area::State;
-use crate::trap::{ORIGIN_CALL, ORIGIN_IRET, TrapFrame};
+use crate::trap::{ENTRY_FLAGS, ORIGIN_CALL, ORIGIN_IRET, TrapFrame};
 use crate::{calls, cpu, end, events, operations};
 
 macro_rules! state {
@@ -37,6 +37,7 @@ core::arch::global_asm!(
     IRET_OFFSET = const GATE_IRET - GATE_CALL,
     ENTRY_OFFSET = const MONITOR_ENTRY - GATE_CALL,
     PKRS_GUEST = const PKRS_GUEST,
+    ENTRY_FLAGS = const ENTRY_FLAGS,
     MSR_LSTAR = const cpu::IA32_LSTAR,
     OP_RUN = const OP_RUN,
     ORIGIN_IRET = const ORIGIN_IRET,

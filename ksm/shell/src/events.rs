@@ -6,7 +6,6 @@ use cki_abi::faults::FAULT_GATE_MISUSED;
 use cki_abi::handlers::*;
 use cki_abi::keys::PKRS_GUEST;
 use cki_abi::monitor::*;
-use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::vectors::{DEBUG, FIRST_INTERRUPT, MACHINE_CHECK, NMI};
 use cki_ksm_core::Refusal;
 use cki_ksm_core::event::Delivery;
@@ -16,9 +15,6 @@ use crate::area::{AreaAddress, Vcpu};
 use crate::info::Place;
 use crate::trap::TrapFrame;
 use crate::{cpu, end, gates};
-
-/// RFLAGS of a handler that the monitor enters: IF and the bit that is always 1.
-pub const HANDLER_FLAGS: u64 = 0x202;
 
 /// A privileged event, on its IST. Interrupts, NMI and #MC are held back while the monitor runs, so they
 /// have interrupted the guest; a #MC that an instruction of the monitor's raised is the exception.
@@ -163,9 +159,6 @@ fn enter(
         return Err(Refusal::State);
     }
     vcpu.info()?.put_state(place, trap, dr6);
-    trap.rip = address;
-    trap.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
-    trap.rflags = HANDLER_FLAGS;
-    trap.ss = SEL_KERNEL_DS;
+    trap.enter_guest(address);
     Ok(())
 }

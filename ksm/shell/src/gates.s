@@ -26,7 +26,7 @@
 
 # DF, AC, NT, TF := 0, IF := 1.
 .macro clean_flags
-	push	0x202
+	push	{ENTRY_FLAGS}
 	popfq
 .endm
 
@@ -270,7 +270,7 @@ call_by_trap:
 	pop	r11			# guest's RSP
 	push	{SEL_KERNEL_DS}
 	push	r11
-	push	0x202
+	push	{ENTRY_FLAGS}
 	mov	ecx, {PKRS_GUEST}
 	shl	rcx, 32
 	or	rcx, {SEL_KERNEL_CS}

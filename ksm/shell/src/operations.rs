@@ -5,16 +5,14 @@
 use cki_abi::calls::{KSM_EXEC_SEAL, KSM_TABLE_DECLARE};
 use cki_abi::errors::{E_ARGUMENT, E_CALL, E_STATE};
 use cki_abi::faults::FAULT_NOT_PINNED;
-use cki_abi::keys::PKRS_GUEST;
+use cki_abi::limits::VCPUS_SUPPORTED;
 use cki_abi::monitor::*;
-use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
 use cki_ksm_core::event::entry_address;
 use cki_ksm_core::{Config, Kind, Monitor, Refusal, Setup};
 
 use crate::access::rules;
 use crate::area::{AreaAddress, Vcpu};
-use crate::events::HANDLER_FLAGS;
 use crate::memory::DirectMap;
 use crate::root::cr3_to_keep;
 use crate::state::{Rules, boot, storage};
@@ -129,6 +127,10 @@ fn new_monitor(boot: &MonitorBoot) -> Result<Setup<'static, DirectMap>, u64> {
     if boot.magic != MONITOR_BOOT_MAGIC || u64::from(boot.abi_version) != ABI_VERSION {
         return Err(E_ARGUMENT);
     }
+    // The rules are of several. But FLUSH_EVERYWHERE, for which a table's change of kind waits, reaches one.
+    if u64::from(boot.vcpus) > VCPUS_SUPPORTED {
+        return Err(E_ARGUMENT);
+    }
     let segments = boot
         .segments
         .get(..boot.segment_count as usize)
@@ -173,15 +175,12 @@ fn start(vcpu: &mut Vcpu, root: u64, rip: u64, rsp: u64, rdi: u64) -> Result<(),
         monitor.load_root(number, root).map_err(Refusal::code)?
     };
     vcpu.state().root = cr3_to_keep(cr3);
-    let trap = TrapFrame {
+    let mut trap = TrapFrame {
         rdi,
-        rip,
-        cs_and_pkrs: SEL_KERNEL_CS | PKRS_GUEST << 32,
-        rflags: HANDLER_FLAGS,
         rsp,
-        ss: SEL_KERNEL_DS,
         ..TrapFrame::default()
     };
+    trap.enter_guest(rip);
     vcpu.suspend_at(trap, gates::trap_return_address());
     Ok(())
 }

@@ -2,10 +2,9 @@
 
 //! GDT, IDT and TSS of a vCPU, as they are before the guest says anything.
 
-use cki_abi::layout::{
-    IST_COUNT, IST_DOUBLE_FAULT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP,
-};
+use cki_abi::layout::{IST_COUNT, VCPU_GDT, VCPU_IDT, VCPU_IST_STRIDE, VCPU_IST_TOP};
 use cki_abi::selectors::{GDT_SIZE, SYSCALL_MASK};
+use cki_abi::vectors::DOUBLE_FAULT;
 use cki_ksm_core::descriptor::{self, Owner};
 
 use crate::area::{TablePointer, Vcpu};
@@ -44,9 +43,7 @@ pub fn default_gate(vector: u64) -> [u64; 2] {
     let gate = match descriptor::owner(vector) {
         Owner::Monitor { .. } => descriptor::monitor_gate(vector, stub),
         // As the gate of #DF: privileged, and on the stack of last resort.
-        Owner::Guest | Owner::Nobody => descriptor::monitor_gate(8, stub),
+        Owner::Guest | Owner::Nobody => descriptor::monitor_gate(DOUBLE_FAULT, stub),
     };
     gate.unwrap_or([0, 0])
 }
-
-const _: () = assert!(IST_DOUBLE_FAULT != 0);

@@ -2,6 +2,9 @@
 
 //! Trap frames: the registers of the guest, or of the monitor, on a stack of the area's.
 
+use cki_abi::keys::PKRS_GUEST;
+use cki_abi::selectors::{SEL_KERNEL_CS, SEL_KERNEL_DS};
+
 /// What an event entry or GATE_IRET leaves on a stack, and `trap_return` pops.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -39,7 +42,18 @@ pub const ORIGIN_IRET: u64 = 0x200;
 /// `vector` of one that a call's slow return made.
 pub const ORIGIN_CALL: u64 = 0x201;
 
+/// RFLAGS of an entry at CPL 0 by the monitor: IF, and the bit that is always 1. So DF, AC, NT and TF are 0.
+pub const ENTRY_FLAGS: u64 = 0x202;
+
 impl TrapFrame {
+    /// Makes it an entry of the guest kernel at `rip`, on the stack that it names already.
+    pub fn enter_guest(&mut self, rip: u64) {
+        self.rip = rip;
+        self.cs_and_pkrs = SEL_KERNEL_CS | PKRS_GUEST << 32;
+        self.rflags = ENTRY_FLAGS;
+        self.ss = SEL_KERNEL_DS;
+    }
+
     /// PKRS at the interruption.
     pub fn pkrs(&self) -> u64 {
         self.cs_and_pkrs >> 32

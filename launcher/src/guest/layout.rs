@@ -17,6 +17,7 @@
 //! 256 MiB container serve some 340 small processes. `--page-tables` overrides it.
 
 use cki_abi::class::{CLASS_DATA, CLASS_EXEC, CLASS_PT, CLASS_RO};
+use cki_abi::limits::{FRAME_SIZE, PT_FRAMES_MAX};
 use cki_abi::start_info::{ClassRange, Segment};
 
 use super::kernel::{Kernel, Range};
@@ -26,9 +27,8 @@ use super::{CHUNK, FRAME, round_up};
 const PAGE_TABLES_MIN: u64 = 4 << 20;
 /// Up to here a 16th.
 const PAGE_TABLES_KNEE: u64 = 4 << 30;
-/// Most bytes of them: as many as the guest's kernel keeps books of (`PT_FRAMES_MAX` of its `frames.c`). What is set
-/// aside beyond is nobody's.
-const PAGE_TABLES_MAX: u64 = 512 << 20;
+/// Most bytes of them. What is set aside beyond is nobody's.
+const PAGE_TABLES_MAX: u64 = PT_FRAMES_MAX * FRAME_SIZE;
 /// Memory that a guest needs besides what is loaded, to say how much would do.
 const WORKING_MIN: u64 = 16 << 20;
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use cki_abi::calls::arguments::{TABLE_L1, TABLE_L4};
 use cki_abi::class::{CLASS_EXEC, CLASS_PT};
 use cki_abi::layout::VCPU_STRIDE;
-use cki_abi::limits::{CHUNK_SIZE, VCPUS_MAX};
+use cki_abi::limits::{CHUNK_SIZE, VCPUS_MAX, VCPUS_SUPPORTED};
 use cki_abi::monitor::*;
 use cki_abi::start_info::{ClassRange, Segment};
 use cki_abi::version::{ABI_VERSION, MONITOR_BOOT_MAGIC};
@@ -33,6 +33,7 @@ pub const TEXT: u64 = BASE + 0x18_0000;
 const SIZE: u64 = CHUNK_SIZE;
 
 thread_local! {
+    static VCPUS: Cell<u32> = const { Cell::new(VCPUS_SUPPORTED as u32) };
     static MEMORY: u64 = zeroed(SIZE, 0x1000);
     static RULES: Cell<&'static Lock<Rules>> = Cell::new(no_rules());
 }
@@ -67,11 +68,16 @@ pub fn storage(bytes: u64) -> Result<Storage<'static>, u64> {
     })
 }
 
+/// How many vCPUs the module asks for from now on.
+pub fn ask_for_vcpus(count: u32) {
+    VCPUS.set(count);
+}
+
 pub fn boot<R>(look: impl FnOnce(&MonitorBoot) -> R) -> R {
     let mut boot = MonitorBoot {
         magic: MONITOR_BOOT_MAGIC,
         abi_version: ABI_VERSION as u32,
-        vcpus: 2,
+        vcpus: VCPUS.get(),
         segment_count: 1,
         class_count: 2,
         slot_entry: 0x7000_0023,

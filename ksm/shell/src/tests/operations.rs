@@ -37,6 +37,21 @@ fn nothing_but_init_works_before_init_and_init_works_once() {
 }
 
 #[test]
+fn more_vcpus_than_a_flush_of_all_reaches_are_refused() {
+    let mut vcpu = new_vcpu();
+    for count in [0, 2, 64, 65, u32::MAX] {
+        ask_for_vcpus(count);
+        assert_eq!(
+            operate(&mut vcpu, OP_INIT, [0; 4]),
+            refused(E_ARGUMENT),
+            "{count}"
+        );
+    }
+    ask_for_vcpus(1);
+    assert_eq!(operate(&mut vcpu, OP_INIT, [0; 4]), OK);
+}
+
+#[test]
 fn a_seal_says_how_many_and_what_refused() {
     let mut vcpu = vcpu();
     assert_eq!(operate(&mut vcpu, OP_SEAL, [TEXT, 2, 0, 0]), (0, 2));

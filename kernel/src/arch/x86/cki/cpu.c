@@ -195,7 +195,7 @@ static bool read_msr(unsigned int msr, u64 *value)
 		*value = inactive_gs_base();
 		return true;
 	case MSR_EFER:
-		*value = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
+		*value = CKI_EFER_PINNED;
 		return true;
 	default:
 		*value = 0;

@@ -40,8 +40,8 @@
 #include <cki/abi.h>
 
 #include "../entry/calling.h"
+#include "vcpu_info.h"
 
-#define INFO(member)	PER_CPU_VAR(cki_vcpu_info + CKI_OFFSETOF_VCPU_INFO_##member)
 #define IRET(member)	PER_CPU_VAR(cki_vcpu_info +			\
 				    CKI_OFFSETOF_VCPU_INFO_IRET +	\
 				    CKI_OFFSETOF_RETURN_STATE_##member)

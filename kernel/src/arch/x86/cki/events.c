@@ -16,8 +16,6 @@
 
 #include "guest.h"
 
-#define EVENTS	64
-
 static struct irq_domain *domain;
 
 /*
@@ -79,7 +77,7 @@ int cki_event_to_irq(unsigned int event)
 {
 	unsigned int irq;
 
-	if (!domain || event >= EVENTS)
+	if (!domain || event >= CKI_EVENTS_MAX)
 		return -EINVAL;
 	irq = irq_create_mapping(domain, event);
 	return irq ?: -ENOMEM;
@@ -89,7 +87,7 @@ static void __init cki_init_irq(void)
 {
 	struct fwnode_handle *fwnode = irq_domain_alloc_named_fwnode("cki-event");
 
-	domain = irq_domain_create_linear(fwnode, EVENTS, &event_domain_ops,
+	domain = irq_domain_create_linear(fwnode, CKI_EVENTS_MAX, &event_domain_ops,
 					  NULL);
 	if (!domain)
 		panic("cki: no interrupt domain");

@@ -18,9 +18,6 @@
 
 extern char __cki_pt_start[], __cki_pt_end[];
 
-/* 512 MiB of tables; they map 256 GiB, all that a container can have, in 4 KiB pages. */
-#define PT_FRAMES_MAX	131072
-
 struct pt_range {
 	u64 base;
 	u64 size;
@@ -33,7 +30,7 @@ struct pt_range {
 static struct pt_range pt_ranges[CKI_CLASS_RANGES_MAX];
 static unsigned int pt_range_count __ro_after_init;
 /* 0, or the kind each frame was declared as. */
-static u8 kinds[PT_FRAMES_MAX];
+static u8 kinds[CKI_PT_FRAMES_MAX];
 
 static struct pt_range *range_of(u64 hpa)
 {
@@ -193,7 +190,7 @@ void __init cki_table_init(void)
 
 		range->base = class->base;
 		range->size = min_t(u64, class->size,
-				    (u64)(PT_FRAMES_MAX - frames) << PAGE_SHIFT);
+				    (CKI_PT_FRAMES_MAX - frames) << PAGE_SHIFT);
 		range->first = frames;
 		range->next = range->base;
 		/* Image and boot tables are at the start of their ranges, in any order. */

@@ -42,7 +42,7 @@ SYM_CODE_END(startup_cki)
 
 	ELFNOTE(CKI, CKI_NOTE_ABI_VERSION, .quad CKI_ABI_VERSION)
 	ELFNOTE(CKI, CKI_NOTE_ENTRY, .quad startup_cki)
-	ELFNOTE(CKI, CKI_NOTE_DIRECT_MAP, .quad 0xffff888000000000)
+	ELFNOTE(CKI, CKI_NOTE_DIRECT_MAP, .quad __PAGE_OFFSET_BASE_L4)
 	NOTE_RANGE(CKI_NOTE_PT_RANGE, __cki_pt_start, __cki_pt_end)
 	NOTE_RANGE(CKI_NOTE_EXEC_RANGE, _text, __cki_text_end)
 	NOTE_RANGE(CKI_NOTE_EXEC_RANGE, __cki_init_text_start, __cki_init_text_end)

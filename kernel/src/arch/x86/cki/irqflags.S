@@ -12,8 +12,8 @@
 #include <cki/abi.h>
 
 #include "../entry/calling.h"
+#include "vcpu_info.h"
 
-#define INFO(member)	PER_CPU_VAR(cki_vcpu_info + CKI_OFFSETOF_VCPU_INFO_##member)
 
 	.code64
 	.section .entry.text, "ax"
