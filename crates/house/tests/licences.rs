@@ -53,7 +53,10 @@ const QEMU: [(&str, &[&str]); 4] = [
         ],
     ),
     ("LGPL-2.0-or-later", &["target/i386/tcg/helper-tcg.h"]),
-    ("MIT", &["net/slirp.c"]),
+    (
+        "MIT",
+        &["monitor/monitor.c", "monitor/qmp.c", "net/slirp.c"],
+    ),
     // Those of microvm and tb-jmp-cache.h state it; the others state nothing, which QEMU's LICENSE takes for this.
     (
         "GPL-2.0-or-later",
