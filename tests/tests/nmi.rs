@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cki_machine::storm::{self, Sent, Storm, words};
 use cki_machine::{HostImage, Io, Machine, TimeLimit, tsc};
@@ -314,6 +314,18 @@ fn a_machine_that_ends_under_nmis_ends_with_its_own_status() {
     }
 }
 
+/// What `look` finds within `limit`.
+fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        let found = look();
+        if found.is_some() || Instant::now() > end {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn commands_that_arrive_while_the_emulator_ends_neither_crash_nor_hold_it() {
     // What ends it is SIGTERM, and it does so by itself: status 0.
@@ -327,16 +339,16 @@ fn commands_that_arrive_while_the_emulator_ends_neither_crash_nor_hold_it() {
             .arg(format!("unix:{},server=on,wait=off", qmp.display()))
             .spawn()
             .expect("an emulator");
-        let storm = (0..500)
-            .find_map(|_| {
-                std::thread::sleep(Duration::from_millis(5));
-                Storm::start(&qmp, Duration::from_micros(20)).ok()
-            })
-            .expect("QEMU listens");
-        std::thread::sleep(Duration::from_millis(20));
+        let storm = within(Duration::from_secs(5), || {
+            Storm::start(&qmp, Duration::from_micros(20)).ok()
+        });
+        let storm = storm.expect("QEMU listens");
+        // The commands are to be under way.
+        within(Duration::from_secs(5), || {
+            (storm.count() > 100).then_some(())
+        });
         kill_process(Pid::from_child(&emulator), Signal::TERM).expect("it runs");
-        let status = (0..1000).find_map(|_| {
-            std::thread::sleep(Duration::from_millis(10));
+        let status = within(Duration::from_secs(10), || {
             emulator.try_wait().expect("our child")
         });
         if status.is_none() {

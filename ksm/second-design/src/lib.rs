@@ -5,7 +5,10 @@
 //!
 //! With each rule of the plan left out, a state is reached in which isolation does not hold: so the rule is needed, and
 //! the search is able to find.
+//!
+//! Used by: nothing; it is tests. May use: no crate of ours.
 
+#![forbid(unsafe_code)]
 #![cfg(test)]
 
 mod chunks;
