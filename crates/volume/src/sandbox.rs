@@ -192,8 +192,11 @@ fn allow_many_files() {
     }
 }
 
-/// Makes a root that has `directory` at [`DIRECTORY`] and the process's own `/proc`, and nothing else. The process
-/// is the first of its namespace.
+/// Makes a root that has `directory` at [`DIRECTORY`] and, at `/proc/self`, what `/proc` has of this process, and
+/// nothing else.
+///
+/// No `/proc` is mounted anew: whoever keeps a part of his from us, as systemd does for a service
+/// (`ProtectKernelTunables=`), may not mount another one. This one has no `/proc/sys`.
 ///
 /// # Errors
 /// [`SandboxError`].
@@ -202,7 +205,11 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
     let tree = detached::clone(&directory).map_err(cannot("take the volume's directory"))?;
     drop(directory);
     detached::restrict(&tree, is_read_only).map_err(cannot("restrict the volume's directory"))?;
-    // The namespace's own /proc is hidden by the new root, which its processes still need to be allowed one.
+    let own = fs::File::open("/proc/self").map(OwnedFd::from);
+    let own = own.and_then(|own| detached::clone(&own));
+    let own = own.map_err(cannot("take what /proc has of a volume's process"))?;
+    detached::restrict(&own, true)
+        .map_err(cannot("restrict what /proc has of a volume's process"))?;
     let none = None::<&str>;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(cannot(step))?;
@@ -215,11 +222,10 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
     )
     .map_err(cannot(step))?;
     chdir("/proc").map_err(cannot(step))?;
-    for place in ["proc", "volume"] {
+    for place in ["proc", "proc/self", "volume"] {
         fs::create_dir(place).map_err(cannot(step))?;
     }
-    mount(Some("proc"), "proc", Some("proc"), safe, Some("subset=pid"))
-        .map_err(cannot("mount /proc for a volume's process"))?;
+    detached::attach(&own, Path::new("proc/self")).map_err(cannot(step))?;
     detached::attach(&tree, Path::new("volume")).map_err(cannot(step))?;
     mounts::check(
         &fs::read("proc/self/mountinfo").map_err(cannot("list the mounts of a volume"))?,

@@ -7,12 +7,12 @@ mod guest;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cki_volume::message::{DATA_MAX, MESSAGE_MAX, REQUEST_HEADER};
-use guest::{CREATE, Guest, LINK, MKDIR, READLINK, ROOT, SYMLINK, UNLINK, WRITE};
+use guest::{CREATE, Guest, INIT, LINK, MKDIR, PROGRAM, READLINK, ROOT, SYMLINK, UNLINK, WRITE};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{Pid, getpgid, getpgrp};
 
@@ -300,12 +300,33 @@ fn the_process_is_in_its_sandbox() {
         .filter_map(|line| line.split(' ').nth(4))
         .collect();
     places.sort_unstable();
-    assert_eq!(places, ["/", "/proc", "/volume"], "{mounts}");
+    assert_eq!(places, ["/", "/proc/self", "/volume"], "{mounts}");
     let volume = mounts.lines().find(|line| line.contains(" /volume "));
     let volume = volume.expect("its mount");
     assert!(volume.contains("nosuid,nodev,noexec"), "{volume}");
     let follows = volume.contains("shared:") || volume.contains("master:");
     assert!(!follows, "what is mounted there later is in it: {volume}");
+}
+
+#[test]
+fn a_service_that_sees_part_of_proc_has_volumes() {
+    let tree = tree();
+    // As systemd's ProtectKernelTunables= has it. Who may not see it all may not mount another /proc.
+    let service = tree.path().join("service");
+    let script = format!(
+        "#!/bin/sh\nexec /usr/bin/unshare --user --map-root-user --mount /bin/sh -c \
+         '/bin/mount --bind /proc/sys /proc/sys && /bin/mount -o remount,bind,ro /proc/sys && exec \"$0\" \"$@\"' \
+         {PROGRAM} \"$@\"\n"
+    );
+    fs::write(&service, script).unwrap();
+    fs::set_permissions(&service, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut guest = Guest::start_as(&service, &tree.path().join("volume"), false).unwrap();
+    let greeting = [7u32, 38, 128 << 10, 0].map(u32::to_le_bytes).concat();
+    guest
+        .ask(INIT, 0, &[greeting, vec![0; 48]].concat())
+        .unwrap();
+    let file = guest.lookup(ROOT, "file").unwrap();
+    assert_eq!(guest.read(file, 100).unwrap(), b"content");
 }
 
 #[test]

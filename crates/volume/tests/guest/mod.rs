@@ -10,6 +10,7 @@ use std::time::Duration;
 use cki_volume::client::{Shared, StartError, VolumeProcess, start};
 use cki_volume::message::{DATA_MAX, REPLY_HEADER, REQUEST_HEADER};
 
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cki-volume");
 pub const LOOKUP: u32 = 1;
 pub const GETATTR: u32 = 3;
 pub const READLINK: u32 = 5;
@@ -35,7 +36,15 @@ pub struct Guest {
 
 impl Guest {
     pub fn start(directory: &Path, is_read_only: bool) -> Result<Guest, StartError> {
-        let program = Path::new(env!("CARGO_BIN_EXE_cki-volume"));
+        Guest::start_as(Path::new(PROGRAM), directory, is_read_only)
+    }
+
+    /// As [`Guest::start`], by a program that executes [`PROGRAM`].
+    pub fn start_as(
+        program: &Path,
+        directory: &Path,
+        is_read_only: bool,
+    ) -> Result<Guest, StartError> {
         let volume = Shared {
             directory: directory.to_owned(),
             is_read_only,
