@@ -8,11 +8,15 @@ use std::os::fd::{AsRawFd, FromRawFd};
 
 /// Makes a call with a number as its argument.
 ///
+/// # Safety
+///
+/// `request` is one that takes a number, or no argument: the kernel does not take `number` for an address.
+///
 /// # Errors
 ///
 /// What the module says.
-pub fn with_number(file: &File, request: u64, number: u64) -> io::Result<i32> {
-    // SAFETY: the callers' requests take no argument or a number.
+pub unsafe fn with_number(file: &File, request: u64, number: u64) -> io::Result<i32> {
+    // SAFETY: the caller vouches for the request.
     result(unsafe { libc::ioctl(file.as_raw_fd(), request as _, number) })
 }
 

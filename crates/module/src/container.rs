@@ -43,7 +43,8 @@ impl Container {
     ///
     /// What the module says.
     pub fn vcpu_descriptor(&self, number: u64) -> io::Result<File> {
-        let descriptor = call::with_number(&self.0, CREATE_VCPU, number)?;
+        // SAFETY: the call takes a number.
+        let descriptor = unsafe { call::with_number(&self.0, CREATE_VCPU, number) }?;
         // SAFETY: the module has made the descriptor for this call.
         Ok(unsafe { call::own(descriptor) })
     }
@@ -106,6 +107,7 @@ impl Container {
     ///
     /// What the module says.
     pub fn kill(&self) -> io::Result<()> {
-        call::with_number(&self.0, KILL, 0).map(|_| ())
+        // SAFETY: the call takes no argument.
+        unsafe { call::with_number(&self.0, KILL, 0) }.map(|_| ())
     }
 }

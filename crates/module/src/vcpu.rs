@@ -85,7 +85,8 @@ impl Vcpu {
     ///
     /// What the module says.
     pub fn run(&self) -> io::Result<Exit> {
-        call::with_number(&self.file, RUN, 0)?;
+        // SAFETY: the call takes no argument. It writes the run page, to which there are no references.
+        unsafe { call::with_number(&self.file, RUN, 0) }?;
         Ok(self.page.exit())
     }
 
