@@ -18,7 +18,6 @@ use vm_memory::VolatileSlice;
 const LEAST: usize = 512;
 
 /// Copies the bytes of `from` to the beginning of `to`; how many these were: those of the shorter one.
-#[allow(unsafe_code)]
 pub fn out_of(from: &VolatileSlice<'_>, to: &mut [u8]) -> usize {
     let count = from.len().min(to.len());
     if count < LEAST {
@@ -31,7 +30,6 @@ pub fn out_of(from: &VolatileSlice<'_>, to: &mut [u8]) -> usize {
 }
 
 /// Copies the bytes of `from` to the beginning of `to`; how many these were: those of the shorter one.
-#[allow(unsafe_code)]
 pub fn into(from: &[u8], to: &VolatileSlice<'_>) -> usize {
     let count = from.len().min(to.len());
     let from = &from[..count];
@@ -48,7 +46,6 @@ pub fn into(from: &[u8], to: &VolatileSlice<'_>) -> usize {
 ///
 /// # Safety
 /// `from` is readable and `to` writable for so many bytes, and the two do not overlap.
-#[allow(unsafe_code)]
 unsafe fn string(from: *const u8, to: *mut u8, count: usize) {
     // SAFETY: by the caller, both ranges may be accessed. The direction flag is clear, as in all code of the System V
     // ABI, so that both addresses go up and end behind their ranges. Neither stack nor flags are changed.

@@ -292,7 +292,6 @@ mod tests {
     const FOREIGN: u64 = libc::TIOCSTI;
 
     /// Makes the ioctl on a file that has none, as this duty, and ends with 0 if it got so far.
-    #[allow(unsafe_code)]
     fn make(duty: Duty, request: u64) -> ! {
         let file = std::fs::File::open("/dev/null").unwrap();
         confine(duty).unwrap();
@@ -334,7 +333,6 @@ mod tests {
     }
 
     /// Maps a page of it, and ends with 0 if it got so far.
-    #[allow(unsafe_code)]
     fn map(descriptor: i32, flags: i32) -> ! {
         // SAFETY: a new mapping, which nobody uses.
         let _ = unsafe {

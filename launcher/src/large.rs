@@ -28,7 +28,6 @@ impl Large {
 }
 
 /// Memory of the kernel's for a huge page, without which all works, too.
-#[allow(unsafe_code)]
 fn map() -> Option<&'static mut [u8]> {
     // Twice as much address space, for a window that begins where a huge page does: the rest is not touched.
     let length = NonZeroUsize::new(2 * HUGE)?;
