@@ -50,7 +50,7 @@
 //! [`ProcessId`], so that a session can have more than one.
 //!
 //! Used by: `cki-build`, `cki-deploy`, `cki-launcher`, `cki-init`, `cki-disk`, `cki-frontend`, `cki-machine`,
-//! `cki-measure`, `cki-micro`, `cki-tests`. May use: no crate of ours.
+//! `cki-measure`, `cki-micro`, `cki-process`, `cki-tests`. May use: no crate of ours.
 
 mod capability;
 pub mod cmdline;
@@ -95,7 +95,7 @@ pub use rate::{DiskRates, NetworkRates, Rate, Rates};
 pub use request::{Container, Request, Run, feature};
 pub use root::{Root, Tmpfs};
 pub use serve::Serve;
-pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here};
+pub use signal::{FORWARDED, Forwarding, Signal, forwarded_here, heard_here};
 pub use status::{Status, complain};
 pub use terminal::Terminal;
 pub use user::User;

@@ -135,18 +135,24 @@ pub const FORWARDED: [Signal; 45] = {
     all
 };
 
-/// Those of [`FORWARDED`] that this process does not ignore. Whoever started it had them ignored for a
-/// reason (`nohup`, a shell's background job): they are nobody's.
+/// Those of [`FORWARDED`] that this process hears ([`heard_here`]).
 ///
 /// # Errors
 /// When `/proc/self/status` cannot be read.
 pub fn forwarded_here() -> io::Result<Vec<Signal>> {
+    heard_here(&FORWARDED)
+}
+
+/// Those of `signals` that this process does not ignore. Whoever started it had them ignored for a
+/// reason (`nohup`, a shell's background job): they are nobody's.
+///
+/// # Errors
+/// When `/proc/self/status` cannot be read.
+pub fn heard_here(signals: &[Signal]) -> io::Result<Vec<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let ignored = ignored(&status).ok_or(io::ErrorKind::InvalidData)?;
-    let heard = FORWARDED
-        .into_iter()
-        .filter(|signal| ignored >> (signal.number() - 1) & 1 == 0);
-    Ok(heard.collect())
+    let is_heard = |signal: &Signal| ignored >> (signal.number() - 1) & 1 == 0;
+    Ok(signals.iter().copied().filter(is_heard).collect())
 }
 
 /// The mask of ignored signals in a text such as `/proc/self/status` (proc(5), SigIgn): bit N-1 is signal N.

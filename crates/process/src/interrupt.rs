@@ -7,8 +7,8 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use cki_session::{Signal, heard_here};
+use rustix::process::{Pid, kill_process};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -102,7 +102,7 @@ pub fn hand_over() {
 fn tell(children: &[Pid]) {
     for child in children {
         // One that has ended needs nothing.
-        let _ = kill_process(*child, Signal::INT);
+        let _ = kill_process(*child, rustix::process::Signal::INT);
     }
 }
 
@@ -124,12 +124,8 @@ fn install() -> io::Result<()> {
     if INSTALLED.get().is_some() {
         return Ok(());
     }
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let ignored = ignored(&status).unwrap_or(0);
-    let heard = [SIGINT, SIGTERM, SIGHUP]
-        .into_iter()
-        .filter(|signal| ignored >> (signal - 1) & 1 == 0);
-    let mut signals = Signals::new(heard)?;
+    let heard = heard_here(&[Signal::INT, Signal::TERM, Signal::HUP])?;
+    let mut signals = Signals::new(heard.into_iter().map(Signal::number))?;
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
@@ -151,25 +147,5 @@ fn react(came: i32) {
             tell(children);
         }
         State::Elsewhere => {}
-    }
-}
-
-/// The mask of ignored signals (proc(5), SigIgn): bit N-1 is signal N. `abi/session` reads it likewise; neither of the
-/// two crates uses the other.
-fn ignored(status: &str) -> Option<u64> {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))?;
-    u64::from_str_radix(mask.trim(), 16).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_mask_of_ignored_signals_is_read() {
-        assert_eq!(ignored("Name:\tx\nSigIgn:\t0000000000000003\n"), Some(3));
-        assert_eq!(ignored("Name:\tx\n"), None);
     }
 }

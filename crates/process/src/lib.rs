@@ -7,7 +7,7 @@
 //! that they may have meant ([`nearest`]), files that are replaced or removed as a whole ([`files`]). Exit statuses
 //! and quantities as people type them are `cki-session`'s.
 //! Used by: `cki-build`, `cki-debian`, `cki-deploy`, `cki-doctor`, `cki-inputs`, `cki-machine`, `cki-measure`,
-//! `cki-nix`, `cki-release`, `cki-verify`, `cki-tests`. May use: no crate of ours.
+//! `cki-nix`, `cki-release`, `cki-verify`, `cki-tests`. May use: `cki-session`.
 
 pub mod attended;
 pub mod cancel;
