@@ -187,7 +187,8 @@ impl AsFd for Channel {
     }
 }
 
-fn is_temporary(error: &io::Error) -> bool {
+/// Whether the same call may do later what it has not done now.
+pub(crate) fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::channel::is_temporary;
 use crate::pty;
 
 /// Bytes held between the two ends: what a pipe holds, and two writes of a virtio-serial port.
@@ -242,8 +243,4 @@ impl Pump {
         self.sink = None;
         self.state = State::Done;
     }
-}
-
-fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
