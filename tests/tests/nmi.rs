@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use cki_machine::storm::{self, Sent, Storm, words};
 use cki_machine::{HostImage, Io, Machine, TimeLimit, tsc};
+use cki_session::console::INIT_LINE;
 use cki_session::{Container, Memory, Outcome, Run};
 use cki_tests::sink::Sink;
 use cki_tests::{cki, long, variable};
@@ -108,9 +109,6 @@ struct Done {
     log: Vec<String>,
     storm: Option<Sent>,
 }
-
-/// Line of the kernel's log with which it starts init.
-const INIT_LINE: &str = "Run /init as init process";
 
 /// Boots a machine of `cpus` processors that runs `script`: natively, in a container, or, as `Host`, on a host
 /// of containers.

@@ -9,6 +9,9 @@ pub const KEPT: usize = 64 << 10;
 /// (`kernel/src/arch/x86/cki/victim.c`).
 pub const FOR_PAGE_TABLES: &str = ") for its page tables: ";
 
+/// Line of a kernel's log with which it starts init.
+pub const INIT_LINE: &str = "Run /init as init process";
+
 /// Lines that a report shows, and bytes: a kernel may print one line without an end.
 const SHOWN: usize = 25;
 const SHOWN_BYTES: usize = 4096;

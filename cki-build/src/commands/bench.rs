@@ -21,11 +21,12 @@ use crate::resident::OWN;
 use cki_machine::{Ended, Machine};
 use cki_measure::args::{CompareArgs, FigureArgs, MeasureArgs, ReportArgs};
 use cki_measure::figure::{self, Choice};
-use cki_measure::lab::{Given, INIT_LINE, Job, Lab as _, succeed};
+use cki_measure::lab::{Given, Job, Lab as _, succeed};
 use cki_measure::{Figure, io, micro, nmi, records};
 use cki_nix::log::Event;
 use cki_process::exec::Command;
 use cki_session::Status;
+use cki_session::console::INIT_LINE;
 
 /// What `bench boot` measures.
 const RUNTIMES: [Runtime; 2] = [Runtime::Native, Runtime::Cki];

@@ -15,9 +15,6 @@ use cki_session::{Container, Memory};
 
 use crate::error::Error;
 
-/// Line of the kernel's log with which it starts init.
-pub const INIT_LINE: &str = "Run /init as init process";
-
 /// A program on a machine of its own, as `run --runtime RUNTIME -- WORDS` has it.
 #[derive(Debug, Clone)]
 pub struct Job {

@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 
 use cki_machine::storm::{self, Sent};
+use cki_session::console::INIT_LINE;
 use serde::Serialize;
-
-use crate::lab::INIT_LINE;
 
 /// How parts of the output begin.
 const MARK: &str = "== ";
