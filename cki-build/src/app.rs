@@ -102,6 +102,9 @@ impl App {
     }
 }
 
+// What an image may have, a disk has place for.
+const _: () = assert!(cki_oci::image::MOST_LAYERS <= cki_layers::MOST_LAYERS);
+
 /// Where layers of other engines' images and of store paths are, in the cache.
 #[must_use]
 pub fn layer_files(cache: &Path) -> PathBuf {

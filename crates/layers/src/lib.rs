@@ -38,7 +38,7 @@ const SECTOR: u64 = 512;
 /// of 4096 bytes.
 const MARGIN: u64 = 40;
 
-/// Most layers of a disk. A table has 128 entries, and images of containers have at most 127 layers.
+/// Most layers of a disk. A table has 128 entries, of which images of containers need 127.
 pub const MOST_LAYERS: usize = 127;
 
 /// Longest name of a file in a descriptor that QEMU reads (block/vmdk.c), in bytes.

@@ -19,7 +19,7 @@ const LARGEST_JSON: u64 = 4 << 20;
 const DEEPEST_INDEX: usize = 4;
 
 /// Most layers (Docker's limit).
-const MOST_LAYERS: usize = 127;
+pub const MOST_LAYERS: usize = 127;
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq)]
