@@ -349,7 +349,9 @@ fn image_of(loads: &[Load]) -> Result<Range, KernelError> {
         return Err(KernelError::Malformed("nothing to load"));
     };
     let start = start & !(FRAME - 1);
-    let end = super::round_up(end, FRAME).ok_or(KernelError::Malformed("its size"))?;
+    let end = end
+        .checked_next_multiple_of(FRAME)
+        .ok_or(KernelError::Malformed("its size"))?;
     if end - start > IMAGE_MAX {
         return Err(KernelError::Malformed("an image of more than 1 GiB"));
     }

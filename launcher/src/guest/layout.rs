@@ -21,7 +21,7 @@ use cki_abi::limits::{FRAME_SIZE, PT_FRAMES_MAX};
 use cki_abi::start_info::{ClassRange, Segment};
 
 use super::kernel::{Kernel, Range};
-use super::{CHUNK, FRAME, round_up};
+use super::{CHUNK, FRAME};
 
 /// Least bytes of page tables.
 const PAGE_TABLES_MIN: u64 = 4 << 20;
@@ -106,7 +106,11 @@ impl Free {
     /// `phase` modulo 2 MiB.
     fn low(&mut self, size: u64, phase: u64) -> Option<u64> {
         for range in &mut self.0 {
-            let Some(at) = round_up(range.start, CHUNK).and_then(|at| at.checked_add(phase)) else {
+            let Some(at) = range
+                .start
+                .checked_next_multiple_of(CHUNK)
+                .and_then(|at| at.checked_add(phase))
+            else {
                 continue;
             };
             if at <= range.end && range.end - at >= size {
@@ -119,7 +123,7 @@ impl Free {
 
     /// Takes whole frames from the high end of the last range with room.
     fn high(&mut self, size: u64) -> Option<u64> {
-        let size = round_up(size, FRAME)?;
+        let size = size.checked_next_multiple_of(FRAME)?;
         let range = self
             .0
             .iter_mut()
@@ -149,7 +153,7 @@ impl Layout {
         let memory: u64 = segments.iter().map(|segment| segment.size).sum();
         let loaded = [kernel.image.size(), page_tables, initrd]
             .into_iter()
-            .filter_map(|size| round_up(size, CHUNK))
+            .filter_map(|size| size.checked_next_multiple_of(CHUNK))
             .fold(0, u64::saturating_add);
         let fail = |what, size| {
             if loaded > memory {

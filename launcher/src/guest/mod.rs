@@ -18,9 +18,3 @@ pub const CHUNK: u64 = cki_abi::limits::CHUNK_SIZE;
 // A request may ask for as much as the monitor keeps count of.
 const _: () =
     assert!(cki_session::Memory::CONTAINER_MAX.bytes() == cki_abi::limits::FRAMES_MAX * FRAME);
-
-/// `value` rounded up to a multiple of `unit`, a power of two; `None` if that exceeds 64 bits.
-#[must_use]
-pub fn round_up(value: u64, unit: u64) -> Option<u64> {
-    Some(value.checked_add(unit - 1)? & !(unit - 1))
-}
