@@ -74,6 +74,7 @@ mod signal;
 mod status;
 mod terminal;
 mod user;
+pub mod user_network;
 pub mod values;
 mod volume;
 pub mod wire;

@@ -6,8 +6,12 @@
 //! published lead into it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
+use cki_session::user_network::{
+    GATEWAY, GATEWAY_6, MACHINE, MACHINE_6, MTU, NAMESERVER, NAMESERVER_6, NETWORK_6, PREFIX,
+    PREFIX_6,
+};
 use cki_session::{Interface, IpNet, Protocol, Publish};
 
 use super::error::MachineError;
@@ -19,35 +23,15 @@ pub struct MachineNetwork {
     pub publish: Vec<Publish>,
 }
 
-/// An address of the machine's network: QEMU's default one, and a local one of IPv6 (RFC 4193).
-const fn v4(last: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 2, last)
-}
-
-const fn v6(last: u16) -> Ipv6Addr {
-    Ipv6Addr::new(0xfd4c, 0x6b49, 0x3a7e, 0, 0, 0, 0, last)
-}
-
-/// The last part of addresses: QEMU's side, its name server, the machine.
-const HOST: u8 = 2;
-const DNS: u8 = 3;
-const MACHINE: u8 = 15;
-/// Bytes of a packet at most, both ways: QEMU ends the machine's connections itself, and large packets take
-/// fewer instructions for the same stream.
-const MTU: u16 = 65_520;
-
 impl MachineNetwork {
     /// How the machine's init sets the card up.
     #[must_use]
     pub fn interface(&self) -> Interface {
         let net = |address: IpAddr, prefix| IpNet::new_assert(address, prefix);
         Interface {
-            addresses: vec![
-                net(v4(MACHINE).into(), 24),
-                net(v6(MACHINE.into()).into(), 64),
-            ],
-            gateways: vec![v4(HOST).into(), v6(HOST.into()).into()],
-            nameservers: vec![v4(DNS).into()],
+            addresses: vec![net(MACHINE.into(), PREFIX), net(MACHINE_6.into(), PREFIX_6)],
+            gateways: vec![GATEWAY.into(), GATEWAY_6.into()],
+            nameservers: vec![NAMESERVER.into()],
             mtu: Some(MTU),
             hosts: Vec::new(),
         }
@@ -56,10 +40,8 @@ impl MachineNetwork {
     /// QEMU's words for the network, behind the card `device`.
     pub(crate) fn words(&self, device: &str) -> [String; 4] {
         let mut netdev = format!(
-            "user,id=net,host-loopback=off,mtu={MTU},ipv6-prefix={},ipv6-host={},ipv6-dns={}",
-            v6(0),
-            v6(HOST.into()),
-            v6(DNS.into())
+            "user,id=net,host-loopback=off,mtu={MTU},ipv6-prefix={NETWORK_6},ipv6-host={GATEWAY_6},\
+             ipv6-dns={NAMESERVER_6}"
         );
         for port in &self.publish {
             netdev += &format!(",hostfwd={}", rule(port));
@@ -120,7 +102,7 @@ pub(crate) fn listener(port: &Publish) -> String {
 
 /// QEMU's rule for a published port.
 pub(crate) fn rule(port: &Publish) -> String {
-    format!("{}-{}:{}", listener(port), v4(MACHINE), port.container)
+    format!("{}-{MACHINE}:{}", listener(port), port.container)
 }
 
 /// What to do about a port that cannot be had.

@@ -3,9 +3,12 @@
 //! From the network that a client asks for to a card that is connected, and what init is told of it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use cki_session::user_network::{
+    CONTAINER, CONTAINER_6, GATEWAY, GATEWAY_6, NAMESERVER, PREFIX, PREFIX_6,
+};
 use cki_session::{Interface, IpNet, Link as Wanted, Network};
 
 use super::host::{self, Address};
@@ -37,15 +40,6 @@ pub enum CardError {
         source: io::Error,
     },
 }
-
-/// The container's side of the user network: it is in no network of the host's, since all that it sends is
-/// taken by passt. IPv6 addresses are local ones (RFC 4193).
-const ADDRESS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 2, 100), 24);
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-const ADDRESS_6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd4c, 0x6b49, 0x3a7e, 0, 0, 0, 0, 0x100), 64);
-const GATEWAY_6: Ipv6Addr = Ipv6Addr::new(0xfd4c, 0x6b49, 0x3a7e, 0, 0, 0, 0, 2);
-/// Stands for the host's name server where the host asks itself.
-const NAMESERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 
 /// Makes a card and connects it.
 ///
@@ -97,7 +91,7 @@ fn user_link(settings: &Settings, policy: &Policy) -> Result<Passt, PasstError> 
 
 /// The interface on the user network.
 fn user(network: &Network, ipv6: bool) -> Interface {
-    let own = IpNet::new_assert(ADDRESS.0.into(), ADDRESS.1);
+    let own = IpNet::new_assert(CONTAINER.into(), PREFIX);
     let address = network.address.unwrap_or(own);
     let mut addresses = vec![address];
     let mut gateways = vec![match address {
@@ -109,7 +103,7 @@ fn user(network: &Network, ipv6: bool) -> Interface {
             .unwrap_or(net.addr()),
     }];
     if ipv6 && matches!(address, IpNet::V4(_)) {
-        addresses.push(IpNet::new_assert(ADDRESS_6.0.into(), ADDRESS_6.1));
+        addresses.push(IpNet::new_assert(CONTAINER_6.into(), PREFIX_6));
         gateways.push(GATEWAY_6.into());
     }
     Interface {
@@ -297,7 +291,7 @@ mod tests {
         let mut network = Network::user();
         network.allow = Some(Vec::new());
         let policy = policy(&network, &user(&network, false));
-        let frame = announcement(policy.mac, ADDRESS.0);
+        let frame = announcement(policy.mac, CONTAINER);
         assert_eq!(frame.len(), 42);
         assert!(Filtered::new((), policy).passes(&Header::default(), &frame));
     }

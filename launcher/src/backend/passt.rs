@@ -17,7 +17,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use cki_session::user_network::MTU;
 use cki_session::{IpNet, Protocol, Publish};
+use etherparse::icmpv6::{TYPE_NEIGHBOR_SOLICITATION, TYPE_ROUTER_SOLICITATION};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use nix::unistd::{AccessFlags, access};
 
@@ -31,13 +33,8 @@ const LENGTH: usize = 4;
 const OUTGOING: usize = 128 << 10;
 /// Bytes that are read at a time.
 const INCOMING: usize = 256 << 10;
-/// The MTU with the largest packets that passt takes, itself a multiple of 4.
-const MTU: u16 = 65_520;
 /// Bytes of what it says that are read.
 const SAID_MAX: u64 = 4096;
-/// ICMPv6: who is a router here, and who has this address (RFC 4861 4.1, 4.3).
-const ROUTER_SOLICITATION: u8 = 133;
-const NEIGHBOUR_SOLICITATION: u8 = 135;
 
 /// passt cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -341,8 +338,8 @@ fn is_heard(frame: &[u8]) -> bool {
         return true;
     };
     match icmp.type_u8() {
-        ROUTER_SOLICITATION => false,
-        NEIGHBOUR_SOLICITATION => !ip.header().source_addr().is_unspecified(),
+        TYPE_ROUTER_SOLICITATION => false,
+        TYPE_NEIGHBOR_SOLICITATION => !ip.header().source_addr().is_unspecified(),
         _ => true,
     }
 }
