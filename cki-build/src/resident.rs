@@ -2,7 +2,7 @@
 
 //! The command line of a machine that stays up: `machine`, `exec`, `list`, `stats`, `kill`.
 
-use cki_frontend::ProcessOptions;
+use cki_frontend::BesideOptions;
 use cki_session::{Memory, Signal};
 use clap::{Args, Subcommand};
 
@@ -113,7 +113,7 @@ pub struct ExecArgs {
     pub machine: In,
     /// What the program is run with; what is not said is as for the container's own.
     #[command(flatten)]
-    pub process: ProcessOptions,
+    pub process: BesideOptions,
     /// The container, as `list` calls it
     pub container: String,
     /// The program and its arguments

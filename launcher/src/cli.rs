@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cki_disk::DiskOption;
-use cki_frontend::{ProcessOptions, ProgramOptions};
+use cki_frontend::{BesideOptions, ProgramOptions};
 use cki_launcher::inherited;
 use cki_launcher::jail::rights::Account;
 use cki_session::values::parse_duration;
@@ -90,7 +90,7 @@ pub struct ExecArgs {
     pub session_fd: Option<i32>,
     /// What the program is run with; what is not said is as for the container's own.
     #[command(flatten)]
-    pub process: ProcessOptions,
+    pub process: BesideOptions,
     /// The container
     #[arg(required_unless_present = "session_fd")]
     pub name: Option<String>,

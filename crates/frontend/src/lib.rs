@@ -3,10 +3,11 @@
 //! The user's side of a session.
 //!
 //! `cki-build run` and `cki run` start the same programs, so they have the same options for them and
-//! their network, and the same terminal in front of them.
+//! their network, and the same terminal in front of them; so do `cki-build exec` and `cki exec`.
 //!
 //! Used by: `cki-build`, `cki-launcher`, `cki-machine`, `cki-measure`. May use: `cki-session`.
 
+mod beside;
 mod env_file;
 mod network;
 mod options;
@@ -16,6 +17,7 @@ mod terminal;
 mod variable;
 mod volume;
 
+pub use beside::BesideOptions;
 pub use env_file::EnvFileError;
 pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};

@@ -29,7 +29,7 @@ pub struct ProcessOptions {
     /// Give the program a terminal of its own, and pass all keys of yours to it
     #[arg(short, long)]
     pub tty: bool,
-    /// Whom the program runs as; looked up in the image [default: root; of `exec`, as the container's program]
+    /// Whom the program runs as; looked up in the image [default: root]
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<User>,
     /// Set a variable in the program's environment; without a value, the one that it has here, if any. May be
@@ -39,7 +39,7 @@ pub struct ProcessOptions {
     /// Set the variables that this file has, one a line; `--env` comes after it. May be repeated
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
-    /// Directory in which the program starts [default: /root, or / with --user; of `exec`, as the container's program]
+    /// Directory in which the program starts [default: /root, or / with --user]
     #[arg(short, long, value_name = "DIR", value_parser = parse_workdir)]
     pub workdir: Option<String>,
     /// Limit a resource, such as nofile=1024:4096; may be repeated
@@ -100,22 +100,6 @@ pub enum ProgramError {
 }
 
 impl ProcessOptions {
-    /// The request to start `argv` with these options in the container `name`, beside its program.
-    ///
-    /// # Errors
-    /// [`ProgramError`].
-    pub fn beside(
-        &self,
-        name: &str,
-        argv: Vec<String>,
-        terminal: impl FnOnce() -> Terminal,
-    ) -> Result<Run, ProgramError> {
-        let mut run = Run::new(Vec::<String>::new());
-        run.exec = Some(name.to_owned());
-        run.process = self.process(argv, terminal)?;
-        Ok(run)
-    }
-
     /// The user's terminal, if the program is to have one.
     ///
     /// # Errors
@@ -132,7 +116,7 @@ impl ProcessOptions {
     }
 
     /// The process that these options and `argv` name; with `terminal` if one was asked for.
-    fn process(
+    pub(crate) fn process(
         &self,
         argv: Vec<String>,
         terminal: impl FnOnce() -> Terminal,
@@ -264,45 +248,6 @@ mod tests {
         assert_eq!(request("-u daemon -- ls").process.workdir, None);
         let told = request("-u daemon -w /root -- ls");
         assert_eq!(told.process.workdir.as_deref(), Some("/root"));
-    }
-
-    #[test]
-    fn a_process_beside_a_program_says_no_more_than_the_options_do() {
-        let cli = Cli::try_parse_from("run -t -e A=1 --cap-drop all".split_whitespace()).unwrap();
-        let run = cli
-            .options
-            .process
-            .beside("web", vec!["sh".to_owned()], || Terminal::USUAL);
-        let run = run.unwrap();
-        assert_eq!(run.exec.as_deref(), Some("web"));
-        assert_eq!(run.check(), Ok(()));
-        let mut program = Process::new(["server"]);
-        program.user = Some("daemon".parse().unwrap());
-        program.workdir = Some("/srv".to_owned());
-        program.env = vec![
-            ("A".to_owned(), "0".to_owned()),
-            ("B".to_owned(), "2".to_owned()),
-        ];
-        program.ulimits = vec!["core=0".parse().unwrap()];
-        let beside = run.process.clone().beside(&program);
-        assert_eq!(beside.argv, ["sh"]);
-        assert_eq!(beside.terminal, Some(Terminal::USUAL));
-        assert_eq!(
-            (&beside.user, &beside.workdir),
-            (&program.user, &program.workdir)
-        );
-        assert_eq!(beside.ulimits, program.ulimits);
-        assert_eq!(beside.capabilities.dropped().count(), 41);
-        // Later ones win.
-        let a = beside.env.iter().rev().find(|(name, _)| name == "A");
-        assert_eq!(a.unwrap().1, "1");
-        assert!(beside.env.contains(&program.env[1]));
-        // What is said is the process's own.
-        let mut told = run.process;
-        told.user = Some("nobody".parse().unwrap());
-        told.workdir = Some("/tmp".to_owned());
-        let kept = told.clone().beside(&program);
-        assert_eq!((kept.user, kept.workdir), (told.user, told.workdir));
     }
 
     #[test]
