@@ -36,6 +36,21 @@ fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
     sound.map_err(|error| MachineError::Request(error.to_string()))
 }
 
+/// Refuses options for a container where there is none.
+fn has_its_container(args: &RunArgs) -> Result<(), MachineError> {
+    if args.runtime == Runtime::Cki {
+        return Ok(());
+    }
+    let message = if !args.program.volume.is_empty() {
+        "volumes need a container: leave --runtime out"
+    } else if args.disk.iter().any(|disk| !disk.rates.is_empty()) {
+        "rates of disks (:read-bps=..., ...) need a container: leave --runtime out"
+    } else {
+        return Ok(());
+    };
+    Err(MachineError::Request(message.to_owned()))
+}
+
 /// Builds whatever the machine needs.
 ///
 /// # Errors
@@ -51,6 +66,7 @@ pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparatio
         return Err(Error::Memory(args.memory));
     }
     // Before anything is built; the whole request is looked at later.
+    has_its_container(args)?;
     if args.runtime == Runtime::Cki {
         holds_a_container(args.memory)?;
     }
@@ -153,14 +169,7 @@ pub fn request(
         Runtime::Native | Runtime::Cki => None,
         Runtime::Host => Memory::from_mib(u64::from(args.memory.mib()) / 2).ok(),
     };
-    if container.is_none() && !args.program.volume.is_empty() {
-        let message = "volumes need a container: leave --runtime out";
-        return Err(MachineError::Request(message.to_owned()));
-    }
-    if container.is_none() && args.disk.iter().any(|disk| !disk.rates.is_empty()) {
-        let message = "rates of disks (:read-bps=..., ...) need a container: leave --runtime out";
-        return Err(MachineError::Request(message.to_owned()));
-    }
+    has_its_container(args)?;
     let argv = args.command.iter().map(text).collect::<Result<_, _>>()?;
     let request = args.program.request(argv, terminal);
     let mut run = request.map_err(|error| MachineError::Request(error.to_string()))?;

@@ -89,6 +89,10 @@ pub fn execute(
         volumes: sockets,
         disks: files,
     };
+    // Not before: a request that is refused has nothing to be isolated.
+    if !context.global.quiet {
+        no_isolation(args.runtime);
+    }
     let what = match lease {
         Some(_) => "starting the container",
         None => "starting the machine",
@@ -156,14 +160,18 @@ pub(super) fn say(text: &str) {
     complain(&format!("cki-build: {text}"));
 }
 
-pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Status, Error> {
-    match args.runtime {
-        Runtime::Native if !context.global.quiet => say("isolation: none (native)"),
-        Runtime::Host if !context.global.quiet => {
+/// Says that a program has no container around it, if it has none.
+fn no_isolation(runtime: Runtime) {
+    match runtime {
+        Runtime::Cki => {}
+        Runtime::Native => say("isolation: none (native)"),
+        Runtime::Host => {
             say("isolation: none (native); containers that it starts have their own (`cki info`)");
         }
-        _ => {}
     }
+}
+
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Status, Error> {
     let ended = execute(context, args, None)?;
     if context.global.verbose && args.runtime == Runtime::Cki {
         if let Some(isolation) = ended.isolation {
