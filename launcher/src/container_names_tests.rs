@@ -297,6 +297,19 @@ fn what_was_left_in_a_directory_that_is_a_link_is_removed_without_an_error() {
     assert_eq!(fs::read_dir(&of_a).unwrap().count(), 0);
 }
 
+/// A process that is not ours, such as the first one.
+fn process_of_another() -> i32 {
+    let us = nix::unistd::geteuid().as_raw();
+    let number = |entry: fs::DirEntry| {
+        let status = fs::read_to_string(entry.path().join("status")).ok()?;
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (!is_of(us, &status)).then_some(pid)
+    };
+    let processes = fs::read_dir("/proc").unwrap();
+    let found = processes.filter_map(Result::ok).find_map(number);
+    found.expect("no process of somebody else's is to be seen here; root can try this without one")
+}
+
 #[test]
 fn a_process_of_another_user_is_no_launcher() {
     let users = |four: &str| format!("Name:\tcki\nUid:\t{four}\nGid:\t0\t0\t0\t0\n");
@@ -324,8 +337,18 @@ fn a_process_of_another_user_is_no_launcher() {
     assert!(!names.is_launcher(&before).unwrap());
     // The user of the directory is who runs this.
     assert!(names.is_launcher(&ours).unwrap());
-    if nix::unistd::geteuid().is_root() {
+    // Only root gives a directory to somebody else; for others, a process of somebody else's is to be the launcher.
+    let anothers = if nix::unistd::geteuid().is_root() {
         nix::unistd::chown(&directory.path().join("a"), Some(7.into()), None).unwrap();
-        assert!(!names.is_launcher(&ours).unwrap());
-    }
+        ours
+    } else {
+        let pid = process_of_another();
+        let started = start_time(pid).unwrap();
+        State {
+            pid,
+            started,
+            ..ours
+        }
+    };
+    assert!(!names.is_launcher(&anothers).unwrap());
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a launcher still is when its guest runs, as the kernel sees it, and that it runs none when it cannot give up
-//! what it should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others these
-//! tests say so, and a machine has the same of the real one (`tests/tests/jail.rs`).
+//! what it should. With a host module that is preloaded (`module.c`). Most of it only root can try; for others those
+//! tests are left out, and counted so. A machine has the same of the real one (`tests/tests/jail.rs`).
 
 mod common;
 #[path = "common/preloaded.rs"]
@@ -10,7 +10,7 @@ mod preloaded;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read as _, Write as _, stderr};
+use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -20,6 +20,7 @@ use std::process::Command;
 use cki_abi::version::ABI_VERSION;
 use cki_session::{Event, Failure, FailureKind, Outcome};
 use common::kernel;
+use libtest_mimic::{Arguments, Trial};
 use nix::unistd::{Gid, Uid};
 use preloaded::Launcher;
 use rustix::thread::{
@@ -27,20 +28,47 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
 };
 
-/// Whether these tests are root's; otherwise their user is told.
-fn is_root() -> bool {
-    let is_root = Uid::effective().is_root();
-    if !is_root {
-        // Past the harness, which keeps what is printed of a test that passes.
-        let _ = writeln!(stderr(), "skipped: {} (only root can try that)", name());
-    }
-    is_root
+/// A test, by its name.
+macro_rules! named {
+    ($test:ident) => {
+        (stringify!($test), $test as fn())
+    };
 }
 
-/// The test that this is.
-fn name() -> String {
-    let thread = std::thread::current();
-    thread.name().unwrap_or("a test").to_owned()
+const TESTS: [(&str, fn()); 3] = [
+    named!(whoever_else_starts_one_stays_who_they_are_without_the_capabilities_that_they_had),
+    named!(what_means_nothing_is_refused),
+    named!(what_a_starter_left_open_is_closed),
+];
+
+/// Those that only root can try.
+const OF_ROOT: [(&str, fn()); 6] = [
+    named!(what_root_starts_becomes_a_user_of_its_own_in_an_empty_root),
+    named!(root_names_the_user_that_its_launcher_becomes),
+    named!(with_sockets_their_directory_is_all_that_is_seen),
+    named!(one_that_cannot_give_up_what_it_has_runs_no_guest),
+    named!(where_groups_cannot_be_left_there_have_to_be_none),
+    named!(a_capability_that_is_only_inheritable_is_given_up),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let is_root = Uid::effective().is_root();
+    if !is_root {
+        // Not even by --include-ignored.
+        arguments.include_ignored = false;
+        arguments.ignored = false;
+    }
+    let trial = |(name, test): (&str, fn())| {
+        let run = move || {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run)
+    };
+    let of_root = OF_ROOT.map(|test| trial(test).with_ignored_flag(!is_root));
+    let trials = TESTS.map(trial).into_iter().chain(of_root).collect();
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn started(prepare: impl FnOnce(&mut Command), options: &[&str]) -> Launcher {
@@ -126,11 +154,7 @@ fn holds(launcher: &Launcher, user: u32, group: u32, sets: &[&str]) {
 const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
 const ALL_SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"];
 
-#[test]
 fn what_root_starts_becomes_a_user_of_its_own_in_an_empty_root() {
-    if !is_root() {
-        return;
-    }
     let launcher = started(|_| {}, &[]);
     let user = 0x7000_0000 + launcher.child.id();
     holds(&launcher, user, user, &ALL_SETS);
@@ -158,11 +182,7 @@ fn what_root_starts_becomes_a_user_of_its_own_in_an_empty_root() {
     launcher.ends();
 }
 
-#[test]
 fn root_names_the_user_that_its_launcher_becomes() {
-    if !is_root() {
-        return;
-    }
     for (named, user, group) in [("991", 991, 991), ("991:77", 991, 77), ("0", 0, 0)] {
         let launcher = started(|_| {}, &["--jail-user", named]);
         holds(&launcher, user, group, &ALL_SETS);
@@ -171,11 +191,7 @@ fn root_names_the_user_that_its_launcher_becomes() {
     }
 }
 
-#[test]
 fn with_sockets_their_directory_is_all_that_is_seen() {
-    if !is_root() {
-        return;
-    }
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("beside"), "").expect("written");
     let socket = directory.path().join("s");
@@ -222,7 +238,6 @@ fn as_nobody(command: &mut Command) {
     unsafe { command.pre_exec(become_nobody) };
 }
 
-#[test]
 fn whoever_else_starts_one_stays_who_they_are_without_the_capabilities_that_they_had() {
     if Uid::effective().is_root() {
         let launcher = started(as_nobody, &[]);
@@ -253,11 +268,7 @@ fn failure(prepare: impl FnOnce(&mut Command), options: &[&str]) -> String {
     }
 }
 
-#[test]
 fn one_that_cannot_give_up_what_it_has_runs_no_guest() {
-    if !is_root() {
-        return;
-    }
     for (missing, step) in [
         (CapabilitySet::SYS_ADMIN, "namespaces"),
         (CapabilitySet::SETPCAP, "securebits"),
@@ -280,7 +291,6 @@ fn one_that_cannot_give_up_what_it_has_runs_no_guest() {
     }
 }
 
-#[test]
 fn what_means_nothing_is_refused() {
     if Uid::effective().is_root() {
         let message = failure(as_nobody, &["--jail-user", "991"]);
@@ -299,7 +309,6 @@ fn what_means_nothing_is_refused() {
 /// What these are open at in a launcher that a careless starter has left them in.
 const LEFT: [i32; 3] = [20, 21, 1000];
 
-#[test]
 fn what_a_starter_left_open_is_closed() {
     let directory = tempfile::tempdir().expect("a directory");
     let log = fs::File::create(directory.path().join("log")).expect("created");
@@ -346,11 +355,7 @@ fn as_root_of_a_namespace(command: &mut Command, keeps_groups: bool) {
     unsafe { command.pre_exec(enter) };
 }
 
-#[test]
 fn where_groups_cannot_be_left_there_have_to_be_none() {
-    if !is_root() {
-        return;
-    }
     let launcher = started(
         |command| as_root_of_a_namespace(command, false),
         &["--jail-user", "0"],
@@ -372,11 +377,7 @@ fn where_groups_cannot_be_left_there_have_to_be_none() {
     }
 }
 
-#[test]
 fn a_capability_that_is_only_inheritable_is_given_up() {
-    if !is_root() {
-        return;
-    }
     let launcher = started(
         |command| {
             as_nobody(command);
