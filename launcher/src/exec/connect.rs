@@ -21,7 +21,7 @@ const LINE_MAX: usize = 32;
 
 /// A connection to a port of the container.
 #[derive(Debug)]
-pub struct Connection {
+pub struct PortConnection {
     /// The bytes.
     pub stream: File,
     /// What its other end is called in the container: a port of the host's.
@@ -58,7 +58,7 @@ pub fn connect(
     port: u32,
     deadline: Instant,
     runs: &mut dyn FnMut() -> bool,
-) -> Result<Connection, ConnectError> {
+) -> Result<PortConnection, ConnectError> {
     loop {
         let tried = open(socket).and_then(|stream| ask(stream, port, deadline, runs));
         match tried {
@@ -103,7 +103,7 @@ fn ask(
     port: u32,
     deadline: Instant,
     runs: &mut dyn FnMut() -> bool,
-) -> io::Result<Connection> {
+) -> io::Result<PortConnection> {
     stream.set_read_timeout(Some(GLANCE))?;
     stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
     let mut line = Vec::new();
@@ -126,7 +126,7 @@ fn ask(
     stream.set_read_timeout(None)?;
     let port = std::str::from_utf8(&line).ok();
     let port = port.and_then(|line| line.strip_prefix("OK ")?.parse().ok());
-    Ok(Connection {
+    Ok(PortConnection {
         stream: File::from(OwnedFd::from(stream)),
         port: port.ok_or(ErrorKind::InvalidData)?,
     })

@@ -13,7 +13,7 @@ use cki_session::{
 };
 use nix::poll::{PollFd, PollTimeout, poll};
 
-use super::connect::{ConnectError, Connection, connect};
+use super::connect::{ConnectError, PortConnection, connect};
 use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
@@ -83,11 +83,11 @@ pub struct ExecRequest {
 /// Connections for a process: its streams, and one for messages.
 #[derive(Debug)]
 pub struct Connections {
-    control: Connection,
-    stdin: Connection,
-    stdout: Connection,
+    control: PortConnection,
+    stdin: PortConnection,
+    stdout: PortConnection,
     /// A process with a terminal has none.
-    stderr: Option<Connection>,
+    stderr: Option<PortConnection>,
 }
 
 impl Connections {

@@ -19,7 +19,7 @@ use rustix::thread::{
 };
 
 use super::keyring;
-use super::root::{Root, RootError};
+use super::root::{JailRoot, RootError};
 
 /// What starts the numbers of users for launchers that root starts: one for each, by the number of its process, which
 /// no other process of its process namespace has meanwhile. In two of these there may be one number, and so one user,
@@ -149,7 +149,7 @@ fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> RightsError {
 #[derive(Debug)]
 pub struct Rights {
     /// Whom it becomes, and what it then sees of files, if it is root.
-    becomes: Option<(Account, Root)>,
+    becomes: Option<(Account, JailRoot)>,
 }
 
 impl Rights {
@@ -164,7 +164,7 @@ impl Rights {
         }
         match (Uid::effective().is_root(), account) {
             (true, account) => Ok(Rights {
-                becomes: Some((account.unwrap_or_else(Account::own), Root::default())),
+                becomes: Some((account.unwrap_or_else(Account::own), JailRoot::default())),
             }),
             (false, Some(_)) => Err(RightsError::NotRoot),
             (false, None) => Ok(Rights { becomes: None }),
@@ -172,7 +172,7 @@ impl Rights {
     }
 
     /// The root directory that it is going to have, unless it keeps the one that it has.
-    pub fn root(&mut self) -> Option<&mut Root> {
+    pub fn root(&mut self) -> Option<&mut JailRoot> {
         self.becomes.as_mut().map(|(_, root)| root)
     }
 
@@ -462,7 +462,7 @@ mod tests {
         let other = std::thread::spawn(move || end.recv());
         // Whoever runs this: it is looked at before the first step.
         let rights = Rights {
-            becomes: Some((account(7), Root::default())),
+            becomes: Some((account(7), JailRoot::default())),
         };
         let error = rights.give_up();
         assert!(matches!(error, Err(RightsError::Threads(2..))), "{error:?}");

@@ -85,11 +85,11 @@ fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> RootError {
 
 /// A root directory to be.
 #[derive(Debug, Default)]
-pub struct Root {
+pub struct JailRoot {
     sockets: Option<File>,
 }
 
-impl Root {
+impl JailRoot {
     /// Lets this directory be in it, which has the socket of this name; the socket's path then, which is to be used
     /// from there on for those beside it.
     pub fn keep(&mut self, directory: File, socket: &OsStr) -> PathBuf {

@@ -23,7 +23,7 @@ use super::buffers::Buffers;
 use super::descriptors::Regions;
 use super::limiter::{Clock, Limiter};
 use super::link::{FRAME_MAX, HEADER, Header, Link};
-use super::request::{Request, Requests, next_request};
+use super::request::{DriverRequest, Requests, next_request};
 use super::tallies::OfNetwork;
 use super::{Device, DriverFault, Next, copy_config};
 use crate::copy;
@@ -156,7 +156,7 @@ impl<L: Link> Net<L> {
     }
 
     /// Sends one frame; its length.
-    fn send(&mut self, mut request: Request<'_>) -> Result<usize, DriverFault> {
+    fn send(&mut self, mut request: DriverRequest<'_>) -> Result<usize, DriverFault> {
         let length = request.readable.left();
         if length > self.packet.len() {
             return Err(DriverFault::Request("a frame that is too long"));

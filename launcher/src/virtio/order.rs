@@ -8,7 +8,7 @@ use virtio_bindings::virtio_blk::{
 
 use super::DriverFault;
 use super::buffers::Buffers;
-use super::request::Request;
+use super::request::DriverRequest;
 use super::throttle::Direction;
 
 /// Bytes of a request's header: type, reserved, sector.
@@ -27,8 +27,8 @@ pub(super) struct Order<'m> {
 }
 
 impl<'m> Order<'m> {
-    pub fn of(request: Request<'m>) -> Result<Self, DriverFault> {
-        let Request {
+    pub fn of(request: DriverRequest<'m>) -> Result<Self, DriverFault> {
+        let DriverRequest {
             head,
             mut readable,
             writable: mut data,

@@ -20,7 +20,7 @@ use super::descriptors::{Descriptors, Regions};
 use crate::copy;
 
 /// What a driver asks for.
-pub(super) struct Request<'m> {
+pub(super) struct DriverRequest<'m> {
     /// Its first descriptor, by which it is given back.
     pub head: u16,
     /// What the device reads.
@@ -33,7 +33,7 @@ pub(super) struct Request<'m> {
 pub(super) fn next_request<'m>(
     memory: &'m GuestMemoryMmap,
     queue: &mut Queue,
-) -> Result<Option<Request<'m>>, DriverFault> {
+) -> Result<Option<DriverRequest<'m>>, DriverFault> {
     Requests::of(memory, queue)?.next().transpose()
 }
 
@@ -42,7 +42,7 @@ pub(super) fn request_at<'m>(
     memory: &'m GuestMemoryMmap,
     queue: &Queue,
     head: u16,
-) -> Result<Request<'m>, DriverFault> {
+) -> Result<DriverRequest<'m>, DriverFault> {
     Chains::of(memory, queue).request(head)
 }
 
@@ -139,7 +139,7 @@ impl<'m, 'q> Requests<'m, 'q> {
 }
 
 impl<'m> Iterator for Requests<'m, '_> {
-    type Item = Result<Request<'m>, DriverFault>;
+    type Item = Result<DriverRequest<'m>, DriverFault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let head = self.next_head()?;
@@ -173,13 +173,13 @@ impl<'m> Chains<'m> {
     }
 
     /// The request whose first descriptor is `head`.
-    fn request(&mut self, head: u16) -> Result<Request<'m>, DriverFault> {
+    fn request(&mut self, head: u16) -> Result<DriverRequest<'m>, DriverFault> {
         let (mut readable, mut writable) = (Buffers::default(), Buffers::default());
         self.walk(head, |is_writable, piece| match is_writable {
             true => writable.push(piece),
             false => readable.push(piece),
         })?;
-        Ok(Request {
+        Ok(DriverRequest {
             head,
             readable,
             writable,
@@ -256,7 +256,7 @@ mod tests {
     fn request<'m>(
         memory: &'m GuestMemoryMmap,
         descriptors: &[(u64, u32, u32, u16)],
-    ) -> Result<Request<'m>, DriverFault> {
+    ) -> Result<DriverRequest<'m>, DriverFault> {
         for (number, &(address, length, flags, next)) in (0u64..).zip(descriptors) {
             let at = |offset| GuestAddress(TABLE + 16 * number + offset);
             memory.write_obj(address, at(0)).unwrap();

@@ -43,7 +43,7 @@ struct Owed {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct VsockConnection {
     /// Its ends.
     pub ports: Ports,
     stream: UnixStream,
@@ -72,9 +72,9 @@ pub struct Connection {
     abandoned: bool,
 }
 
-impl Connection {
+impl VsockConnection {
     fn new(ports: Ports, stream: UnixStream) -> Self {
-        Connection {
+        VsockConnection {
             ports,
             stream,
             armed: Interest::default(),
@@ -99,7 +99,7 @@ impl Connection {
     /// One that the guest asked for and gets.
     #[must_use]
     pub fn accepted(ports: Ports, stream: UnixStream) -> Self {
-        let mut connection = Connection::new(ports, stream);
+        let mut connection = VsockConnection::new(ports, stream);
         connection.open = true;
         connection.owed.response = true;
         connection
@@ -108,7 +108,7 @@ impl Connection {
     /// One that the guest is asked for.
     #[must_use]
     pub fn requested(ports: Ports, stream: UnixStream) -> Self {
-        let mut connection = Connection::new(ports, stream);
+        let mut connection = VsockConnection::new(ports, stream);
         connection.owed.request = true;
         connection
     }
@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    /// Data of the guest's, not more than [`Connection::promised`].
+    /// Data of the guest's, not more than [`VsockConnection::promised`].
     pub fn data(&mut self, mut bytes: &[u8]) {
         self.received = self.received.wrapping_add(bytes.len() as u32);
         while !bytes.is_empty() && self.buffer.is_empty() {

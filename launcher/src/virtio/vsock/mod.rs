@@ -31,7 +31,7 @@ use super::drain::{Step, drain};
 use super::tallies::OfSockets;
 use super::{Device, DriverFault, Next, QUEUE_SIZE, copy_config};
 use crate::counts::Tallied;
-use connection::{Connection, Interest, Ports};
+use connection::{Interest, Ports, VsockConnection};
 use packet::{Header, SIZE, STREAM, op};
 
 /// Context of the host (5.10.4).
@@ -84,7 +84,7 @@ pub trait Host: Send {
 /// The device.
 pub struct Vsock<H> {
     host: H,
-    connections: BTreeMap<u64, Connection>,
+    connections: BTreeMap<u64, VsockConnection>,
     tokens: BTreeMap<Ports, u64>,
     /// Connections that may have a packet for the guest; none is here twice.
     waiting: VecDeque<u64>,
@@ -112,7 +112,7 @@ impl<H: Host> Vsock<H> {
         }
     }
 
-    fn add(&mut self, connection: Connection) {
+    fn add(&mut self, connection: VsockConnection) {
         self.tally.connections.add(1);
         let token = self.next_token;
         self.next_token += 1;
@@ -170,7 +170,7 @@ impl<H: Host> Vsock<H> {
                 break ports;
             }
         };
-        self.add(Connection::requested(ports, stream));
+        self.add(VsockConnection::requested(ports, stream));
     }
 
     /// A packet of the guest's. What is not between the guest and the host is passed over.
@@ -227,7 +227,7 @@ impl<H: Host> Vsock<H> {
     fn requested(&mut self, ports: Ports, header: &Header) {
         if self.connections.len() < CONNECTIONS {
             if let Ok(stream) = self.host.connect(ports.host) {
-                let mut connection = Connection::accepted(ports, stream);
+                let mut connection = VsockConnection::accepted(ports, stream);
                 connection.credit(header);
                 return self.add(connection);
             }
