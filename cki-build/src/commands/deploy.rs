@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::output::{print, print_json};
 use cki_deploy::args::{Action, Deploy};
 use cki_deploy::error::Trouble;
-use cki_deploy::host::Host;
+use cki_deploy::host::SshHost;
 use cki_deploy::many::{Many, each};
 use cki_deploy::name::short;
 use cki_deploy::one::{One, Options};
@@ -64,7 +64,7 @@ pub(super) fn deploy(global: &Global, args: &Deploy) -> Result<Status, Error> {
     })?;
     let step = Progress::new(global.quiet).short_step(&format!("{} hosts", hosts.len()));
     let stop = || deferred.came();
-    let act = |host: &Host, action| {
+    let act = |host: &SshHost, action| {
         let ssh = Ssh {
             program: "ssh".into(),
             config: args.hosts.ssh_config.clone(),

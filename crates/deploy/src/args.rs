@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use cki_session::values::parse_duration;
 
-use super::host::Host;
+use super::host::SshHost;
 use super::http::Url;
 
 /// `deploy`
@@ -72,7 +72,7 @@ impl Action {
 pub struct Hosts {
     /// A host, as root of it; may be repeated
     #[arg(long = "host", value_name = "USER@MACHINE[:PORT]")]
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<SshHost>,
     /// Configuration file of ssh [default: ssh's own]
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,

@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 /// A host: `USER@MACHINE[:PORT]`. Without a user or a port, ssh has its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
+pub struct SshHost {
     /// As ssh takes it.
     pub destination: String,
     /// The port.
     pub port: Option<u16>,
 }
 
-impl FromStr for Host {
+impl FromStr for SshHost {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,7 +57,7 @@ impl FromStr for Host {
     }
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for SshHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.port, self.destination.rsplit_once('@')) {
             (Some(port), Some((user, machine))) if machine.contains(':') => {
@@ -83,7 +83,7 @@ mod tests {
             ("root@[::1]", "root@::1", None),
             ("root@[::1]:22", "root@::1", Some(22)),
         ] {
-            let host: Host = text.parse().expect(text);
+            let host: SshHost = text.parse().expect(text);
             assert_eq!((&*host.destination, host.port), (destination, port));
             assert_eq!(host.to_string().parse(), Ok(host));
         }
@@ -102,7 +102,7 @@ mod tests {
             "a;b",
             "[a]b",
         ] {
-            assert!(text.parse::<Host>().is_err(), "{text}");
+            assert!(text.parse::<SshHost>().is_err(), "{text}");
         }
     }
 }

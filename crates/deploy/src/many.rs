@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::host::Host;
+use super::host::SshHost;
 use super::outcome::{Did, HostOutcome};
 
 /// How hosts go together.
@@ -25,10 +25,10 @@ pub struct Many {
 
 /// Does it on each host, and gives what became of each, in their order. `act` does it on one, `undo` takes it back.
 pub fn each(
-    hosts: &[Host],
+    hosts: &[SshHost],
     many: Many,
-    act: &(dyn Fn(&Host) -> HostOutcome + Sync),
-    undo: &(dyn Fn(&Host) -> HostOutcome + Sync),
+    act: &(dyn Fn(&SshHost) -> HostOutcome + Sync),
+    undo: &(dyn Fn(&SshHost) -> HostOutcome + Sync),
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Vec<HostOutcome> {
     let (first, rest) = hosts.split_at(usize::from(many.canary && hosts.len() > 1));
@@ -51,7 +51,7 @@ pub fn each(
         .filter(|&at| outcomes[at].good)
         .filter(|&at| matches!(outcomes[at].did, Did::Switched | Did::OnTrial | Did::Armed))
         .collect();
-    let names: Vec<Host> = changed.iter().map(|&at| hosts[at].clone()).collect();
+    let names: Vec<SshHost> = changed.iter().map(|&at| hosts[at].clone()).collect();
     let undone = together(&names, many.jobs, undo, stop);
     for (at, undone) in changed.into_iter().zip(undone) {
         let how = if undone.good { "undone" } else { "NOT undone" };
@@ -66,9 +66,9 @@ pub fn each(
 }
 
 fn together(
-    hosts: &[Host],
+    hosts: &[SshHost],
     jobs: NonZeroUsize,
-    act: &(dyn Fn(&Host) -> HostOutcome + Sync),
+    act: &(dyn Fn(&SshHost) -> HostOutcome + Sync),
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Vec<HostOutcome> {
     let next = AtomicUsize::new(0);
@@ -108,7 +108,7 @@ fn together(
 mod tests {
     use super::*;
 
-    fn outcome(host: &Host, good: bool) -> HostOutcome {
+    fn outcome(host: &SshHost, good: bool) -> HostOutcome {
         HostOutcome {
             host: host.to_string(),
             good,
@@ -121,19 +121,19 @@ mod tests {
 
     /// What becomes of hosts of which those with a name in `bad` fail, and those in `stuck` cannot be undone.
     fn run(hosts: &str, bad: &str, stuck: &str, canary: bool, atomic: bool) -> (Vec<Did>, usize) {
-        let hosts: Vec<Host> = hosts
+        let hosts: Vec<SshHost> = hosts
             .split(' ')
             .map(|host| host.parse().expect("a host"))
             .collect();
         let (at_once, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let act = |host: &Host| {
+        let act = |host: &SshHost| {
             let now = at_once.fetch_add(1, Ordering::SeqCst) + 1;
             most.fetch_max(now, Ordering::SeqCst);
             thread::sleep(std::time::Duration::from_millis(20));
             at_once.fetch_sub(1, Ordering::SeqCst);
             outcome(host, !bad.contains(&host.destination))
         };
-        let undo = |host: &Host| outcome(host, !stuck.contains(&host.destination));
+        let undo = |host: &SshHost| outcome(host, !stuck.contains(&host.destination));
         let many = Many {
             jobs: NonZeroUsize::new(2).expect("not none"),
             canary,
@@ -144,7 +144,7 @@ mod tests {
             .iter()
             .map(|outcome| outcome.host.clone())
             .collect();
-        let expected: Vec<_> = hosts.iter().map(Host::to_string).collect();
+        let expected: Vec<_> = hosts.iter().map(SshHost::to_string).collect();
         assert_eq!(names, expected);
         assert!(outcomes.iter().all(|o| o.good == (o.did == Did::Switched)));
         (
@@ -165,15 +165,15 @@ mod tests {
 
     #[test]
     fn a_mistake_at_one_host_keeps_nothing_from_the_others() {
-        let hosts: Vec<Host> = ["a", "b", "c"]
+        let hosts: Vec<SshHost> = ["a", "b", "c"]
             .map(|host| host.parse().expect("a host"))
             .into();
         let undone = AtomicUsize::new(0);
-        let act = |host: &Host| match host.destination.as_str() {
+        let act = |host: &SshHost| match host.destination.as_str() {
             "b" => panic!("a mistake"),
             _ => outcome(host, true),
         };
-        let undo = |host: &Host| {
+        let undo = |host: &SshHost| {
             undone.fetch_add(1, Ordering::Relaxed);
             outcome(host, true)
         };
@@ -212,13 +212,13 @@ mod tests {
             run("a b c", "b", "", false, true).0,
             [Did::Undone, Did::Failed, Did::Undone]
         );
-        let hosts: Vec<Host> = vec!["a".parse().expect("a host"), "b".parse().expect("a host")];
+        let hosts: Vec<SshHost> = vec!["a".parse().expect("a host"), "b".parse().expect("a host")];
         let many = Many {
             jobs: NonZeroUsize::MIN,
             canary: false,
             atomic: true,
         };
-        let act = |host: &Host| outcome(host, host.destination == "a");
+        let act = |host: &SshHost| outcome(host, host.destination == "a");
         let outcomes = each(&hosts, many, &act, &|host| outcome(host, false), &|| false);
         assert_eq!(outcomes[0].did, Did::Failed);
         assert!(
@@ -230,13 +230,13 @@ mod tests {
 
     #[test]
     fn hosts_that_were_not_begun_are_left_when_somebody_asks_for_the_end() {
-        let hosts: Vec<Host> = vec!["a".parse().expect("a host")];
+        let hosts: Vec<SshHost> = vec!["a".parse().expect("a host")];
         let many = Many {
             jobs: NonZeroUsize::MIN,
             canary: false,
             atomic: true,
         };
-        let act = |host: &Host| outcome(host, true);
+        let act = |host: &SshHost| outcome(host, true);
         let outcomes = each(&hosts, many, &act, &act, &|| true);
         assert_eq!(outcomes[0].did, Did::LeftOut);
     }

@@ -12,7 +12,7 @@ use cki_process::attended::Attended;
 use cki_process::exec::Command;
 
 use super::error::Trouble;
-use super::host::Host;
+use super::host::SshHost;
 use super::name::last_line;
 
 /// How hosts are asked.
@@ -23,7 +23,7 @@ pub struct Ssh {
     /// Its configuration, if not its own.
     pub config: Option<PathBuf>,
     /// The host.
-    pub host: Host,
+    pub host: SshHost,
 }
 
 /// How long a host is waited for.
