@@ -19,7 +19,7 @@ use cki_session::{
 use super::error::{MachineError, report};
 use super::gate::Gate;
 use super::inputs::{Input, Signals, relay_output};
-use super::link::{Connected, Link};
+use super::link::{Backing, Connected};
 use super::machine::Machine;
 use super::meter::Output;
 use super::patience::Patience;
@@ -90,7 +90,7 @@ struct Session {
     /// Init waits for us to close it, when its last word has come and all output with it.
     control: UnixStream,
     output: Output,
-    link: Link,
+    link: Backing,
     /// The user's, if the program has one.
     terminal: Option<UserTerminal>,
     time: TimeLimit,
@@ -227,7 +227,7 @@ impl Session {
                         let how = "gave less output than its init had announced";
                         return Err(self.crash(how.to_owned()));
                     }
-                    self.deadline = Some(Instant::now() + Link::END_LIMIT);
+                    self.deadline = Some(Instant::now() + Backing::END_LIMIT);
                     continue;
                 }
                 None if self.times.started.is_none() => {
@@ -246,7 +246,7 @@ impl Session {
                     killed = true;
                     self.kill();
                     // What it had written by now is still on its way.
-                    self.deadline = Some(Instant::now() + Link::SETTLE_LIMIT);
+                    self.deadline = Some(Instant::now() + Backing::SETTLE_LIMIT);
                     continue;
                 }
                 None => {
@@ -297,8 +297,8 @@ impl Session {
                     // The limit is the program's, not that of whoever reads its output.
                     seen = self.output.relayed();
                     let limit = match timed_out {
-                        false => Link::END_LIMIT,
-                        true => Link::SETTLE_LIMIT,
+                        false => Backing::END_LIMIT,
+                        true => Backing::SETTLE_LIMIT,
                     };
                     self.deadline = Some(Instant::now() + limit);
                 }

@@ -20,7 +20,7 @@ use super::resident::lease::Lease;
 use super::terms::Io;
 
 /// What is behind the ports of a session.
-pub(crate) enum Link {
+pub(crate) enum Backing {
     /// An emulator, which ends with the session.
     Own {
         qemu: Arc<duct::Handle>,
@@ -39,7 +39,7 @@ pub(crate) enum Link {
 
 /// A session that can begin.
 pub(crate) struct Connected {
-    pub(crate) link: Link,
+    pub(crate) link: Backing,
     pub(crate) ports: Ports,
     pub(crate) patience: Patience,
     pub(crate) start: Instant,
@@ -88,7 +88,7 @@ impl Connected {
                 let _ = events.send(Input::Gone(Some(output.status)));
             }
         });
-        let link = Link::Own {
+        let link = Backing::Own {
             qemu,
             console,
             log,
@@ -122,7 +122,7 @@ impl Connected {
             let _ = events.send(Input::Gone(None));
         });
         Ok(Self {
-            link: Link::Place {
+            link: Backing::Place {
                 connection,
                 streams,
             },
@@ -133,7 +133,7 @@ impl Connected {
     }
 }
 
-impl Link {
+impl Backing {
     /// Whether the machine goes on when the session is over.
     pub(crate) const fn stays(&self) -> bool {
         matches!(self, Self::Place { .. })

@@ -13,7 +13,7 @@ use super::directory::Directory;
 use super::error::ResidentError;
 use super::lease::Lease;
 use super::messages::{Answer, Ask, MachineStatus, SERVE, Wanted};
-use super::passing::Connection;
+use super::passing::MessageSocket;
 use super::setup::Setup;
 use crate::app_disk::AppDisk;
 use crate::ports::Ports;
@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Up {
     directory: Directory,
-    connection: Connection,
+    connection: MessageSocket,
 }
 
 /// Starts the machine, which stays up when this process ends. `program` keeps it up: one that calls
@@ -56,7 +56,7 @@ pub fn start(
         .stderr(Stdio::null())
         .spawn()
         .map_err(cannot())?;
-    let mut connection = Connection::new(ours);
+    let mut connection = MessageSocket::new(ours);
     let why = match connection.say(setup).and_then(|()| connection.hear()) {
         Ok(Some(Answer::Status(status))) => return Ok(status),
         Ok(Some(Answer::Refused { message })) => message,
@@ -96,7 +96,7 @@ impl Up {
         socket.set_read_timeout(Some(limit)).map_err(cannot)?;
         Ok(Some(Self {
             directory: directory.clone(),
-            connection: Connection::new(socket),
+            connection: MessageSocket::new(socket),
         }))
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let locked = directory.lock().unwrap();
         let listener = locked.listen().unwrap();
         let supervisor = std::thread::spawn(move || {
-            let mut client = Connection::new(listener.accept().unwrap().0);
+            let mut client = MessageSocket::new(listener.accept().unwrap().0);
             let asked = client.hear().unwrap();
             let message = "no".to_owned();
             client.say(&Answer::Refused { message }).unwrap();

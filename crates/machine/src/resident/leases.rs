@@ -18,7 +18,7 @@ use super::disks::Disks;
 use super::hello;
 use super::messages::{Answer, Ask, Build, MachineStatus, Wanted};
 use super::news::News;
-use super::passing::Connection;
+use super::passing::MessageSocket;
 use super::published::{Claims, Published};
 use super::qmp::Qmp;
 use super::setup::socket;
@@ -59,7 +59,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Serves a client for as long as it is there.
-pub(super) fn serve(machine: &Machine, mut client: Connection) {
+pub(super) fn serve(machine: &Machine, mut client: MessageSocket) {
     loop {
         let mut files = Vec::new();
         let answer = match client.receive(&mut files) {
@@ -118,7 +118,7 @@ impl Machine {
         &self,
         wanted: &Wanted,
         sockets: Vec<OwnedFd>,
-        client: &mut Connection,
+        client: &mut MessageSocket,
     ) -> Result<(), String> {
         if self.is_ending.load(Ordering::Relaxed) {
             return Err("it is stopping".to_owned());
@@ -154,7 +154,7 @@ impl Machine {
     fn place(
         &self,
         wanted: &Wanted,
-        client: &mut Connection,
+        client: &mut MessageSocket,
         serial: Option<&String>,
         volumes: &[String],
     ) -> Result<(usize, u64), String> {
@@ -289,7 +289,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (sender, asked) = mpsc::channel();
         thread::spawn(move || {
-            let mut client = Connection::new(theirs);
+            let mut client = MessageSocket::new(theirs);
             while let Ok(Some(command)) = client.hear::<Value>() {
                 let _ = sender.send(command["execute"].as_str().unwrap().to_owned());
                 let answer = json!({"return": {}, "id": command["id"]});
@@ -354,11 +354,11 @@ mod tests {
     }
 
     /// A client's connection, and the thread that serves it.
-    fn client(machine: &Arc<Machine>) -> (Connection, thread::JoinHandle<()>) {
+    fn client(machine: &Arc<Machine>) -> (MessageSocket, thread::JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let machine = Arc::clone(machine);
-        let serving = thread::spawn(move || serve(&machine, Connection::new(ours)));
-        (Connection::new(theirs), serving)
+        let serving = thread::spawn(move || serve(&machine, MessageSocket::new(ours)));
+        (MessageSocket::new(theirs), serving)
     }
 
     #[test]

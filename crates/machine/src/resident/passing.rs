@@ -21,7 +21,7 @@ const FILES_MAX: usize = cki_session::Volume::MOST;
 
 /// One end of a connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct MessageSocket {
     socket: UnixStream,
     lines: LineBuffer,
 }
@@ -51,7 +51,7 @@ pub(super) fn send(
     socket.write_all(&bytes[sent..])
 }
 
-impl Connection {
+impl MessageSocket {
     pub(super) fn new(socket: UnixStream) -> Self {
         Self {
             socket,
@@ -88,7 +88,7 @@ impl Connection {
         self.receive(&mut files)
     }
 
-    /// As [`Connection::hear`], with the files that come with it.
+    /// As [`MessageSocket::hear`], with the files that come with it.
     pub(super) fn receive<M: DeserializeOwned>(
         &mut self,
         files: &mut Vec<OwnedFd>,
@@ -144,7 +144,7 @@ impl Connection {
     }
 }
 
-impl AsFd for Connection {
+impl AsFd for MessageSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn files_come_with_their_message() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (mut ours, mut theirs) = (Connection::new(ours), Connection::new(theirs));
+        let (mut ours, mut theirs) = (MessageSocket::new(ours), MessageSocket::new(theirs));
         ours.say(&Ask::Status).unwrap();
         assert_eq!(theirs.hear().unwrap(), Some(Ask::Status));
         let (mut file, other) = UnixStream::pair().unwrap();

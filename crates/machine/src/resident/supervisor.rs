@@ -23,7 +23,7 @@ use super::emulator::Emulator;
 use super::leases::{Machine, serve};
 use super::messages::{Answer, Build, SERVE};
 use super::news::News;
-use super::passing::Connection;
+use super::passing::MessageSocket;
 use super::published::Claims;
 use super::qmp::Qmp;
 use super::setup::{SPARE, Setup};
@@ -65,7 +65,7 @@ fn run() -> io::Result<()> {
     let _ = rustix::process::setsid();
     // QEMU does not get it.
     let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    let mut starter = Connection::new(UnixStream::from(socket));
+    let mut starter = MessageSocket::new(UnixStream::from(socket));
     let Some(setup) = starter.hear::<Setup>()? else {
         return Ok(());
     };
@@ -77,7 +77,7 @@ fn run() -> io::Result<()> {
     result
 }
 
-fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
+fn up(setup: &Setup, starter: &mut MessageSocket) -> io::Result<()> {
     let directory = Directory::new(&setup.machines, &setup.name).map_err(io::Error::other)?;
     let locked = directory.lock().map_err(io::Error::other)?;
     let machine = setup.machine().map_err(io::Error::other)?;
@@ -127,7 +127,7 @@ fn up(setup: &Setup, starter: &mut Connection) -> io::Result<()> {
             for client in listener.incoming() {
                 let machine = Arc::clone(&machine);
                 let serve = |client| {
-                    let serve = move || serve(&machine, Connection::new(client));
+                    let serve = move || serve(&machine, MessageSocket::new(client));
                     thread::Builder::new().spawn(serve)
                 };
                 if client.and_then(serve).is_err() {

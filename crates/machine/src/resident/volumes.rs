@@ -201,7 +201,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::passing::Connection;
+    use super::super::passing::MessageSocket;
     use super::*;
 
     const SOON: Duration = Duration::from_millis(20);
@@ -232,7 +232,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (sender, asked) = mpsc::channel();
         thread::spawn(move || {
-            let mut client = Connection::new(theirs);
+            let mut client = MessageSocket::new(theirs);
             let mut files = Vec::new();
             while let Ok(Some(message)) = client.receive::<Value>(&mut files) {
                 let arguments = &message["arguments"];
