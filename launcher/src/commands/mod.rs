@@ -3,6 +3,7 @@
 //! What the commands do.
 
 mod containers;
+mod devices;
 mod disks;
 mod exec;
 mod run;

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,16 +16,16 @@ use cki_abi::uapi::run::RunPage;
 use cki_disk::DiskFileError;
 use cki_frontend::UserTerminal;
 use cki_launcher::backend::file::RawFile;
-use cki_launcher::backend::network::{self, CardError};
-use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets, listener};
+use cki_launcher::backend::network::CardError;
+use cki_launcher::backend::unix_sockets::listener;
 use cki_launcher::container_names::{self, ContainerName, ContainerNames, State};
 use cki_launcher::counts::{Counts, of_vcpu};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
 use cki_launcher::jail::rights::Rights;
-use cki_launcher::jail::{self, Confine, Duty};
+use cki_launcher::jail::{self, Confine};
 use cki_launcher::module::isolation;
-use cki_launcher::module::real::System;
+use cki_launcher::module::real::{System, SystemVcpu};
 use cki_launcher::service_manager::ServiceManager;
 use cki_launcher::session::Session;
 use cki_launcher::session::caller::Caller;
@@ -36,20 +37,17 @@ use cki_launcher::session::observer::Observer;
 use cki_launcher::session::plan::Plan;
 use cki_launcher::session::streams::{Streams, duplicate};
 use cki_launcher::virtio::block::Block;
-use cki_launcher::virtio::fs::Fs;
-use cki_launcher::virtio::rng::Rng;
-use cki_launcher::virtio::vsock::Vsock;
 use cki_launcher::vm::Waker;
 use cki_launcher::vm::outside::Outside;
 use cki_launcher::vm::table::Table;
 use cki_session::cmdline::Mode;
 use cki_session::{
-    APP_SERIAL, Container, Event, Failure, FailureKind, Outcome, Run, Signal, Status, Terminal,
-    complain, disk_serial,
+    APP_SERIAL, Container, Event, Failure, FailureKind, Isolation, Outcome, Run, Signal, Status,
+    Terminal, complain,
 };
 use cki_volume::sandbox;
 
-use super::{disks, explain, volumes};
+use super::{devices, disks, explain};
 use crate::cli::RunArgs;
 use crate::sentence::sentence;
 
@@ -264,6 +262,78 @@ fn take_name(wanted: &Wanted) -> anyhow::Result<Option<ContainerName>> {
     Ok(Some(ContainerNames::default().take(&state)?))
 }
 
+/// What the guest's memory is filled with.
+fn boot(args: &RunArgs, wanted: &Wanted, devices: u32) -> anyhow::Result<Boot> {
+    let initrd = args.initrd.as_deref();
+    let boot = Boot {
+        kernel: input("guest kernel", &args.kernel)?,
+        initrd: initrd
+            .map(|path| input("initial ramdisk", path))
+            .transpose()?,
+        cmdline: cmdline(wanted),
+        devices,
+        page_tables: wanted
+            .container
+            .page_tables
+            .map(|size| size.bytes().next_multiple_of(CHUNK)),
+    };
+    // What is wrong with the files is said before what is wrong with the machine.
+    read_kernel(&boot.kernel)?;
+    Ok(boot)
+}
+
+/// A container that is loaded, and does not run yet.
+struct Loaded {
+    outside: Arc<Outside>,
+    vcpu: SystemVcpu,
+    isolation: Isolation,
+    /// Bytes of its memory.
+    size: u64,
+    /// Those of all containers, once this one was there.
+    monitor_pages: u32,
+}
+
+impl Loaded {
+    /// Has the module make it.
+    fn by(
+        system: &System,
+        wanted: &Wanted,
+        boot: Boot,
+        devices: Table,
+        waker: Waker,
+    ) -> anyhow::Result<Self> {
+        let size = wanted.container.memory.bytes().next_multiple_of(CHUNK);
+        let isolation = isolation(&system.info()?);
+        let (container, vcpu) = system.create(size, wanted.cpus)?;
+        let monitor_pages = system.info()?.monitor_pages;
+        devices.attach(&container)?;
+        let memory = load(&container, &boot)?;
+        drop(boot);
+        let copy = match (&wanted.run, wanted.container.verbose) {
+            (None, _) => Some(duplicate(&io::stdout())?),
+            (Some(_), true) => Some(duplicate(&io::stderr())?),
+            (Some(_), false) => None,
+        };
+        let outside = Outside::new(Arc::new(container), memory, copy, devices, waker);
+        Ok(Loaded {
+            outside: Arc::new(outside),
+            vcpu,
+            isolation,
+            size,
+            monitor_pages,
+        })
+    }
+
+    /// Who is told its counts on the connections that `listener` takes.
+    fn observer(&self, listener: UnixListener) -> Observer {
+        let (page, outside) = (self.vcpu.page(), Arc::clone(&self.outside));
+        Observer::new(listener, move || Counts {
+            vcpus: vec![of_vcpu(&page.read())],
+            devices: outside.devices().counts(),
+        })
+    }
+}
+
 /// Makes a container and runs it to its end.
 fn session(
     device: &Path,
@@ -281,34 +351,11 @@ fn session(
     let ports = streams
         .ports(&inbox, &outgoing, &written)
         .context(our_streams)?;
-    let mut devices = Table::new(ports)?;
-    let large = Arc::default();
-    if let Some(root) = root {
-        devices.add(root.sharing(&large), Duty::Disk)?;
-    }
-    let disks = &wanted.container.disks;
-    let storages = disks::open(disks, &args.disk_fd, &args.disk)?;
-    for ((number, storage), disk) in storages.into_iter().enumerate().zip(disks) {
-        let block = Block::new(storage, &disk_serial(number));
-        let block = block.sharing(&large).limited(disk.rates);
-        devices.add(block, Duty::Disk)?;
-    }
-    let random = File::open("/dev/urandom").context("/dev/urandom")?;
-    devices.add(Rng::new(random), Duty::Entropy)?;
-    let volumes = volumes::open(
-        wanted.run.as_ref().map_or(&[], |run| &run.root.volumes),
-        &args.volume_fd,
-        &args.program.volume,
-    )?;
-    for (name, stream) in volumes {
-        devices.add(Fs::new(&name, stream), Duty::Volume)?;
-    }
-    let mut interface = None;
-    if let Some(network) = &wanted.container.network {
-        let (card, told) = network::connect(network)?;
-        devices.add(card, Duty::Network)?;
-        interface = Some(told);
-    }
+    let mut table = Table::new(ports)?;
+    devices::add_disks(&mut table, args, root, &wanted.container.disks)?;
+    devices::add_entropy(&mut table)?;
+    devices::add_volumes(&mut table, args, wanted.run.as_ref())?;
+    let interface = devices::add_card(&mut table, wanted.container.network.as_ref())?;
     if let Some(run) = &mut wanted.run {
         run.interface = interface;
     }
@@ -316,71 +363,23 @@ fn session(
     let held = take_name(&wanted)?;
     let stats = held.as_ref().map(|held| listener(&held.stats()));
     let stats = stats.transpose()?;
-    // Of a name's, only `cki exec` is the client; the container has nobody to connect to.
-    let sockets = match (&held, &args.vsock) {
-        (Some(held), _) => Some((held.sockets(), ToHost::Refused, Duty::Listener)),
-        (None, Some(_)) if rights.root().is_some() && args.jail_user.is_none() => {
-            anyhow::bail!(
-                "--vsock has the container connect to sockets of a user's: as root, say whose with --jail-user UID \
-                 (0 for root's own)"
-            )
-        }
-        (None, Some(path)) => Some((path.clone(), ToHost::Connected, Duty::Sockets)),
-        (None, None) => None,
-    };
-    if let Some((path, to_host, duty)) = sockets {
-        let listening = UnixSockets::listen_in(&path, to_host).context("--vsock")?;
-        let (mut sockets, directory) = listening;
-        if let (Some(root), ToHost::Connected, Some(name)) =
-            (rights.root(), to_host, path.file_name())
-        {
-            sockets = sockets.seen_at(root.keep(directory, name));
-        }
-        devices.add(Vsock::new(sockets), duty)?;
-    }
-    let initrd = args.initrd.as_deref();
-    let boot = Boot {
-        kernel: input("guest kernel", &args.kernel)?,
-        initrd: initrd
-            .map(|path| input("initial ramdisk", path))
-            .transpose()?,
-        cmdline: cmdline(&wanted),
-        devices: devices.len(),
-        page_tables: wanted
-            .container
-            .page_tables
-            .map(|size| size.bytes().next_multiple_of(CHUNK)),
-    };
-    // What is wrong with the files is said before what is wrong with the machine.
-    read_kernel(&boot.kernel)?;
-
-    let size = wanted.container.memory.bytes().next_multiple_of(CHUNK);
+    devices::add_sockets(&mut table, args, held.as_ref(), &mut rights)?;
+    let boot = boot(args, &wanted, table.len())?;
     let system = System::open(device)?;
-    let isolation = isolation(&system.info()?);
-    let (container, vcpu) = system.create(size, wanted.cpus)?;
-    let page = vcpu.page();
-    let monitor_pages = system.info()?.monitor_pages;
-    devices.attach(&container)?;
-    let memory = load(&container, &boot)?;
-    drop(boot);
+    let loaded = Loaded::by(&system, &wanted, boot, table, waker)?;
 
-    let copy = match (&wanted.run, wanted.container.verbose) {
-        (None, _) => Some(duplicate(&io::stdout())?),
-        (Some(_), true) => Some(duplicate(&io::stderr())?),
-        (Some(_), false) => None,
+    let observer = stats.map(|listener| loaded.observer(listener));
+    let (page, size, monitor_pages) = (loaded.vcpu.page(), loaded.size, loaded.monitor_pages);
+    let plan = Plan {
+        run: wanted.run,
+        isolation: loaded.isolation,
+        timeout: wanted.timeout,
+        stop: wanted.stop,
+        start_timeout: args.start_timeout,
     };
-    let outside = Outside::new(Arc::new(container), memory, copy, devices, waker);
-    let outside = Arc::new(outside);
-    let observer = stats.map(|listener| {
-        let (page, outside) = (page.clone(), Arc::clone(&outside));
-        Observer::new(listener, move || Counts {
-            vcpus: vec![of_vcpu(&page.read())],
-            devices: outside.devices().counts(),
-        })
-    });
     let session = Session {
-        outside,
-        vcpu: Box::new(vcpu),
+        outside: loaded.outside,
+        vcpu: Box::new(loaded.vcpu),
         outgoing,
         inbox,
         streams,
@@ -389,13 +388,6 @@ fn session(
     let confine: Confine = match args.no_seccomp {
         true => |_| Ok(()),
         false => |duty| jail::confine(duty).map_err(io::Error::other),
-    };
-    let plan = Plan {
-        run: wanted.run,
-        isolation,
-        timeout: wanted.timeout,
-        stop: wanted.stop,
-        start_timeout: args.start_timeout,
     };
     let id = plan.run.as_ref().map(|run| run.id);
     // All files are open, and no thread has been started.
