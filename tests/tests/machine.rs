@@ -70,7 +70,8 @@ fn containers_run_side_by_side_in_a_machine_that_stays_up() {
     assert_eq!(machine.ask("kill", &["two"], b"").status, 0);
     assert_eq!(two.end(), (Some(137), String::new()));
     let none = machine.ask("kill", &["two"], b"");
-    assert_eq!(none.status, 125, "{}", none.stderr);
+    let missing = "cki-build: no container called two is running; `list` shows those that are\n";
+    assert_eq!((none.status, &*none.stderr), (125, missing));
     machine.is_empty_soon();
 }
 

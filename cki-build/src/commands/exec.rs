@@ -2,7 +2,7 @@
 
 //! `cki-build exec`, `list`, `stats`, `kill`: done by `cki` in a machine that stays up.
 
-use std::io::Read;
+use std::io::{self, Write};
 
 use super::run;
 use crate::context::Context;
@@ -60,7 +60,7 @@ fn without_input(context: &Context, machine: &In, request: Run) -> Result<Status
 }
 
 /// Has a machine that stays up carry out `request`, in no container of its own. `terminal` is the user's, if the
-/// program has one; `reads` says whether the program gets our standard input.
+/// program has one; `reads` says whether the program gets our standard input. One that does not is `cki`.
 pub(super) fn in_machine(
     context: &Context,
     machine: &str,
@@ -71,15 +71,12 @@ pub(super) fn in_machine(
     let up = Up::expect(&place::directory(context, machine)?)?;
     let sound = request.check();
     sound.map_err(|error| MachineError::Request(error.to_string()))?;
-    let stdin: Box<dyn Read + Send> = match reads {
-        true => Box::new(run::unbuffered(std::io::stdin())?),
-        false => Box::new(std::io::empty()),
+    let stdout = run::unbuffered(io::stdout())?;
+    let io = match reads {
+        true => Io::new(run::unbuffered(io::stdin())?, stdout, io::stderr()),
+        false => Io::new(io::empty(), stdout, AsOurs::new(io::stderr())),
     };
-    let stdout = run::unbuffered(std::io::stdout())?;
-    let io = Io {
-        terminal,
-        ..Io::new(stdin, stdout, std::io::stderr())
-    };
+    let io = Io { terminal, ..io };
     let lease = up.lease(Wanted::default(), Vec::new())?;
     let ended = cki_machine::run_in(
         lease,
@@ -107,4 +104,77 @@ pub(super) fn in_machine(
         Ending::of(&ended).write();
     }
     Ok(ended.outcome.status())
+}
+
+/// How `cki` begins what it says, and how we do.
+const ITS: &[u8] = b"cki: ";
+const OURS: &[u8] = b"cki-build: ";
+
+/// Standard error of `cki`, whose sentences are told as ours: whoever reads them has typed `cki-build`, and may not
+/// know that another program is in the machine.
+struct AsOurs<W> {
+    to: W,
+    /// How much of [`ITS`] the line has begun with, which is kept back (`cki` ends no line there); `None` behind that.
+    begun: Option<usize>,
+}
+
+impl<W: Write> AsOurs<W> {
+    fn new(to: W) -> Self {
+        AsOurs { to, begun: Some(0) }
+    }
+}
+
+impl<W: Write> Write for AsOurs<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = Vec::with_capacity(bytes.len() + OURS.len());
+        for &byte in bytes {
+            if let Some(begun) = self.begun {
+                if byte == ITS[begun] {
+                    self.begun = Some(begun + 1).filter(|&begun| begun < ITS.len());
+                    if self.begun.is_none() {
+                        text.extend(OURS);
+                    }
+                    continue;
+                }
+                text.extend(&ITS[..begun]);
+            }
+            text.push(byte);
+            self.begun = (byte == b'\n').then_some(0);
+        }
+        self.to.write_all(&text)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(pieces: &[&str]) -> String {
+        let mut out = Vec::new();
+        let mut to = AsOurs::new(&mut out);
+        for piece in pieces {
+            to.write_all(piece.as_bytes()).expect("memory");
+        }
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn what_cki_says_in_the_machine_is_told_as_ours() {
+        for (pieces, text) in [
+            (&["cki: no container\n"][..], "cki-build: no container\n"),
+            (
+                &["ck", "i", ": a\nck", "i: b\n"],
+                "cki-build: a\ncki-build: b\n",
+            ),
+            (&["cki", "d: cki: a\n"], "ckid: cki: a\n"),
+            (&["c\ncki: ", "a"], "c\ncki-build: a"),
+        ] {
+            assert_eq!(told(pieces), text, "{pieces:?}");
+        }
+    }
 }
