@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The tool itself, with its manual pages and completions.
-{ lib, rustPlatform, rustSource }:
+{ lib, rustPlatform, rustSource, cki-version }:
 
 let
   workspace = rustSource [
@@ -29,7 +29,7 @@ let
 in
 rustPlatform.buildRustPackage {
   pname = "cki-build";
-  version = "0.1.0";
+  version = cki-version;
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../Cargo.lock;
   licences = ../LICENSES;

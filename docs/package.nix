@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The documents as a site: open share/doc/cki/index.html in any browser. The build fails when a document has a link,
 # an anchor or a path that leads nowhere, which is why the whole tree is its source.
-{ lib, stdenv, cki-book }:
+{ lib, stdenv, cki-book, cki-version }:
 
 stdenv.mkDerivation {
   pname = "cki-docs";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
 
   book = cki-book;

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # PID 1 of the machine: static, because it runs before there is a libc.
-{ lib, rustPlatform, rustSource }:
+{ lib, rustPlatform, rustSource, cki-version, staticRust }:
 
 let workspace = rustSource { members = [ "init" "abi/session" "crates/erofs" ]; tested = [ "init" ]; }; in
 rustPlatform.buildRustPackage {
   pname = "cki-init";
-  version = "0.1.0";
+  version = cki-version;
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../Cargo.lock;
   licences = ../LICENSES;
   copyright = ../nix/copyright.sh;
   buildAndTestSubdir = "init";
-  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
-  # Named although it is this machine's: only then are macros, which rustc loads, not made static.
-  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+  inherit (staticRust) RUSTFLAGS CARGO_BUILD_TARGET;
   doCheck = true;
 
   installPhase = ''

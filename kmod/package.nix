@@ -5,6 +5,7 @@
 , stdenv
 , cki-kernel
 , cki-ksm
+, cki-version
 , elfutils
 , kmod
 , perl
@@ -18,7 +19,7 @@
 
 stdenv.mkDerivation {
   pname = if testMonitors == null then "cki-kmod" else "cki-kmod-tests";
-  version = "0.1.0";
+  version = cki-version;
   inherit (rustSource [ "kmod" "abi/include" ]) src;
   nativeBuildInputs = [ elfutils kmod perl ] ++ kernelPackages;
 

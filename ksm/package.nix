@@ -2,6 +2,7 @@
 # The monitor: one static image for x86_64-unknown-none, with core compiled from rustc's own source.
 { lib
 , stdenv
+, cki-version
 , rustc
 , rust-src
 , rustLibrary
@@ -10,7 +11,7 @@
 
 stdenv.mkDerivation {
   pname = "cki-ksm";
-  version = "0.1.0";
+  version = cki-version;
   inherit (rustSource [ "ksm" "abi" ]) src;
   nativeBuildInputs = [ rustc rust-src ];
   licences = ../LICENSES;

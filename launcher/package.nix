@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The launcher: static, so that it runs in the host image and on any Linux.
-{ lib, rustPlatform, rustSource }:
+{ lib, rustPlatform, rustSource, cki-version, staticRust }:
 
 let workspace = rustSource [ "launcher" "abi" "abi/session" "crates/disk" "crates/erofs" "crates/frontend" "crates/module" "crates/volume" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-launcher";
-  version = "0.1.0";
+  version = cki-version;
   inherit (workspace) src;
   # The rules of the monitor are for the tests, which are not built here: who changes a rule does not wait for the launcher.
   postPatch = workspace.postPatch + ''
@@ -15,9 +15,7 @@ rustPlatform.buildRustPackage {
   licences = ../LICENSES;
   copyright = ../nix/copyright.sh;
   buildAndTestSubdir = "launcher";
-  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
-  # Named although it is this machine's: only then are macros, which rustc loads, not made static.
-  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+  inherit (staticRust) RUSTFLAGS CARGO_BUILD_TARGET;
   # A request to a device goes through five crates: compiled as one, there are fewer instructions on the way.
   CARGO_PROFILE_RELEASE_LTO = "fat";
   CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 1;

@@ -13,10 +13,9 @@ let
     inherit sha256;
   };
 
-  callPackage = final.lib.callPackageWith (final // final.ckiPackages // {
+  callPackage = final.lib.callPackageWith (final // final.ckiPackages // import ./common.nix // {
     stdenv = import ./nixpkgs/stdenv.nix { inherit (final) stdenv; };
     rustPlatform = import ./nixpkgs/rust.nix { inherit (final) lib rustPlatform glibc; };
-    rustSource = import ./rust-source.nix;
     # nixpkgs' programs run where their libraries are.
     static = false;
     staticLibc = final.glibc.static;

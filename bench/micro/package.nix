@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # What `cki-build bench micro` runs, natively and in a container: static, because it is PID 1 of both.
-{ lib, rustPlatform, rustSource }:
+{ lib, rustPlatform, rustSource, cki-version, staticRust }:
 
 let workspace = rustSource [ "bench/micro" "abi/session" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-micro";
-  version = "0.1.0";
+  version = cki-version;
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../../Cargo.lock;
   licences = ../../LICENSES;
   copyright = ../../nix/copyright.sh;
   buildAndTestSubdir = "bench/micro";
-  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
-  # Named although it is this machine's: only then are macros, which rustc loads, not made static.
-  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+  inherit (staticRust) RUSTFLAGS CARGO_BUILD_TARGET;
   doCheck = true;
 
   installPhase = ''

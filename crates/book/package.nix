@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The program that makes the site of the documents.
-{ lib, rustPlatform, rustSource }:
+{ lib, rustPlatform, rustSource, cki-version }:
 
 let workspace = rustSource [ "crates/book" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-book";
-  version = "0.1.0";
+  version = cki-version;
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../../Cargo.lock;
   buildAndTestSubdir = "crates/book";

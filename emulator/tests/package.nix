@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The bare-metal tests of the CKI extension: $out/tests/<name>.elf, and
 # $out/bench/<name>.elf for what is measured.
-{ lib, stdenv }:
+{ lib, stdenv, cki-version }:
 
 stdenv.mkDerivation {
   pname = "cki-isa-tests";
-  version = "0.1.0";
+  version = cki-version;
   src = ./.;
 
   dontFixup = true;

@@ -5,12 +5,13 @@
 , stdenv
 , cki-init
 , cki-kernel
+, cki-version
 , cpio
 }:
 
 stdenv.mkDerivation {
   pname = "cki-guest";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ cpio ];
 

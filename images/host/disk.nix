@@ -6,6 +6,7 @@
 , cki-host
 , cki-qemu
 , cki-runtime
+, cki-version
 , dosfstools
 , mtools
 , syslinux
@@ -14,7 +15,7 @@
 
 stdenv.mkDerivation {
   pname = "cki-host-disk";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ dosfstools mtools syslinux ];
 

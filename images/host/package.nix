@@ -6,6 +6,7 @@
 , stdenv
 , cki-init
 , cki-kernel
+, cki-version
 , busybox
 , busyboxStatic
 , cpio
@@ -42,7 +43,7 @@ let
 in
 stdenv.mkDerivation {
   pname = "cki-host";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ busybox cpio ];
 

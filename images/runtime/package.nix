@@ -9,13 +9,14 @@
 , cki-ksm
 , cki-launcher
 , cki-passt
+, cki-version
 , cpio
 , erofs-utils
 }:
 
 stdenv.mkDerivation {
   pname = "cki-runtime";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ cpio erofs-utils ];
 

@@ -5,6 +5,7 @@
 , stdenv
 , cki-qemu
 , cki-system
+, cki-version
 , dosfstools
 , mtools
 , syslinux
@@ -15,7 +16,7 @@
 
 stdenv.mkDerivation {
   pname = "cki-system-disk";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ dosfstools mtools syslinux ];
 

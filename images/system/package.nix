@@ -11,6 +11,7 @@
 , cki-launcher
 , cki-passt
 , cki-system-tree
+, cki-version
 , debian-kernel
 , busybox
 , cpio
@@ -57,7 +58,7 @@ let
 in
 stdenv.mkDerivation {
   pname = "cki-system";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ busybox cpio cryptsetup erofs-utils fakeroot kmod lvm2 zstd ];
 

@@ -4,11 +4,12 @@
 , stdenv
 , cki-qemu
 , cki-system-disk
+, cki-version
 }:
 
 stdenv.mkDerivation {
   pname = "cki-vm";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   dontConfigure = true;
 

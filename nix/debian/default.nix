@@ -15,9 +15,8 @@ let
   tools = import ./tools.nix;
   callPackage = lib.callPackageWith scope;
 
-  scope = tools // packages // fixtures // {
+  scope = tools // packages // fixtures // import ../common.nix // {
     inherit lib stdenv;
-    rustSource = import ../rust-source.nix;
     rustPlatform = import ./rust.nix { inherit lib stdenv inputs tools; };
     linux-source = import ./linux-source.nix { inherit stdenv tools; deb = inputs.pinned lock.sources.linux; };
     # Packages and what they need, as .deb files.

@@ -4,7 +4,7 @@
 
 rustPlatform.buildRustPackage {
   pname = "cki-nix-format";
-  version = "0.1.0";
+  version = (lib.fromTOML (lib.readFile ./Cargo.toml)).package.version;
   src = ./.;
   cargoLock.lockFile = ./Cargo.lock;
 

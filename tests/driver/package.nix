@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # PID 1 of the machine that tests monitor and module; static, as nothing else is in it.
-{ lib, rustPlatform, rustSource }:
+{ lib, rustPlatform, rustSource, cki-version, staticRust }:
 
 let workspace = rustSource [ "tests/driver" "abi" "crates/module" ]; in
 rustPlatform.buildRustPackage {
   pname = "cki-monitor-driver";
-  version = "0.1.0";
+  version = cki-version;
   inherit (workspace) src postPatch;
   cargoLock.lockFile = ../../Cargo.lock;
   licences = ../../LICENSES;
   copyright = ../../nix/copyright.sh;
   buildAndTestSubdir = "tests/driver";
-  RUSTFLAGS = "-C target-feature=+crt-static -C relocation-model=static";
-  CARGO_BUILD_TARGET = "x86_64-unknown-linux-gnu";
+  inherit (staticRust) RUSTFLAGS CARGO_BUILD_TARGET;
 
   installPhase = ''
     mkdir -p $out/bin

@@ -3,6 +3,7 @@
 # the tests that show what such a check is worth (docs/understand/kmod.md, Tests); nothing else has any use for them.
 { lib
 , stdenv
+, cki-version
 , rustc
 , rust-src
 , rustLibrary
@@ -11,7 +12,7 @@
 
 stdenv.mkDerivation {
   pname = "cki-ksm-mutants";
-  version = "0.1.0";
+  version = cki-version;
   inherit (rustSource [ "ksm" "abi" "tests/mutants" ]) src;
   nativeBuildInputs = [ rustc rust-src ];
 

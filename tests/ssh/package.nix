@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # ssh and ssh-keygen with their libraries, for tests on a machine that may have neither. They are run by their own
 # dynamic linker, lib/ld-linux-x86-64.so.2.
-{ lib, stdenv, openssh }:
+{ lib, stdenv, openssh, cki-version }:
 
 stdenv.mkDerivation {
   pname = "cki-test-ssh";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ openssh ];
   installPhase = ''

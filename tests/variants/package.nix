@@ -4,6 +4,7 @@
 { lib
 , stdenv
 , cki-kernel
+, cki-version
 , elfutils
 , kmod
 , perl
@@ -15,7 +16,7 @@
 
 stdenv.mkDerivation {
   pname = "cki-variants";
-  version = "0.1.0";
+  version = cki-version;
   inherit (rustSource [ "ksm" "abi" "kmod" "tests/variants" ]) src;
   nativeBuildInputs = [ elfutils kmod perl rustc rust-src ];
 

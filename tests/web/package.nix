@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # A container's file system with a web server for the units of an example host (tests/nixos/hosts/bridge.nix): a
 # stand-in for nixpkgs' darkhttpd, under that name and with its /share.
-{ lib, stdenv, busybox, erofs-utils }:
+{ lib, stdenv, busybox, erofs-utils, cki-version }:
 
 stdenv.mkDerivation {
   pname = "cki-test-web";
-  version = "0.1.0";
+  version = cki-version;
   dontUnpack = true;
   nativeBuildInputs = [ busybox erofs-utils ];
   installPhase = ''

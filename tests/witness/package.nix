@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A module of the host's kernel that only tests load: what they have to see and do there
 # (tests/driver/src/witness.rs).
-{ lib, stdenv, cki-kernel, elfutils, perl, rustSource }:
+{ lib, stdenv, cki-kernel, elfutils, perl, rustSource, cki-version }:
 
 stdenv.mkDerivation {
   pname = "cki-witness";
-  version = "0.1.0";
+  version = cki-version;
   inherit (rustSource [ "tests/witness" ]) src;
   nativeBuildInputs = [ elfutils perl ];
 
