@@ -9,8 +9,9 @@ use cki_abi::uapi::start::BootTable;
 use cki_abi::version::MONITOR_BOOT_MAGIC;
 
 use crate::device::System;
-use crate::guest::{BASE, DATA, EXECUTE, Guest, MEMORY, Prepared, TABLES};
+use crate::guest::{BASE, EXECUTE, Guest, MEMORY, Prepared, TABLES};
 use crate::guests;
+use crate::page::{Rounds, at};
 
 /// Sealed frames of the guest's text: NOPs, and NOPs with `alias` at the end.
 const SLIDE: u64 = 0x5000;
@@ -25,7 +26,7 @@ const NOP: u8 = 0x90;
 /// What a 2 MiB table covers.
 const REGION: u64 = 1 << 21;
 /// Where `alias` leaves what it read of the monitor's memory.
-const GAIN: usize = DATA as usize + 64;
+const GAIN: usize = at!(Rounds, gain);
 
 /// The guest `every_hypercall` with this text at `module`, up to its first round.
 pub fn prepare(system: &System, module: u64) -> Result<Guest> {

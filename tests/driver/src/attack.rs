@@ -15,12 +15,13 @@ use cki_abi::version::MONITOR_BOOT_MAGIC;
 use crate::alarm::Alarm;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
+use crate::page::{Script, at};
 use crate::script::{CMOS_INDEX, CMOS_MARK, MARK, Plan, Setting};
 
 /// Where the script is in the container's memory.
 pub const SCRIPT: u64 = DATA + 0x2000;
 /// The last value that the guest remembered.
-pub const SEEN: usize = DATA as usize + 16;
+pub const SEEN: usize = at!(Script, seen);
 
 /// What host memory holds before the attack.
 const SECRET: u64 = 0x7365_6372_6574_2e2e;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Runs the script at SCRIPT: steps of six words, a number and up to five operands (attack.rs says what
-# each does). [rbx + 16]: the last value seen, [rbx + 24]: address of the step under way. A call that is
+# each does). [rbx + {SEEN}]: the last value seen, [rbx + {STEP}]: address of the step under way. A call that is
 # refused ends the guest with code = step * 256 + error, the end of the script with 0.
 .macro on step
 	cmp	dword ptr [rbp], \step
@@ -13,9 +13,9 @@ guest attack
 	jmp	2f
 1:	mov	rsp, STACK		# a step may come back with any registers
 	mov	rbx, DATA
-	mov	rbp, [rbx + 24]
+	mov	rbp, [rbx + {STEP}]
 	add	rbp, 48
-2:	mov	[rbx + 24], rbp
+2:	mov	[rbx + {STEP}], rbp
 	on	{STEP_CALL}
 	mov	rdi, [rbp + 16]
 	mov	rsi, [rbp + 24]
@@ -29,7 +29,7 @@ guest attack
 	neg	rax
 	mov	rsi, rax
 	mov	rax, DATA
-	mov	rax, [rax + 24]
+	mov	rax, [rax + {STEP}]
 	sub	rax, SCRIPT
 	xor	edx, edx
 	mov	ecx, 48
@@ -41,7 +41,7 @@ guest attack
 8:	on	{STEP_LOAD}
 	mov	rcx, [rbp + 8]
 	mov	rax, [rcx]
-	mov	[rbx + 16], rax
+	mov	[rbx + {SEEN}], rax
 	jmp	1b
 8:	on	{STEP_STORE}
 	mov	rcx, [rbp + 8]
@@ -84,7 +84,7 @@ guest attack
 8:	on	{STEP_FLAGS}
 	pushfq
 	pop	rax
-	mov	[rbx + 16], rax
+	mov	[rbx + {SEEN}], rax
 	jmp	1b
 8:	on	{STEP_OUT}
 	mov	edx, [rbp + 8]

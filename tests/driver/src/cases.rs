@@ -25,6 +25,7 @@ use crate::eventfds;
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
 use crate::module;
 use crate::observed;
+use crate::page::{Loop, at, parameter};
 use crate::refusals::{refused_calls, refused_entries, refused_frames};
 
 /// Page-fault error code (Intel SDM Vol. 3A 4.7).
@@ -262,7 +263,7 @@ fn system() -> Result<System> {
 fn prepare<'a>(words: impl Fn(u64) -> Vec<u64> + 'a) -> impl FnOnce(&device::Container, u64) + 'a {
     move |container, hpa| {
         for (index, word) in words(hpa).into_iter().enumerate() {
-            container.write_word(DATA as usize + 8 + 8 * index, word);
+            container.write_word(parameter(index), word);
         }
     }
 }
@@ -417,7 +418,7 @@ fn loops() -> Result<()> {
         start.elapsed()
     );
     ensure!(
-        guest.container.read_word(DATA as usize + 16) == 1,
+        guest.container.read_word(at!(Loop, begun)) == 1,
         "the guest did not get to its loop"
     );
     ensure!(

@@ -20,6 +20,7 @@ use crate::guest::{
     DATA, End, Guest, MEMORY, Prepared, TABLES, UNMAPPED, UNSEALED, WRITE, entry_of,
 };
 use crate::operations;
+use crate::page::parameter;
 use crate::probe::Probe;
 use crate::script::LINK;
 
@@ -118,9 +119,9 @@ fn start(guest: &str, calls: Calls, rounds: u64) -> Result<Guest> {
     let system = System::open()?;
     Guest::start(&system, guest, |container, hpa| {
         let words = calls(hpa).concat();
-        container.write_word(DATA as usize + 8, rounds);
+        container.write_word(parameter(0), rounds);
         for (index, word) in words.into_iter().enumerate() {
-            container.write_word(DATA as usize + 16 + 8 * index, word);
+            container.write_word(parameter(1 + index), word);
         }
     })
 }

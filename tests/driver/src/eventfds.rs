@@ -18,7 +18,8 @@ use cki_abi::uapi::run::exits::{EXIT_MMIO_READ, EXIT_MMIO_WRITE};
 use crate::alarm::Alarm;
 use crate::case::Case;
 use crate::device::System;
-use crate::guest::{DATA, End, Guest, MEMORY, Prepared};
+use crate::guest::{End, Guest, MEMORY, Prepared};
+use crate::page::{Page, at, parameter};
 use crate::races::complaints;
 
 /// The doorbell of these cases: device, offset, size.
@@ -29,8 +30,8 @@ const SIZE: u64 = 4;
 const DEVICES: u32 = 2;
 const EVENT: u32 = 8;
 /// Where guests count: doorbells that were rung, events that were delivered; and of the latter, empty ones.
-const COUNT: usize = DATA as usize + 48;
-const EMPTY: usize = DATA as usize + 56;
+const COUNT: usize = at!(Page, count);
+const EMPTY: usize = at!(Page, empty);
 /// As long in `check`; `seconds=N` on the kernel's command line for the long form.
 const SECONDS: u64 = 10;
 /// Nothing takes longer that is not lost.
@@ -138,8 +139,7 @@ fn prepared(system: &System, name: &str, words: &[u64]) -> Result<Prepared> {
     let mut prepared = Prepared::new(system, name, MEMORY)?;
     prepared.info.device_count = DEVICES;
     for (index, word) in words.iter().enumerate() {
-        let at = DATA as usize + 8 * (index + 1);
-        prepared.container.write_word(at, *word);
+        prepared.container.write_word(parameter(index), *word);
     }
     Ok(prepared)
 }

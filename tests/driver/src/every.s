@@ -2,7 +2,7 @@
 # Guests of every_instruction.rs. Each round ends at `round`, which tells the launcher how many there were
 # and waits for its answer; the launcher arms the event there. What a round does it checks, with values in all
 # registers that a call preserves. [rbx + 8]: where the unmapped page's entry is, [rbx + 16] and on: two values
-# for it. [rbx + 48]: rounds so far, [rbx + 56]: events taken.
+# for it. [rbx + {ROUNDS}]: rounds so far, [rbx + {TAKEN}]: events taken.
 
 .set CANARY, 0x0123456789abcdef
 
@@ -37,14 +37,14 @@
 
 # rsi := what the launcher is told of the number of rounds: a length that fits into a page.
 .macro told
-	mov	rsi, [rbx + 48]
+	mov	rsi, [rbx + {ROUNDS}]
 	and	esi, 0x7ff
 	inc	esi
 .endm
 
 # The launcher answers with what it was told.
 .macro round
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {ROUNDS}]
 	canaries
 	mov	rdi, [rbx]
 	add	rdi, 0x100000
@@ -108,8 +108,8 @@ guest every_event
 	test	rax, rax
 	fail_unless jz, 0xe61
 	check_canaries 0xe70
-	mov	rax, [rbx + 48]
-	cmp	rax, [rbx + 56]
+	mov	rax, [rbx + {ROUNDS}]
+	cmp	rax, [rbx + {TAKEN}]
 	fail_unless je, 0xe62
 	mov	r10, INFO
 	cmp	byte ptr [r10], 1
@@ -125,7 +125,7 @@ guest every_event
 	fail_unless je, 0xe64
 	cmp	byte ptr [r11], 0
 	fail_unless je, 0xe65
-	inc	qword ptr [rbx + 56]
+	inc	qword ptr [rbx + {TAKEN}]
 	.irp	at, 0, 16, 24, 32
 	mov	rax, [r11 + {EVENT} + \at]
 	mov	[r11 + {IRET} + \at], rax
@@ -174,8 +174,8 @@ end_guest every_iret
 
 # To user mode by IRETQ and back by SYSCALL, then by SYSRET and back, with an event on each way that has come behind
 # the guest's last look: it sends itself one and looks away the first time (r14). Whatever strikes in front of
-# iretq or sysretq, between look and there, or in user mode, the event is taken once. [rbx + 80]: those taken at the
-# look, [rbx + 88]: those that have found user mode; behind that, from look to return on both ways.
+# iretq or sysretq, between look and there, or in user mode, the event is taken once. [rbx + {AT_LOOKS}]: those taken at the
+# look, [rbx + {IN_USER_MODE}]: those that have found user mode; behind that, from look to return on both ways.
 .set USER_OFFSET, 0x108000		# a frame of Data
 .set USER_TEXT, 0x400000		# where user mode has it
 .set USER_END, USER_TEXT + 5
@@ -202,7 +202,7 @@ end_guest every_iret
 	xor	eax, eax
 	lock xchg [r10 + 8], rax
 	shr	rax, {EVENT_IPI}
-	add	[rbx + 56], rax
+	add	[rbx + {TAKEN}], rax
 	xor	r14d, r14d
 .endm
 
@@ -248,13 +248,13 @@ guest every_user
 	wrgsbase rbx
 	.irp	label, 20, 21, 30, 31
 	lea	rax, [rip + \label\()f]
-	mov	[rbx + 96 + user_\label], rax
+	mov	[rbx + {WAYS} + user_\label], rax
 	.endr
 
 1:	round
 	xor	r13d, r13d		# what user mode does
-	mov	r12, [rbx + 56]
-	mov	qword ptr [rbx + 72], 0	# ways to user mode so far
+	mov	r12, [rbx + {TAKEN}]
+	mov	qword ptr [rbx + {WAYS_SO_FAR}], 0	# ways to user mode so far
 	send
 	mov	rax, rsp
 	push	{SEL_USER_DS}
@@ -272,7 +272,7 @@ guest every_user
 22:	swapgs
 	jmp	20b
 23:	take
-	add	[rbx + 80], rax
+	add	[rbx + {AT_LOOKS}], rax
 	jmp	20b
 
 	# The second one.
@@ -284,7 +284,7 @@ guest every_user
 32:	swapgs
 	jmp	30b
 33:	take
-	add	[rbx + 80], rax
+	add	[rbx + {AT_LOOKS}], rax
 	mov	ecx, USER_TEXT
 	mov	r11d, 0x202
 	jmp	30b
@@ -294,8 +294,8 @@ guest every_user
 	cmp	rcx, USER_END
 	fail_unless je, 0xed3
 	take				# if nothing has struck
-	inc	qword ptr [rbx + 72]
-	cmp	qword ptr [rbx + 72], 1
+	inc	qword ptr [rbx + {WAYS_SO_FAR}]
+	cmp	qword ptr [rbx + {WAYS_SO_FAR}], 1
 	jne	41f
 	cmp	r13, 1
 	fail_unless je, 0xed4
@@ -306,7 +306,7 @@ guest every_user
 41:	cmp	r13, 2
 	fail_unless je, 0xed5
 	add	r12, 2
-	cmp	r12, [rbx + 56]
+	cmp	r12, [rbx + {TAKEN}]
 	fail_unless je, 0xed6
 	mov	rax, STACK
 	cmp	rsp, rax
@@ -316,7 +316,7 @@ guest every_user
 	# An event in user mode; back there by IRETQ.
 50:	from_user 0xed8
 	take
-	add	[rbx + 88], rax
+	add	[rbx + {IN_USER_MODE}], rax
 	.irp	at, 32, 24, 16, 8, 0
 	push	[r10 + {EVENT} + \at]
 	.endr
@@ -332,7 +332,7 @@ guest alias
 	movabs	rcx, {BOOT_INFO}
 	mov	rax, [rcx]
 	mov	rbx, DATA
-	mov	[rbx + 64], rax
+	mov	[rbx + {GAIN}], rax
 	mov	ecx, {MSR_IA32_PKRS}
 	mov	eax, {PKRS_GUEST}
 	xor	edx, edx

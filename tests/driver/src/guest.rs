@@ -14,6 +14,9 @@ use cki_abi::uapi::start::{BootTable, Seal, Start};
 
 use crate::device::{self, Container, System, Vcpu};
 use crate::guests;
+use crate::page::{Page, at};
+// Everything that is not named below is Data.
+pub use crate::page::DATA;
 
 /// Where the guest sees its first 2 MiB; the offsets below are relative to it and to its memory.
 pub const BASE: u64 = 0xffff_ffff_8000_0000;
@@ -23,8 +26,6 @@ pub const TEXT: u64 = 0;
 pub const TABLES: u64 = 0x1_0000;
 /// Constants: a frame of Ro.
 pub const CONSTANTS: u64 = 0x2_0000;
-/// The page of parameters. Everything not named is Data.
-pub const DATA: u64 = 0x10_0000;
 /// A page that the boot tables do not map.
 pub const UNMAPPED: u64 = 0x1f_f000;
 /// An Exec frame that is not sealed.
@@ -119,7 +120,7 @@ impl Prepared {
     pub fn load(container: Container, name: &str, hpa: u64) -> Result<Self> {
         let text = guests::text(name).with_context(|| format!("no guest {name}"))?;
         container.write(TEXT as usize, text);
-        container.write_word(DATA as usize, hpa);
+        container.write_word(at!(Page, memory), hpa);
         boot_tables(&container, hpa);
         let vcpu = container.vcpu(0).context("CKI_CREATE_VCPU")?;
         let class = |offset, frames: u64, class: u64| ClassRange {

@@ -15,6 +15,7 @@ use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
 
+use crate::page::{Loop, Page, Random, Rounds, Script};
 use crate::step;
 
 core::arch::global_asm!(
@@ -58,6 +59,31 @@ core::arch::global_asm!(
     IRET = const offset_of!(VcpuInfo, iret),
     EVENT = const offset_of!(VcpuInfo, event),
     DEBUG = const offset_of!(VcpuInfo, debug),
+    COUNT = const offset_of!(Page, count),
+    EMPTY = const offset_of!(Page, empty),
+    SCRATCH = const offset_of!(Page, scratch),
+    BEGUN = const offset_of!(Loop, begun),
+    SEEN = const offset_of!(Script, seen),
+    STEP = const offset_of!(Script, step),
+    ROUNDS = const offset_of!(Rounds, rounds),
+    TAKEN = const offset_of!(Rounds, taken),
+    GAIN = const offset_of!(Rounds, gain),
+    WAYS_SO_FAR = const offset_of!(Rounds, ways_so_far),
+    AT_LOOKS = const offset_of!(Rounds, at_looks),
+    IN_USER_MODE = const offset_of!(Rounds, in_user_mode),
+    WAYS = const offset_of!(Rounds, ways),
+    RANDOM_NEXT = const offset_of!(Random, next),
+    RANDOM_END = const offset_of!(Random, end),
+    RANDOM_SEED = const offset_of!(Random, seed),
+    RANDOM_FLAGS = const offset_of!(Random, flags),
+    RANDOM_MAY_BE = const offset_of!(Random, may_be),
+    RANDOM_GATE = const offset_of!(Random, gate),
+    RANDOM_RETURNS = const offset_of!(Random, returns),
+    RANDOM_EXCEPTIONS = const offset_of!(Random, exceptions),
+    RANDOM_TARGET = const offset_of!(Random, target),
+    RANDOM_GIVES_UP = const offset_of!(Random, gives_up),
+    RANDOM_REGISTERS = const offset_of!(Random, registers),
+    RANDOM_VALUES = const offset_of!(Random, values),
     STEP_CALL = const step::CALL,
     STEP_LOAD = const step::LOAD,
     STEP_STORE = const step::STORE,

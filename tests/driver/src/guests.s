@@ -155,7 +155,7 @@ end_guest no_ldt
 
 guest loop_forever
 	prelude
-	mov	byte ptr [rbx + 16], 1
+	mov	byte ptr [rbx + {BEGUN}], 1
 1:	jmp	1b
 end_guest loop_forever
 
@@ -234,8 +234,8 @@ guest map_page
 	fail_unless jz, 1
 	mov	rcx, [rbx + 24]
 	mov	rax, 0x1234
-	mov	[rcx + 64], rax
-	cmp	rax, [rbx + 64]
+	mov	[rcx + {SCRATCH}], rax
+	cmp	rax, [rbx + {SCRATCH}]
 	fail_unless je, 2
 	shutdown 0
 end_guest map_page
@@ -264,7 +264,7 @@ guest jump_to
 end_guest jump_to
 
 # Writes [rbx + 8] times to a register (0: without end), HC_MMIO_WRITE with rdi, rsi, r8, r9 = [rbx + 16] and on.
-# Counts in [rbx + 48].
+# Counts in [rbx + {COUNT}].
 guest doorbell
 	prelude
 	mov	rbp, [rbx + 8]
@@ -275,7 +275,7 @@ guest doorbell
 	call_monitor {HC_MMIO_WRITE}
 	test	rax, rax
 	fail_unless jz, 1
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {COUNT}]
 	dec	rbp
 	jnz	1b
 	shutdown 0
@@ -293,7 +293,7 @@ guest step_to
 	popfq
 	jmp	rcx
 5:	# rax, rcx, rdx go through vcpu_info.iret; the handler's own stack is the guest's.
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {COUNT}]
 	mov	r14, INFO
 	mov	[r14 + {IRET} + 40], rax
 	mov	[r14 + {IRET} + 48], rcx
@@ -318,10 +318,10 @@ guest step_call
 	mov	rsi, rdx
 	cmp	rsi, {ABI_VERSION}
 	fail_unless je, 1
-	cmp	qword ptr [rbx + 48], 4	# mov, movabs, call, the gate's first
+	cmp	qword ptr [rbx + {COUNT}], 4	# mov, movabs, call, the gate's first
 	fail_unless jae, 2
 	shutdown 0
-5:	inc	qword ptr [rbx + 48]
+5:	inc	qword ptr [rbx + {COUNT}]
 	mov	r14, INFO
 	mov	[r14 + {IRET} + 40], rax
 	mov	[r14 + {IRET} + 48], rcx
@@ -388,7 +388,7 @@ guest timer
 	call_monitor {HC_TIMER_SET}
 	test	rax, rax
 	fail_unless jz, 1
-1:	cmp	qword ptr [rbx + 48], 0
+1:	cmp	qword ptr [rbx + {COUNT}], 0
 	je	1b
 	# Again, asleep, with the flag clear.
 	cmp	byte ptr [r14], 0
@@ -408,7 +408,7 @@ guest timer
 	xchg	rax, [r14 + 8]
 	cmp	rax, 1
 	fail_unless je, 4
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {COUNT}]
 	mov	rax, [r14 + {EVENT}]
 	mov	[r14 + {IRET}], rax
 	mov	qword ptr [r14 + {IRET} + 8], {SEL_KERNEL_CS}
@@ -420,14 +420,14 @@ guest timer
 	jmp	rcx
 end_guest timer
 
-# Counts events in [rbx + 48], and in [rbx + 56], which is 1 from the start, deliveries without one. Computes for
+# Counts events in [rbx + {COUNT}], and in [rbx + {EMPTY}], which is 1 from the start, deliveries without one. Computes for
 # a while, then sleeps until the next.
 guest events
 	prelude
 	set_info
 	set_handler {HANDLER_EVENT_KERNEL}, 5f
 	mov	r14, INFO
-	inc	qword ptr [rbx + 56]
+	inc	qword ptr [rbx + {EMPTY}]
 	# The handler does not return: it begins anew, with an empty stack.
 1:	mov	rsp, STACK
 	mov	byte ptr [r14], 1
@@ -447,9 +447,9 @@ guest events
 	xchg	rax, [r14 + 8]
 	test	rax, rax
 	jz	6f
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {COUNT}]
 	jmp	1b
-6:	inc	qword ptr [rbx + 56]
+6:	inc	qword ptr [rbx + {EMPTY}]
 	jmp	1b
 end_guest events
 
@@ -459,7 +459,7 @@ guest events_without_sleep
 	set_info
 	set_handler {HANDLER_EVENT_KERNEL}, 5f
 	mov	r14, INFO
-	inc	qword ptr [rbx + 56]
+	inc	qword ptr [rbx + {EMPTY}]
 1:	mov	rsp, STACK
 	mov	byte ptr [r14], 1
 	cmp	qword ptr [r14 + 8], 0
@@ -471,7 +471,7 @@ guest events_without_sleep
 	xchg	rax, [r14 + 8]
 	test	rax, rax
 	jz	1b
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {COUNT}]
 	jmp	1b
 end_guest events_without_sleep
 

@@ -10,8 +10,9 @@ use anyhow::{Result, ensure};
 
 use crate::case::Case;
 use crate::device::System;
-use crate::guest::{DATA, Guest};
+use crate::guest::Guest;
 use crate::moved::{own_id, pin};
+use crate::page::{Page, at};
 
 /// In each, a tick comes in time by chance once in four times.
 const ROUNDS: u64 = 20;
@@ -20,8 +21,8 @@ const SOON: Duration = Duration::from_millis(1);
 /// What has not happened by then will not.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the guest counts the deliveries, and says that it takes them.
-const COUNT: usize = DATA as usize + 48;
-const READY: usize = DATA as usize + 56;
+const COUNT: usize = at!(Page, count);
+const READY: usize = at!(Page, empty);
 const EVENT: u32 = 8;
 
 /// All of them, by name.

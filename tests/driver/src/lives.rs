@@ -12,8 +12,9 @@ use cki_abi::uapi::run::exits::EXIT_MACHINE_CHECK;
 
 use crate::counter::Counter;
 use crate::device::System;
-use crate::guest::{DATA, End, Guest};
+use crate::guest::{End, Guest};
 use crate::hits::{EndedByMachineCheck, FAILURES, print_hits};
+use crate::page::parameter;
 use crate::probe::{Action, Plan, Probe};
 
 /// Longest life that is recorded.
@@ -49,7 +50,7 @@ impl Life {
             self.guest,
             |container, _| {
                 for (index, word) in self.words.iter().enumerate() {
-                    container.write_word(DATA as usize + 8 + 8 * index, *word);
+                    container.write_word(parameter(index), *word);
                 }
             },
             |_, _| probe.plan(plan),

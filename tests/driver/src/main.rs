@@ -40,6 +40,7 @@ mod moved;
 mod nodes;
 mod observed;
 mod operations;
+mod page;
 mod plugged;
 mod probe;
 mod races;

@@ -14,6 +14,7 @@ use crate::case::Case;
 use crate::device::System;
 use crate::guest::{DATA, End, Guest};
 use crate::moved::{own_id, pin};
+use crate::page::{Loop, at};
 use cki_abi::limits::CHUNK_SIZE;
 use cki_abi::uapi::run::RunPage;
 use cki_abi::uapi::run::exits::EXIT_MACHINE_CHECK;
@@ -46,7 +47,7 @@ fn run(guest: &Guest, hpa: u64) -> Result<std::io::Result<RunPage>> {
     Ok(thread::scope(|scope| {
         scope.spawn(|| {
             pin(own_id(), 0).expect("there are two CPUs");
-            while guest.container.read_word(DATA as usize + 16) != 1 {
+            while guest.container.read_word(at!(Loop, begun)) != 1 {
                 thread::yield_now();
             }
             println!("memory error wanted at {hpa:#x}");

@@ -24,8 +24,9 @@ use crate::alarm::Alarm;
 use crate::attack::{SCRIPT, SEEN};
 use crate::case::Case;
 use crate::device::{self, System};
-use crate::guest::{DATA, End, Guest, MEMORY, Prepared, TEXT};
+use crate::guest::{End, Guest, MEMORY, Prepared, TEXT};
 use crate::machine;
+use crate::page::{Loop, at, parameter};
 use crate::script::{load, single, step};
 
 /// All of them, by name.
@@ -256,7 +257,7 @@ fn launcher_killed() -> Result<()> {
         if let Ok(guest) = Guest::start(&system, "loop_forever", |_, _| {}) {
             thread::scope(|scope| {
                 scope.spawn(|| {
-                    while guest.container.read_word(DATA as usize + 16) != 1 {
+                    while guest.container.read_word(at!(Loop, begun)) != 1 {
                         thread::yield_now();
                     }
                     let _ = says.write_all(b"x");
@@ -283,7 +284,7 @@ fn launcher_killed() -> Result<()> {
     let info = system.info()?;
     ensure!(info.pool_free == before && info.containers == 0, "{info:?}");
     let next = Guest::start(&system, "shutdown", |container, _| {
-        container.write_word(DATA as usize + 8, START_INFO);
+        container.write_word(parameter(0), START_INFO);
     })?;
     let (end, _) = next.end()?;
     ensure!(end == End::Code(42), "{end:?}");

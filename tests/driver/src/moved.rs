@@ -11,7 +11,8 @@ use anyhow::{Result, bail, ensure};
 
 use crate::case::Case;
 use crate::device::System;
-use crate::guest::{DATA, Guest};
+use crate::guest::Guest;
+use crate::page::{Page, at};
 use crate::races::complaints;
 
 /// As many in `check`; `raises=N` on the kernel's command line for the long form.
@@ -21,8 +22,8 @@ const PERIOD: Duration = Duration::from_millis(10);
 /// A delivery that takes longer is lost: with the event in place, the next tick would deliver it.
 const LOST: Duration = Duration::from_secs(5);
 /// Where the guest counts the deliveries, and those that brought nothing.
-const COUNT: usize = DATA as usize + 48;
-const EMPTY: usize = DATA as usize + 56;
+const COUNT: usize = at!(Page, count);
+const EMPTY: usize = at!(Page, empty);
 const EVENT: u32 = 8;
 
 /// All of them, by name.

@@ -9,9 +9,8 @@ use cki_abi::uapi::run::RunPage;
 
 use crate::case::Case;
 use crate::device::System;
-use crate::guest::{
-    BOOT_TABLES, DATA, End, Guest, TABLE_FRAMES, TABLES, UNMAPPED, WRITE, entry_of,
-};
+use crate::guest::{BOOT_TABLES, End, Guest, TABLE_FRAMES, TABLES, UNMAPPED, WRITE, entry_of};
+use crate::page::parameter;
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Case)> {
@@ -32,7 +31,7 @@ fn run(guest: &str, words: impl Fn(u64) -> Vec<u64>) -> Result<RunPage> {
     let system = System::open()?;
     let guest = Guest::start(&system, guest, |container, hpa| {
         for (index, word) in words(hpa).into_iter().enumerate() {
-            container.write_word(DATA as usize + 8 + 8 * index, word);
+            container.write_word(parameter(index), word);
         }
     })?;
     let (end, run) = guest.end()?;

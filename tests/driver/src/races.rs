@@ -17,7 +17,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::case::Case;
 use crate::device::{self, System};
-use crate::guest::{DATA, MEMORY, Prepared};
+use crate::guest::{MEMORY, Prepared};
+use crate::page::parameter;
 
 /// As long in `check`; `seconds=N` on the kernel's command line for the long form.
 const SECONDS: u64 = 10;
@@ -88,7 +89,7 @@ struct Counts {
 fn round(system: &System, number: u64, counts: &Arc<Counts>) -> Result<()> {
     const GUESTS: [&str; 4] = ["loop_forever", "thousand", "timer", "shutdown"];
     let prepared = Prepared::new(system, GUESTS[number as usize % GUESTS.len()], MEMORY)?;
-    prepared.container.write_word(DATA as usize + 8, 1000);
+    prepared.container.write_word(parameter(0), 1000);
     let prepared = Arc::new(prepared);
     let barrier = Arc::new(Barrier::new(THREADS));
     // Of each guest's rounds, in every other one nobody ends it before it has been started, or been refused: under

@@ -15,6 +15,7 @@ use crate::alarm::Alarm;
 use crate::case::Case;
 use crate::device::System;
 use crate::guest::{BASE, DATA, End, Guest, TABLES, UNMAPPED, entry_of};
+use crate::page::{Random, at};
 
 /// The first part of the image: gates, entries, and the beginning of what is compiled; with `random=all` on the
 /// kernel's command line, all of it.
@@ -35,11 +36,6 @@ const GIVES_UP: u64 = 40;
 /// Codes of the guest's: PKRS, or IF and IOPL, were not its own.
 const OTHER_PKRS: u64 = 0xbad9;
 const OTHER_FLAGS: u64 = 0xbada;
-
-const NEXT: usize = DATA as usize + 8;
-const RETURNS: usize = DATA as usize + 48;
-const EXCEPTIONS: usize = DATA as usize + 56;
-const TABLE: usize = DATA as usize + 0x400;
 
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, Case)> {
@@ -167,15 +163,15 @@ fn go(first: u64, end: u64, flags: u64, gate: Option<u64>, round: u64) -> Result
         let guest = Guest::start(&system, "random", |container, hpa| {
             let may_be = 0xffff_ffff_u64;
             let gives_up = if gate.is_some() { GIVES_UP } else { u64::MAX };
-            for (offset, word) in [
-                (8, at),
-                (16, end),
-                (24, seed),
-                (32, flags | may_be << 32),
-                (40, gate.unwrap_or(0)),
-                (72, gives_up),
+            for (place, word) in [
+                (at!(Random, next), at),
+                (at!(Random, end), end),
+                (at!(Random, seed), seed),
+                (at!(Random, flags), flags | may_be << 32),
+                (at!(Random, gate), gate.unwrap_or(0)),
+                (at!(Random, gives_up), gives_up),
             ] {
-                container.write_word(DATA as usize + offset, word);
+                container.write_word(place, word);
             }
             let values = values(hpa, gate.is_some());
             for (n, value) in values.iter().cycle().take(64).enumerate() {
@@ -185,19 +181,19 @@ fn go(first: u64, end: u64, flags: u64, gate: Option<u64>, round: u64) -> Result
                 } else {
                     *value
                 };
-                container.write_word(TABLE + 8 * n, value);
+                container.write_word(at!(Random, values) + 8 * n, value);
             }
         })?;
         run(&guest).with_context(|| format!("from {at:#x} on, seed {seed:#x}"))?;
         // A store of the guest's may have struck its own count.
-        let next = guest.container.read_word(NEXT);
+        let next = guest.container.read_word(at!(Random, next));
         at = if (at + 1..=end).contains(&next) {
             next
         } else {
             at + 1
         };
-        returns += guest.container.read_word(RETURNS);
-        exceptions += guest.container.read_word(EXCEPTIONS);
+        returns += guest.container.read_word(at!(Random, returns));
+        exceptions += guest.container.read_word(at!(Random, exceptions));
     }
     println!("random: {guests} guests, {returns} returns, {exceptions} exceptions");
     let info = system.info()?;
@@ -229,7 +225,7 @@ fn run(guest: &Guest) -> Result<()> {
                 None => bail!("exit {}", run.exit_reason),
             },
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => {
-                let next = guest.container.read_word(NEXT);
+                let next = guest.container.read_word(at!(Random, next));
                 if last == Some(next) {
                     return Ok(());
                 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 # Jumps with random registers: to each address of a range, or, as calls, to a gate. After each that comes back, by
 # a return or by an exception, PKRS has to be the guest's, IF 1 and IOPL 0.
-# [rbx + 8] next address or round, [rbx + 16] end, [rbx + 24] seed, [rbx + 32] flags that are set, [rbx + 36] those that
-# may be, [rbx + 40] the gate or 0, [rbx + 48] returns, [rbx + 56] exceptions, [rbx + 64] target, [rbx + 72] exceptions
-# after which this guest gives up; values that registers are made of: 64 words at [rbx + 0x400].
+# Its page is `Random` of page.rs.
 
 guest random
 	prelude
@@ -22,16 +20,16 @@ guest random
 .Lrandom_exception:
 	cld
 	mov	rbx, DATA
-	inc	qword ptr [rbx + 56]
-	mov	rax, [rbx + 56]
-	cmp	rax, [rbx + 72]
+	inc	qword ptr [rbx + {RANDOM_EXCEPTIONS}]
+	mov	rax, [rbx + {RANDOM_EXCEPTIONS}]
+	cmp	rax, [rbx + {RANDOM_GIVES_UP}]
 	jb	.Lrandom_check
 	mov	rsp, STACK
 	shutdown 0x600e
 .Lrandom_returned:
 	cld
 	mov	rbx, DATA
-	inc	qword ptr [rbx + 48]
+	inc	qword ptr [rbx + {RANDOM_RETURNS}]
 .Lrandom_check:
 	mov	rsp, STACK
 	push	2
@@ -47,23 +45,23 @@ guest random
 	fail_unless je, 0xbada
 .Lrandom_next:
 	mov	rbx, DATA
-	mov	rax, [rbx + 8]
-	cmp	rax, [rbx + 16]
+	mov	rax, [rbx + {RANDOM_NEXT}]
+	cmp	rax, [rbx + {RANDOM_END}]
 	jne	1f
 	shutdown 0x600d
-1:	inc	qword ptr [rbx + 8]
-	cmp	qword ptr [rbx + 40], 0
+1:	inc	qword ptr [rbx + {RANDOM_NEXT}]
+	cmp	qword ptr [rbx + {RANDOM_GATE}], 0
 	je	2f
-	mov	rax, [rbx + 40]
-2:	mov	[rbx + 64], rax
+	mov	rax, [rbx + {RANDOM_GATE}]
+2:	mov	[rbx + {RANDOM_TARGET}], rax
 	# stack full of a way back
 	mov	rdi, STACK
 	lea	rax, [rip + .Lrandom_returned]
 	mov	ecx, 64
 	rep stosq
 	# registers
-	mov	r8, [rbx + 24]
-	lea	rdi, [rbx + 0x200]
+	mov	r8, [rbx + {RANDOM_SEED}]
+	lea	rdi, [rbx + {RANDOM_REGISTERS}]
 	mov	ecx, 17
 3:	mov	r9, r8
 	shl	r9, 13
@@ -78,7 +76,7 @@ guest random
 	shr	rax, 20
 	mov	r10, rax
 	and	r10d, 63
-	mov	r10, [rbx + 0x400 + 8 * r10]
+	mov	r10, [rbx + {RANDOM_VALUES} + 8 * r10]
 	mov	r11, rax
 	shr	r11, 8
 	and	r11d, 7
@@ -94,41 +92,41 @@ guest random
 	add	rdi, 8
 	dec	ecx
 	jnz	3b
-	mov	[rbx + 24], r8
+	mov	[rbx + {RANDOM_SEED}], r8
 	# flags
-	mov	rax, [rbx + 0x200 + 16 * 8]
+	mov	rax, [rbx + {RANDOM_REGISTERS} + 16 * 8]
 	and	eax, 0x44cd5		# CF PF AF ZF SF DF NT AC; no OF
-	mov	ecx, [rbx + 36]
+	mov	ecx, [rbx + {RANDOM_MAY_BE}]
 	and	eax, ecx
-	or	eax, [rbx + 32]
+	or	eax, [rbx + {RANDOM_FLAGS}]
 	or	eax, 2
-	mov	[rbx + 0x200 + 16 * 8], rax
+	mov	[rbx + {RANDOM_REGISTERS} + 16 * 8], rax
 	mov	rsp, STACK
-	mov	rax, [rbx + 0x200 + 0 * 8]
-	mov	rcx, [rbx + 0x200 + 1 * 8]
-	mov	rdx, [rbx + 0x200 + 2 * 8]
-	mov	rbp, [rbx + 0x200 + 4 * 8]
-	mov	rsi, [rbx + 0x200 + 5 * 8]
-	mov	rdi, [rbx + 0x200 + 6 * 8]
-	mov	r8, [rbx + 0x200 + 7 * 8]
-	mov	r9, [rbx + 0x200 + 8 * 8]
-	mov	r10, [rbx + 0x200 + 9 * 8]
-	mov	r11, [rbx + 0x200 + 10 * 8]
-	mov	r12, [rbx + 0x200 + 11 * 8]
-	mov	r13, [rbx + 0x200 + 12 * 8]
-	mov	r14, [rbx + 0x200 + 13 * 8]
-	mov	r15, [rbx + 0x200 + 14 * 8]
-	cmp	qword ptr [rbx + 40], 0
+	mov	rax, [rbx + {RANDOM_REGISTERS} + 0 * 8]
+	mov	rcx, [rbx + {RANDOM_REGISTERS} + 1 * 8]
+	mov	rdx, [rbx + {RANDOM_REGISTERS} + 2 * 8]
+	mov	rbp, [rbx + {RANDOM_REGISTERS} + 4 * 8]
+	mov	rsi, [rbx + {RANDOM_REGISTERS} + 5 * 8]
+	mov	rdi, [rbx + {RANDOM_REGISTERS} + 6 * 8]
+	mov	r8, [rbx + {RANDOM_REGISTERS} + 7 * 8]
+	mov	r9, [rbx + {RANDOM_REGISTERS} + 8 * 8]
+	mov	r10, [rbx + {RANDOM_REGISTERS} + 9 * 8]
+	mov	r11, [rbx + {RANDOM_REGISTERS} + 10 * 8]
+	mov	r12, [rbx + {RANDOM_REGISTERS} + 11 * 8]
+	mov	r13, [rbx + {RANDOM_REGISTERS} + 12 * 8]
+	mov	r14, [rbx + {RANDOM_REGISTERS} + 13 * 8]
+	mov	r15, [rbx + {RANDOM_REGISTERS} + 14 * 8]
+	cmp	qword ptr [rbx + {RANDOM_GATE}], 0
 	je	6f
 	# a call: a return address
 	mov	rsp, STACK
-	push	qword ptr [rbx + 0x200 + 16 * 8]
-	mov	rbx, [rbx + 0x200 + 3 * 8]
+	push	qword ptr [rbx + {RANDOM_REGISTERS} + 16 * 8]
+	mov	rbx, [rbx + {RANDOM_REGISTERS} + 3 * 8]
 	popfq
-	call	qword ptr ds:[DATA + 64]
+	call	qword ptr ds:[DATA + {RANDOM_TARGET}]
 	jmp	.Lrandom_returned
-6:	push	qword ptr [rbx + 0x200 + 16 * 8]
-	mov	rbx, [rbx + 0x200 + 3 * 8]
+6:	push	qword ptr [rbx + {RANDOM_REGISTERS} + 16 * 8]
+	mov	rbx, [rbx + {RANDOM_REGISTERS} + 3 * 8]
 	popfq
-	jmp	qword ptr ds:[DATA + 64]
+	jmp	qword ptr ds:[DATA + {RANDOM_TARGET}]
 end_guest random

@@ -12,7 +12,8 @@ use cki_abi::layout::START_INFO;
 
 use crate::case::Case;
 use crate::device::System;
-use crate::guest::{DATA, End, Guest};
+use crate::guest::{End, Guest};
+use crate::page::parameter;
 
 /// IOCTL of 32-bit programs (arch/x86/entry/syscalls/syscall_32.tbl).
 const IOCTL_32: u32 = 54;
@@ -83,7 +84,7 @@ fn segment() -> Result<()> {
     // SAFETY: DS has no meaning in 64-bit code.
     unsafe { asm!("mov ds, {:x}", in(reg) LDT_SELECTOR, options(nostack, preserves_flags)) };
     let end = Guest::start(&System::open()?, "shutdown", |container, _| {
-        container.write_word(DATA as usize + 8, START_INFO);
+        container.write_word(parameter(0), START_INFO);
     })
     .and_then(|guest| guest.end());
     let (left, found): (u16, u8);

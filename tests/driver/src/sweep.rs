@@ -11,6 +11,7 @@ use crate::counter::Counter;
 use crate::device::{System, Vcpu};
 use crate::guest::{BASE, DATA, Guest, UNMAPPED, WRITE, entry_of};
 use crate::hits::{ALIAS, EndedByMachineCheck, FAILURES, TEXT_SIZE, USER, module_text, print_hits};
+use crate::page::{Rounds, at, parameter};
 use crate::probe::{Action, Plan, Probe, Strikes};
 use crate::user::{self, Found};
 use cki_abi::uapi::run::RunPage;
@@ -25,7 +26,7 @@ const BEYOND: u64 = 8;
 /// Of the places in the guest, one in so many is taken for a first event.
 const SPARSE: u64 = 16;
 /// Where the guest counts its rounds.
-const ROUNDS: usize = DATA as usize + 48;
+const ROUNDS: usize = at!(Rounds, rounds);
 
 /// A guest that goes round, and what is known of it.
 pub struct Sweep<'a> {
@@ -294,7 +295,7 @@ fn start(system: &System, scenario: &str) -> Result<Guest> {
         _ => Guest::start(system, &format!("every_{scenario}"), |container, hpa| {
             let words = [entry_of(hpa, UNMAPPED), hpa + DATA | WRITE, 0];
             for (index, word) in words.into_iter().enumerate() {
-                container.write_word(DATA as usize + 8 + 8 * index, word);
+                container.write_word(parameter(index), word);
             }
         })?,
     };

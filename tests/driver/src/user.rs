@@ -8,7 +8,8 @@ use cki_abi::limits::FRAME_SIZE;
 use cki_abi::uapi::start::BootTable;
 
 use crate::device::System;
-use crate::guest::{DATA, Guest, MEMORY, Prepared, TABLES};
+use crate::guest::{Guest, MEMORY, Prepared, TABLES};
+use crate::page::{Rounds, at};
 
 /// Where user mode has its page, and which that is, as in every.s.
 pub const TEXT: u64 = 0x40_0000;
@@ -20,9 +21,9 @@ const LINK: u64 = 0x67;
 const FREE: [u64; 3] = [4, 5, 6];
 
 /// Where the guest counts events by where they found it, and has the looks and returns of its two ways.
-const AT_LOOKS: usize = DATA as usize + 80;
-const IN_USER_MODE: usize = DATA as usize + 88;
-const WAYS: usize = DATA as usize + 96;
+const AT_LOOKS: usize = at!(Rounds, at_looks);
+const IN_USER_MODE: usize = at!(Rounds, in_user_mode);
+const WAYS: usize = at!(Rounds, ways);
 
 /// Events so far, by where they found the guest.
 #[derive(Clone, Copy, Debug)]

@@ -24,6 +24,7 @@ use crate::device::{self, System};
 use crate::guest::{DATA, End, Guest};
 use crate::machine;
 use crate::moved::own_id;
+use crate::page::{Loop, Page, at};
 use crate::script::{load, single, step};
 use cki_abi::uapi::system::Info;
 use cki_abi::uapi::system::missing::MISSING_KERNEL;
@@ -36,7 +37,7 @@ const LDTR: &str = "50";
 const DR6: &str = "ffff0ff3";
 /// Where the guest `events` has its events word, and the count that is 1 when it takes events.
 const INFO: u64 = 0x11_0000;
-const EMPTY: usize = DATA as usize + 56;
+const EMPTY: usize = at!(Page, empty);
 /// What workers of the kernel do is done after this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -210,7 +211,7 @@ fn live_patch() -> Result<()> {
         let thread = receiver.recv()??;
         // It has to be in the container, or it would wait on its way there.
         let start = Instant::now();
-        while guest.container.read_word(DATA as usize + 16) != 1 && start.elapsed() < PATIENCE {
+        while guest.container.read_word(at!(Loop, begun)) != 1 && start.elapsed() < PATIENCE {
             thread::yield_now();
         }
         let result = (0..TIMES).try_for_each(|time| {
