@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! As much of ELF (gABI, chapters 4 and 5) as it takes to find the instructions of our own images.
+//! As much of an ELF file as it takes to find the instructions of our own images.
 
 use std::path::Path;
+
+use object::LittleEndian;
+use object::elf::{FileHeader64, SHT_SYMTAB, STT_FUNC, STT_SECTION};
+use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 
 /// A section.
 #[derive(Clone, Debug)]
@@ -39,10 +43,6 @@ pub struct Elf {
     pub symbols: Vec<Symbol>,
 }
 
-const NO_BITS: u64 = 8;
-const FUNCTION: u8 = 2;
-const SECTION_SYMBOL: u8 = 3;
-
 impl Elf {
     /// Reads one.
     ///
@@ -50,57 +50,39 @@ impl Elf {
     /// When it is none.
     pub fn read(path: &Path) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Self::parse(&bytes).ok_or_else(|| format!("{} is cut off or no ELF file", path.display()))
+        Self::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        bytes.strip_prefix(b"\x7fELF\x02\x01")?;
-        let headers = word(bytes, 0x28, 8)? as usize;
-        let (size, count) = (word(bytes, 0x3a, 2)? as usize, word(bytes, 0x3c, 2)?);
-        let names = word(bytes, 0x3e, 2)? as usize;
-        let header = |index: usize| headers + index * size;
-        // sh_name, sh_type, sh_addr, sh_offset, sh_size, sh_link
-        let content = |index: usize| {
-            let at = header(index);
-            let (start, length) = (word(bytes, at + 24, 8)?, word(bytes, at + 32, 8)?);
-            bytes.get(start as usize..start.checked_add(length)? as usize)
-        };
+    fn parse(bytes: &[u8]) -> object::read::Result<Self> {
+        let header = FileHeader64::<LittleEndian>::parse(bytes)?;
+        let endian = header.endian()?;
+        let table = header.sections(endian, bytes)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut sections = Vec::new();
-        let mut symbols = Vec::new();
-        for index in 0..count as usize {
-            let at = header(index);
-            let kind = word(bytes, at + 4, 4)?;
-            let name = text(content(names)?, word(bytes, at, 4)? as usize)?;
-            let data = if kind == NO_BITS {
-                &[]
-            } else {
-                content(index)?
-            };
-            if name == ".symtab" {
-                let strings = content(word(bytes, at + 40, 4)? as usize)?;
-                for entry in data.chunks_exact(24) {
-                    let kind = entry[4] & 15;
-                    let section = word(entry, 6, 2)? as usize;
-                    if section == 0 || section >= count as usize || kind == SECTION_SYMBOL {
-                        continue;
-                    }
-                    symbols.push(Symbol {
-                        name: text(strings, word(entry, 0, 4)? as usize)?,
-                        value: word(entry, 8, 8)?,
-                        section,
-                        function: kind == FUNCTION,
-                    });
-                }
-            }
+        for section in table.iter() {
             sections.push(Section {
-                name,
-                address: word(bytes, at + 16, 8)?,
-                offset: word(bytes, at + 24, 8)? as usize,
-                bytes: data.to_vec(),
+                name: text(table.section_name(endian, section)?),
+                address: section.sh_addr(endian),
+                offset: section.sh_offset(endian) as usize,
+                bytes: section.data(endian, bytes)?.to_vec(),
+            });
+        }
+        let entries = table.symbols(endian, bytes, SHT_SYMTAB)?;
+        let mut symbols = Vec::new();
+        for (index, entry) in entries.enumerate() {
+            let section = entries.symbol_section(endian, entry, index)?;
+            let Some(section) = section.filter(|_| entry.st_type() != STT_SECTION) else {
+                continue;
+            };
+            symbols.push(Symbol {
+                name: text(entries.symbol_name(endian, entry)?),
+                value: entry.st_value(endian),
+                section: section.0,
+                function: entry.st_type() == STT_FUNC,
             });
         }
         symbols.sort_by(|a, b| (a.section, a.value, &a.name).cmp(&(b.section, b.value, &b.name)));
-        Some(Elf { sections, symbols })
+        Ok(Elf { sections, symbols })
     }
 
     /// The function of this name: its address, and where it is in the file.
@@ -129,18 +111,21 @@ impl Elf {
     }
 }
 
-/// `length` bytes as a number.
-fn word(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-    let part = bytes.get(at..at + length)?;
-    Some(
-        part.iter()
-            .rev()
-            .fold(0, |word, &byte| word << 8 | u64::from(byte)),
-    )
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn text(strings: &[u8], at: usize) -> Option<String> {
-    let rest = strings.get(at..)?;
-    let end = rest.iter().position(|&byte| byte == 0)?;
-    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+    #[test]
+    fn a_program_is_read_and_one_that_is_cut_off_is_refused() {
+        let whole = std::fs::read(std::env::current_exe().expect("a test")).expect("read");
+        let elf = Elf::parse(&whole).expect("an ELF file");
+        let (index, text) = elf.section(".text").expect("text");
+        let (address, offset) = elf.function("main").expect("a function");
+        assert!(elf.symbols.iter().any(|symbol| symbol.section == index));
+        let inside = (address - text.address) as usize;
+        assert_eq!(whole[offset..offset + 4], text.bytes[inside..inside + 4]);
+        for length in [0, 3, 100, whole.len() / 2] {
+            Elf::parse(&whole[..length]).expect_err("it is cut off");
+        }
+    }
 }
