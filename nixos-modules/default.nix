@@ -11,6 +11,7 @@
 # | containers/services.nix | the unit of a container |
 # | containers/disks.nix | block devices that containers write, as udev treats them |
 # | rules.nix, assertions.nix | what cannot be, with option and remedy, and warnings |
+# | limits.json | what `cki` takes at least and at most; made from its sources |
 # | sizes.nix, image.nix | sizes of memory; an image from packages |
 #
 # Packages come from `pkgs`, which has to have overlays.default; nixosModules.default of the flake brings it.

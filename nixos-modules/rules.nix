@@ -6,6 +6,8 @@ let
   inherit (lib) concatMap concatStringsSep filter length mapAttrsToList optional;
   cfg = config.services.cki;
   sizes = import ./sizes.nix { inherit lib; };
+  # Of `cki` itself.
+  limits = lib.importJSON ./limits.json;
   containers = mapAttrsToList (name: container: container // { inherit name; }) cfg.containers;
   option = name: rest: "services.cki.containers.${name}.${rest}";
   pool = sizes.mib cfg.memory.pool;
@@ -72,10 +74,10 @@ let
         "the container ${name} has nothing to run. Name the program and its arguments.")
       (cannot (container.command != [ ] && lib.head container.command == "") "command"
         "the program of the container ${name} has no name. Put it first.")
-      (cannot (sizes.mib container.memory < 64) "memory"
-        "${container.memory} is too little for the kernel of ${name}. Give it at least 64M.")
-      (cannot (sizes.mib container.memory > 256 * 1024) "memory"
-        "${container.memory} for ${name} is more than a container takes. Give it at most 256G.")
+      (cannot (sizes.mib container.memory < limits.leastMib) "memory"
+        "${container.memory} is too little for the kernel of ${name}. Give it at least ${toString limits.leastMib}M.")
+      (cannot (sizes.mib container.memory > limits.mostMib) "memory"
+        "${container.memory} for ${name} is more than a container takes. Give it at most ${toString (limits.mostMib / 1024)}G.")
       (cannot (!container.autoStart && sizes.chunks container.memory > pool) "memory"
         "${container.memory} for ${name} is more than the whole pool of ${cfg.memory.pool}. Enlarge services.cki.memory.pool, or give it less.")
       (cannot (network.mode == "bridge" && network.bridge == null) "network.bridge"
@@ -106,7 +108,7 @@ let
         "${key} for ${name} is none of systemd.resource-control(5). Set it by systemd.services.\"cki@${name}\".serviceConfig.")
       (lib.attrNames container.resources)
     ++ map
-      (resource: cannot (!lib.elem resource [ "cpu" "fsize" "data" "stack" "core" "rss" "nproc" "nofile" "memlock" "as" "locks" "sigpending" "msgqueue" "nice" "rtprio" "rttime" ]) "ulimits"
+      (resource: cannot (!lib.elem resource limits.resources) "ulimits"
         "the kernel of ${name} limits no ${resource}. setrlimit(2) has the names, in lower case and without RLIMIT_.")
       (lib.attrNames container.ulimits)
     ++ map

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sizes of memory as `cki` reads them: 512M, 1.5G; a number alone is MiB.
+# Sizes of memory as `cki` reads them: 512M, 1.5G; a number alone is MiB. tests/nixos/sizes.json holds both to it.
 { lib }:
 
 let
-  pattern = "([0-9]+)(\\.([0-9]{1,3}))?([MmGg]?)";
+  limits = lib.importJSON ./limits.json;
+  # Of more digits, thousandths of a MiB could be more than a number of Nix' holds.
+  pattern = "([0-9]{1,9})(\\.([0-9]{1,3}))?([MmGg]?)";
 
   # In thousandths of a MiB, so that what is not whole shows.
   thousandths = text:
@@ -22,6 +24,6 @@ rec {
 
   mib = text: thousandths text / 1000;
 
-  # What the module takes of its pool for it: whole chunks of 2 MiB.
-  chunks = text: (mib text + 1) / 2 * 2;
+  # What the module takes of its pool for it: whole chunks.
+  chunks = text: (mib text + limits.chunkMib - 1) / limits.chunkMib * limits.chunkMib;
 }

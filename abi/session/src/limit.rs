@@ -42,6 +42,11 @@ impl Limit {
     /// What stands for no limit (RLIM_INFINITY).
     pub const UNLIMITED: u64 = u64::MAX;
 
+    /// Names of all resources.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        RESOURCES.iter().map(|(name, _)| *name)
+    }
+
     /// Number of the resource (RLIMIT_*).
     #[must_use]
     pub const fn resource(self) -> u32 {

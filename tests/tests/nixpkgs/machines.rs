@@ -72,6 +72,18 @@ pub(crate) fn values_of_another_type_are_refused(nix: &Evaluator) -> Result<(), 
     holds(taken.is_empty(), taken)
 }
 
+/// What `overlay` sees with a stand-in for nixpkgs' library.
+pub(crate) fn sizes_are_those_of_the_list(nix: &Evaluator) -> Result<(), Failed> {
+    let text = fs::read_to_string(checkout().dir.join("tests/nixos/sizes.json"));
+    let cases: Vec<Value> = serde_json::from_str(&text.map_err(|error| error.to_string())?)?;
+    let listed: Vec<_> = cases
+        .iter()
+        .map(|case| case.get("module").unwrap_or(&case["mib"]))
+        .collect();
+    let values = nix.value("tests/nixos/sizes.nix")?;
+    holds(values == serde_json::json!(listed), values)
+}
+
 /// `text` without what differs from one nixpkgs to the next: hashes of store paths and versions in them.
 fn normal(text: &str) -> String {
     const STORE: &str = "/nix/store/";

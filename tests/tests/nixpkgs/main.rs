@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         machines::what_can_be_is_taken,
         machines::what_cannot_be_is_refused_with_option_and_remedy,
         machines::values_of_another_type_are_refused,
+        machines::sizes_are_those_of_the_list,
         machines::example_hosts_are_made_of_these_files,
         machines::the_templates_are_machines,
         options::every_option_says_what_it_is_and_the_reference_has_it,
