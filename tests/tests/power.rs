@@ -16,6 +16,7 @@ use cki_machine::{HostImage, Io, Machine, TimeLimit};
 use cki_session::{Container, Disk, Memory, Outcome, Run, disk_serial};
 use cki_tests::journal::{DISK, Journal, PROGRAM, safe};
 use cki_tests::{Output, cki, emulator_of, long, run_program, variable};
+use fastrand::Rng;
 
 /// Moments of a trial.
 const CUTS: u64 = 100;
@@ -42,18 +43,6 @@ struct Entry {
     is_flush: bool,
 }
 
-/// A generator that gives the same numbers every time (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 /// The entries of a log (Linux, drivers/md/dm-log-writes.c): a sector that says what there is, and for each entry a
 /// sector and its data.
 fn parse(log: &[u8]) -> Vec<Entry> {
@@ -76,7 +65,7 @@ fn parse(log: &[u8]) -> Vec<Entry> {
 }
 
 /// What is on the medium when the power is cut after `entries`.
-fn on_medium(entries: &[Entry], random: &mut Random) -> Vec<u8> {
+fn on_medium(entries: &[Entry], random: &mut Rng) -> Vec<u8> {
     let flushed = entries
         .iter()
         .rposition(|entry| entry.is_flush)
@@ -84,7 +73,7 @@ fn on_medium(entries: &[Entry], random: &mut Random) -> Vec<u8> {
     let mut medium = vec![0; DISK];
     for (number, entry) in entries.iter().enumerate() {
         for (block, bytes) in entry.data.chunks(BLOCK).enumerate() {
-            if number < flushed || random.below(2) == 0 {
+            if number < flushed || random.u64(..2) == 0 {
                 let at = entry.at + block * BLOCK;
                 medium[at..at + bytes.len()].copy_from_slice(bytes);
             }
@@ -139,7 +128,7 @@ fn run(dir: &Path, app: &Path, first: &str) -> (Journal, Vec<Entry>) {
 }
 
 /// Whether something is lost when the power is cut after so many entries.
-fn loses(journal: &Journal, entries: &[Entry], moment: usize, random: &mut Random) -> bool {
+fn loses(journal: &Journal, entries: &[Entry], moment: usize, random: &mut Rng) -> bool {
     let medium = on_medium(&entries[..moment], random);
     let promised = safe(&medium).expect("the first block is whole");
     journal.lost(&medium, promised).is_some()
@@ -154,7 +143,7 @@ fn what_was_synced_survives_a_cut_of_the_hosts_power() {
         .into_iter()
         .chain([app.as_os_str()]));
     assert_eq!(output.status, 0, "{}", output.stderr);
-    let mut random = Random(0x5eed);
+    let mut random = Rng::with_seed(0x5eed);
     for _ in 0..if long() { 10 } else { 1 } {
         let (journal, entries) = run(dir.path(), &app, "");
         let flushes = entries.iter().filter(|entry| entry.is_flush).count();
@@ -162,7 +151,7 @@ fn what_was_synced_survives_a_cut_of_the_hosts_power() {
         let large = entries.iter().filter(|entry| entry.data.len() >= LARGE);
         assert!(large.count() >= 20, "large writes reach the file as such");
         for _ in 0..CUTS {
-            let moment = random.below(entries.len() as u64 + 1) as usize;
+            let moment = random.u64(..entries.len() as u64 + 1) as usize;
             assert!(
                 !loses(&journal, &entries, moment, &mut random),
                 "at {moment}"
@@ -235,10 +224,10 @@ fn refused(disk: &str) -> Output {
 fn what_was_synced_survives_when_the_emulator_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path().join("disk");
-    let mut random = Random(0xfeed);
+    let mut random = Rng::with_seed(0xfeed);
     for _ in 0..if long() { 20 } else { 1 } {
         std::fs::write(&disk, vec![0; DISK]).unwrap();
-        let journal = killed(&disk, 20 + random.below(400) as usize);
+        let journal = killed(&disk, 20 + random.u64(..400) as usize);
         let found = std::fs::read(&disk).unwrap();
         assert_eq!(journal.lost(&found, journal.synced), None);
         assert_ne!(journal.synced, 0);

@@ -21,6 +21,7 @@ use virtio_bindings::virtio_blk::{
 };
 
 use cki_disk::DiskOption;
+use fastrand::Rng;
 
 use super::disk::open;
 use crate::jail::{self, Duty};
@@ -55,18 +56,6 @@ struct Record {
     at: u64,
     length: u64,
     data: Vec<u8>,
-}
-
-/// A generator that gives the same numbers every time (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 fn contents(block: u64, version: u64) -> Vec<u8> {
@@ -130,10 +119,10 @@ fn trial(library: &Path, path: &Path, lies: bool) -> u64 {
     assert_eq!(direct.count() != 0, takes_direct(path));
     // The kernel of the host goes on: nothing that was written is lost.
     assert_eq!(loss(path, &records, records.len()), None);
-    let mut random = Random(0x5eed);
+    let mut random = Rng::with_seed(0x5eed);
     let mut lost = 0;
     for _ in 0..CUTS {
-        let moment = random.below(records.len() as u64) as usize;
+        let moment = random.u64(..records.len() as u64) as usize;
         std::fs::write(path, on_medium(&before, &records[..moment], &mut random)).unwrap();
         lost += u64::from(loss(path, &records, moment).is_some());
     }
@@ -178,7 +167,7 @@ fn parse(mut bytes: &[u8]) -> Vec<Record> {
 }
 
 /// What is on the medium when the power is cut after `records`.
-fn on_medium(before: &[u8], records: &[Record], random: &mut Random) -> Vec<u8> {
+fn on_medium(before: &[u8], records: &[Record], random: &mut Rng) -> Vec<u8> {
     let synced = records
         .iter()
         .rposition(|record| record.what == FILE_SYNC)
@@ -186,14 +175,14 @@ fn on_medium(before: &[u8], records: &[Record], random: &mut Random) -> Vec<u8> 
     let mut medium = before.to_vec();
     for (number, record) in records.iter().enumerate() {
         if record.what == FILE_LENGTH {
-            if number < synced || random.below(2) == 0 {
+            if number < synced || random.u64(..2) == 0 {
                 medium.resize(record.at as usize, 0);
             }
             continue;
         }
         // The medium does not do a large piece at once.
         for from in (0..record.length as usize).step_by(BLOCK as usize) {
-            if number >= synced && random.below(2) == 0 {
+            if number >= synced && random.u64(..2) == 0 {
                 continue;
             }
             let to = (record.length as usize).min(from + BLOCK as usize);
@@ -271,10 +260,10 @@ fn guest(path: &Path) -> ! {
     if !is_watched {
         jail::confine(Duty::Disk).unwrap();
     }
-    let mut random = Random(0xfeed);
+    let mut random = Rng::with_seed(0xfeed);
     for version in 1..=REQUESTS {
-        let block = random.below(BLOCKS);
-        match random.below(12) {
+        let block = random.u64(..BLOCKS);
+        match random.u64(..12) {
             0 => {
                 request(&mut driver, VIRTIO_BLK_T_FLUSH, 0, &[]);
                 note(GUEST_FLUSHED, 0, 0);

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use fastrand::Rng;
 
 use crate::case::Case;
 use crate::device::{self, System};
@@ -35,20 +36,8 @@ pub fn all() -> Vec<(&'static str, Case)> {
     )]
 }
 
-/// Numbers that are the same in every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn pause(&mut self) {
-        thread::sleep(Duration::from_micros(self.below(3000)));
-    }
+fn pause(random: &mut Rng) {
+    thread::sleep(Duration::from_micros(random.u64(..3000)));
 }
 
 fn races() -> Result<()> {
@@ -101,10 +90,10 @@ fn round(system: &System, number: u64, counts: &Arc<Counts>) -> Result<()> {
             let (prepared, barrier) = (Arc::clone(&prepared), Arc::clone(&barrier));
             let (counts, started) = (Arc::clone(counts), Arc::clone(&started));
             thread::spawn(move || {
-                let seed = (number * THREADS as u64 + thread as u64) * 2 + 1;
-                let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                // The same numbers in every run.
+                let mut random = Rng::with_seed(number * THREADS as u64 + thread as u64);
                 barrier.wait();
-                random.pause();
+                pause(&mut random);
                 act(thread, &prepared, &mut random, &counts, &started);
             })
         })
@@ -126,7 +115,7 @@ fn round(system: &System, number: u64, counts: &Arc<Counts>) -> Result<()> {
 fn act(
     thread: usize,
     prepared: &Prepared,
-    random: &mut Random,
+    random: &mut Rng,
     counts: &Counts,
     started: &AtomicBool,
 ) {
@@ -141,10 +130,10 @@ fn act(
         // Behind all others, most of the time: every guest is ended.
         1 => {
             while !started.load(Ordering::Acquire) {
-                random.pause();
+                pause(random);
             }
-            for _ in 0..random.below(5) {
-                random.pause();
+            for _ in 0..random.u64(..5) {
+                pause(random);
             }
             let _ = prepared.container.kill();
         }
@@ -165,7 +154,7 @@ fn act(
             }
         },
         4 | 5 => {
-            for event in 0..random.below(2000) {
+            for event in 0..random.u64(..2000) {
                 if prepared.container.raise(0, event as u32 % 64).is_ok() {
                     count(&counts.raised);
                 }
@@ -176,14 +165,14 @@ fn act(
             let Ok((_other, socket)) = UnixStream::pair() else {
                 return;
             };
-            for _ in 0..random.below(50) {
-                let at = random.below(MEMORY / 4096) as usize * 4096;
+            for _ in 0..random.u64(..50) {
+                let at = random.u64(..MEMORY / 4096) as usize * 4096;
                 let _ = prepared.container.copy_to(&socket, at);
             }
         }
         // Descriptors that come and go, and calls that are refused.
         _ => {
-            for _ in 0..random.below(8) {
+            for _ in 0..random.u64(..8) {
                 let Ok(system) = System::open() else { return };
                 let _ = system.info();
                 let _ = prepared.container.vcpu(0);
