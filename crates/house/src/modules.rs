@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::source::{self, Import, Source};
@@ -35,7 +36,7 @@ impl Crate {
     /// Reads the modules of the crate with this root file (`src/lib.rs`).
     ///
     /// # Errors
-    /// Those of reading files; a `mod` declaration without a file is one.
+    /// Those of reading files; a `mod` declaration without a file is one, and so is a file that is no Rust.
     pub fn read(root: &Path) -> Result<Self, std::io::Error> {
         let mut this = Self {
             modules: BTreeMap::new(),
@@ -45,7 +46,8 @@ impl Crate {
     }
 
     fn add(&mut self, file: &Path, path: Vec<String>, root: bool) -> Result<(), std::io::Error> {
-        let source = source::read(&fs::read_to_string(file)?);
+        let source = source::read(&fs::read_to_string(file)?)
+            .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
         let directory = match (file.parent(), file.file_stem()) {
             (Some(parent), Some(stem)) if !root && stem != "mod" => parent.join(stem),
             (Some(parent), _) => parent.to_owned(),

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::{Delimiter, LexError, Spacing, TokenStream, TokenTree};
+
 /// What a file has outside its tests.
 #[derive(Debug, Default)]
 pub struct Source {
@@ -47,134 +49,71 @@ pub struct Import {
 }
 
 /// Reads a file's text.
-#[must_use]
-pub fn read(text: &str) -> Source {
+///
+/// # Errors
+/// When that is no Rust.
+pub fn read(text: &str) -> Result<Source, LexError> {
+    let mut tokens = Vec::new();
+    flatten(text.parse()?, &mut tokens);
     let mut reader = Reader {
-        tokens: tokens(&blank(text)),
+        tokens,
         at: 0,
         inline: Vec::new(),
         depth: 0,
         source: Source::default(),
     };
     reader.items();
-    reader.source
+    Ok(reader.source)
 }
 
-/// `text` with comments and the contents of literals replaced by blanks; of a literal that may be a path
-/// (`#[serde(with = "crate::a")]`), the quotes and what they quote are left.
-fn blank(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let skipped = comment(rest).or_else(|| literal(rest));
-        match skipped {
-            Some(length) => {
-                let (whole, behind) = rest.split_at(length);
-                out.push_str(if is_quoted_path(whole) { whole } else { " " });
-                rest = behind;
+/// Words, `::`, brackets and other characters one by one: tokens, since the arguments of a macro have paths as well,
+/// and only the macro knows their syntax. Of literals, those are left that may be a path (`#[serde(with =
+/// "crate::a")]`): quotes, and what they quote.
+fn flatten(stream: TokenStream, found: &mut Vec<String>) {
+    let mut may_be_path = false;
+    for tree in stream {
+        let was_colon = std::mem::take(&mut may_be_path);
+        match tree {
+            TokenTree::Group(group) => {
+                let [open, close] = match group.delimiter() {
+                    Delimiter::Parenthesis => ["(", ")"],
+                    Delimiter::Brace => ["{", "}"],
+                    Delimiter::Bracket => ["[", "]"],
+                    Delimiter::None => ["", ""],
+                };
+                found.push(open.to_owned());
+                flatten(group.stream(), found);
+                found.push(close.to_owned());
             }
-            None => {
-                out.push(c);
-                // A word is passed whole: its end may look like the start of a raw string.
-                let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-                let length = word.max(c.len_utf8());
-                out.push_str(&rest[c.len_utf8()..length]);
-                rest = &rest[length..];
+            TokenTree::Ident(word) => found.push(word.to_string()),
+            TokenTree::Punct(mark) if was_colon && mark.as_char() == ':' => {
+                found.pop();
+                found.push("::".to_owned());
+            }
+            TokenTree::Punct(mark) => {
+                may_be_path = mark.as_char() == ':' && mark.spacing() == Spacing::Joint;
+                found.push(mark.to_string());
+            }
+            TokenTree::Literal(literal) => {
+                if let Some(path) = quoted_path(&literal.to_string()) {
+                    found.push("\"".to_owned());
+                    flatten(path, found);
+                    found.push("\"".to_owned());
+                }
             }
         }
     }
-    out
 }
 
-/// Whether this is a string with words and `::` between them, as attributes quote paths.
-fn is_quoted_path(literal: &str) -> bool {
-    let quoted = |text: &str| Some(text.strip_prefix('"')?.strip_suffix('"')?.contains("::"));
-    let plain = |c: char| is_word(c) || matches!(c, '"' | ':');
-    quoted(literal) == Some(true) && literal.chars().all(plain)
+/// What a string with words and `::` between them quotes, as attributes quote paths.
+fn quoted_path(literal: &str) -> Option<TokenStream> {
+    let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let is_path = inner.contains("::") && inner.chars().all(|c| is_word(c) || c == ':');
+    is_path.then(|| inner.parse().ok())?
 }
 
-pub(crate) fn is_word(c: char) -> bool {
+fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
-}
-
-pub(crate) fn comment(text: &str) -> Option<usize> {
-    if text.starts_with("//") {
-        return Some(text.find('\n').unwrap_or(text.len()));
-    }
-    if !text.starts_with("/*") {
-        return None;
-    }
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        let here = &text[at..];
-        if here.starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if here.starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                break;
-            }
-        } else {
-            at += here.chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    Some(at)
-}
-
-pub(crate) fn literal(text: &str) -> Option<usize> {
-    let body = text.trim_start_matches(['b', 'c']);
-    let prefix = text.len() - body.len();
-    if prefix > 1 {
-        return None;
-    }
-    if let Some(raw) = body.strip_prefix('r') {
-        let hashes = raw.len() - raw.trim_start_matches('#').len();
-        if raw[hashes..].starts_with('"') {
-            let end = format!("\"{}", "#".repeat(hashes));
-            let start = prefix + 1 + hashes + 1;
-            let length = text[start..]
-                .find(&end)
-                .map_or(text.len() - start, |n| n + end.len());
-            return Some(start + length);
-        }
-        return None;
-    }
-    let quote = body.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let inner = &body[1..];
-    if quote == '\'' {
-        // A lifetime has no second quote behind its first character.
-        let mut chars = inner.chars();
-        let first = chars.next()?;
-        if first != '\\' && chars.next() != Some('\'') {
-            return None;
-        }
-    }
-    let mut escaped = false;
-    for (i, c) in inner.char_indices() {
-        if !escaped && c == quote {
-            return Some(prefix + 1 + i + 1);
-        }
-        escaped = !escaped && c == '\\';
-    }
-    Some(text.len())
-}
-
-/// Words, `::`, and other characters one by one.
-fn tokens(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(c) = rest.chars().next() {
-        let length = if is_word(c) {
-            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-        } else if rest.starts_with("::") {
-            2
-        } else {
-            c.len_utf8()
-        };
-        found.push(rest[..length].to_owned());
-        rest = rest[length..].trim_start();
-    }
-    found
 }
 
 struct Reader {
@@ -271,10 +210,15 @@ impl Reader {
         end
     }
 
+    /// The attribute that begins here and ends there, from its name on.
+    fn attribute_words(&self, end: usize) -> impl Iterator<Item = &str> {
+        let words = self.tokens[self.at..end].iter().map(String::as_str);
+        words.skip_while(|word| matches!(*word, "#" | "!" | "["))
+    }
+
     /// Whether the attribute that begins here and ends there says `name(test`, and with `cfg` nothing more.
     fn is_for_tests(&self, end: usize, name: &str) -> bool {
-        let words = self.tokens[self.at..end].iter().map(String::as_str);
-        let mut words = words.skip_while(|word| matches!(*word, "#" | "!" | "["));
+        let mut words = self.attribute_words(end);
         let told = [words.next(), words.next(), words.next(), words.next()];
         let behind = if name == "cfg" { ")" } else { "," };
         told == [Some(name), Some("("), Some("test"), Some(behind)]
@@ -282,7 +226,9 @@ impl Reader {
 
     /// Reads the paths in an attribute: its arguments are code, and quoted paths become such.
     fn attribute(&mut self, end: usize) {
-        if self.is_for_tests(end, "cfg_attr") {
+        // A comment that documents something is an attribute, too.
+        let is_text = self.attribute_words(end).next() == Some("doc");
+        if is_text || self.is_for_tests(end, "cfg_attr") {
             self.at = end;
         }
         while self.at < end {
@@ -405,6 +351,10 @@ impl Reader {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Source {
+        super::read(text).expect("Rust")
+    }
+
     fn paths(source: &Source) -> Vec<String> {
         source.paths.iter().map(|path| path.join("::")).collect()
     }
@@ -414,6 +364,8 @@ mod tests {
         let source = read(
             r####"// crate::a
             /* crate::b /* nested */ crate::c */
+            /// `crate::k`
+            ///crate::l
             const S: &str = "crate::d \" crate::e"; const R: &str = r#"crate::f " crate::g"#;
             fn f<'a>(c: char) { let q = '"'; let e = '\''; let b = b"crate::h"; crate::i::j(c) }"####,
         );
@@ -486,5 +438,12 @@ mod tests {
         assert_eq!(imports, ["self::a::B", "super::C"]);
         assert_eq!(paths(&source), ["super::d"]);
         assert!(source.defines.contains("f") && source.defines.contains("g"));
+    }
+
+    #[test]
+    fn what_is_no_rust_is_refused() {
+        for text in ["fn f() {", "const S: &str = \"", "/* "] {
+            super::read(text).expect_err(text);
+        }
     }
 }

@@ -2,48 +2,56 @@
 
 //! Lines of a Rust file that are too wide. rustfmt breaks code, and leaves comments and literals as they are.
 
-use crate::source::{comment, is_word, literal};
+use proc_macro2::{LexError, Literal, TokenStream, TokenTree};
 
 /// Numbers, from 1 on, of the lines of `text` that have more than `most` characters. What stands in a raw literal does
 /// not count: it is in another form, such as JSON, where a line may not be broken.
-#[must_use]
-pub fn too_wide(text: &str, most: usize) -> Vec<usize> {
-    let whole: Vec<&str> = text.lines().collect();
-    let counted = without_raw_literals(text);
-    let counted = counted.lines().zip(&whole).enumerate();
-    counted
-        .filter(|(_, (counted, whole))| {
-            counted.chars().count() > most && whole.chars().count() > most
-        })
-        .map(|(index, _)| index + 1)
-        .collect()
+///
+/// # Errors
+/// When `text` is no Rust.
+pub fn too_wide(text: &str, most: usize) -> Result<Vec<usize>, LexError> {
+    // Comments are no tokens, and count: all of a line does but the raw literals.
+    let whole: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+    let mut counted = whole.clone();
+    let mut raw = Vec::new();
+    raw_literals(text.parse()?, &mut raw);
+    for literal in raw {
+        let (start, end) = (literal.span().start(), literal.span().end());
+        for line in start.line..=end.line {
+            let from = if line == start.line { start.column } else { 0 };
+            let to = if line == end.line {
+                end.column
+            } else {
+                whole[line - 1]
+            };
+            counted[line - 1] -= to - from;
+        }
+    }
+    let numbered = counted.into_iter().enumerate();
+    let wide = numbered.filter(|(_, counted)| *counted > most);
+    Ok(wide.map(|(index, _)| index + 1).collect())
 }
 
-fn without_raw_literals(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let whole = comment(rest).or_else(|| literal(rest));
-        // A word is passed whole: its end may look like the start of a raw literal.
-        let word = || rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-        let (piece, behind) = rest.split_at(whole.unwrap_or_else(|| word().max(c.len_utf8())));
-        let is_raw = whole.is_some()
-            && ["r", "br", "cr"]
-                .iter()
-                .any(|prefix| piece.starts_with(prefix));
-        match is_raw {
-            true => out.extend(piece.chars().filter(|&c| c == '\n')),
-            false => out.push_str(piece),
+fn raw_literals(stream: TokenStream, found: &mut Vec<Literal>) {
+    for tree in stream {
+        match tree {
+            TokenTree::Group(group) => raw_literals(group.stream(), found),
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                if ["r", "br", "cr"]
+                    .iter()
+                    .any(|prefix| text.starts_with(prefix))
+                {
+                    found.push(literal);
+                }
+            }
+            _ => {}
         }
-        rest = behind;
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn comments_and_plain_literals_count_and_raw_ones_do_not() {
         let long = "x".repeat(20);
@@ -51,6 +59,7 @@ mod tests {
             "// {long}\nlet a = \"{long}\";\nlet b = r#\"{long}\"#;\n\
              let c = r\"\n{long}\n\";\nlet d = br\"{long}\"; // {long}\nshort();\n"
         );
+        let too_wide = |text: &str, most| super::too_wide(text, most).expect("Rust");
         assert_eq!(too_wide(&text, 20), [1, 2, 7]);
         assert!(too_wide(&text, 60).is_empty());
         // In characters, not bytes.

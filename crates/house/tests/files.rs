@@ -82,7 +82,7 @@ fn no_line_of_rust_is_wider_than_120_columns() {
             continue;
         }
         let text = fs::read_to_string(root().join(&path)).expect("a source");
-        let lines = too_wide(&text, 120);
+        let lines = too_wide(&text, 120).unwrap_or_else(|error| panic!("{path}: {error}"));
         wrong.extend(lines.iter().map(|number| format!("{path}:{number}")));
     }
     assert!(wrong.is_empty(), "break these lines: {wrong:#?}");

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use cki_house::{root, tracked};
+use cki_house::{root, source, tracked};
 
 /// Files of the launcher with unsafe code that is not for tests.
 fn files() -> BTreeSet<String> {
@@ -14,8 +14,8 @@ fn files() -> BTreeSet<String> {
     };
     let has = |path: &String| {
         let text = fs::read_to_string(root().join(path)).expect("a source");
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-        code.contains("unsafe {") || code.contains("unsafe fn")
+        let source = source::read(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        source.words.contains("unsafe")
     };
     let files = tracked().into_iter().filter(is_source).filter(has);
     files

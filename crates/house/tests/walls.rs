@@ -105,7 +105,8 @@ fn programs_are_started_in_one_place() {
         for file in package.roots() {
             let modules = Crate::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             for file in modules.uses().keys() {
-                let source = source::read(&fs::read_to_string(file).expect("a file"));
+                let text = fs::read_to_string(file).expect("a file");
+                let source = source::read(&text).expect("Rust");
                 if source.starts_programs() {
                     starters.insert(name(&root, file));
                 }
