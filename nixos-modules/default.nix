@@ -7,6 +7,7 @@
 # | containers/options.nix | what can be said of a container |
 # | containers/renamed.nix | names that options had |
 # | containers/arguments.nix | that, as the command line of `cki run` |
+# | containers/volumes.nix | where the volumes of a container are on the host |
 # | containers/sandbox.nix | what the launcher's process may do on the host |
 # | containers/services.nix | the unit of a container |
 # | containers/disks.nix | block devices that containers write, as udev treats them |

@@ -8,6 +8,7 @@ let
   sizes = import ./sizes.nix { inherit lib; };
   # Of `cki` itself.
   limits = lib.importJSON ./limits.json;
+  volumes = import ./containers/volumes.nix { inherit lib; };
   containers = mapAttrsToList (name: container: container // { inherit name; }) cfg.containers;
   option = name: rest: "services.cki.containers.${name}.${rest}";
   pool = sizes.mib cfg.memory.pool;
@@ -80,6 +81,8 @@ let
         "${container.memory} for ${name} is more than a container takes. Give it at most ${toString (limits.mostMib / 1024)}G.")
       (cannot (!container.autoStart && sizes.chunks container.memory > pool) "memory"
         "${container.memory} for ${name} is more than the whole pool of ${cfg.memory.pool}. Enlarge services.cki.memory.pool, or give it less.")
+      (cannot (length container.volumes > limits.mostVolumes) "volumes"
+        "${toString (length container.volumes)} volumes of ${name} are more than a container takes. Give it at most ${toString limits.mostVolumes}.")
       (cannot (network.mode == "bridge" && network.bridge == null) "network.bridge"
         "the container ${name} is to be on a bridge, and none is named. Name it, or take mode = \"user\".")
       (cannot (network.mode == "bridge" && network.address == null) "network.address"
@@ -111,10 +114,15 @@ let
       (resource: cannot (!lib.elem resource limits.resources) "ulimits"
         "the kernel of ${name} limits no ${resource}. setrlimit(2) has the names, in lower case and without RLIMIT_.")
       (lib.attrNames container.ulimits)
+    ++ mapAttrsToList
+      (_: found: cannot true "volumes"
+        "${lib.concatMapStringsSep " and " (volume: volume.path) found} of ${name} are one place, or two with one directory below /var/lib/cki/${name}. Give each a path of its own, which differs in more than `/` and `-`.")
+      (twice (volume: volumes.directory volume.path) container.volumes)
     ++ map
       (file: cannot (hidden file.path) file.option
         "${file.path} is hidden from services, and ${name} is one. Keep it below /var/lib or another directory that is not of users or temporary.")
       (map (disk: { inherit (disk) path; option = "disks"; }) container.disks
+      ++ map (volume: { path = volume.source; option = "volumes"; }) (filter (volume: volume.source != null) container.volumes)
       ++ optional (container.image != null) { path = toString container.image; option = "image"; })
     ++ concatMap
       (disk: [

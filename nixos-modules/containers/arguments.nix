@@ -7,6 +7,7 @@ name: container:
 let
   inherit (lib) concatLists concatMap mapAttrsToList optional optionals;
   inherit (container) network;
+  volumes = import ./volumes.nix { inherit lib; };
   option = flag: value: [ flag value ];
   unless = default: flag: value: optionals (value != default) (option flag value);
   each = flag: concatMap (option flag);
@@ -34,6 +35,7 @@ in
 ++ each "--tmpfs" container.tmpfs
 # A disk that a container wrote may begin as an image of another format does.
 ++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw${rates disk.rates}") container.disks)
+++ concatMap (volume: option "--volume" (volumes.word name volume)) container.volumes
 ++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.ulimits)
 ++ each "--cap-drop" container.capabilities.drop
 ++ each "--cap-add" container.capabilities.add

@@ -73,6 +73,33 @@ let
     };
   };
 
+  volume = types.submodule {
+    options = {
+      path = mkOption {
+        type = types.strMatching "/[^:]+";
+        example = "/var/lib/redis";
+        description = "Where the container has it.";
+      };
+      source = mkOption {
+        type = types.nullOr (types.strMatching "/[^:]*");
+        default = null;
+        example = "/srv/www";
+        description = ''
+          A directory of the host, which has to be there. The launcher is no administrator: what the container is to
+          read there has to be open to everybody or to the group `services.cki.group`, and what it is to write, to
+          that group. If null, a directory of the container's own, which systemd makes below `/var/lib/cki` and keeps
+          from one start to the next.
+        '';
+      };
+      readOnly = mkOption {
+        type = types.bool;
+        default = false;
+        example = true;
+        description = "Whether the container cannot write to it.";
+      };
+    };
+  };
+
   network = {
     mode = mkOption {
       type = types.enum [ "none" "user" "bridge" ];
@@ -222,6 +249,15 @@ let
         default = [ ];
         example = [{ path = "/var/lib/disks/database.raw"; }];
         description = "Disks of the container: `/dev/vdb`, `/dev/vdc`, ... in this order.";
+      };
+      volumes = mkOption {
+        type = types.listOf volume;
+        default = [ ];
+        example = [{ path = "/srv"; source = "/srv/www"; readOnly = true; }];
+        description = ''
+          Directories that the container shares with the host. All that it makes there belongs to its launcher's user,
+          and in the container what is that user's is root's: a program that works as another user needs a disk.
+        '';
       };
       ulimits = mkOption {
         type = types.attrsOf (types.either types.ints.unsigned (types.strMatching "([0-9]+|unlimited)(:([0-9]+|unlimited))?"));

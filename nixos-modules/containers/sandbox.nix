@@ -12,6 +12,8 @@ let
   isFile = disk: !hasPrefix "/dev/" disk.path;
   files = lib.filter (disk: isFile disk && !disk.readOnly) container.disks;
   own = map (disk: disk.path) container.disks;
+  shared = lib.filter (volume: volume.source != null) container.volumes;
+  hasVolumes = container.volumes != [ ];
   # The group of all launchers may write each container's.
   others = lib.unique (lib.filter (path: !lib.elem path own)
     (map (disk: disk.path) (lib.filter isFile (lib.concatMap (other: other.disks) (lib.attrValues containers)))));
@@ -36,7 +38,7 @@ in
     ++ optional (mode == "bridge") "/dev/net/tun rw"
     ++ map (disk: "${disk.path} ${if disk.readOnly then "r" else "rw"}") blockDevices;
   ProtectSystem = "strict";
-  ReadWritePaths = map (disk: disk.path) files;
+  ReadWritePaths = map (disk: disk.path) files ++ map (volume: volume.source) (lib.filter (volume: !volume.readOnly) shared);
   InaccessiblePaths = map (path: "-${path}") others;
   ProtectHome = true;
   PrivateTmp = true;
@@ -49,10 +51,13 @@ in
     ++ optional (mode != "none") "AF_NETLINK";
   IPAddressDeny = optional (mode != "user") "any";
 
-  # passt shuts itself in: namespaces, and an empty root for them.
-  RestrictNamespaces = if mode == "user" then [ "user" "ipc" "mnt" "pid" "uts" ] else true;
+  # passt and the processes of volumes shut themselves in: namespaces, and a root of their own for them.
+  RestrictNamespaces =
+    if hasVolumes then [ "user" "ipc" "mnt" "net" "pid" "uts" ]
+    else if mode == "user" then [ "user" "ipc" "mnt" "pid" "uts" ]
+    else true;
   # The launcher's threads give up further calls by seccomp themselves, which @system-service of Debian 12's systemd lacks.
-  SystemCallFilter = [ "@system-service" ] ++ (if mode == "user" then [ "@mount" ] else [ "~@resources" ]) ++ [ "seccomp" ];
+  SystemCallFilter = [ "@system-service" ] ++ (if mode == "user" || hasVolumes then [ "@mount" ] else [ "~@resources" ]) ++ [ "seccomp" ];
   SystemCallArchitectures = "native";
   SystemCallErrorNumber = "EPERM";
 

@@ -5,6 +5,7 @@
 let
   cfg = config.services.cki;
   makeImage = pkgs.callPackage ../image.nix { };
+  volumes = import ./volumes.nix { inherit lib; };
   sandbox = import ./sandbox.nix { inherit lib; inherit (cfg) group containers; };
 
   image = name: container:
@@ -38,6 +39,7 @@ let
       NotifyAccess = "main";
       ExecStart = commandLine name container;
       LoadCredential = lib.imap0 (number: file: "environment${toString number}:${toString file}") container.environmentFiles;
+      StateDirectory = volumes.own name container.volumes;
       RuntimeDirectory = "cki/${name}";
       RuntimeDirectoryMode = "0700";
       SyslogIdentifier = name;

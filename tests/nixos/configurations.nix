@@ -33,6 +33,7 @@ let
     a-label-that-is-read = one { disks = [{ path = "/dev/disk/by-label/data"; readOnly = true; }]; };
     rates = one { disks = [{ path = "/var/lib/d"; rates.readBps = "10M+64M"; }]; network = { mode = "user"; rates.ingressPackets = "5000"; }; };
     our-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_cki; };
+    volumes = one { volumes = [{ path = "/var/lib/a"; } { path = "/srv"; source = "/srv/www"; readOnly = true; }]; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
   };
@@ -49,6 +50,18 @@ let
     more-than-the-pool-by-hand = {
       module = one { memory = "2G"; autoStart = false; };
       says = [ "services.cki.containers.one.memory: 2G for one" "Enlarge services.cki.memory.pool" ];
+    };
+    a-volume-that-is-hidden = {
+      module = one { volumes = [{ path = "/srv"; source = "/home/me/www"; }]; };
+      says = [ "services.cki.containers.one.volumes: /home/me/www is hidden" "below /var/lib" ];
+    };
+    two-volumes-at-one-place = {
+      module = one { volumes = [{ path = "/a/b"; } { path = "/a-b"; }]; };
+      says = [ "services.cki.containers.one.volumes: /a/b and /a-b of one" "a path of its own" ];
+    };
+    too-many-volumes = {
+      module = one { volumes = map (number: { path = "/v${toString number}"; }) (lib.range 1 17); };
+      says = [ "services.cki.containers.one.volumes: 17 volumes" "at most 16" ];
     };
     too-little-memory = {
       module = one { memory = "32M"; };

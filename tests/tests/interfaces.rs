@@ -19,7 +19,7 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cki_session::{Container, Limit, Memory};
+use cki_session::{Container, Limit, Memory, Volume};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -64,6 +64,7 @@ fn limits() -> String {
         "chunkMib": cki_abi::limits::CHUNK_SIZE >> 20,
         "leastMib": Container::LEAST_MEMORY.mib(),
         "mostMib": Memory::CONTAINER_MAX.mib(),
+        "mostVolumes": Volume::MOST,
         "resources": Limit::names().collect::<Vec<_>>(),
     });
     serde_json::to_string_pretty(&limits).expect("JSON") + "\n"

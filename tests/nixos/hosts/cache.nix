@@ -8,7 +8,8 @@
     memory.pool = "1G";
     containers.cache = {
       packages = [ pkgs.redis ];
-      command = [ "redis-server" "--save" "" "--protected-mode" "no" ];
+      command = [ "redis-server" "--protected-mode" "no" "--dir" "/var/lib/redis" ];
+      volumes = [{ path = "/var/lib/redis"; } { path = "/srv/data"; source = "/srv/data"; readOnly = true; }];
       network.mode = "user";
       network.publish = [{ host = 6379; container = 6379; }];
       network.openFirewall = true;
