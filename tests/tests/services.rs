@@ -32,7 +32,8 @@ fn golden(host: &str, file: &str) -> String {
 
 /// A script that puts the images, units and networks in their places.
 fn installation() -> String {
-    let mut script = "set -e; mkdir -p /run/systemd/network /var/lib/images\n\
+    let mut script = "set -e; mkdir -p /run/systemd/network /var/lib/images /var/lib/data\n\
+        echo of the host > /var/lib/data/page\n\
         for name in redis web; do cp /dev/disk/by-id/virtio-$name /var/lib/images/$name; done\n\
         chmod 644 /var/lib/images/*\n"
         .to_owned();
@@ -93,7 +94,7 @@ fn start(directory: &Path, public: &str) -> Machine {
 }
 
 /// What is done on the machine in this order, and what has to be said then.
-const STEPS: [(&str, &str, &str); 9] = [
+const STEPS: [(&str, &str, &str); 11] = [
     (
         "they start, and have started when their programs run",
         "systemctl start cki@cache cki@left cki@right && systemctl is-active cki@cache cki@left cki@right",
@@ -117,6 +118,19 @@ const STEPS: [(&str, &str, &str); 9] = [
          exec 4<>/dev/tcp/10.1.0.7/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&4; tail -n 1 <&4; \
          cki exec left -- busybox wget -qO- http://10.1.0.8/",
         "+PONG\na page\na page\n",
+    ),
+    (
+        "a directory of the host is read, and written only where it may be",
+        "cki exec cache -- sh -c 'cat /srv/data/page; ! touch /srv/data/page /srv/data/new 2> /dev/null && echo \
+         refused; touch /var/lib/redis/new && echo written'; ls /var/lib/data; stat -c %U /var/lib/cki/cache/var-lib-redis/new",
+        "of the host\nrefused\nwritten\npage\ncki-cache\n",
+    ),
+    (
+        "what a container keeps in a volume of its own is there after a restart",
+        "exec 3<>/dev/tcp/127.0.0.1/6379; printf 'SET word kept\\r\\nSAVE\\r\\n' >&3; head -n 2 <&3 | tr -d '\\r'; \
+         systemctl restart cki@cache; exec 3<>/dev/tcp/127.0.0.1/6379; printf 'GET word\\r\\n' >&3; \
+         head -n 2 <&3 | tr -d '\\r'",
+        "+OK\n+OK\n$4\nkept\n",
     ),
     (
         "no sandbox is weaker than was meant",

@@ -9,7 +9,7 @@
     containers.cache = {
       packages = [ pkgs.redis ];
       command = [ "redis-server" "--protected-mode" "no" "--dir" "/var/lib/redis" ];
-      volumes = [{ path = "/var/lib/redis"; } { path = "/srv/data"; source = "/srv/data"; readOnly = true; }];
+      volumes = [{ path = "/var/lib/redis"; } { path = "/srv/data"; source = "/var/lib/data"; readOnly = true; }];
       network.mode = "user";
       network.publish = [{ host = 6379; container = 6379; }];
       network.openFirewall = true;
