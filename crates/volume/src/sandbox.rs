@@ -3,8 +3,9 @@
 //! What keeps the process of a volume from everything but its directory.
 //!
 //! In this order, by a process of one thread: open files ([`close_others`]), namespaces ([`leave`]), then in a child,
-//! which is the first of its own process namespace, a root with the directory and `/proc` ([`enter`]), capabilities and
-//! system calls ([`confine`]). A step that fails is an error: there is no volume with half a sandbox.
+//! which is the first of its own process namespace, a root with the directory and the process's own descriptors
+//! ([`enter`]), capabilities and system calls ([`confine`]). A step that fails is an error: there is no volume with
+//! half a sandbox.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -12,11 +13,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::mount::{MsFlags, mount};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, chdir, chroot, close, fork, getegid, geteuid, pipe};
+use nix::unistd::{
+    ForkResult, Pid, chdir, chroot, close, fork, getegid, geteuid, pipe, pivot_root,
+};
 
 use crate::mounts::{self, ForbiddenMount};
 use crate::seccomp;
@@ -192,11 +196,11 @@ fn allow_many_files() {
     }
 }
 
-/// Makes a root that has `directory` at [`DIRECTORY`] and, at `/proc/self`, what `/proc` has of this process, and
-/// nothing else.
+/// Makes a root that has `directory` at [`DIRECTORY`] and, at `/proc/self/fd`, what `/proc` has there for this process,
+/// and nothing else: the rest of `/proc/self` has ways out, such as `exe`, the program that a next start executes.
 ///
 /// No `/proc` is mounted anew: whoever keeps a part of his from us, as systemd does for a service
-/// (`ProtectKernelTunables=`), may not mount another one. This one has no `/proc/sys`.
+/// (`ProtectKernelTunables=`), may not mount another one.
 ///
 /// # Errors
 /// [`SandboxError`].
@@ -205,11 +209,12 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
     let tree = detached::clone(&directory).map_err(cannot("take the volume's directory"))?;
     drop(directory);
     detached::restrict(&tree, is_read_only).map_err(cannot("restrict the volume's directory"))?;
-    let own = fs::File::open("/proc/self").map(OwnedFd::from);
-    let own = own.and_then(|own| detached::clone(&own));
-    let own = own.map_err(cannot("take what /proc has of a volume's process"))?;
-    detached::restrict(&own, true)
-        .map_err(cannot("restrict what /proc has of a volume's process"))?;
+    let see = "see what /proc has of a volume's process";
+    let mut listed = fs::File::open("/proc/self/mountinfo").map_err(cannot(see))?;
+    let files = fs::File::open("/proc/self/fd").map(OwnedFd::from);
+    let files = files.and_then(|files| detached::clone(&files));
+    let files = files.map_err(cannot(see))?;
+    detached::restrict(&files, true).map_err(cannot(see))?;
     let none = None::<&str>;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(cannot(step))?;
@@ -218,18 +223,22 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
         "/proc",
         Some("tmpfs"),
         safe,
-        Some("mode=755,size=4k,nr_inodes=4"),
+        Some("mode=755,size=4k,nr_inodes=6"),
     )
     .map_err(cannot(step))?;
     chdir("/proc").map_err(cannot(step))?;
-    for place in ["proc", "proc/self", "volume"] {
+    for place in ["proc", "proc/self", "proc/self/fd", "volume"] {
         fs::create_dir(place).map_err(cannot(step))?;
     }
-    detached::attach(&own, Path::new("proc/self")).map_err(cannot(step))?;
+    // The file server opens it, and reads it for file handles only, which it does not use.
+    fs::write("proc/self/mountinfo", "").map_err(cannot(step))?;
+    detached::attach(&files, Path::new("proc/self/fd")).map_err(cannot(step))?;
     detached::attach(&tree, Path::new("volume")).map_err(cannot(step))?;
-    mounts::check(
-        &fs::read("proc/self/mountinfo").map_err(cannot("list the mounts of a volume"))?,
-    )?;
+    let mut mounts = Vec::new();
+    listed
+        .read_to_end(&mut mounts)
+        .map_err(cannot("list the mounts of a volume"))?;
+    mounts::check(&mounts)?;
     mount(
         none,
         ".",
@@ -238,8 +247,18 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
         none,
     )
     .map_err(cannot(step))?;
-    chroot(".").map_err(cannot(step))?;
+    change_root().map_err(cannot("change the root directory of a volume's process"))?;
     chdir("/").map_err(cannot(step))
+}
+
+/// Makes the working directory the root directory, and unmounts the old one with all that is below it. A root directory
+/// that is no mount of its own, as that of an initial file system, stays mounted, out of sight.
+fn change_root() -> nix::Result<()> {
+    match pivot_root(".", ".") {
+        Ok(()) => umount2(".", MntFlags::MNT_DETACH),
+        Err(Errno::EINVAL) => chroot("."),
+        Err(error) => Err(error),
+    }
 }
 
 /// Gives up all capabilities but those of a file server, and all system calls but its own, for good.

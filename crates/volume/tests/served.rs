@@ -300,7 +300,14 @@ fn the_process_is_in_its_sandbox() {
         .filter_map(|line| line.split(' ').nth(4))
         .collect();
     places.sort_unstable();
-    assert_eq!(places, ["/", "/proc/self", "/volume"], "{mounts}");
+    assert_eq!(places, ["/", "/proc/self/fd", "/volume"], "{mounts}");
+    // Not the program, which is the host's file.
+    let mut seen: Vec<_> = fs::read_dir(format!("/proc/{child}/root/proc/self"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["fd", "mountinfo"]);
     let volume = mounts.lines().find(|line| line.contains(" /volume "));
     let volume = volume.expect("its mount");
     assert!(volume.contains("nosuid,nodev,noexec"), "{volume}");
