@@ -122,7 +122,8 @@ const STEPS: [(&str, &str, &str); 11] = [
     (
         "a directory of the host is read, and written only where it may be",
         "cki exec cache -- sh -c 'cat /srv/data/page; ! touch /srv/data/page /srv/data/new 2> /dev/null && echo \
-         refused; touch /var/lib/redis/new && echo written'; ls /var/lib/data; stat -c %U /var/lib/cki/cache/var-lib-redis/new",
+         refused; touch /var/lib/redis/new && echo written'; ls /var/lib/data; \
+         stat -c %U /var/lib/cki/cache/var-lib-redis/new",
         "of the host\nrefused\nwritten\npage\ncki-cache\n",
     ),
     (
