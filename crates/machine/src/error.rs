@@ -76,11 +76,17 @@ const NO_MEMORY: &str = "cannot set up guest memory";
 /// What QEMU names when it cannot open a disk of the user's.
 const USERS_DISK: &str = r#""node-name":"disk"#;
 
+/// What QEMU says when it cannot publish a port, which was free just before.
+const PORT_TAKEN: &str = "Could not set up host forwarding rule";
+
 /// What to do about what the emulator said, a line of its own, where that is known.
 pub(crate) fn advice(qemu: &str) -> &'static str {
-    match qemu.contains(NO_MEMORY) {
-        true => "\nthere is not so much memory here: give it less (--memory)",
-        false => "",
+    if qemu.contains(NO_MEMORY) {
+        "\nthere is not so much memory here: give it less (--memory)"
+    } else if qemu.contains(PORT_TAKEN) {
+        "\nanother program has taken that port just now: try again"
+    } else {
+        ""
     }
 }
 
@@ -109,6 +115,12 @@ pub(crate) fn report(console: &str, qemu: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_was_taken_from_the_emulator_at_the_last_moment_is_tried_again() {
+        let said = "qemu: -netdev user: Could not set up host forwarding rule 'tcp:127.0.0.1:1-10.0.2.15:80'";
+        assert!(report("", said).ends_with("try again"));
+    }
 
     #[test]
     fn a_disk_that_the_emulator_cannot_open_is_told_from_other_trouble() {

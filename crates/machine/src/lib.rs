@@ -20,6 +20,7 @@ mod error;
 mod gate;
 mod host_image;
 mod inputs;
+mod ipv6;
 mod link;
 pub mod machine;
 mod meter;

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use super::console::Tail;
 use super::error::MachineError;
 use super::inputs::Input;
+use super::ipv6::Relay;
 use super::machine::Machine;
+use super::network::MachineNetwork;
 use super::patience::{Patience, START_LIMIT};
 use super::ports::Ports;
 use super::resident::lease::Lease;
@@ -28,6 +30,8 @@ pub(crate) enum Backing {
         log: Tail,
         /// Both logs are complete when it has ended.
         following: Option<thread::JoinHandle<()>>,
+        /// What its published ports have on IPv6, as long as it is there.
+        relay: Arc<Relay>,
     },
     /// A place of a machine that stays up: ours for as long as we hold the connection.
     Place {
@@ -59,6 +63,10 @@ impl Connected {
         let (ports, its_console, inherited) =
             Ports::new(volumes, disks).map_err(MachineError::Sockets)?;
         let (log_reader, log_writer) = os_pipe::pipe().map_err(MachineError::Sockets)?;
+        let mut machine = machine.clone();
+        let opened = machine.network.as_ref().map(MachineNetwork::open);
+        let (network, relay) = opened.transpose()?.unzip();
+        machine.network = network;
         let expression = machine
             .command()
             .expression(rustix::process::Signal::KILL)
@@ -83,8 +91,13 @@ impl Connected {
             let _ = log_thread.join();
         });
         let (waiting, events) = (Arc::clone(&qemu), events.clone());
+        let relay = Arc::new(relay.unwrap_or_default());
+        let behind = Arc::clone(&relay);
         thread::spawn(move || {
-            if let Ok(output) = waiting.wait() {
+            let ended = waiting.wait();
+            // The ports that it relays to may be others' now.
+            behind.stop();
+            if let Ok(output) = ended {
                 let _ = events.send(Input::Gone(Some(output.status)));
             }
         });
@@ -93,6 +106,7 @@ impl Connected {
             console,
             log,
             following: Some(following),
+            relay,
         };
         Ok(Self {
             link,
@@ -170,7 +184,7 @@ impl Backing {
     /// had.
     pub(crate) fn end(&self) {
         match self {
-            Self::Own { qemu, .. } => {
+            Self::Own { qemu, relay, .. } => {
                 // It fails when QEMU is gone already.
                 if let Err(error) = qemu.kill() {
                     tracing::debug!(%error, "killing the emulator");
@@ -178,6 +192,7 @@ impl Backing {
                 if let Err(error) = qemu.wait() {
                     tracing::debug!(%error, "waiting for the emulator");
                 }
+                relay.stop();
             }
             Self::Place {
                 connection,

@@ -101,14 +101,19 @@ impl Inherited {
 
 /// Has us, and so what we start from now on, have as many descriptors as we may: QEMU has one for each connection to a
 /// published port, and where it can have no more, clients wait for ever. Many a login gives a thousand and allows a
-/// thousand times as many, or has no end of them, which old programs do not take well: they close each.
-fn raise_descriptors() {
+/// thousand times as many, or has no end of them, which old programs do not take well: they close each. Says how many
+/// there are.
+pub(crate) fn raise_descriptors() -> u64 {
     const ENOUGH: u64 = 65_536;
     let limit = getrlimit(Resource::Nofile);
     let allowed = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
-    if limit.current.is_some_and(|now| now < allowed) {
-        let current = Some(allowed);
-        // A limit that stays is met later, if ever.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
+    match limit.current {
+        Some(now) if now < allowed => {
+            let current = Some(allowed);
+            // A limit that stays is met later, if ever.
+            let raised = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
+            raised.map_or(now, |()| allowed)
+        }
+        now => now.unwrap_or(ENOUGH),
     }
 }
