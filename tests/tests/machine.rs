@@ -313,14 +313,18 @@ fn each_container_of_a_machine_that_stays_up_is_reached_at_its_own_ports() {
         }
     };
     let ports = [pair(), pair()];
-    let publish = ports.map(|port| format!("127.0.0.1:{}-{port}:79-80", port - 1));
+    let addresses = ["127.0.0.1", "::1"];
+    let publish = [0, 1].map(|at| {
+        let (address, port) = (addresses[at], ports[at]);
+        format!("[{address}]:{}-{port}:79-80", port - 1)
+    });
     let start = |name, at: usize| {
         let command = ["perl", "-e", SERVER, name, "80"];
         machine.container_with(name, &["--publish", &publish[at]], &command)
     };
     let (one, _two) = (start("one", 0), start("two", 1));
-    for (port, name) in ports.iter().zip(["one", "two"]) {
-        let mut stream = TcpStream::connect(("127.0.0.1", *port)).expect("a connection");
+    for (at, name) in ["one", "two"].into_iter().enumerate() {
+        let mut stream = TcpStream::connect((addresses[at], ports[at])).expect("a connection");
         stream.write_all(b"us\n").expect("it is sent");
         let limit = Some(Duration::from_secs(60));
         stream.set_read_timeout(limit).expect("it can be set");

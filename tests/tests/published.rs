@@ -3,7 +3,7 @@
 //! Conversations over a published port: either side speaks first, either ends its half first, much is said each way.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +34,22 @@ const SERVER: &str = r#"
     print "done\n";
 "#;
 
+/// Repeats what it hears, over TCP once for each client, then over UDP until it is told to stop.
+const ECHO: &str = r#"
+    use IO::Socket::INET; use IO::Select;
+    $| = 1;
+    my $tcp = IO::Socket::INET->new(LocalPort => 80, Listen => 5) or die $!;
+    my @udp = map { IO::Socket::INET->new(LocalPort => $_, Proto => "udp") or die $! } 53, 54;
+    print "up\n";
+    for (1 .. $ARGV[0]) { my $c = $tcp->accept or die $!; local $/; print $c "heard ", scalar <$c>; }
+    print "udp\n";
+    my ($select, $word) = (IO::Select->new(@udp), "");
+    while ($word ne "stop") {
+        for my $udp ($select->can_read) { $udp->recv($word, 100); $udp->send("heard $word"); }
+    }
+    print "done\n";
+"#;
+
 /// A server in a program, and our port that leads there.
 struct Server {
     program: Child,
@@ -42,6 +58,12 @@ struct Server {
 }
 
 impl Server {
+    fn port() -> u16 {
+        // On both families, which is what the standard library means by this address.
+        let free = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("a port, and IPv6 here");
+        free.local_addr().expect("an address").port()
+    }
+
     fn start(runtime: &str) -> Self {
         let much = MUCH.to_string();
         Self::of(runtime, 80, &[], &["perl", "-e", SERVER, &much])
@@ -49,9 +71,7 @@ impl Server {
 
     /// The server that `command` is, at port `there`.
     fn of(runtime: &str, there: u16, options: &[&str], command: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let port = Self::port();
         let publish = format!("127.0.0.1:{port}:{there}");
         // The shell's user has room for few descriptors, and may have more.
         let mut program = Command::new("sh")
@@ -150,6 +170,55 @@ fn either_side_speaks_first_and_ends_its_half_first() {
         assert_eq!(rest(&client), b"heard us\n", "{runtime}");
         assert_eq!(server.line(), "done\n", "{runtime}");
         assert!(server.program.wait().expect("it ends").success());
+    }
+}
+
+#[test]
+fn a_program_is_reached_on_ipv6_and_without_an_address_on_both_families() {
+    let (v4, v6) = (
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    );
+    for runtime in RUNTIMES {
+        let (on_v6, on_all) = (Server::port(), Server::port());
+        let publish = [
+            format!("[::1]:{on_v6}:80"),
+            format!("{on_all}:80"),
+            format!("[::1]:{on_v6}:53/udp"),
+            format!("{on_all}:54/udp"),
+        ];
+        let options: Vec<_> = publish.iter().flat_map(|port| ["-p", port]).collect();
+        let mut server = Server::of(runtime, 80, &options, &["perl", "-e", ECHO, "3"]);
+        assert_eq!(server.line(), "up\n", "{runtime}");
+        let places = [(v6, on_v6), (v6, on_all), (v4, on_all)];
+        for place in places {
+            let mut client = TcpStream::connect(place).expect("a connection");
+            client.set_read_timeout(LIMIT).expect("it can be set");
+            client.write_all(b"us").expect("it is sent");
+            client.shutdown(Shutdown::Write).expect("our half ends");
+            assert_eq!(rest(&client), b"heard us", "{runtime}: {place:?}");
+        }
+        TcpStream::connect((v4, on_v6)).expect_err("it is published on IPv6 alone");
+        assert_eq!(server.line(), "udp\n", "{runtime}");
+        for place in places {
+            let client = UdpSocket::bind((place.0, 0)).expect("a socket");
+            let limit = Some(Duration::from_secs(1));
+            client.set_read_timeout(limit).expect("it can be set");
+            // From nobody else it is heard.
+            client.connect(place).expect("it can be set");
+            let mut heard = [0; 100];
+            let answer = (0..60).find_map(|_| {
+                client.send(b"us").expect("it is sent");
+                client.recv(&mut heard).ok()
+            });
+            let answer = answer.unwrap_or_else(|| panic!("{runtime}: no answer from {place:?}"));
+            assert_eq!(&heard[..answer], b"heard us", "{runtime}: {place:?}");
+        }
+        let client = UdpSocket::bind((v6, 0)).expect("a socket");
+        client.send_to(b"stop", (v6, on_v6)).expect("it is sent");
+        assert_eq!(server.line(), "done\n", "{runtime}");
+        assert!(server.program.wait().expect("it ends").success());
+        TcpStream::connect((v6, on_all)).expect_err("nobody listens any more");
     }
 }
 
