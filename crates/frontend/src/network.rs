@@ -13,7 +13,7 @@ use crate::publish::PublishOption;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct NetworkOptions {
     /// Have a port here lead to one of the program's, TCP or UDP, or a range to a range, such as
-    /// 8000-8010:8000-8010; may be repeated
+    /// 8000-8010:8000-8010; an IPv6 address stands in brackets; may be repeated
     #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/udp]")]
     pub publish: Vec<PublishOption>,
     /// Ask this server for names instead of those asked here; may be repeated
