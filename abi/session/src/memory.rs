@@ -22,7 +22,7 @@ pub enum MemoryError {
     /// There is no number in front.
     #[error("expected a number with an optional unit, such as 512M or 1.5G")]
     NoNumber,
-    /// The unit is none of ours.
+    /// There is no such unit.
     #[error("unknown unit {0:?}: use K, M, G or T")]
     Unit(String),
     /// Not a whole number of MiB.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// making the other side allocate without end.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// Why a line is no message.
+/// Why a line is not a message.
 #[derive(Debug, thiserror::Error)]
 pub enum ProtocolError {
     /// The line is longer than [`MAX_LINE`].

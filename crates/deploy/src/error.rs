@@ -106,7 +106,7 @@ pub enum Trouble {
     Odd(&'static str),
     /// Its system is too old for the question.
     #[error(
-        "its system does not say what it consists of: it is older than that question, or is none of ours"
+        "its system does not say what it consists of: it is older than that question, or is not a host of CKI"
     )]
     NoContents,
     /// Memory.

@@ -136,8 +136,8 @@ impl Free {
 }
 
 impl Layout {
-    /// Places a kernel and an initial ramdisk of `initrd` bytes (0: none) in `segments`, with a
-    /// page tables of `page_tables` bytes.
+    /// Places a kernel and an initial ramdisk of `initrd` bytes (0: none) in `segments`, with
+    /// `page_tables` bytes for page tables.
     ///
     /// # Errors
     /// [`LayoutError`].
