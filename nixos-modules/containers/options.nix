@@ -217,7 +217,7 @@ let
         description = "Directory in the container in which the program starts; `/root` if null, and `/` with `user`.";
       };
       hostName = mkOption {
-        type = types.str;
+        type = types.strMatching "[A-Za-z0-9._-]{1,64}";
         default = name;
         defaultText = literalExpression "name";
         example = "web";

@@ -70,14 +70,18 @@ impl Host {
         Ok(host)
     }
 
-    /// Whether the name can stand in `/etc/hosts`: what host names consist of (RFC 1123 2.1, and `_`).
     pub(crate) fn check(&self) -> Result<(), InterfaceError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if (1..=253).contains(&self.name.len()) && self.name.bytes().all(fits) {
+        if (1..=253).contains(&self.name.len()) && consists_as_a_host_name(&self.name) {
             return Ok(());
         }
         Err(InterfaceError::Host(self.name.clone()))
     }
+}
+
+/// Whether all of it can stand in `/etc/hosts`: what host names consist of (RFC 1123 2.1, and `_`).
+pub(crate) fn consists_as_a_host_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    name.bytes().all(fits)
 }
 
 /// The least and the largest MTU: what IPv6 needs (RFC 8200 5), what a length field holds.

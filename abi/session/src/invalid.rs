@@ -23,8 +23,8 @@ pub enum Invalid {
     /// The working directory is not absolute.
     #[error("the working directory {0:?} is not an absolute path")]
     WorkingDirectory(String),
-    /// The kernel takes no such host name.
-    #[error("the host name {0:?} is not 1 to 64 bytes long")]
+    /// The kernel takes no such host name, or `/etc/hosts`.
+    #[error("the host name {0:?} is not 1 to 64 letters, digits, `-`, `.` and `_`")]
     HostName(String),
     /// The container's kernel would not come up.
     #[error("a container takes at least {least}, not {memory}")]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::exec::Exec;
-use crate::interface::Interface;
+use crate::interface::{Interface, consists_as_a_host_name};
 use crate::invalid::Invalid;
 use crate::memory::Memory;
 use crate::network::Network;
@@ -97,7 +97,8 @@ pub struct Run {
     pub id: ProcessId,
     /// What it executes.
     pub process: Process,
-    /// Host name of the machine or container, 1 to 64 bytes (`HOST_NAME_MAX`); [`Run::HOSTNAME`] if nothing is said.
+    /// Host name of the machine or container, 1 to 64 (`HOST_NAME_MAX`) letters, digits, `-`, `.` and `_`;
+    /// [`Run::HOSTNAME`] if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// The container to run it in; without one, it is a process of the machine.
@@ -259,6 +260,17 @@ impl Run {
         Some(name)
     }
 
+    /// Whether a machine or container can have the host name, which stands in its `/etc/hosts`.
+    ///
+    /// # Errors
+    /// [`Invalid::HostName`].
+    pub fn check_host_name(name: &str) -> Result<(), Invalid> {
+        match (1..=64).contains(&name.len()) && consists_as_a_host_name(name) {
+            true => Ok(()),
+            false => Err(Invalid::HostName(name.to_owned())),
+        }
+    }
+
     /// Whether it can be carried out at all. Clients ask before they start anything, servers because
     /// they trust no client.
     ///
@@ -272,9 +284,7 @@ impl Run {
             return Err(Invalid::ExecAnd(name));
         }
         if let Some(name) = &self.hostname {
-            if !(1..=64).contains(&name.len()) || name.contains('\0') {
-                return Err(Invalid::HostName(name.clone()));
-            }
+            Self::check_host_name(name)?;
         }
         if let Some(container) = &self.container {
             container.check()?;

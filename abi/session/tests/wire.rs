@@ -119,7 +119,7 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
 #[test]
 fn requests_that_nobody_can_carry_out_are_invalid() {
     type Change = fn(&mut Run);
-    let cases: [(Change, Invalid); 17] = [
+    let cases: [(Change, Invalid); 19] = [
         (|run| run.process.argv.clear(), Invalid::NoProgram),
         (
             |run| run.process.argv.push("a\0".into()),
@@ -173,6 +173,15 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         (
             |run| run.hostname = Some("h".repeat(65)),
             Invalid::HostName("h".repeat(65)),
+        ),
+        // It would be a line of its own in /etc/hosts.
+        (
+            |run| run.hostname = Some("x\n192.0.2.1 debian.org".into()),
+            Invalid::HostName("x\n192.0.2.1 debian.org".into()),
+        ),
+        (
+            |run| run.hostname = Some("a b".into()),
+            Invalid::HostName("a b".into()),
         ),
         (
             |run| {

@@ -66,7 +66,7 @@ pub struct ProgramOptions {
     #[arg(long)]
     pub rm: bool,
     /// Host name that the program sees [default: cki]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub hostname: Option<String>,
     /// Let nobody write to the root file system; /tmp, /run and /dev/shm stay as they are
     #[arg(long)]
@@ -143,6 +143,12 @@ impl ProcessOptions {
         };
         Ok(process)
     }
+}
+
+/// As a host name, so that what is none is refused before anything is built.
+fn host_name(text: &str) -> Result<String, cki_session::Invalid> {
+    Run::check_host_name(text)?;
+    Ok(text.to_owned())
 }
 
 impl ProgramOptions {
