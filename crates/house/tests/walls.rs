@@ -11,7 +11,7 @@ use cki_house::crates::{Metadata, Package};
 use cki_house::modules::{Crate, circles};
 use cki_house::{root, source, tracked};
 
-/// Lines that a Rust file may have; docs/hack/hacking.md asks for fewer.
+/// Lines that a Rust file may have; CONTRIBUTING.md and docs/hack/hacking.md say the same number.
 const LINES: usize = 500;
 
 /// Folders whose crates others may use; the rest are programs and tests.
