@@ -97,6 +97,30 @@ impl Crate {
             .collect()
     }
 
+    /// For each top module, which is a file and the folder of its name, the other top modules of this crate that it
+    /// uses. The root file is one as well, without a name.
+    #[must_use]
+    pub fn uses_of_folders(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let folders: BTreeMap<&Path, &str> = self
+            .modules
+            .values()
+            .map(|module| {
+                let top = module.path.first().map_or("", String::as_str);
+                (module.file.as_path(), top)
+            })
+            .collect();
+        let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (file, used) in self.uses() {
+            let from = folders[file];
+            let others = used.into_iter().map(|file| folders[file]);
+            found
+                .entry(from)
+                .or_default()
+                .extend(others.filter(|to| *to != from));
+        }
+        found
+    }
+
     /// The file that has what `path` names when it stands in the module `from`; none when that is not this crate's.
     fn resolve(&self, from: &[String], path: &[String], left: usize) -> Option<&Path> {
         let left = left.checked_sub(1)?;
@@ -170,10 +194,12 @@ impl Crate {
     }
 }
 
-/// Sets of files that use each other in a circle, each with more than one file.
+/// Sets of files, or of folders, that use each other in a circle, each with more than one of them.
 #[must_use]
-pub fn circles<'a>(uses: &BTreeMap<&'a Path, BTreeSet<&'a Path>>) -> Vec<BTreeSet<&'a Path>> {
-    let reach = |start: &'a Path| {
+pub fn circles<'a, T: Ord + ?Sized>(
+    uses: &BTreeMap<&'a T, BTreeSet<&'a T>>,
+) -> Vec<BTreeSet<&'a T>> {
+    let reach = |start: &'a T| {
         let mut found = BTreeSet::new();
         let mut todo = vec![start];
         while let Some(file) = todo.pop() {
@@ -185,12 +211,12 @@ pub fn circles<'a>(uses: &BTreeMap<&'a Path, BTreeSet<&'a Path>>) -> Vec<BTreeSe
         }
         found
     };
-    let reached: BTreeMap<&Path, BTreeSet<&Path>> =
+    let reached: BTreeMap<&T, BTreeSet<&T>> =
         uses.keys().map(|&file| (file, reach(file))).collect();
     let mut found = BTreeSet::new();
     for (&file, others) in &reached {
         if others.contains(file) {
-            let back = |other: &&&Path| reached.get(**other).is_some_and(|r| r.contains(file));
+            let back = |other: &&&T| reached.get(**other).is_some_and(|r| r.contains(file));
             found.insert(others.iter().filter(back).copied().collect::<BTreeSet<_>>());
         }
     }
@@ -201,13 +227,18 @@ pub fn circles<'a>(uses: &BTreeMap<&'a Path, BTreeSet<&'a Path>>) -> Vec<BTreeSe
 mod tests {
     use super::*;
 
-    fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
         for (name, text) in files {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().expect("a parent")).expect("created");
             fs::write(path, text).expect("written");
         }
+        dir
+    }
+
+    fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+        let dir = written(files);
         let read = Crate::read(&dir.path().join("lib.rs")).expect("modules");
         let name = |file: &&Path| {
             let name = file.strip_prefix(dir.path()).expect("below");
@@ -302,5 +333,21 @@ mod tests {
             ("a/c.rs", "pub struct C; const Y: u8 = crate::a::X;"),
         ]);
         assert_eq!(found, [["a/b.rs", "a/c.rs", "a.rs"]]);
+    }
+
+    #[test]
+    fn folders_are_in_a_circle_when_files_of_theirs_are_not() {
+        let dir = written(&[
+            ("lib.rs", "mod a; mod b; mod c;"),
+            ("a.rs", "mod e; mod f; use crate::b::B; fn f() { f::g() }"),
+            ("a/e.rs", "pub struct E;"),
+            ("a/f.rs", "use super::e::E; pub fn g() {}"),
+            ("b.rs", "use crate::a::e::E; pub struct B;"),
+            ("c.rs", "use crate::a::f::g; use crate::b::B;"),
+        ]);
+        let read = Crate::read(&dir.path().join("lib.rs")).expect("modules");
+        assert!(circles(&read.uses()).is_empty());
+        let found = circles(&read.uses_of_folders());
+        assert_eq!(found, [BTreeSet::from(["a", "b"])]);
     }
 }

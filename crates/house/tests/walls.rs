@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The house has walls: which crate may use which, no files of a crate that use each other in a circle, and no file
-//! that nobody wants to read.
+//! The house has walls: which crate may use which, no files or folders of a crate that use each other in a circle, and
+//! no file that nobody wants to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -86,6 +86,27 @@ fn no_file_of_a_crate_uses_itself_through_others() {
     }
     assert!(read > 250, "only {read} files were read");
     assert!(found.is_empty(), "files in a circle: {found:#?}");
+}
+
+#[test]
+fn no_folder_of_a_crate_uses_itself_through_others() {
+    let root = root();
+    let mut found = Vec::new();
+    for package in metadata().ours() {
+        for file in package.roots() {
+            let modules = Crate::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            let uses = modules.uses_of_folders();
+            for circle in circles(&uses) {
+                let arrows: Vec<_> = circle
+                    .iter()
+                    .flat_map(|from| uses[from].intersection(&circle).map(move |to| (*from, *to)))
+                    .map(|(from, to)| format!("{from} -> {to}"))
+                    .collect();
+                found.push((name(&root, &file), arrows));
+            }
+        }
+    }
+    assert!(found.is_empty(), "folders in a circle: {found:#?}");
 }
 
 fn name(root: &Path, file: &Path) -> String {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::archive;
 use crate::error::InputsError;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::{LockFile, LockedSuite};
 use crate::order::{Relations, order};

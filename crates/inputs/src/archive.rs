@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use crate::clock;
 use crate::error::InputsError;
 use crate::fetch::download::{Download, FetchStats};
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::LockedSuite;
 use crate::pin::IndexPin;

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cargo::{Cargo, Crate, read_cargo_lock};
 use crate::error::InputsError;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::import::{ProvideReport, import};
 use crate::inputs::Inputs;
 use cki_nix::path::Mode;

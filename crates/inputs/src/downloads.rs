@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::shown::Shown;
 use cki_process::cancel::Cancel;
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::cargo::CratesError;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::image_lock::ImageLockError;
 use crate::lockfile::LockFileError;
 use crate::request::RequestError;

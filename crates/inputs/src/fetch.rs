@@ -7,7 +7,6 @@
 
 pub mod disk;
 pub mod download;
-pub mod error;
 mod job;
 pub mod look;
 mod means;
@@ -20,13 +19,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::downloads::Downloads;
+use crate::fetch_error::FetchError;
 use crate::shown::Shown;
 use crate::transport::{Refusal, Transport};
 use cki_debian::apt_proxy::Proxies;
 use cki_process::cancel::{Cancel, Interrupted};
 use disk::{Disk, RealDisk};
 use download::{Download, FetchStats, Policy, is_late};
-use error::FetchError;
 use job::Job;
 use means::Means;
 

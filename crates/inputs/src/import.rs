@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::InputsError;
 use crate::fetch::download::FetchStats;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use cki_nix::store::{Addition, StoreError};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::downloads::{Downloads, Guard};
 use crate::fetch::Fetcher;
 use crate::fetch::download::Policy;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::mirrors::Mirrors;
 use crate::shown::Shown;
 use cki_debian::signature::Verifier;

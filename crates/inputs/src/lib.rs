@@ -21,6 +21,7 @@ pub mod crates;
 pub mod downloads;
 mod error;
 pub mod fetch;
+pub mod fetch_error;
 pub mod image_lock;
 mod import;
 mod inputs;

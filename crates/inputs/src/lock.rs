@@ -16,7 +16,7 @@ pub use signed::{SignedReport, signed};
 
 use crate::archive;
 use crate::error::InputsError;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::{
     LockFile, LockedIndexes, LockedPackage, LockedSeed, LockedSource, LockedSuite, SEED_STORE_NAME,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::mirrors::Suite;
 use crate::pin::IndexPin;
 use cki_debian::index::{is_relative_path, is_sha256};

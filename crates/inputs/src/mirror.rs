@@ -25,7 +25,7 @@ use crate::cargo::Cargo;
 use crate::crates::{crate_path, crates_by_path};
 use crate::error::InputsError;
 use crate::fetch::download::{Download, FetchStats};
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::LockFile;
 use crate::provide;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::InputsError;
 use crate::fetch::download::FetchStats;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::import::{ProvideReport, import};
 use crate::inputs::Inputs;
 use crate::lockfile::LockFile;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive;
 use crate::error::InputsError;
-use crate::fetch::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::{LockedIndexes, LockedSuite};
 use crate::mirrors::SECURITY;

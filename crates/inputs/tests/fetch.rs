@@ -11,7 +11,7 @@ use cki_debian::apt_proxy::Proxies;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::fetch::Fetcher;
 use cki_inputs::fetch::download::Policy;
-use cki_inputs::fetch::error::FetchError;
+use cki_inputs::fetch_error::FetchError;
 use cki_process::cancel::Cancel;
 use support::case::{Case, SIZE};
 use support::{Behaviour, Server, download, fetcher, noise, sha256};

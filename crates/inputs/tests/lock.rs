@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use cki_debian::release::ReleaseError;
-use cki_inputs::fetch::error::FetchError;
+use cki_inputs::fetch_error::FetchError;
 use cki_inputs::lock::{self, LockReport, Mode};
 use cki_inputs::lockfile::{LockFile, LockFileError};
 use cki_inputs::request::Request;

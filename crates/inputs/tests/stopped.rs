@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cki_inputs::fetch::disk::{Disk, RealDisk};
-use cki_inputs::fetch::error::FetchError;
+use cki_inputs::fetch_error::FetchError;
 use support::case::{Case, SIZE};
 use support::{Behaviour, download, fetcher, noise};
 

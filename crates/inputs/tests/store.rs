@@ -12,7 +12,7 @@ use std::thread;
 use cki_inputs::app::resolve_app;
 use cki_inputs::cargo::{Cargo, CratesError};
 use cki_inputs::crates::provide_crates;
-use cki_inputs::fetch::error::FetchError;
+use cki_inputs::fetch_error::FetchError;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::provide::{provide_app, provide_lock, store_paths};

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::download::{Download, FetchStats, is_late};
-use super::error::FetchError;
 use super::means::Means;
+use crate::fetch_error::FetchError;
 use crate::transport::{Refusal, describe};
 use cki_process::cancel::{Cancel, Interrupted};
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use super::Fetcher;
 use super::download::Download;
-use super::error::FetchError;
+use crate::fetch_error::FetchError;
 use crate::transport::Refusal;
 use cki_process::cancel::Interrupted;
 

@@ -6,7 +6,7 @@ use std::fs;
 
 use cki_inputs::downloads::Downloads;
 use cki_inputs::fetch::download::FetchStats;
-use cki_inputs::fetch::error::FetchError;
+use cki_inputs::fetch_error::FetchError;
 
 use super::{Server, download, fetcher, noise, sha256};
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What can go wrong with a download; each message names the cause and what to do.
+//! What can go wrong with a download or with the cache that keeps it; each message names the cause and what to do.
+//!
+//! It stands beside [`crate::fetch`], which it is not a part of: the cache has it too, and so have the files that pin
+//! something.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::proxy::Through;
 use cki_process::cancel::Interrupted;
 
-/// Why a file could not be downloaded.
+/// Why a file could not be downloaded, kept or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The mirror has another file under this name than the one that is pinned.
