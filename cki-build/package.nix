@@ -25,6 +25,7 @@ let
     "crates/release"
     "crates/verify"
     "crates/volume"
+    "crates/wording"
   ];
 in
 rustPlatform.buildRustPackage {

@@ -76,7 +76,7 @@ pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
         if source.kind() == io::ErrorKind::StorageFull {
             ImageError::DiskFull {
                 path: to.to_owned(),
-                needed: cki_process::units::human_bytes(
+                needed: cki_wording::units::human_bytes(
                     from.iter()
                         .filter_map(|from| Some(from.metadata().ok()?.len()))
                         .sum(),

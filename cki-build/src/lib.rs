@@ -10,7 +10,7 @@
 //!
 //! Used by: `main.rs`. May use: `cki-debian`, `cki-deploy`, `cki-disk`, `cki-doctor`, `cki-erofs`, `cki-frontend`,
 //! `cki-inputs`, `cki-layers`, `cki-machine`, `cki-measure`, `cki-nix`, `cki-oci`, `cki-process`, `cki-release`,
-//! `cki-session`, `cki-verify`, `cki-volume`.
+//! `cki-session`, `cki-verify`, `cki-volume`, `cki-wording`.
 
 pub mod app;
 pub mod check;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cki_process::nearest::{hint, nearest_names};
+use cki_wording::nearest::{hint, nearest_names};
 
 use super::NEEDED;
 

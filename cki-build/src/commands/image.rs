@@ -11,8 +11,8 @@ use crate::image;
 use crate::inputs;
 use crate::layers;
 use crate::output::{print, print_json};
-use cki_process::units::human_bytes;
 use cki_session::Status;
+use cki_wording::units::human_bytes;
 
 pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
     let (sources, pieces, output, format) = match &args.kind {

@@ -13,8 +13,8 @@ use crate::output::{print, print_json};
 use cki_inputs::lockfile::LockFile;
 use cki_nix::path::Mode as HashMode;
 use cki_nix::setup;
-use cki_process::units::human_bytes;
 use cki_session::Status;
+use cki_wording::units::human_bytes;
 
 /// `cki-build fetch`
 pub(super) fn fetch(context: &Context, args: &Fetch) -> Result<Status, Error> {

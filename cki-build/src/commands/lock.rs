@@ -14,8 +14,8 @@ use cki_inputs::lock::{self, CheckReport, LockReport, Mode, ReachReport, SignedR
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::request::Request;
 use cki_nix::setup;
-use cki_process::units::human_bytes;
 use cki_session::Status;
+use cki_wording::units::human_bytes;
 
 pub(super) fn lock(context: &Context, args: &Lock) -> Result<Status, Error> {
     let dir = &context.checkout.dir;

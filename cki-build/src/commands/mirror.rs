@@ -10,8 +10,8 @@ use crate::inputs::{manifests, open, read_lock};
 use crate::output::{print, print_json};
 use cki_inputs::cargo::Cargo;
 use cki_inputs::mirror::{MirrorReport, fill};
-use cki_process::units::human_bytes;
 use cki_session::Status;
+use cki_wording::units::human_bytes;
 
 pub(super) fn mirror(context: &Context, directory: &Path) -> Result<Status, Error> {
     let lock = read_lock(&context.checkout)?;

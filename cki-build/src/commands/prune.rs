@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output::{print, print_json};
 use crate::prune::{Item, Limits, choose, items, open_files, remove};
-use cki_process::units::human_bytes;
 use cki_session::{Memory, Status};
+use cki_wording::units::human_bytes;
 
 /// What has been done.
 #[derive(Debug, Serialize)]

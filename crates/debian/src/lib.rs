@@ -8,7 +8,7 @@
 //! Why not a crate of others' (looked at in November 2026): `deb822-fast` takes a field that is there twice, and
 //! says of no fault in which line it is; `debian-control` and `apt-sources`, which can edit as well, bring 79 and
 //! 69 crates, and `debversion` 22 for one comparison.
-//! Used by: `cki-inputs`, `cki-build`. May use: `cki-process`.
+//! Used by: `cki-inputs`, `cki-build`. May use: `cki-process`, `cki-wording`.
 
 pub mod apt_proxy;
 pub mod apt_sources;

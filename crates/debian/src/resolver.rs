@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::dependency::{self, Constraint, Dependency, DependencyError, Relation};
 use super::index::{Package, PackageIndex};
 use super::version::Version;
-use cki_process::nearest::{hint, nearest_names};
+use cki_wording::nearest::{hint, nearest_names};
 
 /// A package that is asked for.
 #[derive(Debug, Clone)]

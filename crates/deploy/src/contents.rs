@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cki_process::units::human_bytes;
+use cki_wording::units::human_bytes;
 use serde::Serialize;
 
 use super::name::short;

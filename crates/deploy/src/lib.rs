@@ -8,7 +8,7 @@
 //! [`many`] on several, `back` what is done when it does not work, [`state`] what a host says of itself, `talk` and
 //! [`ssh`] how it is asked.
 //!
-//! Used by: `cki-build`. May use: `cki-process`, `cki-session`.
+//! Used by: `cki-build`. May use: `cki-process`, `cki-session`, `cki-wording`.
 
 pub mod args;
 mod back;

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use cki_process::units::human_bytes;
+use cki_wording::units::human_bytes;
 
 use super::args::Action;
 use super::back::{self, Stage};

@@ -10,7 +10,7 @@ use cki_nix::checkout::{Checkout, CheckoutError, GitState};
 use cki_nix::settings::Situation;
 use cki_nix::setup;
 use cki_process::exec::{Command, ExecError};
-use cki_process::units::human_bytes;
+use cki_wording::units::human_bytes;
 
 /// Free bytes that a build from nothing needs: the store grows to about 12 GiB, build trees come on top.
 const NEEDED_SPACE: u64 = 20 << 30;

@@ -5,7 +5,7 @@
 //! Each check looks at one thing, in a file of its subject, changes nothing, and gives a [`Finding`]. What is said of
 //! pinned inputs and their mirrors is with the command, which knows where they are.
 //!
-//! Used by: `cki-build`. May use: `cki-nix`, `cki-process`.
+//! Used by: `cki-build`. May use: `cki-nix`, `cki-process`, `cki-wording`.
 
 pub mod checks;
 pub mod containers;

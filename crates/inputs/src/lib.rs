@@ -11,7 +11,7 @@
 //!
 //! [`Inputs`] holds what they all need.
 //!
-//! Used by: `cki-build`, `cki-release`. May use: `cki-debian`, `cki-nix`, `cki-process`.
+//! Used by: `cki-build`, `cki-release`. May use: `cki-debian`, `cki-nix`, `cki-process`, `cki-wording`.
 
 pub mod app;
 pub mod archive;

@@ -29,7 +29,7 @@ use cki_debian::index::{Package, PackageIndex};
 use cki_debian::release::Release;
 use cki_debian::resolver::{self, Kept, ResolveError, Want};
 use cki_nix::path::{store_name, store_name_of};
-use cki_process::nearest::nearest_names;
+use cki_wording::nearest::nearest_names;
 
 /// What happens to packages that are pinned already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cki_process::progress::Step;
-use cki_process::units::human_bytes;
+use cki_wording::units::human_bytes;
 
 /// Bytes from which on a download is told of while it goes on.
 const LONG_DOWNLOAD: u64 = 50 << 20;

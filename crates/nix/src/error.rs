@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 
 use super::log::Log;
 use cki_process::exec::{Command, ExecError, describe};
-use cki_process::nearest::hint;
+use cki_wording::nearest::hint;
 
 /// Why Nix gave no result.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::NixError;
-use cki_process::nearest::nearest_names;
+use cki_wording::nearest::nearest_names;
 
 /// What an attribute of the flake stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

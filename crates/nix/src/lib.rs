@@ -5,7 +5,8 @@
 //! For: Nix's settings, the commands that are run, their progress and their failures in words; store
 //! paths and adding files under them ([`store`], [`path`], [`nar`]); the checkout that the flake is
 //! evaluated from ([`checkout`]) and evaluations that are remembered ([`cache`]).
-//! Used by: `cki-build`, `cki-doctor`, `cki-inputs`, `cki-release`, `cki-verify`, `cki-tests`. May use: `cki-process`.
+//! Used by: `cki-build`, `cki-doctor`, `cki-inputs`, `cki-release`, `cki-verify`, `cki-tests`. May use: `cki-process`,
+//! `cki-wording`.
 
 pub mod cache;
 pub mod checkout;

@@ -3,9 +3,9 @@
 //! What every part of the tool needs of the operating system and of the person before it.
 //!
 //! For: commands as values and the one place that executes them ([`exec`]), telling what goes on
-//! ([`progress`]) being told to stop ([`cancel`], [`interrupt`]), quantities as people read them ([`units`]), names
-//! that they may have meant ([`nearest`]), files that are replaced or removed as a whole ([`files`]). Exit statuses
-//! and quantities as people type them are `cki-session`'s.
+//! ([`progress`]), being told to stop ([`cancel`], [`interrupt`]), files that are replaced or removed as a whole
+//! ([`files`]). Exit statuses and quantities as people type them are `cki-session`'s, and how messages put quantities
+//! and names is `cki-wording`'s.
 //! Used by: `cki-build`, `cki-debian`, `cki-deploy`, `cki-doctor`, `cki-inputs`, `cki-machine`, `cki-measure`,
 //! `cki-nix`, `cki-release`, `cki-verify`, `cki-tests`. May use: `cki-session`.
 
@@ -14,8 +14,6 @@ pub mod cancel;
 pub mod exec;
 pub mod files;
 pub mod interrupt;
-pub mod nearest;
 pub mod progress;
 #[cfg(test)]
 mod target;
-pub mod units;

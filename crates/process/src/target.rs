@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What CKI can be built for. The build script of this crate, which all others use, asks before anything is compiled.
+//! What CKI can be built for. The build script of this crate, which the tool and many of its own crates use, asks
+//! before they are compiled.
 
 /// Why nothing can be built for this operating system and processor, in Rust's names for them; none if it can.
 pub(crate) fn refusal(system: &str, processor: &str) -> Option<String> {
