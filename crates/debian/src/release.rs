@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Release files: `dists/SUITE/InRelease` says which indexes a suite has, with their hashes, and until when to believe
-//! it. Its [signature](super::signature) is another matter.
+//! it. Its signature is another matter, which `cki-inputs` has checked first.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::control::{self, ControlError};
 use super::index::{is_relative_path, is_sha256};
-use cki_process::exec::ExecError;
 
 /// A file that a release lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,32 +38,6 @@ pub struct Release {
 /// Why a release file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// `gpgv` cannot be started because it does not exist.
-    #[error(
-        "gpgv, which checks the archive's signature, is not installed; install it with `apt-get install gpgv`"
-    )]
-    NoGpgv,
-    /// The keyring does not exist.
-    #[error(
-        "the archive's keys {0} are missing; install them with `apt-get install debian-archive-keyring`"
-    )]
-    NoKeyring(PathBuf),
-    /// gpgv could not be run.
-    #[error(transparent)]
-    Run(ExecError),
-    /// There is no good signature, or a bad one.
-    #[error(
-        "{file} has no good signature by the archive's keys in {keyring} ({detail}); \
-         the mirror may be broken or tampered with: use another one with `--mirror URL`"
-    )]
-    BadSignature {
-        /// The file.
-        file: String,
-        /// The keyring.
-        keyring: PathBuf,
-        /// What gpgv said.
-        detail: String,
-    },
     /// Not a control file.
     #[error("{file}: {cause}")]
     Control {

@@ -13,6 +13,7 @@ use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
 use crate::lockfile::LockedSuite;
 use crate::pin::IndexPin;
+use crate::signature::SignatureError;
 use cki_debian::index::{self, PackageIndex, SourcePackage};
 use cki_debian::release::{Release, ReleaseError, parse_date, snapshot_stamp};
 use cki_process::files::write_atomically;
@@ -111,11 +112,11 @@ pub fn pinned_release(
     let path = inputs.downloads.by_hash(&pin.sha256);
     let release = inputs.verifier.open(&path, name, &label)?;
     if release.date != suite.date {
-        return Err(ReleaseError::Malformed {
+        let malformed = ReleaseError::Malformed {
             file: label,
             what: format!("its date, which is {},", release.date),
-        }
-        .into());
+        };
+        return Err(SignatureError::from(malformed).into());
     }
     Ok(release)
 }

@@ -9,10 +9,10 @@ use crate::fetch_error::FetchError;
 use crate::image_lock::ImageLockError;
 use crate::lockfile::LockFileError;
 use crate::request::RequestError;
+use crate::signature::SignatureError;
 use cki_debian::apt_sources::AptSourcesError;
 use cki_debian::deb::DebError;
 use cki_debian::index::IndexError;
-use cki_debian::release::ReleaseError;
 use cki_debian::resolver::ResolveError;
 use cki_nix::store::StoreError;
 use cki_process::cancel::Interrupted;
@@ -28,7 +28,7 @@ pub enum InputsError {
     AptSources(#[from] AptSourcesError),
     /// A suite's release file cannot be trusted or read.
     #[error(transparent)]
-    Release(#[from] ReleaseError),
+    Release(#[from] SignatureError),
     /// A suite's index cannot be read.
     #[error("{name}: {cause}")]
     Index {

@@ -18,11 +18,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::apt_proxy::Proxies;
 use crate::downloads::Downloads;
 use crate::fetch_error::FetchError;
 use crate::shown::Shown;
 use crate::transport::{Refusal, Transport};
-use cki_debian::apt_proxy::Proxies;
 use cki_process::cancel::{Cancel, Interrupted};
 use disk::{Disk, RealDisk};
 use download::{Download, FetchStats, Policy, is_late};

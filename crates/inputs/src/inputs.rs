@@ -11,7 +11,7 @@ use crate::fetch::download::Policy;
 use crate::fetch_error::FetchError;
 use crate::mirrors::Mirrors;
 use crate::shown::Shown;
-use cki_debian::signature::Verifier;
+use crate::signature::Verifier;
 use cki_nix::Nix;
 use cki_process::cancel::Cancel;
 

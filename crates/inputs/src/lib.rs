@@ -14,6 +14,7 @@
 //! Used by: `cki-build`, `cki-release`. May use: `cki-debian`, `cki-nix`, `cki-process`, `cki-wording`.
 
 pub mod app;
+pub mod apt_proxy;
 pub mod archive;
 pub mod cargo;
 mod clock;
@@ -38,6 +39,7 @@ mod proxy;
 pub mod request;
 pub mod seed;
 pub mod shown;
+pub mod signature;
 mod transport;
 pub mod updates;
 

@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::apt_proxy::{self, Proxies};
 use crate::fetch::download::Download;
 use crate::fetch_error::FetchError;
-use cki_debian::apt_proxy::{self, Proxies};
 use cki_debian::apt_sources::{self, AptSourcesError, Source};
 use cki_debian::release::snapshot_stamp;
 

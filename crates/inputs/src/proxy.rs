@@ -5,7 +5,7 @@
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
-use cki_debian::apt_proxy::Proxies;
+use crate::apt_proxy::Proxies;
 
 /// The hosts that are asked directly whatever the settings say: this machine.
 const OWN: &str = "localhost,127.0.0.0/8,::1";

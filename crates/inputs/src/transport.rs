@@ -12,9 +12,9 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, DATE, RANGE};
 use reqwest::{NoProxy, Proxy, StatusCode};
 
+use crate::apt_proxy::Proxies;
 use crate::clock;
 use crate::proxy::{InForce, Through, not_through_a_proxy};
-use cki_debian::apt_proxy::Proxies;
 
 /// A file's contents from `start` on.
 pub(super) struct Body {

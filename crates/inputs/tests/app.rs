@@ -6,13 +6,12 @@ mod support;
 
 use std::fs;
 
-use cki_debian::release::ReleaseError;
 use cki_debian::resolver::ResolveError;
-use cki_debian::signature::Verifier;
 use cki_inputs::app::resolve_app;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::plan::AppPlan;
+use cki_inputs::signature::{SignatureError, Verifier};
 use cki_inputs::updates::Versions;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::Nix;
@@ -194,7 +193,7 @@ fn an_application_is_resolved_from_the_archives_current_state_when_the_pinned_on
     assert!(
         matches!(
             error,
-            InputsError::Release(ReleaseError::BadSignature { .. })
+            InputsError::Release(SignatureError::BadSignature { .. })
         ),
         "{error:?}"
     );

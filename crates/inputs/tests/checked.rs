@@ -4,10 +4,10 @@
 
 mod support;
 
-use cki_debian::signature::Verifier;
 use cki_inputs::Inputs;
 use cki_inputs::lock::{self, Mode, SignedReport};
 use cki_inputs::lockfile::LockFile;
+use cki_inputs::signature::Verifier;
 use support::archive::{Archive, BACKPORTS, REQUEST, STABLE, pool_path, request};
 use support::fixture;
 use support::nix::isolated;

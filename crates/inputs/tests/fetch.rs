@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use cki_debian::apt_proxy::Proxies;
+use cki_inputs::apt_proxy::Proxies;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::fetch::Fetcher;
 use cki_inputs::fetch::download::Policy;

@@ -12,6 +12,7 @@ use cki_inputs::fetch_error::FetchError;
 use cki_inputs::lock::{self, LockReport, Mode};
 use cki_inputs::lockfile::{LockFile, LockFileError};
 use cki_inputs::request::Request;
+use cki_inputs::signature::SignatureError;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::Nix;
 use support::archive::{Archive, BACKPORTS, MOVED_ON, REQUEST, STABLE, request};
@@ -285,7 +286,7 @@ fn a_suite_of_another_name_or_without_the_index_is_refused() {
     );
     assert!(matches!(
         failure(),
-        InputsError::Release(ReleaseError::WrongSuite { .. })
+        InputsError::Release(SignatureError::Release(ReleaseError::WrongSuite { .. }))
     ));
     archive.server.put(
         "/dists/stable/InRelease",

@@ -6,11 +6,11 @@ mod support;
 
 use std::fs;
 
-use cki_debian::release::{Release, ReleaseError};
-use cki_debian::signature::Verifier;
+use cki_debian::release::Release;
+use cki_inputs::signature::{SignatureError, Verifier};
 use support::fixture;
 
-fn open(contents: &[u8], keyring: &str) -> Result<Release, ReleaseError> {
+fn open(contents: &[u8], keyring: &str) -> Result<Release, SignatureError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), contents).unwrap();
     Verifier::new(fixture(keyring)).open(file.path(), "stable", "stable InRelease")
@@ -31,7 +31,7 @@ fn a_good_signature_is_accepted_and_only_signed_text_is_read() {
     match open(&more, "keyring.gpg") {
         Ok(release) => assert_eq!(release.suite, None),
         Err(error) => assert!(
-            matches!(error, ReleaseError::BadSignature { .. }),
+            matches!(error, SignatureError::BadSignature { .. }),
             "{error:?}"
         ),
     }
@@ -56,7 +56,7 @@ fn a_changed_unsigned_or_foreign_release_is_refused() {
     ] {
         let error = open(contents.as_bytes(), keyring).unwrap_err();
         assert!(
-            matches!(error, ReleaseError::BadSignature { .. }),
+            matches!(error, SignatureError::BadSignature { .. }),
             "{error:?}"
         );
         assert!(error.to_string().contains("--mirror URL"), "{error}");

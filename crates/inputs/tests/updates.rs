@@ -7,13 +7,13 @@ mod support;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cki_debian::signature::Verifier;
 use cki_inputs::Inputs;
 use cki_inputs::app::resolve_app;
 use cki_inputs::lock::{self, Mode};
 use cki_inputs::lockfile::LockFile;
 use cki_inputs::plan::{AppPackage, AppPlan};
 use cki_inputs::provide::provide_app;
+use cki_inputs::signature::Verifier;
 use cki_inputs::updates::Versions;
 use cki_nix::Nix;
 

@@ -6,7 +6,7 @@
 //! ([`progress`]), being told to stop ([`cancel`], [`interrupt`]), files that are replaced or removed as a whole
 //! ([`files`]). Exit statuses and quantities as people type them are `cki-session`'s, and how messages put quantities
 //! and names is `cki-wording`'s.
-//! Used by: `cki-build`, `cki-debian`, `cki-deploy`, `cki-doctor`, `cki-inputs`, `cki-machine`, `cki-measure`,
+//! Used by: `cki-build`, `cki-deploy`, `cki-doctor`, `cki-inputs`, `cki-machine`, `cki-measure`,
 //! `cki-nix`, `cki-release`, `cki-verify`, `cki-tests`. May use: `cki-session`.
 
 pub mod attended;

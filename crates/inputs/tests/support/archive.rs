@@ -6,12 +6,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use cki_debian::signature::Verifier;
 use cki_inputs::Inputs;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::mirrors::Mirrors;
 use cki_inputs::request::Request;
 use cki_inputs::shown::Shown;
+use cki_inputs::signature::Verifier;
 use cki_nix::Nix;
 use cki_process::cancel::Cancel;
 use cki_process::progress::Step;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cki_debian::apt_proxy::Proxies;
+use cki_inputs::apt_proxy::Proxies;
 use cki_inputs::downloads::Downloads;
 use cki_inputs::fetch::Fetcher;
 use cki_inputs::fetch::download::{Download, Policy};

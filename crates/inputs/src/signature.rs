@@ -7,11 +7,45 @@
 
 use std::path::{Path, PathBuf};
 
-use super::release::{Release, ReleaseError};
-use cki_process::exec::Command;
+use cki_debian::release::{Release, ReleaseError};
+use cki_process::exec::{Command, ExecError};
 
 /// The keyring of the package debian-archive-keyring.
 pub const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Why a release file cannot be trusted or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SignatureError {
+    /// `gpgv` cannot be started because it does not exist.
+    #[error(
+        "gpgv, which checks the archive's signature, is not installed; install it with `apt-get install gpgv`"
+    )]
+    NoGpgv,
+    /// The keyring does not exist.
+    #[error(
+        "the archive's keys {0} are missing; install them with `apt-get install debian-archive-keyring`"
+    )]
+    NoKeyring(PathBuf),
+    /// gpgv could not be run.
+    #[error(transparent)]
+    Run(ExecError),
+    /// There is no good signature, or a bad one.
+    #[error(
+        "{file} has no good signature by the archive's keys in {keyring} ({detail}); \
+         the mirror may be broken or tampered with: use another one with `--mirror URL`"
+    )]
+    BadSignature {
+        /// The file.
+        file: String,
+        /// The keyring.
+        keyring: PathBuf,
+        /// What gpgv said.
+        detail: String,
+    },
+    /// The signed text is not what was asked for.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+}
 
 /// Checks signatures with a keyring.
 #[derive(Debug, Clone)]
@@ -55,20 +89,20 @@ impl Verifier {
     /// Checks the signature of a downloaded InRelease file and reads it. `label` names the file in messages.
     ///
     /// # Errors
-    /// See [`ReleaseError`].
-    pub fn open(&self, file: &Path, suite: &str, label: &str) -> Result<Release, ReleaseError> {
+    /// See [`SignatureError`].
+    pub fn open(&self, file: &Path, suite: &str, label: &str) -> Result<Release, SignatureError> {
         if !self.keyring.exists() {
-            return Err(ReleaseError::NoKeyring(self.keyring.clone()));
+            return Err(SignatureError::NoKeyring(self.keyring.clone()));
         }
         let output = self.command(file).output().map_err(|error| {
             if error.is_not_found() {
-                ReleaseError::NoGpgv
+                SignatureError::NoGpgv
             } else {
-                ReleaseError::Run(error)
+                SignatureError::Run(error)
             }
         })?;
         let status = String::from_utf8_lossy(&output.stderr);
-        let bad = |detail: String| ReleaseError::BadSignature {
+        let bad = |detail: String| SignatureError::BadSignature {
             file: label.into(),
             keyring: self.keyring.clone(),
             detail,
@@ -83,7 +117,8 @@ impl Verifier {
                 file: label.into(),
                 wanted,
                 found,
-            });
+            }
+            .into());
         }
         Ok(release)
     }
