@@ -58,7 +58,7 @@ pub enum Error {
     Deploy(#[from] cki_deploy::error::Trouble),
     /// Writing an image.
     #[error(transparent)]
-    Image(#[from] crate::image::ImageError),
+    WriteImage(#[from] crate::write_image::WriteImageError),
     /// The layers of an image.
     #[error(transparent)]
     Layers(#[from] cki_layers::LayersError),

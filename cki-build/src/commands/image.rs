@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::cli::{Image, ImageKind};
 use crate::context::Context;
 use crate::error::Error;
-use crate::image;
 use crate::inputs;
 use crate::layers;
 use crate::output::{print, print_json};
+use crate::write_image;
 use cki_session::Status;
 use cki_wording::units::human_bytes;
 
@@ -25,7 +25,7 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
             (vec![disk.clone()], vec![disk], output, "qcow2")
         }
         ImageKind::App { packages, output } => {
-            image::check_target(output)?;
+            write_image::check_target(output)?;
             let plan = inputs::plan(context, packages)?;
             let layers = context.app_layers(&plan)?;
             let (_, pieces) = layers::disk(&context.cache, &layers)?;
@@ -33,7 +33,7 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
             (layers, pieces, output, format)
         }
     };
-    let size = image::write(&pieces, output)?;
+    let size = write_image::write(&pieces, output)?;
     if context.global.json {
         print_json(&serde_json::json!({
             "file": output, "format": format, "size": size, "sources": sources,
@@ -50,6 +50,6 @@ pub(super) fn image(context: &Context, args: &Image) -> Result<Status, Error> {
 
 /// The disk that is the file `name` of an output of the flake, once it is clear that it can be written to `output`.
 fn disk(context: &Context, output: &Path, attr: &str, name: &str) -> Result<PathBuf, Error> {
-    image::check_target(output)?;
+    write_image::check_target(output)?;
     Ok(context.outputs(&[attr])?[attr].out.join(name))
 }

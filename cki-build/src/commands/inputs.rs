@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::inputs::{provide_all, read_lock};
 use crate::output::{print, print_json};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
 use cki_nix::path::Mode as HashMode;
 use cki_nix::setup;
 use cki_session::Status;

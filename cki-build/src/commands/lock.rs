@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::inputs::{LOCK, REQUEST, open, read_lock};
 use crate::output::{print, print_json};
 use cki_inputs::InputsError;
-use cki_inputs::lock::{self, CheckReport, LockReport, Mode, ReachReport, SignedReport};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, CheckReport, LockReport, Mode, ReachReport, SignedReport};
 use cki_inputs::request::Request;
 use cki_nix::setup;
 use cki_session::Status;
@@ -45,7 +45,7 @@ pub(super) fn lock(context: &Context, args: &Lock) -> Result<Status, Error> {
     let step = context.progress.short_step("resolving the request");
     let mut inputs = open(context, step)?;
     inputs.accept_expired = args.accept_expired;
-    let (new, report) = lock::resolve(&inputs, &request, old.as_ref(), mode)?;
+    let (new, report) = locking::resolve(&inputs, &request, old.as_ref(), mode)?;
     drop(inputs);
     if report.changed {
         new.write(&path).map_err(InputsError::from)?;
@@ -79,13 +79,13 @@ impl Checked {
         lock: &LockFile,
         offline: bool,
     ) -> Result<Self, Error> {
-        let compared = lock::check(request, lock);
+        let compared = locking::check(request, lock);
         let (mut signed, mut reach) = (None, None);
         if !offline {
             let step = context.progress.short_step("checking the lock file");
             let inputs = open(context, step)?;
-            signed = Some(lock::signed(&inputs, lock)?);
-            reach = Some(lock::reach(&inputs, lock)?);
+            signed = Some(locking::signed(&inputs, lock)?);
+            reach = Some(locking::reach(&inputs, lock)?);
         }
         Ok(Self::of(compared, signed, reach))
     }

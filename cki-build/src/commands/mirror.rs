@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::inputs::{manifests, open, read_lock};
 use crate::output::{print, print_json};
 use cki_inputs::cargo::Cargo;
-use cki_inputs::mirror::{MirrorReport, fill};
+use cki_inputs::own_mirror::{MirrorReport, fill};
 use cki_session::Status;
 use cki_wording::units::human_bytes;
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::inputs;
 use crate::output::{print, print_json};
 use cki_inputs::Inputs;
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
 use cki_nix::checkout::Checkout;
 use cki_nix::{Nix, NixError, Target};
 use cki_process::progress::{Progress, Step};

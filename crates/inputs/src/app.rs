@@ -12,7 +12,7 @@ use crate::archive;
 use crate::error::InputsError;
 use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
-use crate::lockfile::{LockFile, LockedSuite};
+use crate::lock_json::{LockFile, LockedSuite};
 use crate::order::{Relations, order};
 use crate::pin::{IndexKind, IndexPin};
 use crate::plan::{AppPackage, AppPlan, AppSuite, FORMAT, digest};

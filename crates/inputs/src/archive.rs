@@ -11,7 +11,7 @@ use crate::error::InputsError;
 use crate::fetch::download::{Download, FetchStats};
 use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
-use crate::lockfile::LockedSuite;
+use crate::lock_json::LockedSuite;
 use crate::pin::IndexPin;
 use crate::signature::SignatureError;
 use cki_debian::index::{self, PackageIndex, SourcePackage};

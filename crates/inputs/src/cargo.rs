@@ -41,7 +41,7 @@ impl Crate {
 
 /// Why the crates could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum CratesError {
+pub enum CargoError {
     /// Cargo.lock cannot be read.
     #[error("cannot read {path}: {cause}")]
     Read {
@@ -161,14 +161,14 @@ struct CargoLockPackage {
 /// The registry crates of a Cargo.lock. Packages of the workspace itself have no source and are left out.
 ///
 /// # Errors
-/// [`CratesError::Read`] and [`CratesError::LockFile`]; crates from git repositories are refused, as nothing pins their
+/// [`CargoError::Read`] and [`CargoError::LockFile`]; crates from git repositories are refused, as nothing pins their
 /// bytes.
-pub fn read_cargo_lock(path: &Path) -> Result<Vec<Crate>, CratesError> {
-    let text = fs::read_to_string(path).map_err(|cause| CratesError::Read {
+pub fn read_cargo_lock(path: &Path) -> Result<Vec<Crate>, CargoError> {
+    let text = fs::read_to_string(path).map_err(|cause| CargoError::Read {
         path: path.into(),
         cause,
     })?;
-    let refuse = |problem: String| CratesError::LockFile {
+    let refuse = |problem: String| CargoError::LockFile {
         path: path.into(),
         problem,
     };
@@ -205,14 +205,14 @@ impl Cargo {
     /// Makes cargo download everything in the Cargo.lock beside a manifest.
     ///
     /// # Errors
-    /// [`CratesError::NoCargo`] and [`CratesError::Cargo`].
-    pub fn fetch(&self, manifest: &Path) -> Result<(), CratesError> {
+    /// [`CargoError::NoCargo`] and [`CargoError::Cargo`].
+    pub fn fetch(&self, manifest: &Path) -> Result<(), CargoError> {
         let command = self.fetch_command(manifest);
-        let output = command.output().map_err(CratesError::NoCargo)?;
+        let output = command.output().map_err(CargoError::NoCargo)?;
         if output.status.success() {
             return Ok(());
         }
-        Err(CratesError::Cargo {
+        Err(CargoError::Cargo {
             command: command.argv().join(" "),
             message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
@@ -227,15 +227,15 @@ impl Cargo {
     /// The crate's file in cargo's cache, with the right hash.
     ///
     /// # Errors
-    /// [`CratesError::Absent`], [`CratesError::WrongHash`] and [`CratesError::Read`].
-    pub fn verified(&self, wanted: &Crate) -> Result<PathBuf, CratesError> {
+    /// [`CargoError::Absent`], [`CargoError::WrongHash`] and [`CargoError::Read`].
+    pub fn verified(&self, wanted: &Crate) -> Result<PathBuf, CargoError> {
         let file = wanted.file_name();
         let mut wrong = None;
         for path in self.files(&file) {
             let mut hash = Sha256::new();
             File::open(&path)
                 .and_then(|mut f| io::copy(&mut f, &mut hash))
-                .map_err(|cause| CratesError::Read {
+                .map_err(|cause| CargoError::Read {
                     path: path.clone(),
                     cause,
                 })?;
@@ -243,13 +243,13 @@ impl Cargo {
             if found == wanted.sha256 {
                 return Ok(path);
             }
-            wrong = Some(CratesError::WrongHash {
+            wrong = Some(CargoError::WrongHash {
                 path,
                 expected: wanted.sha256.clone(),
                 found,
             });
         }
-        Err(wrong.unwrap_or_else(|| CratesError::Absent {
+        Err(wrong.unwrap_or_else(|| CargoError::Absent {
             file,
             cache: self.cache(),
         }))
@@ -260,7 +260,7 @@ impl Cargo {
 mod tests {
     use super::*;
 
-    fn lock(text: &str) -> Result<Vec<Crate>, CratesError> {
+    fn lock(text: &str) -> Result<Vec<Crate>, CargoError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("Cargo.lock");
         fs::write(&path, text).unwrap();
@@ -314,7 +314,7 @@ mod tests {
         }
         assert!(matches!(
             lock("package = 3"),
-            Err(CratesError::LockFile { .. })
+            Err(CargoError::LockFile { .. })
         ));
     }
 
@@ -351,7 +351,7 @@ mod tests {
         };
         assert!(matches!(
             cargo.verified(&good),
-            Err(CratesError::Absent { .. })
+            Err(CargoError::Absent { .. })
         ));
         for (registry, contents) in [("one-1", "bad"), ("two-2", "good")] {
             let directory = cargo.cache().join(registry);
@@ -370,7 +370,7 @@ mod tests {
         };
         let error = cargo.verified(&other).unwrap_err();
         assert!(
-            matches!(error, CratesError::WrongHash { .. })
+            matches!(error, CargoError::WrongHash { .. })
                 && error.to_string().contains("delete that file")
         );
     }

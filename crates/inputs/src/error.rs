@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
-use crate::cargo::CratesError;
+use crate::cargo::CargoError;
 use crate::fetch_error::FetchError;
 use crate::image_lock::ImageLockError;
-use crate::lockfile::LockFileError;
+use crate::lock_json::LockFileError;
 use crate::request::RequestError;
 use crate::signature::SignatureError;
 use cki_debian::apt_sources::AptSourcesError;
@@ -121,7 +121,7 @@ pub enum InputsError {
     Store(#[from] StoreError),
     /// The crates of Cargo.lock could not be had.
     #[error(transparent)]
-    Crates(#[from] CratesError),
+    Cargo(#[from] CargoError),
     /// The seed cannot be unpacked.
     #[error(transparent)]
     Deb(#[from] DebError),

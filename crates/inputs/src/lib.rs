@@ -2,12 +2,12 @@
 
 //! From the request and the lock file to files in the Nix store.
 //!
-//! - [`request`] is what people write, [`lockfile`] what they get, [`lock`] turns one into the other;
+//! - [`request`] is what people write, [`lock_json`] what they get, [`locking`] turns one into the other;
 //! - [`app`] resolves the packages of an application image, with the security updates of [`updates`]; [`image_lock`]
 //!   pins them in a file;
 //! - [`provide`] brings what is missing into the store: it is downloaded ([`fetch`]), verified and imported;
-//! - [`crates`] does the same for the crates in Cargo.lock;
-//! - [`mirror`] fills a directory with all of it, for others to download from.
+//! - [`provide_crates`] does the same for the crates in Cargo.lock;
+//! - [`own_mirror`] fills a directory with all of it, for others to download from.
 //!
 //! [`Inputs`] holds what they all need.
 //!
@@ -18,7 +18,6 @@ pub mod apt_proxy;
 pub mod archive;
 pub mod cargo;
 mod clock;
-pub mod crates;
 pub mod downloads;
 mod error;
 pub mod fetch;
@@ -27,14 +26,15 @@ pub mod image_lock;
 mod import;
 mod inputs;
 pub mod licence;
-pub mod lock;
-pub mod lockfile;
-pub mod mirror;
+pub mod lock_json;
+pub mod locking;
 pub mod mirrors;
 pub mod order;
+pub mod own_mirror;
 pub mod pin;
 pub mod plan;
 pub mod provide;
+pub mod provide_crates;
 mod proxy;
 pub mod request;
 pub mod seed;

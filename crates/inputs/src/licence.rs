@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 
-use crate::cargo::{Cargo, Crate, CratesError};
+use crate::cargo::{Cargo, CargoError, Crate};
 use crate::inputs::Inputs;
 use cki_nix::path::Mode;
 
@@ -29,9 +29,9 @@ struct Package {
 /// What the manifest in a crate's file says of its licence, as an SPDX expression; none if it only names a file.
 ///
 /// # Errors
-/// [`CratesError::Read`] when it is no file of a crate.
-pub fn licence_in(file: &Path, of: &Crate) -> Result<Option<String>, CratesError> {
-    let failed = |cause| CratesError::Read {
+/// [`CargoError::Read`] when it is no file of a crate.
+pub fn licence_in(file: &Path, of: &Crate) -> Result<Option<String>, CargoError> {
+    let failed = |cause| CargoError::Read {
         path: file.into(),
         cause,
     };
@@ -63,8 +63,8 @@ pub fn licence_in(file: &Path, of: &Crate) -> Result<Option<String>, CratesError
 /// The same for a crate wherever its file is: in the store, among the downloads or in cargo's cache.
 ///
 /// # Errors
-/// [`CratesError::Absent`]; [`CratesError::Read`].
-pub fn licence(inputs: &Inputs, cargo: &Cargo, of: &Crate) -> Result<Option<String>, CratesError> {
+/// [`CargoError::Absent`]; [`CargoError::Read`].
+pub fn licence(inputs: &Inputs, cargo: &Cargo, of: &Crate) -> Result<Option<String>, CargoError> {
     let in_store = inputs
         .nix
         .fixed_output(&of.store_name(), Mode::Flat, &of.sha256);

@@ -62,7 +62,7 @@ impl Mirrors {
         })
     }
 
-    /// Also asks for what is pinned at `url`, after all others: a directory that [`crate::mirror`] has filled.
+    /// Also asks for what is pinned at `url`, after all others: a directory that [`crate::own_mirror`] has filled.
     ///
     /// # Errors
     /// [`FetchError::BadMirror`] unless it is an http, https or file URL.

@@ -10,7 +10,7 @@ use crate::error::InputsError;
 use crate::fetch::download::Download;
 use crate::import::{ProvideReport, import};
 use crate::inputs::Inputs;
-use crate::lockfile::LockFile;
+use crate::lock_json::LockFile;
 use crate::plan::AppPlan;
 use crate::seed;
 use crate::updates;

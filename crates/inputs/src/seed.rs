@@ -11,7 +11,7 @@ use crate::fetch::download::FetchStats;
 use crate::fetch_error::FetchError;
 use crate::import::{ProvideReport, import};
 use crate::inputs::Inputs;
-use crate::lockfile::LockFile;
+use crate::lock_json::LockFile;
 use cki_debian::deb::extract_program;
 use cki_nix::nar::nar_sha256;
 use cki_nix::path::Mode;

@@ -16,7 +16,7 @@ use crate::archive;
 use crate::error::InputsError;
 use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
-use crate::lockfile::{LockedIndexes, LockedSuite};
+use crate::lock_json::{LockedIndexes, LockedSuite};
 use crate::mirrors::SECURITY;
 use crate::pin::IndexKind;
 use crate::plan::AppPlan;

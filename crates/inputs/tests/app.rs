@@ -8,8 +8,8 @@ use std::fs;
 
 use cki_debian::resolver::ResolveError;
 use cki_inputs::app::resolve_app;
-use cki_inputs::lock::{self, Mode};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, Mode};
 use cki_inputs::plan::AppPlan;
 use cki_inputs::signature::{SignatureError, Verifier};
 use cki_inputs::updates::Versions;
@@ -23,7 +23,8 @@ fn inputs(archive: &Archive) -> Inputs {
 }
 
 fn pinned(archive: &Archive) -> LockFile {
-    let (lock, _) = lock::resolve(&inputs(archive), &request(REQUEST), None, Mode::Keep).unwrap();
+    let (lock, _) =
+        locking::resolve(&inputs(archive), &request(REQUEST), None, Mode::Keep).unwrap();
     lock
 }
 

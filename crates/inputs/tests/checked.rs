@@ -5,8 +5,8 @@
 mod support;
 
 use cki_inputs::Inputs;
-use cki_inputs::lock::{self, Mode, SignedReport};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, Mode, SignedReport};
 use cki_inputs::signature::Verifier;
 use support::archive::{Archive, BACKPORTS, REQUEST, STABLE, pool_path, request};
 use support::fixture;
@@ -16,7 +16,7 @@ const LATER: &str = "Sat, 28 Nov 2026 10:00:00 UTC";
 
 fn locked(archive: &Archive) -> (Inputs, LockFile) {
     let inputs = archive.inputs(isolated(archive.dir.path()));
-    let (lock, _) = lock::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
+    let (lock, _) = locking::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
     (inputs, lock)
 }
 
@@ -24,7 +24,7 @@ fn locked(archive: &Archive) -> (Inputs, LockFile) {
 fn elsewhere(archive: &Archive, lock: &LockFile) -> SignedReport {
     let cache = tempfile::tempdir().unwrap();
     let inputs = archive.inputs_in(cache.path(), isolated(archive.dir.path()));
-    lock::signed(&inputs, lock).unwrap()
+    locking::signed(&inputs, lock).unwrap()
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn every_entry_of_a_lock_is_found_in_the_indexes_that_it_was_made_from() {
     let archive = Archive::first();
     let (inputs, lock) = locked(&archive);
     for report in [
-        lock::signed(&inputs, &lock).unwrap(),
+        locking::signed(&inputs, &lock).unwrap(),
         elsewhere(&archive, &lock),
     ] {
         assert_eq!((report.signed, report.entries), (11, 11));
@@ -69,7 +69,7 @@ fn an_entry_that_nobody_signed_is_named() {
     for (what, change) in changes {
         let mut lock = good.clone();
         change(&mut lock);
-        let report = lock::signed(&inputs, &lock).unwrap();
+        let report = locking::signed(&inputs, &lock).unwrap();
         assert_eq!(report.problems.len(), 1, "{report:?}");
         assert!(report.problems[0].starts_with(what), "{report:?}");
     }
@@ -104,7 +104,7 @@ fn signatures_are_checked_also_of_what_is_kept() {
     let archive = Archive::first();
     let (mut inputs, mut lock) = locked(&archive);
     inputs.verifier = Verifier::new(fixture("keyring.gpg"));
-    let report = lock::signed(&inputs, &lock).unwrap();
+    let report = locking::signed(&inputs, &lock).unwrap();
     assert_eq!((report.signed, report.problems.len()), (0, 2), "{report:?}");
     assert!(
         report.problems[0].contains("no good signature"),
@@ -130,7 +130,8 @@ fn a_lock_of_before_gets_its_release_files_without_any_other_change() {
         suite.release = None;
     }
     assert_eq!(LockFile::parse(&old.to_text()).unwrap(), old);
-    let (lock, report) = lock::resolve(&inputs, &request(REQUEST), Some(&old), Mode::Keep).unwrap();
+    let (lock, report) =
+        locking::resolve(&inputs, &request(REQUEST), Some(&old), Mode::Keep).unwrap();
     assert_eq!(lock, new);
     assert!(report.changed && report.added.is_empty() && report.updated.is_empty());
 }
@@ -140,7 +141,7 @@ fn files_that_are_gone_or_do_not_answer_are_named_without_downloading_any() {
     let archive = Archive::first();
     let (inputs, lock) = locked(&archive);
     let sent = archive.server.sent();
-    let report = lock::reach(&inputs, &lock).unwrap();
+    let report = locking::reach(&inputs, &lock).unwrap();
     assert_eq!(
         (report.files, report.gone.len(), report.unclear.len()),
         (11, 0, 0)
@@ -148,7 +149,7 @@ fn files_that_are_gone_or_do_not_answer_are_named_without_downloading_any() {
     archive
         .server
         .remove(&format!("/{}", pool_path("m4", "1.4")));
-    let report = lock::reach(&inputs, &lock).unwrap();
+    let report = locking::reach(&inputs, &lock).unwrap();
     assert_eq!((report.gone.len(), report.unclear.len()), (1, 0));
     assert!(report.gone[0].starts_with("m4 ("), "{report:?}");
     assert_eq!(archive.server.sent(), sent, "only questions were asked");
@@ -164,7 +165,7 @@ fn a_page_in_the_place_of_a_file_is_no_answer() {
         &format!("/{}", pool_path("m4", "1.4")),
         b"log in first".to_vec(),
     );
-    let report = lock::reach(&inputs, &lock).unwrap();
+    let report = locking::reach(&inputs, &lock).unwrap();
     assert_eq!((report.gone.len(), report.unclear.len()), (0, 1));
     let told = &report.unclear[0];
     assert!(

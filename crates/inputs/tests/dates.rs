@@ -5,8 +5,8 @@
 mod support;
 
 use cki_inputs::InputsError;
-use cki_inputs::lock::{self, Mode};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, Mode};
 use cki_nix::Nix;
 use support::archive::{Archive, REQUEST, STABLE, request};
 
@@ -20,7 +20,7 @@ fn update(
 ) -> Result<LockFile, InputsError> {
     let mut inputs = archive.inputs(Nix::current());
     inputs.accept_expired = accept_expired;
-    lock::resolve(&inputs, &request(REQUEST), old, Mode::Update).map(|(lock, _)| lock)
+    locking::resolve(&inputs, &request(REQUEST), old, Mode::Update).map(|(lock, _)| lock)
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_clock_before_the_pinned_release_is_named_with_a_signature_that_it_makes_bad
     cki_process::files::write_program(&gpgv, script).expect("written");
     inputs.verifier = inputs.verifier.with_gpgv(&gpgv);
     let resolve = |old: &LockFile| {
-        lock::resolve(&inputs, &request(REQUEST), Some(old), Mode::Update).expect_err("refused")
+        locking::resolve(&inputs, &request(REQUEST), Some(old), Mode::Update).expect_err("refused")
     };
     let error = resolve(&pinned);
     assert!(matches!(error, InputsError::Clock { .. }), "{error}");

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use cki_debian::release::ReleaseError;
 use cki_inputs::fetch_error::FetchError;
-use cki_inputs::lock::{self, LockReport, Mode};
-use cki_inputs::lockfile::{LockFile, LockFileError};
+use cki_inputs::lock_json::{LockFile, LockFileError};
+use cki_inputs::locking::{self, LockReport, Mode};
 use cki_inputs::request::Request;
 use cki_inputs::signature::SignatureError;
 use cki_inputs::{Inputs, InputsError};
@@ -27,7 +27,7 @@ fn lock(
     old: Option<&LockFile>,
     mode: Mode,
 ) -> (LockFile, LockReport) {
-    lock::resolve(&inputs(archive), &request(request_text), old, mode).unwrap()
+    locking::resolve(&inputs(archive), &request(request_text), old, mode).unwrap()
 }
 
 fn with_bison() -> String {
@@ -72,7 +72,7 @@ fn a_request_becomes_a_complete_lock_file() {
         (report.changed, report.added.len(), report.packages),
         (true, 11, 9)
     );
-    assert!(lock::check(&request(REQUEST), &lock).consistent);
+    assert!(locking::check(&request(REQUEST), &lock).consistent);
     assert_eq!(LockFile::parse(&lock.to_text()).unwrap(), lock);
 }
 
@@ -110,7 +110,7 @@ fn an_addition_keeps_what_is_pinned_though_the_archive_has_moved_on() {
     );
     // On another machine it is not, and the archive has a new one.
     let elsewhere = archive.inputs_in(&archive.dir.path().join("elsewhere"), Nix::current());
-    let (third, report) = lock::resolve(
+    let (third, report) = locking::resolve(
         &elsewhere,
         &request(&with_bison()),
         Some(&first),
@@ -175,7 +175,7 @@ fn check_says_what_does_not_fit() {
     let archive = Archive::first();
     let (good, _) = lock(&archive, REQUEST, None, Mode::Keep);
     let problems = |request_text: &str| {
-        lock::check(&request(request_text), &good)
+        locking::check(&request(request_text), &good)
             .problems
             .join("\n")
     };
@@ -204,7 +204,7 @@ fn check_says_what_does_not_fit() {
     assert!(problems(&REQUEST.replace("bin/busybox", "bin/ash")).contains("the seed"));
     let mut orphaned = good.clone();
     orphaned.tools.clear();
-    let found = lock::check(&request(&REQUEST.replace("flex = \"*\"", "")), &orphaned)
+    let found = locking::check(&request(&REQUEST.replace("flex = \"*\"", "")), &orphaned)
         .problems
         .join("\n");
     assert_eq!(
@@ -251,7 +251,7 @@ fn a_damaged_lock_file_is_refused() {
 fn unknown_packages_and_versions_are_reported_with_who_wants_them() {
     let archive = Archive::first();
     let failure = |text: &str| {
-        lock::resolve(&inputs(&archive), &request(text), None, Mode::Keep)
+        locking::resolve(&inputs(&archive), &request(text), None, Mode::Keep)
             .unwrap_err()
             .to_string()
     };
@@ -279,7 +279,7 @@ fn unknown_packages_and_versions_are_reported_with_who_wants_them() {
 fn a_suite_of_another_name_or_without_the_index_is_refused() {
     let archive = Archive::first();
     let failure =
-        || lock::resolve(&inputs(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
+        || locking::resolve(&inputs(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
     archive.server.put(
         "/dists/stable/InRelease",
         "Codename: other\nDate: x\nSHA256:\n",
@@ -308,7 +308,7 @@ fn an_index_that_is_not_the_signed_one_is_refused() {
         support::archive::xz("Package: evil\n"),
     );
     let error =
-        lock::resolve(&inputs(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
+        locking::resolve(&inputs(&archive), &request(REQUEST), None, Mode::Update).unwrap_err();
     let refused = matches!(
         error,
         InputsError::Fetch(FetchError::WrongHash { .. } | FetchError::Truncated { .. })
@@ -321,7 +321,7 @@ fn the_projects_own_request_and_lock_fit_together() {
     let nix = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nix/debian");
     let request = Request::read(&nix.join("request.toml")).unwrap();
     let lock = LockFile::read(&nix.join("lock.json")).unwrap();
-    assert_eq!(lock::check(&request, &lock).problems, [""; 0]);
+    assert_eq!(locking::check(&request, &lock).problems, [""; 0]);
     assert_eq!(
         fs::read_to_string(nix.join("lock.json")).unwrap(),
         lock.to_text(),

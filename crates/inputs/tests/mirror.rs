@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use cki_inputs::Inputs;
 use cki_inputs::cargo::Cargo;
-use cki_inputs::crates::provide_crates;
-use cki_inputs::lock::{self, Mode};
-use cki_inputs::lockfile::LockFile;
-use cki_inputs::mirror::{MirrorReport, fill};
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, Mode};
 use cki_inputs::mirrors::Mirrors;
+use cki_inputs::own_mirror::{MirrorReport, fill};
 use cki_inputs::provide::provide_lock;
+use cki_inputs::provide_crates::provide_crates;
 use support::archive::{Archive, REQUEST, pool_path, request};
 use support::nix::{isolated, query};
 use support::{Behaviour, sha256};
@@ -51,7 +51,7 @@ impl Case {
     fn new() -> Self {
         let archive = Archive::first();
         let inputs = archive.inputs(isolated(archive.dir.path()));
-        let (lock, _) = lock::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
+        let (lock, _) = locking::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
         let (cargo, manifests) = workspace(archive.dir.path());
         let mirror = archive.dir.path().join("mirror");
         Self {
@@ -120,13 +120,13 @@ fn what_is_pinned_can_be_had_from_a_mirror_of_our_own_when_the_archive_has_nothi
     let crates = provide_crates(&inputs, &cargo, &case.manifests).unwrap();
     assert_eq!(crates.added, 1);
     // The signatures can still be checked, and all is found.
-    let signed = lock::signed(&inputs, &case.lock).unwrap();
+    let signed = locking::signed(&inputs, &case.lock).unwrap();
     assert_eq!((signed.signed, signed.entries), (11, 11), "{signed:?}");
     assert!(
         signed.problems.is_empty() && signed.notes.is_empty(),
         "{signed:?}"
     );
-    let reach = lock::reach(&inputs, &case.lock).unwrap();
+    let reach = locking::reach(&inputs, &case.lock).unwrap();
     assert_eq!(
         (reach.files, reach.gone.len(), reach.unclear.len()),
         (11, 0, 0)

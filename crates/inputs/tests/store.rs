@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use cki_inputs::app::resolve_app;
-use cki_inputs::cargo::{Cargo, CratesError};
-use cki_inputs::crates::provide_crates;
+use cki_inputs::cargo::{Cargo, CargoError};
 use cki_inputs::fetch_error::FetchError;
-use cki_inputs::lock::{self, Mode};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, Mode};
 use cki_inputs::provide::{provide_app, provide_lock, store_paths};
+use cki_inputs::provide_crates::provide_crates;
 use cki_inputs::updates::Versions;
 use cki_inputs::{Inputs, InputsError};
 use cki_nix::path::{self, store_name};
@@ -26,7 +26,7 @@ use support::{Behaviour, sha256};
 
 fn locked(archive: &Archive) -> (Inputs, LockFile) {
     let inputs = archive.inputs(isolated(archive.dir.path()));
-    let (lock, _) = lock::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
+    let (lock, _) = locking::resolve(&inputs, &request(REQUEST), None, Mode::Keep).unwrap();
     (inputs, lock)
 }
 
@@ -344,7 +344,7 @@ fn a_crate_with_a_wrong_hash_is_refused_and_left_in_place() {
     let inputs = archive.inputs(isolated(archive.dir.path()));
     let workspace = Workspace::new(&sha256(b"other contents"));
     let error = provide_crates(&inputs, &workspace.cargo, &[workspace.manifest()]).unwrap_err();
-    let InputsError::Crates(CratesError::WrongHash { path, .. }) = &error else {
+    let InputsError::Cargo(CargoError::WrongHash { path, .. }) = &error else {
         panic!("{error:?}")
     };
     assert!(path.exists(), "cargo's cache is not ours to clean");
@@ -371,7 +371,7 @@ fn a_failing_cargo_is_quoted() {
     };
     let error = provide_crates(&inputs, &absent, &[workspace.manifest()]).unwrap_err();
     assert!(
-        matches!(error, InputsError::Crates(CratesError::NoCargo { .. })),
+        matches!(error, InputsError::Cargo(CargoError::NoCargo { .. })),
         "{error:?}"
     );
 }

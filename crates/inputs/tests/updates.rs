@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cki_inputs::Inputs;
 use cki_inputs::app::resolve_app;
-use cki_inputs::lock::{self, Mode};
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
+use cki_inputs::locking::{self, Mode};
 use cki_inputs::plan::{AppPackage, AppPlan};
 use cki_inputs::provide::provide_app;
 use cki_inputs::signature::Verifier;
@@ -41,7 +41,8 @@ const UPDATES: &[(&str, &str, &str)] = &[
 fn archive() -> (Archive, LockFile, Inputs) {
     let archive = Archive::first();
     let inputs = archive.inputs(Nix::current());
-    let (lock, _) = lock::resolve(&inputs, &request(REQUEST), None, Mode::Update).expect("pinned");
+    let (lock, _) =
+        locking::resolve(&inputs, &request(REQUEST), None, Mode::Update).expect("pinned");
     archive.publish(SUITE, FIRST, UPDATES, None);
     let inputs = archive.inputs_in(&archive.dir.path().join("other"), Nix::current());
     (archive, lock, inputs)

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use cki_inputs::Inputs;
-use cki_inputs::lockfile::LockFile;
+use cki_inputs::lock_json::LockFile;
 use cki_nix::checkout::Checkout;
 use cki_nix::{Nix, NixError, Target};
 use cki_process::progress::{Progress, Step};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use cki_inputs::cargo::{Cargo, read_cargo_lock};
 use cki_inputs::licence::licence;
-use cki_inputs::{InputsError, lockfile::LockFile, lockfile::SourceKind};
+use cki_inputs::{InputsError, lock_json::LockFile, lock_json::SourceKind};
 
 use crate::component::{Component, Role};
 use crate::error::ReleaseError;

@@ -22,13 +22,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::archive;
 use crate::cargo::Cargo;
-use crate::crates::{crate_path, crates_by_path};
 use crate::error::InputsError;
 use crate::fetch::download::{Download, FetchStats};
 use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
-use crate::lockfile::LockFile;
+use crate::lock_json::LockFile;
 use crate::provide;
+use crate::provide_crates::{crate_path, crates_by_path};
 use cki_process::files::write_atomically;
 
 /// The name of the list.

@@ -32,7 +32,7 @@ pub fn crate_path(of: &Crate) -> String {
 /// one.
 ///
 /// # Errors
-/// [`InputsError::Crates`].
+/// [`InputsError::Cargo`].
 pub fn crates_by_path(
     inputs: &Inputs,
     manifests: &[PathBuf],
@@ -62,7 +62,7 @@ fn locked_beside(
 /// what it lacks cargo is run.
 ///
 /// # Errors
-/// [`InputsError::Crates`] or [`InputsError::Store`].
+/// [`InputsError::Cargo`] or [`InputsError::Store`].
 pub fn provide_crates(
     inputs: &Inputs,
     cargo: &Cargo,

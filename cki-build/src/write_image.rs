@@ -16,7 +16,7 @@ const BLOCK: usize = 4096;
 
 /// Why an image could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub enum WriteImageError {
     /// The name is taken by something that is no file.
     #[error("{0} is a directory; name the file to write")]
     Directory(PathBuf),
@@ -47,21 +47,21 @@ pub enum ImageError {
 /// Refuses early what [`fn@write`] would refuse late, after a long build.
 ///
 /// # Errors
-/// [`ImageError`].
-pub fn check_target(to: &Path) -> Result<(), ImageError> {
+/// [`WriteImageError`].
+pub fn check_target(to: &Path) -> Result<(), WriteImageError> {
     match to.metadata() {
-        Ok(meta) if meta.is_dir() => return Err(ImageError::Directory(to.to_owned())),
-        Ok(meta) if !meta.is_file() => return Err(ImageError::NotAFile(to.to_owned())),
+        Ok(meta) if meta.is_dir() => return Err(WriteImageError::Directory(to.to_owned())),
+        Ok(meta) if !meta.is_file() => return Err(WriteImageError::NotAFile(to.to_owned())),
         _ => {}
     }
     let dir = directory(to);
     if to.file_name().is_none() {
-        return Err(ImageError::Directory(to.to_owned()));
+        return Err(WriteImageError::Directory(to.to_owned()));
     }
     if dir.is_dir() {
         Ok(())
     } else {
-        Err(ImageError::NoDirectory(dir.to_owned()))
+        Err(WriteImageError::NoDirectory(dir.to_owned()))
     }
 }
 
@@ -69,12 +69,12 @@ pub fn check_target(to: &Path) -> Result<(), ImageError> {
 /// was. Gives the size in bytes.
 ///
 /// # Errors
-/// [`ImageError`].
-pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
+/// [`WriteImageError`].
+pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, WriteImageError> {
     check_target(to)?;
     let io = |source: io::Error| {
         if source.kind() == io::ErrorKind::StorageFull {
-            ImageError::DiskFull {
+            WriteImageError::DiskFull {
                 path: to.to_owned(),
                 needed: cki_wording::units::human_bytes(
                     from.iter()
@@ -83,7 +83,7 @@ pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
                 ),
             }
         } else {
-            ImageError::Io {
+            WriteImageError::Io {
                 path: to.to_owned(),
                 source,
             }
@@ -92,7 +92,7 @@ pub fn write(from: &[PathBuf], to: &Path) -> Result<u64, ImageError> {
     let mut file = Unfinished::new(directory(to)).map_err(io)?;
     let mut size = 0;
     for from in from {
-        let source = File::open(from).map_err(|source| ImageError::Io {
+        let source = File::open(from).map_err(|source| WriteImageError::Io {
             path: from.to_owned(),
             source,
         })?;
@@ -237,15 +237,15 @@ mod tests {
         assert_eq!(std::fs::read(&to).expect("read"), b"new");
         assert!(matches!(
             write(std::slice::from_ref(&from), dir.path()),
-            Err(ImageError::Directory(_))
+            Err(WriteImageError::Directory(_))
         ));
         assert!(matches!(
             write(std::slice::from_ref(&from), Path::new("/dev/null")),
-            Err(ImageError::NotAFile(_))
+            Err(WriteImageError::NotAFile(_))
         ));
         assert!(matches!(
             write(std::slice::from_ref(&from), &dir.path().join("no/x")),
-            Err(ImageError::NoDirectory(_))
+            Err(WriteImageError::NoDirectory(_))
         ));
         assert_eq!(
             std::fs::read_dir(dir.path()).expect("read").count(),

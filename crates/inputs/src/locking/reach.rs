@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::InputsError;
 use crate::fetch::look::Answer;
 use crate::inputs::Inputs;
-use crate::lockfile::LockFile;
+use crate::lock_json::LockFile;
 use crate::provide;
 
 /// What was found.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::lockfile::{LockFile, LockedSource, SEED_STORE_NAME, SourceKind};
+use crate::lock_json::{LockFile, LockedSource, SEED_STORE_NAME, SourceKind};
 use crate::pin::IndexKind;
 use crate::request::{Request, SourceRequest, constraint};
 use cki_nix::path::store_name_of;

@@ -18,7 +18,7 @@ use crate::archive;
 use crate::error::InputsError;
 use crate::fetch_error::FetchError;
 use crate::inputs::Inputs;
-use crate::lockfile::{
+use crate::lock_json::{
     LockFile, LockedIndexes, LockedPackage, LockedSeed, LockedSource, LockedSuite, SEED_STORE_NAME,
     SourceKind,
 };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::archive;
 use crate::error::InputsError;
 use crate::inputs::Inputs;
-use crate::lockfile::{LockFile, LockedSource, LockedSuite, SourceKind};
+use crate::lock_json::{LockFile, LockedSource, LockedSuite, SourceKind};
 use crate::pin::IndexPin;
 use crate::seed;
 use cki_debian::index::PackageIndex;
