@@ -29,7 +29,7 @@ stdenv.mkDerivation {
   licences = ../../LICENSES;
   copyright = ../../nix/copyright.sh;
   makeInitrd = ../host/make-initrd.sh;
-  # By this number init finds the disk; init/src/runtime.rs has it too.
+  # By this number init finds the disk; init/src/system/runtime.rs has it too.
   uuid = "434b4900-0000-4000-8000-000000000001";
 
   buildPhase = ''

@@ -9,44 +9,23 @@
 //! machine.
 //!
 //! Used by: its program. May use: `cki-erofs`, `cki-session`.
+//!
+//! | file or folder | what | uses |
+//! |---|---|---|
+//! | [`resident`] | a machine that stays up: a process a place | `session`, `program`, `system`, `channel` |
+//! | [`session`] | one program, run for a client | `container`, `program`, `system`, `channel` |
+//! | [`container`] | the launcher of a container, as its client sees it | `program`, `system`, `channel` |
+//! | [`shell`] | a shell on every console, of the disk image | `program`, `system` |
+//! | [`program`] | a process: what it has and may do, its streams, its end | `channel`, `regular` |
+//! | [`system`] | what PID 1 sets up around programs, and how a machine ends | `regular` |
+//! | [`channel`] | messages over a descriptor | |
+//! | [`regular`] | files of a container's, which its programs may exchange at any time | |
 
-pub mod account;
 pub mod channel;
-pub mod client;
-pub mod clock;
-pub mod cmdline;
 pub mod container;
-pub mod credentials;
-pub mod digest;
-pub mod disks;
-pub mod exec;
-pub mod failure;
-pub mod group;
-pub mod image;
-pub mod inheritance;
-pub mod launcher;
-pub mod machine;
-pub mod modules;
-pub mod mounts;
-pub mod names;
-pub mod net;
-pub mod netlink;
-pub mod oom;
-pub mod place;
-pub mod ports;
-pub mod process;
 pub mod program;
-pub mod pty;
-pub mod pump;
 pub mod regular;
-pub mod root;
-pub mod running;
-pub mod runtime;
-pub mod serve;
-mod served;
-pub mod server;
+pub mod resident;
 pub mod session;
 pub mod shell;
-mod start;
-pub mod unhung;
-pub mod vsock;
+pub mod system;

@@ -7,14 +7,17 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use cki_init::cmdline;
-use cki_init::place::Place;
-use cki_init::{machine, modules, mounts, net, serve, server, session, shell};
+use cki_init::resident::{self, server};
+use cki_init::session::place::Place;
+use cki_init::session::serve;
+use cki_init::shell;
+use cki_init::system::cmdline;
+use cki_init::system::{machine, modules, mounts, net};
 use cki_session::cmdline::Mode;
 
 fn main() {
     if let Some((place, generation)) = place_to_serve() {
-        if let Err(error) = session::serve_place(place, generation) {
+        if let Err(error) = serve::serve_place(place, generation) {
             // A client that has gone needs no word.
             if !error.is_end_of_client() {
                 machine::report(&format!("place {place}: {error}"));
@@ -58,7 +61,7 @@ fn start() -> anyhow::Result<Infallible> {
         ),
         Mode::Session => {
             let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
-            session::run(match io_ports {
+            serve::run(match io_ports {
                 Some(_) => Place::Machine,
                 None => Place::Container,
             })?;
@@ -67,7 +70,7 @@ fn start() -> anyhow::Result<Infallible> {
         }
         Mode::Machine => {
             let io_ports = machine::io_ports(Path::new("/dev")).context("cannot open /dev/port")?;
-            serve::run(&release)?;
+            resident::run(&release)?;
             machine::end_session(io_ports.as_ref());
             anyhow::bail!("the machine has no isa-debug-exit device")
         }

@@ -13,8 +13,9 @@ use cki_session::Memory;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 
-use crate::digest::Digest;
-use crate::{inheritance, machine, mounts, process, runtime};
+use crate::program::{inheritance, process};
+use crate::system::digest::Digest;
+use crate::system::{machine, mounts, runtime};
 
 /// A shell that ends sooner than this is broken; it is started again only after as long.
 const SHORT_LIFE: Duration = Duration::from_secs(1);

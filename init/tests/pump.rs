@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use cki_init::pump::{Pump, non_blocking};
+use cki_init::program::pump::{Pump, non_blocking};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollTimeout, poll};
 

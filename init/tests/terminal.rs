@@ -9,10 +9,10 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_init::oom::KernelLog;
+use cki_init::program::oom::KernelLog;
+use cki_init::program::pump::non_blocking;
+use cki_init::program::running::{Ends, Running};
 use cki_init::program::start;
-use cki_init::pump::non_blocking;
-use cki_init::running::{Ends, Running};
 use cki_session::{Outcome, Process, ProcessId, Signal, Terminal};
 use nix::poll::{PollFd, PollTimeout, poll};
 

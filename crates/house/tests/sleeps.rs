@@ -52,12 +52,12 @@ const LISTED: &[(&str, usize, &str)] = &[
         "between attempts, of which there are so many",
     ),
     (
-        "init/src/machine.rs",
+        "init/src/system/machine.rs",
         1,
         "ends with the machine, or when that has not gone",
     ),
     (
-        "init/src/unhung.rs",
+        "init/src/system/unhung.rs",
         1,
         "work that takes longer than its patience",
     ),

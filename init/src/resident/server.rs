@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use cki_session::Event;
 
-use crate::client::{Farewell, Ports};
-use crate::group::Group;
-use crate::inheritance::with_fresh_signals;
-use crate::{machine, process};
+use crate::program::group::Group;
+use crate::program::inheritance::with_fresh_signals;
+use crate::program::process;
+use crate::resident::client::{Farewell, Ports};
+use crate::system::machine;
 
 /// The word that makes init serve a place instead of a machine.
 pub const PLACE: &str = "place";

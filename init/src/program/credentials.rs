@@ -8,7 +8,7 @@ use std::process::Command;
 
 use cki_session::{Capabilities, Limit};
 
-use crate::account::Account;
+use crate::program::account::Account;
 
 /// Stands for a limit that was refused: an error that no step of starting a program has by itself (execve(2)).
 pub const LIMIT_REFUSED: i32 = libc::EDOM;

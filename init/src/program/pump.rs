@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::channel::is_temporary;
-use crate::pty;
+use crate::program::pty;
 
 /// Bytes held between the two ends: what a pipe holds, and two writes of a virtio-serial port.
 const CAPACITY: usize = 64 * 1024;

@@ -13,15 +13,17 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::channel::{Channel, ChannelError};
-use crate::disks::Disks;
-use crate::exec::Execs;
-pub use crate::failure::ServeError;
-use crate::group::Group;
-use crate::oom::KernelLog;
-use crate::place::Place;
-use crate::running::Ends;
-use crate::served::Session;
-use crate::{clock, ports, process, start};
+use crate::program::group::Group;
+use crate::program::oom::KernelLog;
+use crate::program::process;
+use crate::program::running::Ends;
+use crate::session::Session;
+use crate::session::exec::Execs;
+use crate::session::failure::ServeError;
+use crate::session::place::Place;
+use crate::session::{clock, start};
+use crate::system::disks::Disks;
+use crate::system::ports;
 
 /// How long the host may take to connect a stream after it sent `run`; it connects all of them
 /// before it starts the machine, so only the kernel's own message can be under way.

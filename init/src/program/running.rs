@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use cki_session::{Failure, FailureKind, Outcome, ProcessId, Signal, Terminal};
 use nix::poll::PollFlags;
 
-use crate::oom::{KernelLog, Shortage};
-use crate::process;
 use crate::program::Started;
-use crate::pty::Pty;
-use crate::pump::{Pump, non_blocking};
+use crate::program::oom::{KernelLog, Shortage};
+use crate::program::process;
+use crate::program::pty::Pty;
+use crate::program::pump::{Pump, non_blocking};
 
 /// How long others may write to the terminal of a program that has ended.
 const LINGER: Duration = Duration::from_secs(2);

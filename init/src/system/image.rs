@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use cki_erofs::{Disk, START};
 use nix::mount::MsFlags;
 
-use crate::mounts::{MountError, make_directory, mount_at, switch_root};
+use crate::system::mounts::{MountError, make_directory, mount_at, switch_root};
 
 /// Between two looks for a disk.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);

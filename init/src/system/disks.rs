@@ -11,7 +11,7 @@ use std::time::Duration;
 use cki_session::DISK_SERIAL;
 use nix::mount::{MntFlags, umount2};
 
-use crate::unhung::{self, Counts, Left};
+use crate::system::unhung::{self, Counts, Left};
 
 /// The disks of this machine or container that can be written.
 #[derive(Debug)]

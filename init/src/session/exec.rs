@@ -19,12 +19,12 @@ use cki_session::{
 use nix::poll::PollFlags;
 
 use crate::channel::{Channel, Heard};
-use crate::failure::ServeError;
-use crate::oom::KernelLog;
-use crate::process;
 use crate::program;
-use crate::running::{Ends, Running};
-use crate::vsock::Listener;
+use crate::program::oom::KernelLog;
+use crate::program::process;
+use crate::program::running::{Ends, Running};
+use crate::session::failure::ServeError;
+use crate::session::vsock::Listener;
 
 /// What a process of a client can be given.
 const FEATURES: &[&str] = &[

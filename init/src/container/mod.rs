@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A container, from init's side: starts the launcher that runs a program in one, with all that it inherits.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`launcher`] | one that runs: what it is asked, and what it says |
+
+pub mod launcher;
 
 use std::fs::File;
 use std::io;
@@ -14,13 +20,15 @@ use std::time::Duration;
 use cki_session::{Disk, Request, Run, Volume};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::image;
-use crate::inheritance::{DESCRIPTORS, as_session_leader, with_descriptors, with_fresh_signals};
-use crate::launcher::{Launcher, Service};
-use crate::ports;
+use crate::container::launcher::{Launcher, Service};
 use crate::program::Started;
-use crate::running::Ends;
-use crate::runtime;
+use crate::program::inheritance::{
+    DESCRIPTORS, as_session_leader, with_descriptors, with_fresh_signals,
+};
+use crate::program::running::Ends;
+use crate::system::image;
+use crate::system::ports;
+use crate::system::runtime;
 
 /// How long whoever serves a volume may take to connect its port.
 const VOLUME_PATIENCE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::path::Path;
 use cki_session::{Root, Tmpfs};
 use nix::mount::{MsFlags, mount};
 
-use crate::mounts::{MountError, mount_at};
+use crate::system::mounts::{MountError, mount_at};
 
 /// Why that cannot be done.
 #[derive(Debug, thiserror::Error)]

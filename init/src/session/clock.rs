@@ -13,7 +13,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 
 use crate::channel::{Channel, Heard};
-use crate::failure::ServeError;
+use crate::session::failure::ServeError;
 
 /// The first requests of a client of a machine, once they are done that are about its clock. There is one at least.
 ///

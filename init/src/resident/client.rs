@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cki_session::{Event, Failure, FailureKind, Outcome, ProcessId, encode, port};
 
-use crate::ports::{self, PortError};
+use crate::system::ports::{self, PortError};
 
 /// The ports of a place, by which its client is known.
 #[derive(Debug)]

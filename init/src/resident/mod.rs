@@ -5,6 +5,14 @@
 //!
 //! Each place is a process because its client may take as long as it likes to take what it is told, and because what it
 //! has started must end with it: all of it is in one control group.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`server`] | the processes of a place, one after another |
+//! | [`client`] | the client of a place whose process has ended |
+
+pub mod client;
+pub mod server;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,9 +25,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::channel::{Channel, ChannelError};
-use crate::server::Server;
-use crate::session::{CONTROL_PATIENCE, ServeError};
-use crate::{clock, modules, mounts, names, net, ports, process, runtime};
+use crate::program::process;
+use crate::resident::server::Server;
+use crate::session::clock;
+use crate::session::failure::ServeError;
+use crate::session::serve::CONTROL_PATIENCE;
+use crate::system::{modules, mounts, names, net, ports, runtime};
 
 /// Modules for disks that come and go, each after those that it needs.
 const MODULES: [&str; 4] = ["scsi_common", "scsi_mod", "sd_mod", "virtio_scsi"];

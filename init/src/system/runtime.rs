@@ -12,10 +12,10 @@ use cki_erofs::{LENGTH, OFFSET, Superblock};
 use cki_session::{Memory, RUNTIME_SERIAL};
 use nix::mount::MsFlags;
 
-use crate::digest::Digest;
-use crate::image;
-use crate::modules;
-use crate::mounts::{MountError, make_directory, mount_at};
+use crate::system::digest::Digest;
+use crate::system::image;
+use crate::system::modules;
+use crate::system::mounts::{MountError, make_directory, mount_at};
 
 /// Where the disk is mounted.
 pub const DIRECTORY: &str = "/runtime";

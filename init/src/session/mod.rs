@@ -1,6 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A session that runs: what is waited for, what the client's requests do, and how the program ends.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`serve`] | the whole of it, from `hello` to `ended` |
+//! | `start` | starts the program, and sets up what it finds around it |
+//! | [`exec`] | more processes in a container, for clients of its host's |
+//! | [`vsock`] | the connections of these clients |
+//! | [`clock`] | the clock of an emulated machine, which the client sets |
+//! | [`place`] | where a session is served, and what is honoured there |
+//! | [`failure`] | why a session gets no further |
+
+pub mod clock;
+pub mod exec;
+pub mod failure;
+pub mod place;
+pub mod serve;
+mod start;
+pub mod vsock;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -9,15 +27,15 @@ use cki_session::{Event, Outcome, ProcessId, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::channel::Heard;
-use crate::exec::{self, Execs};
-use crate::failure::ServeError;
-use crate::group::Group;
-use crate::launcher::Launcher;
-use crate::oom::KernelLog;
-use crate::place::Place;
-use crate::process;
+use crate::container::launcher::Launcher;
 use crate::program::Started;
-use crate::running::{Ends, Running};
+use crate::program::group::Group;
+use crate::program::oom::KernelLog;
+use crate::program::process;
+use crate::program::running::{Ends, Running};
+use crate::session::exec::Execs;
+use crate::session::failure::ServeError;
+use crate::session::place::Place;
 
 /// Which of the session's own descriptors have something to read.
 pub(crate) struct Seen {

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use cki_session::Interface;
 
-use crate::netlink::{Netlink, index};
+use crate::system::netlink::{Netlink, index};
 
 /// The card: there is only one, and nothing renames it.
 const CARD: &str = "eth0";

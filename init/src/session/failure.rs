@@ -7,13 +7,13 @@ use std::io;
 use cki_session::{FailureKind, Invalid};
 
 use crate::channel::ChannelError;
-use crate::image::ImageError;
-use crate::mounts::MountError;
-use crate::net::NetError;
-use crate::ports::PortError;
 use crate::program::ProgramError;
-use crate::root::RootError;
-use crate::runtime::RuntimeError;
+use crate::system::image::ImageError;
+use crate::system::mounts::MountError;
+use crate::system::net::NetError;
+use crate::system::ports::PortError;
+use crate::system::root::RootError;
+use crate::system::runtime::RuntimeError;
 
 /// Why a session did not get as far as the program's end.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use cki_session::Interface;
 
-use crate::mounts::make_directory;
 use crate::regular;
+use crate::system::mounts::make_directory;
 
 /// Sets the host name, and writes the files by which programs find addresses for names. An image's own
 /// `/etc/hosts` stays, below what the client asked for; its `/etc/resolv.conf` is about another network.

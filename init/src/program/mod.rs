@@ -1,6 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The program of a session: its environment, where it is, and starting it.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`account`] | users and groups of an image |
+//! | [`credentials`] | limits, capabilities, user |
+//! | [`group`] | a control group: all processes of a session |
+//! | [`inheritance`] | what it should not inherit from init |
+//! | [`oom`] | whether it was killed for lack of memory |
+//! | [`process`] | children and signals, by number |
+//! | [`pty`] | a terminal of its own |
+//! | [`pump`] | copies one stream to another, without blocking |
+//! | [`running`] | one that runs: its streams, its terminal, its end |
+
+pub mod account;
+pub mod credentials;
+pub mod group;
+pub mod inheritance;
+pub mod oom;
+pub mod process;
+pub mod pty;
+pub mod pump;
+pub mod running;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,10 +34,10 @@ use std::process::{Child, Command, Stdio};
 
 use cki_session::{FailureKind, Process};
 
-use crate::account::{self, Account, AccountError};
-use crate::credentials::{LIMIT_REFUSED, restrict};
-use crate::inheritance::{as_session_leader, with_fresh_signals, with_terminal};
-use crate::pty::Pty;
+use crate::program::account::{Account, AccountError};
+use crate::program::credentials::{LIMIT_REFUSED, restrict};
+use crate::program::inheritance::{as_session_leader, with_fresh_signals, with_terminal};
+use crate::program::pty::Pty;
 use crate::regular;
 
 /// Where programs are looked for unless the client sets `PATH`.

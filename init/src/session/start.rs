@@ -8,12 +8,12 @@ use std::time::Duration;
 use cki_session::{APP_SERIAL, Run};
 
 use crate::container;
-use crate::failure::ServeError;
-use crate::launcher::Launcher;
-use crate::place::Place;
+use crate::container::launcher::Launcher;
+use crate::program::running::Ends;
 use crate::program::{self, Started};
-use crate::running::Ends;
-use crate::{image, mounts, names, net, root, runtime};
+use crate::session::failure::ServeError;
+use crate::session::place::Place;
+use crate::system::{image, mounts, names, net, root, runtime};
 
 /// How long a disk that was plugged in may take to be seen.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);

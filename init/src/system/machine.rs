@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::reboot::{RebootMode, reboot};
 
-use crate::unhung::{self, Counts};
+use crate::system::unhung::{self, Counts};
 
 /// Opens the kernel's I/O ports (`/dev/port`, CONFIG_DEVPORT). Must be called while the `/dev`
 /// that init mounted is visible; the handle works for ever after. `None` in a CKI container, whose

@@ -5,7 +5,7 @@
 use cki_session::cmdline::{MODE, Mode, POOL, RUNTIME, value};
 use cki_session::{Memory, MemoryError};
 
-use crate::digest::Digest;
+use crate::system::digest::Digest;
 
 /// A parameter of ours that cannot be understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
