@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use cki_init::program::{ProgramError, environment, find, start};
+use cki_init::program::{ProgramStartError, environment, find, start};
 use cki_session::{FailureKind, Process};
 
 fn file(directory: &Path, name: &str, text: &str, mode: u32) {
@@ -111,7 +111,7 @@ fn requests_that_no_exec_could_serve_are_refused() {
 fn a_missing_working_directory_is_named() {
     let root = tempfile::tempdir().unwrap();
     let error = start(&run(&["true"], &root.path().join("gone"))).unwrap_err();
-    assert!(matches!(error, ProgramError::WorkingDirectory { .. }));
+    assert!(matches!(error, ProgramStartError::WorkingDirectory { .. }));
     assert!(error.to_string().contains("gone"), "{error}");
     // It is the user's: nothing that a kernel printed would explain it.
     assert_eq!(error.kind(), FailureKind::Request);

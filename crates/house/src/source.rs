@@ -17,6 +17,8 @@ pub struct Source {
     pub paths: Vec<Vec<String>>,
     /// Names of the items that it defines.
     pub defines: BTreeSet<String>,
+    /// Names of the types among them that other crates see, if they see the module.
+    pub types: BTreeSet<String>,
     /// All words outside its imports.
     pub words: BTreeSet<String>,
 }
@@ -137,9 +139,10 @@ impl Reader {
     }
 
     fn items(&mut self) {
-        let mut public = false;
+        let (mut public, mut visible) = (false, false);
         while self.at < self.tokens.len() {
             let was_public = std::mem::take(&mut public);
+            let was_visible = std::mem::take(&mut visible);
             match self.peek(0) {
                 "#" => {
                     let end = self.attribute_end();
@@ -158,7 +161,8 @@ impl Reader {
                 "pub" => {
                     self.at += 1;
                     let scopes = ["crate", "super", "self", "in"];
-                    if self.peek(0) == "(" && scopes.contains(&self.peek(1)) {
+                    visible = self.peek(0) != "(" || !scopes.contains(&self.peek(1));
+                    if !visible {
                         self.skip_group("(", ")");
                     }
                     public = true;
@@ -188,8 +192,12 @@ impl Reader {
                     }
                 }
                 "fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" | "union" => {
+                    let is_type = !["fn", "const", "static"].contains(&self.peek(0));
                     self.at += 1;
                     let name = self.peek(0).to_owned();
+                    if is_type && was_visible {
+                        self.source.types.insert(name.clone());
+                    }
                     self.source.defines.insert(name);
                 }
                 _ => self.word(),
@@ -438,6 +446,17 @@ mod tests {
         assert_eq!(imports, ["self::a::B", "super::C"]);
         assert_eq!(paths(&source), ["super::d"]);
         assert!(source.defines.contains("f") && source.defines.contains("g"));
+    }
+
+    #[test]
+    fn types_are_those_that_others_see() {
+        let source = read(
+            "pub struct A(pub u8); pub enum B { C } pub trait D { type E; } pub type F = (); \
+             struct H; pub(crate) struct I; pub(in super) enum J {} pub fn k(l: M) {} pub const N: u8 = 0; \
+             #[cfg(test)] pub struct O;",
+        );
+        let types: Vec<_> = source.types.iter().collect();
+        assert_eq!(types, ["A", "B", "D", "F"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::channel::{Channel, ChannelError, Heard};
 
 /// What a launcher is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
+pub enum Purpose {
     /// A container with the program: without the launcher, there is neither.
     Run,
     /// A process in a container that another launcher runs.
@@ -25,7 +25,7 @@ pub enum Service {
 /// A running launcher, from its client's side.
 #[derive(Debug)]
 pub struct Launcher {
-    service: Service,
+    purpose: Purpose,
     /// Gone once it has said everything.
     channel: Option<Channel>,
     outcome: Option<Outcome>,
@@ -38,9 +38,9 @@ pub struct Launcher {
 impl Launcher {
     /// The one at the other end of a socket, which does not block here.
     #[must_use]
-    pub fn new(socket: UnixStream, service: Service) -> Self {
+    pub fn new(socket: UnixStream, purpose: Purpose) -> Self {
         Launcher {
-            service,
+            purpose,
             channel: Some(Channel::new(File::from(OwnedFd::from(socket)))),
             outcome: None,
             stdout: 0,
@@ -129,14 +129,14 @@ impl Launcher {
             self.listen();
         }
         let was_killed = is_the_end && ended.signal() == Some(libc::SIGKILL);
-        let what = match self.service {
-            Service::Run => "the launcher of the container",
-            Service::Exec => "the launcher of the process",
+        let what = match self.purpose {
+            Purpose::Run => "the launcher of the container",
+            Purpose::Exec => "the launcher of the process",
         };
         let how = match (self.broken, self.outcome) {
             (Some(breach), _) => format!("and init do not fit together: {breach}"),
             (None, Some(outcome)) => return (Some(outcome), self.stdout),
-            (None, None) if was_killed && self.service == Service::Run => {
+            (None, None) if was_killed && self.purpose == Purpose::Run => {
                 return (None, self.stdout);
             }
             (None, None) => format!("ended without a word ({ended})"),
@@ -162,7 +162,7 @@ mod tests {
     fn launcher() -> (Launcher, UnixStream) {
         let (ours, its) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Launcher::new(ours, Service::Run), its)
+        (Launcher::new(ours, Purpose::Run), its)
     }
 
     fn status(code: i32) -> ExitStatus {
@@ -297,20 +297,20 @@ mod tests {
     #[test]
     fn a_killed_launcher_is_the_end_of_its_container_and_of_no_process_in_anothers() {
         let killed = ExitStatus::from_raw(libc::SIGKILL);
-        let outcome = |service, said: &[u8], ended| {
+        let outcome = |purpose, said: &[u8], ended| {
             let (mut launcher, mut its) = launcher();
-            launcher.service = service;
+            launcher.purpose = purpose;
             its.write_all(said).unwrap();
             drop(its);
             launcher.outcome(ended, true).0
         };
-        assert_eq!(outcome(Service::Run, STARTED, killed), None);
+        assert_eq!(outcome(Purpose::Run, STARTED, killed), None);
         // It has told how the program ended, or was not killed.
-        let told = outcome(Service::Run, ENDED, killed);
+        let told = outcome(Purpose::Run, ENDED, killed);
         assert_eq!(told, Some(Outcome::Exited(3)));
-        for (service, ended) in [(Service::Run, status(1)), (Service::Exec, killed)] {
-            let Some(Outcome::Failed(failure)) = outcome(service, STARTED, ended) else {
-                panic!("{service:?} {ended:?}");
+        for (purpose, ended) in [(Purpose::Run, status(1)), (Purpose::Exec, killed)] {
+            let Some(Outcome::Failed(failure)) = outcome(purpose, STARTED, ended) else {
+                panic!("{purpose:?} {ended:?}");
             };
             assert!(failure.message.contains("without a word"), "{failure:?}");
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use cki_session::{Disk, Request, Run, Volume};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use crate::container::launcher::{Launcher, Service};
+use crate::container::launcher::{Launcher, Purpose};
 use crate::program::Started;
 use crate::program::inheritance::{
     DESCRIPTORS, as_session_leader, with_descriptors, with_fresh_signals,
@@ -66,7 +66,7 @@ pub fn start(run: &Run, image: &Path, ends: &Ends) -> io::Result<(Started, Launc
         |session_fd| [arguments(image, session_fd), inherited].concat(),
         request,
         ends,
-        Service::Run,
+        Purpose::Run,
     )
 }
 
@@ -91,7 +91,7 @@ pub fn start_beside(run: &Run, ends: &Ends) -> io::Result<(Started, Launcher)> {
             .map(str::to_owned)
             .to_vec()
     };
-    launch(arguments, run.clone(), ends, Service::Exec)
+    launch(arguments, run.clone(), ends, Purpose::Exec)
 }
 
 /// Starts the launcher with such arguments, for the number of the descriptor of its session, and sends it the request.
@@ -99,7 +99,7 @@ fn launch(
     arguments: impl FnOnce(RawFd) -> Vec<String>,
     request: Run,
     ends: &Ends,
-    service: Service,
+    purpose: Purpose,
 ) -> io::Result<(Started, Launcher)> {
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -117,7 +117,7 @@ fn launch(
     let child = as_session_leader(with_fresh_signals(&mut command)).spawn()?;
     // Otherwise its end would not be seen.
     drop(its);
-    let mut launcher = Launcher::new(ours, service);
+    let mut launcher = Launcher::new(ours, purpose);
     launcher.ask(&Request::Run(Box::new(request)));
     let started = Started {
         child,

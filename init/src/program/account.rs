@@ -12,7 +12,7 @@ use crate::regular;
 
 /// Whom a program runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
+pub struct Identity {
     /// User.
     pub uid: u32,
     /// Group.
@@ -49,7 +49,7 @@ pub enum AccountError {
 ///
 /// # Errors
 /// [`AccountError`].
-pub fn find(root: &Path, user: &User) -> Result<Account, AccountError> {
+pub fn find(root: &Path, user: &User) -> Result<Identity, AccountError> {
     let (passwd, group) = (read(root, "etc/passwd")?, read(root, "etc/group")?);
     let number = user
         .user()
@@ -76,7 +76,7 @@ pub fn find(root: &Path, user: &User) -> Result<Account, AccountError> {
             name.map_or(Vec::new(), |name| groups_of(&group, name)),
         ),
     };
-    Ok(Account {
+    Ok(Identity {
         uid,
         gid,
         groups,
@@ -138,7 +138,7 @@ mod tests {
         root
     }
 
-    fn account(text: &str) -> Result<Account, String> {
+    fn account(text: &str) -> Result<Identity, String> {
         let user: User = text.parse().unwrap();
         find(image().path(), &user).map_err(|error| error.to_string())
     }
@@ -157,7 +157,7 @@ mod tests {
             ("1000:5", 1000, 5, &[], "/"),
             ("homeless", 9, 9, &[], "/"),
         ] {
-            let expected = Account {
+            let expected = Identity {
                 uid,
                 gid,
                 groups: groups.to_vec(),

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use cki_session::{Capabilities, Limit};
 
-use crate::program::account::Account;
+use crate::program::account::Identity;
 
 /// Stands for a limit that was refused: an error that no step of starting a program has by itself (execve(2)).
 pub const LIMIT_REFUSED: i32 = libc::EDOM;
@@ -22,7 +22,7 @@ pub fn restrict<'c>(
     command: &'c mut Command,
     limits: &[Limit],
     capabilities: &Capabilities,
-    account: Option<&Account>,
+    account: Option<&Identity>,
 ) -> &'c mut Command {
     let limits = limits.to_vec();
     let dropped: Vec<u32> = capabilities.dropped().collect();

@@ -34,7 +34,7 @@ use std::process::{Child, Command, Stdio};
 
 use cki_session::{FailureKind, Process};
 
-use crate::program::account::{Account, AccountError};
+use crate::program::account::{AccountError, Identity};
 use crate::program::credentials::{LIMIT_REFUSED, restrict};
 use crate::program::inheritance::{as_session_leader, with_fresh_signals, with_terminal};
 use crate::program::pty::Pty;
@@ -54,7 +54,7 @@ pub struct Started {
 
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
-pub enum ProgramError {
+pub enum ProgramStartError {
     /// There is no such file, in `PATH` or where the path says.
     #[error("no such program: {0}")]
     NotFound(String),
@@ -93,7 +93,7 @@ pub enum ProgramError {
     },
 }
 
-impl ProgramError {
+impl ProgramStartError {
     /// How the client is to understand it.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
@@ -126,10 +126,10 @@ pub fn environment(process: &Process, home: &str) -> BTreeMap<String, String> {
 /// found but cannot be executed is remembered while the search goes on.
 ///
 /// # Errors
-/// [`ProgramError::NotFound`] and [`ProgramError::NotExecutable`].
-pub fn find(name: &str, path: &str, workdir: &Path) -> Result<PathBuf, ProgramError> {
+/// [`ProgramStartError::NotFound`] and [`ProgramStartError::NotExecutable`].
+pub fn find(name: &str, path: &str, workdir: &Path) -> Result<PathBuf, ProgramStartError> {
     if name.is_empty() {
-        return Err(ProgramError::NotFound("(an empty name)".to_owned()));
+        return Err(ProgramStartError::NotFound("(an empty name)".to_owned()));
     }
     let candidates: Vec<PathBuf> = if name.contains('/') {
         vec![workdir.join(name)]
@@ -145,14 +145,14 @@ pub fn find(name: &str, path: &str, workdir: &Path) -> Result<PathBuf, ProgramEr
             Ok(()) => return Ok(candidate),
             Err(None) => {}
             Err(Some(reason)) => {
-                refused.get_or_insert(ProgramError::NotExecutable {
+                refused.get_or_insert(ProgramStartError::NotExecutable {
                     path: candidate.display().to_string(),
                     reason: reason.to_owned(),
                 });
             }
         }
     }
-    Err(refused.unwrap_or_else(|| ProgramError::NotFound(name.to_owned())))
+    Err(refused.unwrap_or_else(|| ProgramStartError::NotFound(name.to_owned())))
 }
 
 /// `Err(None)` when there is no file, otherwise why it cannot be executed.
@@ -187,14 +187,14 @@ fn has_known_format(file: &Path) -> bool {
 /// of init's. The request was found to be valid ([`cki_session::Run::check`]).
 ///
 /// # Errors
-/// [`ProgramError`], after which no process is left.
-pub fn start(process: &Process) -> Result<Started, ProgramError> {
+/// [`ProgramStartError`], after which no process is left.
+pub fn start(process: &Process) -> Result<Started, ProgramStartError> {
     let (name, arguments) = process
         .argv
         .split_first()
-        .ok_or_else(|| ProgramError::NotFound("(no name at all)".to_owned()))?;
+        .ok_or_else(|| ProgramStartError::NotFound("(no name at all)".to_owned()))?;
     let workdir = Path::new(process.workdir.as_deref().unwrap_or("/"));
-    let wrong_workdir = |source| ProgramError::WorkingDirectory {
+    let wrong_workdir = |source| ProgramStartError::WorkingDirectory {
         path: workdir.display().to_string(),
         source,
     };
@@ -210,7 +210,7 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
     let file = find(name, &environment["PATH"], workdir)?;
     let path = file.display().to_string();
     if !has_known_format(&file) {
-        return Err(ProgramError::NotExecutable {
+        return Err(ProgramStartError::NotExecutable {
             path,
             reason: "neither an ELF program nor a script with #!".to_owned(),
         });
@@ -224,7 +224,7 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
         .current_dir(workdir);
     as_session_leader(with_fresh_signals(&mut command));
     let terminal =
-        connect(&mut command, process, account.as_ref()).map_err(ProgramError::Terminal)?;
+        connect(&mut command, process, account.as_ref()).map_err(ProgramStartError::Terminal)?;
     restrict(
         &mut command,
         &process.ulimits,
@@ -236,20 +236,20 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
         .map_err(|source| match source.raw_os_error() {
             Some(LIMIT_REFUSED) => {
                 let limits = process.ulimits.iter().map(ToString::to_string);
-                ProgramError::Limit(limits.collect::<Vec<_>>().join(", "))
+                ProgramStartError::Limit(limits.collect::<Vec<_>>().join(", "))
             }
             // The file is there, so what is missing is what its first line or PT_INTERP names.
-            Some(libc::ENOENT) => ProgramError::NotExecutable {
+            Some(libc::ENOENT) => ProgramStartError::NotExecutable {
                 path,
                 reason: "its interpreter is missing".to_owned(),
             },
             Some(libc::EACCES | libc::EPERM | libc::ENOEXEC | libc::ELIBBAD | libc::EINVAL) => {
-                ProgramError::NotExecutable {
+                ProgramStartError::NotExecutable {
                     path,
                     reason: source.to_string(),
                 }
             }
-            _ => ProgramError::Start { path, source },
+            _ => ProgramStartError::Start { path, source },
         })?;
     Ok(Started { child, terminal })
 }
@@ -258,7 +258,7 @@ pub fn start(process: &Process) -> Result<Started, ProgramError> {
 fn connect(
     command: &mut Command,
     process: &Process,
-    account: Option<&Account>,
+    account: Option<&Identity>,
 ) -> io::Result<Option<Pty>> {
     let Some(size) = process.terminal else {
         command

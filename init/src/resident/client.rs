@@ -13,13 +13,13 @@ use crate::system::ports::{self, PortError};
 
 /// The ports of a place, by which its client is known.
 #[derive(Debug)]
-pub struct Ports {
+pub struct PlacePorts {
     place: u32,
     /// Their devices, that of the control port first, once all of them are known.
     devices: Vec<PathBuf>,
 }
 
-impl Ports {
+impl PlacePorts {
     /// Those of a place.
     #[must_use]
     pub fn of_place(place: u32) -> Self {

@@ -16,7 +16,7 @@ use cki_session::Event;
 use crate::program::group::Group;
 use crate::program::inheritance::with_fresh_signals;
 use crate::program::process;
-use crate::resident::client::{Farewell, Ports};
+use crate::resident::client::{Farewell, PlacePorts};
 use crate::system::machine;
 
 /// The word that makes init serve a place instead of a machine.
@@ -36,7 +36,7 @@ pub struct Server {
     /// How many processes it has had.
     generation: u64,
     state: State,
-    ports: Ports,
+    ports: PlacePorts,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Server {
             group,
             generation: 0,
             state: State::Ending(Ending::new(Duration::ZERO)),
-            ports: Ports::of_place(place),
+            ports: PlacePorts::of_place(place),
         })
     }
 

@@ -7,12 +7,12 @@ use std::io;
 use cki_session::{FailureKind, Invalid};
 
 use crate::channel::ChannelError;
-use crate::program::ProgramError;
-use crate::system::image::ImageError;
+use crate::program::ProgramStartError;
+use crate::system::image::ImageDiskError;
 use crate::system::mounts::MountError;
 use crate::system::net::NetError;
 use crate::system::ports::PortError;
-use crate::system::root::RootError;
+use crate::system::root::PrepareRootError;
 use crate::system::runtime::RuntimeError;
 
 /// Why a session did not get as far as the program's end.
@@ -20,10 +20,10 @@ use crate::system::runtime::RuntimeError;
 pub enum ServeError {
     /// The application image.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Image(#[from] ImageDiskError),
     /// The program.
     #[error(transparent)]
-    Program(#[from] ProgramError),
+    Program(#[from] ProgramStartError),
     /// A request that nobody can carry out.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -35,7 +35,7 @@ pub enum ServeError {
     Mount(#[from] MountError),
     /// What the client wants done to the root file system.
     #[error(transparent)]
-    Root(#[from] RootError),
+    Root(#[from] PrepareRootError),
     /// The network card.
     #[error(transparent)]
     Net(#[from] NetError),

@@ -11,14 +11,14 @@ use std::time::Duration;
 use cki_session::DISK_SERIAL;
 use nix::mount::{MntFlags, umount2};
 
-use crate::system::unhung::{self, Counts, Left};
+use crate::system::unhung::{self, DiskCounts, Left};
 
 /// The disks of this machine or container that can be written.
 #[derive(Debug)]
 pub struct Disks {
     disks: Vec<Disk>,
     /// None where `/proc` is not mounted.
-    counts: Option<Counts>,
+    counts: Option<DiskCounts>,
 }
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Disks {
         }
         Ok(Disks {
             disks,
-            counts: Counts::open().ok(),
+            counts: DiskCounts::open().ok(),
         })
     }
 
@@ -68,7 +68,7 @@ impl Disks {
     /// A sentence that names the disk of which that cannot be said.
     pub fn settle(mut self) -> Result<(), String> {
         let mut counts = self.counts.take();
-        let progress = || counts.as_mut().map_or_else(Vec::new, Counts::read);
+        let progress = || counts.as_mut().map_or_else(Vec::new, DiskCounts::read);
         self.settle_within(unhung::LIMIT, progress, Self::write_all)
     }
 

@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Why the disk is no application image that can be run.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub enum ImageDiskError {
     /// No disk carries [`cki_session::APP_SERIAL`].
     #[error(
         "the machine has no application disk (virtio-blk serial {})",
@@ -53,14 +53,14 @@ pub enum ImageError {
 /// The disk with the serial number `serial`, as `/dev/vda`, looked up below `sysfs`.
 ///
 /// # Errors
-/// [`ImageError::NoDisk`] when there is none.
-pub fn find_disk(sysfs: &Path, dev: &Path, serial: &str) -> Result<PathBuf, ImageError> {
-    let disks = fs::read_dir(sysfs.join("block")).map_err(|_| ImageError::NoDisk)?;
+/// [`ImageDiskError::NoDisk`] when there is none.
+pub fn find_disk(sysfs: &Path, dev: &Path, serial: &str) -> Result<PathBuf, ImageDiskError> {
+    let disks = fs::read_dir(sysfs.join("block")).map_err(|_| ImageDiskError::NoDisk)?;
     disks
         .flatten()
         .find(|disk| has_serial(&disk.path(), serial))
         .map(|disk| dev.join(disk.file_name()))
-        .ok_or(ImageError::NoDisk)
+        .ok_or(ImageDiskError::NoDisk)
 }
 
 /// Whether the disk below `block` has this serial number: virtio-blk gives it as a file, SCSI as page 0x80 of the vital
@@ -77,17 +77,17 @@ fn has_serial(block: &Path, serial: &str) -> bool {
 /// As [`find_disk`], for a disk that is plugged in just now.
 ///
 /// # Errors
-/// [`ImageError::NoDisk`] when there is none after so much time.
+/// [`ImageDiskError::NoDisk`] when there is none after so much time.
 pub fn wait_for_disk(
     sysfs: &Path,
     dev: &Path,
     serial: &str,
     patience: Duration,
-) -> Result<PathBuf, ImageError> {
+) -> Result<PathBuf, ImageDiskError> {
     let start = Instant::now();
     loop {
         match find_disk(sysfs, dev, serial) {
-            Err(ImageError::NoDisk) if start.elapsed() < patience => {}
+            Err(ImageDiskError::NoDisk) if start.elapsed() < patience => {}
             found => return found,
         }
         std::thread::sleep(LOOK_AGAIN);
@@ -97,16 +97,16 @@ pub fn wait_for_disk(
 /// What is on a disk. Refuses one that is no complete image, before the kernel gives a vaguer answer.
 ///
 /// # Errors
-/// [`ImageError::Foreign`], [`ImageError::Truncated`], [`ImageError::Read`].
-pub fn check(disk: &mut (impl Read + Seek)) -> Result<Disk, ImageError> {
+/// [`ImageDiskError::Foreign`], [`ImageDiskError::Truncated`], [`ImageDiskError::Read`].
+pub fn check(disk: &mut (impl Read + Seek)) -> Result<Disk, ImageDiskError> {
     let actual = disk.seek(SeekFrom::End(0))?;
     disk.rewind()?;
     let mut start = Vec::new();
     disk.take(START as u64).read_to_end(&mut start)?;
-    let found = Disk::parse(&start).ok_or(ImageError::Foreign)?;
+    let found = Disk::parse(&start).ok_or(ImageDiskError::Foreign)?;
     let expected = found.size();
     if actual < expected {
-        return Err(ImageError::Truncated { expected, actual });
+        return Err(ImageDiskError::Truncated { expected, actual });
     }
     Ok(found)
 }
@@ -114,8 +114,8 @@ pub fn check(disk: &mut (impl Read + Seek)) -> Result<Disk, ImageError> {
 /// The partitions of `disk` (`/dev/vda`) in the order of their numbers, looked up below `sysfs`.
 ///
 /// # Errors
-/// [`ImageError::NoLayers`] when there are none, [`ImageError::Read`].
-pub fn partitions(sysfs: &Path, disk: &Path) -> Result<Vec<PathBuf>, ImageError> {
+/// [`ImageDiskError::NoLayers`] when there are none, [`ImageDiskError::Read`].
+pub fn partitions(sysfs: &Path, disk: &Path) -> Result<Vec<PathBuf>, ImageDiskError> {
     let name = disk.file_name().unwrap_or_default();
     let mut found = Vec::new();
     for entry in fs::read_dir(sysfs.join("block").join(name))? {
@@ -128,14 +128,14 @@ pub fn partitions(sysfs: &Path, disk: &Path) -> Result<Vec<PathBuf>, ImageError>
         }
     }
     if found.is_empty() {
-        return Err(ImageError::NoLayers);
+        return Err(ImageDiskError::NoLayers);
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The file systems of the image on `disk`, the lowest layer first.
-fn layers(disk: &Path) -> Result<Vec<PathBuf>, ImageError> {
+fn layers(disk: &Path) -> Result<Vec<PathBuf>, ImageDiskError> {
     let layers = match check(&mut File::open(disk)?)? {
         Disk::Whole { .. } => return Ok(vec![disk.to_owned()]),
         Disk::Layers { .. } => partitions(Path::new("/sys"), disk)?,
@@ -149,8 +149,8 @@ fn layers(disk: &Path) -> Result<Vec<PathBuf>, ImageError> {
 /// Mounts the image on `disk` below a tmpfs and makes it the root of this process.
 ///
 /// # Errors
-/// [`ImageError`]; the machine is then of no use, because some of the mounts may be done.
-pub fn enter(disk: &Path) -> Result<(), ImageError> {
+/// [`ImageDiskError`]; the machine is then of no use, because some of the mounts may be done.
+pub fn enter(disk: &Path) -> Result<(), ImageDiskError> {
     let base = Path::new("/image");
     let mut lower = Vec::new();
     for (number, layer) in (1..).zip(layers(disk)?) {
@@ -174,7 +174,7 @@ pub fn enter(disk: &Path) -> Result<(), ImageError> {
         layer.join("work").display()
     );
     mount_at("cki", "overlay", &root, MsFlags::empty(), &options)?;
-    switch_root(&root).map_err(ImageError::Enter)
+    switch_root(&root).map_err(ImageDiskError::Enter)
 }
 
 #[cfg(test)]
@@ -206,7 +206,7 @@ mod tests {
         assert!(
             matches!(
                 error,
-                ImageError::Truncated {
+                ImageDiskError::Truncated {
                     expected: 12288,
                     actual: 4096
                 }
@@ -223,7 +223,7 @@ mod tests {
             odd
         }] {
             let error = check(&mut Cursor::new(foreign)).unwrap_err();
-            assert!(matches!(error, ImageError::Foreign), "{error}");
+            assert!(matches!(error, ImageDiskError::Foreign), "{error}");
         }
     }
 
@@ -244,7 +244,7 @@ mod tests {
             ["/dev/vda1", "/dev/vda2", "/dev/vda10"].map(PathBuf::from)
         );
         let error = partitions(sysfs.path(), Path::new("/dev/vdb")).unwrap_err();
-        assert!(matches!(error, ImageError::NoLayers), "{error}");
+        assert!(matches!(error, ImageDiskError::NoLayers), "{error}");
     }
 
     #[test]
@@ -283,6 +283,6 @@ mod tests {
         assert_eq!(find("cki-app").unwrap(), Path::new("/dev/vdb"));
         assert_eq!(find("disk-7").unwrap(), Path::new("/dev/sda"));
         let error = find_disk(sysfs.path(), Path::new("/dev"), "absent").unwrap_err();
-        assert!(matches!(error, ImageError::NoDisk));
+        assert!(matches!(error, ImageDiskError::NoDisk));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::reboot::{RebootMode, reboot};
 
-use crate::system::unhung::{self, Counts};
+use crate::system::unhung::{self, DiskCounts};
 
 /// Opens the kernel's I/O ports (`/dev/port`, CONFIG_DEVPORT). Must be called while the `/dev`
 /// that init mounted is visible; the handle works for ever after. `None` in a CKI container, whose
@@ -65,8 +65,8 @@ pub fn power_off() -> ! {
 
 fn leave(mode: RebootMode) -> ! {
     // A file system that takes nothing does not keep the machine up for ever.
-    let mut counts = Counts::open().ok();
-    let progress = || counts.as_mut().map_or_else(Vec::new, Counts::read);
+    let mut counts = DiskCounts::open().ok();
+    let progress = || counts.as_mut().map_or_else(Vec::new, DiskCounts::read);
     if unhung::within(unhung::LIMIT, progress, nix::unistd::sync).is_err() {
         report("not all that was written to file systems is on their disks: they finish nothing");
     }

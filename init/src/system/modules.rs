@@ -17,7 +17,7 @@ const LIST: &str = "modules.boot";
 /// A module that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot load the module {path}: {source}")]
-pub struct ModuleError {
+pub struct KernelModuleError {
     path: PathBuf,
     source: io::Error,
 }
@@ -35,21 +35,21 @@ pub fn load(file: &Path, parameters: &str) -> io::Result<()> {
 /// Loads what the list of the running kernel names, if it has one.
 ///
 /// # Errors
-/// [`ModuleError`] of the first that cannot be loaded.
-pub fn load_all(modules: &Path, release: &str) -> Result<(), ModuleError> {
+/// [`KernelModuleError`] of the first that cannot be loaded.
+pub fn load_all(modules: &Path, release: &str) -> Result<(), KernelModuleError> {
     let directory = modules.join(release.trim());
     for path in listed(&directory)? {
-        load(&path, "").map_err(|source| ModuleError { path, source })?;
+        load(&path, "").map_err(|source| KernelModuleError { path, source })?;
     }
     Ok(())
 }
 
-fn listed(directory: &Path) -> Result<Vec<PathBuf>, ModuleError> {
+fn listed(directory: &Path) -> Result<Vec<PathBuf>, KernelModuleError> {
     let path = directory.join(LIST);
     match fs::read_to_string(&path) {
         Ok(list) => Ok(list.lines().map(|name| directory.join(name)).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(ModuleError { path, source }),
+        Err(source) => Err(KernelModuleError { path, source }),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::system::mounts::{MountError, mount_at};
 
 /// Why that cannot be done.
 #[derive(Debug, thiserror::Error)]
-pub enum RootError {
+pub enum PrepareRootError {
     /// A file system in memory, or a volume, cannot be mounted there.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -24,8 +24,8 @@ pub enum RootError {
 /// Does to `/` what is asked for. The kernel's file systems are mounted, and nothing is written to `/` afterwards.
 ///
 /// # Errors
-/// [`RootError`]; the program is not to be started then.
-pub fn prepare(root: &Root) -> Result<(), RootError> {
+/// [`PrepareRootError`]; the program is not to be started then.
+pub fn prepare(root: &Root) -> Result<(), PrepareRootError> {
     for tmpfs in &root.tmpfs {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let path = Path::new(tmpfs.path());
@@ -39,7 +39,8 @@ pub fn prepare(root: &Root) -> Result<(), RootError> {
     if root.read_only {
         let none = None::<&str>;
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(none, "/", none, flags, none).map_err(|error| RootError::ReadOnly(error.into()))?;
+        mount(none, "/", none, flags, none)
+            .map_err(|error| PrepareRootError::ReadOnly(error.into()))?;
     }
     Ok(())
 }

@@ -79,9 +79,9 @@ fn within_by<T: Send + 'static>(
 
 /// What the machine's disks have done, as the kernel counts it.
 #[derive(Debug)]
-pub struct Counts(File);
+pub struct DiskCounts(File);
 
-impl Counts {
+impl DiskCounts {
     /// Those of all disks, which are read also when nobody sees `/proc` any more.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(done(&text(0)), [5, 3, 7, 2, 1, 0]);
         assert_eq!(done(&text(9)), done(&text(0)));
         // They can be read again and again.
-        let mut counts = Counts::open().unwrap();
+        let mut counts = DiskCounts::open().unwrap();
         assert_eq!(counts.read().len(), counts.read().len());
     }
 }

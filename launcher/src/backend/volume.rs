@@ -11,7 +11,7 @@ use cki_volume::message::{MESSAGE_MAX, REPLY_HEADER, length};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use crate::virtio::fs::{Ended, Link};
+use crate::virtio::fs::{Link, LinkEnded};
 
 /// A stream.
 #[derive(Debug)]
@@ -57,16 +57,16 @@ impl Stream {
     }
 
     /// Nobody is there any more, or somebody who says what cannot be.
-    fn over(&mut self) -> Ended {
+    fn over(&mut self) -> LinkEnded {
         if !std::mem::replace(&mut self.ended, true) {
             // It would be readable for ever.
             let _ = self.epoll.delete(&self.file);
         }
-        Ended
+        LinkEnded
     }
 
     /// Sends what is left of the request.
-    fn flush(&mut self) -> Result<(), Ended> {
+    fn flush(&mut self) -> Result<(), LinkEnded> {
         let waited = self.sent < self.request.len();
         while self.sent < self.request.len() {
             match self.file.write(&self.request[self.sent..]) {
@@ -87,7 +87,7 @@ impl Stream {
     }
 
     /// Reads until `wanted` bytes of a reply have come; whether they have.
-    fn fill(&mut self, wanted: usize) -> Result<bool, Ended> {
+    fn fill(&mut self, wanted: usize) -> Result<bool, LinkEnded> {
         while self.come < wanted {
             match self.file.read(&mut self.reply[self.come..wanted]) {
                 Ok(0) => return Err(self.over()),
@@ -106,9 +106,9 @@ impl Link for Stream {
         self.epoll.0.as_fd()
     }
 
-    fn send(&mut self, request: &[u8]) -> Result<bool, Ended> {
+    fn send(&mut self, request: &[u8]) -> Result<bool, LinkEnded> {
         if self.ended {
-            return Err(Ended);
+            return Err(LinkEnded);
         }
         self.flush()?;
         if self.sent < self.request.len() {
@@ -121,9 +121,9 @@ impl Link for Stream {
         Ok(true)
     }
 
-    fn receive(&mut self, reply: &mut Vec<u8>) -> Result<bool, Ended> {
+    fn receive(&mut self, reply: &mut Vec<u8>) -> Result<bool, LinkEnded> {
         if self.ended {
-            return Err(Ended);
+            return Err(LinkEnded);
         }
         self.flush()?;
         if !self.fill(REPLY_HEADER)? {
@@ -216,8 +216,8 @@ mod tests {
         let (mut stream, its) = stream();
         drop(its);
         assert!(is_readable(&stream));
-        assert_eq!(stream.receive(&mut Vec::new()), Err(Ended));
-        assert_eq!(stream.send(&[0; 40]), Err(Ended));
+        assert_eq!(stream.receive(&mut Vec::new()), Err(LinkEnded));
+        assert_eq!(stream.send(&[0; 40]), Err(LinkEnded));
         assert!(!is_readable(&stream));
     }
 
@@ -227,8 +227,8 @@ mod tests {
             let (mut stream, mut its) = stream();
             its.write_all(&[&length.to_le_bytes()[..], &[0; 12]].concat())
                 .unwrap();
-            assert_eq!(stream.receive(&mut Vec::new()), Err(Ended), "{length}");
-            assert_eq!(stream.receive(&mut Vec::new()), Err(Ended), "{length}");
+            assert_eq!(stream.receive(&mut Vec::new()), Err(LinkEnded), "{length}");
+            assert_eq!(stream.receive(&mut Vec::new()), Err(LinkEnded), "{length}");
         }
     }
 }

@@ -19,7 +19,7 @@ use rustix::thread::{
 };
 
 use super::keyring;
-use super::root::{JailRoot, RootError};
+use super::root::{JailRoot, JailRootError};
 
 /// What starts the numbers of users for launchers that root starts: one for each, by the number of its process, which
 /// no other process of its process namespace has meanwhile. In two of these there may be one number, and so one user,
@@ -120,7 +120,7 @@ pub enum RightsError {
     Groups,
     /// As [`RightsError::Step`], of the root directory.
     #[error("the launcher cannot give up its rights: {0}; {remedy}", remedy = .0.remedy().unwrap_or(REMEDY))]
-    Root(#[from] RootError),
+    Root(#[from] JailRootError),
     /// Nothing failed, and yet it is not so.
     #[error("the launcher has not given up its rights: {0}; {REMEDY}")]
     Left(&'static str),

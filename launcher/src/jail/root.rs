@@ -31,7 +31,7 @@ const KEEP: &str = "keep the directory of --vsock in sight";
 
 /// Why there is no such root directory.
 #[derive(Debug, thiserror::Error)]
-pub enum RootError {
+pub enum JailRootError {
     /// A step that failed.
     #[error("it cannot {step}: {source}")]
     Step {
@@ -40,7 +40,7 @@ pub enum RootError {
         /// Why it failed.
         source: io::Error,
     },
-    /// As [`RootError::Step`]: there is no way out of the directory that it has.
+    /// As [`JailRootError::Step`]: there is no way out of the directory that it has.
     #[error(
         "it cannot {step}: {}: the one that it has is no mount of its own, as after chroot(2), or that of the initial \
          ramdisk",
@@ -55,29 +55,29 @@ pub enum RootError {
     Left(&'static str),
 }
 
-impl RootError {
+impl JailRootError {
     /// What to do about it, if it is no capability that is missing.
     pub(super) fn remedy(&self) -> Option<&'static str> {
         match self {
-            RootError::NoMount { .. } => Some(
+            JailRootError::NoMount { .. } => Some(
                 "start it as a user of the group that may open /dev/cki, or in another root directory: one that \
                  pivot_root(8) has changed to, as container engines do",
             ),
-            RootError::Step { .. } | RootError::Left(_) => None,
+            JailRootError::Step { .. } | JailRootError::Left(_) => None,
         }
     }
 }
 
 /// As [`cannot`], of what fails in a root directory that cannot be left, too.
-fn cannot_leave(step: &'static str) -> impl Fn(Errno) -> RootError {
+fn cannot_leave(step: &'static str) -> impl Fn(Errno) -> JailRootError {
     move |error| match error {
-        Errno::EINVAL => RootError::NoMount { step },
+        Errno::EINVAL => JailRootError::NoMount { step },
         error => cannot(step)(error),
     }
 }
 
-fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> RootError {
-    move |source| RootError::Step {
+fn cannot<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> JailRootError {
+    move |source| JailRootError::Step {
         step,
         source: source.into(),
     }
@@ -100,8 +100,8 @@ impl JailRoot {
     /// Makes it and enters it. Everything else that was mounted is out of sight for good.
     ///
     /// # Errors
-    /// [`RootError`].
-    pub(super) fn enter(self) -> Result<(), RootError> {
+    /// [`JailRootError`].
+    pub(super) fn enter(self) -> Result<(), JailRootError> {
         let none = None::<&str>;
         let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let read_only = safe | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
@@ -114,7 +114,7 @@ impl JailRoot {
         unshare(namespaces).map_err(cannot(step))?;
         // It cannot be seen any more once the new root is there.
         if self.sockets.is_some() && network().map_err(cannot(step))? == old_network {
-            return Err(RootError::Left(
+            return Err(JailRootError::Left(
                 "its network namespace is still its old one",
             ));
         }
@@ -143,27 +143,29 @@ impl JailRoot {
     }
 
     /// Whether it is so: a file system in memory that cannot be written, with nothing in it but what was kept.
-    fn look(&self) -> Result<(), RootError> {
+    fn look(&self) -> Result<(), JailRootError> {
         let step = "see its root directory";
         let found = statfs("/").map_err(cannot(step))?;
         if found.filesystem_type() != TMPFS_MAGIC {
-            return Err(RootError::Left("its root directory is still the old one"));
+            return Err(JailRootError::Left(
+                "its root directory is still the old one",
+            ));
         }
         if !found.flags().contains(FsFlags::ST_RDONLY) {
-            return Err(RootError::Left("its root directory can be written"));
+            return Err(JailRootError::Left("its root directory can be written"));
         }
         let of = |path: &str| fs::metadata(path).map(|found| (found.dev(), found.ino()));
         let [root, here, above] = ["/", ".", ".."].map(of);
         let root = root.map_err(cannot(step))?;
         for directory in [here, above] {
             if directory.map_err(cannot(step))? != root {
-                return Err(RootError::Left("its directory is outside of its root"));
+                return Err(JailRootError::Left("its directory is outside of its root"));
             }
         }
         for entry in fs::read_dir("/").map_err(cannot(step))? {
             let name = entry.map_err(cannot(step))?.file_name();
             if self.sockets.is_none() || name != SOCKETS {
-                return Err(RootError::Left("something is in its root directory"));
+                return Err(JailRootError::Left("something is in its root directory"));
             }
         }
         Ok(())

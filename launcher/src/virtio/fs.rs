@@ -35,7 +35,7 @@ const ORPHANS_MAX: usize = 1024;
 
 /// Whoever serves the volume has gone, or says what cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended;
+pub struct LinkEnded;
 
 /// The way to whoever serves a volume. No call waits.
 pub trait Link: Send {
@@ -44,13 +44,13 @@ pub trait Link: Send {
     /// Takes a whole request, or none of it for now: `false`.
     ///
     /// # Errors
-    /// [`Ended`], from then on for ever.
-    fn send(&mut self, request: &[u8]) -> Result<bool, Ended>;
+    /// [`LinkEnded`], from then on for ever.
+    fn send(&mut self, request: &[u8]) -> Result<bool, LinkEnded>;
     /// Puts the next whole reply in the place of `reply`, if there is one now.
     ///
     /// # Errors
-    /// [`Ended`], from then on for ever.
-    fn receive(&mut self, reply: &mut Vec<u8>) -> Result<bool, Ended>;
+    /// [`LinkEnded`], from then on for ever.
+    fn receive(&mut self, reply: &mut Vec<u8>) -> Result<bool, LinkEnded>;
     /// Ends it from our side.
     fn end(&mut self);
 }
@@ -110,9 +110,9 @@ impl<L: Link> Fs<L> {
         asked.any(|asked| (asked.queue, asked.head) == (queue, head))
     }
 
-    fn send(&mut self) -> Result<bool, Ended> {
+    fn send(&mut self) -> Result<bool, LinkEnded> {
         if self.ended {
-            return Err(Ended);
+            return Err(LinkEnded);
         }
         let sent = self.link.send(&self.request);
         self.ended = sent.is_err();
@@ -145,7 +145,7 @@ impl<L: Link> Fs<L> {
             return Ok(match self.send() {
                 Ok(false) => Step::Keep,
                 // Whoever has ended has forgotten it.
-                Ok(true) | Err(Ended) => Step::Used(0),
+                Ok(true) | Err(LinkEnded) => Step::Used(0),
             });
         }
         let mut writer = chain.clone().writer(memory)?;
@@ -176,7 +176,7 @@ impl<L: Link> Fs<L> {
                 self.asked.insert(number, asked);
                 Ok(Step::Taken)
             }
-            Err(Ended) => {
+            Err(LinkEnded) => {
                 writer.write_all(&failure(number, libc::EIO))?;
                 Ok(Step::Used(REPLY_HEADER as u32))
             }
@@ -309,7 +309,7 @@ impl<L: Link> Device for Fs<L> {
                     break;
                 }
                 Ok(false) => break,
-                Err(Ended) => self.ended = true,
+                Err(LinkEnded) => self.ended = true,
             }
         }
         for (at, queue) in queues.iter_mut().enumerate() {

@@ -35,10 +35,10 @@ impl Link for Server {
     fn source(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
-    fn send(&mut self, request: &[u8]) -> Result<bool, Ended> {
+    fn send(&mut self, request: &[u8]) -> Result<bool, LinkEnded> {
         let mut said = self.said.lock().unwrap();
         if said.ended {
-            return Err(Ended);
+            return Err(LinkEnded);
         }
         match &mut said.room {
             Some(0) => return Ok(false),
@@ -48,10 +48,10 @@ impl Link for Server {
         said.requests.push(request.to_vec());
         Ok(true)
     }
-    fn receive(&mut self, reply: &mut Vec<u8>) -> Result<bool, Ended> {
+    fn receive(&mut self, reply: &mut Vec<u8>) -> Result<bool, LinkEnded> {
         let mut said = self.said.lock().unwrap();
         if said.ended {
-            return Err(Ended);
+            return Err(LinkEnded);
         }
         Ok(said.replies.pop_front().map(|next| *reply = next).is_some())
     }
