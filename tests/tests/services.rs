@@ -123,8 +123,9 @@ const STEPS: [(&str, &str, &str); 11] = [
         "a directory of the host is read, and written only where it may be",
         "cki exec cache -- sh -c 'cat /srv/data/page; ! touch /srv/data/page /srv/data/new 2> /dev/null && echo \
          refused; touch /var/lib/redis/new && echo written'; ls /var/lib/data; \
-         stat -c %U /var/lib/cki/cache/var-lib-redis/new",
-        "of the host\nrefused\nwritten\npage\ncki-cache\n",
+         [ $(stat -c %u /var/lib/cki/cache/var-lib-redis/new) = $(stat -c %u \
+         /proc/$(systemctl show -P MainPID cki@cache)) ] && echo of the launcher",
+        "of the host\nrefused\nwritten\npage\nof the launcher\n",
     ),
     (
         "what a container keeps in a volume of its own is there after a restart",
