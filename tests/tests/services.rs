@@ -129,9 +129,9 @@ const STEPS: [(&str, &str, &str); 11] = [
     ),
     (
         "what a container keeps in a volume of its own is there after a restart",
-        "exec 3<>/dev/tcp/127.0.0.1/6379; printf 'SET word kept\\r\\nSAVE\\r\\n' >&3; head -n 2 <&3 | tr -d '\\r'; \
-         systemctl restart cki@cache; exec 3<>/dev/tcp/127.0.0.1/6379; printf 'GET word\\r\\n' >&3; \
-         head -n 2 <&3 | tr -d '\\r'",
+        "ask() { exec 3<>/dev/tcp/127.0.0.1/6379; printf \"$1\\r\\n\" >&3; \
+         head -n 2 <&3 2> /dev/null | tr -d '\\r'; }; ask 'SET word kept\\r\\nSAVE'; systemctl restart cki@cache; \
+         until reply=$(ask 'GET word') && [ \"$reply\" ]; do sleep 0.2; done; echo \"$reply\"",
         "+OK\n+OK\n$4\nkept\n",
     ),
     (
