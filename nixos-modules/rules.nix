@@ -65,7 +65,7 @@ let
       cannot = condition: path: problem: { assertion = !condition; message = "${option name path}: ${problem}"; };
     in
     [
-      (cannot (builtins.match "[A-Za-z0-9][A-Za-z0-9._-]{0,63}" name == null) "command"
+      (cannot (builtins.match limits.containerName name == null) "command"
         "\"${name}\" is no name of a container. Take 1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first.")
       (cannot (container.image == null && container.packages == [ ]) "image"
         "the container ${name} has no root file system. Set `image` to a file, or `packages` to what is to be in it.")

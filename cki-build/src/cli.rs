@@ -16,7 +16,7 @@ pub use cki_frontend::Runtime;
 use cki_measure::args::Compared;
 pub use cki_measure::args::{Bench, BenchKind};
 use cki_session::values::parse_duration;
-use cki_session::{Container, Memory};
+use cki_session::{Container, ContainerName, Memory};
 
 use crate::help::{exit_statuses, help_of_run};
 use crate::network::NetworkArgs;
@@ -179,7 +179,7 @@ pub struct RunArgs {
     pub machine: Option<String>,
     /// Name of the container for `exec`, `list`, `stats` and `kill`, in a machine that stays up
     #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
+    pub name: Option<ContainerName>,
     /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G; with `--runtime
     /// host` [default: 2G], half of it is for containers
     #[arg(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use cki_frontend::Runtime;
 use cki_machine::resident::{Build, Directory, Lease, MachineStatus, ResidentError, Up, Wanted};
 use cki_machine::{Machine, MachineError};
-use cki_session::{Connection, complain};
+use cki_session::{Connection, ContainerName, ContainerNameError, complain};
 use cki_volume::client::{StartError, VolumeProcess};
 
 use crate::cli::{HostKernel, RunArgs};
@@ -219,7 +219,7 @@ fn differs(status: &MachineStatus, args: &RunArgs, machine: &Machine) -> Option<
 pub fn adapt(
     request: &mut cki_session::Run,
     lease: &Lease,
-    name: Option<&str>,
+    name: Option<&ContainerName>,
 ) -> Result<(), MachineError> {
     request.image_disk.clone_from(&lease.serial);
     for (volume, name) in request.root.volumes.iter_mut().zip(&lease.volumes) {
@@ -229,8 +229,9 @@ pub fn adapt(
     request.interface = None;
     if let Some(container) = &mut request.container {
         // Not by our process: that of another namespace may have the same number.
-        let own = || format!("run-{}", lease.number);
-        container.name = Some(name.map_or_else(own, str::to_owned));
+        let own = || format!("run-{}", lease.number).parse();
+        let refused = |error: ContainerNameError| MachineError::Request(error.to_string());
+        container.name = Some(name.cloned().map_or_else(own, Ok).map_err(refused)?);
     }
     request
         .check()

@@ -3,7 +3,7 @@
 //! The command line of a machine that stays up: `machine`, `exec`, `list`, `stats`, `kill`.
 
 use cki_frontend::BesideOptions;
-use cki_session::{Memory, Signal};
+use cki_session::{ContainerName, Memory, Signal};
 use clap::{Args, Subcommand};
 
 /// The machine of those who name none.
@@ -115,7 +115,7 @@ pub struct ExecArgs {
     #[command(flatten)]
     pub process: BesideOptions,
     /// The container, as `list` calls it
-    pub container: String,
+    pub container: ContainerName,
     /// The program and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     pub command: Vec<String>,
@@ -136,7 +136,7 @@ pub struct StatsArgs {
     #[command(flatten)]
     pub machine: In,
     /// The container, as `list` calls it
-    pub container: String,
+    pub container: ContainerName,
 }
 
 /// `kill`
@@ -146,7 +146,7 @@ pub struct KillArgs {
     #[command(flatten)]
     pub machine: In,
     /// The container, as `list` calls it
-    pub container: String,
+    pub container: ContainerName,
     /// The signal; KILL ends the container at once
     #[arg(default_value = "KILL")]
     pub signal: Signal,
@@ -154,7 +154,28 @@ pub struct KillArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_name_that_no_container_can_have_is_refused_by_the_command_line() {
+        for words in [
+            "run --name NAME -- a",
+            "exec NAME -- a",
+            "kill NAME",
+            "stats NAME",
+        ] {
+            let parse = |name: &str| {
+                let line = format!("cki-build {}", words.replace("NAME", name));
+                Cli::try_parse_from(line.split_whitespace())
+            };
+            assert!(parse("web").is_ok(), "{words}");
+            let error = parse("a/b").unwrap_err().to_string();
+            assert!(error.contains("1 to 64 letters"), "{words}: {error}");
+        }
+    }
 
     #[test]
     fn the_variable_names_the_machine_of_those_who_name_none() {

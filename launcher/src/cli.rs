@@ -10,7 +10,7 @@ use cki_frontend::{BesideOptions, ProgramOptions};
 use cki_launcher::inherited;
 use cki_launcher::jail::rights::Account;
 use cki_session::values::parse_duration;
-use cki_session::{Container, Memory, Signal, Status};
+use cki_session::{Container, ContainerName, Memory, Signal, Status};
 use clap::{Args, Parser, Subcommand};
 
 use cki_abi::uapi::DEVICE;
@@ -93,7 +93,7 @@ pub struct ExecArgs {
     pub process: BesideOptions,
     /// The container
     #[arg(required_unless_present = "session_fd")]
-    pub name: Option<String>,
+    pub name: Option<ContainerName>,
     /// The program and its arguments
     #[arg(
         trailing_var_arg = true,
@@ -107,7 +107,7 @@ pub struct ExecArgs {
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// The container
-    pub name: String,
+    pub name: ContainerName,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -117,7 +117,7 @@ pub struct StatsArgs {
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// The container
-    pub name: String,
+    pub name: ContainerName,
     /// The signal; KILL ends the container at once
     #[arg(default_value = "KILL")]
     pub signal: Signal,
@@ -182,7 +182,7 @@ pub struct RunArgs {
     pub disk: Vec<DiskOption>,
     /// Let the container be found by `cki exec`, `cki list` and `cki kill` under this name
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session_fd", "console", "vsock"])]
-    pub name: Option<String>,
+    pub name: Option<ContainerName>,
     /// Take the volume of this name, of the request that comes on --session-fd, from this inherited descriptor: a
     /// stream of FUSE messages; may be repeated
     #[arg(long, value_name = "NAME=FD", requires = "session_fd", value_parser = inherited::parse)]

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cki_session::{Memory, Process};
+use cki_session::{ContainerName, FailureKind, Memory, Process};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Its name.
-    pub name: String,
+    pub name: ContainerName,
     /// Process of its launcher.
     pub pid: i32,
     /// When that process was started ([`start_time`]): its number may be another's by now. A launcher of before there
@@ -65,17 +65,12 @@ pub struct State {
 /// Why there is no such container, or can be none.
 #[derive(Debug, thiserror::Error)]
 pub enum NameError {
-    /// A name that cannot be a directory's.
-    #[error(
-        "{0:?} is no name of a container: expected 1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first"
-    )]
-    Invalid(String),
     /// It runs already.
     #[error("a container called {0} is running; choose another name")]
-    Taken(String),
+    Taken(ContainerName),
     /// None runs under this name.
     #[error("no container called {0} is running; `list` shows those that are")]
-    Missing(String),
+    Missing(ContainerName),
     /// The directory cannot be used.
     #[error("{}", .path.display())]
     Io {
@@ -84,6 +79,17 @@ pub enum NameError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl NameError {
+    /// What sort of failure it is: a name that cannot be had is the fault of who asked for it.
+    #[must_use]
+    pub const fn kind(&self) -> FailureKind {
+        match self {
+            Self::Taken(_) | Self::Missing(_) => FailureKind::Request,
+            Self::Io { .. } => FailureKind::Internal,
+        }
+    }
 }
 
 /// One of all that run.
@@ -101,7 +107,7 @@ pub struct ContainerNames(PathBuf);
 
 /// A container's name, held by its launcher.
 #[derive(Debug)]
-pub struct ContainerName {
+pub struct HeldName {
     path: PathBuf,
     _lock: Flock<File>,
 }
@@ -126,21 +132,16 @@ impl ContainerNames {
         ContainerNames(path.to_owned())
     }
 
-    fn path(&self, name: &str) -> Result<PathBuf, NameError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !begins || name.len() > 64 || !name.chars().all(plain) {
-            return Err(NameError::Invalid(name.to_owned()));
-        }
-        Ok(self.0.join(name))
+    fn path(&self, name: &ContainerName) -> PathBuf {
+        self.0.join(name.as_str())
     }
 
     /// Takes a name for a container, which this process runs.
     ///
     /// # Errors
     /// [`NameError`].
-    pub fn take(&self, state: &State) -> Result<ContainerName, NameError> {
-        let path = self.path(&state.name)?;
+    pub fn take(&self, state: &State) -> Result<HeldName, NameError> {
+        let path = self.path(&state.name);
         let start = Instant::now();
         let lock = loop {
             match make_lock(&path)
@@ -166,17 +167,16 @@ impl ContainerNames {
             let _ = remove(&path);
             return Err(failed(&path.join(STATE))(error));
         }
-        Ok(ContainerName { path, _lock: lock })
+        Ok(HeldName { path, _lock: lock })
     }
 
     /// The running container of a name.
     ///
     /// # Errors
     /// [`NameError`].
-    pub fn find(&self, name: &str) -> Result<State, NameError> {
-        let path = self.path(name)?;
-        self.look(&path)?
-            .ok_or_else(|| NameError::Missing(name.to_owned()))
+    pub fn find(&self, name: &ContainerName) -> Result<State, NameError> {
+        self.look(&self.path(name))?
+            .ok_or_else(|| NameError::Missing(name.clone()))
     }
 
     /// All that run, by name.
@@ -208,7 +208,7 @@ impl ContainerNames {
     /// When directory or process cannot be looked at.
     pub fn is_launcher(&self, state: &State) -> io::Result<bool> {
         // It may be a link of systemd's; in the directory of all, users make none.
-        let owner = fs::metadata(self.0.join(&state.name))?.uid();
+        let owner = fs::metadata(self.path(&state.name))?.uid();
         let status = fs::read_to_string(format!("/proc/{}/status", state.pid))?;
         Ok(start_time(state.pid)? == state.started && (owner == 0 || is_of(owner, &status)))
     }
@@ -216,13 +216,13 @@ impl ContainerNames {
     /// Who listens for connections to a container.
     #[must_use]
     pub fn sockets(&self, state: &State) -> PathBuf {
-        self.0.join(&state.name).join("vsock")
+        self.path(&state.name).join("vsock")
     }
 
     /// Who tells a container's counts.
     #[must_use]
     pub fn stats(&self, state: &State) -> PathBuf {
-        self.0.join(&state.name).join("stats")
+        self.path(&state.name).join("stats")
     }
 
     /// The container of a directory, unless its launcher has gone; what that left is removed then.
@@ -263,7 +263,7 @@ impl ContainerNames {
             Ok(text) => {
                 let state: State =
                     serde_json::from_slice(&text).map_err(|error| failed(&file)(error.into()))?;
-                if path.file_name() != Some(state.name.as_ref()) {
+                if path.file_name() != Some(state.name.as_str().as_ref()) {
                     return Err(failed(&file)(io::Error::other("it is another container's")));
                 }
                 Ok(Some(state))
@@ -424,7 +424,7 @@ fn read_state(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-impl ContainerName {
+impl HeldName {
     /// Where the container's sockets are to be.
     #[must_use]
     pub fn sockets(&self) -> PathBuf {

@@ -23,7 +23,7 @@ for i in 1 2 3; do cki exec box sh -c "sleep 1; exit $i" & pids="$pids $!"; done
 for pid in $pids; do wait $pid; echo $?; done
 cki exec box nosuch 2>&1; echo $?
 cki exec none true 2>&1; echo $?
-cki exec ../box true 2>&1; echo $?
+cki exec ../box true 2>/tmp/err; echo $?; head -1 /tmp/err
 cki run $files --name box -- true 2>&1; echo $?
 cki kill box SEGV 2>&1; echo $?
 cki exec box sh -c 'sleep 1000 & echo said; exit 3' >/tmp/held & held=$!
@@ -68,9 +68,9 @@ fn processes_of_a_running_container_have_streams_terminals_and_statuses_of_their
         "127",
         &missing.replace("box", "none"),
         "125",
-        "cki: \"../box\" is no name of a container: expected 1 to 64 letters, digits, `.`, `_` or `-`, a letter or \
-         digit first",
         "125",
+        "error: invalid value '../box' for '[NAME]': a container's name is 1 to 64 letters, digits, `.`, `_` or `-`, a \
+         letter or digit first",
         "cki: a container called box is running; choose another name",
         "125",
         "cki: signal 11 cannot be passed on to a container",

@@ -19,7 +19,7 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cki_session::{Container, Limit, Memory, Volume};
+use cki_session::{Container, ContainerName, Limit, Memory, Volume};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -62,6 +62,7 @@ fn limits() -> String {
         "$comment": "SPDX-License-Identifier: MIT OR Apache-2.0. Generated from abi: CKI_WRITE=1 cargo test -p \
             cki-tests --test interfaces",
         "chunkMib": cki_abi::limits::CHUNK_SIZE >> 20,
+        "containerName": ContainerName::PATTERN,
         "leastMib": Container::LEAST_MEMORY.mib(),
         "mostMib": Memory::CONTAINER_MAX.mib(),
         "mostVolumes": Volume::MOST,

@@ -55,6 +55,7 @@
 mod capability;
 pub mod cmdline;
 pub mod console;
+mod container_name;
 mod disk;
 mod event;
 pub mod exec;
@@ -80,6 +81,7 @@ mod volume;
 pub mod wire;
 
 pub use capability::{Capabilities, Capability};
+pub use container_name::{ContainerName, ContainerNameError};
 pub use disk::{DISK_SERIAL, Disk, DiskError, disk_serial};
 pub use event::{Event, Hello, Isolation, VERSION};
 pub use exec::{Exec, StreamPorts};

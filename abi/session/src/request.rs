@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container_name::ContainerName;
 use crate::disk::Disk;
 use crate::exec::Exec;
 use crate::interface::{Interface, consists_as_a_host_name};
@@ -108,7 +109,7 @@ pub struct Run {
     /// request does not say of the process is as for that program ([`Process::beside`]). Not together with anything
     /// that a container or machine is made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exec: Option<String>,
+    pub exec: Option<ContainerName>,
     /// Memory that the machine keeps for containers of the program's own: it finds `/dev/cki` and the
     /// command `cki` then. Not together with `container`, which has all of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +144,7 @@ pub struct Container {
     pub network: Option<Network>,
     /// The name under which `cki exec`, `cki list` and `cki kill` find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<ContainerName>,
     /// Its disks besides that of its image, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,

@@ -59,7 +59,7 @@ impl Schema {
 fn full() -> Vec<Request> {
     let hosts = vec![Host::parse("db:192.0.2.7").unwrap()];
     let mut container = Container::new(Memory::constant(64));
-    container.name = Some("web".into());
+    container.name = Some("web".parse().unwrap());
     container.network = Some(Network {
         link: Link::Bridge("br0".into()),
         publish: Publish::parse_all("[::1]:8080:80/udp").unwrap(),
@@ -192,6 +192,7 @@ fn with(name: &str, text: &Value) -> Value {
     };
     match name {
         "Capability" => run["process"]["capabilities"] = serde_json::json!({ "drop": [text] }),
+        "ContainerName" => run["exec"] = text.clone(),
         "IpAddr" => {
             run["interface"] = serde_json::json!({ "addresses": [], "nameservers": [text] });
         }
@@ -230,6 +231,7 @@ fn texts_and_numbers_have_the_form_that_the_schema_says() {
     assert!(tried > 20, "only {tried}");
     for (name, wrong) in [
         ("Capability", vec!["", "NET RAW", "7"]),
+        ("ContainerName", vec!["", "a/b", "..", "-a", "a b"]),
         ("IpAddr", vec!["", "192.0.2", "[::1]", "host"]),
         ("IpNet", vec!["", "10.0.2.15", "net/24", "10.0.2.15/"]),
         (

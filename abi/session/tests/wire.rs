@@ -92,7 +92,7 @@ fn what_a_server_does_not_honour_is_known_before_it_is_asked() {
     assert_eq!(pooled.unsupported(&[feature::CONTAINER]), Some("pool"));
     type Change = fn(&mut Run);
     let parts: [(Change, &str); 6] = [
-        (|run| run.exec = Some("web".into()), "exec"),
+        (|run| run.exec = Some("web".parse().unwrap()), "exec"),
         (|run| run.root.read_only = true, "root"),
         (
             |run| run.process.terminal = Some(Terminal::USUAL),
@@ -147,21 +147,21 @@ fn requests_that_nobody_can_carry_out_are_invalid() {
         ),
         (
             |run| {
-                (run.hostname, run.exec) = (None, Some("web".into()));
+                (run.hostname, run.exec) = (None, Some("web".parse().unwrap()));
                 run.container = Some(Container::new(Memory::constant(64)));
             },
             Invalid::ExecAnd("container"),
         ),
         (
             |run| {
-                (run.hostname, run.exec) = (None, Some("web".into()));
+                (run.hostname, run.exec) = (None, Some("web".parse().unwrap()));
                 run.root.read_only = true;
             },
             Invalid::ExecAnd("root"),
         ),
         (
             |run| {
-                run.exec = Some("web".into());
+                run.exec = Some("web".parse().unwrap());
                 run.hostname = Some(Run::HOSTNAME.into());
             },
             Invalid::ExecAnd("hostname"),

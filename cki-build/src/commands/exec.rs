@@ -43,13 +43,15 @@ pub(super) fn list(context: &Context, args: &ListArgs) -> Result<Status, Error> 
 
 pub(super) fn stats(context: &Context, args: &StatsArgs) -> Result<Status, Error> {
     let json = context.global.json.then_some("--json");
-    let words = ["cki", "stats", &args.container].into_iter().chain(json);
+    let words = ["cki", "stats", args.container.as_str()]
+        .into_iter()
+        .chain(json);
     without_input(context, &args.machine, Run::new(words))
 }
 
 pub(super) fn kill(context: &Context, args: &KillArgs) -> Result<Status, Error> {
     let signal = args.signal.to_string();
-    let request = Run::new(["cki", "kill", &args.container, &signal]);
+    let request = Run::new(["cki", "kill", args.container.as_str(), &signal]);
     without_input(context, &args.machine, request)
 }
 

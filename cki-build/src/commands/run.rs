@@ -58,7 +58,7 @@ pub fn execute(
     // The processes of volumes end when this function does.
     let (lease, sockets, _processes) = match place::find(context, args, &machine)? {
         Some((lease, processes)) => {
-            place::adapt(&mut request, &lease, args.name.as_deref())?;
+            place::adapt(&mut request, &lease, args.name.as_ref())?;
             (Some(lease), Vec::new(), processes)
         }
         None => {

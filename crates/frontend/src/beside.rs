@@ -4,7 +4,7 @@
 
 use std::io;
 
-use cki_session::{Run, Terminal};
+use cki_session::{ContainerName, Run, Terminal};
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Id};
 
 use crate::options::{ProcessOptions, ProgramError};
@@ -56,12 +56,12 @@ impl BesideOptions {
     /// [`ProgramError`].
     pub fn beside(
         &self,
-        name: &str,
+        name: &ContainerName,
         argv: Vec<String>,
         terminal: impl FnOnce() -> Terminal,
     ) -> Result<Run, ProgramError> {
         let mut run = Run::new(Vec::<String>::new());
-        run.exec = Some(name.to_owned());
+        run.exec = Some(name.clone());
         run.process = self.0.process(argv, terminal)?;
         Ok(run)
     }
@@ -106,9 +106,10 @@ mod tests {
     fn a_process_beside_a_program_says_no_more_than_the_options_do() {
         let cli = Cli::try_parse_from("exec -t -e A=1 --cap-drop all".split_whitespace()).unwrap();
         let argv = vec!["sh".to_owned()];
-        let run = cli.options.beside("web", argv, || Terminal::USUAL);
+        let web = "web".parse().unwrap();
+        let run = cli.options.beside(&web, argv, || Terminal::USUAL);
         let run = run.unwrap();
-        assert_eq!(run.exec.as_deref(), Some("web"));
+        assert_eq!(run.exec.as_ref(), Some(&web));
         assert_eq!(run.check(), Ok(()));
         let mut program = Process::new(["server"]);
         program.user = Some("daemon".parse().unwrap());

@@ -74,7 +74,7 @@ mod tests {
         let text = |run: &Run| String::from_utf8(encoded(run).expect("it fits")).expect("JSON");
         assert!(text(&run).contains(r#""workdir":"/""#));
         assert!(text(&run).contains(r#""hostname":"cki""#));
-        run.exec = Some("box".to_owned());
+        run.exec = Some("box".parse().unwrap());
         let beside = text(&run);
         assert!(!beside.contains("workdir") && !beside.contains("hostname"));
     }

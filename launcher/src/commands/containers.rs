@@ -128,7 +128,7 @@ mod tests {
 
     fn two() -> Vec<Found> {
         let state = State {
-            name: "a".to_owned(),
+            name: "a".parse().unwrap(),
             pid: 7,
             started: 0,
             memory: Memory::constant(64),
@@ -154,14 +154,14 @@ mod tests {
             .spawn()
             .unwrap();
         let state = State {
-            name: "a".to_owned(),
+            name: "a".parse().unwrap(),
             pid: child.id() as i32,
             started: start_time(child.id() as i32).unwrap(),
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };
         let _a = names.take(&state).unwrap();
-        let (name, signal) = ("a".to_owned(), Signal::KILL);
+        let (name, signal) = ("a".parse().unwrap(), Signal::KILL);
         let sent = kill_one_of(&names, &KillArgs { name, signal });
         assert_eq!(sent.unwrap(), Status::OK);
         assert!(!child.wait().unwrap().success());
@@ -178,14 +178,14 @@ mod tests {
             .unwrap();
         // Somebody holds the lock, and the state is that of a launcher which had the number before.
         let state = State {
-            name: "a".to_owned(),
+            name: "a".parse().unwrap(),
             pid: child.id() as i32,
             started: start_time(child.id() as i32).unwrap() - 1,
             memory: Memory::constant(64),
             process: Process::new(["true"]),
         };
         let _a = names.take(&state).unwrap();
-        let (name, signal) = ("a".to_owned(), Signal::KILL);
+        let (name, signal) = ("a".parse().unwrap(), Signal::KILL);
         let error = kill_one_of(&names, &KillArgs { name, signal }).unwrap_err();
         assert!(
             error

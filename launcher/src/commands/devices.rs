@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use cki_launcher::backend::network;
 use cki_launcher::backend::unix_sockets::{ToHost, UnixSockets};
-use cki_launcher::container_names::ContainerName;
+use cki_launcher::container_names::HeldName;
 use cki_launcher::jail::Duty;
 use cki_launcher::jail::rights::Rights;
 use cki_launcher::virtio::block::Block;
@@ -83,7 +83,7 @@ pub(super) fn add_card(
 pub(super) fn add_sockets(
     devices: &mut Table,
     args: &RunArgs,
-    held: Option<&ContainerName>,
+    held: Option<&HeldName>,
     rights: &mut Rights,
 ) -> anyhow::Result<()> {
     let (path, to_host, duty) = match (held, &args.vsock) {

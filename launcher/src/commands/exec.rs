@@ -18,7 +18,7 @@ use cki_launcher::session::caller::Caller;
 use cki_launcher::session::client::Client;
 use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::streams::Streams;
-use cki_session::{Failure, FailureKind, Outcome, Run, Status, Terminal};
+use cki_session::{ContainerName, Failure, FailureKind, Outcome, Run, Status, Terminal};
 
 use super::explain;
 use crate::cli::ExecArgs;
@@ -44,7 +44,7 @@ pub fn exec(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
 
 fn for_client(
     device: &Path,
-    name: &str,
+    name: &ContainerName,
     run: Run,
     client: &mut Descriptor,
 ) -> anyhow::Result<Outcome> {
@@ -62,7 +62,7 @@ fn for_client(
 
 /// The options are the request, and the user is told on standard error.
 fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
-    let name = args.name.as_deref().unwrap_or_default();
+    let name = args.name.as_ref().context("no container is named")?;
     let target = Target::find(name)?;
     let terminal = args.process.terminal().context("cannot use the terminal")?;
     let size = || {
@@ -90,7 +90,7 @@ struct Target {
 }
 
 impl Target {
-    fn find(name: &str) -> Result<Self, NameError> {
+    fn find(name: &ContainerName) -> Result<Self, NameError> {
         let names = ContainerNames::default();
         let state = names.find(name)?;
         Ok(Target { names, state })
@@ -146,9 +146,11 @@ impl Target {
 
 /// What sort of failure an error is.
 fn kind(error: &anyhow::Error) -> FailureKind {
-    let is_of_the_request = match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(NameError::Invalid(_) | NameError::Missing(_)), _) => true,
-        (_, Some(ExecError::Control(ControlError::TooLong) | ExecError::Refused(_))) => true,
+    if let Some(error) = error.downcast_ref::<NameError>() {
+        return error.kind();
+    }
+    let is_of_the_request = match error.downcast_ref() {
+        Some(ExecError::Control(ControlError::TooLong) | ExecError::Refused(_)) => true,
         _ => matches!(error.downcast_ref(), Some(ConnectError::Ended)),
     };
     match is_of_the_request {
@@ -170,7 +172,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let names = ContainerNames::below(directory.path());
         let state = State {
-            name: "box".to_owned(),
+            name: "box".parse().unwrap(),
             pid: 7,
             started: 0,
             memory: Memory::constant(64),

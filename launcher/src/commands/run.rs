@@ -18,7 +18,7 @@ use cki_frontend::UserTerminal;
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::CardError;
 use cki_launcher::backend::unix_sockets::listener;
-use cki_launcher::container_names::{self, ContainerName, ContainerNames, State};
+use cki_launcher::container_names::{self, ContainerNames, HeldName, NameError, State};
 use cki_launcher::counts::{Counts, of_vcpu};
 use cki_launcher::guest::load::{Boot, Input, load, read_kernel};
 use cki_launcher::guest::{CHUNK, erofs};
@@ -170,6 +170,9 @@ fn kind(error: &anyhow::Error) -> FailureKind {
     if error.is::<CardError>() || error.is::<DiskFileError>() {
         return FailureKind::Request;
     }
+    if let Some(error) = error.downcast_ref::<NameError>() {
+        return error.kind();
+    }
     error
         .downcast_ref::<ContainerError>()
         .map_or(FailureKind::Internal, ContainerError::kind)
@@ -247,7 +250,7 @@ fn cmdline(wanted: &Wanted) -> String {
 }
 
 /// The container's name, if it is to have one.
-fn take_name(wanted: &Wanted) -> anyhow::Result<Option<ContainerName>> {
+fn take_name(wanted: &Wanted) -> anyhow::Result<Option<HeldName>> {
     let (Some(name), Some(run)) = (&wanted.container.name, &wanted.run) else {
         return Ok(None);
     };
@@ -420,4 +423,15 @@ fn counts(page: &RunPage, memory: u64, monitor_pages: u32) -> serde_json::Value 
         "interrupts": page.exits_interrupt,
         "idle_ns": page.idle_ns,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_somebody_has_is_the_fault_of_the_request() {
+        let taken = NameError::Taken("box".parse().unwrap());
+        assert_eq!(kind(&taken.into()), FailureKind::Request);
+    }
 }

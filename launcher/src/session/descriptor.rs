@@ -14,8 +14,8 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use cki_session::{
-    Container, Event, Failure, FailureKind, Hello, Isolation, LineBuffer, Outcome, ProcessId,
-    ProtocolError, Request, Run, Signal, decode, encode, feature, forwarded_here,
+    Container, ContainerName, Event, Failure, FailureKind, Hello, Isolation, LineBuffer, Outcome,
+    ProcessId, ProtocolError, Request, Run, Signal, decode, encode, feature, forwarded_here,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -169,7 +169,7 @@ impl Descriptor {
     ///
     /// # Errors
     /// Why it is not carried out.
-    pub fn wait_for_exec(&mut self) -> Result<(String, Run), Failure> {
+    pub fn wait_for_exec(&mut self) -> Result<(ContainerName, Run), Failure> {
         let mut run = self.wait_for_request()?;
         let name = run.exec.take();
         let name = name.ok_or_else(|| refused("the request names no container with `exec`"))?;

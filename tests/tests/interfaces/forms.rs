@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use cki_session::ContainerName;
 use serde_json::{Value, json};
 
 /// A text or a number with a form of its own.
@@ -30,12 +31,18 @@ pub enum Kind {
 use Kind::{Format, Number, Text};
 
 /// All of them.
-pub const FORMS: [Form; 10] = [
+pub const FORMS: [Form; 11] = [
     Form {
         name: "Capability",
         grammar: "`ALL`, or a name of capabilities(7), in upper or lower case, with or without `CAP_`",
         form: Text("^[A-Za-z_]+$"),
         examples: &["NET_RAW", "cap_net_raw", "ALL"],
+    },
+    Form {
+        name: "ContainerName",
+        grammar: "1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first",
+        form: Text(ContainerName::PATTERN),
+        examples: &["web", "db-1.test"],
     },
     Form {
         name: "IpAddr",

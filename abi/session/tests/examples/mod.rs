@@ -55,7 +55,7 @@ pub fn requests() -> Vec<(Request, String)> {
         ),
     );
     let mut beside = run.clone();
-    (beside.hostname, beside.exec) = (None, Some("web".into()));
+    (beside.hostname, beside.exec) = (None, Some("web".parse().unwrap()));
     let exec = plain.replace(r#""hostname":"h"}"#, r#""exec":"web"}"#);
     let mut pooled = run.clone();
     pooled.pool = Some("2G".parse().unwrap());

@@ -79,7 +79,7 @@ fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
     let mut descriptor = Descriptor::new(file(there), Service::Exec).unwrap();
     let mut say = |request: &Request| client.write_all(&encode(request).unwrap()).unwrap();
     let mut run = Run::new(["cat"]);
-    (run.id, run.exec) = (THEIRS, Some("box".to_owned()));
+    (run.id, run.exec) = (THEIRS, Some("box".parse().unwrap()));
     say(&Request::Run(Box::new(run)));
     let asks = |id: ProcessId| {
         let terminal = Terminal::USUAL;
@@ -109,7 +109,7 @@ fn a_client_asks_and_hears_in_messages_and_what_it_asks_early_waits_for_init() {
         init.ends(Outcome::Exited(4));
     });
     let (name, run) = descriptor.wait_for_exec().unwrap();
-    assert_eq!(name, "box");
+    assert_eq!(name.as_str(), "box");
     let ours = Streams {
         stdin: null(),
         stdout: null(),
@@ -153,7 +153,7 @@ fn a_client_whose_signal_is_to_end_what_has_not_started_waits_for_nothing() {
         let (mut client, there) = UnixStream::pair().unwrap();
         let mut descriptor = Descriptor::new(file(there), Service::Exec).unwrap();
         let mut run = Run::new(["cat"]);
-        (run.id, run.exec) = (THEIRS, Some("box".to_owned()));
+        (run.id, run.exec) = (THEIRS, Some("box".parse().unwrap()));
         let run = Request::Run(Box::new(run));
         for request in std::iter::once(&run).chain(asks) {
             client.write_all(&encode(request).unwrap()).unwrap();

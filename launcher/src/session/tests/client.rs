@@ -116,7 +116,7 @@ fn a_process_for_a_container_is_asked_for_by_the_containers_name_and_by_nothing_
         let (mut launcher, mut client) = descriptor_for(Service::Exec);
         let request = request(|run| {
             run.container = None;
-            run.exec = Some("box".to_owned());
+            run.exec = Some("box".parse().unwrap());
             change(run);
         });
         ask(&mut client, &request);
@@ -147,7 +147,7 @@ fn a_process_for_a_container_is_asked_for_by_the_containers_name_and_by_nothing_
     let (mut launcher, mut client) = descriptor();
     let both = request(|run| {
         run.container = None;
-        run.exec = Some("box".to_owned());
+        run.exec = Some("box".parse().unwrap());
     });
     ask(&mut client, &both);
     let failure = launcher.wait_for_run().unwrap_err();
