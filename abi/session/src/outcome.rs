@@ -51,6 +51,43 @@ impl Outcome {
         }
     }
 
+    /// What the status alone does not say, as a sentence for the user. `whose` ran out of memory, "container" or
+    /// "machine"; `memory` is what that has, in the words of whoever reads this, if it is theirs to change.
+    #[must_use]
+    pub fn explanation(&self, whose: &str, memory: Option<&str>) -> Option<String> {
+        let memory = memory.map_or_else(String::new, |memory| format!(" ({memory})"));
+        match self {
+            Self::Signaled {
+                out_of_page_tables: true,
+                ..
+            } => Some(format!(
+                "the {whose} ran out of page tables, for which a part of its memory{memory} is set aside"
+            )),
+            Self::Signaled {
+                out_of_memory: true,
+                ..
+            } => Some(format!("the {whose} ran out of memory{memory}")),
+            Self::Failed(failure) => Some(failure.message.clone()),
+            Self::TimedOut => Some("the program reached its time limit and was ended".to_owned()),
+            Self::Exited(_) | Self::Signaled { .. } => None,
+        }
+    }
+
+    /// Whether more memory is the remedy.
+    #[must_use]
+    pub const fn is_out_of_memory(&self) -> bool {
+        matches!(
+            self,
+            Self::Signaled {
+                out_of_memory: true,
+                ..
+            } | Self::Signaled {
+                out_of_page_tables: true,
+                ..
+            }
+        )
+    }
+
     /// Exit status of `cki-build run` and `cki run`.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -105,6 +142,39 @@ impl FailureKind {
             Self::NotFound => Status::NOT_FOUND,
             Self::NotExecutable => Status::NOT_EXECUTABLE,
             Self::Image | Self::Request | Self::Internal => Status::FAILED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_status_does_not_say_is_said() {
+        let killed = |out_of_memory, out_of_page_tables| Outcome::Signaled {
+            signal: Signal::KILL,
+            out_of_memory,
+            out_of_page_tables,
+        };
+        let failed = Outcome::Failed(Failure::new(FailureKind::Internal, "why"));
+        for (outcome, part, more_memory_helps) in [
+            (killed(true, false), "machine ran out of memory (64M)", true),
+            (killed(true, true), "page tables", true),
+            (killed(false, true), "its memory (64M)", true),
+            (failed, "why", false),
+            (Outcome::TimedOut, "time limit", false),
+        ] {
+            let text = outcome.explanation("machine", Some("64M")).unwrap();
+            assert!(text.contains(part), "{text}");
+            assert_eq!(outcome.is_out_of_memory(), more_memory_helps, "{text}");
+        }
+        // Of what is not theirs to change, nobody is told how much it is.
+        let text = killed(true, false).explanation("container", None).unwrap();
+        assert_eq!(text, "the container ran out of memory");
+        for outcome in [Outcome::Exited(1), killed(false, false)] {
+            assert_eq!(outcome.explanation("container", None), None);
+            assert!(!outcome.is_out_of_memory());
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::resident::{ExecArgs, In, KillArgs, ListArgs, StatsArgs};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{Up, Wanted};
 use cki_machine::{Io, MachineError, TimeLimit};
-use cki_session::{Outcome, Run, Status, Terminal};
+use cki_session::{Run, Status, Terminal};
 
 pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<Status, Error> {
     let terminal = args.process.terminal().map_err(Error::Terminal)?;
@@ -79,6 +79,10 @@ pub(super) fn in_machine(
         false => Io::new(io::empty(), stdout, AsOurs::new(io::stderr())),
     };
     let io = Io { terminal, ..io };
+    let whose = match request.exec {
+        Some(_) => "container",
+        None => "machine",
+    };
     let lease = up.lease(Wanted::default(), Vec::new())?;
     let ended = cki_machine::run_in(
         lease,
@@ -88,19 +92,9 @@ pub(super) fn in_machine(
         run::forward_signals,
         || {},
     )?;
-    match &ended.outcome {
-        Outcome::Failed(failure) => run::say(&failure.message),
-        Outcome::Signaled {
-            out_of_page_tables: true,
-            ..
-        } => run::say(
-            "the container ran out of page tables, for which a part of its memory is set aside",
-        ),
-        Outcome::Signaled {
-            out_of_memory: true,
-            ..
-        } => run::say("there was no memory left for the program"),
-        _ => {}
+    // How much memory that has was said when it was made.
+    if let Some(sentence) = ended.outcome.explanation(whose, None) {
+        run::say(&sentence);
     }
     if context.global.json && reads {
         Ending::of(&ended).write();

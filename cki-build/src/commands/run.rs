@@ -125,33 +125,25 @@ pub(super) fn unbuffered(stream: impl AsFd) -> Result<File, Error> {
 
 /// Says what the status alone does not.
 fn explain(outcome: &Outcome, args: &RunArgs) {
+    let whose = match args.runtime {
+        Runtime::Cki => "container",
+        Runtime::Native | Runtime::Host => "machine",
+    };
+    let memory = args.memory.to_string();
+    let Some(sentence) = outcome.explanation(whose, Some(&memory)) else {
+        return;
+    };
+    if outcome.is_out_of_memory() {
+        say(&format!("{sentence}; give it more with --memory"));
+        return;
+    }
+    say(&sentence);
     match outcome {
-        Outcome::Failed(failure) => {
-            say(&failure.message);
-            if failure.kind == FailureKind::NotFound && args.contents.is_minimal() {
-                say("the image has what every Debian has; --deb PKG adds a package to it");
-            }
+        Outcome::Failed(failure)
+            if failure.kind == FailureKind::NotFound && args.contents.is_minimal() =>
+        {
+            say("the image has what every Debian has; --deb PKG adds a package to it");
         }
-        Outcome::Signaled {
-            out_of_page_tables: true,
-            ..
-        } => say(&format!(
-            "the container ran out of page tables, for which a part of its memory ({}) is set aside; give it more \
-             with --memory",
-            args.memory
-        )),
-        Outcome::Signaled {
-            out_of_memory: true,
-            ..
-        } => say(&format!(
-            "the {} ran out of memory ({}); give it more with --memory",
-            match args.runtime {
-                Runtime::Cki => "container",
-                Runtime::Native | Runtime::Host => "machine",
-            },
-            args.memory
-        )),
-        Outcome::TimedOut => say("the program reached its time limit and was ended"),
         _ => {}
     }
 }

@@ -37,25 +37,12 @@ fn explain(outcome: &Outcome, memory: Option<Memory>) {
 
 /// What the status alone does not say. `memory` is the container's, if it is an option of whoever reads this.
 fn explanation(outcome: &Outcome, memory: Option<Memory>) -> Option<String> {
-    let option = memory.map_or_else(String::new, |memory| format!(" (--memory {memory})"));
-    match outcome {
-        Outcome::Signaled {
-            out_of_page_tables: true,
-            ..
-        } => Some(format!(
-            "the container ran out of page tables, for which a part of its memory{option} is set aside, and its \
-             kernel killed the program"
-        )),
-        Outcome::Signaled {
-            out_of_memory: true,
-            ..
-        } => Some(format!(
-            "the container ran out of memory{option} and its kernel killed the program"
-        )),
-        Outcome::Failed(failure) => Some(failure.message.clone()),
-        Outcome::TimedOut => Some("the program reached its time limit and was ended".to_owned()),
-        Outcome::Exited(_) | Outcome::Signaled { .. } => None,
-    }
+    let option = memory.map(|memory| format!("--memory {memory}"));
+    let sentence = outcome.explanation("container", option.as_deref())?;
+    Some(match outcome.is_out_of_memory() {
+        true => format!("{sentence}, and its kernel killed the program"),
+        false => sentence,
+    })
 }
 
 /// The isolation that containers have here, for people and scripts.
@@ -145,7 +132,7 @@ mod tests {
         }
         // Of `cki exec`, memory is no option.
         let text = explanation(&killed(true, false), None).unwrap();
-        assert!(text.contains("out of memory and"), "{text}");
+        assert!(text.contains("out of memory, and"), "{text}");
         for outcome in [Outcome::Exited(1), killed(false, false)] {
             assert_eq!(sentence(outcome), None);
         }
