@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::age::parse_age;
 use crate::contents::{Contents, Packages};
 use crate::elsewhere;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -321,8 +322,8 @@ pub enum ImageKind {
 /// `prune`
 #[derive(Debug, Args)]
 pub struct Prune {
-    /// Remove images that have not been used for this time (12h, 30d; those of the last minute stay)
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_duration)]
+    /// Remove images that have not been used for this time (12h, 30d, with its unit; those of the last minute stay)
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_age)]
     pub older_than: Duration,
     /// Remove those used longest ago, too, until the others take no more than this
     #[arg(long, value_name = "SIZE")]

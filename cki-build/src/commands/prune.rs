@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::age::age;
 use crate::cli::Prune;
 use crate::context::Context;
 use crate::error::Error;
@@ -79,10 +80,10 @@ pub(super) fn prune(context: &Context, args: &Prune) -> Result<Status, Error> {
 fn text(report: &Report) -> String {
     let mut lines = Vec::new();
     for item in &report.removed {
-        let days = item.unused / (24 * 3600);
+        let unused = age(item.unused);
         let name = item.path.file_name().unwrap_or_default().to_string_lossy();
         lines.push(format!(
-            "{name}: {}, unused for {days} days",
+            "{name}: {}, unused for {unused}",
             human_bytes(item.size)
         ));
     }
