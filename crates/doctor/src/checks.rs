@@ -18,6 +18,13 @@ const NEEDED_SPACE: u64 = 20 << 30;
 /// Free bytes below which even a warm run may fail.
 const LEAST_SPACE: u64 = 1 << 30;
 
+/// What frees space of the store.
+const COLLECT: &str = "nix-store --gc removes what no result needs";
+
+/// What frees space of the cache, or does without it.
+const PRUNE: &str = "`cki-build prune` removes images that nobody has used for a month, and --cache DIR \
+    names another directory";
+
 /// Keyring that signatures of the archive are checked with.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -149,15 +156,15 @@ pub fn keyring() -> Finding {
 #[must_use]
 pub fn space(store: &Path, cache: &Path) -> Vec<Finding> {
     [
-        ("space for the store", store),
-        ("space for the cache", cache),
+        ("space for the store", store, COLLECT),
+        ("space for the cache", cache, PRUNE),
     ]
     .into_iter()
-    .map(|(name, path)| {
+    .map(|(name, path, frees)| {
         // The directory itself may not have been made yet.
         let existing = path.ancestors().find(|dir| dir.exists()).unwrap_or(path);
         match rustix::fs::statvfs(existing) {
-            Ok(stat) => judge_space(name, path, stat.f_bavail * stat.f_frsize),
+            Ok(stat) => judge_space(name, path, stat.f_bavail * stat.f_frsize, frees),
             Err(error) => {
                 Finding::note(name, format!("{}: {error}", path.display()), "look into it")
             }
@@ -166,10 +173,11 @@ pub fn space(store: &Path, cache: &Path) -> Vec<Finding> {
     .collect()
 }
 
-fn judge_space(name: &'static str, path: &Path, free: u64) -> Finding {
+/// `frees` says what makes room there.
+fn judge_space(name: &'static str, path: &Path, free: u64, frees: &str) -> Finding {
     let detail = format!("{} free at {}", human_bytes(free), path.display());
     let remedy = format!(
-        "free some: a build from nothing needs {}; nix-store --gc removes what no result needs",
+        "free some: a build from nothing needs {}; {frees}",
         human_bytes(NEEDED_SPACE)
     );
     if free < LEAST_SPACE {
@@ -297,7 +305,7 @@ mod tests {
 
     #[test]
     fn space_is_judged_by_what_a_build_needs() {
-        let judge = |free| judge_space("space", Path::new("/"), free).severity;
+        let judge = |free| judge_space("space", Path::new("/"), free, COLLECT).severity;
         assert_eq!(judge(100 << 30), Severity::Ok);
         assert_eq!(judge(5 << 30), Severity::Note);
         assert_eq!(judge(1 << 20), Severity::Missing);
@@ -319,6 +327,16 @@ mod tests {
         assert_eq!(finding.severity, Severity::Note);
         assert!(
             finding
+    #[test]
+    fn what_frees_the_cache_is_another_thing_than_what_frees_the_store() {
+        for (name, dir, frees) in [("store", "/nix/store", COLLECT), ("cache", "/c", PRUNE)] {
+            let finding = judge_space(name, Path::new(dir), 0, frees);
+            let remedy = finding.remedy.expect("a remedy");
+            assert!(remedy.ends_with(frees), "{remedy}");
+        }
+        assert!(PRUNE.contains("--cache DIR") && !PRUNE.contains("--gc"));
+    }
+
                 .remedy
                 .expect("a remedy")
                 .ends_with("git add nix/new.nix")

@@ -204,6 +204,13 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+
+    /// The cache that it is in.
+    #[must_use]
+    pub fn cache(&self) -> &Path {
+        // CACHE/scratch/NAME
+        self.path().ancestors().nth(2).unwrap_or(self.path())
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +226,7 @@ mod tests {
         let second = cache.scratch().expect("made");
         assert!(!dead.exists());
         assert!(living.path().exists() && second.path().exists());
+        assert_eq!(living.cache(), cache.dir());
         let path = second.path().to_owned();
         drop(second);
         assert!(!path.exists());

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use super::full::FullDisk;
 use super::log::Log;
 use cki_process::exec::{Command, ExecError, describe};
 use cki_wording::nearest::hint;
@@ -55,8 +56,13 @@ pub enum NixError {
         store: PathBuf,
     },
     /// The file system of the store or of the build is full.
-    #[error("the disk is full; free some space (nix-store --gc removes what no result needs)\n{0}")]
-    DiskFull(String),
+    #[error("{disk}\n{message}")]
+    DiskFull {
+        /// Which of them, if that is known.
+        disk: FullDisk,
+        /// What Nix said.
+        message: String,
+    },
     /// The kernel does not let us make namespaces for the build.
     #[error(
         "the kernel refuses the namespaces that builds are isolated with; `cki-build doctor` says by which setting, \
@@ -143,10 +149,9 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
     if let Some(line) = all_lines().find(|line| hint(line)) {
         return NixError::MissingInputs(line.to_owned());
     }
-    if contains(&["No space left on device"])
-        || all_lines().any(|l| l.contains("No space left on device"))
-    {
-        return NixError::DiskFull(message);
+    if says_full(&message) || all_lines().any(says_full) {
+        let disk = FullDisk::Unknown;
+        return NixError::DiskFull { disk, message };
     }
     if status.code() == Some(NOT_DETERMINISTIC) || contains(&["may not be deterministic"]) {
         return NixError::NotDeterministic { message };
@@ -201,7 +206,21 @@ pub fn translate(command: &Command, status: ExitStatus, log: &Log) -> NixError {
     }
 }
 
+/// Whether `text` says that a file system has no room.
+pub(crate) fn says_full(text: &str) -> bool {
+    text.contains("No space left on device")
+}
+
 impl NixError {
+    /// Names the file system that is full, where that was seen.
+    #[must_use]
+    pub(crate) fn with_disk(self, seen: Option<FullDisk>) -> Self {
+        match (self, seen) {
+            (Self::DiskFull { message, .. }, Some(disk)) => Self::DiskFull { disk, message },
+            (error, _) => error,
+        }
+    }
+
     /// Adds the hint about files that git does not know when Nix did not find one.
     #[must_use]
     pub fn with_untracked(self, untracked: &[String]) -> Self {
@@ -295,7 +314,9 @@ mod tests {
     #[test]
     fn a_full_disk_is_called_that() {
         let error = failure(&["error: writing to file: No space left on device"]);
-        assert!(matches!(error, NixError::DiskFull(_)), "{error}");
+        assert!(error.to_string().starts_with("the disk is full; "));
+        let error = error.with_disk(Some(FullDisk::Cache("/c".into())));
+        assert!(error.to_string().contains("the cache /c is full"));
     }
 
     #[test]

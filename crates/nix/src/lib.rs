@@ -16,6 +16,7 @@ pub mod error;
 pub mod eval;
 pub mod flake;
 mod foreign;
+pub mod full;
 pub mod log;
 pub mod nar;
 pub mod path;

@@ -2,6 +2,7 @@
 
 //! Running Nix's commands: what they log as progress, their failures in words.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::cache::Scratch;
 use crate::command::Nix;
 use crate::error::{self, NixError};
 use crate::eval::{self, Target};
+use crate::full::which;
 use crate::log::{Event, Log};
 use cki_process::exec::Command;
 use cki_process::interrupt::Deferred;
@@ -76,6 +78,12 @@ impl Nix {
         let command = self
             .realise_drvs(&drvs, self.all_cores()?)
             .env("TMPDIR", scratch.path());
+        let full = RefCell::new(None);
+        let look = |text: &str| {
+            if error::says_full(text) && full.borrow().is_none() {
+                full.replace(Some(which(&self.store, scratch.cache())));
+            }
+        };
         let built = self.capture_with(&command, Some(&deferred), &|event| match event {
             // What Nix expects before the first build counts what is there already.
             Event::Building { name, done: 0, .. } => step.part(&format!("building {name}")),
@@ -83,6 +91,7 @@ impl Nix {
                 step.part(&format!("building {name} ({}/{total})", done + 1));
             }
             Event::Line { name, line } => {
+                look(line);
                 if verbose {
                     step.note(&format!("{name}> {line}"));
                 } else {
@@ -90,11 +99,11 @@ impl Nix {
                 }
             }
             Event::Fetching { name } => step.part(&format!("fetching {name}")),
-            Event::Message { .. } => {}
+            Event::Message { text, .. } => look(text),
         });
         drop(scratch);
         deferred.finish();
-        built?;
+        built.map_err(|error| error.with_disk(full.take()))?;
         step.finish();
         std::fs::create_dir_all(roots).map_err(|source| NixError::Io {
             path: roots.to_owned(),
