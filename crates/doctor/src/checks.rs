@@ -217,6 +217,14 @@ pub fn checkout(found: &Result<Checkout, CheckoutError>) -> Finding {
             );
         }
     };
+        Err(CheckoutError::Unsafe { dir }) => {
+            let dir = dir.display();
+            return Finding::missing(
+                NAME,
+                format!("git refuses {dir} because another user owns it"),
+                format!("git config --global --add safe.directory {dir}"),
+            );
+        }
     match checkout.state() {
         Ok(Some(state)) => judge_checkout(&checkout.dir, &state),
         Ok(None) => Finding::note(
