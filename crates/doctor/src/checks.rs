@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Finding;
 use cki_nix::Nix;
 use cki_nix::checkout::{Checkout, CheckoutError, GitState};
-use cki_nix::settings::Situation;
+use cki_nix::settings::{Situation, daemon_refuses};
 use cki_nix::setup;
 use cki_process::exec::{Command, ExecError};
 use cki_wording::units::human_bytes;
@@ -51,7 +51,7 @@ pub fn settings(nix: &Nix) -> Finding {
         judge_settings(&ours, daemon.then_some(&machine))
     });
     judged.unwrap_or_else(|error: ExecError| {
-        Finding::missing(NAME, error.to_string(), "repair nix.conf or NIX_CONFIG")
+        Finding::missing(NAME, in_a_line(&error), "repair nix.conf or NIX_CONFIG")
     })
 }
 
@@ -93,16 +93,24 @@ fn judge_settings(ours: &[u8], daemon: Option<&[u8]>) -> Finding {
     }
 }
 
+/// What a command of Nix said last, without the command: its words are settings of ours, of several lines.
+fn in_a_line(error: &ExecError) -> String {
+    match error {
+        ExecError::Failed { how, stderr, .. } => match stderr.trim().lines().last() {
+            Some(line) => line.trim().trim_start_matches("error: ").to_owned(),
+            None => format!("it {how}"),
+        },
+        ExecError::Spawn { .. } => error.to_string(),
+    }
+}
+
 /// Whether the store answers and can be written.
 #[must_use]
 pub fn store(nix: &Nix) -> Finding {
     const NAME: &str = "nix store";
     if let Err(error) = nix.ping_store().read() {
-        return Finding::missing(
-            NAME,
-            error.to_string(),
-            setup::Situation::current().remedy(),
-        );
+        let detail = daemon_refuses().unwrap_or_else(|| in_a_line(&error));
+        return Finding::missing(NAME, detail, setup::Situation::current().remedy());
     }
     let dir = &nix.store;
     let writable = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
@@ -209,14 +217,6 @@ pub fn checkout(found: &Result<Checkout, CheckoutError>) -> Finding {
     const NAME: &str = "checkout";
     let checkout = match found {
         Ok(checkout) => checkout,
-        Err(error) => {
-            return Finding::missing(
-                NAME,
-                error.to_string(),
-                "go to a CKI checkout, or name it with --flake DIR",
-            );
-        }
-    };
         Err(CheckoutError::Unsafe { dir }) => {
             let dir = dir.display();
             return Finding::missing(
@@ -225,6 +225,14 @@ pub fn checkout(found: &Result<Checkout, CheckoutError>) -> Finding {
                 format!("git config --global --add safe.directory {dir}"),
             );
         }
+        Err(error) => {
+            return Finding::missing(
+                NAME,
+                error.to_string(),
+                "go to a CKI checkout, or name it with --flake DIR",
+            );
+        }
+    };
     match checkout.state() {
         Ok(Some(state)) => judge_checkout(&checkout.dir, &state),
         Ok(None) => Finding::note(
@@ -320,6 +328,16 @@ mod tests {
     }
 
     #[test]
+    fn what_frees_the_cache_is_another_thing_than_what_frees_the_store() {
+        for (name, dir, frees) in [("store", "/nix/store", COLLECT), ("cache", "/c", PRUNE)] {
+            let finding = judge_space(name, Path::new(dir), 0, frees);
+            let remedy = finding.remedy.expect("a remedy");
+            assert!(remedy.ends_with(frees), "{remedy}");
+        }
+        assert!(PRUNE.contains("--cache DIR") && !PRUNE.contains("--gc"));
+    }
+
+    #[test]
     fn untracked_files_are_noted_and_changes_are_not() {
         let state = |dirty, untracked: &[&str]| GitState {
             head: Some("0123456789abcdef".into()),
@@ -335,16 +353,6 @@ mod tests {
         assert_eq!(finding.severity, Severity::Note);
         assert!(
             finding
-    #[test]
-    fn what_frees_the_cache_is_another_thing_than_what_frees_the_store() {
-        for (name, dir, frees) in [("store", "/nix/store", COLLECT), ("cache", "/c", PRUNE)] {
-            let finding = judge_space(name, Path::new(dir), 0, frees);
-            let remedy = finding.remedy.expect("a remedy");
-            assert!(remedy.ends_with(frees), "{remedy}");
-        }
-        assert!(PRUNE.contains("--cache DIR") && !PRUNE.contains("--gc"));
-    }
-
                 .remedy
                 .expect("a remedy")
                 .ends_with("git add nix/new.nix")
@@ -355,5 +363,32 @@ mod tests {
     fn no_checkout_is_missing() {
         let error = Err(CheckoutError::NotFound("/x".into()));
         assert_eq!(checkout(&error).severity, Severity::Missing);
+    }
+
+    #[test]
+    fn the_remedy_for_another_users_checkout_is_gits() {
+        let finding = checkout(&Err(CheckoutError::Unsafe { dir: "/x".into() }));
+        assert_eq!(finding.severity, Severity::Missing);
+        assert_eq!(
+            finding.remedy.as_deref(),
+            Some("git config --global --add safe.directory /x")
+        );
+    }
+
+    #[test]
+    fn a_command_that_failed_is_one_line_without_its_words() {
+        let failed = |stderr: &str| {
+            in_a_line(&ExecError::Failed {
+                command: "'NIX_CONFIG=substituters =\nsandbox = true' nix store ping".to_owned(),
+                how: "ended with status 1".to_owned(),
+                stderr: stderr.to_owned(),
+            })
+        };
+        let said = "warning: old\nerror: cannot connect to socket at '/s': Permission denied\n";
+        assert_eq!(
+            failed(said),
+            "cannot connect to socket at '/s': Permission denied"
+        );
+        assert_eq!(failed(""), "it ended with status 1");
     }
 }

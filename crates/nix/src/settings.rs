@@ -2,6 +2,7 @@
 
 //! Settings that we give Nix through `NIX_CONFIG`.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +84,22 @@ fn path_of(variable: &str, usual: &str) -> PathBuf {
 fn daemon_socket() -> PathBuf {
     let usual = path_of("NIX_STATE_DIR", STATE).join("daemon-socket/socket");
     path_of("NIX_DAEMON_SOCKET_PATH", &usual.to_string_lossy())
+}
+
+/// That the daemon is there and this user may not talk to it.
+#[must_use]
+pub fn daemon_refuses() -> Option<String> {
+    refused(&daemon_socket())
+}
+
+fn refused(socket: &Path) -> Option<String> {
+    let error = UnixStream::connect(socket).err()?;
+    (error.kind() == ErrorKind::PermissionDenied).then(|| {
+        format!(
+            "the Nix daemon's socket {} cannot be reached: Permission denied",
+            socket.display()
+        )
+    })
 }
 
 /// Whether a `nix.conf` says whom to build as. Then it is its word that counts.
@@ -196,5 +213,22 @@ mod tests {
         assert!(config.ends_with(
             "experimental-features =\nextra-experimental-features = nix-command flakes\n"
         ));
+    }
+
+    #[test]
+    fn a_daemon_that_is_not_there_has_refused_nobody() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a directory");
+        let socket = dir.path().join("socket");
+        assert_eq!(refused(&socket), None);
+        let _daemon = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        assert_eq!(refused(&socket), None);
+        let shut = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(&socket, shut).expect("shut");
+        // Root may connect all the same.
+        if !rustix::process::geteuid().is_root() {
+            let said = refused(&socket).expect("refused");
+            assert!(said.ends_with("cannot be reached: Permission denied"));
+        }
     }
 }
