@@ -69,8 +69,8 @@ pub struct FigureArgs {
     /// How.
     #[command(flatten)]
     pub measure: MeasureArgs,
-    /// This work alone, of the figure's
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// This work alone, of the figure's, with commas
+    #[arg(long, value_name = "NAME[,...]", value_delimiter = ',')]
     pub only: Vec<String>,
 }
 
@@ -80,27 +80,27 @@ pub struct ServerArgs {
     /// How, and what.
     #[command(flatten)]
     pub figure: FigureArgs,
-    /// How many clients ask at once
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = CLIENTS,
-        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many clients ask at once, with commas
+    #[arg(long, value_name = "N[,...]", value_delimiter = ',', default_value = "1,6,12",
+        allow_hyphen_values = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub clients: Vec<u32>,
 }
 
 /// What figures are measured with.
 #[derive(Debug, Clone, Args)]
 pub struct MeasureArgs {
-    /// On what
+    /// On what, with commas
     #[arg(
         long,
-        value_name = "RUNTIME",
+        value_name = "RUNTIME[,...]",
         value_delimiter = ',',
-        default_values = ["native", "cki"]
+        default_value = "native,cki"
     )]
     pub runtimes: Vec<FigureRuntime>,
-    /// How much of each
+    /// How much of each, with commas
     #[arg(
         long,
-        value_name = "SIZE",
+        value_name = "SIZE[,...]",
         value_delimiter = ',',
         default_value = "tiny"
     )]
@@ -170,4 +170,25 @@ pub enum FigureRuntime {
     Gvisor,
     /// A container of ours
     Cki,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn the_lists_are_shown_as_they_are_typed() {
+        let mut command = ServerArgs::augment_args(clap::Command::new("fig16"));
+        let help = command.render_long_help().to_string();
+        for default in ["native,cki", "1,6,12", "tiny"] {
+            assert!(help.contains(&format!("[default: {default}]")), "{help}");
+        }
+        let found = command.get_matches_from(["fig16"]);
+        let clients: Vec<u32> = found.get_many("clients").expect("some").copied().collect();
+        assert_eq!(clients, CLIENTS);
+        let runtimes = found.get_many::<FigureRuntime>("runtimes").expect("some");
+        assert_eq!(runtimes.len(), 2);
+    }
 }
