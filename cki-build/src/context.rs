@@ -43,12 +43,12 @@ impl Context {
         Self::of(global, Checkout::find(global.flake.as_deref())?)
     }
 
-    /// The same for what is about a machine that stays up, which is found by the cache alone: whoever is elsewhere has
-    /// no checkout, and is asked for none.
+    /// The same for what looks at the cache alone, where a machine that stays up and old images are found: whoever is
+    /// elsewhere has no checkout, and is asked for none.
     ///
     /// # Errors
     /// Those of the cache.
-    pub fn of_a_machine(global: &Global) -> Result<Self, Error> {
+    pub fn of_the_cache(global: &Global) -> Result<Self, Error> {
         let nowhere = || Checkout {
             dir: "/".into(),
             git: None,

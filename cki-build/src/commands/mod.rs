@@ -38,21 +38,21 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Machine(args) => {
             let context = match &args.what {
                 What::Start(_) => Context::new(global)?,
-                _ => Context::of_a_machine(global)?,
+                _ => Context::of_the_cache(global)?,
             };
             machine::machine(&context, &args.what)
         }
-        Command::Exec(args) => exec::exec(&Context::of_a_machine(global)?, args),
-        Command::List(args) => exec::list(&Context::of_a_machine(global)?, args),
-        Command::Stats(args) => exec::stats(&Context::of_a_machine(global)?, args),
-        Command::Kill(args) => exec::kill(&Context::of_a_machine(global)?, args),
+        Command::Exec(args) => exec::exec(&Context::of_the_cache(global)?, args),
+        Command::List(args) => exec::list(&Context::of_the_cache(global)?, args),
+        Command::Stats(args) => exec::stats(&Context::of_the_cache(global)?, args),
+        Command::Kill(args) => exec::kill(&Context::of_the_cache(global)?, args),
         Command::Demo(args) => demo::demo(&Context::new(global)?, args),
         Command::Build(args) => build::build(&Context::new(global)?, args),
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),
         Command::Lock(args) => lock::lock(&Context::new(global)?, args),
         Command::Mirror { directory } => mirror::mirror(&Context::new(global)?, directory),
         Command::Image(args) => image::image(&Context::new(global)?, args),
-        Command::Prune(args) => prune::prune(&Context::new(global)?, args),
+        Command::Prune(args) => prune::prune(&Context::of_the_cache(global)?, args),
         Command::Release(args) => release::release(&Context::new(global)?, args),
         Command::Deploy(args) => deploy::deploy(global, args),
         Command::Verify(args) => verify::verify(&Context::new(global)?, args),
