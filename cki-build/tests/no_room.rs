@@ -36,6 +36,9 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_the_programs_end() {
     let output = after("ulimit -f 1", &["man", "--out", "."], directory.path());
     let text = refusal(&output);
     assert!(text.contains("File too large"), "{text}");
+    // A page is there as a whole or not at all.
+    let left = std::fs::read_dir(directory.path()).expect("read").count();
+    assert_eq!(left, 0);
 }
 
 /// A shell that has mounts of its own, where `file` is a file system that is mounted with `options`.

@@ -10,6 +10,7 @@ use clap::CommandFactory as _;
 use crate::cli::Cli;
 use crate::error::Error;
 use crate::output::print_bytes;
+use cki_process::files::write_atomically;
 use cki_session::Status;
 
 /// In bash's script, what clap_complete 4.6 calls the states below a program with a hyphen in its name where it asks
@@ -55,7 +56,8 @@ pub(super) fn man(out: Option<&Path>) -> Result<Status, Error> {
 /// Writes the page of a command, which is built, and those of the commands below it.
 fn write_pages(command: &clap::Command, dir: &Path) -> io::Result<()> {
     let (name, text) = page(command.clone())?;
-    std::fs::write(dir.join(name), text)?;
+    // Where there is no room, no page is left that is half of one.
+    write_atomically(&dir.join(name), text.as_bytes())?;
     let mut below = command.get_subcommands();
     below.try_for_each(|below| match below.get_name() {
         "help" => Ok(()),
