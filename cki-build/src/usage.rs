@@ -9,12 +9,24 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::elsewhere::{self, COMMANDS, OF_OTHERS, OF_RUN};
+use crate::error::Error;
+use crate::output::print_bytes;
 
 /// Prints help to standard output, and a mistake in the arguments to standard error.
 #[must_use]
 pub fn report(error: clap::Error) -> ExitCode {
-    let is_mistake = error.use_stderr();
-    Status::of_usage(&usage(error), is_mistake).into()
+    if error.use_stderr() {
+        return Status::of_usage(&usage(error), true).into();
+    }
+    match print_bytes(usage(error).as_bytes()) {
+        // Whoever has read enough (`--help | head -1`) has had the help.
+        Ok(()) | Err(Error::BrokenPipe) => Status::OK.into(),
+        Err(error) => {
+            let error = anyhow::Error::new(error).context("cannot write the help");
+            crate::logging::report(&error);
+            Status::FAILED.into()
+        }
+    }
 }
 
 /// What is wrong with the command line, in clap's words, and what it does not know: what users of other engines are

@@ -92,3 +92,24 @@ fn without_a_home_there_has_to_be_another_directory() {
     let output = prune(&named);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
+
+#[test]
+fn who_only_looks_at_the_cache_needs_no_checkout() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let before = "unset CKI_FLAKE; export CKI_CACHE=$PWD/cache";
+    for words in [&["prune"][..], &["prune", "--dry-run"]] {
+        let output = after(before, words, directory.path());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_said_with_the_name_of_who_says_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = after("exec >/dev/full", &["--help"], directory.path());
+    let text = refusal(&output);
+    assert!(
+        text.starts_with("cki-build: cannot write the help: "),
+        "{text}"
+    );
+}
