@@ -184,12 +184,15 @@ pub struct RunArgs {
     /// Memory of the container, or of the machine of a native program, such as 512M or 1.5G; with `--runtime
     /// host` [default: 2G], half of it is for containers
     #[arg(
-        short, long, value_name = "SIZE",
+        short, long, allow_hyphen_values = true, value_name = "SIZE",
         default_value_if("runtime", "host", "2G"), default_value_t = Container::DEFAULT_MEMORY
     )]
     pub memory: Memory,
     /// Number of processors; a container has one in this version
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parse_processors)]
+    #[arg(
+        short, long, allow_hyphen_values = true, value_name = "N", default_value_t = 1,
+        value_parser = parse_processors
+    )]
     pub cpus: u32,
     /// Give it a disk, a raw file or FILE.qcow2; with `:ro`, it cannot be written, and with `:read-bps=10M`,
     /// `:write-bps=`, `:read-iops=100`, `:write-iops=` a container's is no faster than that a second (`10M+64M`: and
@@ -203,7 +206,7 @@ pub struct RunArgs {
     #[command(flatten, next_help_heading = "Program")]
     pub program: ProgramOptions,
     /// End the program after this time (seconds, or 500ms, 2m, 1h) and exit with 124
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Its network.
     #[command(flatten, next_help_heading = "Network")]
@@ -229,7 +232,7 @@ fn parse_processors(text: &str) -> Result<u32, String> {
 pub struct Demo {
     /// Rows of the table that SQLite works on
     #[arg(
-        long, value_name = "N", default_value_t = 100_000,
+        long, allow_hyphen_values = true, value_name = "N", default_value_t = 100_000,
         value_parser = clap::value_parser!(u32).range(1000..=10_000_000)
     )]
     pub rows: u32,
@@ -323,10 +326,10 @@ pub enum ImageKind {
 #[derive(Debug, Args)]
 pub struct Prune {
     /// Remove images that have not been used for this time (12h, 30d, with its unit; those of the last minute stay)
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_age)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", default_value = "30d", value_parser = parse_age)]
     pub older_than: Duration,
     /// Remove those used longest ago, too, until the others take no more than this
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE")]
     pub keep: Option<Memory>,
     /// Only say what would be removed
     #[arg(long)]
@@ -340,7 +343,7 @@ pub struct Verify {
     #[arg(required = true, value_name = "ATTR")]
     pub attrs: Vec<String>,
     /// Cores of the second build [default: another number than the first build's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub cores: Option<u32>,
 }
 

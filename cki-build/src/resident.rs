@@ -65,13 +65,25 @@ pub struct Start {
     #[command(flatten)]
     pub machine: Named,
     /// Memory for all of its containers together
-    #[arg(short, long, value_name = "SIZE", default_value = "4G")]
+    #[arg(
+        short,
+        long,
+        allow_hyphen_values = true,
+        value_name = "SIZE",
+        default_value = "4G"
+    )]
     pub memory: Memory,
     /// Number of processors [default: as many as there are here, 8 at most]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(
+        short, long, allow_hyphen_values = true, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
     pub cpus: Option<u32>,
     /// How many programs run at a time, containers and `exec` together
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(
+        long, allow_hyphen_values = true, value_name = "N", default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
     pub places: u32,
     /// Give it no network card, and so none to its containers
     #[arg(long)]

@@ -121,6 +121,29 @@ fn other_names(command: &clap::Command, path: &str, text: &str) -> Vec<String> {
     wrong
 }
 
+/// Sizes and numbers below zero are for their own parsers to refuse: clap's tip, `-- -5`, leads nowhere.
+#[test]
+fn a_value_that_is_a_size_or_a_number_may_begin_with_a_hyphen() {
+    let mut all = Vec::new();
+    commands(&Cli::command(), "", &mut all);
+    let mut seen = 0;
+    for (path, command) in &all {
+        for argument in command.get_opts() {
+            // A name of a size, such as tiny, is none.
+            let is_number = argument.get_possible_values().is_empty()
+                && argument.get_value_names().is_some_and(|names| {
+                    ["SIZE", "N", "N[,...]", "TIME", "PERCENT"].contains(&names[0].as_str())
+                });
+            if is_number {
+                let name = argument.get_id();
+                assert!(argument.is_allow_hyphen_values_set(), "{path}: {name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 15, "only {seen} options were recognised");
+}
+
 /// A command, the words that call it, and whether nobody else's options are in it.
 fn commands(command: &clap::Command, path: &str, to: &mut Vec<(String, clap::Command)>) {
     for child in command

@@ -77,7 +77,12 @@ pub struct Hosts {
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
     /// How many hosts at a time
-    #[arg(long, value_name = "N", default_value = "4")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "N",
+        default_value = "4"
+    )]
     pub jobs: NonZeroUsize,
     /// Begin with the first host alone, and go on only if all is well there
     #[arg(long)]
@@ -97,13 +102,13 @@ pub struct ProbeArgs {
     #[arg(long = "probe-http", value_name = "URL")]
     pub urls: Vec<Url>,
     /// Time between two rounds of probes
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub period: Duration,
     /// Time between the host's coming up and the first round [default: none]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// How long a trial is: until then, the host has to be up again, and all probes green
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_limit)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", default_value = "10m", value_parser = parse_limit)]
     pub limit: Duration,
 }
 

@@ -84,7 +84,7 @@ pub struct ProgramOptions {
     #[arg(long, value_name = "SIGNAL")]
     pub stop_signal: Option<Signal>,
     /// Time between that signal and the program's end [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", value_parser = parse_duration)]
     pub stop_timeout: Option<Duration>,
 }
 

@@ -49,14 +49,17 @@ pub enum BenchKind {
     /// Whether containers do what programs do natively while 1,000 NMIs a second strike their processors
     Nmi {
         /// How long containers are started for (60, 1.5m)
-        #[arg(long, value_name = "TIME", default_value = "60", value_parser = parse_duration)]
+        #[arg(
+            long, allow_hyphen_values = true, value_name = "TIME", default_value = "60",
+            value_parser = parse_duration
+        )]
         duration: Duration,
     },
     /// How long a warm `run` takes until the program's first byte, by phase, without and with a container
     Boot {
         /// Number of runs of each
         #[arg(
-            short = 'n', long, value_name = "N", default_value_t = 3,
+            short = 'n', long, allow_hyphen_values = true, value_name = "N", default_value_t = 3,
             value_parser = clap::value_parser!(u32).range(1..=1000)
         )]
         runs: u32,
@@ -106,7 +109,10 @@ pub struct MeasureArgs {
     )]
     pub sizes: Vec<Size>,
     /// How often
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long, allow_hyphen_values = true, value_name = "N", default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     pub repeat: u32,
     /// Where records are kept (DIR/FIGURE.jsonl); what is there already from the same outputs is not measured again
     #[arg(long, value_name = "DIR", default_value = "log")]
@@ -126,7 +132,12 @@ pub struct CompareArgs {
     #[arg(value_name = "SECOND")]
     pub second: PathBuf,
     /// How many percent more instructions a bar of the second may have, if no two rounds of both overlap
-    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "PERCENT",
+        default_value_t = 1.0
+    )]
     pub within: f64,
 }
 
