@@ -5,6 +5,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use cki_session::DiskRates;
+
 /// A disk cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("disk {}: {problem}", .name.display())]
@@ -21,6 +23,18 @@ pub enum Problem {
     /// Nothing there.
     #[error("there is no such file; make one, for instance with `truncate -s 1G FILE`")]
     Missing,
+    /// Nothing there, but what stands before a colon is: its word was taken for a part of the name.
+    #[error(
+        "there is no such file, and {file} has no option {word:?}; there are ro, rw, format=raw, format=qcow2, and \
+         each once, the limits {limits}",
+        file = .file.display(), limits = DiskRates::NAMES.map(|name| format!("{name}=RATE")).join(", ")
+    )]
+    Word {
+        /// What is there.
+        file: PathBuf,
+        /// What stands behind it.
+        word: String,
+    },
     /// Not ours to read, or to write.
     #[error("may not be opened for {0}; change its permissions{remedy}", remedy = if *.0 == "writing" { ", or give \
         FILE:ro" } else { "" })]

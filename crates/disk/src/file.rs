@@ -115,7 +115,7 @@ fn opened(path: &Path, is_read_only: bool, flags: i32) -> Result<File, Problem> 
         .write(!is_read_only)
         .custom_flags(libc::O_NONBLOCK | flags);
     options.open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Problem::Missing,
+        ErrorKind::NotFound => missing(path),
         ErrorKind::ResourceBusy => Problem::InUse,
         ErrorKind::PermissionDenied if is_read_only => Problem::Denied("reading"),
         ErrorKind::PermissionDenied => Problem::Denied("writing"),
@@ -123,6 +123,21 @@ fn opened(path: &Path, is_read_only: bool, flags: i32) -> Result<File, Problem> 
         ErrorKind::IsADirectory => Problem::Kind("a directory; give a file in it"),
         _ => Problem::Other(error),
     })
+}
+
+/// Nothing is at `path`. A word that is misspelt has been taken for a part of the name, as names may have colons.
+fn missing(path: &Path) -> Problem {
+    let text = path.to_string_lossy();
+    let mut parts = text
+        .match_indices(':')
+        .map(|(at, _)| (&text[..at], &text[at + 1..]));
+    match parts.find(|(file, _)| Path::new(file).is_file()) {
+        Some((file, word)) => Problem::Word {
+            file: file.into(),
+            word: word.to_owned(),
+        },
+        None => Problem::Missing,
+    }
 }
 
 #[cfg(test)]

@@ -202,3 +202,25 @@ fn qemu_finds_a_disk_in_use_that_is_open() {
         assert_eq!(locked(0..512), [0; 0]);
     }
 }
+
+#[test]
+fn a_word_that_is_no_option_is_named_with_those_that_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    for words in [":foo=1", ":read-bp=10M:ro", ":or", ":foo=1:bar=2"] {
+        let text = refused(&path, words, Reader::Emulator);
+        assert!(text.contains("make one"), "{text}");
+    }
+    std::fs::write(&path, [1; 512]).unwrap();
+    for (words, word) in [
+        (":foo=1", "\"foo=1\""),
+        (":read-bp=10M:ro", "\"read-bp=10M\""),
+        (":or", "\"or\""),
+        (":foo=1:bar=2", "\"foo=1:bar=2\""),
+    ] {
+        let text = refused(&path, words, Reader::Emulator);
+        for part in [word, "format=qcow2", "read-bps=RATE", "write-iops=RATE"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
