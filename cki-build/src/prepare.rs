@@ -117,6 +117,7 @@ fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
             "; a volume is a directory of yours, by its path, and none is kept by name: `mkdir {0}` makes this one",
             directory.display()
         ),
+        (ErrorKind::NotFound, _) => format!("; make it first (`mkdir -p {}`)", directory.display()),
         _ => String::new(),
     };
     let message = format!("the volume {}: {error}{hint}", directory.display());
@@ -245,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_by_name_is_told_that_it_is_a_directory() {
+    fn a_volume_that_is_not_there_is_told_that_it_is_a_directory_to_be_made() {
         let error =
             |text: &str| is_there(&text.parse().expect("a volume")).map_err(|e| e.to_string());
         let named = error("no-such-data:/data").expect_err("not there");
         assert!(named.contains("`mkdir no-such-data`"), "{named}");
         let path = error("/nonexistent/data:/data").expect_err("not there");
         assert!(
-            path.contains("No such file") && !path.contains("mkdir"),
+            path.contains("make it first (`mkdir -p /nonexistent/data`)"),
             "{path}"
         );
         assert_eq!(error(".:/data"), Ok(()));
