@@ -22,7 +22,7 @@ const CRATES: [&str; 7] = [
 ];
 
 /// Names that several crates have all the same, and why.
-const SHARED: [(&str, &str); 18] = [
+const SHARED: [(&str, &str); 17] = [
     ("Cli", "the command line of a program, by custom of clap"),
     (
         "ExecArgs",
@@ -70,10 +70,6 @@ const SHARED: [(&str, &str); 18] = [
     (
         "Host",
         "a name with its address; what is on the host's side",
-    ),
-    (
-        "ImageError",
-        "of the image that the launcher is given; of the one that is built",
     ),
     (
         "Link",
