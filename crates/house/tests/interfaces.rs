@@ -92,3 +92,18 @@ fn a_bare_name_counts_in_rust_that_uses_the_crate() {
     assert!(!named("a.c", text).contains("A"));
     assert!(!named("a.rs", "let a = A;").contains("A"));
 }
+
+#[test]
+fn doctor_looks_for_the_device_that_the_interfaces_name() {
+    let device = |path: &str| {
+        let text = fs::read_to_string(root().join(path)).expect("a source");
+        let value = text
+            .lines()
+            .find_map(|line| line.split_once("const DEVICE: &str = "));
+        value.expect("the device").1.to_owned()
+    };
+    assert_eq!(
+        device("crates/doctor/src/containers.rs"),
+        device("abi/src/uapi/mod.rs")
+    );
+}
