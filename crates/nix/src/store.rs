@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::command::Nix;
 use crate::path::{Mode, fixed_output_path, name_of};
 use crate::settings::STATE;
@@ -83,14 +85,19 @@ impl Nix {
 
     /// Makes the store of a machine on which nothing has used Nix yet.
     ///
-    /// Of two Nix commands that find no store at the same time one fails ("creating symlink … File exists"): Nix looks
-    /// for the link `gcroots/profiles` and then makes it, without a lock. So whoever finds no link has Nix make the
-    /// store, again if another was quicker. A store that cannot be made is not reported here: the next command says
+    /// Of Nix commands that find no store at the same time some fail: Nix looks for the link `gcroots/profiles` and
+    /// then makes it ("creating symlink … File exists"), and writes `db/schema` where another reads it ("is corrupt"),
+    /// both without a lock. So whoever finds either missing has Nix make the store, and of ours one at a time; again
+    /// if a Nix that is not ours was quicker. A store that cannot be made is not reported here: the next command says
     /// why.
     pub fn make_store(&self) {
-        let link = self.state().join("gcroots/profiles");
+        let state = self.state();
+        if is_made(&state) {
+            return;
+        }
+        let _lock = lock_directory(&state).ok();
         for _ in 0..TRIES {
-            if link.is_symlink() || self.nix_store().arg("--init").output().is_err() {
+            if is_made(&state) || self.nix_store().arg("--init").output().is_err() {
                 break;
             }
         }
@@ -213,6 +220,21 @@ impl Nix {
             .map(PathBuf::from)
             .collect())
     }
+}
+
+/// Whether Nix has made what it makes of its state first and last.
+fn is_made(state: &Path) -> bool {
+    state.join("gcroots/profiles").is_symlink()
+        && fs::metadata(state.join("db/schema")).is_ok_and(|schema| schema.len() > 0)
+}
+
+/// Waits until this process is the only one of ours that has Nix's directory of state, for as long as the file is open.
+/// The directory is made if it is not there, as Nix would; Nix locks files in it, never itself.
+fn lock_directory(state: &Path) -> io::Result<fs::File> {
+    fs::create_dir_all(state)?;
+    let directory = fs::File::open(state)?;
+    flock(&directory, FlockOperation::LockExclusive)?;
+    Ok(directory)
 }
 
 /// The path of the addition's file under its store name: its own, or a link in the new directory `staging`.
@@ -338,7 +360,7 @@ mod tests {
         let (state, tries) = (dir.path().join("var"), dir.path().join("tries"));
         let loser = format!(
             "[ $1 = --init ] || exit 0\necho >>{tries}\n[ $(wc -l <{tries}) -gt 1 ] || exit 1\n\
-             mkdir -p {state}/gcroots; ln -s x {state}/gcroots/profiles",
+             mkdir -p {state}/gcroots {state}/db; ln -s x {state}/gcroots/profiles; echo 10 >{state}/db/schema",
             tries = tries.display(),
             state = state.display()
         );
@@ -348,6 +370,32 @@ mod tests {
             assert!(nix.missing([Path::new("/nix/store/x")]).unwrap().is_empty());
             assert_eq!(fs::read_to_string(&tries).unwrap(), "\n\n");
         }
+    }
+
+    #[test]
+    fn one_at_a_time_makes_the_store_and_nobody_uses_it_half_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, one) = (dir.path().join("var"), dir.path().join("one"));
+        // Made slowly in Nix's order; a command that comes in the middle, or a second maker, is a failure.
+        let slow = format!(
+            "if [ $1 = --init ]; then\n\
+               mkdir {one} || {{ echo twice >>{one}.twice; exit 1; }}\n\
+               mkdir -p {state}/gcroots {state}/db; ln -s x {state}/gcroots/profiles\n\
+               : >{state}/db/schema; ls -R / 2>/dev/null | head -20000 >/dev/null; echo 10 >{state}/db/schema\n\
+             else [ -s {state}/db/schema ] || {{ echo corrupt >&2; exit 1; }}; fi",
+            one = one.display(),
+            state = state.display()
+        );
+        let mut nix = script(dir.path(), &slow);
+        nix.env.insert("NIX_STATE_DIR".into(), state.into());
+        std::thread::scope(|scope| {
+            let ask = || nix.missing([Path::new("/nix/store/x")]).map(drop);
+            let asked: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            for asked in asked {
+                asked.join().unwrap().unwrap();
+            }
+        });
+        assert!(!dir.path().join("one.twice").exists());
     }
 
     #[test]
