@@ -38,7 +38,9 @@ impl Place {
     pub fn features(self) -> Vec<&'static str> {
         let clock = self.is_emulated().then_some(feature::CLOCK);
         let more: &[_] = match self {
-            Self::Container | Self::Machine => &[
+            // The launcher keeps what the container is made with, and there is no other one in it.
+            Self::Container => &[feature::ROOT, feature::VOLUMES, feature::INTERFACE],
+            Self::Machine => &[
                 feature::CONTAINER,
                 feature::POOL,
                 feature::ROOT,
@@ -76,6 +78,31 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn init_of_a_container_does_not_announce_what_its_launcher_keeps() {
+        let features = Place::Container.features();
+        for name in [
+            feature::ROOT,
+            feature::VOLUMES,
+            feature::INTERFACE,
+            feature::TERMINAL,
+        ] {
+            assert!(features.contains(&name), "{name}");
+        }
+        for name in [
+            feature::CONTAINER,
+            feature::POOL,
+            feature::DISKS,
+            feature::NETWORK,
+            feature::NAME,
+            feature::PAGE_TABLES,
+            feature::RATES,
+        ] {
+            assert!(!features.contains(&name), "{name}");
+            assert!(Place::Machine.features().contains(&name), "{name}");
+        }
+    }
 
     #[test]
     fn each_place_has_ports_of_its_own() {
