@@ -9,7 +9,6 @@
 //! |---|---|
 //! | [`session`] | one program, run for a client |
 //! | [`exec`] | another process in a container that runs, for a client |
-//! | `beginning` | how much of what a container says is passed on |
 //! | [`container_names`] | containers that run, by name: a directory each |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices |
 //! | [`guest`] | kernel image, layout, page tables, start info, written by one function |
@@ -28,9 +27,9 @@
 //! | [`unblocked`] | descriptors that we share with others, read and written without waiting |
 //! | [`names`] | names of the ABI's numbers, for messages |
 //!
-//! - `session` uses `beginning`, `counts`, `inherited`, `jail`, `module`, `service_manager`, `signals`,
+//! - `session` uses `counts`, `inherited`, `jail`, `module`, `service_manager`, `signals`,
 //!   `unblocked`, `virtio`, `vm`.
-//! - `exec` uses `beginning`, `session`, `socket_file`, `unblocked`.
+//! - `exec` uses `session`, `socket_file`, `unblocked`.
 //! - `vm` uses `counts`, `jail`, `module`, `names`, `virtio`.
 //! - `guest` uses `module`.
 //! - `backend` uses `socket_file`, `unblocked`, `virtio`.
@@ -41,7 +40,6 @@
 //! The only `unsafe` is in `inherited`, `signals`, `heap`, `large`, `copy`, `module`, `jail` and `backend::tap`.
 
 pub mod backend;
-mod beginning;
 pub mod container_names;
 pub mod copy;
 pub mod counts;

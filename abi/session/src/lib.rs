@@ -59,6 +59,7 @@ mod container_name;
 mod disk;
 mod event;
 pub mod exec;
+pub mod gate;
 mod interface;
 mod invalid;
 mod limit;

@@ -17,7 +17,6 @@ mod course;
 mod disks;
 pub mod driver;
 mod error;
-mod gate;
 mod host_image;
 mod inputs;
 mod ipv6;

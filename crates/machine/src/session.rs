@@ -8,12 +8,13 @@ use std::thread;
 use std::time::Instant;
 
 use cki_frontend::UserTerminal;
+use cki_session::gate::Gate;
 use cki_session::{
-    FailureKind, Forwarding, Isolation, Outcome, ProcessId, Request, Signal, encode, printable,
+    Event, FailureKind, Forwarding, Isolation, Outcome, ProcessId, Request, Signal, encode,
+    printable,
 };
 
 use super::error::{MachineError, report};
-use super::gate::Gate;
 use super::inputs::{Input, relay_output};
 use super::link::{Backing, Connected};
 use super::meter::Output;
@@ -83,13 +84,17 @@ impl Session {
         );
         let messages = ports.control.try_clone().map_err(MachineError::Sockets)?;
         thread::spawn(move || {
-            let mut gate = Gate::default();
+            let mut gate = Gate::for_machine();
             let end = relay::messages(messages, |event| {
                 // Said here: nobody who reads our standard error keeps the session from signals and time.
-                let refused =
-                    |why: &str| tracing::warn!("the machine refused a request: {}", printable(why));
-                if let Some(event) = gate.pass(event, refused) {
-                    let _ = events.send(Input::Init(event));
+                match gate.pass(event) {
+                    Some(Event::Refused { message }) => {
+                        tracing::warn!("the machine refused a request: {}", printable(&message));
+                    }
+                    Some(event) => {
+                        let _ = events.send(Input::Init(event));
+                    }
+                    None => {}
                 }
             });
             let _ = events.send(Input::ControlEnd(end));

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cki_session::exec::port;
+use cki_session::gate::Gate;
 use cki_session::{
     Event, Exec, Isolation, Outcome, Process, ProcessId, Request, Run, Signal, StreamPorts, feature,
 };
@@ -17,7 +18,6 @@ use super::connect::{ConnectError, PortConnection, connect};
 use super::control::{Control, ControlError};
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
-use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::session::client::{Client, Wish};
 use crate::session::streams::{Streams, has_no_room};
 
@@ -138,7 +138,8 @@ pub struct Driver<'c> {
     start_limit: Duration,
     /// When it is too late for the next of them.
     start_deadline: Instant,
-    refusals: usize,
+    /// How much init may say.
+    gate: Gate,
     /// Bytes of standard output and standard error that init says the process has written.
     said: Option<(u64, u64)>,
     last: Option<Last>,
@@ -203,7 +204,7 @@ impl<'c> Driver<'c> {
             started: false,
             start_limit,
             start_deadline: Instant::now() + start_limit,
-            refusals: 0,
+            gate: Gate::for_container(),
             said: None,
             last: None,
         })
@@ -234,7 +235,9 @@ impl<'c> Driver<'c> {
                 let Some(event) = self.control.hear()? else {
                     break;
                 };
-                self.init_says(event)?;
+                if let Some(event) = self.gate.pass(event) {
+                    self.init_says(event)?;
+                }
                 heard += 1;
             }
             // Before the client: one that wants the end of a process that has ended, and whose output was all handed
@@ -287,23 +290,12 @@ impl<'c> Driver<'c> {
             }
             // It was the request itself.
             Event::Refused { message } if !self.started => {
-                return Err(ExecError::Refused(start_of(message, SENTENCE_SIZE)));
+                return Err(ExecError::Refused(message));
             }
             Event::Refused { message } => {
-                self.refusals += 1;
-                if self.refusals <= REFUSALS_MAX {
-                    let message = start_of(message, SENTENCE_SIZE);
-                    self.client.tell(&Event::Refused { message });
-                }
+                self.client.tell(&Event::Refused { message });
             }
             Event::Ended { id, outcome } if id == ProcessId::MAIN => {
-                let outcome = match outcome {
-                    Outcome::Failed(mut failure) => {
-                        failure.message = start_of(failure.message, SENTENCE_SIZE);
-                        Outcome::Failed(failure)
-                    }
-                    outcome => outcome,
-                };
                 self.last = Some(Last {
                     outcome,
                     deadline: Instant::now() + LINGER,

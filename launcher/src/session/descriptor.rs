@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
+use cki_session::gate::cut;
 use cki_session::{
     Container, ContainerName, Event, Failure, FailureKind, Hello, Isolation, LineBuffer, Outcome,
     ProcessId, ProtocolError, Request, Run, Signal, decode, encode, feature, forwarded_here,
@@ -21,7 +22,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::client::{Client, Wish};
-use crate::beginning::start_of;
 use crate::inherited::{self, InheritedError};
 use crate::signals;
 use crate::unblocked::{Unblocked, Way};
@@ -209,7 +209,7 @@ impl Descriptor {
         let (id, mut outcome) = (self.id, outcome.clone());
         if let Outcome::Failed(failure) = &mut outcome {
             // A container may have had a say in it, and the message has to be one that can be said.
-            failure.message = start_of(std::mem::take(&mut failure.message), REASON_MAX);
+            cut(&mut failure.message, REASON_MAX);
         }
         self.say(&Event::Ended { id, outcome });
         loop {

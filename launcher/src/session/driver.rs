@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use cki_session::gate::Gate;
 use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, encode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -16,7 +17,6 @@ use super::error::{ContainerError, host, of_init};
 use super::observer::Observer;
 use super::plan::Plan;
 use super::streams::{Streams, has_no_room};
-use crate::beginning::{REFUSALS_MAX, SENTENCE_SIZE, start_of};
 use crate::vm::outside::{Outside, port};
 use crate::vm::report;
 use crate::vm::vcpu::End;
@@ -52,8 +52,8 @@ pub(super) struct Driver<'s> {
     typing: bool,
     /// The console stopped with work left.
     more: bool,
-    /// How many refusals the client was told.
-    refusals: usize,
+    /// How much init may say.
+    gate: Gate,
 }
 
 type Step = Option<Result<Outcome, ContainerError>>;
@@ -101,7 +101,7 @@ impl<'s> Driver<'s> {
             asked: true,
             typing: true,
             more: false,
-            refusals: 0,
+            gate: Gate::for_container(),
         })
     }
 
@@ -158,7 +158,10 @@ impl<'s> Driver<'s> {
             Input::DeviceFailed(device, problem) => {
                 Some(Err(ContainerError::Device { device, problem }))
             }
-            Input::Init(event) => self.init_says(event),
+            Input::Init(event) => {
+                let event = self.gate.pass(event)?;
+                self.init_says(event)
+            }
         }
     }
 
@@ -197,8 +200,7 @@ impl<'s> Driver<'s> {
             Event::Ended { outcome, .. } => {
                 self.last = Some(Ok(match outcome {
                     _ if self.timed_out => Outcome::TimedOut,
-                    Outcome::Failed(mut failure) => {
-                        failure.message = start_of(failure.message, SENTENCE_SIZE);
+                    Outcome::Failed(failure) => {
                         Outcome::Failed(of_init(failure, &self.outside.console_text()))
                     }
                     outcome => outcome,
@@ -206,11 +208,7 @@ impl<'s> Driver<'s> {
                 None
             }
             Event::Refused { message } => {
-                if self.refusals < REFUSALS_MAX {
-                    self.refusals += 1;
-                    let message = start_of(message, SENTENCE_SIZE);
-                    self.client.tell(&Event::Refused { message });
-                }
+                self.client.tell(&Event::Refused { message });
                 None
             }
             Event::Output { .. } | Event::Ready { .. } | Event::Unknown => None,
