@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a frame may be used for, for as long as it is delegated.
+//! What a frame may be used for, for as long as it is delegated. 0 is no class.
 
 constants! { "Frame classes";
-    /// Not delegated to this container.
-    CLASS_NONE = 0;
     /// Ordinary memory: the guest reads and writes it. Never executable at CPL 0, never a table.
     CLASS_DATA = 1;
     /// Page tables: the guest maps it read-only; the monitor writes it.

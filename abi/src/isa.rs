@@ -15,8 +15,8 @@ constants! { "The CPU extension" ;
     CPUID_FEATURES_LEAF = 0x434b_4901;
     /// In EAX of the feature leaf: the extension is present.
     CPUID_FEATURES_EAX_CKI = 1;
-    /// The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
-    /// monitor runs on.
+    /// The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that
+    /// the monitor runs on.
     ISA_VERSION = 2;
     /// Control MSR; readable and writable at PKRS = 0 only.
     MSR_CTL = 0x434b_4900;

@@ -11,8 +11,8 @@
 //! CPU extension. A test keeps them identical to what is generated. Write
 //! them again with `cargo run -p cki-abi --example headers`.
 //!
-//! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, `cki-launcher`, `cki-monitor-driver`, `cki-tests`; by its headers the
-//! guest's kernel, the host module and the tests of the emulator. May use: no crate of ours.
+//! Used by: `cki-ksm-core`, `cki-ksm`, `cki-module`, `cki-launcher`, `cki-monitor-driver`, `cki-tests`; by its headers
+//! the guest's kernel, the host module and the tests of the emulator. May use: no crate of ours.
 //!
 //! What may use what: the macros make rows of [`description`]; each file of definitions uses the macros and at
 //! most definitions before it; `header` uses all of them.
@@ -53,8 +53,6 @@ pub mod keys;
 pub mod layout;
 pub mod limits;
 pub mod marks;
-// Brackets behind a code span are an index there, and C's comments are made of the text.
-#[allow(rustdoc::broken_intra_doc_links)]
 pub mod monitor;
 pub mod notes;
 pub mod selectors;

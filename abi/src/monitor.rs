@@ -25,14 +25,14 @@ constants! { "Module and monitor: operations and exits in struct cki_vcpu_switch
     OP_RUN = 5;
     /// Exit: the operation is done; `status` has the result.
     KSM_EXIT_DONE = 0;
-    /// Exit: hypercall; number in `exit_arguments`[0], arguments in [1..4]. `status` and `value`
+    /// Exit: hypercall; number in `exit_arguments[0]`, arguments in [1..4]. `status` and `value`
     /// become rax and rdx at the next OP_RUN.
     KSM_EXIT_HYPERCALL = 1;
-    /// Exit: physical interrupt, vector in `exit_arguments`[0]; the host handles it.
+    /// Exit: physical interrupt, vector in `exit_arguments[0]`; the host handles it.
     KSM_EXIT_INTERRUPT = 2;
     /// Exit: NMI.
     KSM_EXIT_NMI = 3;
-    /// Exit: machine check. If it struck the monitor itself (`exit_arguments`[1] is 1), the container is dead.
+    /// Exit: machine check. If it struck the monitor itself (`exit_arguments[1]` is 1), the container is dead.
     KSM_EXIT_MACHINE_CHECK = 4;
     /// Exit: the guest cannot go on: an exception without a handler, #DF, or FAULT_*. Vector, error code,
     /// RIP, CR2, RSP in `exit_arguments`.

@@ -22,8 +22,8 @@
 /* In EAX of the feature leaf: the extension is present. */
 #define CKI_CPUID_FEATURES_EAX_CKI CKI_U64(1)
 /*
- * The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
- * monitor runs on.
+ * The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that
+ * the monitor runs on.
  */
 #define CKI_ISA_VERSION CKI_U64(2)
 /* Control MSR; readable and writable at PKRS = 0 only. */

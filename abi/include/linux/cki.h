@@ -190,11 +190,11 @@ struct cki_event {
 
 /*
  * CKI_IOEVENTFD: from now on, a write of the guest's to a register of a device signals an eventfd, and the vCPU
- * goes on; it is no CKI_EXIT_MMIO_WRITE any more. It stays so until the container is gone, which keeps the eventfd,
- * though not its descriptor, for as long. A counter that cannot become larger stays as it is.
+ * goes on; it is no CKI_EXIT_MMIO_WRITE any more. It stays so until the container is gone, which keeps the
+ * eventfd, though not its descriptor, for as long. A counter that cannot become larger stays as it is.
  *
- * Errors: EBADF (no such descriptor), EINVAL (no eventfd, or something is not as said here), EEXIST (another one has
- * such writes), EBUSY (after CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
+ * Errors: EBADF (no such descriptor), EINVAL (no eventfd, or something is not as said here), EEXIST (another one
+ * has such writes), EBUSY (after CKI_START or CKI_KILL), ENOSPC (there are CKI_EVENTFDS_MAX), ENOMEM.
  */
 struct cki_ioeventfd {
 	/* A descriptor of an eventfd. */
@@ -212,9 +212,9 @@ struct cki_ioeventfd {
 };
 
 /*
- * CKI_IRQFD: from now on, a signal of an eventfd does what CKI_RAISE_EVENT does, whoever signals it, and takes its
- * counter back. It stays so until the container is gone, which keeps the eventfd, though not its descriptor, for as
- * long. One eventfd may raise several events; nobody but the module sees its signals any more, and one of
+ * CKI_IRQFD: from now on, a signal of an eventfd does what CKI_RAISE_EVENT does, whoever signals it, and takes
+ * its counter back. It stays so until the container is gone, which keeps the eventfd, though not its descriptor,
+ * for as long. One eventfd may raise several events; nobody but the module sees its signals any more, and one of
  * EFD_SEMAPHORE keeps what is more than 1.
  *
  * Errors: EBADF (no such descriptor), EINVAL (no eventfd; flags; event), ENOENT (no such vCPU), EEXIST (it raises

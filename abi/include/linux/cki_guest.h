@@ -76,8 +76,6 @@
 #define CKI_DEVICES_MAX CKI_U64(32)
 
 /* ---- Frame classes ---- */
-/* Not delegated to this container. */
-#define CKI_CLASS_NONE CKI_U64(0)
 /* Ordinary memory: the guest reads and writes it. Never executable at CPL 0, never a table. */
 #define CKI_CLASS_DATA CKI_U64(1)
 /* Page tables: the guest maps it read-only; the monitor writes it. */
@@ -231,15 +229,15 @@
 /* Exit: the operation is done; `status` has the result. */
 #define CKI_KSM_EXIT_DONE CKI_U64(0)
 /*
- * Exit: hypercall; number in `exit_arguments`0], arguments in [1..4]. `status` and `value`
+ * Exit: hypercall; number in `exit_arguments[0]`, arguments in [1..4]. `status` and `value`
  * become rax and rdx at the next OP_RUN.
  */
 #define CKI_KSM_EXIT_HYPERCALL CKI_U64(1)
-/* Exit: physical interrupt, vector in `exit_arguments`0]; the host handles it. */
+/* Exit: physical interrupt, vector in `exit_arguments[0]`; the host handles it. */
 #define CKI_KSM_EXIT_INTERRUPT CKI_U64(2)
 /* Exit: NMI. */
 #define CKI_KSM_EXIT_NMI CKI_U64(3)
-/* Exit: machine check. If it struck the monitor itself (`exit_arguments`1] is 1), the container is dead. */
+/* Exit: machine check. If it struck the monitor itself (`exit_arguments[1]` is 1), the container is dead. */
 #define CKI_KSM_EXIT_MACHINE_CHECK CKI_U64(4)
 /*
  * Exit: the guest cannot go on: an exception without a handler, #DF, or FAULT_*. Vector, error code,

@@ -21,8 +21,8 @@
 /* In EAX of the feature leaf: the extension is present. */
 #define CKI_CPUID_FEATURES_EAX_CKI 0x1
 /*
- * The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that the
- * monitor runs on.
+ * The version of `docs/reference/isa.md` that the processor keeps, in ECX of the feature leaf; the least one that
+ * the monitor runs on.
  */
 #define CKI_ISA_VERSION 0x2
 /* Control MSR; readable and writable at PKRS = 0 only. */

@@ -7,7 +7,7 @@ use cki_abi::layout::{
     IST_DEBUG, IST_DOUBLE_FAULT, IST_INTERRUPT, IST_MACHINE_CHECK, IST_NMI, VCPU_BASE, VCPU_STRIDE,
     VCPU_TSS,
 };
-use cki_abi::selectors::{GDT_SIZE, SEL_KERNEL_CS, SEL_TLS, TLS_SLOTS};
+use cki_abi::selectors::*;
 use cki_abi::vectors::*;
 
 use crate::event::entry_address;
@@ -122,7 +122,7 @@ pub fn tls(index: u64, descriptor: u64) -> Result<(usize, u64), Refusal> {
         return Err(Refusal::Argument);
     }
     let accessed = if descriptor == 0 { 0 } else { ACCESSED };
-    Ok(((SEL_TLS / 8 + index) as usize, descriptor | accessed))
+    Ok((slot(SEL_TLS) + index as usize, descriptor | accessed))
 }
 
 /// RSP0: what the CPU loads on an exception in user mode, and uses at the guest's PKRS.
@@ -137,6 +137,11 @@ pub fn stack(rsp0: u64) -> Result<u64, Refusal> {
     entry_address(rsp0)
 }
 
+/// Where a GDT has the descriptor that a selector names.
+const fn slot(selector: u64) -> usize {
+    (selector / 8) as usize
+}
+
 /// A vCPU's GDT, with the selectors of `cki_abi::selectors` and no TLS. `vcpu` is below 2^16.
 #[must_use]
 pub const fn gdt(vcpu: u64) -> [u64; GDT_SLOTS] {
@@ -148,16 +153,16 @@ pub const fn gdt(vcpu: u64) -> [u64; GDT_SLOTS] {
     let mut gdt = [0; GDT_SLOTS];
     // Slot 1, Linux's 32-bit kernel code, stays empty: WRPKRS and the checks behind it mean something
     // in 64-bit code only (docs/reference/isa.md, 9).
-    gdt[2] = code64;
-    gdt[3] = data;
-    gdt[4] = 0x00cf_fb00_0000_ffff;
-    gdt[5] = data | DPL3;
-    gdt[6] = code64 | DPL3;
+    gdt[slot(SEL_KERNEL_CS)] = code64;
+    gdt[slot(SEL_KERNEL_DS)] = data;
+    gdt[slot(SEL_USER32_CS)] = 0x00cf_fb00_0000_ffff;
+    gdt[slot(SEL_USER_DS)] = data | DPL3;
+    gdt[slot(SEL_USER_CS)] = code64 | DPL3;
     // Available 64-bit TSS; LTR marks it busy, at PKRS = 0.
-    gdt[8] =
+    gdt[slot(SEL_TSS)] =
         (TSS_SIZE - 1) | (tss & 0xff_ffff) << 16 | PRESENT | 0x9 << 40 | (tss >> 24 & 0xff) << 56;
-    gdt[9] = tss >> 32;
-    gdt[15] = number | DPL3;
-    gdt[16] = number;
+    gdt[slot(SEL_TSS) + 1] = tss >> 32;
+    gdt[slot(SEL_USER_CPU_NUMBER)] = number | DPL3;
+    gdt[slot(SEL_VCPU_NUMBER)] = number;
     gdt
 }

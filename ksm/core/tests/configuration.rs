@@ -4,7 +4,7 @@
 
 mod common;
 
-use cki_abi::class::{CLASS_DATA, CLASS_NONE, CLASS_PT};
+use cki_abi::class::{CLASS_DATA, CLASS_PT};
 use cki_abi::start_info::{ClassRange, Segment};
 use cki_ksm_core::{Config, Refusal, Storage};
 use common::*;
@@ -97,7 +97,7 @@ fn class_ranges_are_ascending_disjoint_and_inside_a_segment() {
     };
     let cases: [&[ClassRange]; 9] = [
         &[r(LOW, PAGE, CLASS_DATA)],
-        &[r(LOW, PAGE, CLASS_NONE)],
+        &[r(LOW, PAGE, 0)],
         &[r(LOW, PAGE, 5)],
         &[r(LOW, 0, CLASS_PT)],
         &[r(LOW + 8, PAGE, CLASS_PT)],
