@@ -3,17 +3,21 @@
 # Writes the series of mails that a maintainer of Linux is sent, which makes of an unpacked kernel the tree that
 # we build: the queue (patches/), and what the build adds in other ways (series/).
 #
-#   series.sh ROOT OUT
+#   series.sh ROOT OUT SENDER
 #
-# ROOT is this repository. A mail of series/ has a diff, or names files of ours in the header `Files:`, which are
-# then added as they are. The numbers of both directories together have no hole. The cover letter names mails by
+# ROOT is this repository. SENDER, `Name <address>`, is who sends the series: author of each mail, who signs it off
+# and looks after the code (MAINTAINERS). A mail of series/ has a diff, or names files of ours in the header `Files:`,
+# which are then added as they are. The numbers of both directories together have no hole. The cover letter names mails by
 # their subjects. All are sent as RFC: the cover letter has questions, and no processor has the extension.
 set -euo pipefail
-root=$1 out=$2
-kernel=$root/kernel
-mkdir -p "$out"
 
 fail() { echo "series.sh: $*" >&2; exit 1; }
+
+[ $# -eq 3 ] || fail "needs ROOT, OUT and SENDER, who signs the series off: 'Name <address>'"
+root=$1 out=$2 sender=$3
+[[ $sender =~ ^[^'<>&\"']+\ \<[^'<>&\" ']+@[^'<>&\" ']+\>$ ]] || fail "'$sender' is no 'Name <address>'"
+kernel=$root/kernel
+mkdir -p "$out"
 
 # Where the file that Linux is to have as $1 is here.
 source_of() {
@@ -66,7 +70,14 @@ for mail in "${mails[@]}"; do
 	# The header ends at the first empty line.
 	listed=$(sed -n '/^$/q; s/^Files: //p' "$mail")
 	{
-		sed -e '1,/^$/ { /^Files: /d; s,^Subject: \[PATCH\],Subject: [RFC PATCH '"$number/${#mails[@]}"'],; }' "$mail"
+		echo "From: $sender"
+		message=$(sed '/^---$/Q' "$mail")
+		sed -e '1,/^$/ { /^Files: /d; s,^Subject: \[PATCH\],Subject: [RFC PATCH '"$number/${#mails[@]}"'],; }' \
+			<<< "$message"
+		printf '\nSigned-off-by: %s\n' "$sender"
+		sed -n '/^---$/,$p' "$mail" | while IFS= read -r line; do
+			printf '%s\n' "${line/#+M:?SENDER/+M:	$sender}"
+		done
 		[ -z "$listed" ] || added $listed
 	} > "$out/$name"
 	[ -z "$listed" ] || files+=($listed)
@@ -93,7 +104,7 @@ while [[ $letter =~ \{([^{}]*)\} ]]; do
 done
 
 {
-	printf '%s\n\n' "$letter"
+	printf 'From: %s\n%s\n\n' "$sender" "$letter"
 	printf '  %s\n' "${subjects[@]}"
 } > "$out/0000-cover-letter.txt"
 echo "$number mails"

@@ -64,7 +64,7 @@ in
     cp -r $abi $TMPDIR/ours/abi/include/cki
     cp $uapi $TMPDIR/ours/abi/include/linux/cki_guest.h
     for patch in $queue; do cp $patch $TMPDIR/ours/kernel/patches/''${patch#*-}; done
-    bash $series $TMPDIR/ours $TMPDIR/series
+    bash $series $TMPDIR/ours $TMPDIR/series "CKI <nobody@example.org>"
   '';
   # Shell: nixpkgs has no /bin/sh for scripts of the tree.
   patchScripts = ''

@@ -63,6 +63,7 @@ fn applies(tree: &Path) -> Result<(), Failed> {
     let made = Command::new("bash")
         .arg(kernel("series.sh"))
         .args([&kernel(".."), series.path()])
+        .arg("CKI <nobody@example.org>")
         .output()?;
     assert!(made.status.success(), "{made:?}");
     let output = try_series(series.path(), tree);
