@@ -30,12 +30,27 @@ pub struct App {
 }
 
 impl App {
+    /// Refuses what is no place to run in, as far as that can be said before anything is built.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn check(context: &Context, contents: &Contents) -> Result<(), Error> {
+        if let Some(file) = &contents.image {
+            image_file::check(file)?;
+        }
+        if let Some(path) = &contents.closure {
+            context.nix.top_of(path)?;
+        }
+        Ok(())
+    }
+
     /// Makes the disk of what `contents` name, unless it is there.
     ///
     /// # Errors
     /// [`Error`].
     pub fn provide(context: &Context, contents: &Contents) -> Result<Self, Error> {
         if let Some(file) = &contents.image {
+            // Again: it may have been changed while something was built.
             image_file::check(file)?;
             return Ok(Self::of(AppDisk::Raw(file.clone())));
         }

@@ -41,7 +41,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Say more; with `run`, show the machine's kernel console on standard error
+    /// Say more; with `run`, show the consoles of both kernels, and how isolated the program was, on standard error
     #[arg(long, global = true)]
     pub verbose: bool,
     /// Show no progress

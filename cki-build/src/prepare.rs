@@ -138,14 +138,15 @@ fn network(args: &RunArgs) -> Result<NetworkArgs, MachineError> {
     }
 }
 
-/// The request for init of `machine`; `terminal` gives the size of the program's, if it is to have one.
+/// The request for init of a machine, before there is one: [`start_as`] completes it. `terminal` gives the size of the
+/// program's, if it is to have one.
 ///
 /// # Errors
 /// [`MachineError::Request`] when an argument is no UTF-8, which the protocol cannot carry, when a file of
 /// variables cannot be used, and when nobody could carry the request out.
 pub fn request(
     args: &RunArgs,
-    machine: &Machine,
+    verbose: bool,
     terminal: impl FnOnce() -> Terminal,
 ) -> Result<cki_session::Run, MachineError> {
     let text = |word: &OsString| {
@@ -158,8 +159,8 @@ pub fn request(
         Runtime::Native | Runtime::Host => None,
         Runtime::Cki => Some(Container {
             memory: args.memory,
-            cmdline: machine.host.container_cmdline.clone(),
-            verbose: machine.verbose,
+            cmdline: String::new(),
+            verbose,
             network: network.container()?,
             name: None,
             disks: disks::of_container(&args.disk),
@@ -180,6 +181,15 @@ pub fn request(
     run.check()
         .map_err(|error| MachineError::Request(error.to_string()))?;
     Ok(run)
+}
+
+/// Has the container's kernel start as `machine` says.
+pub fn start_as(machine: &Machine, request: &mut cki_session::Run) {
+    if let Some(container) = &mut request.container {
+        container
+            .cmdline
+            .clone_from(&machine.host.container_cmdline);
+    }
 }
 
 #[cfg(test)]
@@ -279,10 +289,8 @@ mod tests {
     #[test]
     fn the_request_says_what_the_command_line_said() {
         let command = vec!["sh".into(), "-c".into(), "exit 7".into()];
-        let request = request(&args(Runtime::Native, command), &machine(), || {
-            Terminal::USUAL
-        })
-        .expect("valid");
+        let request =
+            request(&args(Runtime::Native, command), false, || Terminal::USUAL).expect("valid");
         assert_eq!(request.process.argv, ["sh", "-c", "exit 7"]);
         assert_eq!(request.process.env, [("A".to_owned(), "1".to_owned())]);
         assert_eq!(request.container, None);
@@ -290,10 +298,9 @@ mod tests {
 
     #[test]
     fn a_container_gets_the_memory_that_was_asked_for() {
-        let request = request(&args(Runtime::Cki, vec!["true".into()]), &machine(), || {
-            Terminal::USUAL
-        })
-        .expect("valid");
+        let args = args(Runtime::Cki, vec!["true".into()]);
+        let mut request = request(&args, false, || Terminal::USUAL).expect("valid");
+        start_as(&machine(), &mut request);
         assert_eq!(
             request.container,
             Some(Container {
@@ -313,7 +320,7 @@ mod tests {
         let limited = |runtime| {
             let mut args = args(runtime, vec!["true".into()]);
             args.disk = vec!["x:write-iops=7".parse().expect("a disk")];
-            request(&args, &machine(), || Terminal::USUAL)
+            request(&args, false, || Terminal::USUAL)
         };
         let container = limited(Runtime::Cki).expect("valid").container;
         let disks = container.expect("a container").disks;
@@ -326,22 +333,18 @@ mod tests {
 
     #[test]
     fn a_request_that_nobody_could_carry_out_is_refused_before_a_machine_is_started() {
-        let message = request(&args(Runtime::Cki, Vec::new()), &machine(), || {
-            Terminal::USUAL
-        })
-        .expect_err("no program")
-        .to_string();
+        let message = request(&args(Runtime::Cki, Vec::new()), false, || Terminal::USUAL)
+            .expect_err("no program")
+            .to_string();
         assert!(message.contains("argv is empty"), "{message}");
     }
 
     #[test]
     fn an_argument_that_the_protocol_cannot_carry_is_refused() {
         let word = OsString::from_vec(vec![b'a', 0xff]);
-        let message = request(&args(Runtime::Cki, vec![word]), &machine(), || {
-            Terminal::USUAL
-        })
-        .expect_err("not UTF-8")
-        .to_string();
+        let message = request(&args(Runtime::Cki, vec![word]), false, || Terminal::USUAL)
+            .expect_err("not UTF-8")
+            .to_string();
         assert!(message.contains("UTF-8"), "{message}");
     }
 }

@@ -5,9 +5,12 @@
 use std::process::ExitCode;
 
 use cki_session::Status;
+use cki_wording::nearest::nearest_names;
+use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::Cli;
 use crate::elsewhere::{self, COMMANDS, OF_OTHERS, OF_RUN};
 use crate::error::Error;
 use crate::output::print_bytes;
@@ -102,7 +105,32 @@ fn tips(error: &clap::Error) -> Vec<String> {
         }
         _ => None,
     };
-    known.map(str::to_owned).into_iter().collect()
+    let alike = || match error.kind() {
+        ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
+            alike(&command, text(ContextKind::InvalidSubcommand))
+        }
+        _ => None,
+    };
+    known
+        .map(str::to_owned)
+        .or_else(alike)
+        .into_iter()
+        .collect()
+}
+
+/// Which command of the tool's, or of `command`'s, a mistyped one may be, where clap has none in mind: it counts letters
+/// in their places, which two exchanged ones are not.
+fn alike(command: &str, word: &str) -> Option<String> {
+    let all = Cli::command();
+    let of = match command {
+        "" => &all,
+        command => all.find_subcommand(command)?,
+    };
+    let shown = of
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let nearest = nearest_names(word, shown.map(clap::Command::get_name));
+    (!nearest.is_empty()).then(|| format!("a similar command exists: {}", nearest.join(", ")))
 }
 
 /// The command that was called, such as `run`; nothing if none was.
@@ -137,11 +165,22 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
 
     fn said(line: &str) -> String {
         let words = format!("cki-build {line}");
         usage(Cli::try_parse_from(words.split_whitespace()).expect_err("wrong"))
+    }
+
+    #[test]
+    fn a_mistyped_command_is_answered_with_the_one_that_was_meant() {
+        for (typed, meant) in [("rnu", "run"), ("dmeo", "demo"), ("machine strat", "start")] {
+            let told = said(typed);
+            assert!(
+                told.contains(&format!("'{meant}'")) || told.contains(&format!("exists: {meant}")),
+                "{told}"
+            );
+        }
+        assert!(!said("quite-another").contains("exists"));
     }
 
     #[test]

@@ -36,3 +36,28 @@ fn what_needs_a_container_is_refused_without_one_and_nothing_else_is_said() {
         assert!(!text.contains("isolation"), "{text}");
     }
 }
+
+#[test]
+fn what_is_not_there_is_refused_before_anything_is_built() {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let foreign = format!("{here}/Cargo.toml");
+    for (options, told) in [
+        (["--env-file", "/nonexistent/env"], "/nonexistent/env"),
+        (
+            ["--image", "/nonexistent/image"],
+            "cannot read the image /nonexistent/image",
+        ),
+        (
+            ["--image", &foreign],
+            "is no image that `cki-build image app` writes",
+        ),
+        (["--closure", "/nonexistent/path"], "/nonexistent/path"),
+        (["--closure", here], here),
+        (["--network", "bridge=br0"], "--ip"),
+    ] {
+        let text = refused(&options);
+        assert!(text.contains(told), "{options:?}: {text}");
+        // One sentence, and nothing of Nix, whose outputs would be asked for next.
+        assert!(text.lines().count() <= 2, "{options:?}: {text}");
+    }
+}

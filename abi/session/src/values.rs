@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// Reads `30`, `1.5` (seconds) or `500ms`, `2m`, `1h 30m`; more than nothing.
+/// Reads `30`, `1.5` (seconds) or `500ms`, `2m`, `1h 30m`, `30d`; more than nothing.
 ///
 /// # Errors
 /// A sentence for the user.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let form = || "expected a time such as 30 (seconds), 1.5, 500ms, 2m or 1h 30m".to_owned();
+    let form = || "expected a time such as 30 (seconds), 1.5, 500ms, 2m, 1h 30m or 30d".to_owned();
     // A number may begin with a point, but words such as `inf` are none here.
     let duration = match text.parse::<f64>() {
         Ok(seconds) if text.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {

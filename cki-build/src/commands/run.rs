@@ -7,14 +7,14 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use crate::app;
+use crate::app::{self, App};
 use crate::cli::{RunArgs, Runtime};
 use crate::context::Context;
 use crate::disks;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::place;
-use crate::prepare::{prepare, request};
+use crate::prepare::{prepare, request, start_as};
 use crate::volumes;
 use cki_frontend::UserTerminal;
 use cki_machine::{Ended, Io, MachineError, Signals, TimeLimit};
@@ -36,14 +36,13 @@ pub fn execute(
     let (disks, files) = disks::open(&args.disk)?;
     let (args, config) = &app::with_image(args)?;
     place::check(context, args)?;
-    let (mut machine, _) = prepare(context, args)?;
-    machine.disks = disks;
+    App::check(context, &args.contents)?;
     let size = || {
         terminal
             .as_ref()
             .map_or(Terminal::USUAL, UserTerminal::size)
     };
-    let mut request = request(args, &machine, size)?;
+    let mut request = request(args, context.global.verbose, size)?;
     if let Some(config) = config {
         app::add_variables(config, &mut request);
         let sound = request.check();
@@ -55,6 +54,11 @@ pub fn execute(
             ));
         }
     }
+    let (mut machine, _) = prepare(context, args)?;
+    machine.disks = disks;
+    start_as(&machine, &mut request);
+    // It may have been changed while something was built.
+    request.process.terminal = terminal.as_ref().map(UserTerminal::size);
     // The processes of volumes end when this function does.
     let (lease, sockets, _processes) = match place::find(context, args, &machine)? {
         Some((lease, processes)) => {

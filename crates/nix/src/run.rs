@@ -137,12 +137,11 @@ impl Nix {
         self.capture(&self.delete_path(path), &|_| {}).map(drop)
     }
 
-    /// The store path that `path` is in or leads to, and all that it needs.
+    /// The store path that `path` is in or leads to, by its name alone.
     ///
     /// # Errors
-    /// [`NixError::NotInStore`]; [`NixError::Io`] when nothing is there; what Nix said, such as that its database does
-    /// not have the path.
-    pub fn closure(&self, path: &Path) -> Result<Closure, NixError> {
+    /// [`NixError::NotInStore`]; [`NixError::Io`] when nothing is there.
+    pub fn top_of(&self, path: &Path) -> Result<PathBuf, NixError> {
         let real = path.canonicalize().map_err(|source| NixError::Io {
             path: path.to_owned(),
             source,
@@ -152,7 +151,15 @@ impl Nix {
             store: self.store.clone(),
         };
         let below = real.strip_prefix(&self.store).map_err(|_| outside())?;
-        let top = self.store.join(below.iter().next().ok_or_else(outside)?);
+        Ok(self.store.join(below.iter().next().ok_or_else(outside)?))
+    }
+
+    /// The store path that `path` is in or leads to, and all that it needs.
+    ///
+    /// # Errors
+    /// As [`Nix::top_of`]; what Nix said, such as that its database does not have the path.
+    pub fn closure(&self, path: &Path) -> Result<Closure, NixError> {
+        let top = self.top_of(path)?;
         let text = self.capture(&self.closure_of(&top), &|_| {})?;
         let paths: Vec<PathBuf> = lines(&text)?.map(PathBuf::from).collect();
         let text = self.capture(&self.hashes(&paths), &|_| {})?;

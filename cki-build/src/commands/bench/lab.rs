@@ -17,7 +17,7 @@ use crate::disks;
 use crate::error::Error;
 use crate::inputs;
 use crate::network::NetworkArgs;
-use crate::prepare::{prepare, request};
+use crate::prepare::{prepare, request, start_as};
 use crate::resident;
 use cki_frontend::ProgramOptions;
 use cki_machine::{Ended, Io, Machine, TimeLimit};
@@ -150,7 +150,8 @@ impl Lab for Context {
             ..Io::new(given.stdin, output.clone(), io::stderr())
         };
         let args = args(job).map_err(failed)?;
-        let request = request(&args, machine, || Terminal::USUAL)?;
+        let mut request = request(&args, machine.verbose, || Terminal::USUAL)?;
+        start_as(machine, &mut request);
         let limit = TimeLimit::new(given.timeout);
         let ended = cki_machine::run(machine, request, limit, io, |_| {}, ready)?;
         let bytes = output.0.lock().unwrap_or_else(PoisonError::into_inner);
