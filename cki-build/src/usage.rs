@@ -118,8 +118,8 @@ fn tips(error: &clap::Error) -> Vec<String> {
         .collect()
 }
 
-/// Which command of the tool's, or of `command`'s, a mistyped one may be, where clap has none in mind: it counts letters
-/// in their places, which two exchanged ones are not.
+/// Which command of the tool's, or of `command`'s, a mistyped one may be, where clap has none in mind: it counts
+/// letters in their places, which two exchanged ones are not.
 fn alike(command: &str, word: &str) -> Option<String> {
     let all = Cli::command();
     let of = match command {

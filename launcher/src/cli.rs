@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cki_disk::DiskOption;
 use cki_frontend::{BesideOptions, ProgramOptions};
+use cki_launcher::health::Plan;
 use cki_launcher::inherited;
 use cki_launcher::jail::rights::Account;
 use cki_session::values::parse_duration;
@@ -34,7 +35,7 @@ fn exit_statuses() -> String {
     let ours = "\
 Exit status:
   0      done; for `run` and `exec`, the program's own status (also every other one)
-  1      `info`: no container can run here";
+  1      `info`: no container can run here; `health`: the container is unhealthy";
     format!("{ours}\n{}", Status::RUN_HELP)
 }
 
@@ -55,6 +56,11 @@ pub enum Command {
     Stats(StatsArgs),
     /// Send a signal to the program of a container
     Kill(KillArgs),
+    /// Check a container again and again, by a command in it whose status 0 says that all is well
+    #[command(
+        after_help = "The status is 1 when the container is unhealthy, and 0 when it has ended."
+    )]
+    Health(HealthArgs),
     /// Say whether this machine runs containers, how isolated they are, and how much memory is free
     Info {
         /// One JSON object instead of text
@@ -101,6 +107,43 @@ pub struct ExecArgs {
         required_unless_present = "session_fd"
     )]
     pub argv: Vec<String>,
+}
+
+/// Options of `cki health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Time from the end of a check to the next
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// A check that takes longer has failed
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// So many checks that fail one after the other make the container unhealthy
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
+    pub retries: u32,
+    /// What fails in this time does not count, until a check has succeeded [default: no time]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub start_period: Option<Duration>,
+    /// End a container that has become unhealthy
+    #[arg(long)]
+    pub kill: bool,
+    /// The container
+    pub name: ContainerName,
+    /// The command, which runs as the container's program does, and its arguments; status 0 is success
+    #[arg(trailing_var_arg = true, value_name = "CMD", required = true)]
+    pub argv: Vec<String>,
+}
+
+impl HealthArgs {
+    /// How often, and what is made of it.
+    pub fn plan(&self) -> Plan {
+        Plan {
+            interval: self.interval,
+            timeout: self.timeout,
+            retries: self.retries,
+            start_period: self.start_period.unwrap_or_default(),
+        }
+    }
 }
 
 /// Options of `cki stats`.

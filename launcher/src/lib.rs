@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`session`] | one program, run for a client |
 //! | [`exec`] | another process in a container that runs, for a client |
+//! | [`health`] | when a container that is checked again and again is healthy |
 //! | [`container_names`] | containers that run, by name: a directory each |
 //! | [`vm`] | the table of devices, the loops of the vCPU and of devices |
 //! | [`guest`] | kernel image, layout, page tables, start info, written by one function |
@@ -45,6 +46,7 @@ pub mod copy;
 pub mod counts;
 pub mod exec;
 pub mod guest;
+pub mod health;
 pub mod heap;
 pub mod inherited;
 pub mod jail;

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => commands::run(&cli.device, &args),
         Command::Exec(args) => commands::exec(&cli.device, &args),
+        Command::Health(args) => commands::health(&cli.device, &args),
         Command::List { json } => commands::list(json),
         Command::Stats(args) => commands::stats(&args),
         Command::Kill(args) => commands::kill(&args),

@@ -97,26 +97,31 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<Status> {
 }
 
 fn kill_one_of(names: &ContainerNames, args: &KillArgs) -> anyhow::Result<Status> {
-    let state = names.find(&args.name)?;
     // The launcher passes on what it gets; SIGKILL is its own end, and the container's.
     let passed_on = cki_session::FORWARDED.contains(&args.signal) || args.signal == Signal::KILL;
+    let state = names.find(&args.name)?;
     if !passed_on {
         bail!("signal {} cannot be passed on to a container", args.signal);
     }
+    signal(names, &state, args.signal)?;
+    Ok(Status::OK)
+}
+
+/// Sends a signal to the launcher of a container.
+pub(super) fn signal(names: &ContainerNames, state: &State, signal: Signal) -> anyhow::Result<()> {
     let pid = Pid::from_raw(state.pid).context("its launcher has no process")?;
     let cannot = "cannot send the signal";
     let launcher = pidfd_open(pid, PidfdFlags::empty()).context(cannot)?;
     // Of this directory, too: another may have the name by now, and be somebody else's.
-    if !names.is_launcher(&state).context(cannot)? || names.find(&args.name)? != state {
+    if !names.is_launcher(state).context(cannot)? || names.find(&state.name)? != *state {
         bail!(
             "process {} is not, or no longer, the launcher of the container {}, though its directory in {} says so",
             state.pid,
-            args.name,
+            state.name,
             cki_launcher::container_names::DIRECTORY
         );
     }
-    signals::send(launcher.as_fd(), args.signal).context(cannot)?;
-    Ok(Status::OK)
+    signals::send(launcher.as_fd(), signal).context(cannot)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn for_client(
     });
     match end {
         Some(outcome) => Ok(outcome),
-        None => target.drive(device, connections?, run, waiting, client),
+        None => target.drive(device, connections?, run, waiting, Streams::ours()?, client),
     }
 }
 
@@ -76,7 +76,14 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
     let connections = target.connect(&run, &mut || true)?;
     let mut client = Caller::new(false, terminal).context("cannot wait for signals")?;
     let waiting = Waiting::default();
-    let outcome = target.drive(device, connections, run, waiting, &mut client)?;
+    let outcome = target.drive(
+        device,
+        connections,
+        run,
+        waiting,
+        Streams::ours()?,
+        &mut client,
+    )?;
     // The terminal is as it was before anything is written to it.
     drop(client);
     explain(&outcome, None);
@@ -84,32 +91,43 @@ fn for_user(device: &Path, args: &ExecArgs) -> anyhow::Result<Status> {
 }
 
 /// A container that runs.
-struct Target {
-    names: ContainerNames,
-    state: State,
+pub(super) struct Target {
+    pub(super) names: ContainerNames,
+    pub(super) state: State,
 }
 
 impl Target {
-    fn find(name: &ContainerName) -> Result<Self, NameError> {
+    pub(super) fn find(name: &ContainerName) -> Result<Self, NameError> {
         let names = ContainerNames::default();
         let state = names.find(name)?;
         Ok(Target { names, state })
     }
 
+    /// Whether it still runs.
+    pub(super) fn runs(&self) -> Result<bool, NameError> {
+        match self.names.find(&self.state.name) {
+            // Another container may have got its name meanwhile.
+            Ok(found) => Ok(found == self.state),
+            Err(NameError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Connections for the process that `run` asks for, as long as somebody waits for them.
-    fn connect(&self, run: &Run, waits: &mut dyn FnMut() -> bool) -> anyhow::Result<Connections> {
+    pub(super) fn connect(
+        &self,
+        run: &Run,
+        waits: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<Connections> {
         let Target { names, state } = self;
         let deadline = Instant::now() + START_LIMIT;
         let mut unknown = None;
-        let mut runs = || match names.find(&state.name) {
-            // Another container may have got its name meanwhile.
-            Ok(found) => found == *state,
-            Err(NameError::Missing(_)) => false,
-            // Nobody can say whether it runs.
-            Err(error) => {
+        // An error: nobody can say whether it runs.
+        let mut runs = || {
+            self.runs().unwrap_or_else(|error| {
                 unknown = Some(error);
                 false
-            }
+            })
         };
         let stderr = run.process.terminal.is_none();
         let mut goes_on = || waits() && runs();
@@ -121,12 +139,13 @@ impl Target {
     }
 
     /// Serves the process to its end.
-    fn drive(
+    pub(super) fn drive(
         &self,
         device: &Path,
         connections: Connections,
         run: Run,
         waiting: Waiting,
+        streams: Streams,
         client: &mut dyn Client,
     ) -> anyhow::Result<Outcome> {
         let wanted = ExecRequest {
@@ -135,7 +154,7 @@ impl Target {
             isolation: isolation(&System::open(device)?.info()?),
             waiting,
         };
-        let driven = || Driver::new(connections, wanted, Streams::ours()?, client)?.drive();
+        let driven = || Driver::new(connections, wanted, streams, client)?.drive();
         driven().with_context(|| self.title())
     }
 

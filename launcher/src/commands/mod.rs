@@ -6,6 +6,7 @@ mod containers;
 mod devices;
 mod disks;
 mod exec;
+mod health;
 mod run;
 mod stats;
 mod volumes;
@@ -25,6 +26,7 @@ use crate::cli::Cli;
 
 pub use containers::{kill, list};
 pub use exec::exec;
+pub use health::health;
 pub use run::run;
 pub use stats::stats;
 
