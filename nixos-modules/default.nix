@@ -10,6 +10,7 @@
 # | containers/volumes.nix | where the volumes of a container are on the host |
 # | containers/sandbox.nix | what the launcher's process may do on the host |
 # | containers/services.nix | the unit of a container |
+# | containers/health.nix | the unit that checks a container |
 # | containers/disks.nix | block devices that containers write, as udev treats them |
 # | rules.nix, assertions.nix | what cannot be, with option and remedy, and warnings |
 # | limits.json | what `cki` takes at least and at most; made from its sources |
@@ -21,6 +22,7 @@
     ./host.nix
     ./containers/options.nix
     ./containers/services.nix
+    ./containers/health.nix
     ./containers/disks.nix
     ./assertions.nix
   ];

@@ -73,6 +73,8 @@ let
         "the container ${name} has an `image` already, to which nothing is added. Set one of the two.")
       (cannot (container.command == [ ]) "command"
         "the container ${name} has nothing to run. Name the program and its arguments.")
+      (cannot (container.healthCheck != null && lib.head (container.healthCheck.command ++ [ "" ]) == "") "healthCheck.command"
+        "the container ${name} is checked by no program. Name one and its arguments, or leave healthCheck out.")
       (cannot (container.command != [ ] && lib.head container.command == "") "command"
         "the program of the container ${name} has no name. Put it first.")
       (cannot (sizes.mib container.memory < limits.leastMib) "memory"

@@ -100,6 +100,51 @@ let
     };
   };
 
+  healthCheck = types.submodule {
+    options = {
+      command = mkOption {
+        type = types.listOf types.str;
+        example = [ "redis-cli" "ping" ];
+        description = ''
+          A command of the container's and its arguments, which runs as the program does. Status 0 says that all is well.
+        '';
+      };
+      interval = mkOption {
+        type = duration;
+        default = "30s";
+        example = "5s";
+        description = "Time from the end of a check to the next.";
+      };
+      timeout = mkOption {
+        type = duration;
+        default = "30s";
+        example = "2s";
+        description = "A check that takes longer has failed.";
+      };
+      retries = mkOption {
+        type = types.ints.between 1 1000;
+        default = 3;
+        example = 5;
+        description = "So many checks that fail one after the other make the container unhealthy.";
+      };
+      startPeriod = mkOption {
+        type = types.nullOr duration;
+        default = null;
+        example = "1min";
+        description = "Time in which what fails does not count, until a check has succeeded; none if null.";
+      };
+      action = mkOption {
+        type = types.enum [ "kill" "none" ];
+        default = "kill";
+        example = "none";
+        description = ''
+          What becomes of an unhealthy container. `kill`: it is ended, and `restart` says whether it starts anew. `none`:
+          it goes on; the unit of the check has failed in any case.
+        '';
+      };
+    };
+  };
+
   network = {
     mode = mkOption {
       type = types.enum [ "none" "user" "bridge" ];
@@ -280,6 +325,15 @@ let
         };
       };
       inherit network;
+      healthCheck = mkOption {
+        type = types.nullOr healthCheck;
+        default = null;
+        example = { command = [ "redis-cli" "ping" ]; interval = "10s"; };
+        description = ''
+          A command that says whether the container is well, asked again and again by `cki-health@NAME.service`: a unit
+          that comes and goes with the container, has started when the container is healthy, and fails when it is not.
+        '';
+      };
       stopSignal = mkOption {
         type = types.enum [ "SIGTERM" "SIGINT" "SIGQUIT" "SIGHUP" "SIGUSR1" "SIGUSR2" ];
         default = "SIGTERM";

@@ -33,6 +33,7 @@ let
     a-label-that-is-read = one { disks = [{ path = "/dev/disk/by-label/data"; readOnly = true; }]; };
     rates = one { disks = [{ path = "/var/lib/d"; rates.readBps = "10M+64M"; }]; network = { mode = "user"; rates.ingressPackets = "5000"; }; };
     our-kernel = { imports = [ base ]; boot.kernelPackages = pkgs.linuxPackages_cki; };
+    health-check = one { healthCheck = { command = [ "true" ]; interval = "5s"; startPeriod = "1min"; action = "none"; }; };
     volumes = one { volumes = [{ path = "/var/lib/a"; } { path = "/srv"; source = "/srv/www"; readOnly = true; }]; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
@@ -90,6 +91,10 @@ let
     empty-program = {
       module = one { command = [ "" "x" ]; };
       says = [ "services.cki.containers.one.command:" "Put it first" ];
+    };
+    checked-by-nothing = {
+      module = one { healthCheck.command = [ ]; };
+      says = [ "services.cki.containers.one.healthCheck.command:" "one is checked by no program" ];
     };
     name-of-a-container = {
       module = container "-one" { };

@@ -7,7 +7,7 @@ let
 
   files = config:
     let
-      units = lib.filterAttrs (name: _: lib.hasPrefix "cki@" name) config.systemd.units;
+      units = lib.filterAttrs (name: _: lib.hasPrefix "cki@" name || lib.hasPrefix "cki-health@" name) config.systemd.units;
       network = lib.filterAttrs (name: _: lib.hasInfix "cki" name) config.systemd.network.units;
       firewall = config.networking.firewall;
       # What udev is told of disks, if anything; in the initial file system as later.

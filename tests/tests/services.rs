@@ -48,10 +48,21 @@ fn installation() -> String {
         });
         put(&format!("system/{file}"), &text);
     }
+    // With the container, as [Install] has it.
+    let file = "cki-health@cache.service";
+    let text = golden("cache", file);
+    put(
+        &format!("system/{file}"),
+        &PLACES
+            .iter()
+            .fold(text, |text, (from, to)| text.replace(from, to)),
+    );
     for file in ["10-cki.netdev", "10-cki.network"] {
         put(&format!("network/{file}"), &golden("bridge", file));
     }
-    script + "systemctl daemon-reload; systemctl restart systemd-networkd\n"
+    script
+        + "wants=/run/systemd/system/cki@cache.service.wants; mkdir $wants; \
+           ln -s ../cki-health@cache.service $wants/; systemctl daemon-reload; systemctl restart systemd-networkd\n"
 }
 
 /// A machine with a pool that all of them fit in.
@@ -94,7 +105,7 @@ fn start(directory: &Path, public: &str) -> Machine {
 }
 
 /// What is done on the machine in this order, and what has to be said then.
-const STEPS: [(&str, &str, &str); 11] = [
+const STEPS: [(&str, &str, &str); 13] = [
     (
         "they start, and have started when their programs run",
         "systemctl start cki@cache cki@left cki@right && systemctl is-active cki@cache cki@left cki@right",
@@ -135,9 +146,23 @@ const STEPS: [(&str, &str, &str); 11] = [
         "+OK\n+OK\n$4\nkept\n",
     ),
     (
+        "the check of a container has started when that is healthy, of itself",
+        "until systemctl -q is-active cki-health@cache; do sleep 0.2; done; \
+         journalctl -q -o cat -t cache | grep -o 'container cache: healthy' | head -n 1",
+        "container cache: healthy\n",
+    ),
+    (
+        "a container that does not answer its check any more is ended, and starts anew with its check",
+        "before=$(systemctl show -P NRestarts cki@cache); cki exec cache -- redis-cli config set port 0; \
+         until [ $(systemctl show -P NRestarts cki@cache) -gt $before ] && systemctl -q is-active cki-health@cache; do \
+         sleep 0.2; done; journalctl -q -o cat -t cache | grep -o 'unhealthy after 2 of 2 checks: status 1'; \
+         cki exec cache -- redis-cli ping",
+        "OK\nunhealthy after 2 of 2 checks: status 1\nPONG\n",
+    ),
+    (
         "no sandbox is weaker than was meant",
-        "for name in cache left right; do \
-         systemd-analyze security --no-pager --threshold=30 cki@$name > /dev/null || echo cki@$name; done",
+        "for unit in cki@cache cki@left cki@right cki-health@cache; do \
+         systemd-analyze security --no-pager --threshold=30 $unit > /dev/null || echo $unit; done",
         "",
     ),
     (
@@ -165,8 +190,8 @@ const STEPS: [(&str, &str, &str); 11] = [
     ),
     (
         "removed ones are unknown",
-        "systemctl reset-failed; rm -r /run/systemd/system/cki@*; systemctl daemon-reload; \
-         systemctl list-units --all --no-legend 'cki@*'; systemctl is-system-running",
+        "systemctl reset-failed; rm -r /run/systemd/system/cki@* /run/systemd/system/cki-health@*; systemctl \
+         daemon-reload; systemctl list-units --all --no-legend 'cki*@*'; systemctl is-system-running",
         "running\n",
     ),
 ];

@@ -13,6 +13,7 @@
       network.mode = "user";
       network.publish = [{ host = 6379; container = 6379; }];
       network.openFirewall = true;
+      healthCheck = { command = [ "redis-cli" "ping" ]; interval = "1s"; timeout = "10s"; retries = 2; startPeriod = "30s"; };
     };
   };
 }
