@@ -3,8 +3,9 @@
 //! The cache directory: roots that keep results from garbage collection, and remembered evaluations.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -152,7 +153,7 @@ impl Cache {
         };
         std::fs::create_dir_all(&parent).map_err(io)?;
         // Between making a directory and locking it, nobody else may take it for a dead one's.
-        let gate = File::create(self.dir.join("scratch.lock")).map_err(io)?;
+        let gate = private_file(&self.dir.join("scratch.lock")).map_err(io)?;
         flock(&gate, FlockOperation::LockExclusive).map_err(|error| io(error.into()))?;
         for entry in std::fs::read_dir(&parent).map_err(io)? {
             let path = entry.map_err(io)?.path();
@@ -170,6 +171,19 @@ impl Cache {
     fn evaluation(&self, key: &str) -> PathBuf {
         self.dir.join("evaluations").join(format!("{key}.json"))
     }
+}
+
+/// A file that nobody else can open: who can may lock it, and keep others waiting.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    // It may be of an earlier version.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// A directory that goes when this is dropped. The kernel releases its lock when we end in any way.

@@ -7,8 +7,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::command::Nix;
 use crate::path::{Mode, fixed_output_path, name_of};
@@ -20,6 +23,11 @@ const BATCH: usize = 1000;
 
 /// How often a store is made when others make it at the same time; each failure means that one of them got further.
 const TRIES: usize = 4;
+
+/// How long others of ours may take to make the store, which takes Nix milliseconds.
+const MAKING_MAX: Duration = Duration::from_secs(5);
+/// Between two looks whether they have.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A file or directory on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,17 +93,17 @@ impl Nix {
 
     /// Makes the store of a machine on which nothing has used Nix yet.
     ///
-    /// Of Nix commands that find no store at the same time some fail: Nix looks for the link `gcroots/profiles` and
-    /// then makes it ("creating symlink … File exists"), and writes `db/schema` where another reads it ("is corrupt"),
-    /// both without a lock. So whoever finds either missing has Nix make the store, and of ours one at a time; again
-    /// if a Nix that is not ours was quicker. A store that cannot be made is not reported here: the next command says
-    /// why.
+    /// Of Nix commands that find no store at the same time some fail: Nix looks for `gcroots` and then makes it and
+    /// the link in it ("creating symlink … File exists"), and writes `db/schema` where another reads it ("is
+    /// corrupt"), both without a lock. So whoever finds either missing has Nix make the store, and of ours one at a
+    /// time; again if a Nix that is not ours was quicker. A store that cannot be made is not reported here: the next
+    /// command says why.
     pub fn make_store(&self) {
         let state = self.state();
         if is_made(&state) {
             return;
         }
-        let _lock = lock_directory(&state).ok();
+        let _lock = lock_directory(&state);
         for _ in 0..TRIES {
             if is_made(&state) || self.nix_store().arg("--init").output().is_err() {
                 break;
@@ -222,19 +230,27 @@ impl Nix {
     }
 }
 
-/// Whether Nix has made what it makes of its state first and last.
+/// Whether Nix has made what it makes of its state first and last. A distribution's package may have made the first.
 fn is_made(state: &Path) -> bool {
-    state.join("gcroots/profiles").is_symlink()
+    state.join("gcroots").is_dir()
         && fs::metadata(state.join("db/schema")).is_ok_and(|schema| schema.len() > 0)
 }
 
 /// Waits until this process is the only one of ours that has Nix's directory of state, for as long as the file is open.
-/// The directory is made if it is not there, as Nix would; Nix locks files in it, never itself.
-fn lock_directory(state: &Path) -> io::Result<fs::File> {
-    fs::create_dir_all(state)?;
-    let directory = fs::File::open(state)?;
-    flock(&directory, FlockOperation::LockExclusive)?;
-    Ok(directory)
+/// The directory is made if it is not there, as Nix would; Nix locks files in it, never itself. Anybody who may read
+/// the directory can lock it, so it is not waited for without end, and then done without.
+fn lock_directory(state: &Path) -> Option<fs::File> {
+    fs::create_dir_all(state).ok()?;
+    let directory = fs::File::open(state).ok()?;
+    let start = Instant::now();
+    while start.elapsed() < MAKING_MAX {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(directory),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => thread::sleep(LOOK_AGAIN),
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// The path of the addition's file under its store name: its own, or a link in the new directory `staging`.
@@ -396,6 +412,29 @@ mod tests {
             }
         });
         assert!(!dir.path().join("one.twice").exists());
+    }
+
+    #[test]
+    fn a_store_that_a_package_has_begun_is_made_once_and_not_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, calls) = (dir.path().join("var"), dir.path().join("calls"));
+        // As Debian's nix-setup-systemd does; Nix then makes no link `profiles`.
+        fs::create_dir_all(state.join("gcroots/per-user")).unwrap();
+        let text = format!(
+            "[ $1 = --init ] || exit 0\necho >>{}\nmkdir -p {state}/db; echo 10 >{state}/db/schema",
+            calls.display(),
+            state = state.display()
+        );
+        let mut nix = script(dir.path(), &text);
+        nix.env.insert("NIX_STATE_DIR".into(), state.clone().into());
+        for _ in 0..3 {
+            nix.make_store();
+            assert_eq!(fs::read_to_string(&calls).unwrap(), "\n");
+        }
+        // Nobody who has locked the directory keeps us from a store that is there.
+        let other = fs::File::open(&state).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        nix.make_store();
     }
 
     #[test]
