@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 pub const REFUSALS_MAX: usize = 16;
 /// Bytes of a sentence of a container's that are passed on, at most.
 pub const SENTENCE_SIZE: usize = 1024;
-/// Other events of a session. One of each kind is the rule.
+/// Other events of a session, and, beside these, ends. One of each kind is the rule.
 const EVENTS_MAX: usize = 16;
 
 /// Counts what a server says in one session. Nothing that it says beyond its measure is kept, so that it can neither
@@ -18,6 +18,7 @@ const EVENTS_MAX: usize = 16;
 pub struct Gate {
     refusals: usize,
     events: usize,
+    ends: usize,
     failure_size: usize,
 }
 
@@ -28,6 +29,7 @@ impl Gate {
         Self {
             refusals: 0,
             events: 0,
+            ends: 0,
             failure_size: SENTENCE_SIZE,
         }
     }
@@ -46,11 +48,11 @@ impl Gate {
         let (count, most) = match &event {
             Event::Unknown => return None,
             Event::Refused { .. } => (&mut self.refusals, REFUSALS_MAX),
-            // The end is worth more than what came before it.
-            Event::Ended { .. } => (&mut self.events, 2 * EVENTS_MAX),
+            // Whatever came before it, the end is heard.
+            Event::Ended { .. } => (&mut self.ends, EVENTS_MAX),
             _ => (&mut self.events, EVENTS_MAX),
         };
-        if *count == most {
+        if *count >= most {
             return None;
         }
         *count += 1;
@@ -104,18 +106,30 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_heard_after_some_nonsense_and_not_without_end() {
+    fn the_end_is_heard_after_nonsense_and_neither_is_heard_without_end() {
         let id = ProcessId::MAIN;
         let ended = || Event::Ended {
             id,
             outcome: Outcome::Exited(0),
         };
         let mut gate = Gate::for_machine();
-        for _ in 0..2 * EVENTS_MAX {
-            let _ = gate.pass(Event::Hello(Hello::new(&[], "6.12")));
+        let hello = || Event::Hello(Hello::new(&[], "6.12"));
+        let (mut ends, mut hellos) = (0, 0);
+        for round in 0..1000 {
+            // Of one kind and the other, in any order.
+            for kind in 0..round % 7 {
+                match kind % 2 {
+                    0 => hellos += usize::from(gate.pass(hello()).is_some()),
+                    _ => ends += usize::from(gate.pass(ended()).is_some()),
+                }
+            }
         }
-        let ends = (0..1000).filter(|_| gate.pass(ended()).is_some()).count();
-        assert_eq!(ends, EVENTS_MAX);
+        assert_eq!((hellos, ends), (EVENTS_MAX, EVENTS_MAX));
+        let mut gate = Gate::for_machine();
+        for _ in 0..1000 {
+            let _ = gate.pass(hello());
+        }
+        assert!(gate.pass(ended()).is_some());
     }
 
     #[test]

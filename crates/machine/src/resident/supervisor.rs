@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cki_process::exec::describe;
+use cki_session::gate::{Gate, cut};
 use cki_session::{Event, Outcome, Request, encode, printable};
 use serde_json::json;
 
@@ -162,14 +163,23 @@ fn hear(
 ) -> io::Result<()> {
     let port = emulator.machine.try_clone()?;
     thread::spawn(move || {
+        let mut gate = Gate::for_machine();
         // What is no message is as good as none: the emulator's end tells.
         let _ = relay::messages(port, |event| {
+            // Whoever has taken the machine over may say it without end, so nothing is kept of it that is not needed.
             if let Event::Ready { place, generation } = event {
                 let (books, changed) = &*books;
-                super::leases::lock(books).ready(place as usize, generation);
+                let mut books = super::leases::lock(books);
+                let were_open = books.are_open();
+                books.ready(place as usize, generation);
+                drop(books);
                 changed.notify_all();
+                if !were_open {
+                    let _ = news.send(News::Machine(event));
+                }
+            } else if let Some(event) = gate.pass(event) {
+                let _ = news.send(News::Machine(event));
             }
-            let _ = news.send(News::Machine(event));
         });
     });
     Ok(())
@@ -277,9 +287,10 @@ fn stay_up(emulator: &mut Emulator, machine: &Machine, queue: &Receiver<News>) -
                     .execute("blockdev-del", &json!({"node-name": disk}));
             }
             Some(News::Machine(Event::Ended {
-                outcome: Outcome::Failed(failure),
+                outcome: Outcome::Failed(mut failure),
                 ..
             })) => {
+                cut(&mut failure.message, LOG_LINES * LOG_COLUMNS);
                 let text = format!("cki-build: init: {}\n", printable(&failure.message));
                 let _ = emulator.log.write_all(text.as_bytes());
             }
