@@ -5,9 +5,8 @@
 //! Every user of this computer may connect to a hop, as to all ports of 127.0.0.1, and reaches the program by it. The
 //! program cannot tell such a client from those that we relay, who all come from 127.0.0.1. It is one that could as
 //! well connect to the port on its own address, but where a firewall keeps some users from that: it does not keep them
-//! from the hop. Of TCP, nobody else can listen at a hop for as long as QEMU does. Of UDP, everybody can who asks for
-//! it by SO_REUSEADDR, which QEMU has set, and gets what clients send from then on, as with all ports that QEMU
-//! publishes.
+//! from the hop. Nobody else can listen at a hop for as long as QEMU does: its libslirp is ours, and sets no
+//! SO_REUSEADDR for UDP.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};

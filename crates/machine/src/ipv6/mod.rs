@@ -18,6 +18,8 @@ use std::thread;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use room::Share;
+
 pub(crate) use doors::Door;
 pub(crate) use hops::{hop, is_for_qemu, reached_at, same_way};
 
@@ -43,16 +45,18 @@ impl Relay {
             .enable_time()
             .build()?;
         let inside = runtime.enter();
+        let share = Share::new();
         for (door, to) in ways {
+            let share = share.clone();
             match door {
                 Door::Tcp(socket) => {
                     let listener = tokio::net::TcpListener::from_std(socket)?;
-                    runtime.spawn(tcp::relay(listener, to));
+                    runtime.spawn(tcp::relay(listener, to, share));
                 }
                 Door::Udp(socket) => {
                     datagrams::prepare(&socket)?;
                     let socket = tokio::net::UdpSocket::from_std(socket)?;
-                    runtime.spawn(udp::relay(socket, to));
+                    runtime.spawn(udp::relay(socket, to, share));
                 }
             }
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_keepalive;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::room;
+use super::room::Share;
 
 /// Bytes that are on their way in one direction of a connection.
 const PIECE: usize = 16 << 10;
@@ -20,14 +20,14 @@ const PIECE: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Relays each client to a connection of its own.
-pub(super) async fn relay(listener: TcpListener, to: SocketAddr) {
+pub(super) async fn relay(listener: TcpListener, to: SocketAddr, share: Share) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
         // Others wait in the kernel meanwhile.
-        let room = room::wait(2).await;
+        let room = share.wait(2).await;
         tokio::spawn(async move {
             serve(client, to).await;
             drop(room);
@@ -37,7 +37,7 @@ pub(super) async fn relay(listener: TcpListener, to: SocketAddr) {
 
 /// Serves a client until both directions have ended. Where nobody listens, its connection is closed.
 async fn serve(client: TcpStream, to: SocketAddr) {
-    let Ok(server) = TcpStream::connect(to).await else {
+    let Ok(server) = connect(to).await else {
         return;
     };
     for stream in [&client, &server] {
@@ -53,6 +53,14 @@ async fn serve(client: TcpStream, to: SocketAddr) {
     directions.spawn(pass_on(from_server, to_client));
     // If one fails, the other ends with the set.
     while let Some(Ok(Ok(()))) = directions.join_next().await {}
+}
+
+/// A connection from an address of this computer's to the same: where it has that address no more, nobody else's
+/// computer is taken for the machine.
+async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((to.ip(), 0).into())?;
+    socket.connect(to).await
 }
 
 /// Passes one direction on, and its end. Where the other side takes no more, this direction alone is over: what that

@@ -7,18 +7,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::net::{SendFlags, send};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
 use super::datagrams::{self, Ends};
-use super::room;
+use super::room::{Room, Share};
 
 /// How long nothing is said before a client is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
@@ -37,14 +36,15 @@ struct Client {
     socket: UdpSocket,
     /// When something was said last, by either side.
     last: Mutex<Instant>,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 /// Relays each client by a socket of its own.
-pub(super) async fn relay(socket: UdpSocket, to: SocketAddr) {
+pub(super) async fn relay(socket: UdpSocket, to: SocketAddr, share: Share) {
     let mut clients = Clients {
         door: Arc::new(socket),
         to,
+        share,
         known: HashMap::new(),
     };
     loop {
@@ -63,6 +63,7 @@ pub(super) async fn relay(socket: UdpSocket, to: SocketAddr) {
 struct Clients {
     door: Arc<UdpSocket>,
     to: SocketAddr,
+    share: Share,
     /// A client lives as long as the task that passes its answers on.
     known: HashMap<Ends, (Weak<Client>, AbortHandle)>,
 }
@@ -96,7 +97,7 @@ impl Clients {
     /// A client that was not there; none if there is no room for it.
     fn welcome(&mut self, ends: Ends) -> Option<Arc<Client>> {
         self.make_place();
-        let room = room::one()?;
+        let room = self.share.one()?;
         let client = Arc::new(Client::new(self.to, room).ok()?);
         let answering = answer(Arc::clone(&client), Arc::clone(&self.door), ends);
         let task = tokio::spawn(answering).abort_handle();
@@ -128,8 +129,10 @@ impl Clients {
 
 impl Client {
     /// To be made where the runtime is.
-    fn new(to: SocketAddr, room: OwnedSemaphorePermit) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    fn new(to: SocketAddr, room: Room) -> io::Result<Self> {
+        // From an address of this computer's to the same: where it has that address no more, nobody else's computer is
+        // taken for the machine.
+        let socket = std::net::UdpSocket::bind((to.ip(), 0))?;
         // Nobody else's datagrams come to it then.
         socket.connect(to)?;
         socket.set_nonblocking(true)?;
