@@ -19,6 +19,7 @@ stdenv.mkDerivation {
     ./0002-answers-to-clients-on-loopback.patch
     ./0003-room-for-clients.patch
     ./0004-window-of-large-segments.patch
+    ./0005-one-owner-of-a-udp-port.patch
   ];
 
   nativeBuildInputs = [ meson ninja pkg-config python3 ];

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+
 use cki_tests::{RUNTIMES, machine, our_address, run_on};
 
 /// What every script here begins with. `syn` puts the first packet of a connection on the wire, whatever the kernel's
@@ -162,6 +165,13 @@ say("served", served >= int(sys.argv[5]))
 /// Connections to a published port of a container; natively it is QEMU's part alone.
 const CONNECTIONS: usize = 1000;
 
+/// What another user of the computer tries, who wants to have the datagrams for a port of ours.
+fn taken_over(address: IpAddr, port: u16) -> rustix::io::Result<()> {
+    let thief = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    sockopt::set_socket_reuseaddr(&thief, true)?;
+    bind(&thief, &SocketAddr::new(address, port))
+}
+
 #[test]
 fn a_program_reaches_the_user_and_is_reached_but_not_what_is_kept_from_it() {
     let us = our_address();
@@ -225,6 +235,7 @@ fn a_program_reaches_the_user_and_is_reached_but_not_what_is_kept_from_it() {
                 Ok(buffer[..length].to_vec())
             });
             assert_eq!(answer, b"datagram!", "{client}");
+            assert_eq!(taken_over(client, udp), Err(Errno::ADDRINUSE), "{client}");
         }
         thread::scope(|scope| {
             for _ in 0..10 {

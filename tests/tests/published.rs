@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use cki_tests::{RUNTIMES, long, machine, variable};
+use cki_tests::{RUNTIMES, long, machine, our_address, variable};
 
 /// Bytes of a large transfer.
 const MUCH: usize = 1 << 20;
@@ -295,4 +295,50 @@ what was waiting for room: 900, nothing
         "{}",
         output.stderr
     );
+}
+
+/// On a host with a program at a port of UDP: a container sends from that port, and hears the answer; what is sent to
+/// the port is the host's.
+const SAME_PORT: &str = r#"
+    use IO::Socket::INET; use IO::Select;
+    $| = 1;
+    my $own = IO::Socket::INET->new(LocalPort => 5353, Proto => "udp", ReuseAddr => 1) or die $!;
+    my $container = q{
+        use IO::Socket::INET; use IO::Select;
+        $| = 1;
+        my $from = IO::Socket::INET->new(LocalPort => 5353, Proto => "udp") or die $!;
+        my $to = sockaddr_in($ARGV[1], inet_aton($ARGV[0]));
+        my ($select, $word) = (IO::Select->new($from), "");
+        for (1 .. 60) { $from->send("out", 0, $to); last if $select->can_read(1); }
+        $from->recv($word, 100);
+        print "$word\n";
+        while ($select->can_read(3)) { $from->recv($word, 100); print "$word\n" if $word ne "answer"; }
+    };
+    my @files = qw(--kernel /runtime/lib/vmlinux --initrd /runtime/lib/initrd --image /dev/vda --memory 128M);
+    open(my $run, "-|", "cki", "run", @files, "--network", "user", "--", "perl", "-e", $container, @ARGV) or die $!;
+    print scalar(<$run>);
+    my $other = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => 5353, Proto => "udp") or die $!;
+    $other->send("to the host") for 1 .. 3;
+    my $word = "nothing";
+    $own->recv($word, 100) if IO::Select->new($own)->can_read(5);
+    print "$word\n", <$run>;
+"#;
+
+#[test]
+fn a_container_that_sends_from_a_port_of_its_host_gets_nothing_that_is_sent_there() {
+    let us = our_address();
+    let server = UdpSocket::bind((us, 0)).expect("a socket");
+    let port = server.local_addr().expect("an address").port().to_string();
+    thread::spawn(move || {
+        let mut heard = [0; 100];
+        while let Ok((_, whence)) = server.recv_from(&mut heard) {
+            let _ = server.send_to(b"answer", whence);
+        }
+    });
+    let output = machine(
+        &["--quiet", "--runtime", "host", "--memory", "640M"],
+        &["perl", "-e", SAME_PORT, &us.to_string(), &port],
+        b"",
+    );
+    assert_eq!(output.text(), "answer\nto the host\n", "{}", output.stderr);
 }
