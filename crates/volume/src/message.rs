@@ -16,8 +16,8 @@ pub const MESSAGE_MAX: usize = DATA_MAX + (16 << 10);
 
 /// FUSE_FORGET, FUSE_INTERRUPT (which a server may answer, and ours does not) and FUSE_BATCH_FORGET.
 const NEVER_ANSWERED: [u32; 3] = [2, 36, 42];
-/// FUSE_SETATTR, FUSE_MKNOD and FUSE_CREATE, and where the mode is behind their header.
-const MODES: [(u32, usize); 3] = [(4, 68), (8, 0), (35, 4)];
+/// FUSE_SETATTR, FUSE_MKNOD, FUSE_MKDIR and FUSE_CREATE, and where the mode is behind their header.
+const MODES: [(u32, usize); 4] = [(4, 68), (8, 0), (9, 0), (35, 4)];
 /// FUSE_INIT.
 const INIT: u32 = 26;
 /// Where the first word of flags is in a FUSE_INIT, and the flag FUSE_MAX_PAGES in it.

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::statfs::{FsType, Statfs, TMPFS_MAGIC, statfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{
     ForkResult, Pid, chdir, chroot, close, fork, getegid, geteuid, pipe, pivot_root,
@@ -251,14 +252,22 @@ pub fn enter(directory: OwnedFd, is_read_only: bool) -> Result<(), SandboxError>
     chdir("/").map_err(cannot(step))
 }
 
-/// Makes the working directory the root directory, and unmounts the old one with all that is below it. A root directory
-/// that is no mount of its own, as that of an initial file system, stays mounted, out of sight.
+/// Makes the working directory the root directory, and unmounts the old one with all that is below it. The initial file
+/// system, which is no mount of its own, stays mounted, out of sight (pivot_root(2)).
 fn change_root() -> nix::Result<()> {
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH),
-        Err(Errno::EINVAL) => chroot("."),
+        Err(Errno::EINVAL) if is_initial(&statfs("/")?) => chroot("."),
         Err(error) => Err(error),
     }
+}
+
+/// include/uapi/linux/magic.h.
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+
+/// Whether the kernel makes its initial file system of this.
+fn is_initial(root: &Statfs) -> bool {
+    [TMPFS_MAGIC, RAMFS_MAGIC].contains(&root.filesystem_type())
 }
 
 /// Gives up all capabilities but those of a file server, and all system calls but its own, for good.
