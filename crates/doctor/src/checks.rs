@@ -218,11 +218,14 @@ pub fn checkout(found: &Result<Checkout, CheckoutError>) -> Finding {
     let checkout = match found {
         Ok(checkout) => checkout,
         Err(CheckoutError::Unsafe { dir }) => {
-            let dir = dir.display();
+            let dir = dir.to_string_lossy();
+            // Somebody else has named it, and this is to be pasted into a shell.
+            let words = ["config", "--global", "--add", "safe.directory", &dir];
+            let trust = Command::new("git").args(words);
             return Finding::missing(
                 NAME,
                 format!("git refuses {dir} because another user owns it"),
-                format!("git config --global --add safe.directory {dir}"),
+                trust.to_string(),
             );
         }
         Err(error) => {
@@ -372,6 +375,14 @@ mod tests {
         assert_eq!(
             finding.remedy.as_deref(),
             Some("git config --global --add safe.directory /x")
+        );
+        // Somebody else has chosen the name, and the line is to be pasted.
+        let dir = "/tmp/x;reboot".into();
+        let finding = checkout(&Err(CheckoutError::Unsafe { dir }));
+        let remedy = finding.remedy.unwrap_or_default();
+        assert!(
+            remedy.ends_with("safe.directory '/tmp/x;reboot'"),
+            "{remedy}"
         );
     }
 
