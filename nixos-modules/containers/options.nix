@@ -76,12 +76,12 @@ let
   volume = types.submodule {
     options = {
       path = mkOption {
-        type = types.strMatching "/[^:]+";
+        type = types.strMatching ''/[^:[:space:]%"\\]+'';
         example = "/var/lib/redis";
         description = "Where the container has it.";
       };
       source = mkOption {
-        type = types.nullOr (types.strMatching "/[^:]*");
+        type = types.nullOr (types.strMatching ''/[^:[:space:]%"\\]*'');
         default = null;
         example = "/srv/www";
         description = ''
