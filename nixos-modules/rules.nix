@@ -141,13 +141,20 @@ let
         "${toString file} of ${name} is in the store, where everybody reads it. Take a path outside of it as a string, or `environment` if it is no secret.")
       container.environmentFiles;
 
+  # Those of `ports`, all of one number, that cannot be beside another: on several addresses there are several ports of
+  # one number.
+  clashing = ports:
+    let anywhere = lib.any (port: port.address == null) ports; in
+    if anywhere then ports
+    else lib.concatLists (lib.attrValues (twice (port: port.address) ports));
+
   among =
-    mapAttrsToList
-      (_: ports: {
+    concatMap
+      (ports: optional (ports != [ ]) {
         assertion = false;
-        message = "services.cki.containers.*.network.publish: the host's ${(lib.head ports).protocol} port ${toString (lib.head ports).host} is published by ${names ports}, ${toString (length ports)} times. Give each a port of its own.";
+        message = "services.cki.containers.*.network.publish: the host's ${(lib.head ports).protocol} port ${toString (lib.head ports).host} is published by ${names ports}, ${toString (length ports)} times. Give each a port of its own, or an address of its own.";
       })
-      (twice (port: "${toString port.host}/${port.protocol}") published)
+      (map clashing (lib.attrValues (twice (port: "${toString port.host}/${port.protocol}") published)))
     ++ mapAttrsToList
       (_: found: {
         assertion = false;

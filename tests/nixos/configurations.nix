@@ -26,6 +26,7 @@ let
     all-of-the-pool = both { memory = "512M"; } { memory = "512M"; };
     by-hand = both { memory = "1G"; } { memory = "1G"; autoStart = false; };
     a-port-of-tcp-and-of-udp = one { network = { mode = "user"; publish = [{ host = 5300; container = 53; } { host = 5300; container = 53; protocol = "udp"; }]; }; };
+    a-port-on-two-addresses = one { network = { mode = "user"; publish = [{ host = 8080; container = 80; address = "127.0.0.1"; } { host = 8080; container = 80; address = "::1"; }]; }; };
     a-low-port = { imports = [ (one (publish 80)) ]; boot.kernel.sysctl."net.ipv4.ip_unprivileged_port_start" = 80; };
     a-bridge = { imports = [ (both (bridged "10.1.0.7/24") (bridged "10.1.0.8/24")) br0 ]; };
     a-bridge-of-networkd = { imports = [ (one (bridged "10.1.0.7/24")) ]; systemd.network.netdevs."10-br0".netdevConfig = { Kind = "bridge"; Name = "br0"; }; };
@@ -106,6 +107,14 @@ let
     };
     port-twice = {
       module = one { network.mode = "user"; network.publish = [{ host = 8080; container = 80; } { host = 8080; container = 81; }]; };
+      says = [ "port 8080" "published by one, 2 times" ];
+    };
+    port-twice-on-an-address = {
+      module = one { network.mode = "user"; network.publish = [{ host = 8080; container = 80; address = "127.0.0.1"; } { host = 8080; container = 81; address = "127.0.0.1"; } { host = 8080; container = 82; address = "::1"; }]; };
+      says = [ "port 8080" "published by one, 2 times" "an address of its own" ];
+    };
+    port-on-all-and-one = {
+      module = one { network.mode = "user"; network.publish = [{ host = 8080; container = 80; } { host = 8080; container = 81; address = "127.0.0.1"; }]; };
       says = [ "port 8080" "published by one, 2 times" ];
     };
     low-port = {
