@@ -152,5 +152,6 @@ stdenv.mkDerivation {
     description = "QEMU with the CKI extension of the x86-64 architecture";
     license = lib.licenses.gpl2Only or { };
     platforms = [ "x86_64-linux" ];
+    mainProgram = "qemu-system-x86_64";
   };
 }

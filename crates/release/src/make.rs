@@ -18,8 +18,9 @@ use crate::subject::{Output, Subject};
 use crate::{cyclonedx, provenance, signature, spdx};
 
 /// The outputs that are released unless others are named.
-pub const OUTPUTS: [&str; 11] = [
+pub const OUTPUTS: [&str; 16] = [
     "cki-build",
+    "cki-docs",
     "cki-guest",
     "cki-host",
     "cki-host-disk",
@@ -28,8 +29,12 @@ pub const OUTPUTS: [&str; 11] = [
     "cki-kmod",
     "cki-ksm",
     "cki-launcher",
+    "cki-passt",
     "cki-qemu",
     "cki-runtime",
+    "cki-system",
+    "cki-system-disk",
+    "cki-vm",
 ];
 
 /// The binary cache, below the directory of a release.
