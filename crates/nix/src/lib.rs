@@ -18,6 +18,7 @@ pub mod flake;
 mod foreign;
 pub mod full;
 pub mod log;
+mod making;
 pub mod nar;
 pub mod path;
 mod run;
