@@ -25,11 +25,8 @@ let
       after = [ unit ];
       wantedBy = [ unit ];
       enableDefaultPath = false;
-      # The launcher's user and directory, in which the container is found. It is not this unit that removes it.
+      # The launcher's user, whose directory below /run has the socket by which the container is found.
       serviceConfig = sandbox name alone // {
-        RuntimeDirectory = "cki/${name}";
-        RuntimeDirectoryMode = "0700";
-        RuntimeDirectoryPreserve = true;
         # It says when the container is healthy, which takes as long as it takes.
         Type = "notify";
         NotifyAccess = "main";
