@@ -18,6 +18,8 @@ pub fn start(verbose: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // Where standard error takes nothing, nobody can be told of that there: it would end the thread that logs.
+        .log_internal_errors(false)
         .finish();
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::debug!("logging was started before");

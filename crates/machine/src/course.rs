@@ -39,6 +39,8 @@ pub(crate) struct Course<'a, R> {
     /// Whether the program's time is over; then whether its machine was ended for that.
     timed_out: bool,
     killed: bool,
+    /// Nothing more is heard of init, which has not said how the program ended.
+    is_cut_off: bool,
     /// Output that was relayed when the emulator was last held to give more.
     seen: u64,
 }
@@ -65,6 +67,7 @@ impl<'a, R: FnOnce()> Course<'a, R> {
             ending: false,
             timed_out: false,
             killed: false,
+            is_cut_off: false,
             seen: 0,
         }
     }
@@ -116,6 +119,10 @@ impl<'a, R: FnOnce()> Course<'a, R> {
     fn pass_deadline(&mut self) -> Result<Option<Ended>, MachineError> {
         let (timed_out, has_ended) = (self.timed_out, self.last.is_some());
         let session = &mut self.session;
+        if self.is_cut_off && !has_ended && !timed_out {
+            session.kill();
+            return Err(session.crash("says nothing more, and does not end".to_owned()));
+        }
         if self.ending && !timed_out {
             session.kill();
             return Err(session.crash("did not end after the program had".to_owned()));
@@ -164,9 +171,18 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         match input {
             Input::Init(event) => self.hear_init(event)?,
             Input::Complete => {}
-            Input::ControlEnd(Ok(()))
-            | Input::Stdout(Relayed::End)
-            | Input::Stderr(Relayed::End | Relayed::BrokenPipe) => self.open -= 1,
+            Input::ControlEnd(Ok(())) => {
+                self.open -= 1;
+                // The emulator's end comes next, if that is why; a machine that stays up has none.
+                if self.last.is_none() && self.status.is_none() && !self.timed_out {
+                    self.is_cut_off = true;
+                    let limit = Instant::now() + Backing::SETTLE_LIMIT;
+                    session.deadline = Some(session.deadline.map_or(limit, |at| at.min(limit)));
+                }
+            }
+            Input::Stdout(Relayed::End) | Input::Stderr(Relayed::End | Relayed::BrokenPipe) => {
+                self.open -= 1
+            }
             Input::ControlEnd(Err(breach)) => return Err(MachineError::Protocol(breach)),
             Input::First(at) => {
                 let first = session.times.first_byte;

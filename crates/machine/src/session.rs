@@ -49,6 +49,18 @@ pub(crate) struct Session {
     pub(super) isolation: Option<Isolation>,
 }
 
+/// Tells a session that nothing more is heard from the machine, however the thread that listens ends: the session would
+/// wait for it without end.
+struct ToldAtLast(Sender<Input>, Option<Result<(), String>>);
+
+impl Drop for ToldAtLast {
+    fn drop(&mut self) {
+        let failed = || Err("the thread that listens to it has failed".to_owned());
+        let end = self.1.take().unwrap_or_else(failed);
+        let _ = self.0.send(Input::ControlEnd(end));
+    }
+}
+
 impl Session {
     pub(super) fn start(
         connected: Connected,
@@ -85,6 +97,7 @@ impl Session {
         let messages = ports.control.try_clone().map_err(MachineError::Sockets)?;
         thread::spawn(move || {
             let mut gate = Gate::for_machine();
+            let mut told = ToldAtLast(events.clone(), None);
             let end = relay::messages(messages, |event| {
                 // Said here: nobody who reads our standard error keeps the session from signals and time.
                 match gate.pass(event) {
@@ -97,7 +110,7 @@ impl Session {
                     None => {}
                 }
             });
-            let _ = events.send(Input::ControlEnd(end));
+            told.1 = Some(end);
         });
         Ok(Self {
             id,

@@ -38,6 +38,18 @@ fn a_machine_that_reads_no_requests_keeps_nobody_from_the_time() {
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 
+#[test]
+fn a_machine_that_says_nothing_more_and_does_not_end_is_not_waited_for() {
+    let fake = Fake::new(&format!(
+        r#"{HELLO} echo '{{"type":"started","id":1,"pid":2,"isolation":"full"}}' >&3
+        exec 3>&- sleep 100"#
+    ));
+    let start = Instant::now();
+    let error = fake.run().expect_err("nobody says how it ended");
+    assert!(error.to_string().contains("says nothing more"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
 /// What a program writes last, and its end.
 const LAST_WORDS: &str = r#"echo '{"type":"output","id":1,"stdout":5,"stderr":0}' >&3
     echo '{"type":"ended","id":1,"outcome":{"exited":0}}' >&3
