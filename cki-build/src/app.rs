@@ -133,7 +133,11 @@ pub fn layer_files(cache: &Path) -> PathBuf {
 /// [`OciError`], also when a part of the image's configuration cannot be.
 pub fn with_image(args: &RunArgs) -> Result<(RunArgs, Option<Config>), OciError> {
     let Some(path) = &args.contents.oci else {
-        return Ok((args.clone(), None));
+        let mut args = args.clone();
+        args.program
+            .entrypoint
+            .take_if(|program| program.is_empty());
+        return Ok((args, None));
     };
     let config = Image::find(&Source::open(path)?)?.config;
     Ok((with_config(&config, args)?, Some(config)))
@@ -146,8 +150,14 @@ fn with_config(config: &Config, args: &RunArgs) -> Result<RunArgs, OciError> {
         problem,
     };
     let options = &mut args.program;
-    // Whoever takes another program does not want its arguments.
-    if options.entrypoint.is_none() {
+    // Whoever takes another program does not want its arguments; one of no name is none at all, as elsewhere.
+    if options
+        .entrypoint
+        .as_ref()
+        .is_some_and(|program| program.is_empty())
+    {
+        options.entrypoint = None;
+    } else if options.entrypoint.is_none() {
         args.command = config.argv(&args.command);
         if args.command.is_empty() {
             return Err(OciError::NoProgram);
@@ -271,6 +281,9 @@ mod tests {
         );
         options.entrypoint = Some("sh".to_owned());
         assert_eq!(request(&config(), &options, &[]).process.argv, ["sh"]);
+        // As podman and docker have it: the image's is left out, and nothing takes its place.
+        options.entrypoint = Some(String::new());
+        assert_eq!(request(&config(), &options, &["id"]).process.argv, ["id"]);
     }
 
     #[test]

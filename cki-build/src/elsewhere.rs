@@ -134,7 +134,7 @@ pub const OF_RUN: &[Elsewhere] = &[
     },
     Elsewhere {
         typed: &["-P", "--publish-all", "--expose"],
-        here: "name each port: `-p HOST:CONTAINER`; with `--oci`, `--verbose` says which ports the image names",
+        here: "name each port: `-p HOST:CONTAINER`; with `--oci`, it is said which ports the image names",
     },
     Elsewhere {
         typed: &[
@@ -360,6 +360,6 @@ pub const OF_OTHERS: &[Elsewhere] = &[
     },
     Elsewhere {
         typed: &["machine rm"],
-        here: "`machine stop NAME` leaves nothing of it",
+        here: "`machine stop NAME` leaves nothing of it but its log",
     },
 ];

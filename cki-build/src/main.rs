@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             let status = error.exit_status();
+            // Whoever has read enough wants no word about it, as of any other program.
+            if matches!(error, cki_build::error::Error::BrokenPipe) {
+                return status.into();
+            }
             let text = cki_build::logging::report(&anyhow::Error::new(error));
             if cli.global.json && cli.command.runs_a_program() {
                 cki_build::ending::Ending::failed(status, text).write();

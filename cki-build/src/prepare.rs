@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::network::NetworkArgs;
 use cki_frontend::VolumeOption;
 use cki_machine::{HostImage, Machine, MachineError, MachineNetwork};
+use cki_process::exec::Command;
 use cki_session::{Container, Memory, Terminal};
 use cki_volume::client;
 
@@ -111,13 +112,22 @@ fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
     let Err(error) = client::Shared::look_at(directory) else {
         return Ok(());
     };
+    let make = |words: &[&str]| {
+        Command::new("mkdir")
+            .args(words.iter().copied())
+            .arg(directory)
+            .to_string()
+    };
     // `name:/path` of other engines.
     let hint = match (error.kind(), directory.components().count()) {
+        (ErrorKind::NotFound, _) if directory.starts_with("~") => {
+            "; that `~` is a home directory, a shell knows at the beginning of a word alone: use $HOME".to_owned()
+        }
         (ErrorKind::NotFound, 1) => format!(
-            "; a volume is a directory of yours, by its path, and none is kept by name: `mkdir {0}` makes this one",
-            directory.display()
+            "; a volume is a directory of yours, by its path, and none is kept by name: `{}` makes this one",
+            make(&[])
         ),
-        (ErrorKind::NotFound, _) => format!("; make it first (`mkdir -p {}`)", directory.display()),
+        (ErrorKind::NotFound, _) => format!("; make it first (`{}`)", make(&["-p"])),
         _ => String::new(),
     };
     let message = format!("the volume {}: {error}{hint}", directory.display());
@@ -266,6 +276,11 @@ mod tests {
             path.contains("make it first (`mkdir -p /nonexistent/data`)"),
             "{path}"
         );
+        // They are to be pasted.
+        let odd = error("/no such;x/data:/data").expect_err("not there");
+        assert!(odd.contains("`mkdir -p '/no such;x/data'`"), "{odd}");
+        let home = error("~/data:/data").expect_err("not there");
+        assert!(home.contains("$HOME") && !home.contains("mkdir"), "{home}");
         assert_eq!(error(".:/data"), Ok(()));
     }
 

@@ -35,7 +35,7 @@ pub fn report(error: clap::Error) -> ExitCode {
 /// What is wrong with the command line, in clap's words, and what it does not know: what users of other engines are
 /// used to.
 fn usage(mut error: clap::Error) -> String {
-    leave_out_variables(&mut error, std::env::args());
+    leave_out_variables(&mut error, typed());
     let tips = tips(&error);
     if !tips.is_empty() {
         // What merely sounds alike would be in the way, and clap's usage has it, too.
@@ -47,6 +47,11 @@ fn usage(mut error: clap::Error) -> String {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error.render().to_string()
+}
+
+/// The words of our own command line.
+fn typed() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned())
 }
 
 /// Takes options out of the usage that nobody typed: clap has there what a variable says, too.
@@ -83,7 +88,12 @@ fn tips(error: &clap::Error) -> Vec<String> {
         ErrorKind::UnknownArgument => {
             let argument = text(ContextKind::InvalidArg);
             match command.as_str() {
-                "run" if !argument.starts_with('-') => return program_of_run(argument),
+                "run" if !argument.starts_with('-') => {
+                    let has_image = ["--oci", "--image", "--deb", "--closure"];
+                    let has_image =
+                        typed().any(|word| has_image.iter().any(|o| word.starts_with(o)));
+                    return program_of_run(argument, has_image);
+                }
                 "exec" if !argument.starts_with('-') => {
                     return vec![behind_the_dashes("exec [OPTIONS] CONTAINER", argument)];
                 }
@@ -146,14 +156,17 @@ fn command(error: &clap::Error) -> String {
 }
 
 /// Other engines take the program without `--`, after the image.
-fn program_of_run(word: &str) -> Vec<String> {
-    vec![
-        behind_the_dashes("run [OPTIONS]", word),
+fn program_of_run(word: &str, has_image: bool) -> Vec<String> {
+    let image = || {
         format!(
             "an image is an option: Debian packages are `--deb PKG`, and what `podman save -o FILE {word}` writes is \
              `--oci FILE`"
-        ),
-    ]
+        )
+    };
+    let program = behind_the_dashes("run [OPTIONS]", word);
+    std::iter::once(program)
+        .chain((!has_image).then(image))
+        .collect()
 }
 
 fn behind_the_dashes(call: &str, word: &str) -> String {

@@ -61,3 +61,37 @@ fn what_is_not_there_is_refused_before_anything_is_built() {
         assert!(text.lines().count() <= 2, "{options:?}: {text}");
     }
 }
+
+#[test]
+fn a_mistake_beside_words_that_are_no_utf_8_is_told_as_any_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = std::ffi::OsStr::from_bytes(b"d\xff:/x");
+    for option in ["-v", "-e", "--name", "--nonsense"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_cki-build"))
+            .args(["run", option])
+            .arg(odd)
+            .args(["--", "true"])
+            .output()
+            .expect("it starts");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{option}: {text}");
+        assert!(text.starts_with("error: "), "{text}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("there");
+    let status = Command::new(env!("CARGO_BIN_EXE_cki-build"))
+        .args(["doctor", "--json"])
+        .env("CKI_LOG", "trace")
+        .stdout(std::process::Stdio::null())
+        .stderr(full)
+        .status()
+        .expect("it starts");
+    // Of doctor's own two.
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}");
+}

@@ -40,7 +40,7 @@ pub enum MemoryError {
     TooLittle,
     /// More than [`Memory::MAX`].
     #[error(
-        "memory is at most {}, and that of a container {}",
+        "memory is at most {}, and that of a container {}; a number without a unit is of MiB",
         Memory::MAX,
         Memory::CONTAINER_MAX
     )]

@@ -105,9 +105,11 @@ impl FromStr for Tmpfs {
                     let mode = octal.filter(|mode| *mode <= 0o7777);
                     tmpfs.mode = Some(mode.ok_or("mode is an octal number such as 1777")?);
                 }
+                // What it is in any case.
+                None if option == "rw" => {}
                 _ => {
                     return Err(format!(
-                        "there is no option {option:?}; there are size=SIZE and mode=MODE"
+                        "there is no option {option:?}; there are size=SIZE, mode=MODE and rw"
                     ));
                 }
             }

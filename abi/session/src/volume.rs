@@ -30,7 +30,7 @@ pub enum VolumeError {
     #[error("{0} volumes; a program has at most {most}", most = Volume::MOST)]
     Many(usize),
     /// Which of them it is would not be clear.
-    #[error("two volumes at {0:?}, or with one name")]
+    #[error("two volumes at {0:?}")]
     Twice(String),
     /// No path of a mount.
     #[error("a volume at {0:?}: expected an absolute path in the image other than /, without ..")]

@@ -13,7 +13,7 @@ use crate::resident::{ExecArgs, In, KillArgs, ListArgs, StatsArgs};
 use cki_frontend::UserTerminal;
 use cki_machine::resident::{Up, Wanted};
 use cki_machine::{Io, MachineError, TimeLimit};
-use cki_session::{Run, Status, Terminal};
+use cki_session::{FailureKind, Outcome, Run, Status, Terminal};
 
 pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<Status, Error> {
     let terminal = args.process.terminal().map_err(Error::Terminal)?;
@@ -95,6 +95,9 @@ pub(super) fn in_machine(
     // How much memory that has was said when it was made.
     if let Some(sentence) = ended.outcome.explanation(whose, None) {
         run::say(&sentence);
+    }
+    if matches!(&ended.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NotFound) {
+        run::say("a package is added when the container is started: `run --deb PKG`");
     }
     if context.global.json && reads {
         Ending::of(&ended).write();

@@ -96,7 +96,7 @@ fn status(context: &Context, args: &Named) -> Result<Status, Error> {
         return show(context, name, &up.status()?);
     }
     if context.global.json {
-        print_json(&serde_json::Value::Null)?;
+        print_json(&serde_json::json!({ "name": name, "up": false }))?;
     } else {
         print(&format!("the machine {name} is not up"))?;
     }

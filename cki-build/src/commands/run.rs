@@ -47,9 +47,12 @@ pub fn execute(
         app::add_variables(config, &mut request);
         let sound = request.check();
         sound.map_err(|error| MachineError::Request(error.to_string()))?;
-        if context.global.verbose && !config.ports.is_empty() {
+        if !context.global.quiet
+            && !config.ports.is_empty()
+            && args.network.options.publish.is_empty()
+        {
             say(&format!(
-                "the image says that its program listens on {}",
+                "the image says that its program listens on {}; -p publishes a port",
                 config.ports.join(", ")
             ));
         }

@@ -36,7 +36,8 @@ impl Shown {
         self.done.store(0, Ordering::Relaxed);
         if files > 0 {
             self.step.part(&format!(
-                "downloading {files} files, {}",
+                "downloading {files} {}, {}",
+                if files == 1 { "file" } else { "files" },
                 human_bytes(bytes)
             ));
         }

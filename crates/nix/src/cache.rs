@@ -61,8 +61,10 @@ impl Cache {
     pub fn open(dir: Option<&Path>) -> Result<Self, CacheError> {
         let set = |name| {
             std::env::var_os(name)
-                .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
+                // Relative ones are to be ignored (XDG Base Directory Specification): they would be elsewhere for each
+                // directory that a command is given in.
+                .filter(|path| path.is_absolute())
         };
         let dir = match dir {
             Some(dir) => dir.to_owned(),

@@ -27,7 +27,7 @@ pub enum OciError {
     NoProgram,
     /// It is neither a directory nor a tar archive.
     #[error(
-        "{0} is neither a directory nor a tar archive with an image; \
+        "{0} is neither a directory nor a tar archive with an image (nor is a pipe: an archive has to be a file); \
          `podman save`, `docker save` and `skopeo copy ... oci-archive:FILE` write such archives{1}"
     )]
     Foreign(PathBuf, &'static str),

@@ -37,7 +37,10 @@ pub(super) enum Full {
         places: usize,
     },
     /// A container needs more than is left.
-    #[error("{wanted} MiB are wanted, and of its {pool} MiB for containers {free} are free")]
+    #[error(
+        "{wanted} MiB are wanted, and of its {pool} MiB for containers {free} are free. Ask for less (--memory), end \
+         another container (`list`, `kill NAME`), or start the machine with more"
+    )]
     Memory {
         /// In MiB.
         wanted: u32,
