@@ -350,13 +350,8 @@ pub const OF_OTHERS: &[Elsewhere] = &[
         here: "`machine start NAME` makes it and starts it",
     },
     Elsewhere {
-        typed: &[
-            "machine ls",
-            "machine list",
-            "machine inspect",
-            "machine info",
-        ],
-        here: "`machine status NAME` says how one is, and `list` what runs in it",
+        typed: &["machine inspect", "machine info"],
+        here: "`machine list` says which are up, `machine status NAME` how one is, and `list` what runs in it",
     },
     Elsewhere {
         typed: &["machine rm"],

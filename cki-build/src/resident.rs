@@ -39,6 +39,9 @@ pub enum What {
     Stop(Named),
     /// Say how a machine is; the status is 1 when it is not up
     Status(Named),
+    /// Say which machines are up, and how they are
+    #[command(visible_alias = "ls")]
+    List,
     /// Run a shell, or a command, as root of the machine itself, beside its containers
     Ssh(Ssh),
 }

@@ -94,3 +94,28 @@ fn the_usage_has_no_option_that_nobody_typed() {
         "{said}"
     );
 }
+
+#[test]
+fn no_machine_is_up_where_only_logs_and_strangers_are() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let said = |json: bool| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cki-build"))
+            .args(json.then_some("--json"))
+            .arg("--cache")
+            .arg(cache.path())
+            .args(["machine", "list"])
+            .output()
+            .expect("it starts");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), text.as_str()), (Some(0), ""));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(said(false), "no machine is up\n");
+    for name in ["web", "-no-name", "two words"] {
+        let directory = cache.path().join("machines").join(name);
+        std::fs::create_dir_all(&directory).expect("made");
+        std::fs::write(directory.join("log"), "it is over\n").expect("written");
+    }
+    assert_eq!(said(false), "no machine is up\n");
+    assert_eq!(said(true), "[]\n");
+}

@@ -43,6 +43,10 @@ impl Machine {
         let output = cki(["--json", "machine", "status", &self.0]);
         assert_eq!(output.status, 0, "{}", output.stderr);
         let status: serde_json::Value = serde_json::from_str(output.text()).expect("JSON");
+        let output = cki(["--json", "machine", "list"]);
+        let list: Vec<serde_json::Value> = serde_json::from_str(output.text()).expect("JSON");
+        let listed = list.iter().filter(|one| one["name"] == self.0.as_str());
+        assert_eq!(listed.count(), 1, "{}: {list:?}", self.0);
         status[key].as_u64().expect("a number")
     }
 

@@ -2,9 +2,11 @@
 
 //! `cki-build machine`
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::exec;
 use crate::cli::HostKernel;
@@ -27,6 +29,7 @@ pub(super) fn machine(context: &Context, what: &What) -> Result<Status, Error> {
         What::Start(args) => start(context, args),
         What::Stop(args) => stop(context, args),
         What::Status(args) => status(context, args),
+        What::List => list(context),
         What::Ssh(args) => ssh(context, args),
     }
 }
@@ -101,6 +104,55 @@ fn status(context: &Context, args: &Named) -> Result<Status, Error> {
         print(&format!("the machine {name} is not up"))?;
     }
     Ok(Status::NO)
+}
+
+/// A machine that is up.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    #[serde(flatten)]
+    status: resident::MachineStatus,
+}
+
+fn list(context: &Context) -> Result<Status, Error> {
+    let machines = place::machines(context);
+    let entries = match machines.read_dir() {
+        Ok(entries) => entries.collect::<Result<Vec<_>, _>>(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let entries = entries.map_err(|source| Error::Io {
+        path: machines,
+        source,
+    })?;
+    let names = entries
+        .into_iter()
+        .map(|entry| entry.file_name().into_string());
+    let mut names: Vec<String> = names.filter_map(Result::ok).collect();
+    names.sort_unstable();
+    let mut up = Vec::new();
+    for name in names {
+        // What has no name of a machine is none.
+        let Ok(directory) = place::directory(context, &name) else {
+            continue;
+        };
+        // One that ends just now is not up.
+        if let Some(mut machine) = Up::find(&directory)? {
+            let status = machine.status()?;
+            up.push(Listed { name, status });
+        }
+    }
+    if context.global.json {
+        print_json(&up)?;
+        return Ok(Status::OK);
+    }
+    if up.is_empty() {
+        print("no machine is up")?;
+    }
+    for Listed { name, status } in up {
+        show(context, &name, &status)?;
+    }
+    Ok(Status::OK)
 }
 
 fn ssh(context: &Context, args: &Ssh) -> Result<Status, Error> {
