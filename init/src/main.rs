@@ -36,7 +36,7 @@ fn main() {
     machine::restart()
 }
 
-/// The place that this process is to serve, and as the how manieth process to do so, if it was started for that.
+/// The place that this process is to serve, and its number among those that did before, if it was started for that.
 fn place_to_serve() -> Option<(u32, u64)> {
     let mut words = std::env::args().skip(1);
     if std::process::id() == 1 || words.next()? != server::PLACE {

@@ -75,7 +75,7 @@ pub struct Hello {
     pub features: Vec<String>,
     /// Release of its kernel (`uname -r`).
     pub kernel: String,
-    /// In a place of a machine that stays up: the how manieth process that serves the place this is.
+    /// In a place of a machine that stays up, which processes serve one after the other: the number of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
 }

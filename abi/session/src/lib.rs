@@ -14,6 +14,7 @@
 //!
 //! ```text
 //! server -> client   hello            what the server understands
+//! client -> server   clock            to a machine that knows it, before run: what time it is
 //! client -> server   run              once
 //! server -> client   started
 //! client -> server   signal, resize   any number, after run

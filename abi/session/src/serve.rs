@@ -7,8 +7,9 @@
 //! own ([`crate::port::of_place`]): whoever is connected to them is a client as everywhere else, of one session.
 //! When that is over, the place waits for the next client.
 //!
-//! A session of such a place has its program in a container, from the disk that [`Run::disk`](crate::Run::disk)
-//! names; or, with neither, as a process of the machine in the file system of its init, with the command `cki`.
+//! A session of such a place has its program in a container, from the disk that
+//! [`Run::image_disk`](crate::Run::image_disk) names; or, with neither, as a process of the machine in the file
+//! system of its init, with the command `cki`.
 
 use serde::{Deserialize, Serialize};
 

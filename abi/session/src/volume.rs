@@ -32,6 +32,9 @@ pub enum VolumeError {
     /// Which of them it is would not be clear.
     #[error("two volumes at {0:?}")]
     Twice(String),
+    /// Nor whose it is.
+    #[error("two volumes with the name {0:?}")]
+    TwiceNamed(String),
     /// No path of a mount.
     #[error("a volume at {0:?}: expected an absolute path in the image other than /, without ..")]
     Path(String),
@@ -55,9 +58,12 @@ impl Volume {
                 let parts = volume.path.split('/').map(str::to_owned);
                 parts.filter(|part| !matches!(&**part, "" | ".")).collect()
             };
-            let same = |other: &Self| other.name == volume.name || parts(other) == parts(volume);
-            if volumes[..index].iter().any(same) {
+            let before = &volumes[..index];
+            if before.iter().any(|other| parts(other) == parts(volume)) {
                 return Err(VolumeError::Twice(volume.path.clone()));
+            }
+            if before.iter().any(|other| other.name == volume.name) {
+                return Err(VolumeError::TwiceNamed(volume.name.clone()));
             }
         }
         Ok(())
@@ -123,10 +129,14 @@ mod tests {
     fn volumes_of_one_program_are_told_apart() {
         let mut volumes = vec![volume("a", "/a"), volume("b", "/b"), volume("c", "/a/b")];
         assert_eq!(Volume::check_all(&volumes), Ok(()));
-        for (name, path) in [("d", "/a"), ("d", "//a/./"), ("a", "/d")] {
+        for (name, path, told) in [
+            ("d", "/a", "two volumes at \"/a\""),
+            ("d", "//a/./", "two volumes at \"//a/./\""),
+            ("a", "/d", "two volumes with the name \"a\""),
+        ] {
             volumes.push(volume(name, path));
-            let error = VolumeError::Twice(path.to_owned());
-            assert_eq!(Volume::check_all(&volumes), Err(error), "{name} {path}");
+            let error = Volume::check_all(&volumes).expect_err("two of a kind");
+            assert_eq!(error.to_string(), told);
             volumes.pop();
         }
         volumes.push(volume("d", "/.."));

@@ -24,7 +24,7 @@ pub struct Key {
     /// Of a server: how many clients asked it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<u32>,
-    /// The how manieth time, from 1.
+    /// Which time this is, from 1.
     pub round: u32,
 }
 

@@ -82,7 +82,7 @@ fn run_as(place: Place, generation: Option<u64>) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Serves one session in a place of a machine that stays up, as the how manieth process to do so.
+/// Serves one session in a place of a machine that stays up, by the process of this number that does.
 ///
 /// # Errors
 /// [`ServeError`].
