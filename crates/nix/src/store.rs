@@ -29,7 +29,7 @@ pub struct Addition {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nix is not installed.
-    #[error("Nix is not installed ({} was not found); install it with `apt-get install nix-bin`", .0.display())]
+    #[error("Nix is not installed ({} was not found): {}", .0.display(), crate::setup::remedy())]
     NoNix(PathBuf),
     /// A command could not be started.
     #[error(transparent)]
@@ -51,8 +51,7 @@ pub enum StoreError {
         cause: io::Error,
     },
     /// The store's file system is full.
-    #[error("the disk that holds {} is full. Free some space there (`nix-collect-garbage` removes what is not in use), \
-        then run the command again", .0.display())]
+    #[error("{}", crate::full::FullDisk::Store(.0.clone()))]
     DiskFull(PathBuf),
     /// A file got another path than its hash promised: it is not the file that it should be.
     #[error(
