@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# The overlay on a complete nixpkgs, as facts that a test can look at (tests/tests/nixpkgs.rs).
+# The overlay on a complete nixpkgs, as facts that a test can look at (tests/tests/nixpkgs/packages.rs).
 { nixpkgs }:
 
 let

@@ -96,7 +96,9 @@ pub(super) fn in_machine(
     if let Some(sentence) = ended.outcome.explanation(whose, None) {
         run::say(&sentence);
     }
-    if matches!(&ended.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NotFound) {
+    let is_missing =
+        matches!(&ended.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::NotFound);
+    if is_missing && whose == "container" {
         run::say("a package is added when the container is started: `run --deb PKG`");
     }
     if context.global.json && reads {
