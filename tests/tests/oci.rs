@@ -87,9 +87,11 @@ fn an_image_of_two_layers_runs_as_its_configuration_says() {
                     4750 2 3000000\n4750 2 3000000\n500\n499\nwritten\ntoo\n";
     assert_eq!(output.text(), expected, "{}", output.stderr);
 
-    // The layers are there now, so there is nothing to say of them.
+    // The layers are there now, so there is nothing to say of them; of the port there is, which nobody has published.
     let output = run(&image, &[], &[]);
-    assert_eq!(output.stderr, "");
+    let port =
+        "cki-build: the image says that its program listens on 80/tcp; -p publishes a port\n";
+    assert_eq!(output.stderr, port);
 
     // What the user says wins; the contents of a large file come back whole.
     let output = run(

@@ -4,6 +4,7 @@
 
 use crate::event::Event;
 use crate::outcome::Outcome;
+use crate::process::ProcessId;
 
 /// Refusals that are passed on, at most.
 pub const REFUSALS_MAX: usize = 16;
@@ -48,8 +49,8 @@ impl Gate {
         let (count, most) = match &event {
             Event::Unknown => return None,
             Event::Refused { .. } => (&mut self.refusals, REFUSALS_MAX),
-            // Whatever came before it, the end is heard.
-            Event::Ended { .. } => (&mut self.ends, EVENTS_MAX),
+            // Whatever came before it, the end of what was asked for is heard.
+            Event::Ended { id, .. } if *id == ProcessId::MAIN => (&mut self.ends, EVENTS_MAX),
             _ => (&mut self.events, EVENTS_MAX),
         };
         if *count >= most {
@@ -78,7 +79,7 @@ pub fn cut(text: &mut String, size: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Failure, FailureKind, Hello, Isolation, ProcessId};
+    use crate::{Failure, FailureKind, Hello, Isolation};
 
     #[test]
     fn a_server_that_talks_without_end_is_heard_in_measure() {
@@ -128,6 +129,10 @@ mod tests {
         let mut gate = Gate::for_machine();
         for _ in 0..1000 {
             let _ = gate.pass(hello());
+            let _ = gate.pass(Event::Ended {
+                id: ProcessId(9),
+                outcome: Outcome::Exited(0),
+            });
         }
         assert!(gate.pass(ended()).is_some());
     }

@@ -101,10 +101,7 @@ fn kill_one_of(names: &ContainerNames, args: &KillArgs) -> anyhow::Result<Status
     let passed_on = cki_session::FORWARDED.contains(&args.signal) || args.signal == Signal::KILL;
     let state = names.find(&args.name)?;
     if !passed_on {
-        bail!(
-            "the signal {} cannot be passed on to a container",
-            args.signal
-        );
+        bail!("signal {} cannot be passed on to a container", args.signal);
     }
     signal(names, &state, args.signal)?;
     Ok(Status::OK)
