@@ -31,6 +31,78 @@ fn a_program_that_uses_up_the_page_tables_is_killed_and_others_go_on() {
     assert_eq!(output.text(), "status 137\n/bin/sh\n".repeat(4));
 }
 
+/// Whatever it is that takes the last table: each of these ends its program, and the next one works. Perl's `syscall`
+/// takes the numbers of x86-64.
+#[test]
+fn each_way_to_take_the_last_table_ends_the_program_that_takes_it() {
+    const NUMBERS: &str = "my ($far, $most) = (1 << 44, 20000); sub at { $far + ($_[0] << 21) }
+        sub map { syscall(9, $_[0], $_[1], 3, 0x22 | $_[2], -1, 0) > 0 or die qq(mmap: $!) }";
+    let ways = [
+        // MAP_FIXED, MAP_POPULATE
+        ("mmap", "&map(at($_), 4096, 0x8010) for 0 .. $most;"),
+        // MREMAP_MAYMOVE, MREMAP_FIXED, of pages that were there and touched
+        (
+            "mremap",
+            "my $near = 1 << 43; &map($near, $most << 12, 0x8010);
+             syscall(25, $near + ($_ << 12), 4096, 4096, 3, at($_)) > 0 or die qq(mremap: $!) for 0 .. $most - 1;",
+        ),
+        // MADV_POPULATE_WRITE, in memory that is shared
+        (
+            "madvise",
+            "syscall(9, at(0), $most << 21, 3, 0x4031, -1, 0) > 0 or die qq(mmap: $!);
+             syscall(28, at($_), 4096, 23) == 0 or die qq(madvise: $!) for 0 .. $most - 1;",
+        ),
+        (
+            "process_vm_writev",
+            "&map(at(0), $most << 21, 0x4010); my $x = 'x'; my $from = pack('PQ', $x, 1);
+             for (0 .. $most - 1) { my $to = pack('QQ', at($_), 1);
+                 syscall(311, $$, $from, 1, $to, 1, 0) == 1 or die qq(process_vm_writev: $!) }",
+        ),
+        // UFFDIO_API, UFFDIO_REGISTER for missing pages, UFFDIO_COPY
+        (
+            "userfaultfd",
+            "&map(at(0), $most << 21, 0x4010); my $u = syscall(323, 0); $u >= 0 or die qq(userfaultfd: $!);
+             my $api = pack('QQQ', 0xaa, 0, 0); syscall(16, $u, 0xc018aa3f, $api) == 0 or die qq(api: $!);
+             my $r = pack('QQQQ', at(0), $most << 21, 1, 0); syscall(16, $u, 0xc020aa00, $r) == 0 or die qq(reg: $!);
+             my $page = 'x' x 8192; my $src = (unpack('Q', pack('P', $page)) + 4095) & ~4095;
+             for (0 .. $most - 1) { my $c = pack('QQQQQ', at($_), $src, 4096, 0, 0);
+                 syscall(16, $u, 0xc028aa03, $c) == 0 or die qq(copy: $!) }",
+        ),
+        // The copy of what is more than half of all
+        (
+            "fork",
+            "&map(at(0), $most << 21, 0x4010);
+             for my $n (0 .. 5999) { syscall(0, fileno(Z), at($n), 1) == 1 or die qq(read: $!) }
+             my $pid = fork; defined $pid or die qq(fork: $!);",
+        ),
+    ];
+    let mut script = String::new();
+    for (name, way) in ways {
+        script += &format!(
+            "perl -e '{NUMBERS} open(Z, \"<\", \"/dev/zero\"); {way} print \"no end\\n\"'\n\
+             echo \"{name} $?\"; ls /bin/sh\n"
+        );
+    }
+    let output = run("512M", &["sh", "-c", &script]);
+    let expected = ways.map(|(name, _)| format!("{name} 137\n/bin/sh\n"));
+    assert_eq!(output.text(), expected.concat(), "{}", output.stderr);
+}
+
+/// Who must not be killed for memory ends all the same where nobody else has tables to give: the fault would be tried
+/// again for ever.
+#[test]
+fn a_program_that_nobody_may_kill_ends_when_it_has_used_up_the_page_tables() {
+    let script = r#"
+perl -e 'open(F, ">", "/proc/self/oom_score_adj") && print(F "-1000") && close(F) or die "oom_score_adj: $!";
+    my $at = syscall(9, 0, 20000 << 21, 1, 0x4022, -1, 0); $at > 0 or die "mmap: $!";
+    for my $n (0 .. 19999) { unpack("P1", pack("Q", $at + ($n << 21))) }'
+echo "status $?"
+"#;
+    let protected = format!("echo -1000 > /proc/self/oom_score_adj\n{script}");
+    let output = run("512M", &["sh", "-c", &protected]);
+    assert_eq!(output.text(), "status 137\n", "{}", output.stderr);
+}
+
 /// They are enough for many small processes. A fork of whoever has most leaves a sixteenth of them alone, and a process
 /// takes 13 to 17 (1,171 to 896 were seen): more, the sooner it runs.
 #[test]
