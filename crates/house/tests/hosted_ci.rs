@@ -238,48 +238,6 @@ fn prepare_installs_what_is_needed_and_asks_doctor() {
     assert_eq!(calls[4], "cargo run --release -- doctor");
 }
 
-#[test]
-fn commits_are_looked_at_as_contributing_asks() {
-    let scratch = tempfile::tempdir().expect("a folder");
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .current_dir(scratch.path())
-            .args([
-                "-c",
-                "user.name=A",
-                "-c",
-                "user.email=a@example.org",
-                "-c",
-                "commit.gpgsign=false",
-            ])
-            .args(arguments)
-            .output()
-            .expect("git starts");
-        assert!(output.status.success(), "{}", text(&output.stderr));
-    };
-    let commit = |subject: &str| git(&["commit", "--quiet", "--allow-empty", "--message", subject]);
-    let look = || look_at_last(scratch.path());
-    git(&["init", "--quiet"]);
-    commit("first");
-    commit("ksm: do not take an area from a GDT that has none");
-    let good = look();
-    assert!(good.status.success(), "{}", text(&good.stderr));
-    let long = format!("ksm: {}", "x".repeat(68));
-    for (subject, complaint) in [
-        ("take nothing", "the subject is not"),
-        (&*long, "longer than 72"),
-    ] {
-        commit(subject);
-        let bad = look();
-        assert_eq!(bad.status.code(), Some(1), "{subject}");
-        assert!(
-            text(&bad.stderr).contains(complaint),
-            "{}",
-            text(&bad.stderr)
-        );
-    }
-}
-
 /// By stand-ins for cargo and a database: the first is told where the second is, as long as it is there.
 #[test]
 fn advisories_are_looked_for_in_a_folder_or_in_a_clone() {
@@ -483,14 +441,6 @@ fn the_hook_checks_the_crates_that_are_touched_and_refuses_blanks() {
     write("init/src/main.rs", "fn main() {} \n");
     let blank = staged(&["add", "init/src/main.rs"]);
     assert!(!blank.status.success(), "{}", text(&blank.stdout));
-}
-
-fn look_at_last(repository: &Path) -> Output {
-    Command::new(root().join(".ci/commits"))
-        .current_dir(repository)
-        .arg("HEAD~1..HEAD")
-        .output()
-        .expect("it starts")
 }
 
 fn text(bytes: &[u8]) -> String {

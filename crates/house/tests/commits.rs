@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What hosted CI has to say of the commits of a change (`.ci/commits`).
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use cki_house::root;
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let output = Command::new("git")
+        .current_dir(directory)
+        .args(["-c", "user.name=A", "-c", "user.email=a@example.org"])
+        .args(["-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .output()
+        .expect("git starts");
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn commit(repository: &Path, subject: &str, why: &str) {
+    let message = format!("{subject}\n\n{why}");
+    git(
+        repository,
+        &["commit", "--quiet", "--allow-empty", "--message", &message],
+    );
+}
+
+fn look_at_last(repository: &Path) -> Output {
+    Command::new(root().join(".ci/commits"))
+        .current_dir(repository)
+        .arg("HEAD~1..HEAD")
+        .output()
+        .expect("it starts")
+}
+
+#[test]
+fn commits_are_looked_at_as_contributing_asks() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let repository = scratch.path();
+    git(repository, &["init", "--quiet"]);
+    commit(repository, "first", "");
+    let subject = "ksm: do not take an area from a GDT that has none";
+    commit(repository, subject, "Otherwise it is another's.");
+    let good = look_at_last(repository);
+    assert!(good.status.success(), "{good:?}");
+    let long = format!("ksm: {}", "x".repeat(68));
+    for (subject, why, complaint) in [
+        ("take nothing", "Why.", "the subject is not"),
+        (&*long, "Why.", "longer than 72"),
+        ("ksm: take nothing", "", "there is no body"),
+    ] {
+        commit(repository, subject, why);
+        let bad = look_at_last(repository);
+        assert_eq!(bad.status.code(), Some(1), "{subject}");
+        let said = String::from_utf8_lossy(&bad.stderr);
+        assert!(said.contains(complaint), "{said}");
+    }
+}
