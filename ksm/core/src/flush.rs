@@ -8,8 +8,8 @@ use crate::monitor::Monitor;
 use crate::refusal::Refusal;
 
 impl<M: PhysMem> Monitor<'_, M> {
-    /// To be called before a CPU starts to flush everything. Not under way on several vCPUs of one
-    /// call: each takes its own.
+    /// To be called before a CPU starts to flush everything. What it returns stands for the flush of
+    /// one CPU: two that flush at the same time take one each.
     pub fn begin_flush(&mut self) -> Flush {
         self.epochs.begin()
     }
