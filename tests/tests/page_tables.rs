@@ -54,9 +54,9 @@ fn each_way_to_take_the_last_table_ends_the_program_that_takes_it() {
         ),
         (
             "process_vm_writev",
-            "&map(at(0), $most << 21, 0x4010); my $x = 'x'; my $from = pack('PQ', $x, 1);
+            "&map(at(0), $most << 21, 0x4010); my $own = $$; my $x = 'x'; my $from = pack('PQ', $x, 1);
              for (0 .. $most - 1) { my $to = pack('QQ', at($_), 1);
-                 syscall(311, $$, $from, 1, $to, 1, 0) == 1 or die qq(process_vm_writev: $!) }",
+                 syscall(311, $own, $from, 1, $to, 1, 0) == 1 or die qq(process_vm_writev: $!) }",
         ),
         // UFFDIO_API, UFFDIO_REGISTER for missing pages, UFFDIO_COPY
         (
