@@ -57,3 +57,36 @@ fn commits_are_looked_at_as_contributing_asks() {
         assert!(said.contains(complaint), "{said}");
     }
 }
+
+/// As git calls the hook: in the top folder, with the file of the message.
+#[test]
+fn a_message_is_looked_at_before_it_is_committed() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let message = scratch.path().join("message");
+    let look = |text: &str| {
+        std::fs::write(&message, text).expect("a message");
+        Command::new(root().join(".githooks/commit-msg"))
+            .current_dir(root())
+            .arg(&message)
+            .output()
+            .expect("it starts")
+    };
+    for good in [
+        "ksm: take nothing\n\nThere is nothing.\n# On branch main\n",
+        "\n# A comment\nksm: take nothing\n\nWhy.\n",
+        "fixup! ksm: take nothing\n",
+    ] {
+        let looked = look(good);
+        assert!(looked.status.success(), "{good}: {looked:?}");
+    }
+    for bad in [
+        "ksm: take nothing\n\n# Why\n",
+        "take nothing\n\nWhy.\n",
+        "ksm: take nothing\n",
+        "",
+    ] {
+        let looked = look(bad);
+        assert_eq!(looked.status.code(), Some(1), "{bad}");
+        assert!(!looked.stderr.is_empty(), "{bad}");
+    }
+}
