@@ -2,6 +2,8 @@
 
 //! The files by which hosts of git repositories run our CI: what they use, and what their steps run.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_yaml_ng::Value;
 
@@ -10,7 +12,7 @@ use serde_yaml_ng::Value;
 pub struct Workflow {
     /// What its token may do.
     pub permissions: Value,
-    jobs: std::collections::BTreeMap<String, Job>,
+    jobs: BTreeMap<String, Job>,
 }
 
 /// One job of it.
@@ -23,10 +25,19 @@ pub struct Job {
     pub timeout_minutes: Option<u32>,
     /// What its own token may do, where that is not what the workflow's may.
     pub permissions: Option<Value>,
+    /// In what it runs.
+    pub container: Option<Container>,
     /// On which condition it runs.
     #[serde(rename = "if")]
     pub condition: Option<String>,
     steps: Vec<Step>,
+}
+
+/// The container that a job's steps run in.
+#[derive(Debug, Deserialize)]
+pub struct Container {
+    /// Words for the engine that starts it.
+    pub options: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,21 +83,20 @@ impl Workflow {
     }
 }
 
-/// The lines of shell in the jobs of a `.gitlab-ci.yml`.
+/// The lines of shell of each job of a `.gitlab-ci.yml`.
 ///
 /// # Errors
 /// When it is no YAML.
-pub fn gitlab_lines(text: &str) -> Result<Vec<String>, serde_yaml_ng::Error> {
+pub fn gitlab_jobs(text: &str) -> Result<BTreeMap<String, Vec<String>>, serde_yaml_ng::Error> {
     #[derive(Deserialize)]
     struct Script {
         #[serde(default)]
         script: Vec<String>,
     }
-    let file: std::collections::BTreeMap<String, Value> = serde_yaml_ng::from_str(text)?;
-    let mut lines = Vec::new();
-    // The list of stages is no job.
-    for (_, value) in file.into_iter().filter(|(name, _)| name != "stages") {
-        lines.extend(serde_yaml_ng::from_value::<Script>(value)?.script);
-    }
-    Ok(lines)
+    let file: BTreeMap<String, Value> = serde_yaml_ng::from_str(text)?;
+    file.into_iter()
+        // The list of stages is no job, and neither is what all of them have.
+        .filter(|(name, _)| name != "stages" && name != "default")
+        .map(|(name, value)| Ok((name, serde_yaml_ng::from_value::<Script>(value)?.script)))
+        .collect()
 }

@@ -7,10 +7,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use cki_build::cli::{Cli, Command as Asked};
-use cki_house::hosted::{Workflow, gitlab_lines};
+use cki_house::hosted::{Workflow, gitlab_jobs};
 use cki_house::{root, tracked};
 use clap::Parser as _;
 
@@ -122,6 +122,41 @@ fn jobs_run_where_doctor_finds_nothing_missing() {
     }
 }
 
+/// Whether a line runs tests or builds, for which `.ci/prepare` installs what is needed, Nix among it, and which need
+/// namespaces and mounts.
+fn needs_preparation(line: &str) -> bool {
+    [".ci/quick", ".ci/run", ".ci/pages", TOOL]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+#[test]
+fn jobs_that_test_or_build_are_prepared_and_may_make_namespaces() {
+    let is_prepared = |lines: &[&str]| {
+        let first = lines.iter().position(|line| needs_preparation(line));
+        let prepared = lines.iter().position(|line| *line == ".ci/prepare");
+        first.is_none_or(|first| prepared.is_some_and(|prepared| prepared < first))
+    };
+    let mut seen = 0;
+    for (path, workflow) in workflows() {
+        for (name, job) in workflow.jobs() {
+            let lines: Vec<_> = job.lines().collect();
+            assert!(is_prepared(&lines), "{path}: {name}: {lines:?}");
+            if lines.iter().any(|line| needs_preparation(line)) {
+                let options = job.container.as_ref().and_then(|it| it.options.as_deref());
+                assert_eq!(options, Some("--privileged"), "{path}: {name}");
+                seen += 1;
+            }
+        }
+    }
+    for (name, lines) in gitlab_jobs(&read(".gitlab-ci.yml")).expect("YAML") {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        assert!(is_prepared(&lines), "{name}: {lines:?}");
+        seen += usize::from(lines.iter().any(|line| needs_preparation(line)));
+    }
+    assert!(seen >= 8, "{seen} jobs");
+}
+
 #[test]
 fn each_step_is_a_script_of_ours_or_a_call_that_cki_build_understands() {
     let mut lines: Vec<(String, String)> = Vec::new();
@@ -129,8 +164,9 @@ fn each_step_is_a_script_of_ours_or_a_call_that_cki_build_understands() {
         lines.extend(workflow.lines().map(|line| (path.clone(), line.to_owned())));
     }
     let gitlab = ".gitlab-ci.yml";
-    let more = gitlab_lines(&read(gitlab)).expect("YAML");
-    lines.extend(more.into_iter().map(|line| (gitlab.to_owned(), line)));
+    let jobs = gitlab_jobs(&read(gitlab)).expect("YAML");
+    let more = jobs.into_values().flatten();
+    lines.extend(more.map(|line| (gitlab.to_owned(), line)));
     assert!(lines.len() >= 10, "{lines:?}");
     for (path, line) in lines {
         if let Some(arguments) = line.strip_prefix(TOOL) {
