@@ -107,7 +107,7 @@ pub enum Command {
     Verify(Verify),
     /// Say what this machine lacks and how to get it
     Doctor,
-    /// Run all tests
+    /// Run the tests, but for the long ones
     Check(Check),
     /// Measure the build, the start of a machine, or what containers cost
     Bench(Bench),
