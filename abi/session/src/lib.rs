@@ -105,7 +105,10 @@ pub use status::{Status, complain};
 pub use terminal::Terminal;
 pub use user::User;
 pub use volume::{Volume, VolumeError};
-pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};
+pub use wire::{
+    Arrived, Heard, Incoming, MAX_LINE, NotQueued, Outgoing, ProtocolError, QUEUE_MAX, decode,
+    encode,
+};
 
 /// Names of the virtio-serial ports (`/sys/class/virtio-ports/*/name` in a machine or container).
 pub mod port {

@@ -8,13 +8,14 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use cki_process::exec::describe;
-use cki_session::{Event, Outcome, Run, Signal, exit};
+use cki_session::{Event, Outcome, Outgoing, Request, Run, Signal, exit};
 
 use super::error::MachineError;
 use super::inputs::Input;
 use super::link::Backing;
 use super::relay::Relayed;
 use super::request;
+use super::requests;
 use super::session::{Session, stop_ourselves};
 use super::terms::{Ended, TimeLimit};
 
@@ -22,8 +23,8 @@ use super::terms::{Ended, TimeLimit};
 pub(crate) struct Course<'a, R> {
     session: Session,
     run: &'a Run,
-    /// What its init is asked for; empty once it is asked.
-    request: Vec<u8>,
+    /// What its init is asked for once it is up; nothing once it is asked.
+    asked_first: Option<Outgoing>,
     /// Called once, before any output.
     ready: Option<R>,
     /// How the program ended.
@@ -50,7 +51,7 @@ impl<'a, R: FnOnce()> Course<'a, R> {
     pub(super) fn new(
         mut session: Session,
         run: &'a Run,
-        request: Vec<u8>,
+        request: Outgoing,
         time: TimeLimit,
         ready: R,
     ) -> Self {
@@ -58,7 +59,7 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         Course {
             session,
             run,
-            request,
+            asked_first: Some(request),
             ready: Some(ready),
             last: None,
             status: None,
@@ -215,11 +216,12 @@ impl<'a, R: FnOnce()> Course<'a, R> {
             Event::Hello(hello) => {
                 session.times.hello = Some(Instant::now());
                 request::check(&hello, self.run)?;
-                if let Some(ready) = self.ready.take() {
+                if let (Some(ready), Some(asked)) = (self.ready.take(), self.asked_first.take()) {
                     ready();
-                    let asked = std::mem::take(&mut self.request);
-                    let clock = request::clock(&hello);
-                    session.requests.send([clock, asked].concat());
+                    if let Some(clock) = request::clock(&hello) {
+                        session.requests.send(&clock);
+                    }
+                    session.requests.append(asked);
                 }
                 session.kernel = Some(hello.kernel);
             }
@@ -272,11 +274,13 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         if session.is_the_terminals(signal) {
             return None;
         }
-        let message = session.signal_message(signal);
-        if self.request.is_empty() {
-            session.requests.send(message);
-        } else {
-            self.request.extend(message);
+        let id = session.id;
+        match &mut self.asked_first {
+            Some(asked) => match asked.push(&Request::Signal { id, signal }) {
+                Ok(()) => {}
+                Err(error) => requests::warn_of(&error),
+            },
+            None => session.signal(signal),
         }
         if signal == Signal::TSTP {
             stop_ourselves();

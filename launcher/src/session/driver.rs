@@ -8,11 +8,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use cki_session::gate::Gate;
-use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, encode};
+use cki_session::{Event, Isolation, Outcome, Outgoing, ProcessId, Request, Run, Signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::client::{Client, Wish};
-use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
+use super::control::{Inbox, Input, Requests, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::observer::Observer;
 use super::plan::Plan;
@@ -27,15 +27,15 @@ const POLL_MAX: Duration = Duration::from_secs(60);
 /// What a session is at.
 pub(super) struct Driver<'s> {
     outside: &'s Outside,
-    outgoing: &'s Outgoing,
+    requests: &'s Requests,
     client: &'s mut dyn Client,
     observer: Option<&'s Observer>,
     /// The program; without one, there is only the kernel's console.
     run: Option<Run>,
     id: ProcessId,
     isolation: Isolation,
-    /// What init is told once it is up.
-    request: Vec<u8>,
+    /// What init is asked for once it is up.
+    asked_first: Outgoing,
     timeout: Option<Duration>,
     stop: (Signal, Duration),
     start_timeout: Duration,
@@ -65,12 +65,16 @@ impl<'s> Driver<'s> {
     /// [`ContainerError::Request`] when the request is too long for a message.
     pub(super) fn new(
         outside: &'s Outside,
-        outgoing: &'s Outgoing,
+        requests: &'s Requests,
         plan: Plan,
         client: &'s mut dyn Client,
     ) -> Result<Self, ContainerError> {
-        let request = plan.run.clone().map(|run| Request::Run(Box::new(run)));
-        let request = request.as_ref().map(encode).transpose();
+        let mut asked_first = Outgoing::default();
+        if let Some(run) = plan.run.clone() {
+            asked_first
+                .push(&Request::Run(Box::new(run)))
+                .map_err(|error| ContainerError::Request(error.to_string()))?;
+        }
         // A console has started when its kernel does.
         let started = plan.run.is_none();
         let first_limit = if started {
@@ -80,15 +84,13 @@ impl<'s> Driver<'s> {
         };
         Ok(Driver {
             outside,
-            outgoing,
+            requests,
             client,
             observer: None,
             id: plan.run.as_ref().map_or(ProcessId::MAIN, |run| run.id),
             run: plan.run,
             isolation: plan.isolation,
-            request: request
-                .map_err(|error| ContainerError::Request(error.to_string()))?
-                .unwrap_or_default(),
+            asked_first,
             timeout: plan.timeout,
             stop: plan.stop,
             start_timeout: plan.start_timeout,
@@ -179,8 +181,8 @@ impl<'s> Driver<'s> {
                     (Ok(()), None) => {
                         self.hello = true;
                         self.client.up(self.isolation);
-                        // The first that is for init, and no longer than what there is room for.
-                        let _ = self.outgoing.push(&std::mem::take(&mut self.request));
+                        // It has room: nothing else was for init before.
+                        let _ = self.requests.append(std::mem::take(&mut self.asked_first));
                         self.more |= self.outside.poll();
                         return None;
                     }
@@ -342,23 +344,15 @@ impl<'s> Driver<'s> {
 
     /// Asks init for something; before it is up, with the request.
     fn ask(&mut self, request: &Request) {
-        // A few bytes, far below the limit.
-        let Ok(line) = encode(request) else {
-            return;
-        };
         // A program that takes no signals, or does not run yet, gets the first some thousand.
-        let fits = if self.hello {
-            let fits = self.outgoing.push(&line);
+        let queued = if self.hello {
+            let queued = self.requests.push(request);
             self.more |= self.outside.poll();
-            fits
+            queued
         } else {
-            let fits = self.request.len() + line.len() <= OUTGOING_MAX;
-            if fits {
-                self.request.extend(line);
-            }
-            fits
+            self.asked_first.push(request)
         };
-        if !fits {
+        if queued.is_err() {
             let message = "not passed on: init of the container has not taken thousands before it";
             self.client.tell(&Event::Refused {
                 message: message.to_owned(),

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF;
 use cki_session::{
-    Event, Failure, FailureKind, Hello, Isolation, Outcome, ProcessId, Request, Signal, VERSION,
-    encode,
+    Event, Failure, FailureKind, Hello, Isolation, Outcome, ProcessId, QUEUE_MAX, Request, Signal,
+    VERSION, encode,
 };
 use vm_memory::{Bytes, GuestAddress};
 
-use super::super::control::OUTGOING_MAX;
 use super::guest::BUFFERS;
 use super::{
     Client, ContainerError, Plan, STARTED, Silent, Streams, Wish, pipe, plan, run, session,
@@ -158,7 +157,7 @@ fn what_init_has_no_room_for_is_refused() {
         id: ProcessId::MAIN,
         signal: Signal::WINCH,
     });
-    let room = OUTGOING_MAX / line.unwrap().len();
+    let room = QUEUE_MAX / line.unwrap().len();
     // Besides them, it holds the request.
     assert!(
         (40_000 - room..40_000).contains(&refused),
