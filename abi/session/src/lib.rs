@@ -40,7 +40,7 @@
 //! - **An event may say more than a client knows.** A client ignores fields of events, and whole events,
 //!   that it does not know.
 //! - **A new field of a request is optional, and has a name in [`feature`].** `hello` lists the names
-//!   that the server honours. A client asks before it sends ([`Run::unsupported`]), so that the user
+//!   that the server honours. A client asks before it sends ([`Hello::accepts`]), so that the user
 //!   reads a sentence instead of a machine that starts in vain. Whoever does not use the field
 //!   can talk to servers without it.
 //! - **[`VERSION`] changes only when something that exists changes its meaning.** Then both ends must.
@@ -65,6 +65,7 @@ mod interface;
 mod invalid;
 mod limit;
 mod memory;
+mod mismatch;
 mod network;
 mod outcome;
 mod printable;
@@ -92,6 +93,7 @@ pub use invalid::Invalid;
 pub use ipnet::IpNet;
 pub use limit::Limit;
 pub use memory::{Memory, MemoryError};
+pub use mismatch::Mismatch;
 pub use network::{Connection, Link, Network, NetworkError, PORTS_MAX, Protocol, Publish};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use printable::printable;

@@ -215,7 +215,10 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         match event {
             Event::Hello(hello) => {
                 session.times.hello = Some(Instant::now());
-                request::check(&hello, self.run)?;
+                hello.accepts(self.run).map_err(|mismatch| {
+                    let stays = session.link.stays();
+                    MachineError::Mismatch { mismatch, stays }
+                })?;
                 if let (Some(ready), Some(asked)) = (self.ready.take(), self.asked_first.take()) {
                     ready();
                     if let Some(clock) = request::clock(&hello) {

@@ -8,17 +8,6 @@ use cki_session::{Hello, Outgoing, Request, Run, feature};
 
 use super::error::MachineError;
 
-/// Whether the machine's init can carry the request out.
-pub(crate) fn check(hello: &Hello, run: &Run) -> Result<(), MachineError> {
-    hello.check().map_err(MachineError::Protocol)?;
-    match run.unsupported(&hello.features) {
-        Some(name) => Err(MachineError::Protocol(format!(
-            "it does not support `{name}`"
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// What tells a machine that has said `hello` what time it is now; nothing for one that does not ask.
 pub(crate) fn clock(hello: &Hello) -> Option<Request> {
     let asks = hello.features.iter().any(|name| name == feature::CLOCK);

@@ -101,7 +101,7 @@ impl Launcher {
 
     fn hear(&mut self, heard: Heard<Event>) -> Option<Event> {
         let breach = match heard {
-            Ok(Event::Hello(hello)) => hello.check().err()?,
+            Ok(Event::Hello(hello)) => hello.check().err()?.to_string(),
             Ok(Event::Ended { outcome, .. }) if self.outcome.is_none() => {
                 self.outcome = Some(outcome);
                 return None;

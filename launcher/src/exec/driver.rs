@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cki_session::exec::port;
 use cki_session::gate::Gate;
 use cki_session::{
-    Event, Exec, Isolation, Outcome, Process, ProcessId, Request, Run, Signal, StreamPorts, feature,
+    Event, Exec, Isolation, Mismatch, Outcome, Process, ProcessId, Request, Signal, StreamPorts,
 };
 use nix::poll::{PollFd, PollTimeout, poll};
 
@@ -47,9 +47,11 @@ pub enum ExecError {
     /// Init has said hello, and nothing since.
     #[error("its init neither starts the process nor says why not")]
     NotStarted,
-    /// Init cannot do it.
-    #[error("its init does not support `{0}`")]
-    Unsupported(&'static str),
+    /// Init speaks another version of the protocol, or cannot do it.
+    #[error(
+        "its init, which is as it was when the container started, and this command do not fit together: {0}"
+    )]
+    Mismatch(#[from] Mismatch),
     /// Init does not do it.
     #[error("its init refused: {0}")]
     Refused(String),
@@ -264,19 +266,10 @@ impl<'c> Driver<'c> {
         let protocol = |what: &str| ControlError::Protocol(what.to_owned());
         match event {
             Event::Hello(hello) => {
-                hello.check().map_err(ControlError::Protocol)?;
                 let Some(exec) = self.request.take() else {
                     return Err(protocol("it says hello twice").into());
                 };
-                let asks = Run {
-                    process: exec.process.clone(),
-                    ..Run::new(Vec::<String>::new())
-                };
-                let knows_exec = hello.features.iter().any(|name| name == feature::EXEC);
-                let missing = (!knows_exec).then_some(feature::EXEC);
-                if let Some(name) = missing.or_else(|| asks.unsupported(&hello.features)) {
-                    return Err(ExecError::Unsupported(name));
-                }
+                hello.accepts_beside(&exec.process)?;
                 self.hello = true;
                 self.start_deadline = Instant::now() + self.start_limit;
                 self.control.ask(&Request::Exec(Box::new(exec)))?;

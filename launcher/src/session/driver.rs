@@ -170,24 +170,23 @@ impl<'s> Driver<'s> {
     fn init_says(&mut self, event: Event) -> Step {
         match event {
             Event::Hello(hello) => {
-                let unsupported = self
-                    .run
-                    .as_ref()
-                    .and_then(|run| run.unsupported(&hello.features));
-                let problem = match (hello.check(), unsupported) {
-                    _ if self.hello => "it says hello twice".to_owned(),
-                    (Err(problem), _) => problem,
-                    (_, Some(name)) => format!("it does not support `{name}`"),
-                    (Ok(()), None) => {
-                        self.hello = true;
-                        self.client.up(self.isolation);
-                        // It has room: nothing else was for init before.
-                        let _ = self.requests.append(std::mem::take(&mut self.asked_first));
-                        self.more |= self.outside.poll();
-                        return None;
-                    }
+                if self.hello {
+                    let breach = "it says hello twice".to_owned();
+                    return Some(Err(ContainerError::Protocol(breach)));
+                }
+                let accepted = match &self.run {
+                    Some(run) => hello.accepts(run),
+                    None => hello.check(),
                 };
-                Some(Err(ContainerError::Protocol(problem)))
+                if let Err(mismatch) = accepted {
+                    return Some(Err(ContainerError::Mismatch(mismatch)));
+                }
+                self.hello = true;
+                self.client.up(self.isolation);
+                // It has room: nothing else was for init before.
+                let _ = self.requests.append(std::mem::take(&mut self.asked_first));
+                self.more |= self.outside.poll();
+                None
             }
             Event::Started { pid, .. } => {
                 if !self.started {

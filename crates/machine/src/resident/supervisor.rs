@@ -214,7 +214,9 @@ fn wait_until_up(
                     asked.write_to(&mut &emulator.machine)?;
                     continue;
                 }
-                Err(why) => why,
+                Err(mismatch) => {
+                    format!("its init and this program do not fit together: {mismatch}")
+                }
             },
             Ok(News::Machine(Event::Ended {
                 outcome: Outcome::Failed(failure),

@@ -296,10 +296,18 @@ fn a_guest_that_speaks_nonsense_is_refused() {
         hello.version = VERSION + 1;
         guest.say(&Event::Hello(hello));
     });
-    assert!(matches!(
-        run(plan(), session),
-        Err(ContainerError::Protocol(_))
-    ));
+    let error = run(plan(), session).unwrap_err();
+    assert!(matches!(error, ContainerError::Mismatch(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("update this program"), "{text}");
+    // Whatever its init can do is not what is asked for.
+    let (session, _ends) = self::session(|guest| guest.hello());
+    let mut plan = plan();
+    if let Some(run) = &mut plan.run {
+        run.root.read_only = true;
+    }
+    let text = run(plan, session).unwrap_err().to_string();
+    assert!(text.contains("does not support `root`"), "{text}");
 }
 
 /// A vCPU whose thread meets a bug of ours.
