@@ -310,6 +310,37 @@ fn a_guest_that_speaks_nonsense_is_refused() {
     assert!(text.contains("does not support `root`"), "{text}");
 }
 
+#[test]
+fn an_init_that_says_hello_never_or_twice_is_refused() {
+    for said in [STARTED, ended(), refusal()] {
+        let (session, _ends) = session(move |guest| {
+            guest.open_ports();
+            guest.say(&said);
+        });
+        let text = run(plan(), session).unwrap_err().to_string();
+        assert!(text.contains("does not say hello"), "{text}");
+    }
+    let (session, _ends) = session(|guest| {
+        guest.start();
+        guest.say(&Event::Hello(Hello::new(&[], "6.12")));
+    });
+    let text = run(plan(), session).unwrap_err().to_string();
+    assert!(text.contains("hello twice"), "{text}");
+}
+
+fn ended() -> Event {
+    Event::Ended {
+        id: ProcessId::MAIN,
+        outcome: Outcome::Exited(0),
+    }
+}
+
+fn refusal() -> Event {
+    Event::Refused {
+        message: "no".to_owned(),
+    }
+}
+
 /// A vCPU whose thread meets a bug of ours.
 struct Broken;
 
