@@ -61,6 +61,7 @@ mod disk;
 mod event;
 pub mod exec;
 pub mod gate;
+mod image_path;
 mod interface;
 mod invalid;
 mod limit;
