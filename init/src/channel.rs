@@ -4,10 +4,10 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use cki_session::{LineBuffer, ProtocolError, decode, encode};
+use cki_session::{Arrived, Heard, Incoming, NotQueued, Outgoing, ProtocolError};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,22 +26,18 @@ pub enum ChannelError {
     Protocol(#[from] ProtocolError),
 }
 
-/// What has come: a message, or why this program does not understand a line. The next may be one.
-pub type Heard<M> = Result<M, String>;
-
-/// Reads of 4 KiB at a time, after which what has come is looked at.
+/// Reads, of 4 KiB at a time, after which what has come is looked at.
 const READS: usize = 64;
 
-/// Bytes that wait to be taken by the other side, at most: all that is received at once may be passed on.
-pub(crate) const QUEUE_MAX: usize = cki_session::MAX_LINE + READS * 4096;
+// All that is received at once may be passed on: that, behind a start of a line.
+const _: () = assert!(cki_session::QUEUE_MAX >= cki_session::MAX_LINE + READS * 4096);
 
 /// Messages over a non-blocking file.
 #[derive(Debug)]
 pub struct Channel {
     file: File,
-    lines: LineBuffer,
-    /// What was queued and is not sent yet.
-    queued: Vec<u8>,
+    incoming: Incoming,
+    outgoing: Outgoing,
 }
 
 impl Channel {
@@ -50,63 +46,54 @@ impl Channel {
     pub fn new(file: File) -> Self {
         Self {
             file,
-            lines: LineBuffer::default(),
-            queued: Vec::new(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
         }
     }
 
     /// Adds a message to those that [`Channel::flush`] sends.
     ///
     /// # Errors
-    /// [`ChannelError::Closed`] when the other side takes too little; the message is lost then.
-    pub fn queue<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
-        let line = encode(message)?;
-        if self.queued.len() + line.len() > QUEUE_MAX {
-            return Err(ChannelError::Closed);
-        }
-        self.queued.extend(line);
-        Ok(())
+    /// [`NotQueued`].
+    pub fn queue<M: Serialize>(&mut self, message: &M) -> Result<(), NotQueued> {
+        self.outgoing.push(message)
     }
 
-    /// Sends as much of what was queued as goes without waiting.
+    /// Sends as much of what was queued as goes without waiting; whether that was all.
     ///
     /// # Errors
     /// [`ChannelError`]; the other side has gone.
-    pub fn flush(&mut self) -> Result<(), ChannelError> {
-        while !self.queued.is_empty() {
-            match self.file.write(&self.queued) {
-                Ok(written) => drop(self.queued.drain(..written)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    pub fn flush(&mut self) -> Result<bool, ChannelError> {
+        Ok(self.outgoing.write_to(&mut self.file)?)
     }
 
     /// Whether all that was queued is sent.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.queued.is_empty()
+        self.outgoing.is_empty()
     }
 
-    /// Sends a message, waiting until the other side has taken it.
+    /// Sends a message, after those that are queued, waiting until the other side has taken it.
     ///
     /// # Errors
     /// [`ChannelError::Closed`] when it went away, or the file's error.
     pub fn send<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
-        let line = encode(message)?;
-        let mut rest = &line[..];
-        while !rest.is_empty() {
-            self.wait(PollFlags::POLLOUT)?;
-            match self.file.write(rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(error) if is_temporary(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
+        loop {
+            match self.queue(message) {
+                Ok(()) => break,
+                Err(NotQueued::Full) => self.send_some()?,
+                Err(NotQueued::Message(error)) => return Err(error.into()),
+            };
         }
+        while !self.send_some()? {}
         // A port has room again only when the host took what was written.
         self.wait(PollFlags::POLLOUT)
+    }
+
+    /// Waits until the other side takes something, and sends that; whether it was all.
+    fn send_some(&mut self) -> Result<bool, ChannelError> {
+        self.wait(PollFlags::POLLOUT)?;
+        self.flush()
     }
 
     /// The messages that have arrived, without waiting. Those that came before the end are given first.
@@ -114,18 +101,16 @@ impl Channel {
     /// # Errors
     /// [`ChannelError`]; the session cannot go on after any.
     pub fn receive<M: DeserializeOwned>(&mut self) -> Result<VecDeque<Heard<M>>, ChannelError> {
-        let mut bytes = [0; 4096];
         let mut end = None;
         // Not until nothing is left: whoever talks without end would never be answered.
         for _ in 0..READS {
-            match self.file.read(&mut bytes) {
-                Ok(0) => {
+            match self.incoming.read_from(&mut self.file) {
+                Ok(Arrived::Bytes(_)) => {}
+                Ok(Arrived::Nothing) => break,
+                Ok(Arrived::End) => {
                     end = Some(ChannelError::Closed);
                     break;
                 }
-                Ok(length) => self.lines.push(&bytes[..length]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
                     end = Some(error.into());
                     break;
@@ -133,12 +118,8 @@ impl Channel {
             }
         }
         let mut messages = VecDeque::new();
-        while let Some(line) = self.lines.next_line()? {
-            messages.push_back(match decode(&line) {
-                Ok(message) => Ok(message),
-                Err(error @ ProtocolError::NotUnderstood(_)) => Err(error.to_string()),
-                Err(error) => return Err(error.into()),
-            });
+        while let Some(message) = self.incoming.hear()? {
+            messages.push_back(message);
         }
         match end {
             Some(error) if messages.is_empty() => Err(error),
@@ -187,17 +168,15 @@ impl AsFd for Channel {
     }
 }
 
-/// Whether the same call may do later what it has not done now.
-pub(crate) fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use cki_session::{Event, Outcome, ProcessId, Request, Signal};
+    use std::io::{Read, Write};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
+
+    use cki_session::{Event, Outcome, ProcessId, Request, Signal};
+
+    use super::*;
 
     fn pair() -> (Channel, UnixStream) {
         let (guest, host) = UnixStream::pair().unwrap();
@@ -239,6 +218,33 @@ mod tests {
             text,
             "{\"type\":\"ended\",\"id\":1,\"outcome\":{\"exited\":7}}\n"
         );
+    }
+
+    #[test]
+    fn what_was_queued_is_sent_before_what_is_waited_for() {
+        let (mut channel, mut host) = pair();
+        let refused = Event::Refused {
+            message: "x".repeat(1 << 10),
+        };
+        // More than the socket holds, so that some of it waits.
+        let mut count = 0;
+        while channel.queue(&refused).is_ok() {
+            count += 1;
+        }
+        assert!(!channel.flush().unwrap());
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            host.read_to_string(&mut text).map(|_| text)
+        });
+        let ended = Event::Ended {
+            id: ProcessId::MAIN,
+            outcome: Outcome::Exited(7),
+        };
+        channel.send(&ended).unwrap();
+        drop(channel);
+        let text = reader.join().unwrap().unwrap();
+        assert_eq!(text.lines().count(), count + 1);
+        assert!(text.lines().last().unwrap().contains("ended"));
     }
 
     #[test]

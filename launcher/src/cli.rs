@@ -12,11 +12,11 @@ use cki_launcher::inherited;
 use cki_launcher::jail::rights::Account;
 use cki_session::values::parse_duration;
 use cki_session::{Container, ContainerName, Memory, Signal, Status};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Id, Parser, Subcommand};
 
 use cki_abi::uapi::DEVICE;
 
-use crate::options::{NAMES as NETWORK, NetworkArgs};
+use crate::options::NetworkArgs;
 
 /// Runs programs in CKI containers: each on a Linux kernel of its own, deprivileged by the CPU.
 #[derive(Debug, Parser)]
@@ -166,36 +166,22 @@ pub struct KillArgs {
     pub signal: Signal,
 }
 
-/// What belongs to a request, which a client of `--session-fd` makes itself.
-const OF_THE_REQUEST: [&str; 27] = [
-    "ProcessOptions",
-    "argv",
-    "cmdline",
-    "console",
-    "cpus",
-    "disk",
-    "entrypoint",
-    "hostname",
-    "init",
-    "memory",
-    "print_isolation",
-    "read_only",
-    "rm",
-    "stop_signal",
-    "stop_timeout",
-    "timeout",
-    "tmpfs",
-    "verbose",
-    "volume",
-    "page_tables",
-    NETWORK[0],
-    NETWORK[1],
-    NETWORK[2],
-    NETWORK[3],
-    NETWORK[4],
-    NETWORK[5],
-    NETWORK[6],
-];
+/// What belongs to a request, which a client of `--session-fd` makes itself, besides the options of `cki run` that say
+/// so themselves.
+fn of_the_request() -> Vec<Id> {
+    let program = options::<ProgramOptions>();
+    program
+        .into_iter()
+        .chain(options::<NetworkArgs>())
+        .collect()
+}
+
+/// All options of a struct, those of its parts too. Its group has them only if it has no parts.
+fn options<A: Args>() -> Vec<Id> {
+    let command = A::augment_args(clap::Command::new("cki"));
+    let options = command.get_arguments();
+    options.map(|option| option.get_id().clone()).collect()
+}
 
 /// Options of `cki run`.
 #[derive(Debug, Args)]
@@ -215,13 +201,17 @@ pub struct RunArgs {
         long,
         value_name = "FD",
         value_parser = clap::value_parser!(i32).range(3..),
-        conflicts_with_all = OF_THE_REQUEST
+        conflicts_with_all = of_the_request()
     )]
     pub session_fd: Option<i32>,
     /// Give the container a disk: a file or block device, raw; with `:ro`, it cannot be written, and with
     /// `:read-bps=10M`, `:write-bps=`, `:read-iops=100`, `:write-iops=` it is no faster than that a second (`10M+64M`:
     /// and 64M at once after a pause). May be repeated; the disks are /dev/vdb, /dev/vdc, ... in this order
-    #[arg(long, value_name = "FILE[:ro][:LIMIT=RATE]")]
+    #[arg(
+        long,
+        value_name = "FILE[:ro][:LIMIT=RATE]",
+        conflicts_with = "session_fd"
+    )]
     pub disk: Vec<DiskOption>,
     /// Let the container be found by `cki exec`, `cki list` and `cki kill` under this name
     #[arg(long, value_name = "NAME", conflicts_with_all = ["session_fd", "console", "vsock"])]
@@ -242,27 +232,35 @@ pub struct RunArgs {
     #[arg(long, value_name = "UID[:GID]")]
     pub jail_user: Option<Account>,
     /// Memory of the container (512M, 1.5G; a number alone is MiB)
-    #[arg(long, short, value_name = "SIZE", default_value_t = Container::DEFAULT_MEMORY)]
+    #[arg(long, short, value_name = "SIZE", default_value_t = Container::DEFAULT_MEMORY, conflicts_with = "session_fd")]
     pub memory: Memory,
     /// Of this, memory set aside for page tables [default: a 16th, at least 4M]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", conflicts_with = "session_fd")]
     pub page_tables: Option<Memory>,
     /// Virtual processors; this version runs one
-    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
+    #[arg(
+        long,
+        short,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1),
+        conflicts_with = "session_fd"
+    )]
     pub cpus: u32,
     /// Appended to the guest kernel's command line
     #[arg(
         long,
         value_name = "TEXT",
         default_value = "",
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        conflicts_with = "session_fd"
     )]
     pub cmdline: String,
     /// What the program is run with.
     #[command(flatten)]
     pub program: ProgramOptions,
     /// End the program after this time and exit with 124 (30, 1.5, 500ms, 2m, 1h 30m)
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "session_fd")]
     pub timeout: Option<Duration>,
     /// Its network.
     #[command(flatten)]
@@ -271,13 +269,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_duration)]
     pub start_timeout: Duration,
     /// Show the guest kernel's console on standard error
-    #[arg(long)]
+    #[arg(long, conflicts_with = "session_fd")]
     pub verbose: bool,
     /// Print the isolation that the machine provides on standard error once the container is up
-    #[arg(long)]
+    #[arg(long, conflicts_with = "session_fd")]
     pub print_isolation: bool,
     /// Connect the guest kernel's console to standard input and output instead of running a program
-    #[arg(long, conflicts_with_all = ["argv", "ProcessOptions", "entrypoint"])]
+    #[arg(long, conflicts_with_all = ["argv", "ProcessOptions", "entrypoint", "session_fd"])]
     pub console: bool,
     /// Print what the container took on standard error when it has ended, as one JSON object; for
     /// measurements
@@ -290,7 +288,8 @@ pub struct RunArgs {
     #[arg(
         trailing_var_arg = true,
         value_name = "CMD",
-        required_unless_present_any = ["console", "session_fd", "entrypoint"]
+        required_unless_present_any = ["console", "session_fd", "entrypoint"],
+        conflicts_with = "session_fd"
     )]
     pub argv: Vec<String>,
 }
@@ -367,6 +366,40 @@ mod tests {
         ] {
             let line = format!("cki run --kernel k --image r --session-fd 3 {option}");
             assert!(parse(&line).is_err(), "{line}");
+        }
+    }
+
+    /// Whoever adds an option says whether a request has it: it excludes the descriptor, or is one of these.
+    #[test]
+    fn each_option_is_the_launchers_own_or_belongs_to_the_request() {
+        const OWN: [&str; 12] = [
+            "device",
+            "disk_fd",
+            "image",
+            "initrd",
+            "jail_user",
+            "kernel",
+            "no_seccomp",
+            "print_counts",
+            "session_fd",
+            "start_timeout",
+            "volume_fd",
+            "vsock",
+        ];
+        let mut cki = Cli::command();
+        cki.build();
+        let run = cki.find_subcommand("run").expect("it is there");
+        let conflicts = |one: &clap::Arg, other: &clap::Arg| {
+            let with = run.get_arg_conflicts_with(one);
+            with.iter().any(|arg| arg.get_id() == other.get_id())
+        };
+        let mut options = run.get_arguments();
+        let descriptor = options.find(|arg| arg.get_id() == "session_fd");
+        let descriptor = descriptor.expect("it is there");
+        for option in run.get_arguments() {
+            let is_own = OWN.contains(&option.get_id().as_str()) || option.get_id() == "help";
+            let is_excluded = conflicts(option, descriptor) || conflicts(descriptor, option);
+            assert_ne!(is_own, is_excluded, "{option:?}");
         }
     }
 

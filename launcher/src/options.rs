@@ -7,17 +7,6 @@ use cki_session::values::parse_net;
 use cki_session::{Connection, IpNet, Network};
 use clap::Args;
 
-/// Their names, for options that exclude them.
-pub const NAMES: [&str; 7] = [
-    "network",
-    "publish",
-    "dns",
-    "add_host",
-    "ip",
-    "allow",
-    "RateOptions",
-];
-
 /// Options of `cki run`.
 #[derive(Debug, Default, Args)]
 pub struct NetworkArgs {

@@ -98,11 +98,24 @@ impl Unblocked {
         matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
     }
 
-    /// Writes as much of `bytes` as there is room for; of as little as can be said about.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WouldBlock`] when there is no room; others of write(2) and send(2).
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes a line for a reader, as [`printable`] characters, or as much of it as there is room for: what is
+    /// not taken is not said.
+    pub fn say(&mut self, line: &str) {
+        let text = format!("{}\n", printable(line));
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            match self.write(rest) {
+                Ok(count @ 1..) => rest = rest.get(count..).unwrap_or(&[]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// As much as there is room for is written; [`ErrorKind::WouldBlock`] when there is no room.
+impl Write for Unblocked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let most = match self.kind {
             Kind::Socket => {
                 return Ok(send(self.file.as_raw_fd(), bytes, SOCKET_FLAGS)?);
@@ -128,30 +141,19 @@ impl Unblocked {
         }
     }
 
-    /// Reads what there is; 0 is the end.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WouldBlock`] when there is nothing; others of read(2) and recv(2).
-    pub fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What there is is read; 0 is the end, [`ErrorKind::WouldBlock`] that there is nothing.
+impl Read for Unblocked {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self.kind {
             Kind::Socket => Ok(recv(self.file.as_raw_fd(), bytes, SOCKET_FLAGS)?),
             Kind::Own | Kind::Port => self.file.read(bytes),
             _ if self.is_ready(PollFlags::POLLIN) => self.file.read(bytes),
             _ => Err(ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    /// Writes a line for a reader, as [`printable`] characters, or as much of it as there is room for: what is
-    /// not taken is not said.
-    pub fn say(&mut self, line: &str) {
-        let text = format!("{}\n", printable(line));
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            match self.write(rest) {
-                Ok(count @ 1..) => rest = rest.get(count..).unwrap_or(&[]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                _ => return,
-            }
         }
     }
 }

@@ -91,20 +91,6 @@ impl Hello {
             generation: None,
         }
     }
-
-    /// Whether we can talk to it.
-    ///
-    /// # Errors
-    /// A sentence for the user when its version is another.
-    pub fn check(&self) -> Result<(), String> {
-        if self.version == VERSION {
-            return Ok(());
-        }
-        Err(format!(
-            "it has version {} of the session protocol, here it is {VERSION}",
-            self.version
-        ))
-    }
 }
 
 /// What keeps a program from the machine that runs it.

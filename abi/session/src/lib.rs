@@ -40,7 +40,7 @@
 //! - **An event may say more than a client knows.** A client ignores fields of events, and whole events,
 //!   that it does not know.
 //! - **A new field of a request is optional, and has a name in [`feature`].** `hello` lists the names
-//!   that the server honours. A client asks before it sends ([`Run::unsupported`]), so that the user
+//!   that the server honours. A client asks before it sends ([`Hello::accepts`]), so that the user
 //!   reads a sentence instead of a machine that starts in vain. Whoever does not use the field
 //!   can talk to servers without it.
 //! - **[`VERSION`] changes only when something that exists changes its meaning.** Then both ends must.
@@ -61,10 +61,12 @@ mod disk;
 mod event;
 pub mod exec;
 pub mod gate;
+mod image_path;
 mod interface;
 mod invalid;
 mod limit;
 mod memory;
+mod mismatch;
 mod network;
 mod outcome;
 mod printable;
@@ -92,6 +94,7 @@ pub use invalid::Invalid;
 pub use ipnet::IpNet;
 pub use limit::Limit;
 pub use memory::{Memory, MemoryError};
+pub use mismatch::Mismatch;
 pub use network::{Connection, Link, Network, NetworkError, PORTS_MAX, Protocol, Publish};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use printable::printable;
@@ -105,7 +108,10 @@ pub use status::{Status, complain};
 pub use terminal::Terminal;
 pub use user::User;
 pub use volume::{Volume, VolumeError};
-pub use wire::{LineBuffer, MAX_LINE, ProtocolError, decode, encode};
+pub use wire::{
+    Arrived, Heard, Incoming, MAX_LINE, NotQueued, Outgoing, ProtocolError, QUEUE_MAX, decode,
+    encode,
+};
 
 /// Names of the virtio-serial ports (`/sys/class/virtio-ports/*/name` in a machine or container).
 pub mod port {

@@ -175,6 +175,17 @@ impl Container {
     }
 }
 
+/// The first optional part that is used, and that a server with `features` does not honour.
+pub(crate) fn first_missing<S: AsRef<str>>(
+    uses: impl IntoIterator<Item = (&'static str, bool)>,
+    features: &[S],
+) -> Option<&'static str> {
+    let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);
+    uses.into_iter()
+        .find(|&(name, used)| used && !honoured(name))
+        .map(|(name, _)| name)
+}
+
 impl Run {
     /// The name of a machine or container when nothing is said.
     pub const HOSTNAME: &str = "cki";
@@ -228,11 +239,7 @@ impl Run {
             (feature::RATES, container.is_some_and(is_limited)),
             (feature::VOLUMES, !self.root.volumes.is_empty()),
         ];
-        let honoured = |name: &str| features.iter().any(|feature| feature.as_ref() == name);
-        uses.into_iter()
-            .chain(self.process.uses())
-            .find(|&(name, used)| used && !honoured(name))
-            .map(|(name, _)| name)
+        first_missing(uses.into_iter().chain(self.process.uses()), features)
     }
 
     /// The first thing in this request that a container or machine is made with.

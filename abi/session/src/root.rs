@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image_path::{ImagePath, NoMountPoint};
 use crate::memory::Memory;
 use crate::volume::Volume;
 
@@ -82,13 +83,10 @@ impl FromStr for Tmpfs {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (path, options) = text.split_once(':').unwrap_or((text, ""));
-        let parts = || path.split('/').filter(|part| !part.is_empty());
-        if !path.starts_with('/') || path.contains('\0') || parts().any(|part| part == "..") {
-            return Err("expected an absolute path in the image, without ..".to_owned());
-        }
-        if parts().all(|part| part == ".") {
-            return Err("the root itself cannot be a tmpfs".to_owned());
-        }
+        ImagePath::mount_point(path).map_err(|error| match error {
+            NoMountPoint::Form => "expected an absolute path in the image, without ..",
+            NoMountPoint::Root => "the root itself cannot be a tmpfs",
+        })?;
         let mut tmpfs = Tmpfs {
             path: path.to_owned(),
             size: None,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::image_path::ImagePath;
+
 /// Reads `30`, `1.5` (seconds) or `500ms`, `2m`, `1h 30m`, `30d`; more than nothing.
 ///
 /// # Errors
@@ -57,9 +59,8 @@ pub fn parse_net(text: &str) -> Result<IpNet, String> {
 /// # Errors
 /// A sentence for the user.
 pub fn parse_workdir(text: &str) -> Result<String, String> {
-    if text.starts_with('/') && !text.contains('\0') {
-        Ok(text.to_owned())
-    } else {
-        Err("expected an absolute path in the image".to_owned())
+    match ImagePath::new(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("expected an absolute path in the image".to_owned()),
     }
 }

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::image_path::ImagePath;
+
 /// A directory that somebody serves by FUSE messages, and where it is mounted.
 ///
 /// Its name is said on each hop: a machine has a virtio-serial port with it ([`Volume::port`]), a container
@@ -54,12 +56,13 @@ impl Volume {
         }
         for (index, volume) in volumes.iter().enumerate() {
             volume.check()?;
-            let parts = |volume: &Self| -> Vec<String> {
-                let parts = volume.path.split('/').map(str::to_owned);
-                parts.filter(|part| !matches!(&**part, "" | ".")).collect()
-            };
+            let place = volume.place()?;
             let before = &volumes[..index];
-            if before.iter().any(|other| parts(other) == parts(volume)) {
+            let is_same = |other: &Self| {
+                let other = other.place();
+                other.is_ok_and(|other| other.names().eq(place.names()))
+            };
+            if before.iter().any(is_same) {
                 return Err(VolumeError::Twice(volume.path.clone()));
             }
             if before.iter().any(|other| other.name == volume.name) {
@@ -84,15 +87,12 @@ impl Volume {
         if !(1..=31).contains(&self.name.len()) || !self.name.bytes().all(plain) {
             return Err(VolumeError::Name(self.name.clone()));
         }
-        let mut parts = self.path.split('/').filter(|part| !part.is_empty());
-        let fits = self.path.starts_with('/')
-            && !self.path.contains('\0')
-            && parts.clone().all(|part| part != "..")
-            && parts.any(|part| part != ".");
-        match fits {
-            true => Ok(()),
-            false => Err(VolumeError::Path(self.path.clone())),
-        }
+        self.place().map(drop)
+    }
+
+    /// Where it is mounted.
+    fn place(&self) -> Result<ImagePath<'_>, VolumeError> {
+        ImagePath::mount_point(&self.path).map_err(|_| VolumeError::Path(self.path.clone()))
     }
 }
 

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Messages as bytes: JSON objects, one a line, UTF-8, each ended by `\n`.
+//!
+//! [`Outgoing`] keeps those that the other side has not read yet, [`Incoming`] makes messages of what it says. Both
+//! only hold bytes: who waits, and for what, is the programs' own business.
+
+mod incoming;
+mod outgoing;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::gate::{SENTENCE_SIZE, cut};
+pub use incoming::{Arrived, Heard, Incoming};
+pub use outgoing::{NotQueued, Outgoing, QUEUE_MAX};
 
 /// Longest line of the protocol in bytes, its `\n` included (1 MiB). Linux lets argv and the
 /// environment together be larger, but nobody types that, and a bound keeps a broken peer from
@@ -14,7 +22,7 @@ use crate::gate::{SENTENCE_SIZE, cut};
 pub const MAX_LINE: usize = 1 << 20;
 
 /// Why a line is not a message.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// The line is longer than [`MAX_LINE`].
     #[error("a message of more than {MAX_LINE} bytes")]
@@ -72,47 +80,4 @@ pub fn decode<M: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<M, ProtocolEr
         serde_json::error::Category::Data => ProtocolError::NotUnderstood(error.into()),
         _ => ProtocolError::Malformed(error.into()),
     })
-}
-
-/// Cuts a byte stream into lines, for a side that reads in pieces of any size.
-#[derive(Debug, Default)]
-pub struct LineBuffer {
-    bytes: Vec<u8>,
-    /// So many of them were lines that are taken. They go when the others are not a whole line: many short lines are
-    /// not moved for each of them.
-    taken: usize,
-    /// So many of them are known to have no further `\n`: a long line that comes in many pieces is looked through once.
-    looked: usize,
-}
-
-impl LineBuffer {
-    /// Adds bytes as they were read.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Takes the next complete line (without its `\n`), or `None` when more bytes are needed.
-    ///
-    /// # Errors
-    /// [`ProtocolError::TooLong`] once more than [`MAX_LINE`] bytes have come without a `\n`;
-    /// the stream is of no use after that.
-    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
-        let new = self.bytes.get(self.looked..).unwrap_or(&[]);
-        let found = new.iter().position(|&byte| byte == b'\n');
-        let end = found.map_or(self.bytes.len(), |at| self.looked + at);
-        let line = self.bytes.get(self.taken..end).unwrap_or(&[]);
-        if line.len() >= MAX_LINE {
-            return Err(ProtocolError::TooLong);
-        }
-        if found.is_some() {
-            let line = line.to_vec();
-            self.taken = end + 1;
-            self.looked = self.taken;
-            return Ok(Some(line));
-        }
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
-        self.looked = self.bytes.len();
-        Ok(None)
-    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cki_session::values::{parse_duration, parse_variable, parse_workdir};
 use cki_session::{
-    Capabilities, Capability, Container, Hello, Limit, Memory, MemoryError, Network, PORTS_MAX,
-    Publish, Run, Signal, Terminal, Tmpfs, User, VERSION,
+    Capabilities, Capability, Container, Limit, Memory, MemoryError, Network, PORTS_MAX, Publish,
+    Run, Signal, Terminal, Tmpfs, User,
 };
 use proptest::prelude::*;
 
@@ -409,13 +409,4 @@ fn a_port_of_the_host_leads_to_one_place() {
         )),
         "{error}"
     );
-}
-
-#[test]
-fn a_server_of_another_version_is_told_apart() {
-    let mut hello = Hello::new(&[], "6.12");
-    assert_eq!(hello.check(), Ok(()));
-    hello.version = VERSION + 1;
-    let told = format!("version {}", VERSION + 1);
-    assert!(hello.check().unwrap_err().contains(&told));
 }

@@ -4,9 +4,9 @@
 //! must get along, or say why not.
 
 use cki_session::{
-    Container, Disk, DiskError, Event, Failure, FailureKind, Hello, Invalid, Isolation, LineBuffer,
-    MAX_LINE, Memory, Outcome, ProcessId, ProtocolError, Request, Run, Signal, Status, Terminal,
-    decode, encode, exit, feature, port,
+    Container, Disk, DiskError, Event, Failure, FailureKind, Hello, Invalid, Isolation, MAX_LINE,
+    Memory, Outcome, ProcessId, ProtocolError, Request, Run, Signal, Status, Terminal, decode,
+    encode, exit, feature, port,
 };
 
 mod examples;
@@ -310,28 +310,6 @@ fn a_message_longer_than_the_limit_is_refused_on_both_sides() {
         decode::<Request>(&line),
         Err(ProtocolError::TooLong)
     ));
-
-    let mut lines = LineBuffer::default();
-    lines.push(&vec![b' '; MAX_LINE - 1]);
-    assert!(lines.next_line().unwrap().is_none());
-    lines.push(b"  ");
-    assert!(matches!(lines.next_line(), Err(ProtocolError::TooLong)));
-}
-
-#[test]
-fn lines_are_cut_where_the_newlines_are_however_the_bytes_arrive() {
-    let stream = b"one\n\ntwo\nthr";
-    for piece in 1..=stream.len() {
-        let mut lines = LineBuffer::default();
-        let mut got = Vec::new();
-        for bytes in stream.chunks(piece) {
-            lines.push(bytes);
-            while let Some(line) = lines.next_line().unwrap() {
-                got.push(String::from_utf8(line).unwrap());
-            }
-        }
-        assert_eq!(got, ["one", "", "two"], "in pieces of {piece}");
-    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use cki_process::exec::describe;
-use cki_session::{Event, Outcome, Run, Signal, exit};
+use cki_session::{Event, Outcome, Outgoing, Request, Run, Signal, exit};
 
 use super::error::MachineError;
 use super::inputs::Input;
 use super::link::Backing;
 use super::relay::Relayed;
 use super::request;
+use super::requests;
 use super::session::{Session, stop_ourselves};
 use super::terms::{Ended, TimeLimit};
 
@@ -22,27 +23,54 @@ use super::terms::{Ended, TimeLimit};
 pub(crate) struct Course<'a, R> {
     session: Session,
     run: &'a Run,
-    /// What its init is asked for; empty once it is asked.
-    request: Vec<u8>,
+    /// What its init is asked for once it is up; nothing once it is asked.
+    asked_first: Option<Outgoing>,
     /// Called once, before any output.
     ready: Option<R>,
-    /// How the program ended.
-    last: Option<Outcome>,
+    end: End,
+    time: Time,
     /// That the machine has gone; with the emulator's status, if it was ours.
     status: Option<Option<ExitStatus>>,
     /// Control, standard output, standard error: what init said comes to an end before QEMU's status counts.
     open: i32,
-    /// Whether init has said how much output there is.
-    announced: bool,
-    /// Whether there is nothing more to come but the machine's end.
-    ending: bool,
-    /// Whether the program's time is over; then whether its machine was ended for that.
-    timed_out: bool,
-    killed: bool,
-    /// Nothing more is heard of init, which has not said how the program ended.
-    is_cut_off: bool,
     /// Output that was relayed when the emulator was last held to give more.
     seen: u64,
+}
+
+/// What is known of the program's end.
+enum End {
+    /// Nothing.
+    Unknown {
+        /// Whether init has said how much output there is.
+        announced: bool,
+    },
+    /// Nothing, and nothing more is heard of init.
+    CutOff,
+    /// How it ended; not all of its output has come.
+    Told(Outcome),
+    /// How it ended; there is nothing more to come but the machine's end.
+    Complete(Outcome),
+}
+
+impl End {
+    /// How the program ended, once that is known.
+    fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            End::Unknown { .. } | End::CutOff => None,
+            End::Told(outcome) | End::Complete(outcome) => Some(outcome),
+        }
+    }
+}
+
+/// What has become of the program's time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// It has some.
+    Left,
+    /// It is over, and the program was told.
+    Over,
+    /// It is over, and the machine was ended for that.
+    Killed,
 }
 
 impl<'a, R: FnOnce()> Course<'a, R> {
@@ -50,7 +78,7 @@ impl<'a, R: FnOnce()> Course<'a, R> {
     pub(super) fn new(
         mut session: Session,
         run: &'a Run,
-        request: Vec<u8>,
+        request: Outgoing,
         time: TimeLimit,
         ready: R,
     ) -> Self {
@@ -58,16 +86,12 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         Course {
             session,
             run,
-            request,
+            asked_first: Some(request),
             ready: Some(ready),
-            last: None,
+            end: End::Unknown { announced: false },
+            time: Time::Left,
             status: None,
             open: 3,
-            announced: false,
-            ending: false,
-            timed_out: false,
-            killed: false,
-            is_cut_off: false,
             seen: 0,
         }
     }
@@ -98,18 +122,22 @@ impl<'a, R: FnOnce()> Course<'a, R> {
 
     /// Whether nothing more can come.
     fn is_over(&self) -> bool {
-        let gone = self.status.is_some() || self.ending && self.session.link.stays();
+        let is_complete = matches!(self.end, End::Complete(_));
+        let gone = self.status.is_some() || is_complete && self.session.link.stays();
         self.open == 0 && gone
     }
 
     /// Once the program has ended and all of its output is here, tells init, which waits for that.
     fn let_it_end(&mut self) {
         let session = &mut self.session;
-        if self.last.is_none() || self.ending || !session.output.is_complete() {
+        let End::Told(outcome) = &self.end else {
+            return;
+        };
+        if !session.output.is_complete() {
             return;
         }
-        self.ending = true;
-        let settles = session.deadline.filter(|_| self.timed_out);
+        self.end = End::Complete(outcome.clone());
+        let settles = session.deadline.filter(|_| self.time != Time::Left);
         session.deadline = settles.or(session.link.is_over());
         // It fails when the machine is gone, which its own event tells.
         let _ = session.control.shutdown(Shutdown::Both);
@@ -117,51 +145,56 @@ impl<'a, R: FnOnce()> Course<'a, R> {
 
     /// What the deadline does that has passed; the end, if that is one.
     fn pass_deadline(&mut self) -> Result<Option<Ended>, MachineError> {
-        let (timed_out, has_ended) = (self.timed_out, self.last.is_some());
         let session = &mut self.session;
-        if self.is_cut_off && !has_ended && !timed_out {
-            session.kill();
-            return Err(session.crash("says nothing more, and does not end".to_owned()));
-        }
-        if self.ending && !timed_out {
-            session.kill();
-            return Err(session.crash("did not end after the program had".to_owned()));
-        }
-        // Whoever reads the output may take the time that it likes; the emulator may not.
-        if has_ended && !timed_out {
-            let now = session.output.relayed();
-            if !session.output.is_read_slowly() && now == std::mem::replace(&mut self.seen, now) {
+        match (&self.end, self.time) {
+            (End::CutOff, _) => {
                 session.kill();
-                let how = "gave less output than its init had announced";
-                return Err(session.crash(how.to_owned()));
+                Err(session.crash("says nothing more, and does not end".to_owned()))
             }
-            session.deadline = Some(Instant::now() + Backing::END_LIMIT);
-            return Ok(None);
-        }
-        if session.times.started.is_none() {
-            if session.patience.is_over() {
+            (End::Complete(_), Time::Left) => {
                 session.kill();
-                let how = session.patience.describe();
-                return Err(session.crash(how));
+                Err(session.crash("did not end after the program had".to_owned()))
             }
-            session.deadline = Some(session.patience.deadline());
-            return Ok(None);
+            // Whoever reads the output may take the time that it likes; the emulator may not.
+            (End::Told(_), Time::Left) => {
+                let now = session.output.relayed();
+                let seen = std::mem::replace(&mut self.seen, now);
+                if !session.output.is_read_slowly() && now == seen {
+                    session.kill();
+                    let how = "gave less output than its init had announced";
+                    return Err(session.crash(how.to_owned()));
+                }
+                session.deadline = Some(Instant::now() + Backing::END_LIMIT);
+                Ok(None)
+            }
+            (End::Unknown { .. }, Time::Left) if session.times.started.is_none() => {
+                if session.patience.is_over() {
+                    session.kill();
+                    let how = session.patience.describe();
+                    return Err(session.crash(how));
+                }
+                session.deadline = Some(session.patience.deadline());
+                Ok(None)
+            }
+            (End::Unknown { .. }, Time::Left) => {
+                self.time = Time::Over;
+                session.signal(session.time.signal);
+                session.deadline = Instant::now().checked_add(session.time.grace);
+                Ok(None)
+            }
+            (End::Unknown { .. }, Time::Over) => {
+                self.time = Time::Killed;
+                session.kill();
+                // What it had written by now is still on its way.
+                session.deadline = Some(Instant::now() + Backing::SETTLE_LIMIT);
+                Ok(None)
+            }
+            (End::Unknown { .. }, Time::Killed)
+            | (End::Told(_) | End::Complete(_), Time::Over | Time::Killed) => {
+                session.kill();
+                Ok(Some(session.ended(Outcome::TimedOut)))
+            }
         }
-        if self.killed || has_ended {
-            session.kill();
-            return Ok(Some(session.ended(Outcome::TimedOut)));
-        }
-        if timed_out {
-            self.killed = true;
-            session.kill();
-            // What it had written by now is still on its way.
-            session.deadline = Some(Instant::now() + Backing::SETTLE_LIMIT);
-            return Ok(None);
-        }
-        self.timed_out = true;
-        session.signal(session.time.signal);
-        session.deadline = Instant::now().checked_add(session.time.grace);
-        Ok(None)
     }
 
     /// What the session is told does to it; the end, if that is one.
@@ -174,8 +207,9 @@ impl<'a, R: FnOnce()> Course<'a, R> {
             Input::ControlEnd(Ok(())) => {
                 self.open -= 1;
                 // The emulator's end comes next, if that is why; a machine that stays up has none.
-                if self.last.is_none() && self.status.is_none() && !self.timed_out {
-                    self.is_cut_off = true;
+                let is_unknown = matches!(self.end, End::Unknown { .. });
+                if is_unknown && self.status.is_none() && self.time == Time::Left {
+                    self.end = End::CutOff;
                     let limit = Instant::now() + Backing::SETTLE_LIMIT;
                     session.deadline = Some(session.deadline.map_or(limit, |at| at.min(limit)));
                 }
@@ -195,7 +229,7 @@ impl<'a, R: FnOnce()> Course<'a, R> {
             Input::Stdout(Relayed::Failed(source)) => return failed("standard output", source),
             Input::Stderr(Relayed::Failed(source)) => return failed("standard error", source),
             Input::Gone(status) => {
-                session.deadline = session.deadline.filter(|_| self.timed_out);
+                session.deadline = session.deadline.filter(|_| self.time != Time::Left);
                 self.status = Some(status);
             }
             Input::Signal(signal) => return Ok(self.hear_signal(signal)),
@@ -214,12 +248,16 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         match event {
             Event::Hello(hello) => {
                 session.times.hello = Some(Instant::now());
-                request::check(&hello, self.run)?;
-                if let Some(ready) = self.ready.take() {
+                hello.accepts(self.run).map_err(|mismatch| {
+                    let stays = session.link.stays();
+                    MachineError::Mismatch { mismatch, stays }
+                })?;
+                if let (Some(ready), Some(asked)) = (self.ready.take(), self.asked_first.take()) {
                     ready();
-                    let asked = std::mem::take(&mut self.request);
-                    let clock = request::clock(&hello);
-                    session.requests.send([clock, asked].concat());
+                    if let Some(clock) = request::clock(&hello) {
+                        session.requests.send(&clock);
+                    }
+                    session.requests.append(asked);
                 }
                 session.kernel = Some(hello.kernel);
             }
@@ -233,22 +271,27 @@ impl<'a, R: FnOnce()> Course<'a, R> {
                 session.deadline = limit.and_then(|limit| now.checked_add(limit));
                 session.go_raw();
             }
-            Event::Output { stdout, stderr, .. } if self.last.is_none() => {
-                self.announced = true;
-                session.output.expect(stdout, stderr);
+            Event::Output { stdout, stderr, .. } => {
+                if let End::Unknown { announced } = &mut self.end {
+                    *announced = true;
+                    session.output.expect(stdout, stderr);
+                }
             }
-            Event::Ended { outcome, .. } if self.last.is_none() => {
+            Event::Ended { outcome, .. } => {
+                let End::Unknown { announced } = self.end else {
+                    return Ok(());
+                };
                 session.times.started.get_or_insert_with(Instant::now);
-                self.last = Some(outcome);
+                self.end = End::Told(outcome);
                 // A program that was not started has written nothing.
-                if !self.announced {
+                if !announced {
                     session.output.expect(0, 0);
                 }
                 // The limit is the program's, not that of whoever reads its output.
                 self.seen = session.output.relayed();
-                let limit = match self.timed_out {
-                    false => Backing::END_LIMIT,
-                    true => Backing::SETTLE_LIMIT,
+                let limit = match self.time {
+                    Time::Left => Backing::END_LIMIT,
+                    Time::Over | Time::Killed => Backing::SETTLE_LIMIT,
                 };
                 session.deadline = Some(Instant::now() + limit);
             }
@@ -263,20 +306,26 @@ impl<'a, R: FnOnce()> Course<'a, R> {
         let started = session.times.has_begun();
         let ends = session.forwarding.ends(signal, Instant::now(), started);
         // Once the program has ended, what is left is to wait for its output.
-        if ends || self.last.is_some() && signal.is_ending() {
+        let last = self.end.outcome();
+        if ends || last.is_some() && signal.is_ending() {
             session.kill();
             let by = Outcome::signaled(signal);
-            let cut = self.last.take().map(|last| last.cut_by(by.clone()));
-            return Some(session.ended(cut.unwrap_or(by)));
+            let outcome = match last {
+                Some(last) => last.cut_by(by),
+                None => by,
+            };
+            return Some(session.ended(outcome));
         }
         if session.is_the_terminals(signal) {
             return None;
         }
-        let message = session.signal_message(signal);
-        if self.request.is_empty() {
-            session.requests.send(message);
-        } else {
-            self.request.extend(message);
+        let id = session.id;
+        match &mut self.asked_first {
+            Some(asked) => match asked.push(&Request::Signal { id, signal }) {
+                Ok(()) => {}
+                Err(error) => requests::warn_of(&error),
+            },
+            None => session.signal(signal),
         }
         if signal == Signal::TSTP {
             stop_ourselves();
@@ -288,11 +337,11 @@ impl<'a, R: FnOnce()> Course<'a, R> {
     fn conclude(&mut self) -> Result<Ended, MachineError> {
         let session = &mut self.session;
         session.times.end = Instant::now();
-        if self.timed_out {
+        if self.time != Time::Left {
             return Ok(session.ended(Outcome::TimedOut));
         }
         let status = self.status.flatten();
-        match self.last.take() {
+        match self.end.outcome().cloned() {
             Some(outcome) if session.link.stays() => Ok(session.ended(outcome)),
             Some(outcome)
                 if status.and_then(|status| status.code()) == Some(exit::STATUS_ENDED) =>

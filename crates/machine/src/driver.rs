@@ -31,7 +31,7 @@ pub fn run(
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
 ) -> Result<Ended, MachineError> {
-    let request = request::encoded(&run)?;
+    let request = request::queued(&run)?;
     std::fs::File::open(machine.app.file()).map_err(|source| MachineError::AppImage {
         path: machine.app.file().to_owned(),
         source,
@@ -56,7 +56,7 @@ pub fn run_in(
     signals: impl FnOnce(Signals),
     ready: impl FnOnce(),
 ) -> Result<Ended, MachineError> {
-    let request = request::encoded(&run)?;
+    let request = request::queued(&run)?;
     let (events, queue) = mpsc::channel();
     signals(Signals(events.clone()));
     let connected = Connected::place(lease, &events)?;

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use cki_session::Mismatch;
+
 /// Why a session gave no status of a program.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
@@ -44,9 +46,17 @@ pub enum MachineError {
         /// End of what QEMU wrote to its standard error.
         qemu: String,
     },
-    /// Init speaks another version of the protocol, or something else.
+    /// Init breaks the rules of the protocol.
     #[error("the machine's init does not speak our protocol: {0}")]
     Protocol(String),
+    /// Init speaks another version of the protocol, or cannot do what is asked for.
+    #[error("the machine's init and this program do not fit together: {mismatch}{}", restart(*.stays))]
+    Mismatch {
+        /// Why, and what to do.
+        mismatch: Mismatch,
+        /// Whether the machine stays up.
+        stays: bool,
+    },
     /// The program's output could not be written.
     #[error("cannot write the program's {stream}: {source}")]
     Output {
@@ -68,6 +78,16 @@ pub enum MachineError {
     /// The program's name, an argument or a variable cannot be sent.
     #[error("{0}")]
     Request(String),
+}
+
+/// How a machine that stays up is updated.
+fn restart(stays: bool) -> &'static str {
+    match stays {
+        true => {
+            " (a machine that stays up is as it was when it started: stop it, and start it anew)"
+        }
+        false => "",
+    }
 }
 
 /// What QEMU says when the kernel here gives it no memory for the machine's.

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use cki_session::{Event, LineBuffer, decode};
+use cki_session::{Arrived, Event, Incoming};
 
 use super::meter::Meter;
 
@@ -91,17 +91,15 @@ pub fn input(from: &mut dyn Read, mut to: UnixStream, started: &Receiver<()>) {
 
 /// Reads messages until the port ends, handing each to `on`; an error is a breach of the protocol.
 pub fn messages(mut from: UnixStream, mut on: impl FnMut(Event)) -> Result<(), String> {
-    let mut lines = LineBuffer::default();
-    let mut buffer = [0; 4096];
+    let mut incoming = Incoming::default();
     loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => lines.push(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return Ok(()),
+        match incoming.read_from(&mut from) {
+            Ok(Arrived::Bytes(_)) => {}
+            // QEMU was killed with something of ours unread, for one; a port that waits always has something, or ends.
+            Ok(Arrived::End | Arrived::Nothing) | Err(_) => return Ok(()),
         }
-        while let Some(line) = lines.next_line().map_err(|error| error.to_string())? {
-            on(decode(&line).map_err(|error| error.to_string())?);
+        while let Some(event) = incoming.message().map_err(|error| error.to_string())? {
+            on(event);
         }
     }
 }

@@ -4,37 +4,127 @@
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Requests that init has not read yet, at most; what comes when there are as many is lost, and the user is told.
-const WAITING_MAX: usize = 64;
+use cki_session::{NotQueued, Outgoing};
+use serde::Serialize;
 
 /// Requests on their way to the machine's init. A thread of its own writes them: a machine that does not read keeps
-/// the session from nothing.
+/// the session from nothing. What there is no room for is lost, and the user is told.
 #[derive(Debug)]
-pub(crate) struct Requests(SyncSender<Vec<u8>>);
+pub(crate) struct Requests(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: Outgoing,
+    /// Nothing more comes.
+    is_over: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to write, and takes as much of it as `bytes` holds; 0 when nothing more comes.
+    fn take(&self, bytes: &mut [u8]) -> usize {
+        let empty = |waiting: &mut Waiting| waiting.queue.is_empty() && !waiting.is_over;
+        let waiting = self.changed.wait_while(self.lock(), empty);
+        waiting
+            .unwrap_or_else(PoisonError::into_inner)
+            .queue
+            .take(bytes)
+    }
+}
 
 impl Requests {
     /// Those for the machine at the other end of `port`.
     pub(crate) fn new(mut port: UnixStream) -> Self {
-        let (sender, lines) = mpsc::sync_channel::<Vec<u8>>(WAITING_MAX);
+        let shared = Arc::new(Shared::default());
+        let ours = Arc::clone(&shared);
         thread::spawn(move || {
-            for line in lines {
+            let mut bytes = [0; 4096];
+            loop {
+                let count = ours.take(&mut bytes);
+                if count == 0 {
+                    return;
+                }
                 // When this fails the machine is gone, which its own event tells.
-                if let Err(error) = port.write_all(&line) {
+                if let Err(error) = port.write_all(&bytes[..count]) {
                     tracing::debug!(%error, "control port");
                     return;
                 }
             }
         });
-        Self(sender)
+        Self(shared)
     }
 
-    /// Adds one, encoded.
-    pub(crate) fn send(&self, line: Vec<u8>) {
-        if let Err(TrySendError::Full(_)) = self.0.try_send(line) {
-            tracing::warn!("the machine does not read its requests: one more is dropped");
+    /// Adds one.
+    pub(crate) fn send<M: Serialize>(&self, request: &M) {
+        self.add(|queue| queue.push(request));
+    }
+
+    /// Adds all that wait elsewhere.
+    pub(crate) fn append(&self, others: Outgoing) {
+        self.add(|queue| queue.append(others));
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Outgoing) -> Result<(), NotQueued>) {
+        let added = add(&mut self.0.lock().queue);
+        self.0.changed.notify_all();
+        if let Err(error) = added {
+            warn_of(&error);
         }
+    }
+}
+
+/// Tells the user that the machine is not asked for something.
+pub(crate) fn warn_of(error: &NotQueued) {
+    tracing::warn!("the machine is not asked for one more thing: {error}");
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.0.lock().is_over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use cki_session::{ProcessId, Request, Signal, encode};
+
+    use super::*;
+
+    #[test]
+    fn a_machine_that_reads_late_gets_all_that_there_was_room_for_and_keeps_nobody_waiting() {
+        let (ours, mut its) = UnixStream::pair().unwrap();
+        let requests = Requests::new(ours);
+        let signal = Request::Signal {
+            id: ProcessId::MAIN,
+            signal: Signal::TERM,
+        };
+        let line = encode(&signal).unwrap();
+        // The queue, the socket, and then some.
+        let count = 2 * cki_session::QUEUE_MAX / line.len();
+        for _ in 0..count {
+            requests.send(&signal);
+        }
+        drop(requests);
+        let mut bytes = Vec::new();
+        its.read_to_end(&mut bytes).unwrap();
+        let kept = bytes.len() / line.len();
+        assert!(bytes == line.repeat(kept), "whole lines, in order");
+        let most = cki_session::QUEUE_MAX / line.len();
+        assert!((most..count).contains(&kept), "{kept} of {count}");
     }
 }

@@ -10,8 +10,7 @@ use std::time::Instant;
 use cki_frontend::UserTerminal;
 use cki_session::gate::Gate;
 use cki_session::{
-    Event, FailureKind, Forwarding, Isolation, Outcome, ProcessId, Request, Signal, encode,
-    printable,
+    Event, FailureKind, Forwarding, Isolation, Outcome, ProcessId, Request, Signal, printable,
 };
 
 use super::error::{MachineError, report};
@@ -181,8 +180,7 @@ impl Session {
         terminal.enter();
         let (id, terminal) = (self.id, terminal.size());
         // It may have changed since the request was made.
-        let message = encode(&Request::Resize { id, terminal });
-        self.requests.send(message.unwrap_or_default());
+        self.requests.send(&Request::Resize { id, terminal });
     }
 
     /// Whether a signal is about the user's terminal, and not about a program that has one of its own; it is
@@ -205,13 +203,8 @@ impl Session {
     }
 
     pub(super) fn signal(&mut self, signal: Signal) {
-        self.requests.send(self.signal_message(signal));
-    }
-
-    /// A line of a few bytes, far below the limit.
-    pub(super) fn signal_message(&self, signal: Signal) -> Vec<u8> {
         let id = self.id;
-        encode(&Request::Signal { id, signal }).unwrap_or_default()
+        self.requests.send(&Request::Signal { id, signal });
     }
 
     pub(super) fn kill(&mut self) {

@@ -152,7 +152,16 @@ fn a_status_without_the_machines_orderly_end_is_not_believed() {
 #[test]
 fn another_protocol_version_is_refused() {
     let fake = Fake::new(r#"echo '{"type":"hello","version":99,"kernel":"x"}' >&3; sleep 1000"#);
-    assert!(matches!(fake.run(), Err(MachineError::Protocol(_))));
+    let error = fake.run().expect_err("another version");
+    assert!(
+        matches!(error, MachineError::Mismatch { stays: false, .. }),
+        "{error:?}"
+    );
+    let message = error.to_string();
+    assert!(
+        message.contains("version 99") && message.contains("update this program"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use cki_session::{Event, Failure, FailureKind, Outcome, Request};
+use cki_session::{Event, Failure, FailureKind, Heard, Outcome, Request};
 use nix::poll::PollFlags;
 
-use crate::channel::{Channel, ChannelError, Heard};
+use crate::channel::{Channel, ChannelError};
 
 /// What a launcher is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Launcher {
         let Some(channel) = &mut self.channel else {
             return;
         };
-        if let Err(error @ ChannelError::Protocol(_)) = channel.queue(request) {
+        // It has room, if it is asked for no more than may be. A request that is lost is a failure in any case.
+        if let Err(error) = channel.queue(request) {
             self.broken.get_or_insert(error.to_string());
         }
         let _ = channel.flush();
@@ -100,7 +101,7 @@ impl Launcher {
 
     fn hear(&mut self, heard: Heard<Event>) -> Option<Event> {
         let breach = match heard {
-            Ok(Event::Hello(hello)) => hello.check().err()?,
+            Ok(Event::Hello(hello)) => hello.check().err()?.to_string(),
             Ok(Event::Ended { outcome, .. }) if self.outcome.is_none() => {
                 self.outcome = Some(outcome);
                 return None;
@@ -150,10 +151,9 @@ impl Launcher {
 mod tests {
     use std::io::{Read, Write};
 
-    use cki_session::{Isolation, ProcessId, encode};
+    use cki_session::{Isolation, ProcessId, QUEUE_MAX, encode};
 
     use super::*;
-    use crate::channel::QUEUE_MAX;
 
     const HELLO: &[u8] = b"{\"type\":\"hello\",\"version\":4,\"kernel\":\"6.12\"}\n";
     const STARTED: &[u8] = b"{\"type\":\"started\",\"id\":1,\"pid\":7,\"isolation\":\"full\"}\n";

@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::channel::is_temporary;
 use crate::program::pty;
 
 /// Bytes held between the two ends: what a pipe holds, and two writes of a virtio-serial port.
@@ -243,4 +242,9 @@ impl Pump {
         self.sink = None;
         self.state = State::Done;
     }
+}
+
+/// Whether the same call may do later what it has not done now.
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

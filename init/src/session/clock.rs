@@ -8,11 +8,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use cki_session::Request;
+use cki_session::{Heard, Request};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 
-use crate::channel::{Channel, Heard};
+use crate::channel::Channel;
 use crate::session::failure::ServeError;
 
 /// The first requests of a client of a machine, once they are done that are about its clock. There is one at least.

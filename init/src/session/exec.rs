@@ -13,12 +13,12 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use cki_session::{
-    Event, Exec, Failure, FailureKind, Hello, Isolation, Outcome, ProcessId, Request, Signal, exec,
-    feature,
+    Event, Exec, Failure, FailureKind, Heard, Hello, Isolation, Outcome, ProcessId, Request,
+    Signal, exec, feature,
 };
 use nix::poll::PollFlags;
 
-use crate::channel::{Channel, Heard};
+use crate::channel::Channel;
 use crate::program;
 use crate::program::oom::KernelLog;
 use crate::program::process;

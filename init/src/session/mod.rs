@@ -23,10 +23,9 @@ pub mod vsock;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use cki_session::{Event, Outcome, ProcessId, Request};
+use cki_session::{Event, Heard, Outcome, ProcessId, Request};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::channel::Heard;
 use crate::container::launcher::Launcher;
 use crate::program::Started;
 use crate::program::group::Group;

@@ -30,7 +30,7 @@ use cki_launcher::service_manager::ServiceManager;
 use cki_launcher::session::Session;
 use cki_launcher::session::caller::Caller;
 use cki_launcher::session::client::Client;
-use cki_launcher::session::control::{Inbox, Outgoing};
+use cki_launcher::session::control::{Inbox, Requests};
 use cki_launcher::session::descriptor::{Descriptor, Service};
 use cki_launcher::session::error::ContainerError;
 use cki_launcher::session::observer::Observer;
@@ -350,9 +350,9 @@ fn session(
     let streams = Streams::ours().context(our_streams)?;
     let written = Arc::new(AtomicU64::new(0));
     let waker = Waker::new().context("cannot make an eventfd")?;
-    let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
+    let (inbox, requests) = (Inbox::new(waker.clone()), Requests::default());
     let ports = streams
-        .ports(&inbox, &outgoing, &written)
+        .ports(&inbox, &requests, &written)
         .context(our_streams)?;
     let mut table = Table::new(ports)?;
     devices::add_disks(&mut table, args, root, &wanted.container.disks)?;
@@ -383,7 +383,7 @@ fn session(
     let session = Session {
         outside: loaded.outside,
         vcpu: Box::new(loaded.vcpu),
-        outgoing,
+        requests,
         inbox,
         streams,
         observer,

@@ -3,15 +3,13 @@
 //! What init of the container is told, and what it says.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 
-use cki_session::{Event, LineBuffer, Request, decode, encode};
+use cki_session::{Arrived, Event, Incoming, NotQueued, Outgoing, Request};
 use nix::poll::PollFlags;
 
 use crate::unblocked::{Unblocked, Way};
 
-/// Bytes that wait for init, about, at most, besides the first request: many signals.
-const WAITING_MAX: usize = 64 << 10;
 /// Bytes that init may say before it was asked for anything, which is its hello.
 const HELLO_MAX: usize = 64 << 10;
 
@@ -32,6 +30,9 @@ pub enum ControlError {
     /// A request is too long.
     #[error("the command line and variables are too long")]
     TooLong,
+    /// It has not taken what it was asked before.
+    #[error("its init does not read what it is asked")]
+    Full,
 }
 
 /// The control connection.
@@ -40,10 +41,10 @@ pub struct Control {
     file: File,
     input: Unblocked,
     output: Unblocked,
-    lines: LineBuffer,
+    incoming: Incoming,
+    outgoing: Outgoing,
     /// So much of it was heard while nothing had been asked.
     unasked: Option<usize>,
-    unsaid: Vec<u8>,
 }
 
 impl Control {
@@ -56,9 +57,9 @@ impl Control {
             input: Unblocked::new(&file, Way::In)?,
             output: Unblocked::new(&file, Way::Out)?,
             file,
-            lines: LineBuffer::default(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
             unasked: Some(0),
-            unsaid: Vec::new(),
         })
     }
 
@@ -66,7 +67,7 @@ impl Control {
     #[must_use]
     pub fn descriptor(&self) -> (&File, PollFlags) {
         let mut flags = PollFlags::POLLIN;
-        flags.set(PollFlags::POLLOUT, !self.unsaid.is_empty());
+        flags.set(PollFlags::POLLOUT, !self.outgoing.is_empty());
         (&self.file, flags)
     }
 
@@ -75,17 +76,15 @@ impl Control {
     /// # Errors
     /// [`ControlError`], after all that came before.
     pub fn hear(&mut self) -> Result<Option<Event>, ControlError> {
-        let protocol =
-            |error: cki_session::ProtocolError| ControlError::Protocol(error.to_string());
-        let mut bytes = [0; 4096];
         // A line of the longest comes in many pieces, but not for ever.
         loop {
-            if let Some(line) = self.lines.next_line().map_err(protocol)? {
-                return decode(&line).map(Some).map_err(protocol);
+            let message = self.incoming.message();
+            let message = message.map_err(|error| ControlError::Protocol(error.to_string()))?;
+            if message.is_some() {
+                return Ok(message);
             }
-            match self.input.read(&mut bytes) {
-                Ok(0) => return Err(self.end()),
-                Ok(count) => {
+            match self.incoming.read_from(&mut self.input) {
+                Ok(Arrived::Bytes(count)) => {
                     if let Some(heard) = &mut self.unasked {
                         *heard += count;
                         if *heard > HELLO_MAX {
@@ -93,13 +92,9 @@ impl Control {
                             return Err(ControlError::Protocol(what));
                         }
                     }
-                    self.lines.push(&bytes[..count]);
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock => return Ok(None),
-                    _ => return Err(self.end()),
-                },
+                Ok(Arrived::Nothing) => return Ok(None),
+                Ok(Arrived::End) | Err(_) => return Err(self.end()),
             }
         }
     }
@@ -115,30 +110,27 @@ impl Control {
     /// Whether init takes what it is asked, so that it can be asked for more.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.unsaid.len() < WAITING_MAX
+        self.outgoing.has_room()
     }
 
     /// Asks for something, now or as soon as init reads.
     ///
     /// # Errors
-    /// [`ControlError::TooLong`].
+    /// [`ControlError::TooLong`]; [`ControlError::Full`] where there is no room.
     pub fn ask(&mut self, request: &Request) -> Result<(), ControlError> {
-        let line = encode(request).map_err(|_| ControlError::TooLong)?;
+        self.outgoing.push(request).map_err(|error| match error {
+            NotQueued::Full => ControlError::Full,
+            NotQueued::Message(_) => ControlError::TooLong,
+        })?;
         self.unasked = None;
-        self.unsaid.extend(line);
         self.say();
         Ok(())
     }
 
     /// Writes what waits. A connection that has ended is seen when it is listened to.
     pub fn say(&mut self) {
-        while !self.unsaid.is_empty() {
-            match self.output.write(&self.unsaid) {
-                Ok(count @ 1..) => drop(self.unsaid.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                _ => self.unsaid.clear(),
-            }
+        if self.outgoing.write_to(&mut self.output).is_err() {
+            self.outgoing = Outgoing::default();
         }
     }
 }

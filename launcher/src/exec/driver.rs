@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use cki_session::exec::port;
 use cki_session::gate::Gate;
 use cki_session::{
-    Event, Exec, Isolation, Outcome, Process, ProcessId, Request, Run, Signal, StreamPorts, feature,
+    Event, Exec, Hello, Isolation, Outcome, Process, ProcessId, Request, Signal, StreamPorts,
 };
 use nix::poll::{PollFd, PollTimeout, poll};
 
 use super::connect::{ConnectError, PortConnection, connect};
 use super::control::{Control, ControlError};
+use super::error::ExecError;
 use super::relay::{At, Relay};
 use super::waiting::Waiting;
 use crate::session::client::{Client, Wish};
@@ -31,41 +32,6 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 const LATE_MAX: u64 = 8 << 20;
 /// Events that are heard in one turn, at most.
 const EVENTS_MAX: usize = 8;
-
-/// It cannot be said how the process ended, or there was none.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// Init says nothing more, or nonsense.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// Init says nothing.
-    #[error("its init does not say hello")]
-    Silent,
-    /// Init has said hello, and nothing since.
-    #[error("its init neither starts the process nor says why not")]
-    NotStarted,
-    /// Init cannot do it.
-    #[error("its init does not support `{0}`")]
-    Unsupported(&'static str),
-    /// Init does not do it.
-    #[error("its init refused: {0}")]
-    Refused(String),
-    /// This stream of ours takes nothing more.
-    #[error("cannot write to {0}: {1}")]
-    Output(&'static str, ErrorKind),
-    /// Output of the process has not come: the container has taken it with it, or its devices took longer than two
-    /// seconds.
-    #[error(
-        "not all of the process's output has come; if the container ended meanwhile, it is lost"
-    )]
-    Lost,
-    /// A system call failed.
-    #[error("cannot serve the streams")]
-    System(#[from] io::Error),
-}
 
 /// A process for a container.
 #[derive(Debug)]
@@ -125,29 +91,64 @@ pub struct Driver<'c> {
     /// What the client calls the process.
     id: ProcessId,
     isolation: Isolation,
-    /// What init is told once it has said hello.
-    request: Option<Exec>,
-    /// What it is told after that, as soon as it takes it.
+    stage: Stage,
+    /// What init is told after the request, as soon as it takes it.
     waiting: Waiting,
     stdin: Relay,
     stdout: Relay,
     stderr: Option<Relay>,
-    hello: bool,
-    started: bool,
-    /// The time that init has for each of these two.
+    /// The time that init has to say hello, and then to start the process.
     start_limit: Duration,
-    /// When it is too late for the next of them.
-    start_deadline: Instant,
     /// How much init may say.
     gate: Gate,
     /// Bytes of standard output and standard error that init says the process has written.
     said: Option<(u64, u64)>,
-    last: Option<Last>,
 }
 
-/// How the process ended, while its output is still on its way.
+/// How far the process has come. It goes one way: each stage follows one that is above it.
+enum Stage {
+    /// Init has not said hello.
+    Connected {
+        /// What it is asked for then.
+        request: Box<Exec>,
+        /// When it is too late for that.
+        deadline: Instant,
+    },
+    /// Init was asked for the process.
+    Starting {
+        /// When it is too late to start it, or to say why not.
+        deadline: Instant,
+    },
+    /// It runs.
+    Running,
+    /// It has ended, and its output is still on its way.
+    Ended(Last),
+}
+
+impl Stage {
+    /// Whether there is a process, or was one.
+    fn has_started(&self) -> bool {
+        match self {
+            Stage::Connected { .. } | Stage::Starting { .. } => false,
+            Stage::Running => true,
+            Stage::Ended(last) => last.had_started,
+        }
+    }
+
+    /// Until when init has to say hello, or whether it starts the process.
+    fn start_deadline(&self) -> Option<Instant> {
+        match self {
+            Stage::Connected { deadline, .. } | Stage::Starting { deadline } => Some(*deadline),
+            Stage::Running | Stage::Ended(_) => None,
+        }
+    }
+}
+
+/// How the process ended.
 struct Last {
     outcome: Outcome,
+    /// Whether there was one that had started.
+    had_started: bool,
     /// Until when output may come; later if our reader keeps it waiting.
     deadline: Instant,
 }
@@ -191,22 +192,21 @@ impl<'c> Driver<'c> {
             control: Control::new(control.stream)?,
             id: wanted.id,
             isolation: wanted.isolation,
-            request: Some(Exec {
-                id: ProcessId::MAIN,
-                process: wanted.process,
-                streams,
-            }),
+            stage: Stage::Connected {
+                request: Box::new(Exec {
+                    id: ProcessId::MAIN,
+                    process: wanted.process,
+                    streams,
+                }),
+                deadline: Instant::now() + start_limit,
+            },
             waiting: wanted.waiting,
             stdin: Relay::new(ours.stdin, stdin.stream)?,
             stdout: Relay::new(stdout.stream, ours.stdout)?,
             stderr: stderr.transpose()?,
-            hello: false,
-            started: false,
             start_limit,
-            start_deadline: Instant::now() + start_limit,
             gate: Gate::for_container(),
             said: None,
-            last: None,
         })
     }
 
@@ -231,7 +231,7 @@ impl<'c> Driver<'c> {
             self.control.say();
             // Lines that were read wait here, and no poll tells of them.
             let mut heard = 0;
-            while heard < EVENTS_MAX && self.last.is_none() {
+            while heard < EVENTS_MAX && !self.has_ended() {
                 let Some(event) = self.control.hear()? else {
                     break;
                 };
@@ -250,54 +250,42 @@ impl<'c> Driver<'c> {
                 return Ok(outcome);
             }
             self.pass_on()?;
-            if self.is_starting() && Instant::now() >= self.start_deadline {
-                return Err(match self.hello {
-                    false => ExecError::Silent,
-                    true => ExecError::NotStarted,
-                });
+            match self.stage {
+                Stage::Connected { deadline, .. } if Instant::now() >= deadline => {
+                    return Err(ExecError::Silent);
+                }
+                Stage::Starting { deadline } if Instant::now() >= deadline => {
+                    return Err(ExecError::NotStarted);
+                }
+                _ => {}
             }
             self.wait(moved || heard == EVENTS_MAX)?;
         }
     }
 
     fn init_says(&mut self, event: Event) -> Result<(), ExecError> {
-        let protocol = |what: &str| ControlError::Protocol(what.to_owned());
+        let breach = |what: &str| Err(ControlError::Protocol(what.to_owned()).into());
+        let is_new = matches!(self.stage, Stage::Connected { .. });
         match event {
-            Event::Hello(hello) => {
-                hello.check().map_err(ControlError::Protocol)?;
-                let Some(exec) = self.request.take() else {
-                    return Err(protocol("it says hello twice").into());
-                };
-                let asks = Run {
-                    process: exec.process.clone(),
-                    ..Run::new(Vec::<String>::new())
-                };
-                let knows_exec = hello.features.iter().any(|name| name == feature::EXEC);
-                let missing = (!knows_exec).then_some(feature::EXEC);
-                if let Some(name) = missing.or_else(|| asks.unsupported(&hello.features)) {
-                    return Err(ExecError::Unsupported(name));
-                }
-                self.hello = true;
-                self.start_deadline = Instant::now() + self.start_limit;
-                self.control.ask(&Request::Exec(Box::new(exec)))?;
-            }
-            _ if !self.hello => return Err(protocol("it does not say hello").into()),
+            Event::Hello(hello) if is_new => return self.greet(&hello),
+            Event::Hello(_) => return breach("it says hello twice"),
+            _ if is_new => return breach("it does not say hello"),
             Event::Started { id, pid, .. } if id == ProcessId::MAIN => {
-                if !std::mem::replace(&mut self.started, true) {
+                if let Stage::Starting { .. } = self.stage {
+                    self.stage = Stage::Running;
                     let (id, isolation) = (self.id, self.isolation);
                     self.client.tell(&Event::Started { id, pid, isolation });
                 }
             }
-            // It was the request itself.
-            Event::Refused { message } if !self.started => {
-                return Err(ExecError::Refused(message));
-            }
-            Event::Refused { message } => {
-                self.client.tell(&Event::Refused { message });
-            }
+            Event::Refused { message } => match self.stage {
+                // It was the request itself.
+                Stage::Starting { .. } => return Err(ExecError::Refused(message)),
+                _ => self.client.tell(&Event::Refused { message }),
+            },
             Event::Ended { id, outcome } if id == ProcessId::MAIN => {
-                self.last = Some(Last {
+                self.stage = Stage::Ended(Last {
                     outcome,
+                    had_started: self.stage.has_started(),
                     deadline: Instant::now() + LINGER,
                 });
                 self.limit_output(LATE_MAX);
@@ -314,24 +302,33 @@ impl<'c> Driver<'c> {
         Ok(())
     }
 
-    /// Whether init has neither started the process nor said how that ended.
-    fn is_starting(&self) -> bool {
-        !self.started && self.last.is_none()
+    /// Init is up, and is asked for the process, if it can start it.
+    fn greet(&mut self, hello: &Hello) -> Result<(), ExecError> {
+        let deadline = Instant::now() + self.start_limit;
+        let stage = std::mem::replace(&mut self.stage, Stage::Starting { deadline });
+        if let Stage::Connected { request, .. } = stage {
+            hello.accepts_beside(&request.process)?;
+            self.control.ask(&Request::Exec(request))?;
+        }
+        Ok(())
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
     }
 
     fn check_client(&mut self) -> Option<Outcome> {
-        for wish in self.client.wishes(self.started) {
-            match (wish, &self.last) {
+        for wish in self.client.wishes(self.stage.has_started()) {
+            match (wish, &self.stage) {
+                (Wish::End(by), Stage::Ended(last)) => return Some(last.outcome.cut_by(by)),
                 // Only we are left to get a signal.
-                (Wish::Signal(signal), Some(_)) if !signal.is_ending() => {}
-                (Wish::End(by), Some(last)) => return Some(last.outcome.cut_by(by)),
-                (Wish::Signal(by), Some(last)) => {
+                (Wish::Signal(by), Stage::Ended(last)) if by.is_ending() => {
                     return Some(last.outcome.cut_by(Outcome::signaled(by)));
                 }
-                (Wish::Resize(_), Some(_)) => {}
-                (Wish::End(outcome), None) => return Some(outcome),
-                (Wish::Signal(signal), None) => self.waiting.signal(signal, self.client),
-                (Wish::Resize(terminal), None) => self.waiting.resize(terminal),
+                (Wish::Signal(_) | Wish::Resize(_), Stage::Ended(_)) => {}
+                (Wish::End(outcome), _) => return Some(outcome),
+                (Wish::Signal(signal), _) => self.waiting.signal(signal, self.client),
+                (Wish::Resize(terminal), _) => self.waiting.resize(terminal),
             }
         }
         None
@@ -339,7 +336,8 @@ impl<'c> Driver<'c> {
 
     /// Tells init what waits, as far as there is room, and after the request itself.
     fn pass_on(&mut self) -> Result<(), ControlError> {
-        while self.hello && self.last.is_none() && self.control.has_room() {
+        let takes_some = matches!(self.stage, Stage::Starting { .. } | Stage::Running);
+        while takes_some && self.control.has_room() {
             let Some(request) = self.waiting.next() else {
                 break;
             };
@@ -350,7 +348,7 @@ impl<'c> Driver<'c> {
 
     /// Moves bytes; whether any output came, or was taken.
     fn relay(&mut self) -> bool {
-        if self.started && self.last.is_none() && self.stdin.at() == At::Open {
+        if matches!(self.stage, Stage::Running) && self.stdin.at() == At::Open {
             self.stdin.advance();
             if self.stdin.at() == At::End {
                 self.stdin.shut_down();
@@ -403,16 +401,16 @@ impl<'c> Driver<'c> {
         }
         let open = self.outputs().any(|output| output.at() == At::Open);
         let full = self.outputs().any(Relay::waits_for_room);
-        let Some(last) = &mut self.last else {
+        let has_all = self.has_all();
+        let Stage::Ended(last) = &mut self.stage else {
             return Ok(None);
         };
         if !open {
             // Whoever hears of a bad end does not take the output for whole.
             let well = matches!(last.outcome, Outcome::Exited(_));
-            let has_all = self.has_all();
-            return match self.last.take() {
-                Some(_) if well && !has_all => Err(ExecError::Lost),
-                last => Ok(last.map(|last| last.outcome)),
+            return match well && !has_all {
+                true => Err(ExecError::Lost),
+                false => Ok(Some(last.outcome.clone())),
             };
         }
         let now = Instant::now();
@@ -432,11 +430,11 @@ impl<'c> Driver<'c> {
             self.client.descriptor(),
             self.client.interest(),
         )];
-        if self.last.is_none() {
+        if !self.has_ended() {
             let (file, flags) = self.control.descriptor();
             fds.push(PollFd::new(file.as_fd(), flags));
         }
-        let stdin = (self.started && self.last.is_none()).then_some(&self.stdin);
+        let stdin = matches!(self.stage, Stage::Running).then_some(&self.stdin);
         let relays = [stdin, Some(&self.stdout), self.stderr.as_ref()];
         for relay in relays.into_iter().flatten() {
             if let Some((file, flags)) = relay.descriptor() {
@@ -444,18 +442,16 @@ impl<'c> Driver<'c> {
             }
         }
         let stopped = self.outputs().any(Relay::is_stopped);
-        let time = match (moved || stopped, &self.last) {
-            (true, _) => PollTimeout::ZERO,
-            (false, Some(_)) => PollTimeout::from(100_u8),
-            (false, None) if self.is_starting() => {
-                let left = self
-                    .start_deadline
-                    .saturating_duration_since(Instant::now());
+        let time = match self.stage.start_deadline() {
+            _ if moved || stopped => PollTimeout::ZERO,
+            _ if self.has_ended() => PollTimeout::from(100_u8),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
                 // Rounded up, so that poll is not asked again and again at the end.
                 let left = left + Duration::from_millis(1);
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
             }
-            (false, None) => PollTimeout::NONE,
+            None => PollTimeout::NONE,
         };
         match poll(&mut fds, time) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),

@@ -3,7 +3,7 @@
 //! A stream of ours and one of the process's: bytes go from one to the other, and neither is waited for.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 
 use nix::poll::PollFlags;

@@ -2,14 +2,13 @@
 
 //! The other side of a session: init of the container, at its control port, and the vCPU's thread.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cki_session::{Event, LineBuffer, decode};
+use cki_session::{Event, Incoming, NotQueued, Outgoing, Request};
 
 use crate::virtio::console::PortIo;
 use crate::vm::Waker;
@@ -18,9 +17,6 @@ use crate::vm::vcpu::End;
 /// Messages of init's that wait for the session, at most. A guest that says more waits itself, and what it
 /// says stays in its own memory.
 pub const WAITING_MAX: usize = 8;
-/// Bytes of requests that wait for init, at most: a line of the longest, and many signals.
-pub const OUTGOING_MAX: usize = cki_session::MAX_LINE + (64 << 10);
-
 /// What the session is told.
 #[derive(Debug)]
 pub enum Input {
@@ -115,39 +111,49 @@ impl Inbox {
     }
 }
 
-/// Requests for init, until it reads them.
+/// Requests for init, until it reads them. A guest that does not read does not make the launcher keep more than a queue
+/// holds.
 #[derive(Clone, Debug, Default)]
-pub struct Outgoing(Arc<Mutex<VecDeque<u8>>>);
+pub struct Requests(Arc<Mutex<Outgoing>>);
 
-impl Outgoing {
-    /// Adds a line; whether there was room for it. A guest that does not read does not make the launcher keep
-    /// more than [`OUTGOING_MAX`] for it.
-    pub fn push(&self, line: &[u8]) -> bool {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = bytes.len() + line.len() <= OUTGOING_MAX;
-        if fits {
-            bytes.extend(line);
-        }
-        fits
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Outgoing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// [`NotQueued`].
+    pub fn push(&self, request: &Request) -> Result<(), NotQueued> {
+        self.lock().push(request)
+    }
+
+    /// Adds all that wait elsewhere.
+    ///
+    /// # Errors
+    /// [`NotQueued::Full`].
+    pub fn append(&self, others: Outgoing) -> Result<(), NotQueued> {
+        self.lock().append(others)
     }
 }
 
 /// The control port.
 #[derive(Debug)]
 pub struct ControlPort {
-    lines: LineBuffer,
+    incoming: Incoming,
     inputs: Inputs,
-    outgoing: Outgoing,
+    requests: Requests,
 }
 
 impl ControlPort {
-    /// A port that tells `inputs` what init says, and tells init what is in `outgoing`.
+    /// A port that tells `inputs` what init says, and tells init what is in `requests`.
     #[must_use]
-    pub fn new(inputs: Inputs, outgoing: Outgoing) -> Self {
+    pub fn new(inputs: Inputs, requests: Requests) -> Self {
         ControlPort {
-            lines: LineBuffer::default(),
+            incoming: Incoming::default(),
             inputs,
-            outgoing,
+            requests,
         }
     }
 
@@ -166,13 +172,10 @@ impl PortIo for ControlPort {
             if self.inputs.is_full() {
                 break;
             }
-            self.lines.push(piece);
+            self.incoming.push(piece);
             taken += piece.len();
-            match self.lines.next_line() {
-                Ok(Some(line)) => match decode(&line) {
-                    Ok(event) => self.inputs.send(Input::Init(event)),
-                    Err(error) => return Err(self.breach(&error)),
-                },
+            match self.incoming.message() {
+                Ok(Some(event)) => self.inputs.send(Input::Init(event)),
                 Ok(None) => {}
                 Err(error) => return Err(self.breach(&error)),
             }
@@ -184,30 +187,23 @@ impl PortIo for ControlPort {
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut outgoing = self
-            .outgoing
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = bytes.len().min(outgoing.len());
-        if count == 0 {
-            return Err(ErrorKind::WouldBlock.into());
+        match self.requests.lock().take(bytes) {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            count => Ok(count),
         }
-        for (to, from) in bytes.iter_mut().zip(outgoing.drain(..count)) {
-            *to = from;
-        }
-        Ok(count)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use cki_session::{ProcessId, QUEUE_MAX, Signal, encode};
+
     use super::*;
 
-    fn port() -> (ControlPort, Inbox, Outgoing) {
-        let (inbox, outgoing) = (Inbox::new(Waker::new().unwrap()), Outgoing::default());
-        let port = ControlPort::new(inbox.sender(), outgoing.clone());
-        (port, inbox, outgoing)
+    fn port() -> (ControlPort, Inbox, Requests) {
+        let (inbox, requests) = (Inbox::new(Waker::new().unwrap()), Requests::default());
+        let port = ControlPort::new(inbox.sender(), requests.clone());
+        (port, inbox, requests)
     }
 
     #[test]
@@ -257,25 +253,37 @@ mod tests {
         );
     }
 
+    fn terminate() -> Request {
+        Request::Signal {
+            id: ProcessId::MAIN,
+            signal: Signal::TERM,
+        }
+    }
+
     #[test]
     fn requests_for_a_guest_that_does_not_read_are_bounded() {
-        let (mut port, _inbox, outgoing) = port();
-        let line = vec![b'x'; 4096];
-        let kept = std::iter::repeat_with(|| outgoing.push(&line)).take(1000);
-        assert_eq!(kept.filter(|kept| *kept).count(), OUTGOING_MAX / line.len());
+        let (mut port, _inbox, requests) = port();
+        let size = encode(&terminate()).unwrap().len();
+        let kept = std::iter::repeat_with(|| requests.push(&terminate()).is_ok()).take(100_000);
+        assert_eq!(kept.filter(|kept| *kept).count(), QUEUE_MAX / size);
+        assert_eq!(requests.push(&terminate()), Err(NotQueued::Full));
         let mut bytes = [0; 4096];
         assert_eq!(port.read(&mut bytes).unwrap(), 4096);
-        assert!(outgoing.push(&line));
+        assert_eq!(requests.push(&terminate()), Ok(()));
     }
 
     #[test]
     fn requests_for_init_wait_until_it_reads() {
-        let (mut port, _inbox, outgoing) = port();
-        let mut bytes = [0; 4];
+        let (mut port, _inbox, requests) = port();
+        let mut bytes = [0; 30];
         let nothing = port.read(&mut bytes).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
-        outgoing.push(b"line\nx");
-        assert_eq!(port.read(&mut bytes).unwrap(), 4);
-        assert_eq!(port.read(&mut bytes).unwrap(), 2);
+        requests.push(&terminate()).unwrap();
+        let line = encode(&terminate()).unwrap();
+        let (start, rest) = line.split_at(bytes.len());
+        assert_eq!(port.read(&mut bytes).unwrap(), bytes.len());
+        assert_eq!(bytes, start);
+        assert_eq!(port.read(&mut bytes).unwrap(), rest.len());
+        assert_eq!(bytes[..rest.len()], *rest);
     }
 }

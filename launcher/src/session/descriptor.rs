@@ -8,15 +8,14 @@
 //! file instead. A client that closes its end has gone, and what it asked for ends: its container with `cki run`, its
 //! process with `cki exec`.
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use cki_session::gate::cut;
 use cki_session::{
-    Container, ContainerName, Event, Failure, FailureKind, Hello, Isolation, LineBuffer, Outcome,
-    ProcessId, ProtocolError, Request, Run, Signal, decode, encode, feature, forwarded_here,
+    Arrived, Container, ContainerName, Event, Failure, FailureKind, Hello, Incoming, Isolation,
+    Outcome, Outgoing, ProcessId, Request, Run, Signal, feature, forwarded_here,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -66,9 +65,6 @@ impl Service {
     }
 }
 
-/// Bytes that a client was told and has not taken, beyond which it is not listened to.
-const UNTOLD_MAX: usize = 64 << 10;
-
 /// Why a session ends whose client has closed its end.
 const GONE: &str = "whoever asked for it has gone";
 
@@ -82,10 +78,11 @@ const READS: usize = 16;
 pub struct Descriptor {
     file: File,
     service: Service,
-    /// What it is told, and what it has not taken of that.
-    out: Unblocked,
-    untold: VecDeque<u8>,
-    lines: LineBuffer,
+    input: Unblocked,
+    incoming: Incoming,
+    output: Unblocked,
+    /// What it was told and has not taken. While there is no room, it is not listened to.
+    outgoing: Outgoing,
     /// How many pieces may be read in this turn.
     reads: usize,
     /// The process of the session, once that is known.
@@ -126,11 +123,12 @@ impl Descriptor {
     /// When no descriptor is left.
     pub fn new(file: File, service: Service) -> io::Result<Self> {
         Ok(Descriptor {
-            out: Unblocked::new(&file, Way::Out)?,
-            untold: VecDeque::new(),
+            input: Unblocked::new(&file, Way::In)?,
+            incoming: Incoming::default(),
+            output: Unblocked::new(&file, Way::Out)?,
+            outgoing: Outgoing::default(),
             file,
             service,
-            lines: LineBuffer::default(),
             reads: READS,
             id: ProcessId::MAIN,
             signals: None,
@@ -224,27 +222,15 @@ impl Descriptor {
     /// Says something, at once or as soon as the client has room. One that has gone is seen when it is
     /// listened to.
     fn say(&mut self, event: &Event) {
-        if let Ok(line) = encode(event) {
-            self.untold.extend(line);
-        }
+        // There is room: beyond what it is answered, for which it has to be listened to, it is told what a gate lets
+        // pass, and how it ended.
+        let _ = self.outgoing.push(event);
         let _ = self.write();
     }
 
     /// Writes what the client has not been told yet; whether that was all.
     fn write(&mut self) -> io::Result<bool> {
-        loop {
-            let (rest, _) = self.untold.as_slices();
-            if rest.is_empty() {
-                return Ok(true);
-            }
-            match self.out.write(rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => drop(self.untold.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
+        self.outgoing.write_to(&mut self.output)
     }
 
     /// Whether a signal is not for the process: there is none yet, and it is not waited for. (A program that is to run
@@ -253,57 +239,36 @@ impl Descriptor {
         self.service == Service::Exec && !started && signal.is_ending()
     }
 
-    /// Whether it is told more before it takes what it was told.
-    fn takes_more(&self) -> bool {
-        self.untold.len() < UNTOLD_MAX
-    }
-
     /// What the client has said, without waiting. Poll tells of what is left because the turn was over.
     fn hear(&mut self) -> Heard {
         loop {
-            match self.lines.next_line() {
-                Ok(Some(line)) => return understand(&line),
+            match self.incoming.hear() {
+                Ok(Some(Ok(request))) => return Heard::Request(request),
+                Ok(Some(Err(why))) => return Heard::NotUnderstood(why),
+                Ok(None) if self.reads == 0 => return Heard::Nothing,
                 Ok(None) => {}
-                Err(error) => return Heard::End(error.to_string()),
-            }
-            if self.reads == 0 || !self.is_ready(PollFlags::POLLIN, PollTimeout::ZERO) {
-                return Heard::Nothing;
+                Err(error) => return Heard::End(format!("whoever asked for it sent {error}")),
             }
             self.reads -= 1;
-            let mut bytes = [0; 4096];
-            match self.file.read(&mut bytes) {
-                Ok(0) => return Heard::End(GONE.to_owned()),
-                Ok(count) => self.lines.push(&bytes[..count]),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock => return Heard::Nothing,
-                    _ => return Heard::End(format!("{GONE}: {error}")),
-                },
+            match self.incoming.read_from(&mut self.input) {
+                Ok(Arrived::Bytes(_)) => {}
+                Ok(Arrived::Nothing) => return Heard::Nothing,
+                Ok(Arrived::End) => return Heard::End(GONE.to_owned()),
+                Err(error) => return Heard::End(format!("{GONE}: {error}")),
             }
         }
     }
 
     fn wait(&self, flags: PollFlags) {
-        self.is_ready(flags, PollTimeout::NONE);
-    }
-
-    fn is_ready(&self, flags: PollFlags, time: PollTimeout) -> bool {
         let mut fds = [PollFd::new(self.file.as_fd(), flags)];
-        matches!(poll(&mut fds, time), Ok(1..))
+        // Whatever it says, the next call tells.
+        let _ = poll(&mut fds, PollTimeout::NONE);
     }
 }
 
 /// A request that is not carried out.
 fn refused(why: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Request, why)
-}
-
-fn understand(line: &[u8]) -> Heard {
-    match decode(line) {
-        Ok(request) => Heard::Request(request),
-        Err(error @ ProtocolError::NotUnderstood(_)) => Heard::NotUnderstood(error.to_string()),
-        Err(error) => Heard::End(format!("whoever asked for it sent {error}")),
-    }
 }
 
 impl Client for Descriptor {
@@ -313,9 +278,9 @@ impl Client for Descriptor {
 
     fn interest(&self) -> PollFlags {
         let mut flags = PollFlags::empty();
-        flags.set(PollFlags::POLLOUT, !self.untold.is_empty());
+        flags.set(PollFlags::POLLOUT, !self.outgoing.is_empty());
         // Requests that are refused have answers, which it has to take.
-        flags.set(PollFlags::POLLIN, self.takes_more());
+        flags.set(PollFlags::POLLIN, self.outgoing.has_room());
         flags
     }
 
@@ -332,7 +297,7 @@ impl Client for Descriptor {
         let written = self.write();
         self.reads = READS;
         loop {
-            if !self.takes_more() {
+            if !self.outgoing.has_room() {
                 // It is not listened to; so this tells that it has gone.
                 wishes.extend(written.err().map(|error| end(format!("{GONE}: {error}"))));
                 return wishes;

@@ -8,11 +8,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use cki_session::gate::Gate;
-use cki_session::{Event, Isolation, Outcome, ProcessId, Request, Run, Signal, encode};
+use cki_session::{Event, Hello, Isolation, Outcome, Outgoing, ProcessId, Request, Run, Signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::client::{Client, Wish};
-use super::control::{Inbox, Input, OUTGOING_MAX, Outgoing, WAITING_MAX};
+use super::control::{Inbox, Input, Requests, WAITING_MAX};
 use super::error::{ContainerError, host, of_init};
 use super::observer::Observer;
 use super::plan::Plan;
@@ -24,36 +24,65 @@ use crate::vm::vcpu::End;
 /// Longest time that poll waits; a deadline further away is looked at again.
 const POLL_MAX: Duration = Duration::from_secs(60);
 
-/// What a session is at.
+/// A session, from its start to its end.
 pub(super) struct Driver<'s> {
     outside: &'s Outside,
-    outgoing: &'s Outgoing,
+    requests: &'s Requests,
     client: &'s mut dyn Client,
     observer: Option<&'s Observer>,
     /// The program; without one, there is only the kernel's console.
     run: Option<Run>,
     id: ProcessId,
     isolation: Isolation,
-    /// What init is told once it is up.
-    request: Vec<u8>,
+    stage: Stage,
     timeout: Option<Duration>,
     stop: (Signal, Duration),
     start_timeout: Duration,
+    /// Of what the stage is: until when the program has to start, may run, may end after it was told to.
     deadline: Option<Instant>,
-    hello: bool,
-    started: bool,
-    /// The program's time is over, and it was told.
-    timed_out: bool,
-    /// How it ended, while output is still to be taken from us.
-    last: Step,
     /// The client wants something.
     asked: bool,
-    /// Our standard input has not ended (console only).
-    typing: bool,
     /// The console stopped with work left.
     more: bool,
     /// How much init may say.
     gate: Gate,
+}
+
+/// How far what is in the container has come. It goes one way: each stage follows one that is above it.
+#[derive(Debug)]
+enum Stage {
+    /// No program was asked for, and no init has said hello: there is the kernel's console, with our standard input,
+    /// unless that has ended.
+    Console {
+        /// It has not.
+        typing: bool,
+    },
+    /// Init has not said hello. It is asked for these things then.
+    Booting(Outgoing),
+    /// Init was asked for the program.
+    Starting,
+    /// The program runs; or an init that was asked for none.
+    Running,
+    /// The program's time is over, and it was told.
+    Stopping,
+    /// It has ended, and output is still to be taken from us.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// Whether there was one that had started.
+        had_started: bool,
+    },
+}
+
+impl Stage {
+    /// Whether there is a program that has started, or was one.
+    fn has_started(&self) -> bool {
+        match self {
+            Stage::Console { .. } | Stage::Booting(_) | Stage::Starting => false,
+            Stage::Running | Stage::Stopping => true,
+            Stage::Ended { had_started, .. } => *had_started,
+        }
+    }
 }
 
 type Step = Option<Result<Outcome, ContainerError>>;
@@ -65,41 +94,36 @@ impl<'s> Driver<'s> {
     /// [`ContainerError::Request`] when the request is too long for a message.
     pub(super) fn new(
         outside: &'s Outside,
-        outgoing: &'s Outgoing,
+        requests: &'s Requests,
         plan: Plan,
         client: &'s mut dyn Client,
     ) -> Result<Self, ContainerError> {
-        let request = plan.run.clone().map(|run| Request::Run(Box::new(run)));
-        let request = request.as_ref().map(encode).transpose();
-        // A console has started when its kernel does.
-        let started = plan.run.is_none();
-        let first_limit = if started {
-            plan.timeout
-        } else {
-            Some(plan.start_timeout)
+        let (stage, first_limit) = match &plan.run {
+            // A console has started when its kernel does.
+            None => (Stage::Console { typing: true }, plan.timeout),
+            Some(run) => {
+                let mut asked = Outgoing::default();
+                asked
+                    .push(&Request::Run(Box::new(run.clone())))
+                    .map_err(|error| ContainerError::Request(error.to_string()))?;
+                (Stage::Booting(asked), Some(plan.start_timeout))
+            }
         };
         Ok(Driver {
             outside,
-            outgoing,
+            requests,
             client,
             observer: None,
             id: plan.run.as_ref().map_or(ProcessId::MAIN, |run| run.id),
             run: plan.run,
             isolation: plan.isolation,
-            request: request
-                .map_err(|error| ContainerError::Request(error.to_string()))?
-                .unwrap_or_default(),
+            stage,
             timeout: plan.timeout,
             stop: plan.stop,
             start_timeout: plan.start_timeout,
             deadline: first_limit.and_then(|limit| Instant::now().checked_add(limit)),
-            hello: false,
-            started,
-            timed_out: false,
-            last: None,
             // It may have said more than its first request.
             asked: true,
-            typing: true,
             more: false,
             gate: Gate::for_container(),
         })
@@ -140,20 +164,11 @@ impl<'s> Driver<'s> {
         }
     }
 
-    fn is_session(&self) -> bool {
-        self.run.is_some() || self.hello
-    }
-
     fn input(&mut self, input: Input) -> Step {
         match input {
-            Input::VcpuEnded(end) => {
-                // After the last message, it is init that switches its machine off.
-                if self.last.is_some() {
-                    return None;
-                }
-                Some(self.vcpu_end(&end))
-            }
-            _ if self.last.is_some() => None,
+            // After the last message, it is init that switches its machine off.
+            _ if matches!(self.stage, Stage::Ended { .. }) => None,
+            Input::VcpuEnded(end) => Some(self.vcpu_end(&end)),
             Input::Protocol(error) => Some(Err(ContainerError::Protocol(error))),
             Input::DeviceFailed(device, problem) => {
                 Some(Err(ContainerError::Device { device, problem }))
@@ -166,72 +181,82 @@ impl<'s> Driver<'s> {
     }
 
     fn init_says(&mut self, event: Event) -> Step {
+        let is_new = matches!(self.stage, Stage::Console { .. } | Stage::Booting(_));
         match event {
-            Event::Hello(hello) => {
-                let unsupported = self
-                    .run
-                    .as_ref()
-                    .and_then(|run| run.unsupported(&hello.features));
-                let problem = match (hello.check(), unsupported) {
-                    _ if self.hello => "it says hello twice".to_owned(),
-                    (Err(problem), _) => problem,
-                    (_, Some(name)) => format!("it does not support `{name}`"),
-                    (Ok(()), None) => {
-                        self.hello = true;
-                        self.client.up(self.isolation);
-                        // The first that is for init, and no longer than what there is room for.
-                        let _ = self.outgoing.push(&std::mem::take(&mut self.request));
-                        self.more |= self.outside.poll();
-                        return None;
-                    }
-                };
-                Some(Err(ContainerError::Protocol(problem)))
-            }
+            Event::Hello(hello) if is_new => return self.greet(&hello),
+            Event::Hello(_) => return breach("it says hello twice"),
+            _ if is_new => return breach("it does not say hello"),
             Event::Started { pid, .. } => {
-                if !self.started {
-                    self.started = true;
+                if matches!(self.stage, Stage::Starting) {
+                    self.stage = Stage::Running;
                     // Init of a container cannot know its isolation; the module does.
                     let (id, isolation) = (self.id, self.isolation);
                     self.client.tell(&Event::Started { id, pid, isolation });
                     self.deadline = self.timeout.and_then(|t| Instant::now().checked_add(t));
                 }
-                None
             }
             Event::Ended { outcome, .. } => {
-                self.last = Some(Ok(match outcome {
-                    _ if self.timed_out => Outcome::TimedOut,
+                let outcome = match outcome {
+                    _ if matches!(self.stage, Stage::Stopping) => Outcome::TimedOut,
                     Outcome::Failed(failure) => {
                         Outcome::Failed(of_init(failure, &self.outside.console_text()))
                     }
                     outcome => outcome,
-                }));
-                None
+                };
+                let had_started = self.stage.has_started();
+                self.stage = Stage::Ended {
+                    outcome,
+                    had_started,
+                };
             }
-            Event::Refused { message } => {
-                self.client.tell(&Event::Refused { message });
-                None
-            }
-            Event::Output { .. } | Event::Ready { .. } | Event::Unknown => None,
+            Event::Refused { message } => self.client.tell(&Event::Refused { message }),
+            Event::Output { .. } | Event::Ready { .. } | Event::Unknown => {}
         }
+        None
+    }
+
+    /// Init is up, and is asked for the program, if it can do that.
+    fn greet(&mut self, hello: &Hello) -> Step {
+        let (accepted, next) = match &self.run {
+            Some(run) => (hello.accepts(run), Stage::Starting),
+            None => (hello.check(), Stage::Running),
+        };
+        if let Err(mismatch) = accepted {
+            return Some(Err(ContainerError::Mismatch(mismatch)));
+        }
+        self.client.up(self.isolation);
+        if let Stage::Booting(asked) = std::mem::replace(&mut self.stage, next) {
+            // It has room: nothing else was for init before.
+            let _ = self.requests.append(asked);
+        }
+        self.more |= self.outside.poll();
+        None
     }
 
     /// The end, once everything that the program wrote was taken from us. Init hands it over before it
     /// says its last message; a slow reader may not have all of it yet.
-    fn check_last(&mut self) -> Step {
-        self.last.as_ref()?;
+    fn check_last(&self) -> Step {
+        let Stage::Ended { outcome, .. } = &self.stage else {
+            return None;
+        };
         let waits = self.outside.interests();
         if waits[port::STDOUT].output || waits[port::STDERR].output {
             return None;
         }
         // After that: what is broken does not wait any more.
-        self.check_output().or_else(|| self.last.take())
+        self.check_output().or_else(|| Some(Ok(outcome.clone())))
     }
 
     fn vcpu_end(&self, end: &End) -> Result<Outcome, ContainerError> {
-        if self.timed_out {
-            return Ok(Outcome::TimedOut);
-        }
-        if !self.is_session() {
+        let when = match &self.stage {
+            Stage::Console { .. } => "",
+            Stage::Booting(_) => "before its init was up",
+            Stage::Starting => "before the program was started",
+            Stage::Running => "while the program was running",
+            Stage::Stopping => return Ok(Outcome::TimedOut),
+            Stage::Ended { outcome, .. } => return Ok(outcome.clone()),
+        };
+        if let Stage::Console { .. } = self.stage {
             // What it printed last may be lost.
             if let Some(result) = self.check_output() {
                 return result;
@@ -245,12 +270,7 @@ impl<'s> Driver<'s> {
         }
         Err(ContainerError::Ended {
             how: report::describe(end),
-            when: match (self.is_session(), self.hello, self.started) {
-                (false, ..) => "",
-                (_, false, _) => "before its init was up",
-                (_, _, false) => "before the program was started",
-                _ => "while the program was running",
-            },
+            when,
             console: self.outside.console_text(),
         })
     }
@@ -280,19 +300,18 @@ impl<'s> Driver<'s> {
         {
             return None;
         }
-        if self.last.is_some() {
-            return self.cut_by(Outcome::TimedOut);
+        match &self.stage {
+            Stage::Ended { .. } => return self.cut_by(Outcome::TimedOut),
+            Stage::Console { .. } | Stage::Stopping => return Some(Ok(Outcome::TimedOut)),
+            Stage::Booting(_) | Stage::Starting => {
+                return Some(Err(ContainerError::Hangs {
+                    seconds: self.start_timeout.as_secs_f64(),
+                    console: self.outside.console_text(),
+                }));
+            }
+            Stage::Running => {}
         }
-        if self.timed_out || (self.started && !self.hello) {
-            return Some(Ok(Outcome::TimedOut));
-        }
-        if !self.started {
-            return Some(Err(ContainerError::Hangs {
-                seconds: self.start_timeout.as_secs_f64(),
-                console: self.outside.console_text(),
-            }));
-        }
-        self.timed_out = true;
+        self.stage = Stage::Stopping;
         let (signal, grace) = self.stop;
         self.deadline = Instant::now().checked_add(grace);
         self.signal(signal);
@@ -303,11 +322,10 @@ impl<'s> Driver<'s> {
         if !std::mem::take(&mut self.asked) {
             return None;
         }
-        let has_a_say = self.started && self.is_session();
-        for wish in self.client.wishes(has_a_say) {
+        for wish in self.client.wishes(self.stage.has_started()) {
             match wish {
                 // Only we are left to get one.
-                Wish::Signal(signal) if self.last.is_some() => {
+                Wish::Signal(signal) if matches!(self.stage, Stage::Ended { .. }) => {
                     if signal.is_ending() {
                         return self.cut_by(Outcome::signaled(signal));
                     }
@@ -324,41 +342,32 @@ impl<'s> Driver<'s> {
     }
 
     /// The end by a wish of the client's, who may not have all of the output.
-    fn cut_by(&mut self, outcome: Outcome) -> Step {
-        Some(match self.last.take() {
-            Some(last) => last.map(|last| last.cut_by(outcome)),
-            None => Ok(outcome),
-        })
+    fn cut_by(&self, outcome: Outcome) -> Step {
+        Some(Ok(match &self.stage {
+            Stage::Ended { outcome: last, .. } => last.cut_by(outcome),
+            _ => outcome,
+        }))
     }
 
     /// Sends a signal to the program.
     fn signal(&mut self, signal: Signal) {
-        if !self.is_session() {
-            return;
-        }
         let id = self.id;
         self.ask(&Request::Signal { id, signal });
     }
 
-    /// Asks init for something; before it is up, with the request.
+    /// Asks init, if there is one, for something; before it is up, with the program.
     fn ask(&mut self, request: &Request) {
-        // A few bytes, far below the limit.
-        let Ok(line) = encode(request) else {
-            return;
-        };
         // A program that takes no signals, or does not run yet, gets the first some thousand.
-        let fits = if self.hello {
-            let fits = self.outgoing.push(&line);
-            self.more |= self.outside.poll();
-            fits
-        } else {
-            let fits = self.request.len() + line.len() <= OUTGOING_MAX;
-            if fits {
-                self.request.extend(line);
+        let queued = match &mut self.stage {
+            Stage::Console { .. } => return,
+            Stage::Booting(asked) => asked.push(request),
+            Stage::Starting | Stage::Running | Stage::Stopping | Stage::Ended { .. } => {
+                let queued = self.requests.push(request);
+                self.more |= self.outside.poll();
+                queued
             }
-            fits
         };
-        if !fits {
+        if queued.is_err() {
             let message = "not passed on: init of the container has not taken thousands before it";
             self.client.tell(&Event::Refused {
                 message: message.to_owned(),
@@ -369,7 +378,8 @@ impl<'s> Driver<'s> {
     /// Waits for something to happen, and does what is to be done about streams.
     fn wait(&mut self, inbox: &Inbox, our: &mut Streams) -> Step {
         let interests = self.outside.interests();
-        let typing = !self.is_session() && self.typing && self.outside.console_room() != 0;
+        let is_typed = matches!(self.stage, Stage::Console { typing: true });
+        let typing = is_typed && self.outside.console_room() != 0;
         let mut wanted = [PollFlags::empty(); 3];
         if interests[port::STDIN].input || typing {
             wanted[0] = PollFlags::POLLIN;
@@ -438,7 +448,7 @@ impl<'s> Driver<'s> {
         match stdin.read(&mut bytes[..room]) {
             Ok(count @ 1..) => self.outside.type_in(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            _ => self.typing = false,
+            _ => self.stage = Stage::Console { typing: false },
         }
     }
 
@@ -451,4 +461,9 @@ impl<'s> Driver<'s> {
         // Rounded up, so that the deadline has passed when poll returns.
         PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::NONE)
     }
+}
+
+/// The end by an init that breaks the rules of the protocol.
+fn breach(how: &str) -> Step {
+    Some(Err(ContainerError::Protocol(how.to_owned())))
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use cki_session::{Failure, FailureKind};
+use cki_session::{Failure, FailureKind, Mismatch};
 
 /// Why it cannot be said how the program ended.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +30,12 @@ pub enum ContainerError {
         /// Last lines of its console.
         console: String,
     },
-    /// Init speaks another protocol.
+    /// Init breaks the rules of the protocol.
     #[error("init of the container and this launcher do not fit together: {0}")]
     Protocol(String),
+    /// Init speaks another version of the protocol, or cannot do what is asked for.
+    #[error("init of the container and this launcher do not fit together: {0}")]
+    Mismatch(Mismatch),
     /// The arguments are too long.
     #[error("the arguments and the environment together are {0}")]
     Request(String),

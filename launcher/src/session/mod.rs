@@ -39,7 +39,7 @@ use crate::jail::{Confine, Duty};
 use crate::module::Vcpu;
 use crate::vm::outside::Outside;
 use client::Client;
-use control::{Inbox, Outgoing};
+use control::{Inbox, Requests};
 use driver::Driver;
 use error::{ContainerError, host};
 use observer::Observer;
@@ -57,7 +57,7 @@ pub struct Session {
     /// The vCPU, which gets a thread.
     pub vcpu: Box<dyn Vcpu>,
     /// Requests for init.
-    pub outgoing: Outgoing,
+    pub requests: Requests,
     /// What init and the vCPU's thread say.
     pub inbox: Inbox,
     /// Our streams.
@@ -80,7 +80,7 @@ impl Session {
     ) -> Result<Outcome, ContainerError> {
         let threads = Threads::start(&self.outside, self.vcpu, &self.inbox, confine)?;
         confine(Duty::Session).map_err(host("the launcher's own confinement"))?;
-        let mut driver = Driver::new(&self.outside, &self.outgoing, plan, client)?;
+        let mut driver = Driver::new(&self.outside, &self.requests, plan, client)?;
         driver.is_observed_by(self.observer.as_ref());
         threads.go();
         let result = driver.drive(&self.inbox, &mut self.streams);

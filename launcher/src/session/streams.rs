@@ -3,12 +3,12 @@
 //! The program's standard streams: our own descriptors, as the host's ends of the console's ports.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::control::{ControlPort, Inbox, Outgoing};
+use super::control::{ControlPort, Inbox, Requests};
 use crate::unblocked::{Unblocked, Way};
 use crate::virtio::console::{Console, PortIo};
 use crate::vm::outside::port;
@@ -55,10 +55,10 @@ impl Streams {
     pub fn ports(
         &self,
         inbox: &Inbox,
-        outgoing: &Outgoing,
+        requests: &Requests,
         written: &Arc<AtomicU64>,
     ) -> io::Result<Console> {
-        let control = ControlPort::new(inbox.sender(), outgoing.clone());
+        let control = ControlPort::new(inbox.sender(), requests.clone());
         let ends: [Box<dyn PortIo>; port::COUNT] = [
             Box::new(control),
             Stream::input(&self.stdin)?,

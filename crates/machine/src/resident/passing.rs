@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use cki_session::{LineBuffer, decode, encode};
+use cki_session::{Incoming, encode};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -23,7 +23,7 @@ const FILES_MAX: usize = cki_session::Volume::MOST;
 #[derive(Debug)]
 pub(super) struct MessageSocket {
     socket: UnixStream,
-    lines: LineBuffer,
+    incoming: Incoming,
 }
 
 fn nonsense(error: impl std::fmt::Display) -> io::Error {
@@ -55,7 +55,7 @@ impl MessageSocket {
     pub(super) fn new(socket: UnixStream) -> Self {
         Self {
             socket,
-            lines: LineBuffer::default(),
+            incoming: Incoming::default(),
         }
     }
 
@@ -94,8 +94,8 @@ impl MessageSocket {
         files: &mut Vec<OwnedFd>,
     ) -> io::Result<Option<M>> {
         loop {
-            if let Some(line) = self.lines.next_line().map_err(nonsense)? {
-                return decode(&line).map(Some).map_err(nonsense);
+            if let Some(message) = self.incoming.message().map_err(nonsense)? {
+                return Ok(Some(message));
             }
             let mut bytes = [0; 4096];
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
@@ -121,7 +121,7 @@ impl MessageSocket {
             if received.bytes == 0 {
                 return Ok(None);
             }
-            self.lines.push(&bytes[..received.bytes]);
+            self.incoming.push(&bytes[..received.bytes]);
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cki_process::exec::describe;
 use cki_session::gate::{Gate, cut};
-use cki_session::{Event, Outcome, Request, encode, printable};
+use cki_session::{Event, Outcome, Outgoing, Request, encode, printable};
 use serde_json::json;
 
 use super::books::Books;
@@ -119,7 +119,6 @@ fn up(setup: &Setup, starter: &mut MessageSocket) -> io::Result<()> {
         let _ = news.send(News::StarterGone);
     });
     let request = Request::Serve(Box::new(setup.request(&machine)));
-    let request = encode(&request).map_err(io::Error::other)?;
     let result = wait_until_up(&mut emulator, pid, &request, &shared, &queue).and_then(|()| {
         let listener = shared.locked.listen()?;
         starter.say(&Answer::Status(shared.status()))?;
@@ -189,7 +188,7 @@ fn hear(
 fn wait_until_up(
     emulator: &mut Emulator,
     pid: u32,
-    request: &[u8],
+    request: &Request,
     machine: &Machine,
     queue: &Receiver<News>,
 ) -> io::Result<()> {
@@ -206,11 +205,18 @@ fn wait_until_up(
             }
             Ok(News::Machine(Event::Hello(hello))) => match hello.check() {
                 Ok(()) => {
-                    let asked = [&crate::request::clock(&hello), request].concat();
-                    (&emulator.machine).write_all(&asked)?;
+                    let mut asked = Outgoing::default();
+                    let clock = crate::request::clock(&hello);
+                    for request in clock.iter().chain([request]) {
+                        asked.push(request).map_err(io::Error::other)?;
+                    }
+                    // Its socket is one that waits.
+                    asked.write_to(&mut &emulator.machine)?;
                     continue;
                 }
-                Err(why) => why,
+                Err(mismatch) => {
+                    format!("its init and this program do not fit together: {mismatch}")
+                }
             },
             Ok(News::Machine(Event::Ended {
                 outcome: Outcome::Failed(failure),

@@ -106,7 +106,13 @@ fn a_container_that_ends_or_says_what_cannot_be_is_told_in_a_sentence() {
     });
     assert!(refused.contains("port 1001"), "{refused}");
     let old = sentence(|init| init.says(&Event::Hello(Hello::new(&[], "6.12"))));
-    assert!(old.contains("`exec`"), "{old}");
+    assert!(old.contains("`exec`") && old.contains("update it"), "{old}");
+    let newer = sentence(|init| {
+        let mut hello = Hello::new(&[feature::EXEC], "6.12");
+        hello.version += 1;
+        init.says(&Event::Hello(hello));
+    });
+    assert!(newer.contains("update this program"), "{newer}");
 }
 
 #[test]

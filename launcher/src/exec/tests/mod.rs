@@ -21,7 +21,8 @@ use cki_session::{
     encode, feature,
 };
 
-use super::driver::{Connections, Driver, ExecError, ExecRequest, START_LIMIT};
+use super::driver::{Connections, Driver, ExecRequest, START_LIMIT};
+use super::error::ExecError;
 use super::waiting::Waiting;
 use crate::session::client::{Client, Wish};
 use crate::session::streams::Streams;

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use cki_abi::hypercalls::arguments::SHUTDOWN_POWEROFF;
 use cki_session::{
-    Event, Failure, FailureKind, Hello, Isolation, Outcome, ProcessId, Request, Signal, VERSION,
-    encode,
+    Event, Failure, FailureKind, Hello, Isolation, Outcome, ProcessId, QUEUE_MAX, Request, Signal,
+    VERSION, encode,
 };
 use vm_memory::{Bytes, GuestAddress};
 
-use super::super::control::OUTGOING_MAX;
 use super::guest::BUFFERS;
 use super::{
     Client, ContainerError, Plan, STARTED, Silent, Streams, Wish, pipe, plan, run, session,
@@ -158,7 +157,7 @@ fn what_init_has_no_room_for_is_refused() {
         id: ProcessId::MAIN,
         signal: Signal::WINCH,
     });
-    let room = OUTGOING_MAX / line.unwrap().len();
+    let room = QUEUE_MAX / line.unwrap().len();
     // Besides them, it holds the request.
     assert!(
         (40_000 - room..40_000).contains(&refused),
@@ -297,10 +296,49 @@ fn a_guest_that_speaks_nonsense_is_refused() {
         hello.version = VERSION + 1;
         guest.say(&Event::Hello(hello));
     });
-    assert!(matches!(
-        run(plan(), session),
-        Err(ContainerError::Protocol(_))
-    ));
+    let error = run(plan(), session).unwrap_err();
+    assert!(matches!(error, ContainerError::Mismatch(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("update this program"), "{text}");
+    // Whatever its init can do is not what is asked for.
+    let (session, _ends) = self::session(|guest| guest.hello());
+    let mut plan = plan();
+    if let Some(run) = &mut plan.run {
+        run.root.read_only = true;
+    }
+    let text = run(plan, session).unwrap_err().to_string();
+    assert!(text.contains("does not support `root`"), "{text}");
+}
+
+#[test]
+fn an_init_that_says_hello_never_or_twice_is_refused() {
+    for said in [STARTED, ended(), refusal()] {
+        let (session, _ends) = session(move |guest| {
+            guest.open_ports();
+            guest.say(&said);
+        });
+        let text = run(plan(), session).unwrap_err().to_string();
+        assert!(text.contains("does not say hello"), "{text}");
+    }
+    let (session, _ends) = session(|guest| {
+        guest.start();
+        guest.say(&Event::Hello(Hello::new(&[], "6.12")));
+    });
+    let text = run(plan(), session).unwrap_err().to_string();
+    assert!(text.contains("hello twice"), "{text}");
+}
+
+fn ended() -> Event {
+    Event::Ended {
+        id: ProcessId::MAIN,
+        outcome: Outcome::Exited(0),
+    }
+}
+
+fn refusal() -> Event {
+    Event::Refused {
+        message: "no".to_owned(),
+    }
 }
 
 /// A vCPU whose thread meets a bug of ours.

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cki_session::{
-    Event, Hello, Isolation, LineBuffer, Outcome, ProcessId, Request, decode, encode,
-};
+use cki_session::{Event, Hello, Incoming, Isolation, Outcome, ProcessId, Request, encode};
 use virtio_bindings::virtio_mmio as reg;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -59,7 +57,7 @@ pub struct Guest {
     log: Arc<Mutex<Log>>,
     available: [u16; QUEUES as usize],
     used: [u16; QUEUES as usize],
-    lines: LineBuffer,
+    incoming: Incoming,
     /// Ports that the host has closed.
     closed: Vec<u8>,
 }
@@ -80,7 +78,7 @@ impl Guest {
             log: Arc::clone(log),
             available: [0; QUEUES as usize],
             used: [0; QUEUES as usize],
-            lines: LineBuffer::default(),
+            incoming: Incoming::default(),
             closed: Vec::new(),
         };
         let (up, is_up) = std::sync::mpsc::channel();
@@ -268,11 +266,11 @@ impl Guest {
 
     pub fn hear(&mut self) -> Request {
         loop {
-            if let Some(line) = self.lines.next_line().unwrap() {
-                return decode(&line).unwrap();
+            if let Some(request) = self.incoming.message().unwrap() {
+                return request;
             }
             let bytes = self.receive(4);
-            self.lines.push(&bytes);
+            self.incoming.push(&bytes);
         }
     }
 

@@ -20,7 +20,7 @@ use cki_session::{Event, Isolation, Outcome, ProcessId, Run, Signal};
 
 use super::Session;
 use super::client::{Client, Wish};
-use super::control::{Inbox, Outgoing};
+use super::control::{Inbox, Requests};
 use super::error::ContainerError;
 use super::plan::Plan;
 use super::streams::Streams;
@@ -96,8 +96,8 @@ fn session_on(
     let (memory, seen) = (map(), map());
     let vcpu = Guest::spawn(seen, &log, guest);
     let waker = Waker::new().unwrap();
-    let (inbox, outgoing) = (Inbox::new(waker.clone()), Outgoing::default());
-    let ports = streams.ports(&inbox, &outgoing, &Arc::default()).unwrap();
+    let (inbox, requests) = (Inbox::new(waker.clone()), Requests::default());
+    let ports = streams.ports(&inbox, &requests, &Arc::default()).unwrap();
     let mut devices = Table::new(ports).unwrap();
     if let Some(device) = device {
         devices.add(device, Duty::Disk).unwrap();
@@ -106,7 +106,7 @@ fn session_on(
     let session = Session {
         outside: Arc::new(outside),
         vcpu: Box::new(vcpu),
-        outgoing,
+        requests,
         inbox,
         streams,
         observer: None,
