@@ -217,7 +217,28 @@ let
         example = "/var/lib/images/redis.raw";
         description = ''
           The root file system: a file that `cki-build image app` wrote, or any EROFS image, which everybody may read.
-          Either this or `packages`.
+          One of this, `packages` and `oci`.
+        '';
+      };
+      oci = mkOption {
+        type = types.nullOr (types.either types.package types.path);
+        default = null;
+        example = literalExpression "./redis.tar";
+        description = ''
+          An image of another container engine, made into a root file system when the system is built: an archive or
+          directory that podman, docker, skopeo or buildah wrote, as a path of the configuration, or a package such as
+          `pkgs.dockerTools.pullImage` gives. What it says of its program is the default of `command`, `environment`,
+          `user`, `workingDirectory` and `tmpfs`. Each of its layers is checked against its digest. One of this,
+          `image` and `packages`.
+        '';
+      };
+      ociDigest = mkOption {
+        type = types.nullOr (types.strMatching "sha256:[0-9a-f]{64}");
+        default = null;
+        example = "sha256:2da4d0ef1d1ef0ad4fe9bf2a3d6f6d3ee4cd0a4ab2a4c4d1b3b8f5c9f4b7f1a2";
+        description = ''
+          The image that `oci` has to be, by the digest of its manifest, as registries name it, or of its configuration,
+          which engines call the image's ID; another one ends the build. Any if null.
         '';
       };
       packages = mkOption {
@@ -226,19 +247,25 @@ let
         example = literalExpression "[ pkgs.redis ]";
         description = ''
           Packages to make the root file system from: their programs are in `/bin`, and they and what they need in
-          `/nix/store`. Either this or `image`.
+          `/nix/store`. One of this, `image` and `oci`.
         '';
       };
       command = mkOption {
         type = types.listOf types.str;
         example = [ "redis-server" "--save" "" ];
-        description = "The program and its arguments, as the container knows them. No shell reads them.";
+        description = ''
+          The program and its arguments, as the container knows them. No shell reads them. With `oci`, they take the
+          place of the image's entry point and arguments, which run if this is empty.
+        '';
       };
       environment = mkOption {
         type = types.attrsOf types.str;
         default = { };
         example = { LANG = "C.UTF-8"; };
-        description = "Variables of the program. They stand in the unit, where everybody reads them.";
+        description = ''
+          Variables of the program. They stand in the unit, where everybody reads them: `environmentFiles` and `secrets`
+          are for what nobody else is to know.
+        '';
       };
       environmentFiles = mkOption {
         type = types.listOf types.path;
@@ -246,7 +273,18 @@ let
         example = [ "/run/secrets/database.env" ];
         description = ''
           Files with a variable `NAME=VALUE` a line, for what nobody else is to read: systemd reads them as root and
-          gives them to the launcher as credentials.
+          gives them to the launcher as credentials, each time the container starts.
+        '';
+      };
+      secrets = mkOption {
+        type = types.attrsOf types.path;
+        default = { };
+        example = { "tls.key" = "/run/secrets/tls.key"; };
+        description = ''
+          Files that the container has in `/run/secrets`, by their names there: systemd reads them as root each time the
+          container starts, and keeps copies in memory for the launcher alone (`LoadCredential=`). In the container,
+          root reads them. A path is a string, such as `sops-nix` and `agenix` give, and no file of the configuration,
+          which would be in the store.
         '';
       };
       user = mkOption {
@@ -335,10 +373,13 @@ let
         '';
       };
       stopSignal = mkOption {
-        type = types.enum [ "SIGTERM" "SIGINT" "SIGQUIT" "SIGHUP" "SIGUSR1" "SIGUSR2" ];
-        default = "SIGTERM";
+        type = types.nullOr (types.enum [ "SIGTERM" "SIGINT" "SIGQUIT" "SIGHUP" "SIGUSR1" "SIGUSR2" "SIGWINCH" ]);
+        default = null;
         example = "SIGINT";
-        description = "What the program gets to end it.";
+        description = ''
+          What the program gets to end it. If null, SIGTERM; an image that `oci` names and that asks for another signal
+          then ends the build, which says which one to set.
+        '';
       };
       stopTimeout = mkOption {
         type = duration;

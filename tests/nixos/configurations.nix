@@ -37,6 +37,9 @@ let
     health-check = one { healthCheck = { command = [ "true" ]; interval = "5s"; startPeriod = "1min"; action = "none"; }; };
     volumes = one { volumes = [{ path = "/var/lib/a"; } { path = "/srv"; source = "/srv/www"; readOnly = true; }]; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
+    of-another-engine = one { image = null; command = [ ]; oci = ./configurations.nix; ociDigest = "sha256:${lib.fixedWidthString 64 "0" ""}"; };
+    of-a-package = one { image = null; oci = pkgs.hello; };
+    secrets = one { secrets = { "tls.key" = "/run/keys/tls"; token = "/run/keys/token"; }; tmpfs = [ "/run/other" ]; };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
   };
 
@@ -80,6 +83,18 @@ let
     two-images = {
       module = one { packages = [ pkgs.hello ]; };
       says = [ "services.cki.containers.one.packages:" "Set one of the two" ];
+    };
+    two-roots = {
+      module = one { oci = ./configurations.nix; };
+      says = [ "services.cki.containers.one.oci:" "by `image`" "Set one of the two" ];
+    };
+    archive-by-name = {
+      module = one { image = null; oci = "/var/lib/images/redis.tar"; };
+      says = [ "services.cki.containers.one.oci: /var/lib/images/redis.tar" "without quotation marks" "pullImage" ];
+    };
+    digest-of-nothing = {
+      module = one { ociDigest = "sha256:${lib.fixedWidthString 64 "0" ""}"; };
+      says = [ "services.cki.containers.one.ociDigest:" "Set `oci`" ];
     };
     no-command = {
       module = one { command = [ ]; };
@@ -200,6 +215,38 @@ let
     secret-in-the-store = {
       module = one { environmentFiles = [ "${pkgs.hello}/env" ]; };
       says = [ "services.cki.containers.one.environmentFiles:" "everybody reads it" "as a string" ];
+    };
+    variables-of-the-configuration = {
+      module = one { environmentFiles = [ ./configurations.nix ]; };
+      says = [ "services.cki.containers.one.environmentFiles:" "or comes there" "as a string" ];
+    };
+    secret-of-the-configuration = {
+      module = one { secrets.key = ./configurations.nix; };
+      says = [ "services.cki.containers.one.secrets:" "or comes there" "as a string" ];
+    };
+    a-secret-in-the-store = {
+      module = one { secrets.key = "${pkgs.hello}/key"; };
+      says = [ "services.cki.containers.one.secrets:" "everybody reads it" ];
+    };
+    name-of-a-secret = {
+      module = one { secrets."a/b" = "/run/keys/a"; };
+      says = [ "services.cki.containers.one.secrets:" "\"a/b\" cannot be" ];
+    };
+    secret-called-as-variables = {
+      module = one { secrets.environment0 = "/run/keys/a"; };
+      says = [ "services.cki.containers.one.secrets: environment0 of one" "Take another name" ];
+    };
+    volume-over-secrets = {
+      module = one { secrets.key = "/run/keys/a"; volumes = [{ path = "/run/secrets"; }]; };
+      says = [ "services.cki.containers.one.secrets: /run/secrets of one" "Move that volume" ];
+    };
+    memory-over-secrets = {
+      module = one { secrets.key = "/run/keys/a"; tmpfs = [ "/run:size=1M" ]; };
+      says = [ "services.cki.containers.one.secrets: /run of one" "file system" ];
+    };
+    too-many-volumes-with-secrets = {
+      module = one { secrets.key = "/run/keys/a"; volumes = map (number: { path = "/v${toString number}"; }) (lib.range 1 16); };
+      says = [ "services.cki.containers.one.volumes: 16 volumes" "one with its secrets" "at most 15" ];
     };
     not-a-resource = {
       module = one { resources.ExecStart = "/bin/sh"; };
