@@ -19,6 +19,23 @@ let
   # None at all is no end at all to systemd.
   duration = types.strMatching "0*[1-9][0-9]*(ms|s|min|h)" // { description = "time above 0, such as 500ms, 10s or 2min"; };
 
+  # By their letters; `cki run` says what else is wrong with one.
+  ip = "[0-9]{1,3}([.][0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F.:]*";
+  address = types.strMatching ip // { description = "IPv4 or IPv6 address"; };
+  networkOrAddress = types.strMatching "(${ip})(/[0-9]{1,3})?" // { description = "IPv4 or IPv6 address, or network such as 192.0.2.0/24"; };
+  hostLabel = "[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?";
+  hostNames = types.addCheck (types.attrsOf address) (hosts: lib.all (host: builtins.match "${hostLabel}([.]${hostLabel})*" host != null) (lib.attrNames hosts)) // {
+    description = "attribute set of IPv4 or IPv6 addresses, by the names of hosts";
+  };
+  capability = types.strMatching "(CAP_)?[A-Z][A-Z0-9_]*" // { description = "capability such as NET_RAW, or ALL"; };
+  unit = types.strMatching "[^[:space:]/]+[.](service|socket|device|mount|automount|swap|target|path|timer|slice|scope)" // {
+    description = "name of a unit, with its suffix";
+  };
+  # Credentials are `NAME:PATH` to systemd, and `%` is its own.
+  hostFile = types.addCheck types.path (file: builtins.match ".*[:%[:space:]\"\\\\].*" (toString file) == null) // {
+    description = "absolute path without blanks, `:`, `%`, quotation marks and backslashes";
+  };
+
   publish = types.submodule {
     options = {
       host = mkOption {
@@ -38,7 +55,7 @@ let
         description = "TCP or UDP.";
       };
       address = mkOption {
-        type = types.nullOr types.str;
+        type = types.nullOr address;
         default = null;
         example = "192.0.2.1";
         description = "The host's address to listen at; all of them if null.";
@@ -157,13 +174,14 @@ let
       '';
     };
     bridge = mkOption {
-      type = types.nullOr types.str;
+      # What the kernel takes as the name of an interface.
+      type = types.nullOr (types.strMatching "[A-Za-z0-9_.-]{1,15}");
       default = null;
       example = "br0";
       description = "The bridge, with `mode = \"bridge\"`.";
     };
     address = mkOption {
-      type = types.nullOr (types.strMatching "[0-9a-fA-F.:]+/[0-9]{1,3}");
+      type = types.nullOr (types.strMatching "(${ip})/[0-9]{1,3}" // { description = "IPv4 or IPv6 address with the length of its network's prefix"; });
       default = null;
       example = "10.1.0.7/24";
       description = "The container's address, with the length of its network's prefix. On a bridge there has to be one.";
@@ -181,7 +199,7 @@ let
       description = "Whether the published ports are opened in the host's firewall.";
     };
     allow = mkOption {
-      type = types.listOf types.str;
+      type = types.listOf networkOrAddress;
       default = [ ];
       example = [ "192.0.2.0/24" ];
       description = ''
@@ -189,13 +207,13 @@ let
       '';
     };
     nameservers = mkOption {
-      type = types.listOf types.str;
+      type = types.listOf address;
       default = [ ];
       example = [ "192.0.2.53" ];
       description = "Whom programs ask for names; the host's name servers if empty.";
     };
     hosts = mkOption {
-      type = types.attrsOf types.str;
+      type = hostNames;
       default = { };
       example = { database = "10.1.0.8"; };
       description = "Names for `/etc/hosts`, with their addresses.";
@@ -268,7 +286,7 @@ let
         '';
       };
       environmentFiles = mkOption {
-        type = types.listOf types.path;
+        type = types.listOf hostFile;
         default = [ ];
         example = [ "/run/secrets/database.env" ];
         description = ''
@@ -277,7 +295,7 @@ let
         '';
       };
       secrets = mkOption {
-        type = types.attrsOf types.path;
+        type = types.attrsOf hostFile;
         default = { };
         example = { "tls.key" = "/run/secrets/tls.key"; };
         description = ''
@@ -350,13 +368,13 @@ let
       };
       capabilities = {
         drop = mkOption {
-          type = types.listOf types.str;
+          type = types.listOf capability;
           default = [ ];
           example = [ "ALL" ];
           description = "Capabilities that the program has not, in its own kernel.";
         };
         add = mkOption {
-          type = types.listOf types.str;
+          type = types.listOf capability;
           default = [ ];
           example = [ "NET_BIND_SERVICE" ];
           description = "Capabilities that it keeps where `drop` says `ALL`.";
@@ -400,13 +418,13 @@ let
         description = "When systemd starts it anew (`Restart=`).";
       };
       after = mkOption {
-        type = types.listOf types.str;
+        type = types.listOf unit;
         default = [ ];
         example = [ "cki@database.service" ];
         description = "Units that it starts after.";
       };
       requires = mkOption {
-        type = types.listOf types.str;
+        type = types.listOf unit;
         default = [ ];
         example = [ "cki@database.service" ];
         description = "Units that it starts with, and stops with.";
