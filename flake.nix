@@ -44,6 +44,7 @@
           nixos = import ./nix/nixos { inherit nixpkgs system; overlay = self.overlays.default; };
         in
         ours // {
+          inherit (pkgs) cki-launcher;
           # Of the Debian set: what tests are made with, and users do not need.
           tests = debian.fixtures;
           # Of use to who works on the module, too.
@@ -58,6 +59,10 @@
       # `nix flake init -t`.
       templates.host = { path = ./nix/templates/host; description = "A NixOS machine that runs CKI containers"; };
       templates.container = { path = ./nix/templates/container; description = "A NixOS module with one CKI container"; };
+
+      # mkContainerImage pkgs { name = "web"; packages = [ pkgs.darkhttpd ]; } is the root file system of a container with
+      # packages of the user's own nixpkgs, as services.cki.containers.<name>.packages has it: for `cki run --image`.
+      lib.mkContainerImage = pkgs: pkgs.callPackage ./nixos-modules/image.nix { };
 
       # For tools: appImage builds an application image from a plan of
       # `cki-build`; see images/app/package.nix.

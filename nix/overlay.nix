@@ -42,7 +42,9 @@ in
     cki-shell = callPackage ./nixpkgs/shell.nix { };
   };
 
-  inherit (final.ckiPackages) cki-build cki-guest cki-ksm cki-launcher cki-qemu;
+  inherit (final.ckiPackages) cki-build cki-guest cki-ksm cki-qemu;
+  # With its test in virtual machines, where nixpkgs has a package's: `nix build .#cki-launcher.tests.host`.
+  cki-launcher = final.ckiPackages.cki-launcher // { tests.host = final.testers.runNixOSTest ./nixos/test.nix; };
   cki-guest-kernel = final.ckiPackages.cki-kernel;
 
   linux_cki = import ./nixpkgs/linux.nix { inherit (final) lib linux_6_12 runCommand diffutils; };

@@ -14,7 +14,7 @@
 # | containers/disks.nix | block devices that containers write, as udev treats them |
 # | rules.nix, assertions.nix | what cannot be, with option and remedy, and warnings |
 # | limits.json | what `cki` takes at least and at most; made from its sources |
-# | sizes.nix, image.nix | sizes of memory; an image from packages |
+# | sizes.nix, image.nix, oci.nix | sizes of memory; an image from packages, and from another engine's |
 #
 # Packages come from `pkgs`, which has to have overlays.default; nixosModules.default of the flake brings it.
 {

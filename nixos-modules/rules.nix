@@ -62,16 +62,24 @@ let
   ofContainer = container:
     let
       inherit (container) name network;
+      # The volume that they are.
+      secrets = optional (container.secrets != { }) "/run/secrets";
       cannot = condition: path: problem: { assertion = !condition; message = "${option name path}: ${problem}"; };
     in
     [
       (cannot (builtins.match limits.containerName name == null) "command"
         "\"${name}\" is no name of a container. Take 1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first.")
-      (cannot (container.image == null && container.packages == [ ]) "image"
-        "the container ${name} has no root file system. Set `image` to a file, or `packages` to what is to be in it.")
+      (cannot (container.image == null && container.packages == [ ] && container.oci == null) "image"
+        "the container ${name} has no root file system. Set `image` to a file, `packages` to what is to be in it, or `oci` to another engine's image.")
       (cannot (container.image != null && container.packages != [ ]) "packages"
         "the container ${name} has an `image` already, to which nothing is added. Set one of the two.")
-      (cannot (container.command == [ ]) "command"
+      (cannot (container.oci != null && (container.image != null || container.packages != [ ])) "oci"
+        "the container ${name} has a root file system already, by `${if container.image != null then "image" else "packages"}`. Set one of the two.")
+      (cannot (builtins.isString container.oci && !lib.hasPrefix builtins.storeDir container.oci) "oci"
+        "${toString container.oci} of ${name} is a name, and no file that a build can read. Write it without quotation marks, as a path of the configuration (./image.tar), or take a package such as pkgs.dockerTools.pullImage gives.")
+      (cannot (container.ociDigest != null && container.oci == null) "ociDigest"
+        "the container ${name} has no image of another engine. Set `oci`, or leave `ociDigest` out.")
+      (cannot (container.command == [ ] && container.oci == null) "command"
         "the container ${name} has nothing to run. Name the program and its arguments.")
       (cannot (container.healthCheck != null && lib.head (container.healthCheck.command ++ [ "" ]) == "") "healthCheck.command"
         "the container ${name} is checked by no program. Name one and its arguments, or leave healthCheck out.")
@@ -83,8 +91,8 @@ let
         "${container.memory} for ${name} is more than a container takes. Give it at most ${toString (limits.mostMib / 1024)}G.")
       (cannot (!container.autoStart && sizes.chunks container.memory > pool) "memory"
         "${container.memory} for ${name} is more than the whole pool of ${cfg.memory.pool}. Enlarge services.cki.memory.pool, or give it less.")
-      (cannot (length container.volumes > limits.mostVolumes) "volumes"
-        "${toString (length container.volumes)} volumes of ${name} are more than a container takes. Give it at most ${toString limits.mostVolumes}.")
+      (cannot (length container.volumes + length secrets > limits.mostVolumes) "volumes"
+        "${toString (length container.volumes)} volumes of ${name}${lib.optionalString (secrets != [ ]) ", and one with its secrets,"} are more than a container takes. Give it at most ${toString (limits.mostVolumes - length secrets)}.")
       (cannot (network.mode == "bridge" && network.bridge == null) "network.bridge"
         "the container ${name} is to be on a bridge, and none is named. Name it, or take mode = \"user\".")
       (cannot (network.mode == "bridge" && network.address == null) "network.address"
@@ -137,9 +145,27 @@ let
       ])
       (filter (disk: !disk.readOnly && lib.hasPrefix "/dev/" disk.path) container.disks)
     ++ map
-      (file: cannot (lib.hasPrefix builtins.storeDir (toString file)) "environmentFiles"
-        "${toString file} of ${name} is in the store, where everybody reads it. Take a path outside of it as a string, or `environment` if it is no secret.")
-      container.environmentFiles;
+      (file: cannot (lib.hasPrefix builtins.storeDir (toString file) || builtins.isPath file) "environmentFiles"
+        "${toString file} of ${name} is in the store, or comes there, where everybody reads it. Take a path outside of it as a string, or `environment` if it is no secret.")
+      container.environmentFiles
+    ++ concatMap
+      (secret:
+        let file = container.secrets.${secret}; in
+        [
+          (cannot (lib.hasPrefix builtins.storeDir (toString file) || builtins.isPath file) "secrets"
+            "${toString file} of ${name} is in the store, or comes there, where everybody reads it. Take a path outside of it as a string.")
+          (cannot (builtins.match "[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}" secret == null) "secrets"
+            "\"${secret}\" cannot be a file's name in /run/secrets of ${name}. Take letters, digits, `.`, `_` and `-`, no `.` first.")
+          (cannot (builtins.match "environment[0-9]+" secret != null) "secrets"
+            "${secret} of ${name} is what a file of `environmentFiles` is called there. Take another name.")
+        ])
+      (lib.attrNames container.secrets)
+    ++ map
+      (place: cannot true "secrets"
+        "${place} of ${name} is where its secrets are. Move that volume or file system, or leave `secrets` out.")
+      (filter (place: secrets != [ ] && (place == "/run" || place == "/run/secrets" || lib.hasPrefix "/run/secrets/" place))
+        (map (volume: volume.path) container.volumes
+        ++ map (tmpfs: lib.head (lib.splitString ":" tmpfs)) container.tmpfs));
 
   # Those of `ports`, all of one number, that cannot be beside another: on several addresses there are several ports of
   # one number.

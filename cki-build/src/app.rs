@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cki_frontend::ImageConfig;
 use cki_layers::closure::{self, StorePath};
 use cki_machine::AppDisk;
 use cki_nix::setup;
 use cki_oci::source::Source;
-use cki_oci::{Config, Image, OciError, layer};
-use cki_session::{Run, Signal, Tmpfs, User};
+use cki_oci::{Config, Image, layer};
 
 use crate::cli::RunArgs;
 use crate::contents::Contents;
@@ -80,17 +80,29 @@ impl App {
     fn of_oci(context: &Context, path: &Path) -> Result<Self, Error> {
         let source = Source::open(path)?;
         let image = Image::find(&source)?;
+        let (disk, _) = Self::disk_of_oci(context, &source, &image)?;
+        Ok(Self::of(disk))
+    }
+
+    /// The disk of the layers of `image`, and the files that it is made of.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn disk_of_oci(
+        context: &Context,
+        source: &Source,
+        image: &Image,
+    ) -> Result<(AppDisk, Vec<PathBuf>), Error> {
         let dir = layer_files(context.cache.dir());
         let step = context.progress.short_step("reading the image's layers");
         let mut paths = Vec::new();
         for (number, layer) in (1..).zip(&image.layers) {
             let on_start =
                 || step.part(&format!("reading layer {number} of {}", image.layers.len()));
-            paths.push(layer::provide(&source, layer, &dir, &on_start)?);
+            paths.push(layer::provide(source, layer, &dir, &on_start)?);
         }
         step.finish();
-        let (disk, _) = layers::disk(&context.cache, &paths)?;
-        Ok(Self::of(disk))
+        Ok(layers::disk(&context.cache, &paths)?)
     }
 
     fn of_closure(context: &Context, path: &Path) -> Result<Self, Error> {
@@ -130,8 +142,8 @@ pub fn layer_files(cache: &Path) -> PathBuf {
 /// says something.
 ///
 /// # Errors
-/// [`OciError`], also when a part of the image's configuration cannot be.
-pub fn with_image(args: &RunArgs) -> Result<(RunArgs, Option<Config>), OciError> {
+/// [`Error`], also when a part of the image's configuration cannot be.
+pub fn with_image(args: &RunArgs) -> Result<(RunArgs, Option<Config>), Error> {
     let Some(path) = &args.contents.oci else {
         let mut args = args.clone();
         args.program
@@ -139,55 +151,28 @@ pub fn with_image(args: &RunArgs) -> Result<(RunArgs, Option<Config>), OciError>
             .take_if(|program| program.is_empty());
         return Ok((args, None));
     };
-    let config = Image::find(&Source::open(path)?)?.config;
-    Ok((with_config(&config, args)?, Some(config)))
+    let image = Image::find(&Source::open(path)?)?.config;
+    Ok((with_config(&config(&image), args)?, Some(image)))
 }
 
-fn with_config(config: &Config, args: &RunArgs) -> Result<RunArgs, OciError> {
+fn with_config(config: &ImageConfig, args: &RunArgs) -> Result<RunArgs, Error> {
     let mut args = args.clone();
-    let odd = |part: &str, problem: String| OciError::Malformed {
-        part: format!("the {part} in the configuration"),
-        problem,
-    };
-    let options = &mut args.program;
-    // Whoever takes another program does not want its arguments; one of no name is none at all, as elsewhere.
-    if options
-        .entrypoint
-        .as_ref()
-        .is_some_and(|program| program.is_empty())
-    {
-        options.entrypoint = None;
-    } else if options.entrypoint.is_none() {
-        args.command = config.argv(&args.command);
-        if args.command.is_empty() {
-            return Err(OciError::NoProgram);
-        }
-    }
-    if let (None, Some(user)) = (&options.process.user, &config.user) {
-        let user: User = user.parse().map_err(|error| odd("user", error))?;
-        options.process.user = Some(user);
-    }
-    if options.process.workdir.is_none() {
-        let workdir = config.workdir.clone().unwrap_or_else(|| "/".to_owned());
-        options.process.workdir = Some(workdir);
-    }
-    for volume in &config.volumes {
-        if !options.tmpfs.iter().any(|tmpfs| tmpfs.path() == volume) {
-            let tmpfs: Tmpfs = volume.parse().map_err(|error| odd("volume", error))?;
-            options.tmpfs.push(tmpfs);
-        }
-    }
-    if let (None, Some(signal)) = (options.stop_signal, &config.stop_signal) {
-        let signal: Signal = signal.parse().map_err(|error| odd("stop signal", error))?;
-        options.stop_signal = Some(signal);
-    }
+    config.complete(&mut args.program, &mut args.command)?;
     Ok(args)
 }
 
-/// Puts the image's variables before those of the request, which win.
-pub fn add_variables(config: &Config, run: &mut Run) {
-    let env = &mut run.process.env;
-    env.splice(0..0, config.env.iter().cloned());
+/// What `image` says of its program.
+#[must_use]
+pub fn config(image: &Config) -> ImageConfig {
+    ImageConfig {
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: image.env.clone(),
+        user: image.user.clone(),
+        workdir: image.workdir.clone(),
+        volumes: image.volumes.clone(),
+        stop_signal: image.stop_signal.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -196,17 +181,16 @@ mod tests {
     use crate::cli::{HostKernel, Runtime};
     use crate::network::NetworkArgs;
     use cki_frontend::ProgramOptions;
-    use cki_session::{Container, Terminal};
+    use cki_session::{Container, Run, Terminal, Tmpfs};
 
-    fn config() -> Config {
-        Config {
+    fn config() -> ImageConfig {
+        ImageConfig {
             entrypoint: vec!["redis-server".to_owned()],
             cmd: vec!["--save".to_owned()],
             env: vec![("A".to_owned(), "image".to_owned())],
             user: Some("daemon:adm".to_owned()),
             workdir: Some("/srv".to_owned()),
             volumes: vec!["/data".to_owned()],
-            ports: Vec::new(),
             stop_signal: Some("SIGQUIT".to_owned()),
         }
     }
@@ -228,7 +212,7 @@ mod tests {
         }
     }
 
-    fn request(config: &Config, options: &ProgramOptions, command: &[&str]) -> Run {
+    fn request(config: &ImageConfig, options: &ProgramOptions, command: &[&str]) -> Run {
         let args = with_config(config, &args(options, command)).expect("sound");
         let words = args
             .command
@@ -236,7 +220,7 @@ mod tests {
             .map(|word| word.to_string_lossy().into_owned());
         let request = args.program.request(words.collect(), || Terminal::USUAL);
         let mut run = request.expect("a request");
-        add_variables(config, &mut run);
+        config.add_variables(&mut run);
         run
     }
 
@@ -252,7 +236,7 @@ mod tests {
             ["/data"]
         );
         assert_eq!(run.process.env, [("A".to_owned(), "image".to_owned())]);
-        let nothing = request(&Config::default(), &ProgramOptions::default(), &["ls"]);
+        let nothing = request(&ImageConfig::default(), &ProgramOptions::default(), &["ls"]);
         assert_eq!(nothing.process.workdir.as_deref(), Some("/"));
         assert_eq!(nothing.process.user, None);
     }
@@ -291,21 +275,21 @@ mod tests {
         for (part, config) in [
             (
                 "user",
-                Config {
+                ImageConfig {
                     user: Some(":x".to_owned()),
                     ..config()
                 },
             ),
             (
                 "volume",
-                Config {
+                ImageConfig {
                     volumes: vec!["data".to_owned()],
                     ..config()
                 },
             ),
             (
                 "stop signal",
-                Config {
+                ImageConfig {
                     stop_signal: Some("SIGNOPE".to_owned()),
                     ..config()
                 },

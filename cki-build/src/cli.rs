@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::age::parse_age;
-use crate::contents::{Contents, Packages};
+use crate::contents::Contents;
 use crate::elsewhere;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -20,6 +20,7 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, ContainerName, Memory};
 
 use crate::help::{exit_statuses, help_of_run};
+pub use crate::image_kinds::{Image, ImageKind};
 use crate::network::NetworkArgs;
 use crate::resident;
 pub use cki_deploy::args::Deploy;
@@ -273,53 +274,6 @@ pub struct Lock {
     /// Take what the archive itself says is too old to be believed, such as a snapshot
     #[arg(long, conflicts_with = "check")]
     pub accept_expired: bool,
-}
-
-/// `image`
-#[derive(Debug, Args)]
-pub struct Image {
-    /// Which image
-    #[command(subcommand)]
-    pub kind: ImageKind,
-}
-
-/// The images that can be written.
-#[derive(Debug, Subcommand)]
-pub enum ImageKind {
-    /// A bootable disk image (qcow2) with the host system
-    ///
-    /// It comes up with a root shell on the screen and on the first serial port. Give it to the machine as a
-    /// virtio disk, and the machine CKI's processor, or there is no `cki run` in it:
-    /// qemu-system-x86_64 -cpu max,cki=on -m 1G -nic none -drive file=FILE,if=virtio (the emulator of
-    /// `nix build .#cki-qemu`)
-    CkiHost {
-        /// File to write
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
-    /// A bootable disk image (qcow2) with a host that runs systemd
-    ///
-    /// Debian's kernel, systemd, udev, networkd, sshd and nftables, with the launcher and the module. Its root file
-    /// system cannot be written, and the kernel checks each block of it. Nobody has a password: an SSH key for root
-    /// is given from outside. In the emulator of `nix build .#cki-qemu`, with your key:
-    /// qemu-system-x86_64 -M q35 -cpu max,cki=on -m 1G -drive file=FILE,if=virtio -nic
-    /// user,model=virtio,hostfwd=tcp:127.0.0.1:2222-:22 -nographic -fw_cfg
-    /// name=opt/io.systemd.credentials/ssh.authorized_keys.root,file=.ssh/id_ed25519.pub
-    CkiSystem {
-        /// File to write
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
-    /// A read-only file system (erofs) with Debian packages and their dependencies
-    #[command(mut_arg("deb", |deb| deb.required(true)))]
-    App {
-        /// The packages.
-        #[command(flatten)]
-        packages: Packages,
-        /// File to write
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
 }
 
 /// `prune`

@@ -68,6 +68,15 @@ pub enum Error {
     /// An image of another container engine.
     #[error(transparent)]
     Oci(#[from] cki_oci::OciError),
+    /// What such an image says of its program.
+    #[error(transparent)]
+    ImageConfig(#[from] cki_frontend::ImageConfigError),
+    /// Such an image ends by another signal than was asked for.
+    #[error(
+        "the image says that {0} ends its program, and --stopped-by names another signal; for a container of NixOS, \
+         set its `stopSignal` to that one, or to the one that you want"
+    )]
+    StopSignal(String),
     /// A file with an image.
     #[error(transparent)]
     File(#[from] crate::image_file::FileError),

@@ -3,7 +3,8 @@
 //! Builds CKI from pinned sources and runs programs in the machine that comes out.
 //!
 //! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it, a file each, with what several of
-//! them need: [`age`], [`app`], [`contents`], [`context`], [`image_file`], [`inputs`], [`layers`], [`network`],
+//! them need: [`age`], [`app`], [`contents`], [`context`], [`image_file`],
+//! [`image_kinds`], [`inputs`], [`layers`], [`network`],
 //! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`], [`volumes`]. What the commands
 //! `check`, `image` and `prune` are made of has modules of these names; `bench`, `deploy`, `doctor`, `release` and
 //! `verify` have crates of theirs.
@@ -25,6 +26,7 @@ pub mod ending;
 pub mod error;
 mod help;
 pub mod image_file;
+pub mod image_kinds;
 pub mod inputs;
 pub mod layers;
 pub mod logging;

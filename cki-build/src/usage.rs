@@ -70,8 +70,32 @@ fn leave_out_variables(error: &mut clap::Error, typed: impl Iterator<Item = Stri
     error.insert(ContextKind::Usage, usage);
 }
 
+/// What to do about a variable that is set to nothing, which clap takes for the option without its value.
+fn empty_variable(
+    error: &clap::Error,
+    mut typed: impl Iterator<Item = String>,
+    is_empty: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let option = option.split(' ').next().unwrap_or_default();
+    let all = Cli::command();
+    let argument = all
+        .get_arguments()
+        .find(|argument| argument.get_long() == option.strip_prefix("--"))?;
+    let variable = argument.get_env()?.to_string_lossy();
+    let is_it = is_empty(&variable) && !typed.any(|word| word.starts_with(option));
+    is_it
+        .then(|| format!("the variable {variable} is set to nothing: unset it, or give it a value"))
+}
+
 /// Sentences that help who made this mistake.
 fn tips(error: &clap::Error) -> Vec<String> {
+    let set_to_nothing = |name: &str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    if let Some(tip) = empty_variable(error, typed(), set_to_nothing) {
+        return vec![tip];
+    }
     let command = command(error);
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),
@@ -194,6 +218,27 @@ mod tests {
             );
         }
         assert!(!said("quite-another").contains("exists"));
+    }
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_named() {
+        let error = |line: &str| {
+            let words = line.split(' ');
+            let error = Cli::command().try_get_matches_from(words);
+            error.expect_err("refused")
+        };
+        let empty = error("cki-build --cache= doctor");
+        let told = |typed: &str, variable: &'static str| {
+            let typed = typed.split_whitespace().map(str::to_owned);
+            empty_variable(&empty, typed, |name| name == variable)
+        };
+        let told_of_cache = told("cki-build doctor", "CKI_CACHE").expect("a tip");
+        assert!(
+            told_of_cache.contains("CKI_CACHE is set to nothing"),
+            "{told_of_cache}"
+        );
+        assert_eq!(told("cki-build doctor", "CKI_FLAKE"), None);
+        assert_eq!(told("cki-build --cache= doctor", "CKI_CACHE"), None);
     }
 
     #[test]

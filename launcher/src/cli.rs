@@ -195,6 +195,10 @@ pub struct RunArgs {
     /// The application: an EROFS image with a root file system
     #[arg(long, value_name = "FILE", required_unless_present = "console")]
     pub image: Option<PathBuf>,
+    /// What the image says of its program, for all that is not said here: a file that `cki-build image oci --config`
+    /// has written
+    #[arg(long, value_name = "FILE", requires = "image", conflicts_with_all = ["console", "session_fd"])]
+    pub image_config: Option<PathBuf>,
     /// Take the request to run a program, and signals to it, from this inherited descriptor (a socket), and
     /// write there what becomes of it, in the messages of abi/session; instead of CMD and its options
     #[arg(
@@ -288,7 +292,7 @@ pub struct RunArgs {
     #[arg(
         trailing_var_arg = true,
         value_name = "CMD",
-        required_unless_present_any = ["console", "session_fd", "entrypoint"],
+        required_unless_present_any = ["console", "session_fd", "entrypoint", "image_config"],
         conflicts_with = "session_fd"
     )]
     pub argv: Vec<String>,
@@ -431,6 +435,9 @@ mod tests {
             "cki run --kernel k --image r --env =x -- ls",
             "cki run --kernel k --image r --workdir tmp -- ls",
             "cki run --kernel k --image r --session-fd 2",
+            "cki run --kernel k --image r --session-fd 3 --image-config c",
+            "cki run --kernel k --image r --console --image-config c",
+            "cki run --kernel k --console --image-config c",
             "cki run --kernel k --image r --session-fd x",
             "cki run --kernel k --session-fd 3",
             "cki exec",

@@ -14,5 +14,5 @@ in
   }).config.system.build.toplevel;
 
   # `nix build .#cki-nixos-test`
-  cki-nixos-test = pkgs.testers.runNixOSTest ./test.nix;
+  cki-nixos-test = pkgs.cki-launcher.tests.host;
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # A container as the command line of `cki run`: words, those of systemd's own in { systemd = "%..."; }.
-{ lib, package, guest, image }:
+#
+# `config` is null, or a file with what the image says of its program.
+{ lib, package, guest, image, config }:
 
 name: container:
 
@@ -26,6 +28,7 @@ in
 ++ option "--kernel" "${guest}/vmlinux"
 ++ option "--initrd" "${guest}/initrd"
 ++ option "--image" "${image}"
+++ unless null "--image-config" config
 ++ option "--name" name
 ++ option "--memory" container.memory
 ++ option "--hostname" container.hostName
@@ -36,6 +39,8 @@ in
 # A disk that a container wrote may begin as an image of another format does.
 ++ each "--disk" (map (disk: "${disk.path}:${if disk.readOnly then "ro" else "rw"}:format=raw${rates disk.rates}") container.disks)
 ++ concatMap (volume: option "--volume" (volumes.word name volume)) container.volumes
+# The directory with all credentials, which are read-only to everybody.
+++ optionals (container.secrets != { }) (option "--volume" { systemd = "%d:/run/secrets:ro"; })
 ++ each "--ulimit" (mapAttrsToList (resource: limit: "${resource}=${toString limit}") container.ulimits)
 ++ each "--cap-drop" container.capabilities.drop
 ++ each "--cap-add" container.capabilities.add
@@ -51,5 +56,7 @@ in
 ++ each "--add-host" (mapAttrsToList (host: address: "${host}:${address}") network.hosts)
 ++ concatLists (lib.imap0 (number: _: option "--env-file" { systemd = "%d/environment${toString number}"; }) container.environmentFiles)
 ++ each "--env" (mapAttrsToList (variable: value: "${variable}=${value}") container.environment)
-++ [ "--" ]
-++ container.command
+# Both words and an entry point, as the image may have one of its own.
+++ optionals (config != null && container.command != [ ]) (option "--entrypoint" (lib.head container.command))
+++ optionals (config == null || container.command != [ ]) [ "--" ]
+++ (if config == null then container.command else lib.drop 1 container.command)

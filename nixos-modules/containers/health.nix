@@ -17,7 +17,7 @@ let
         ++ [ "--" name ] ++ check.command;
       unit = "cki@${name}.service";
       # Nothing of what the container has on the host is the check's.
-      alone = container // { disks = [ ]; volumes = [ ]; network = container.network // { mode = "none"; }; };
+      alone = container // { disks = [ ]; volumes = [ ]; secrets = { }; network = container.network // { mode = "none"; }; };
     in
     {
       description = "Health of the CKI container ${name}";

@@ -19,6 +19,23 @@ let
   # None at all is no end at all to systemd.
   duration = types.strMatching "0*[1-9][0-9]*(ms|s|min|h)" // { description = "time above 0, such as 500ms, 10s or 2min"; };
 
+  # By their letters; `cki run` says what else is wrong with one.
+  ip = "[0-9]{1,3}([.][0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F.:]*";
+  address = types.strMatching ip // { description = "IPv4 or IPv6 address"; };
+  networkOrAddress = types.strMatching "(${ip})(/[0-9]{1,3})?" // { description = "IPv4 or IPv6 address, or network such as 192.0.2.0/24"; };
+  hostLabel = "[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?";
+  hostNames = types.addCheck (types.attrsOf address) (hosts: lib.all (host: builtins.match "${hostLabel}([.]${hostLabel})*" host != null) (lib.attrNames hosts)) // {
+    description = "attribute set of IPv4 or IPv6 addresses, by the names of hosts";
+  };
+  capability = types.strMatching "(CAP_)?[A-Z][A-Z0-9_]*" // { description = "capability such as NET_RAW, or ALL"; };
+  unit = types.strMatching "[^[:space:]/]+[.](service|socket|device|mount|automount|swap|target|path|timer|slice|scope)" // {
+    description = "name of a unit, with its suffix";
+  };
+  # Credentials are `NAME:PATH` to systemd, and `%` is its own.
+  hostFile = types.addCheck types.path (file: builtins.match ".*[:%[:space:]\"\\\\].*" (toString file) == null) // {
+    description = "absolute path without blanks, `:`, `%`, quotation marks and backslashes";
+  };
+
   publish = types.submodule {
     options = {
       host = mkOption {
@@ -38,7 +55,7 @@ let
         description = "TCP or UDP.";
       };
       address = mkOption {
-        type = types.nullOr types.str;
+        type = types.nullOr address;
         default = null;
         example = "192.0.2.1";
         description = "The host's address to listen at; all of them if null.";
@@ -157,13 +174,14 @@ let
       '';
     };
     bridge = mkOption {
-      type = types.nullOr types.str;
+      # What the kernel takes as the name of an interface.
+      type = types.nullOr (types.strMatching "[A-Za-z0-9_.-]{1,15}");
       default = null;
       example = "br0";
       description = "The bridge, with `mode = \"bridge\"`.";
     };
     address = mkOption {
-      type = types.nullOr (types.strMatching "[0-9a-fA-F.:]+/[0-9]{1,3}");
+      type = types.nullOr (types.strMatching "(${ip})/[0-9]{1,3}" // { description = "IPv4 or IPv6 address with the length of its network's prefix"; });
       default = null;
       example = "10.1.0.7/24";
       description = "The container's address, with the length of its network's prefix. On a bridge there has to be one.";
@@ -181,7 +199,7 @@ let
       description = "Whether the published ports are opened in the host's firewall.";
     };
     allow = mkOption {
-      type = types.listOf types.str;
+      type = types.listOf networkOrAddress;
       default = [ ];
       example = [ "192.0.2.0/24" ];
       description = ''
@@ -189,13 +207,13 @@ let
       '';
     };
     nameservers = mkOption {
-      type = types.listOf types.str;
+      type = types.listOf address;
       default = [ ];
       example = [ "192.0.2.53" ];
       description = "Whom programs ask for names; the host's name servers if empty.";
     };
     hosts = mkOption {
-      type = types.attrsOf types.str;
+      type = hostNames;
       default = { };
       example = { database = "10.1.0.8"; };
       description = "Names for `/etc/hosts`, with their addresses.";
@@ -217,7 +235,28 @@ let
         example = "/var/lib/images/redis.raw";
         description = ''
           The root file system: a file that `cki-build image app` wrote, or any EROFS image, which everybody may read.
-          Either this or `packages`.
+          One of this, `packages` and `oci`.
+        '';
+      };
+      oci = mkOption {
+        type = types.nullOr (types.either types.package types.path);
+        default = null;
+        example = literalExpression "./redis.tar";
+        description = ''
+          An image of another container engine, made into a root file system when the system is built: an archive or
+          directory that podman, docker, skopeo or buildah wrote, as a path of the configuration, or a package such as
+          `pkgs.dockerTools.pullImage` gives. What it says of its program is the default of `command`, `environment`,
+          `user`, `workingDirectory` and `tmpfs`. Each of its layers is checked against its digest. One of this,
+          `image` and `packages`.
+        '';
+      };
+      ociDigest = mkOption {
+        type = types.nullOr (types.strMatching "sha256:[0-9a-f]{64}");
+        default = null;
+        example = "sha256:2da4d0ef1d1ef0ad4fe9bf2a3d6f6d3ee4cd0a4ab2a4c4d1b3b8f5c9f4b7f1a2";
+        description = ''
+          The image that `oci` has to be, by the digest of its manifest, as registries name it, or of its configuration,
+          which engines call the image's ID; another one ends the build. Any if null.
         '';
       };
       packages = mkOption {
@@ -226,27 +265,44 @@ let
         example = literalExpression "[ pkgs.redis ]";
         description = ''
           Packages to make the root file system from: their programs are in `/bin`, and they and what they need in
-          `/nix/store`. Either this or `image`.
+          `/nix/store`. One of this, `image` and `oci`.
         '';
       };
       command = mkOption {
         type = types.listOf types.str;
         example = [ "redis-server" "--save" "" ];
-        description = "The program and its arguments, as the container knows them. No shell reads them.";
+        description = ''
+          The program and its arguments, as the container knows them. No shell reads them. With `oci`, they take the
+          place of the image's entry point and arguments, which run if this is empty.
+        '';
       };
       environment = mkOption {
         type = types.attrsOf types.str;
         default = { };
         example = { LANG = "C.UTF-8"; };
-        description = "Variables of the program. They stand in the unit, where everybody reads them.";
+        description = ''
+          Variables of the program. They stand in the unit, where everybody reads them: `environmentFiles` and `secrets`
+          are for what nobody else is to know.
+        '';
       };
       environmentFiles = mkOption {
-        type = types.listOf types.path;
+        type = types.listOf hostFile;
         default = [ ];
         example = [ "/run/secrets/database.env" ];
         description = ''
           Files with a variable `NAME=VALUE` a line, for what nobody else is to read: systemd reads them as root and
-          gives them to the launcher as credentials.
+          gives them to the launcher as credentials, each time the container starts.
+        '';
+      };
+      secrets = mkOption {
+        type = types.attrsOf hostFile;
+        default = { };
+        example = { "tls.key" = "/run/secrets/tls.key"; };
+        description = ''
+          Files that the container has in `/run/secrets`, by their names there: systemd reads them as root each time the
+          container starts, and keeps copies in memory for the launcher alone (`LoadCredential=`). In the container,
+          root reads them. A path is a string, such as `sops-nix` and `agenix` give, and no file of the configuration,
+          which would be in the store.
         '';
       };
       user = mkOption {
@@ -312,13 +368,13 @@ let
       };
       capabilities = {
         drop = mkOption {
-          type = types.listOf types.str;
+          type = types.listOf capability;
           default = [ ];
           example = [ "ALL" ];
           description = "Capabilities that the program has not, in its own kernel.";
         };
         add = mkOption {
-          type = types.listOf types.str;
+          type = types.listOf capability;
           default = [ ];
           example = [ "NET_BIND_SERVICE" ];
           description = "Capabilities that it keeps where `drop` says `ALL`.";
@@ -335,10 +391,13 @@ let
         '';
       };
       stopSignal = mkOption {
-        type = types.enum [ "SIGTERM" "SIGINT" "SIGQUIT" "SIGHUP" "SIGUSR1" "SIGUSR2" ];
-        default = "SIGTERM";
+        type = types.nullOr (types.enum [ "SIGTERM" "SIGINT" "SIGQUIT" "SIGHUP" "SIGUSR1" "SIGUSR2" "SIGWINCH" ]);
+        default = null;
         example = "SIGINT";
-        description = "What the program gets to end it.";
+        description = ''
+          What the program gets to end it. If null, SIGTERM; an image that `oci` names and that asks for another signal
+          then ends the build, which says which one to set.
+        '';
       };
       stopTimeout = mkOption {
         type = duration;
@@ -359,13 +418,13 @@ let
         description = "When systemd starts it anew (`Restart=`).";
       };
       after = mkOption {
-        type = types.listOf types.str;
+        type = types.listOf unit;
         default = [ ];
         example = [ "cki@database.service" ];
         description = "Units that it starts after.";
       };
       requires = mkOption {
-        type = types.listOf types.str;
+        type = types.listOf unit;
         default = [ ];
         example = [ "cki@database.service" ];
         description = "Units that it starts with, and stops with.";

@@ -13,7 +13,8 @@ let
   files = lib.filter (disk: isFile disk && !disk.readOnly) container.disks;
   own = map (disk: disk.path) container.disks;
   shared = lib.filter (volume: volume.source != null) container.volumes;
-  hasVolumes = container.volumes != [ ];
+  # Secrets are one, of the launcher's credentials.
+  hasVolumes = container.volumes != [ ] || container.secrets != { };
   # The group of all launchers may write each container's.
   others = lib.unique (lib.filter (path: !lib.elem path own)
     (map (disk: disk.path) (lib.filter isFile (lib.concatMap (other: other.disks) (lib.attrValues containers)))));

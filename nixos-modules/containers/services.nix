@@ -8,14 +8,32 @@ let
   volumes = import ./volumes.nix { inherit lib; };
   sandbox = import ./sandbox.nix { inherit lib; inherit (cfg) group containers; };
 
-  image = name: container:
-    if container.image != null then container.image else makeImage { inherit name; inherit (container) packages; };
+  makeDisk = pkgs.callPackage ../oci.nix { };
+
+  # The root file system, and what it says of its program, if it does.
+  root = name: container:
+    if container.oci != null then
+      let
+        disk = makeDisk {
+          inherit name;
+          archive = container.oci;
+          digest = container.ociDigest;
+          # Whoever sets one knows of another.
+          stopSignal = if container.stopSignal == null then killSignal container else null;
+        };
+      in
+      { image = "${disk}/disk.raw"; config = "${disk}/config.json"; }
+    else {
+      image = if container.image != null then container.image else makeImage { inherit name; inherit (container) packages; };
+      config = null;
+    };
+  killSignal = container: if container.stopSignal == null then "SIGTERM" else container.stopSignal;
   commandLine = name: container:
     let
       arguments = import ./arguments.nix {
         inherit lib;
         inherit (cfg) package guest;
-        image = image name container;
+        inherit (root name container) image config;
       };
       word = argument: argument.systemd or (utils.escapeSystemdExecArg argument);
     in
@@ -38,7 +56,8 @@ let
       Type = "notify";
       NotifyAccess = "main";
       ExecStart = commandLine name container;
-      LoadCredential = lib.imap0 (number: file: "environment${toString number}:${toString file}") container.environmentFiles;
+      LoadCredential = lib.imap0 (number: file: "environment${toString number}:${toString file}") container.environmentFiles
+        ++ lib.mapAttrsToList (secret: file: "${secret}:${toString file}") container.secrets;
       StateDirectory = volumes.own name container.volumes;
       RuntimeDirectory = "cki/${name}";
       RuntimeDirectoryMode = "0700";
@@ -48,7 +67,7 @@ let
       TimeoutStartSec = "150s";
       # The launcher passes the signal on to the program.
       KillMode = "mixed";
-      KillSignal = container.stopSignal;
+      KillSignal = killSignal container;
       TimeoutStopSec = container.stopTimeout;
       # A program that the signal ended has stopped as it was told to.
       SuccessExitStatus = map toString [ 129 130 131 143 ];

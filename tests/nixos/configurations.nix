@@ -37,6 +37,22 @@ let
     health-check = one { healthCheck = { command = [ "true" ]; interval = "5s"; startPeriod = "1min"; action = "none"; }; };
     volumes = one { volumes = [{ path = "/var/lib/a"; } { path = "/srv"; source = "/srv/www"; readOnly = true; }]; };
     of-packages = one { image = null; packages = [ pkgs.hello ]; };
+    of-another-engine = one { image = null; command = [ ]; oci = ./configurations.nix; ociDigest = "sha256:${lib.fixedWidthString 64 "0" ""}"; };
+    of-a-package = one { image = null; oci = pkgs.hello; };
+    secrets = one { secrets = { "tls.key" = "/run/keys/tls"; token = "/run/keys/token"; }; tmpfs = [ "/run/other" ]; };
+    all-kinds-of-names = one {
+      network = {
+        mode = "user";
+        address = "fd00::7/64";
+        publish = [{ host = 8080; container = 80; address = "::1"; }];
+        allow = [ "192.0.2.0/24" "2001:db8::/32" "198.51.100.1" ];
+        nameservers = [ "192.0.2.53" "2001:db8::53" ];
+        hosts = { database = "10.1.0.8"; "a.b-c.example" = "::ffff:192.0.2.1"; };
+      };
+      capabilities = { drop = [ "ALL" ]; add = [ "NET_BIND_SERVICE" "CAP_KILL" ]; };
+      after = [ "cki@two.service" "network-online.target" ];
+      environmentFiles = [ "/run/keys/one.env" ];
+    };
     resources = one { resources = { CPUQuota = "10%"; MemoryMax = "64M"; }; };
   };
 
@@ -80,6 +96,18 @@ let
     two-images = {
       module = one { packages = [ pkgs.hello ]; };
       says = [ "services.cki.containers.one.packages:" "Set one of the two" ];
+    };
+    two-roots = {
+      module = one { oci = ./configurations.nix; };
+      says = [ "services.cki.containers.one.oci:" "by `image`" "Set one of the two" ];
+    };
+    archive-by-name = {
+      module = one { image = null; oci = "/var/lib/images/redis.tar"; };
+      says = [ "services.cki.containers.one.oci: /var/lib/images/redis.tar" "without quotation marks" "pullImage" ];
+    };
+    digest-of-nothing = {
+      module = one { ociDigest = "sha256:${lib.fixedWidthString 64 "0" ""}"; };
+      says = [ "services.cki.containers.one.ociDigest:" "Set `oci`" ];
     };
     no-command = {
       module = one { command = [ ]; };
@@ -201,6 +229,38 @@ let
       module = one { environmentFiles = [ "${pkgs.hello}/env" ]; };
       says = [ "services.cki.containers.one.environmentFiles:" "everybody reads it" "as a string" ];
     };
+    variables-of-the-configuration = {
+      module = one { environmentFiles = [ ./configurations.nix ]; };
+      says = [ "services.cki.containers.one.environmentFiles:" "or comes there" "as a string" ];
+    };
+    secret-of-the-configuration = {
+      module = one { secrets.key = ./configurations.nix; };
+      says = [ "services.cki.containers.one.secrets:" "or comes there" "as a string" ];
+    };
+    a-secret-in-the-store = {
+      module = one { secrets.key = "${pkgs.hello}/key"; };
+      says = [ "services.cki.containers.one.secrets:" "everybody reads it" ];
+    };
+    name-of-a-secret = {
+      module = one { secrets."a/b" = "/run/keys/a"; };
+      says = [ "services.cki.containers.one.secrets:" "\"a/b\" cannot be" ];
+    };
+    secret-called-as-variables = {
+      module = one { secrets.environment0 = "/run/keys/a"; };
+      says = [ "services.cki.containers.one.secrets: environment0 of one" "Take another name" ];
+    };
+    volume-over-secrets = {
+      module = one { secrets.key = "/run/keys/a"; volumes = [{ path = "/run/secrets"; }]; };
+      says = [ "services.cki.containers.one.secrets: /run/secrets of one" "Move that volume" ];
+    };
+    memory-over-secrets = {
+      module = one { secrets.key = "/run/keys/a"; tmpfs = [ "/run:size=1M" ]; };
+      says = [ "services.cki.containers.one.secrets: /run of one" "file system" ];
+    };
+    too-many-volumes-with-secrets = {
+      module = one { secrets.key = "/run/keys/a"; volumes = map (number: { path = "/v${toString number}"; }) (lib.range 1 16); };
+      says = [ "services.cki.containers.one.volumes: 16 volumes" "one with its secrets" "at most 15" ];
+    };
     not-a-resource = {
       module = one { resources.ExecStart = "/bin/sh"; };
       says = [ "services.cki.containers.one.resources: ExecStart" "systemd.services.\"cki@one\"" ];
@@ -237,6 +297,28 @@ let
     relative-image = one { image = "x.raw"; };
     group-with-a-blank = { imports = [ base ]; services.cki.group = "a b"; };
     command-that-is-text = one { command = "true"; };
+    port-zero = one (publish 0);
+    port-of-another-protocol = one { network = { mode = "user"; publish = [{ host = 8080; container = 80; protocol = "sctp"; }]; }; };
+    listening-at-a-name = one { network = { mode = "user"; publish = [{ host = 8080; container = 80; address = "localhost"; }]; }; };
+    bridge-that-no-kernel-has = one { network = { mode = "bridge"; bridge = "a-name-of-16-chr"; address = "10.1.0.7/24"; }; };
+    bridge-with-a-blank = one { network = { mode = "bridge"; bridge = "br 0"; address = "10.1.0.7/24"; }; };
+    address-that-is-none = one { network = { mode = "user"; address = "10.1/24"; }; };
+    allowed-by-name = one { network = { mode = "user"; allow = [ "example.org" ]; }; };
+    name-server-by-name = one { network = { mode = "user"; nameservers = [ "dns.example" ]; }; };
+    host-by-name = one { network = { mode = "user"; hosts.a = "b"; }; };
+    host-with-a-blank = one { network = { mode = "user"; hosts."a b" = "192.0.2.1"; }; };
+    capability-in-small = one { capabilities.drop = [ "net_raw" ]; };
+    unit-without-suffix = one { after = [ "network" ]; };
+    unit-with-a-blank = one { requires = [ "a b.service" ]; };
+    digest-that-is-short = one { ociDigest = "sha256:0123"; };
+    secret-that-is-relative = one { secrets.key = "key"; };
+    secret-with-a-colon = one { secrets.key = "/run/keys/a:b"; };
+    variables-with-a-percent = one { environmentFiles = [ "/run/keys/%i" ]; };
+    signal-that-is-none = one { stopSignal = "SIGNOPE"; };
+    health-never = one { healthCheck = { command = [ "true" ]; retries = 0; }; };
+    volume-that-is-relative = one { volumes = [{ path = "srv"; }]; };
+    limit-that-is-negative = one { ulimits.nofile = -1; };
+    image-by-number = one { oci = 7; };
   };
 
   # By the names that options had.

@@ -24,8 +24,8 @@ in
       module
       ({ lib, ... }: {
         nixpkgs.pkgs = lib.mkDefault pkgs;
-        fileSystems."/" = { device = "/dev/vda"; fsType = "ext4"; };
-        boot.loader.grub.device = "/dev/vda";
+        fileSystems."/" = { device = lib.mkDefault "/dev/vda"; fsType = lib.mkDefault "ext4"; };
+        boot.loader.grub.device = lib.mkDefault "/dev/vda";
         system.stateVersion = lib.mkDefault "26.11";
       })
     ];

@@ -34,6 +34,7 @@ fn golden(host: &str, file: &str) -> String {
 fn installation() -> String {
     let mut script = "set -e; mkdir -p /run/systemd/network /var/lib/images /var/lib/data\n\
         echo of the host > /var/lib/data/page\n\
+        mkdir -m 700 /run/keys; echo first > /run/keys/token; chmod 400 /run/keys/token\n\
         for name in redis web; do cp /dev/disk/by-id/virtio-$name /var/lib/images/$name; done\n\
         chmod 644 /var/lib/images/*\n"
         .to_owned();
@@ -105,7 +106,7 @@ fn start(directory: &Path, public: &str) -> Machine {
 }
 
 /// What is done on the machine in this order, and what has to be said then.
-const STEPS: [(&str, &str, &str); 13] = [
+const STEPS: [(&str, &str, &str); 15] = [
     (
         "they start, and have started when their programs run",
         "systemctl start cki@cache cki@left cki@right && systemctl is-active cki@cache cki@left cki@right",
@@ -137,6 +138,20 @@ const STEPS: [(&str, &str, &str); 13] = [
          [ $(stat -c %u /var/lib/cki/cache/var-lib-redis/new) = $(stat -c %u \
          /proc/$(systemctl show -P MainPID cki@cache)) ] && echo of the launcher",
         "of the host\nrefused\nwritten\npage\nof the launcher\n",
+    ),
+    (
+        "a secret of root's is a file of the container's, which nobody can write, and nobody else on the host can read",
+        "cki exec cache -- sh -c 'cat /run/secrets/api.token; ls /run/secrets; \
+         ! echo x 2> /dev/null > /run/secrets/api.token && echo refused'; \
+         file=/run/credentials/cki@cache.service/api.token; \
+         setpriv --reuid 65534 --regid 65534 --clear-groups cat $file /run/keys/token 2>&1 | grep -c 'denied'",
+        "first\napi.token\nrefused\n2\n",
+    ),
+    (
+        "a new secret is what the container has from its next start on",
+        "echo second > /run/keys/token; cki exec cache -- cat /run/secrets/api.token; systemctl restart cki@cache; \
+         cki exec cache -- cat /run/secrets/api.token",
+        "first\nsecond\n",
     ),
     (
         "what a container keeps in a volume of its own is there after a restart",

@@ -31,6 +31,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// The same for a time that may be none at all, as `0`: what is waited for so long is not waited for.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_wait(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_lowercase());
+    match digits.parse::<u32>() {
+        // With or without a unit.
+        Ok(0) if humantime::parse_duration(text).is_ok() || digits == text.trim() => {
+            Ok(Duration::ZERO)
+        }
+        _ => parse_duration(text),
+    }
+}
+
 /// Reads `NAME=VALUE`; the name is not empty.
 ///
 /// # Errors

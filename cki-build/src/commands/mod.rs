@@ -21,7 +21,7 @@ mod release;
 mod run;
 mod verify;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ImageKind};
 use crate::context::Context;
 use crate::error::Error;
 use crate::resident::What;
@@ -51,7 +51,14 @@ pub fn dispatch(cli: &Cli) -> Result<Status, Error> {
         Command::Fetch(args) => inputs::fetch(&Context::new(global)?, args),
         Command::Lock(args) => lock::lock(&Context::new(global)?, args),
         Command::Mirror { directory } => mirror::mirror(&Context::new(global)?, directory),
-        Command::Image(args) => image::image(&Context::new(global)?, args),
+        Command::Image(args) => {
+            // What is in a file already takes no checkout.
+            let context = match &args.kind {
+                ImageKind::Oci(_) => Context::of_the_cache(global)?,
+                _ => Context::new(global)?,
+            };
+            image::image(&context, args)
+        }
         Command::Prune(args) => prune::prune(&Context::of_the_cache(global)?, args),
         Command::Release(args) => release::release(&Context::new(global)?, args),
         Command::Deploy(args) => deploy::deploy(global, args),

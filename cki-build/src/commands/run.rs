@@ -44,7 +44,7 @@ pub fn execute(
     };
     let mut request = request(args, context.global.verbose, size)?;
     if let Some(config) = config {
-        app::add_variables(config, &mut request);
+        app::config(config).add_variables(&mut request);
         let sound = request.check();
         sound.map_err(|error| MachineError::Request(error.to_string()))?;
         if !context.global.quiet

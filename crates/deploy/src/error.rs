@@ -41,6 +41,9 @@ pub enum Trouble {
     /// ssh could not be started.
     #[error(transparent)]
     Exec(#[from] ExecError),
+    /// What ssh says could not be kept.
+    #[error("cannot keep what ssh says in a temporary file: {0}")]
+    Log(std::io::Error),
     /// The host's key is another one.
     #[error(
         "its host key is not the one that ssh knows. A system without a disk for /var makes a new one at each start; \

@@ -18,8 +18,8 @@ use super::target::Target;
 fn unless_strict(said: &str) -> String {
     format!(
         "case \" $* \" in
-         *' -o StrictHostKeyChecking=yes '*) printf '%s\\n' '{said}' 'Host key verification failed.' >&2; exit 255 ;;
-         *) printf '%s\\n' '{said}' >&2 ;;
+         *' -o StrictHostKeyChecking=yes '*) printf '%s\\n' '{said}' 'Host key verification failed.' >&9; exit 255 ;;
+         *) printf '%s\\n' '{said}' >&9 ;;
          esac"
     )
 }
@@ -47,6 +47,44 @@ fn a_host_whose_key_is_unknown_or_another_is_left_alone_whatever_the_configurati
             assert_eq!(target.is(), ("a".to_owned(), "a".to_owned(), false));
         }
     }
+}
+
+/// Whether its script says it, or its shell ends as ssh does when it fails.
+#[test]
+fn a_host_that_speaks_in_sshs_words_is_not_taken_for_ssh() {
+    for said in [
+        "Host key verification failed.",
+        "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "root@target: Permission denied (publickey).",
+        "ssh: connect to host target port 22: Connection refused",
+        "ssh: Could not resolve hostname target: Name or service not known",
+    ] {
+        for (status, remedy) in [
+            (255, "the connection was lost (without a word)"),
+            (1, "asking did not work there ("),
+        ] {
+            let target = Target::new();
+            let line = format!("echo '{said}'; echo '{said}' >&2; exit {status}");
+            target.fault("slot status", &line);
+            let done = target.act(Action::Status);
+            assert_eq!((done.good, done.did), (false, Did::Failed), "{done:?}");
+            assert!(done.text.contains(remedy), "{status}: {}", done.text);
+        }
+    }
+}
+
+#[test]
+fn known_keys_are_those_of_files_and_no_host_adds_one() {
+    let target = Target::new();
+    target.set(
+        "faults",
+        "for word in KnownHostsCommand=none UpdateHostKeys=no StrictHostKeyChecking=yes; do
+             case \" $* \" in *\" -o $word \"*) ;; *) echo \"$word: $*\" >> \"$dir/weak\" ;; esac
+         done",
+    );
+    target.set("weak", "");
+    assert_eq!(target.act(Action::Switch).did, Did::Switched);
+    assert_eq!(target.get("weak"), "");
 }
 
 #[test]

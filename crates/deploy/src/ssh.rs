@@ -4,7 +4,9 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use cki_process::exec::Command;
 
 use super::error::Trouble;
 use super::host::SshHost;
-use super::name::last_line;
+use super::name::{last_line, shown};
 
 /// How hosts are asked.
 #[derive(Debug, Clone)]
@@ -52,9 +54,16 @@ const FLAGS: [&str; 4] = ["-T", "-a", "-k", "-x"];
 
 /// The user's own configuration holds, known keys and all, but for what has a connection be new, and end, and for what
 /// gives a host more than a script, or takes one whose key is not known.
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 17] = [
+    // Its words go to our file, whatever it is told of them otherwise.
+    "LogLevel=INFO",
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
+    // A command that says which keys are known knows what whoever made it wants, and nobody has compared them. ssh
+    // before 8.5 has no such commands. A host adds no keys, either.
+    "IgnoreUnknown=KnownHostsCommand",
+    "KnownHostsCommand=none",
+    "UpdateHostKeys=no",
     "VerifyHostKeyDNS=no",
     "NoHostAuthenticationForLocalhost=no",
     "ClearAllForwardings=yes",
@@ -72,14 +81,20 @@ const OPTIONS: [&str; 13] = [
 /// The status of ssh itself, when it has none of the script's.
 const SSH_FAILED: i32 = 255;
 
+/// Most of what ssh itself says that is looked at, in bytes.
+const MOST_SAID: u64 = 1 << 16;
+
 impl Ssh {
-    /// The command that has the host's shell do a script.
+    /// The command that has the host's shell do a script. What ssh itself says goes to the file `log`: standard error
+    /// is the host's, which could say the same.
     #[must_use]
-    pub fn command(&self, script: &str) -> Command {
+    pub fn command(&self, script: &str, log: &Path) -> Command {
         let mut command = Command::new(&self.program)
             // Which of ssh's reasons it is, its words say.
             .env("LC_ALL", "C")
-            .args(FLAGS);
+            .args(FLAGS)
+            .arg("-E")
+            .arg(log);
         for option in OPTIONS {
             command = command.args(["-o", option]);
         }
@@ -120,8 +135,9 @@ impl Ssh {
             last.set((Instant::now(), sum));
             written(sum);
         };
+        let log = tempfile::NamedTempFile::new().map_err(Trouble::Log)?;
         let attended = self
-            .command(script)
+            .command(script, log.path())
             .attended(files, &written, &|| stop() || late() || stuck())?;
         let output = match attended {
             Attended::Ended(output) => output,
@@ -134,14 +150,25 @@ impl Ssh {
             Some(code) if code != SSH_FAILED => Ok(output),
             // Ctrl-C on a terminal ends ssh, too.
             _ if stop() => Err(Trouble::Interrupted),
-            Some(_) => Err(why(&String::from_utf8_lossy(&output.stderr))),
+            Some(_) => Err(why(&said(log.path()).map_err(Trouble::Log)?)),
             None => Err(Trouble::Lost("ssh was ended by a signal".to_owned())),
         }
     }
 }
 
-/// What is meant by what ssh says.
+/// What ssh has written to its log.
+fn said(log: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(log)?.take(MOST_SAID).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What is meant by what ssh says, of which nothing is the host's but what it gives as its reason for hanging up.
 fn why(said: &str) -> Trouble {
+    let hangs_up = |line: &&str| line.starts_with("Received disconnect from ");
+    if let Some(line) = said.lines().find(hangs_up) {
+        return Trouble::Lost(shown(line));
+    }
     let last = last_line(said).unwrap_or_else(|| "without a word".to_owned());
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if says(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
@@ -175,12 +202,14 @@ mod tests {
             config: None,
             host: "root@a.example:2222".parse().expect("a host"),
         };
-        let line = "ssh -T -a -k -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o VerifyHostKeyDNS=no \
-                    -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes -o Tunnel=no \
+        let log = Path::new("log");
+        let line = "ssh -T -a -k -x -E log -o LogLevel=INFO -o BatchMode=yes -o StrictHostKeyChecking=yes \
+                    -o IgnoreUnknown=KnownHostsCommand -o KnownHostsCommand=none -o UpdateHostKeys=no \
+                    -o VerifyHostKeyDNS=no -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes -o Tunnel=no \
                     -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
                     -o ControlPath=none -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
         let expected: Vec<&str> = line.split(' ').collect();
-        let argv = ssh.command("true; x").argv();
+        let argv = ssh.command("true; x", log).argv();
         assert_eq!(argv[..expected.len()], expected);
         assert_eq!(
             argv[expected.len()..],
@@ -192,7 +221,7 @@ mod tests {
             ..ssh
         };
         assert_eq!(
-            ssh.command("x").argv()[expected.len()..],
+            ssh.command("x", log).argv()[expected.len()..],
             ["-F", "f", "b", "x"]
         );
     }
@@ -222,6 +251,11 @@ mod tests {
                 "(client_loop: send disconnect: Broken pipe)",
             ),
             ("", "lost (without a word)"),
+            // The reason is the host's own word.
+            (
+                "Received disconnect from 192.0.2.1 port 22:2: no\nHost key verification failed.\n",
+                "lost (Received disconnect from 192.0.2.1 port 22:2: no)",
+            ),
         ] {
             let text = why(said).to_string();
             assert!(text.contains(remedy), "{text}");

@@ -19,16 +19,20 @@ use super::ssh::Ssh;
 use super::system::System;
 use super::system::tests::write;
 
-/// One script at a time has the host; what it leaves in the background, a restart, waits for its end.
+/// One script at a time has the host; what it leaves in the background, a restart, waits for its end. Descriptor 9 is
+/// for what ssh itself says.
 const SSH: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
-for script; do :; done
+for script; do
+	[ "$before" != -E ] || exec 9>> "$script"
+	before=$script
+done
 exec 8> "$dir/lock"
 flock 8
 echo "$script" | grep -v '^echo' >> "$dir/scripts"
 . "$dir/faults"
 script=$(printf '%s\n' "$script" | sed "s,/usr/lib/cki/slot,$dir/slot,g; s,/proc/sys/kernel/random/boot_id,$dir/boot,g; s,/proc/uptime,$dir/uptime,g; s,/usr/lib/cki/contents,$dir/contents,g; s,/proc/cmdline,$dir/cmdline,g")
-PATH=$dir/bin:$PATH sh -c "$script" 8>&-
+PATH=$dir/bin:$PATH sh -c "$script" 8>&- 9>&-
 status=$?
 . "$dir/afterwards"
 exit $status

@@ -219,7 +219,7 @@ fn each_step_that_fails_says_why_and_leaves_the_old_system() {
         ("slot status", "echo refused=root; exit", "root@MACHINE"),
         (
             "slot status",
-            "echo 'Connection refused' >&2; exit 255",
+            "echo 'Connection refused' >&9; exit 255",
             "cannot be reached",
         ),
         (
@@ -229,7 +229,7 @@ fn each_step_that_fails_says_why_and_leaves_the_old_system() {
         ),
         (
             "slot write",
-            "echo 'Connection reset by peer' >&2; exit 255",
+            "echo 'Connection reset by peer' >&9; exit 255",
             "connection was lost",
         ),
         (
@@ -244,7 +244,7 @@ fn each_step_that_fails_says_why_and_leaves_the_old_system() {
         ),
         (
             "slot try",
-            "echo 'Connection reset by peer' >&2; exit 255",
+            "echo 'Connection reset by peer' >&9; exit 255",
             "connection was lost",
         ),
         (
@@ -259,7 +259,7 @@ fn each_step_that_fails_says_why_and_leaves_the_old_system() {
         ),
         (
             "systemctl reboot",
-            "echo 'Host key verification failed.' >&2; exit 255",
+            "echo 'Host key verification failed.' >&9; exit 255",
             "does not know its host key",
         ),
     ] {
@@ -318,7 +318,7 @@ fn an_armed_start_whose_answer_is_lost_is_taken_back() {
     let target = Target::new();
     target.set(
         "afterwards",
-        "case $script in *'slot try'*) echo 'Connection reset' >&2; status=255 ;; esac",
+        "case $script in *'slot try'*) echo 'Connection reset' >&9; status=255 ;; esac",
     );
     let done = target.act(Action::Switch);
     assert!(
@@ -334,7 +334,7 @@ fn a_confirmation_whose_answer_is_lost_is_asked_for() {
     let target = Target::new();
     target.set(
         "afterwards",
-        "case $script in *'slot confirm'*) echo 'Connection reset' >&2; status=255 ;; esac",
+        "case $script in *'slot confirm'*) echo 'Connection reset' >&9; status=255 ;; esac",
     );
     let done = target.act(Action::Switch);
     assert_eq!((done.good, done.did), (true, Did::Switched), "{done:?}");
@@ -345,7 +345,7 @@ fn a_confirmation_whose_answer_is_lost_is_asked_for() {
     let mark = target.path("mark").display().to_string();
     target.fault(
         "slot confirm",
-        &format!("[ -e {mark} ] || {{ : > {mark}; echo 'Connection reset' >&2; exit 255; }}"),
+        &format!("[ -e {mark} ] || {{ : > {mark}; echo 'Connection reset' >&9; exit 255; }}"),
     );
     let done = target.act(Action::Switch);
     assert_eq!((done.good, done.did), (true, Did::Switched), "{done:?}");
@@ -356,7 +356,7 @@ fn a_confirmation_whose_answer_is_lost_is_asked_for() {
 fn a_host_that_does_not_come_back_or_has_another_key_is_left_to_itself() {
     let mut target = Target::new();
     target.options.limit = Duration::from_secs(1);
-    let gone = "[ $(cat \"$dir/boot\") = 1 ] || { echo 'Connection refused' >&2; exit 255; }";
+    let gone = "[ $(cat \"$dir/boot\") = 1 ] || { echo 'Connection refused' >&9; exit 255; }";
     target.set("faults", gone);
     let done = target.act(Action::Switch);
     assert!(

@@ -27,11 +27,24 @@ pub fn command() -> Command {
 /// Whether builds can be isolated.
 #[must_use]
 pub fn namespaces() -> Finding {
-    let refused = command().read().err().map(|error| error.to_string());
+    let refused = match command().read() {
+        Ok(_) => None,
+        Err(error) if error.is_not_found() => return without_unshare(),
+        Err(error) => Some(error.to_string()),
+    };
     judge(refused, &|name| {
         let text = std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
         Some(text.trim().to_owned())
     })
+}
+
+/// Nobody can say whether builds can be isolated.
+fn without_unshare() -> Finding {
+    Finding::missing(
+        NAME,
+        "cannot be tried: there is no program unshare",
+        "install util-linux (as root on Debian: apt-get install util-linux)",
+    )
 }
 
 /// `refused` is how [`command`] failed, if it did; `setting` reads a file below /proc/sys.
@@ -79,6 +92,18 @@ mod tests {
                 "--mount-proc",
                 "true"
             ]
+        );
+    }
+
+    #[test]
+    fn without_the_program_its_package_is_named() {
+        let finding = without_unshare();
+        assert_eq!(finding.severity, Severity::Missing);
+        assert!(
+            finding
+                .remedy
+                .expect("a remedy")
+                .contains("install util-linux")
         );
     }
 

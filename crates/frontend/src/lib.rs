@@ -9,6 +9,7 @@
 
 mod beside;
 mod env_file;
+mod image_config;
 mod network;
 mod options;
 mod publish;
@@ -19,6 +20,7 @@ mod volume;
 
 pub use beside::BesideOptions;
 pub use env_file::EnvFileError;
+pub use image_config::{ImageConfig, ImageConfigError};
 pub use network::NetworkOptions;
 pub use options::{ProcessOptions, ProgramError, ProgramOptions};
 pub use publish::PublishOption;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cki_session::values::{parse_duration, parse_workdir};
+use cki_session::values::{parse_wait, parse_workdir};
 use cki_session::{
     Capabilities, Capability, Limit, Process, Root, Run, Signal, Terminal, Tmpfs, User,
 };
@@ -83,8 +83,8 @@ pub struct ProgramOptions {
     /// What the program gets when its time is over [default: TERM]
     #[arg(long, value_name = "SIGNAL")]
     pub stop_signal: Option<Signal>,
-    /// Time between that signal and the program's end [default: 2s]
-    #[arg(long, allow_hyphen_values = true, value_name = "TIME", value_parser = parse_duration)]
+    /// Time between that signal and the program's end; 0 for none [default: 2s]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", value_parser = parse_wait)]
     pub stop_timeout: Option<Duration>,
 }
 
@@ -265,6 +265,8 @@ mod tests {
         };
         assert_eq!(stop(""), (15, 2000));
         assert_eq!(stop("--stop-signal quit --stop-timeout 500ms"), (3, 500));
+        assert_eq!(stop("--stop-timeout 0"), (15, 0));
+        assert_eq!(stop("--stop-timeout 0s"), (15, 0));
     }
 
     #[test]
@@ -277,6 +279,8 @@ mod tests {
             ("--tmpfs tmp", "absolute path"),
             ("--stop-signal NOPE", "no signal"),
             ("--workdir tmp", "absolute path"),
+            ("--stop-timeout 0x", "expected a time"),
+            ("--stop-timeout=-1", "expected a time"),
             ("--env =x", "NAME=VALUE"),
         ] {
             let words = format!("run {line}");

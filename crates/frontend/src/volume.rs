@@ -59,6 +59,16 @@ impl FromStr for VolumeOption {
         else {
             return Err("expected DIR:PATH or DIR:PATH:ro".to_owned());
         };
+        // What begins as no place does is a second list of options.
+        let listed = |word: &str| {
+            let mut words = word.split(',');
+            words.all(|word| matches!(word, "ro" | "rw" | "z" | "Z"))
+        };
+        if directory.contains(':') && listed(path) {
+            return Err(format!(
+                "the options of a volume are one list, with commas: {directory}:{path},{options}"
+            ));
+        }
         let option = VolumeOption {
             directory: directory.into(),
             path: path.to_owned(),
@@ -101,6 +111,15 @@ mod tests {
             let error = text.parse::<VolumeOption>().unwrap_err();
             assert!(error.contains(&format!("{option:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn options_with_colons_between_them_are_put_right() {
+        let error = "x:/m:ro:z".parse::<VolumeOption>().unwrap_err();
+        assert!(error.ends_with("commas: x:/m:ro,z"), "{error}");
+        // A directory may be called so, and a colon be part of its name.
+        assert!("ro:/m:ro".parse::<VolumeOption>().is_ok());
+        assert!("a:b:/m:z".parse::<VolumeOption>().is_ok());
     }
 
     #[test]

@@ -47,46 +47,4 @@ impl Config {
             stop_signal: text(config.stop_signal()),
         }
     }
-
-    /// The program and its arguments: `given` takes the place of the image's arguments. Empty when neither says any.
-    #[must_use]
-    pub fn argv<W: Clone + From<String>>(&self, given: &[W]) -> Vec<W> {
-        let words = |words: &[String]| words.iter().cloned().map(W::from).collect::<Vec<_>>();
-        let mut argv = words(&self.entrypoint);
-        if given.is_empty() {
-            argv.extend(words(&self.cmd));
-        } else {
-            argv.extend_from_slice(given);
-        }
-        argv
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_user_says_takes_the_place_of_cmd_alone() {
-        let words = |text: &str| {
-            text.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
-        let config = |entrypoint, cmd| Config {
-            entrypoint: words(entrypoint),
-            cmd: words(cmd),
-            ..Config::default()
-        };
-        for (entrypoint, cmd, given, argv) in [
-            ("", "sh -l", "", "sh -l"),
-            ("", "sh", "ls /", "ls /"),
-            ("redis-server", "--port 1", "", "redis-server --port 1"),
-            ("redis-server", "--port 1", "--help", "redis-server --help"),
-            ("", "", "", ""),
-        ] {
-            let found = config(entrypoint, cmd).argv(&words(given));
-            assert_eq!(found, words(argv));
-        }
-    }
 }

@@ -22,9 +22,14 @@ pub enum OciError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Its configuration has no program, and nor has the command line.
-    #[error("the image names no program: name one behind `--`, as in `--oci FILE -- sh`")]
-    NoProgram,
+    /// It is another image than was asked for.
+    #[error("the image is not {wanted}; its digests are {}", .found.join(", "))]
+    Another {
+        /// The digest that was asked for.
+        wanted: String,
+        /// Those that it has: of its manifest, where it says one, and of its configuration.
+        found: Vec<String>,
+    },
     /// It is neither a directory nor a tar archive.
     #[error(
         "{0} is neither a directory nor a tar archive with an image (nor is a pipe: an archive has to be a file); \

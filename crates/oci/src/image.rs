@@ -28,6 +28,10 @@ pub struct Image {
     pub config: Config,
     /// Its layers, the lowest first.
     pub layers: Vec<LayerRef>,
+    /// Its digests, each as `sha256:` and hexadecimal digits: of the index and the manifest that lead to it, as
+    /// registries name it (Docker's archives have neither), and of its configuration, which podman and docker call the
+    /// image's ID. All of the image follows from each.
+    pub digests: Vec<String>,
 }
 
 /// A layer, where it is.
@@ -59,7 +63,7 @@ impl Image {
     pub fn find(source: &Source) -> Result<Self, OciError> {
         if source.contains("index.json") {
             let index = json(source, "index.json")?;
-            return Self::of_index(source, &index, 0);
+            return Self::of_index(source, &index, Vec::new());
         }
         if source.contains("manifest.json") {
             return Self::of_docker(source);
@@ -67,7 +71,11 @@ impl Image {
         Err(source.missing("index.json (OCI image layout) or manifest.json (docker save)"))
     }
 
-    fn of_index(source: &Source, index: &ImageIndex, depth: usize) -> Result<Self, OciError> {
+    fn of_index(
+        source: &Source,
+        index: &ImageIndex,
+        mut digests: Vec<String>,
+    ) -> Result<Self, OciError> {
         let manifests = index.manifests();
         // Signatures and attestations are manifests for no platform that there is.
         let images: Vec<&Descriptor> = manifests.iter().filter(|m| !is_attestation(m)).collect();
@@ -81,6 +89,8 @@ impl Image {
         };
         let part = "a manifest";
         let bytes = blob(source, one, part)?;
+        let depth = digests.len();
+        digests.push(one.digest().to_string());
         if bytes_are_index(&bytes) {
             if depth == DEEPEST_INDEX {
                 return Err(OciError::TooLarge {
@@ -88,7 +98,7 @@ impl Image {
                     limit: format!("{DEEPEST_INDEX} indexes in one another"),
                 });
             }
-            return Self::of_index(source, &parse(&bytes, "an index")?, depth + 1);
+            return Self::of_index(source, &parse(&bytes, "an index")?, digests);
         }
         let manifest: ImageManifest = parse(&bytes, part)?;
         let config = blob(source, manifest.config(), "the configuration")?;
@@ -97,7 +107,7 @@ impl Image {
             let part = blob_part(&digest);
             Ok((part, Some((digest, layer.size()))))
         });
-        Self::with(&config, layers.collect::<Result<_, OciError>>()?)
+        Self::with(&config, layers.collect::<Result<_, OciError>>()?, digests)
     }
 
     fn of_docker(source: &Source) -> Result<Self, OciError> {
@@ -121,10 +131,29 @@ impl Image {
             check_digest(&config, expected, "the configuration")?;
         }
         let layers = image.layers.iter().map(|part| (part.clone(), None));
-        Self::with(&config, layers.collect())
+        Self::with(&config, layers.collect(), Vec::new())
     }
 
-    fn with(config: &[u8], stored: Vec<(String, Option<(String, u64)>)>) -> Result<Self, OciError> {
+    /// Refuses an image that has another digest than `wanted`, which is one of [`Image::digests`].
+    ///
+    /// # Errors
+    /// [`OciError::Another`].
+    pub fn check_digest(&self, wanted: &str) -> Result<(), OciError> {
+        if self.digests.iter().any(|digest| digest == wanted) {
+            return Ok(());
+        }
+        Err(OciError::Another {
+            wanted: wanted.to_owned(),
+            found: self.digests.clone(),
+        })
+    }
+
+    fn with(
+        config: &[u8],
+        stored: Vec<(String, Option<(String, u64)>)>,
+        mut digests: Vec<String>,
+    ) -> Result<Self, OciError> {
+        digests.push(format!("sha256:{:x}", Sha256::digest(config)));
         let config: ImageConfiguration = parse(config, "the configuration")?;
         if (config.os(), config.architecture()) != (&Os::Linux, &Arch::Amd64) {
             return Err(OciError::Platform(format!(
@@ -164,6 +193,7 @@ impl Image {
                 .map(layer)
                 .collect::<Result<_, OciError>>()?,
             config: Config::of(&config),
+            digests,
         })
     }
 }

@@ -62,7 +62,10 @@ fn every_form_of_an_image_gives_the_same_layers_and_configuration() {
     }
     let (config, _) = &images[0];
     assert!(images.iter().all(|image| *image == images[0]));
-    assert_eq!(config.argv::<String>(&[]), ["/bin/sh", "-c", "true"]);
+    assert_eq!(
+        [&config.entrypoint[..], &config.cmd].concat(),
+        ["/bin/sh", "-c", "true"]
+    );
     let env = [("PATH", "/bin:/usr/bin"), ("EMPTY", "")];
     assert_eq!(config.env, env.map(|(a, b)| (a.to_owned(), b.to_owned())));
     assert_eq!(config.user.as_deref(), Some("daemon:adm"));

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use cki_abi::uapi::run::RunPage;
 use cki_disk::DiskFileError;
-use cki_frontend::UserTerminal;
+use cki_frontend::{ImageConfig, UserTerminal};
 use cki_launcher::backend::file::RawFile;
 use cki_launcher::backend::network::CardError;
 use cki_launcher::backend::unix_sockets::listener;
@@ -109,7 +109,16 @@ struct Wanted {
 impl Wanted {
     /// What the options say, for a program with a terminal of this size if it is to have one.
     fn of(args: &RunArgs, terminal: Terminal) -> anyhow::Result<Self> {
-        let run = args.program.request(args.argv.clone(), || terminal)?;
+        let (mut program, mut argv) = (args.program.clone(), args.argv.clone());
+        let config = args.image_config.as_deref().map(ImageConfig::read);
+        let config = config.transpose()?;
+        if let Some(config) = &config {
+            config.complete(&mut program, &mut argv)?;
+        }
+        let mut run = program.request(argv, || terminal)?;
+        if let Some(config) = &config {
+            config.add_variables(&mut run);
+        }
         Ok(Wanted {
             container: Container {
                 memory: args.memory,
@@ -123,7 +132,7 @@ impl Wanted {
             cpus: args.cpus,
             run: (!args.console).then_some(run),
             timeout: args.timeout,
-            stop: args.program.stop(),
+            stop: program.stop(),
         })
     }
 
@@ -427,11 +436,54 @@ fn counts(page: &RunPage, memory: u64, monitor_pages: u32) -> serde_json::Value 
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn a_name_that_somebody_has_is_the_fault_of_the_request() {
         let taken = NameError::Taken("box".parse().unwrap());
         assert_eq!(kind(&taken.into()), FailureKind::Request);
+    }
+
+    #[test]
+    fn the_image_says_what_the_options_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.json");
+        let config = ImageConfig {
+            entrypoint: vec!["server".to_owned()],
+            cmd: vec!["--all".to_owned()],
+            env: vec![("A".to_owned(), "image".to_owned())],
+            user: Some("daemon".to_owned()),
+            workdir: Some("/srv".to_owned()),
+            ..ImageConfig::default()
+        };
+        std::fs::write(&file, serde_json::to_vec(&config).unwrap()).unwrap();
+        let run = |rest: &str| {
+            let file = file.display();
+            let line = format!("cki run --kernel k --image r --image-config {file} {rest}");
+            let Command::Run(args) = Cli::try_parse_from(line.split_whitespace())
+                .unwrap()
+                .command
+            else {
+                panic!("not run")
+            };
+            let wanted = Wanted::of(&args, Terminal::USUAL).unwrap();
+            wanted.run.unwrap().process
+        };
+        let process = run("");
+        assert_eq!(process.argv, ["server", "--all"]);
+        assert_eq!(process.env, [("A".to_owned(), "image".to_owned())]);
+        assert_eq!(process.workdir.as_deref(), Some("/srv"));
+        let user = process.user.map(|user| user.to_string());
+        assert_eq!(user.as_deref(), Some("daemon"));
+        let process = run("--env A=mine --workdir / --entrypoint sh -- -l");
+        assert_eq!(process.argv, ["sh", "-l"]);
+        assert_eq!(
+            process.env.last(),
+            Some(&("A".to_owned(), "mine".to_owned()))
+        );
+        assert_eq!(process.workdir.as_deref(), Some("/"));
     }
 }

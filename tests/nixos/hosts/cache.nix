@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# One container with a port, made of packages.
+# One container with a port and a secret, made of packages.
 { pkgs, ... }:
 
 {
@@ -10,6 +10,7 @@
       packages = [ pkgs.redis ];
       command = [ "redis-server" "--protected-mode" "no" "--dir" "/var/lib/redis" ];
       volumes = [{ path = "/var/lib/redis"; } { path = "/srv/data"; source = "/var/lib/data"; readOnly = true; }];
+      secrets."api.token" = "/run/keys/token";
       network.mode = "user";
       network.publish = [{ host = 6379; container = 6379; }];
       network.openFirewall = true;

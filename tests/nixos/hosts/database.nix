@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Containers without a network: one with disks, secrets and limits, and one that is started by hand.
+# Containers without a network: one with disks, secrets and limits, and one of another engine's image that is started by
+# hand.
+{ pkgs, ... }:
+
 {
   services.cki = {
     enable = true;
@@ -24,8 +27,13 @@
       resources = { CPUQuota = "50%"; IOWeight = 50; };
     };
     containers.backup = {
-      image = "/var/lib/images/tools.raw";
-      command = [ "backup" ];
+      oci = pkgs.dockerTools.pullImage {
+        imageName = "example.org/tools";
+        imageDigest = "sha256:e9b1a2d2e3a0c7c4c0f4a0a4f6e8c1f8b5b9a3d7c6f5e4d3c2b1a09f8e7d6c5b";
+        hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+      };
+      ociDigest = "sha256:e9b1a2d2e3a0c7c4c0f4a0a4f6e8c1f8b5b9a3d7c6f5e4d3c2b1a09f8e7d6c5b";
+      command = [ "backup" "--all" ];
       autoStart = false;
       restart = "no";
       after = [ "cki@database.service" ];

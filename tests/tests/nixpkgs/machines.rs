@@ -41,7 +41,7 @@ pub(crate) fn what_cannot_be_is_refused_with_option_and_remedy(
 ) -> Result<(), Failed> {
     let facts = nix.configurations()?;
     let bad = object(&facts["bad"])?;
-    holds(bad.len() >= 30, bad.len())?;
+    holds(bad.len() >= 55, bad.len())?;
     for (name, case) in bad {
         let (told, says) = (texts(&case["told"]), texts(&case["says"]));
         let [message] = told[..] else {
@@ -67,7 +67,7 @@ pub(crate) fn what_cannot_be_is_refused_with_option_and_remedy(
 pub(crate) fn values_of_another_type_are_refused(nix: &Evaluator) -> Result<(), Failed> {
     let facts = nix.configurations()?;
     let types = object(&facts["types"])?;
-    holds(types.len() >= 10, types.len())?;
+    holds(types.len() >= 30, types.len())?;
     let taken: Vec<_> = types.iter().filter(|(_, taken)| **taken != false).collect();
     holds(taken.is_empty(), taken)
 }
@@ -175,6 +175,12 @@ pub(crate) fn the_templates_are_machines(nix: &Evaluator) -> Result<(), Failed> 
         host.contains("-nixos-system-cki-host-") && host.ends_with(".drv"),
         &facts,
     )?;
+    // A kind of image with a pool of its own, and others.
+    for (kind, pool) in [("qemu", "256M"), ("qemu-efi", "1G"), ("iso", "1G")] {
+        let image = &facts["images"][kind];
+        let drv = image["drv"].as_str().unwrap_or_default();
+        holds(drv.ends_with(".drv") && image["pool"] == pool, image)?;
+    }
     let container = nix.value("tests/nixos/template.nix")?;
     holds(container["refused"] == serde_json::json!([]), &container)?;
     holds(

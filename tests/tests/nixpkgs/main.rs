@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         packages::looking_for_a_package_fetches_no_nixpkgs,
         packages::the_flake_takes_another_nixpkgs,
         packages::the_virtual_machine_test_has_a_derivation,
+        packages::the_library_makes_an_image_of_packages,
         machines::what_can_be_is_taken,
         machines::what_cannot_be_is_refused_with_option_and_remedy,
         machines::values_of_another_type_are_refused,

@@ -152,5 +152,21 @@ pub(crate) fn the_flake_takes_another_nixpkgs(nix: &Evaluator) -> Result<(), Fai
 pub(crate) fn the_virtual_machine_test_has_a_derivation(nix: &Evaluator) -> Result<(), Failed> {
     let facts = nix.value("tests/nixos/virtual-machine.nix")?;
     let path = facts["test"].as_str().unwrap_or_default();
-    holds(path.ends_with("-vm-test-run-cki-host.drv"), &facts)
+    holds(path.ends_with("-vm-test-run-cki-host.drv"), &facts)?;
+    holds(facts["ofThePackage"] == facts["test"], &facts)
+}
+
+/// With packages of whoever calls it, whose nixpkgs knows nothing of us.
+pub(crate) fn the_library_makes_an_image_of_packages(nix: &Evaluator) -> Result<(), Failed> {
+    let attr = format!("{}#lib.mkContainerImage", flake(&checkout()).as_str());
+    let mut command = nix.nix(&["eval", "--raw", "--impure", &attr, "--apply"]);
+    command
+        .arg(
+            "f: let pkgs = import (builtins.getEnv \"CKI_NIXPKGS\") { system = \"x86_64-linux\"; }; \
+             in (f pkgs { name = \"hello\"; packages = [ pkgs.hello ]; }).drvPath",
+        )
+        .env("CKI_NIXPKGS", &nix.nixpkgs);
+    let made = output(&mut command)?;
+    let path = String::from_utf8_lossy(&made.stdout);
+    holds(path.ends_with("-cki-hello.erofs.drv"), path)
 }
