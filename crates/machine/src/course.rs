@@ -5,7 +5,7 @@
 use std::net::Shutdown;
 use std::process::ExitStatus;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cki_process::exec::describe;
 use cki_session::{Event, Outcome, Run, Signal, exit};
@@ -17,6 +17,9 @@ use super::relay::Relayed;
 use super::request;
 use super::session::{Session, stop_ourselves};
 use super::terms::{Ended, TimeLimit};
+
+/// How long we wait before we stop ourselves, so that a program hears of it; a machine that reads takes no time.
+const STOP_WAITS: Duration = Duration::from_secs(1);
 
 /// Where a session is between the start of its machine and its end.
 pub(crate) struct Course<'a, R> {
@@ -279,6 +282,10 @@ impl<'a, R: FnOnce()> Course<'a, R> {
             self.request.extend(message);
         }
         if signal == Signal::TSTP {
+            // The thread that writes stops, too.
+            if !session.requests.are_written(STOP_WAITS) {
+                tracing::debug!("stopping before the program was told");
+            }
             stop_ourselves();
         }
         None
