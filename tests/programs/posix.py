@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What POSIX promises of files, checked in the current directory. A line for each check that passed."""
 
-import errno, fcntl, mmap, os, stat, subprocess, sys, time
+import ctypes, errno, fcntl, mmap, os, stat, subprocess, sys, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+RENAME_NOREPLACE, RENAME_EXCHANGE, AT_FDCWD = 1, 2, -100
+FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
 def fails(error, call, *arguments):
@@ -11,6 +15,20 @@ def fails(error, call, *arguments):
         assert raised.errno == error, (call, arguments, raised)
     else:
         raise AssertionError((call, arguments))
+
+
+def checked(result):
+    if result:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def rename(old, new, flags):
+    checked(libc.renameat2(AT_FDCWD, old.encode(), AT_FDCWD, new.encode(), flags))
+
+
+def punch(file, start, length):
+    flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+    checked(libc.fallocate(file.fileno(), flags, ctypes.c_long(start), ctypes.c_long(length)))
 
 
 def write(name, text):
@@ -50,6 +68,13 @@ write("e", "e")
 os.rename("d/c", "e")
 fails(errno.EISDIR, os.rename, "e", "d")
 fails(errno.EINVAL, os.rename, "d", "d/d")
+write("f", "f"); write("d/g", "g")
+fails(errno.EEXIST, rename, "f", "e", RENAME_NOREPLACE)
+rename("f", "d", RENAME_EXCHANGE)
+assert read("d") == "f" and read("f/g") == "g"
+fails(errno.ENOENT, rename, "d", "nothing", RENAME_EXCHANGE)
+rename("d", "new", RENAME_NOREPLACE)
+assert read("new") == "f" and not os.path.exists("d")
 done("rename over, across and exchange")
 
 write("a", "one"); os.link("a", "b")
@@ -78,6 +103,14 @@ assert file.read() == "still here"
 file.close()
 done("an unlinked file lives as long as it is open")
 
+with open("a", "wb+") as file:
+    file.write(b"x" * 65536); file.flush(); os.fsync(file.fileno())
+    blocks = os.fstat(file.fileno()).st_blocks
+    punch(file, 4096, 32768)
+    file.seek(0)
+    assert file.read() == b"x" * 4096 + bytes(32768) + b"x" * 28672
+    assert os.fstat(file.fileno()).st_size == 65536
+    assert os.fstat(file.fileno()).st_blocks < blocks
 with open("a", "wb+") as file:
     file.write(b"x" * 100000)
     file.truncate(10)

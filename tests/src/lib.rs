@@ -25,7 +25,10 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, pidfd_send_signal,
+    waitid,
+};
 
 /// Seconds after which a command that should have ended long ago is ended; more in the long forms, some of which are on
 /// a kernel that looks at all it does.
@@ -163,9 +166,19 @@ impl Running {
     /// When that does not work.
     #[must_use]
     pub fn start(runtime: &str, script: &str) -> Self {
+        Self::start_with(runtime, &[], script)
+    }
+
+    /// As [`Running::start`], with options of `run`.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn start_with(runtime: &str, options: &[&str], script: &str) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(variable("CKI_BUILD"))
             .args(["--quiet", "run", "--runtime", runtime])
+            .args(options)
             .args(["--", "sh", "-c", script])
             .env("TMPDIR", temporary.path())
             .stdin(Stdio::null())
@@ -226,6 +239,18 @@ impl Running {
             .status()
             .expect("kill is started");
         assert!(status.success(), "signal {number} is sent");
+    }
+
+    /// Whether `cki-build` stops before it ends; waits for one of them.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        let which = WaitId::Pid(Pid::from_child(&self.child));
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(which, options).expect("it is waited for");
+        status.is_some_and(|status| status.stopped())
     }
 
     /// How `cki-build` ended.

@@ -7,6 +7,9 @@
 #[allow(dead_code, reason = "made for other tests, too")]
 mod make;
 
+#[path = "oci/tools.rs"]
+mod tools;
+
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -121,6 +124,31 @@ fn an_image_of_two_layers_runs_as_its_configuration_says() {
     assert_eq!(output.status, 127, "{}", output.stderr);
     let output = run(&image, &["--user", "nosuch"], &["true"]);
     assert_eq!(output.status, 125, "{}", output.stderr);
+}
+
+#[test]
+fn the_stop_signal_of_an_image_is_what_its_program_gets_when_its_time_is_over() {
+    let layer = Layer::new()
+        .entry(EntryType::Regular, "bin/busybox", 0o755, &busybox())
+        .link(EntryType::Symlink, "bin/sh", "busybox");
+    let layers = [layer.bytes()];
+    let script = "for name in HUP INT QUIT USR1 USR2 TERM; do trap \"echo $name; exit\" $name; done; \
+        while :; do /bin/busybox sleep 0.1; done";
+    let mut config = config(&layers);
+    config["config"] = json!({ "Cmd": ["/bin/sh", "-c", script], "StopSignal": "SIGUSR2" });
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = dir.path().join("image.tar");
+    oci(&config, &layers.clone().map(|layer| gzip(&layer))).archive(&image);
+    for (options, name) in [(&[][..], "USR2\n"), (&["--stop-signal", "QUIT"], "QUIT\n")] {
+        let options = [&["--timeout", "3s"], options].concat();
+        let output = run(&image, &options, &[]);
+        assert_eq!(
+            (output.status, output.text()),
+            (124, name),
+            "{}",
+            output.stderr
+        );
+    }
 }
 
 /// A store path with a program that needs another store path.

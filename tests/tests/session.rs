@@ -157,6 +157,32 @@ fn a_program_that_ignores_an_interrupt_lives_on_and_a_quick_second_one_ends_it()
     }
 }
 
+/// What Ctrl-Z sends, where the program has no terminal of its own to make that of it.
+#[test]
+fn sigtstp_reaches_a_program_without_a_terminal_and_stops_cki_build_until_it_is_continued() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let volume = format!("{}:/seen", directory.path().display());
+    let script = "trap 'echo > /seen/stopped' TSTP; trap 'echo continued; exit 4' CONT
+        echo ready; while :; do sleep 0.1; done";
+    let mut running = Running::start_with("cki", &["--volume", &volume], script);
+    assert_eq!(running.line(), "ready\n");
+    running.signal(20);
+    assert!(running.stops(), "it has ended");
+    // The program runs on, and has heard of it while nobody relays its output.
+    let start = Instant::now();
+    while !directory.path().join("stopped").exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "nothing is heard"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(running.stops(), "it is still stopped");
+    running.signal(18);
+    assert_eq!(running.line(), "continued\n");
+    assert_eq!(running.wait().code(), Some(4));
+}
+
 #[test]
 fn a_signal_that_is_ignored_where_cki_build_was_started_is_nobodys() {
     let program = variable("CKI_BUILD").display().to_string();

@@ -2,6 +2,9 @@
 
 //! `cki-build run -t`: a user at a real terminal, and programs that want one.
 
+#[path = "terminal/programs.rs"]
+mod programs;
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 use std::net::Shutdown;
 use std::process::ExitStatus;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cki_process::exec::describe;
 use cki_session::{Event, Outcome, Outgoing, Request, Run, Signal, exit};
@@ -18,6 +18,9 @@ use super::request;
 use super::requests;
 use super::session::{Session, stop_ourselves};
 use super::terms::{Ended, TimeLimit};
+
+/// How long we wait before we stop ourselves, so that a program hears of it; a machine that reads takes no time.
+const STOP_WAITS: Duration = Duration::from_secs(1);
 
 /// Where a session is between the start of its machine and its end.
 pub(crate) struct Course<'a, R> {
@@ -328,6 +331,10 @@ impl<'a, R: FnOnce()> Course<'a, R> {
             None => session.signal(signal),
         }
         if signal == Signal::TSTP {
+            // The thread that writes stops, too.
+            if !session.requests.are_written(STOP_WAITS) {
+                tracing::debug!("stopping before the program was told");
+            }
             stop_ourselves();
         }
         None

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use cki_session::{NotQueued, Outgoing};
 use serde::Serialize;
@@ -24,8 +25,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     queue: Outgoing,
+    /// What was taken out of it is not written yet.
+    is_being_written: bool,
     /// Nothing more comes.
     is_over: bool,
+    /// The machine takes nothing more.
+    is_gone: bool,
 }
 
 impl Shared {
@@ -33,14 +38,18 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to write, and takes as much of it as `bytes` holds; 0 when nothing more comes.
+    /// Waits for something to write, and takes as much of it as `bytes` holds; 0 when nothing more comes. What was taken
+    /// before is written then.
     fn take(&self, bytes: &mut [u8]) -> usize {
+        let mut waiting = self.lock();
+        waiting.is_being_written = false;
+        self.changed.notify_all();
         let empty = |waiting: &mut Waiting| waiting.queue.is_empty() && !waiting.is_over;
-        let waiting = self.changed.wait_while(self.lock(), empty);
-        waiting
-            .unwrap_or_else(PoisonError::into_inner)
-            .queue
-            .take(bytes)
+        let waited = self.changed.wait_while(waiting, empty);
+        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.queue.take(bytes);
+        waiting.is_being_written = count > 0;
+        count
     }
 }
 
@@ -59,6 +68,8 @@ impl Requests {
                 // When this fails the machine is gone, which its own event tells.
                 if let Err(error) = port.write_all(&bytes[..count]) {
                     tracing::debug!(%error, "control port");
+                    ours.lock().is_gone = true;
+                    ours.changed.notify_all();
                     return;
                 }
             }
@@ -82,6 +93,19 @@ impl Requests {
         if let Err(error) = added {
             warn_of(&error);
         }
+    }
+
+    /// Waits until those that were added are written, but no longer than `limit`; whether they are.
+    pub(crate) fn are_written(&self, limit: Duration) -> bool {
+        let unwritten = |waiting: &mut Waiting| {
+            !waiting.is_gone && (waiting.is_being_written || !waiting.queue.is_empty())
+        };
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(self.0.lock(), limit, unwritten);
+        let (waiting, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out() && !waiting.is_gone
     }
 }
 
@@ -126,5 +150,25 @@ mod tests {
         assert!(bytes == line.repeat(kept), "whole lines, in order");
         let most = cki_session::QUEUE_MAX / line.len();
         assert!((most..count).contains(&kept), "{kept} of {count}");
+    }
+
+    #[test]
+    fn requests_are_written_when_it_is_said_and_a_machine_that_does_not_read_is_not_waited_for() {
+        let (ours, mut its) = UnixStream::pair().unwrap();
+        its.set_nonblocking(true).unwrap();
+        let requests = Requests::new(ours);
+        requests.send(&1);
+        requests.send(&2);
+        assert!(requests.are_written(Duration::from_secs(60)));
+        let mut read = [0; 16];
+        let length = its.read(&mut read).unwrap();
+        assert_eq!(&read[..length], b"1\n2\n");
+        // More than a socket holds.
+        for _ in 0..20 {
+            requests.send(&"x".repeat(64 << 10));
+        }
+        assert!(!requests.are_written(Duration::from_millis(10)));
+        drop(its);
+        assert!(!requests.are_written(Duration::from_secs(60)), "it is gone");
     }
 }

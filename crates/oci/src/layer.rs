@@ -7,7 +7,7 @@
 //! seen. Device nodes are kept: a container has a kernel of its own, whose devices are the container's.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,16 @@ use cki_erofs::write::{Attributes, Kind, WriteError, Writer};
 use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
+use crate::deletions::Deletions;
 use crate::digest::{Hashing, LIMIT};
 use crate::error::{OciError, Odd};
+use crate::headers::{self, Headers, Place};
 use crate::image::LayerRef;
 use crate::source::Source;
 use crate::zstd::Frames;
 
 /// Part of the name under which a layer is kept; another one when the same layer would be written differently.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Most bytes of a layer's archive without compression: 32 GiB.
 const MOST_BYTES: u64 = 32 << 30;
@@ -137,7 +139,7 @@ impl Conversion<'_> {
     fn damaged(&self, source: io::Error) -> OciError {
         match source.to_string().as_str() {
             LIMIT => return self.too_large(format!("{} GiB", MOST_BYTES >> 30)),
-            HEADER_LIMIT => {
+            headers::LIMIT => {
                 return self.too_large(format!(
                     "{} MiB for the name of an entry",
                     MOST_HEADER >> 20
@@ -224,44 +226,31 @@ impl Conversion<'_> {
     fn convert(&self, from: &mut dyn Read, out: File) -> Result<(), OciError> {
         let whole = |error| self.failed(b"", error);
         let mut writer = Writer::new(BufWriter::with_capacity(1 << 18, out)).map_err(whole)?;
-        let mut deleted = BTreeSet::new();
+        let mut deletions = Deletions::default();
         // What `tar` reads on the way to the next entry, it holds in memory: names and attributes. The contents of
         // the last one have been read by then.
-        let left = Cell::new(MOST_HEADER);
-        let mut archive = Archive::new(Headers { from, left: &left });
+        let place = Cell::new(Place::Behind);
+        let mut archive = Archive::new(Headers::new(from, &place, MOST_HEADER));
         let mut entries = archive.entries().map_err(|error| self.damaged(error))?;
         let mut sums = Sums::default();
         loop {
-            left.set(MOST_HEADER);
+            place.set(Place::Behind);
             let Some(entry) = entries.next() else { break };
             let mut entry = entry.map_err(|error| self.damaged(error))?;
-            left.set(u64::MAX);
+            place.set(Place::Contents);
             sums.held += ENTRY + held_by(&mut entry).map_err(|error| self.damaged(error))?;
             if entry.header().entry_type() != EntryType::Directory {
                 sums.bytes = sums.bytes.saturating_add(entry.size());
             }
             self.check(&sums, writer.tree().count())?;
-            self.entry(&mut entry, &mut writer, &mut deleted)?;
+            self.entry(&mut entry, &mut writer, &mut deletions)?;
             io::copy(&mut entry, &mut io::sink()).map_err(|error| self.damaged(error))?;
         }
-        // Only now it is known which of the deleted names the layer has again.
-        for path in deleted {
-            let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+        for deletion in deletions.into_paths() {
             let tree = writer.tree();
             self.check(&sums, tree.count())?;
-            let done = if tree.is_directory(&parts) {
-                tree.mark(&parts, b"trusted.overlay.opaque", b"y")
-            } else if tree.contains(&parts) {
-                Ok(())
-            } else {
-                tree.device(
-                    &parts,
-                    Attributes::of_root(0),
-                    Kind::CharacterDevice,
-                    (0, 0),
-                )
-            };
-            done.map_err(|error| self.failed(&path, error.into()))?;
+            let done = deletion.apply(tree);
+            done.map_err(|error| self.failed(&deletion.path, error.into()))?;
         }
         let mut out = writer.finish().map_err(whole)?;
         io::Write::flush(&mut out).map_err(|error| whole(WriteError::Output(error)))
@@ -271,7 +260,7 @@ impl Conversion<'_> {
         &self,
         entry: &mut Entry<'_, impl Read>,
         writer: &mut Writer<BufWriter<File>>,
-        deleted: &mut BTreeSet<Vec<u8>>,
+        deletions: &mut Deletions,
     ) -> Result<(), OciError> {
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XGlobalHeader) {
@@ -281,15 +270,14 @@ impl Conversion<'_> {
         let path = parts(&name).map_err(|why| self.odd(&name, why))?;
         if let Some((last, above)) = path.split_last() {
             if *last == OPAQUE {
-                let marked = writer.tree().mark(above, b"trusted.overlay.opaque", b"y");
-                return marked.map_err(|error| self.failed(&name, error.into()));
+                deletions.below(above);
+                return Ok(());
             }
             if last.starts_with(AUFS) {
                 return Ok(());
             }
             if let Some(gone) = last.strip_prefix(WHITEOUT) {
-                let path = [above, &[gone]].concat();
-                deleted.insert(path.join(&b'/'));
+                deletions.name(&[above, &[gone]].concat());
                 return Ok(());
             }
         }
@@ -346,26 +334,6 @@ impl Conversion<'_> {
             other => return Err(self.odd(&name, Odd::Type(char::from(other.as_byte())))),
         };
         done.map_err(|error| self.failed(&name, error))
-    }
-}
-
-/// What an error at [`MOST_HEADER`] says, to be told from others.
-const HEADER_LIMIT: &str = "more bytes of a name than the limit";
-
-/// Gives `tar` no more than is left of what an entry's header may have.
-struct Headers<'a> {
-    from: &'a mut dyn Read,
-    left: &'a Cell<u64>,
-}
-
-impl Read for Headers<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.from.read(buffer)?;
-        let Some(left) = self.left.get().checked_sub(n as u64) else {
-            return Err(io::Error::other(HEADER_LIMIT));
-        };
-        self.left.set(left);
-        Ok(n)
     }
 }
 

@@ -15,8 +15,10 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod deletions;
 mod digest;
 mod error;
+mod headers;
 pub mod image;
 pub mod layer;
 pub mod source;

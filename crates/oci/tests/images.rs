@@ -172,6 +172,14 @@ fn deletions_become_those_of_overlayfs() {
         .directory("a/dir/")
         .file("b/.wh..wh..opq", b"")
         .file(".wh..wh.plnk", b"")
+        // As umoci writes what has become a file.
+        .file("file", b"new")
+        .file("file/.wh.gone", b"")
+        .file("file/dir/.wh.gone", b"")
+        .file("file/.wh..wh..opq", b"")
+        // As umoci writes what hides all that was below it.
+        .file("hides/.wh..wh..opq", b"")
+        .directory("hides/")
         .bytes();
     let image = expected(|writer| {
         writer
@@ -182,14 +190,29 @@ fn deletions_become_those_of_overlayfs() {
         again.expect("added");
         let tree = writer.tree();
         tree.directory(&[b"a", b"dir"], root(0o755)).expect("added");
-        tree.mark(&[b"b"], b"trusted.overlay.opaque", b"y")
-            .expect("added");
+        let file = writer.file(&[b"file"], root(0o644), 3, &mut &b"new"[..]);
+        file.expect("added");
+        let tree = writer.tree();
+        tree.directory(&[b"hides"], root(0o755)).expect("added");
+        for path in [&b"b"[..], b"hides"] {
+            let marked = tree.mark(&[path], b"trusted.overlay.opaque", b"y");
+            marked.expect("marked");
+        }
         tree.mark(&[b"a", b"dir"], b"trusted.overlay.opaque", b"y")
             .expect("added");
         let gone = tree.device(&[b"a", b"gone"], root(0), Kind::CharacterDevice, (0, 0));
         gone.expect("added");
     });
     assert!(converted(archive) == image);
+}
+
+/// As `umoci insert` writes it.
+#[test]
+fn an_archive_may_end_with_the_contents_of_its_last_entry() {
+    let whole = Layer::new().file("a", &[1; 600]).file("b", &[2; 600]);
+    let whole = whole.bytes();
+    let cut = whole[..512 + 1024 + 512 + 600].to_vec();
+    assert!(converted(cut) == converted(whole));
 }
 
 #[test]

@@ -203,6 +203,17 @@ fn damaged_compression_and_archives_are_refused() {
 }
 
 #[test]
+fn a_layer_that_ends_within_an_entry_is_refused_though_its_digest_is_right() {
+    let whole = Layer::new().pax("path", b"a name").file("a", &[1; 600]);
+    let whole = whole.bytes();
+    // Within the attributes, before and within the header, the contents, and what is behind them.
+    for length in [700, 1024, 1100, 1536, 1600, 2135, 2300] {
+        let message = refused_layer(whole[..length].to_vec());
+        assert!(message.contains("is damaged"), "{length}: {message}");
+    }
+}
+
+#[test]
 fn truncated_and_foreign_files_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("image.tar");

@@ -298,6 +298,13 @@ impl Tree {
         self.find(path).is_some()
     }
 
+    /// Whether something on the way to this name is no directory, so that nothing can have the name.
+    #[must_use]
+    pub fn is_below_a_file(&self, path: &[&[u8]]) -> bool {
+        let mut above = (1..path.len()).map(|count| &path[..count]);
+        above.any(|path| self.contains(path) && !self.is_directory(path))
+    }
+
     pub(super) fn add(&mut self, path: &[&[u8]], node: Node) -> Result<(), TreeError> {
         node.attributes.check()?;
         self.nodes.push(node);
