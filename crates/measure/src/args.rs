@@ -179,6 +179,8 @@ pub enum FigureRuntime {
     Crun,
     /// A container of gVisor's, on a kernel in user mode (runsc, systrap)
     Gvisor,
+    /// A process of user-mode Linux, a kernel that is a process itself (Debian's, Linux 6.1, by ptrace)
+    Uml,
     /// A container of ours
     Cki,
 }

@@ -9,6 +9,7 @@
 
 mod engine;
 mod interface;
+mod uml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use engine::{CRUN, GVISOR, RUNC};
 use interface::MEMORY;
 pub(crate) use interface::layers;
 pub use interface::{Side, Work};
+use uml::Uml;
 
 /// The runtime of this name.
 #[must_use]
@@ -39,6 +41,7 @@ pub fn of(runtime: FigureRuntime) -> Box<dyn Side> {
         FigureRuntime::Runc => Box::new(RUNC),
         FigureRuntime::Crun => Box::new(CRUN),
         FigureRuntime::Gvisor => Box::new(GVISOR),
+        FigureRuntime::Uml => Box::new(Uml),
         FigureRuntime::Cki => Box::new(Ours(Runtime::Cki)),
     }
 }

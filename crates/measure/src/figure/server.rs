@@ -110,6 +110,7 @@ pub(super) const fn why_not(runtime: FigureRuntime) -> Option<&'static str> {
             "gVisor of July 2024 takes every network namespace of Linux 6.12 for the host's own, and refuses a network \
              there",
         ),
+        FigureRuntime::Uml => Some("its network by a tap is not set up here"),
         FigureRuntime::Native | FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Cki => {
             None
         }
@@ -166,7 +167,7 @@ fn words(
     let argv: Vec<String> = server.command().iter().map(ToString::to_string).collect();
     let config = match runtime {
         FigureRuntime::Native | FigureRuntime::Cki => String::new(),
-        FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Gvisor => {
+        FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Gvisor | FigureRuntime::Uml => {
             config(&argv, "/run/box/rootfs", Some("/run/netns/side")).to_string()
         }
     };
