@@ -12,7 +12,7 @@ use crate::record::Record;
 /// The runtime that others are compared with.
 pub(crate) const NATIVE: &str = "native";
 /// Runtimes in the order of bars; what is not among them comes last.
-const ORDER: [&str; 6] = [NATIVE, "runc", "crun", "gvisor", "uml", "cki"];
+const ORDER: [&str; 7] = [NATIVE, "runc", "crun", "gvisor", "uml", "xen-pv", "cki"];
 
 /// One bar of the figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
