@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::age::parse_age;
 use crate::contents::Contents;
 use crate::elsewhere;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use cki_disk::DiskOption;
 use cki_frontend::ProgramOptions;
@@ -20,6 +20,7 @@ use cki_session::values::parse_duration;
 use cki_session::{Container, ContainerName, Memory};
 
 use crate::help::{exit_statuses, help_of_run};
+pub use crate::host_kernel::HostKernel;
 pub use crate::image_kinds::{Image, ImageKind};
 use crate::network::NetworkArgs;
 use crate::resident;
@@ -138,30 +139,6 @@ impl Command {
                     what: resident::What::Ssh(_)
                 })
         )
-    }
-}
-
-/// The kernel of the machine. That of a container is always ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum HostKernel {
-    /// Ours, small and quick to start
-    #[default]
-    Cki,
-    /// Debian's own, unmodified, with our module
-    Debian,
-    /// One that looks for mistakes of the module: slow, for tests
-    Debug,
-}
-
-impl HostKernel {
-    /// The outputs of the flake that a machine with it is made of: host image, runtime disk.
-    #[must_use]
-    pub const fn attrs(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Cki => ("cki-host", "cki-runtime"),
-            Self::Debian => ("cki-host-debian", "cki-runtime-debian"),
-            Self::Debug => ("cki-host-debug", "cki-runtime-debug"),
-        }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod elsewhere;
 pub mod ending;
 pub mod error;
 mod help;
+mod host_kernel;
 pub mod image_file;
 pub mod image_kinds;
 pub mod inputs;

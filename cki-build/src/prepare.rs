@@ -37,6 +37,16 @@ fn holds_a_container(memory: Memory) -> Result<(), MachineError> {
     sound.map_err(|error| MachineError::Request(error.to_string()))
 }
 
+/// Refuses containers on a kernel that has no ring 0 to share with them.
+fn can_have_containers(args: &RunArgs) -> Result<(), MachineError> {
+    if args.host_kernel == HostKernel::Xen && args.runtime != Runtime::Native {
+        let message = "a guest of Xen can have no containers of ours, whose kernels need ring 0: with --host-kernel \
+             xen, say --runtime native";
+        return Err(MachineError::Request(message.to_owned()));
+    }
+    Ok(())
+}
+
 /// Refuses options for a container where there is none.
 fn has_its_container(args: &RunArgs) -> Result<(), MachineError> {
     if args.runtime == Runtime::Cki {
@@ -68,6 +78,7 @@ pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparatio
     }
     // Before anything is built; the whole request is looked at later.
     has_its_container(args)?;
+    can_have_containers(args)?;
     if args.runtime == Runtime::Cki {
         holds_a_container(args.memory)?;
     }
@@ -102,6 +113,9 @@ pub fn prepare(context: &Context, args: &RunArgs) -> Result<(Machine, Preparatio
     }
     if args.runtime == Runtime::Cki {
         machine.memory = machine.host.memory_for(args.memory);
+    }
+    if let Some(hypervisor) = &machine.host.hypervisor {
+        machine.memory = args.memory.plus_mib(hypervisor.mib);
     }
     Ok((machine, preparation))
 }
@@ -138,10 +152,10 @@ fn is_there(volume: &VolumeOption) -> Result<(), MachineError> {
 fn network(args: &RunArgs) -> Result<NetworkArgs, MachineError> {
     match args.host_kernel {
         HostKernel::Cki => Ok(args.network.clone()),
-        HostKernel::Debian | HostKernel::Debug if args.network.says_nothing() => {
+        HostKernel::Debian | HostKernel::Debug | HostKernel::Xen if args.network.says_nothing() => {
             Ok(NetworkArgs::none())
         }
-        HostKernel::Debian | HostKernel::Debug => Err(MachineError::Request(
+        HostKernel::Debian | HostKernel::Debug | HostKernel::Xen => Err(MachineError::Request(
             "there is a network with --host-kernel cki only; leave the network options out"
                 .to_owned(),
         )),
@@ -243,6 +257,7 @@ mod tests {
             container_cmdline: "tsc=reliable".into(),
             board: Board::Microvm,
             host_mib: 192,
+            hypervisor: None,
         };
         let memory = Memory::constant(704);
         Machine::new(
@@ -263,6 +278,19 @@ mod tests {
         args.network.options.publish = vec!["8080:80".parse().unwrap()];
         let error = network(&args).unwrap_err().to_string();
         assert!(error.contains("--host-kernel cki"), "{error}");
+    }
+
+    #[test]
+    fn a_guest_of_xen_is_refused_containers() {
+        let mut args = args(Runtime::Cki, vec!["true".into()]);
+        args.host_kernel = HostKernel::Xen;
+        for runtime in [Runtime::Cki, Runtime::Host] {
+            args.runtime = runtime;
+            let error = can_have_containers(&args).expect_err("none can be");
+            assert!(error.to_string().contains("--runtime native"), "{error}");
+        }
+        args.runtime = Runtime::Native;
+        assert!(can_have_containers(&args).is_ok());
     }
 
     #[test]

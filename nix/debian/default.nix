@@ -35,7 +35,11 @@ let
   };
 
   packages = import ../packages.nix { inherit callPackage; }
-    // import ./hosts.nix { inherit callPackage; inherit (tools) debianKernel; };
+    // import ./hosts.nix {
+      inherit callPackage;
+      inherit (tools) debianKernel;
+      xenPackage = inputs.pinned lock.sources.xen;
+    };
   fixtures = import ../fixtures.nix { inherit callPackage; };
 in
 {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The host of containers on Debian's own kernel, which nothing of ours has changed: only the module is
 # built for it. The kernel inside of the containers is ours.
-{ callPackage, debianKernel }:
+{ callPackage, debianKernel, xenPackage }:
 
 let
   debian-kernel = callPackage ../../kernel/debian.nix { inherit debianKernel; };
@@ -26,6 +26,7 @@ in
     boardCmdline = [ "no5lvl" ];
     hostMib = 320;
   };
+  cki-host-xen = callPackage ../../images/xen/package.nix { inherit xenPackage; };
   cki-system = callPackage ../../images/system/package.nix {
     cki-system-tree = callPackage ../../images/system/tree.nix { };
   };

@@ -45,6 +45,24 @@ fn a_container_runs_on_debians_kernel_and_is_as_isolated_as_on_ours() {
 }
 
 #[test]
+fn a_native_program_runs_in_a_guest_of_xen_and_no_container_does() {
+    let read = ["cat", "/sys/hypervisor/type"];
+    let guest = run_on("native", &["--host-kernel", "xen"], &read, b"");
+    assert_eq!(guest.status, 0, "{}", guest.stderr);
+    assert_eq!(guest.text(), "xen\n");
+    // The same kernel without it.
+    let without = on_debian("native", &[], &read);
+    assert_eq!(without.status, 1, "{}", without.text());
+    let refused = cki(["run", "--host-kernel", "xen", "--", "true"]);
+    assert_eq!(refused.status, 125);
+    assert!(
+        refused.stderr.contains("say --runtime native"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn the_kernel_of_the_machine_is_debians_file_as_it_is() {
     let output = on_debian("native", &[], &["cat", "/proc/version"]);
     let version = output.text();

@@ -15,13 +15,14 @@ use cki_process::exec::{Command, ExecError};
 pub use libtest::{Count, Counter};
 
 /// Outputs of the flake that the tests need, and the variable by which each is told of it.
-pub const NEEDED: [(&str, &str); 32] = [
+pub const NEEDED: [(&str, &str); 33] = [
     ("cki-qemu", "CKI_QEMU"),
     ("qemu-stock", "CKI_QEMU_STOCK"),
     ("cki-isa-tests", "CKI_ISA_TESTS"),
     ("cki-host", "CKI_HOST"),
     ("cki-host-disk", "CKI_HOST_DISK"),
     ("cki-host-debian", "CKI_HOST_DEBIAN"),
+    ("cki-host-xen", "CKI_HOST_XEN"),
     ("cki-runtime-debian", "CKI_RUNTIME_DEBIAN"),
     ("cki-kernel-debug", "CKI_KERNEL_DEBUG"),
     ("cki-kmod-debug", "CKI_KMOD_DEBUG"),

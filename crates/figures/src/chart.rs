@@ -21,11 +21,13 @@ use crate::summary::{Bar, Summary, distinct};
 const SIZE: (u32, u32) = (960, 440);
 const INK: RGBColor = RGBColor(0x23, 0x26, 0x2b);
 /// Of the bars of runtimes, in their order; people who do not see colours as others do can tell them apart.
-const COLOURS: [RGBColor; 5] = [
+const COLOURS: [RGBColor; 7] = [
     RGBColor(0xbb, 0xbb, 0xbb),
     RGBColor(0x44, 0x77, 0xaa),
     RGBColor(0x66, 0xcc, 0xee),
     RGBColor(0xee, 0x66, 0x77),
+    RGBColor(0xcc, 0xbb, 0x44),
+    RGBColor(0xaa, 0x33, 0x77),
     RGBColor(0x22, 0x88, 0x33),
 ];
 const FONT: &str = "sans-serif";

@@ -24,4 +24,4 @@ pub use error::Error;
 pub use figure::{Figure, REQUESTS};
 pub use record::{Computer, Key, Origin, Record, Took};
 pub use report::Report;
-pub use summary::{Bar, Summary};
+pub use summary::{Bar, Refused, Summary};

@@ -12,7 +12,7 @@ use crate::record::Record;
 /// The runtime that others are compared with.
 pub(crate) const NATIVE: &str = "native";
 /// Runtimes in the order of bars; what is not among them comes last.
-const ORDER: [&str; 5] = [NATIVE, "runc", "crun", "gvisor", "cki"];
+const ORDER: [&str; 7] = [NATIVE, "runc", "crun", "gvisor", "uml", "xen-pv", "cki"];
 
 /// One bar of the figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,6 +33,15 @@ pub struct Bar {
     pub by_native: Option<f64>,
 }
 
+/// A runtime without bars.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// On what the work cannot be done, or is not.
+    pub runtime: String,
+    /// Why.
+    pub why: String,
+}
+
 /// All bars.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -42,6 +51,9 @@ pub struct Summary {
     pub measures: &'static str,
     /// By size, by workload, by runtime.
     pub bars: Vec<Bar>,
+    /// Runtimes that were asked for and have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
 }
 
 impl Summary {
@@ -71,6 +83,7 @@ impl Summary {
             measures: "instructions that the machine executed while the work was done, counted by the emulator \
                 (-icount shift=0)",
             bars,
+            refused: Vec::new(),
         }
     }
 
@@ -105,6 +118,9 @@ impl Summary {
                 bar.range[0] / scale,
                 bar.range[1] / scale,
             );
+        }
+        for Refused { runtime, why } in &self.refused {
+            let _ = write!(text, "\n\nThere is no bar of {runtime}: {why}.");
         }
         text
     }
@@ -192,6 +208,13 @@ mod tests {
 | sph | tiny | native | 1 | 100.0 | 100.0 | 100.0 | 1.000 |
 | sph | tiny | cki | 3 | 120.0 | 110.0 | 130.0 | 1.200 |";
         assert_eq!(summary.table(), expected);
+        let mut summary = summary;
+        summary.refused.push(Refused {
+            runtime: "gvisor".to_owned(),
+            why: "it has no network".to_owned(),
+        });
+        let with_refused = format!("{expected}\n\nThere is no bar of gvisor: it has no network.");
+        assert_eq!(summary.table(), with_refused);
         let alone = Summary::of(Figure::Fig12, &records[..1]);
         assert_eq!(alone.bars[0].by_native, None);
         assert_eq!(Summary::of(Figure::Fig14, &records).bars, []);

@@ -22,6 +22,17 @@ pub enum Board {
     Q35,
 }
 
+/// What is beneath a kernel that is its guest: a multiboot image, which starts the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Hypervisor {
+    /// An ELF file of 32 bits (Multiboot Specification 0.6.96).
+    pub file: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
+    /// How much of the machine's memory it keeps, in MiB.
+    pub mib: u32,
+}
+
 /// What `cki-host` gives to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostImage {
@@ -40,6 +51,8 @@ pub struct HostImage {
     /// Memory that the machine needs for itself beside that of its container, in MiB: its kernel, the launcher,
     /// the pages that it reads the container's kernel and image through.
     pub host_mib: u32,
+    /// What is beneath the kernel, where that is a guest.
+    pub hypervisor: Option<Hypervisor>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +65,8 @@ struct Boot {
     container_cmdline: String,
     board: Board,
     host_mib: u32,
+    #[serde(default)]
+    hypervisor: Option<Hypervisor>,
 }
 
 /// The one field of `boot.json` that never changes its meaning.
@@ -97,6 +112,10 @@ impl HostImage {
             container_cmdline: boot.container_cmdline,
             board: boot.board,
             host_mib: boot.host_mib,
+            hypervisor: boot.hypervisor.map(|hypervisor| Hypervisor {
+                file: dir.join(hypervisor.file),
+                ..hypervisor
+            }),
         })
     }
 }
@@ -117,6 +136,17 @@ mod tests {
         assert_eq!(host.cmdline, "quiet");
         assert_eq!(host.container_cmdline, "nosmt");
         assert_eq!((host.board, host.host_mib), (Board::Q35, 320));
+        assert_eq!(host.hypervisor, None);
+        let beneath = r#""hypervisor":{"file":"xen","cmdline":"console=com1","mib":192},"version""#;
+        let boot = boot.replace(r#""version""#, beneath);
+        std::fs::write(dir.path().join("boot.json"), boot).expect("written");
+        let host = HostImage::load(dir.path()).expect("valid");
+        let hypervisor = host.hypervisor.expect("it has one");
+        assert_eq!(hypervisor.file, dir.path().join("xen"));
+        assert_eq!(
+            (&*hypervisor.cmdline, hypervisor.mib),
+            ("console=com1", 192)
+        );
     }
 
     #[test]
@@ -129,6 +159,7 @@ mod tests {
             container_cmdline: String::new(),
             board: Board::Microvm,
             host_mib: 192,
+            hypervisor: None,
         };
         for (container, machine) in [(64, 256), (1024, 1216), (2900, 3209), (8192, 8832)] {
             let container = Memory::constant(container);

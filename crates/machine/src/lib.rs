@@ -44,7 +44,7 @@ pub use app_disk::AppDisk;
 pub use disks::UserDisk;
 pub use driver::{run, run_in};
 pub use error::MachineError;
-pub use host_image::{Board, HostImage};
+pub use host_image::{Board, HostImage, Hypervisor};
 pub use inputs::Signals;
 pub use machine::Machine;
 pub use network::MachineNetwork;

@@ -179,6 +179,10 @@ pub enum FigureRuntime {
     Crun,
     /// A container of gVisor's, on a kernel in user mode (runsc, systrap)
     Gvisor,
+    /// A process of user-mode Linux, a kernel that is a process itself (Debian's, Linux 6.1, by ptrace)
+    Uml,
+    /// A process of Xen's first guest (PV, dom0), with Debian's own kernel
+    XenPv,
     /// A container of ours
     Cki,
 }

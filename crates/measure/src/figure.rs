@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cki_figures::record::{self, Log};
-use cki_figures::{Figure, Key, Origin, Record, Summary, Took, chart};
+use cki_figures::{Figure, Key, Origin, Record, Refused, Summary, Took, chart};
 
 use crate::args::{FigureRuntime, MeasureArgs};
 use crate::error::Error;
@@ -31,7 +31,11 @@ const OUTPUTS: [&str; 3] = ["cki-host", "cki-qemu", "cki-workload"];
 /// When a measurement fails; records of those before it stay.
 pub fn records(lab: &dyn Lab, args: &MeasureArgs, choice: &Choice<'_>) -> Result<Summary, Error> {
     let figure = choice.figure;
-    let args = &with_bars(lab, figure, args)?;
+    let (args, refused) = with_bars(figure, args)?;
+    let args = &args;
+    for one in &refused {
+        lab.say(&missing(figure, one));
+    }
     let planned = plan(choice, args)?;
     make(&args.log)?;
     let path = args.log.join(format!("{}.jsonl", figure.name()));
@@ -61,33 +65,37 @@ pub fn records(lab: &dyn Lab, args: &MeasureArgs, choice: &Choice<'_>) -> Result
     // As they are planned, not as they were measured.
     let place = |record: &Record| all.iter().position(|one| is_of(record, one));
     records.sort_by_key(place);
-    let summary = Summary::of(figure, &records);
+    let mut summary = Summary::of(figure, &records);
+    summary.refused = refused;
     for picture in draw(&summary, &args.plots)? {
         lab.say(&format!("drawn: {}", picture.display()));
     }
     Ok(summary)
 }
 
-/// The options with the runtimes of which the figure has bars; those that it leaves out are named.
-fn with_bars(lab: &dyn Lab, figure: Figure, args: &MeasureArgs) -> Result<MeasureArgs, Error> {
+/// The options with the runtimes of which the figure has bars, and those of which it has none.
+fn with_bars(figure: Figure, args: &MeasureArgs) -> Result<(MeasureArgs, Vec<Refused>), Error> {
     let mut args = args.clone();
-    let mut left_out = Vec::new();
+    let mut refused = Vec::new();
     if figure == Figure::Fig16 {
-        args.runtimes.retain(|&runtime| {
-            let why = server::why_not(runtime);
-            left_out.extend(
-                why.map(|why| format!("{} has no {}: {why}", figure.name(), word(&runtime))),
-            );
+        args.runtimes.retain(|runtime| {
+            let why = server::why_not(*runtime);
+            refused.extend(why.map(|why| Refused {
+                runtime: word(runtime),
+                why: why.to_owned(),
+            }));
             why.is_none()
         });
     }
     if args.runtimes.is_empty() {
-        return Err(Error::Failed(left_out.join("\n")));
+        let all: Vec<_> = refused.iter().map(|one| missing(figure, one)).collect();
+        return Err(Error::Failed(all.join("\n")));
     }
-    for note in left_out {
-        lab.say(&note);
-    }
-    Ok(args)
+    Ok((args, refused))
+}
+
+fn missing(figure: Figure, Refused { runtime, why }: &Refused) -> String {
+    format!("{} has no {runtime}: {why}", figure.name())
 }
 
 /// Whether the record is of this measurement, made with the same outputs.
@@ -197,6 +205,27 @@ mod tests {
         assert_eq!(estimate(0, 10, 0), None);
         assert_eq!(estimate(2, 10, 30), Some(Duration::from_secs(120)));
         assert_eq!(estimate(10, 10, 30), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_runtime_without_bars_is_named_with_the_reason() {
+        let args = |runtimes: &[FigureRuntime]| MeasureArgs {
+            runtimes: runtimes.to_vec(),
+            sizes: Vec::new(),
+            repeat: 1,
+            log: "log".into(),
+            plots: "plots".into(),
+        };
+        let asked = args(&[FigureRuntime::Native, FigureRuntime::Uml]);
+        let (kept, refused) = with_bars(Figure::Fig16, &asked).expect("one is left");
+        assert_eq!(kept.runtimes, [FigureRuntime::Native]);
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].runtime, "uml");
+        let (kept, refused) = with_bars(Figure::Fig12, &asked).expect("both");
+        assert_eq!((kept.runtimes.len(), refused.len()), (2, 0));
+        let error = with_bars(Figure::Fig16, &args(&[FigureRuntime::Gvisor]));
+        let error = error.expect_err("none is left").to_string();
+        assert!(error.starts_with("fig16 has no gvisor: "), "{error}");
     }
 
     #[test]

@@ -15,11 +15,22 @@ use cki_session::{Container, Memory};
 
 use crate::error::Error;
 
+/// The kernel of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Ours.
+    Cki,
+    /// Debian's own, as the first guest of Debian's Xen.
+    Xen,
+}
+
 /// A program on a machine of its own, as `run --runtime RUNTIME -- WORDS` has it.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// On what.
     pub runtime: Runtime,
+    /// The machine's.
+    pub kernel: Kernel,
     /// Of the container, or of the machine without one.
     pub memory: Memory,
     /// Processors of the machine.
@@ -42,6 +53,7 @@ impl Job {
     pub fn new(runtime: Runtime, words: &[&str]) -> Self {
         Self {
             runtime,
+            kernel: Kernel::Cki,
             memory: Container::DEFAULT_MEMORY,
             cpus: 1,
             packages: Vec::new(),

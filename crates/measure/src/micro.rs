@@ -167,6 +167,7 @@ mod tests {
             container_cmdline: "tsc=reliable mitigations=off".into(),
             board: Board::Microvm,
             host_mib: 192,
+            hypervisor: None,
         };
         let machine =
             machine(Path::new("/q"), host, Path::new("/r/runtime.erofs")).expect("a machine");

@@ -9,6 +9,7 @@
 
 mod engine;
 mod interface;
+mod uml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,42 +24,47 @@ use cki_workload_names::{Size, Workload};
 
 use crate::args::FigureRuntime;
 use crate::error::Error;
-use crate::lab::{Given, Job, Lab};
+use crate::lab::{Given, Job, Kernel, Lab};
 use crate::work::command;
 pub(crate) use engine::config;
 use engine::{CRUN, GVISOR, RUNC};
 use interface::MEMORY;
 pub(crate) use interface::layers;
 pub use interface::{Side, Work};
+use uml::Uml;
 
 /// The runtime of this name.
 #[must_use]
 pub fn of(runtime: FigureRuntime) -> Box<dyn Side> {
     match runtime {
-        FigureRuntime::Native => Box::new(Ours(Runtime::Native)),
+        FigureRuntime::Native => Box::new(Ours(Runtime::Native, Kernel::Cki)),
         FigureRuntime::Runc => Box::new(RUNC),
         FigureRuntime::Crun => Box::new(CRUN),
         FigureRuntime::Gvisor => Box::new(GVISOR),
-        FigureRuntime::Cki => Box::new(Ours(Runtime::Cki)),
+        FigureRuntime::Uml => Box::new(Uml),
+        FigureRuntime::XenPv => Box::new(Ours(Runtime::Native, Kernel::Xen)),
+        FigureRuntime::Cki => Box::new(Ours(Runtime::Cki, Kernel::Cki)),
     }
 }
 
-/// A runtime of `cki-build run`.
-struct Ours(Runtime);
+/// A runtime of `cki-build run`, in a machine with a kernel.
+struct Ours(Runtime, Kernel);
 
 impl Side for Ours {
     fn working(&self) -> String {
-        let words = match self.0 {
-            Runtime::Cki => "working in a container",
-            Runtime::Native | Runtime::Host => "working natively",
+        let words = match self {
+            Self(Runtime::Cki, _) => "working in a container",
+            Self(_, Kernel::Cki) => "working natively",
+            Self(_, Kernel::Xen) => "working in a guest of Xen",
         };
         words.to_owned()
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        match self.0 {
-            Runtime::Native => &[],
-            Runtime::Cki | Runtime::Host => &["cki-runtime"],
+        match self {
+            Self(Runtime::Native, Kernel::Cki) => &[],
+            Self(Runtime::Native, Kernel::Xen) => &["cki-host-xen"],
+            Self(Runtime::Cki | Runtime::Host, _) => &["cki-runtime"],
         }
     }
 
@@ -68,6 +74,7 @@ impl Side for Ours {
 
     fn run(&self, _: &dyn Lab, work: &Work) -> Result<Job, Error> {
         Ok(Job {
+            kernel: self.1,
             memory: MEMORY,
             closure: Some(work.package.clone()),
             tmp: true,
@@ -186,8 +193,9 @@ mod tests {
 
     #[test]
     fn work_that_failed_or_was_not_isolated_does_not_count() {
-        let judge =
-            |runtime, outcome, isolation| Ours(runtime).judge(&Ended::at_once(outcome, isolation));
+        let judge = |runtime, outcome, isolation| {
+            Ours(runtime, Kernel::Cki).judge(&Ended::at_once(outcome, isolation))
+        };
         let done = Outcome::Exited(0);
         assert!(judge(Runtime::Cki, done.clone(), Some(Isolation::Full)).is_ok());
         assert!(judge(Runtime::Cki, done.clone(), Some(Isolation::None)).is_err());

@@ -26,10 +26,11 @@ fn a_change_of_the_kernels_configuration_rebuilds_the_kernel_and_what_contains_i
         "cki-host-debug",
         "cki-runtime-debug",
     ];
-    const KEPT: [&str; 14] = [
+    const KEPT: [&str; 15] = [
         "cki-book",
         "cki-qemu",
         "cki-host-debian",
+        "cki-host-xen",
         "cki-kmod-debian",
         "qemu-stock",
         "cki-isa-tests",

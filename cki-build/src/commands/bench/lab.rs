@@ -22,7 +22,7 @@ use crate::resident;
 use cki_frontend::ProgramOptions;
 use cki_machine::{Ended, Io, Machine, TimeLimit};
 use cki_measure::Error as NotMeasured;
-use cki_measure::lab::{Given, Job, Lab, Scratch};
+use cki_measure::lab::{Given, Job, Kernel, Lab, Scratch};
 use cki_nix::cache;
 use cki_process::progress::Step;
 use cki_session::Terminal;
@@ -36,7 +36,10 @@ pub(super) fn args(job: &Job) -> Result<RunArgs, Error> {
     }
     Ok(RunArgs {
         runtime: job.runtime,
-        host_kernel: HostKernel::Cki,
+        host_kernel: match job.kernel {
+            Kernel::Cki => HostKernel::Cki,
+            Kernel::Xen => HostKernel::Xen,
+        },
         machine: Some(resident::OWN.to_owned()),
         name: None,
         contents: Contents {

@@ -118,6 +118,7 @@ impl Fake {
             container_cmdline: String::new(),
             board: Board::Microvm,
             host_mib: 192,
+            hypervisor: None,
         };
         let memory = Memory::constant(256);
         let mut machine = Machine::new(Path::new("/"), host, self.path("app.img"), memory, 1);

@@ -110,6 +110,11 @@ pub(super) const fn why_not(runtime: FigureRuntime) -> Option<&'static str> {
             "gVisor of July 2024 takes every network namespace of Linux 6.12 for the host's own, and refuses a network \
              there",
         ),
+        FigureRuntime::Uml => Some("its network by a tap is not set up here"),
+        FigureRuntime::XenPv => Some(
+            "Debian's kernel has its network cards as modules, which the machine does not load, and a guest of Xen for \
+             the server alone is not set up here",
+        ),
         FigureRuntime::Native | FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Cki => {
             None
         }
@@ -165,8 +170,8 @@ fn words(
 ) -> Vec<String> {
     let argv: Vec<String> = server.command().iter().map(ToString::to_string).collect();
     let config = match runtime {
-        FigureRuntime::Native | FigureRuntime::Cki => String::new(),
-        FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Gvisor => {
+        FigureRuntime::Native | FigureRuntime::XenPv | FigureRuntime::Cki => String::new(),
+        FigureRuntime::Runc | FigureRuntime::Crun | FigureRuntime::Gvisor | FigureRuntime::Uml => {
             config(&argv, "/run/box/rootfs", Some("/run/netns/side")).to_string()
         }
     };
