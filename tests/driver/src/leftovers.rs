@@ -16,7 +16,7 @@ use cki_abi::limits::FRAME_SIZE;
 use cki_abi::selectors::GDT_SIZE;
 use cki_abi::start_info::Clock;
 use cki_abi::uapi::ioctls::RUN;
-use cki_abi::uapi::run::exits::EXIT_SHUTDOWN;
+use cki_abi::uapi::run::exits::{EXIT_INTR, EXIT_SHUTDOWN};
 
 use crate::case::Case;
 use crate::device::{self, System};
@@ -115,12 +115,17 @@ fn registers() -> Result<()> {
         let guest = Guest::start(&system, "fpu", |_, _| {})?;
         let before = unusual();
         let mut registers = before.clone();
-        // SAFETY: CKI_RUN takes no argument; the registers are those that a call may clobber, or are put back.
-        let result = unsafe {
-            call_with_registers(guest.vcpu.descriptor().as_raw_fd(), RUN, &mut registers)
+        let run = loop {
+            let descriptor = guest.vcpu.descriptor().as_raw_fd();
+            // SAFETY: CKI_RUN takes no argument; the registers are those that a call may clobber, or are put back.
+            let result = unsafe { call_with_registers(descriptor, RUN, &mut registers) };
+            ensure!(result == 0, "CKI_RUN: {result}");
+            let run = guest.vcpu.page();
+            // The kernel had work for this thread.
+            if run.exit_reason != EXIT_INTR {
+                break run;
+            }
         };
-        ensure!(result == 0, "CKI_RUN: {result}");
-        let run = guest.vcpu.page();
         ensure!(run.exit_reason == EXIT_SHUTDOWN, "turn {turn}: {run:?}");
         let end = End::of(&run);
         ensure!(
