@@ -147,3 +147,8 @@ fn what_a_guest_tries_at_random_gains_nothing() {
     assert_eq!(cases.len(), 3, "{}", outcome.tail());
     assert_eq!(outcome.status, Some(PASSED), "{}", outcome.tail());
 }
+
+#[test]
+fn a_processors_number_is_the_hosts_around_a_container() {
+    race("a_processors_number_is_the_hosts_around_a_container", "");
+}

@@ -55,7 +55,7 @@ enum Sign {
 }
 
 /// Patch, machine, case and sign.
-const VARIANTS: [(&str, On, &str, Sign); 29] = [
+const VARIANTS: [(&str, On, &str, Sign); 35] = [
     (
         "extension_off_too_early",
         On::Every,
@@ -230,6 +230,42 @@ const VARIANTS: [(&str, On, &str, Sign); 29] = [
         On::One(""),
         "an_eventfd_is_its_owners_again_behind_the_container",
         Sign::Says("kernel NULL pointer dereference"),
+    ),
+    (
+        "dr7_not_cleared",
+        On::One(""),
+        "breakpoints_of_a_launcher_strike_around_a_container_and_not_in_it",
+        Sign::Fails("vector: 1,"),
+    ),
+    (
+        "processor_number_not_restored",
+        On::Two("races"),
+        "a_processors_number_is_the_hosts_around_a_container",
+        Sign::Fails("this was processor 1 and is 0"),
+    ),
+    (
+        "fpu_not_loaded",
+        On::One(""),
+        "registers_are_their_owners_on_both_sides_of_a_container",
+        Sign::Fails("turn 0: the guest found"),
+    ),
+    (
+        "user_gs_not_restored",
+        On::One(""),
+        "registers_are_their_owners_on_both_sides_of_a_container",
+        Sign::Fails("gs_base: 91a091a091a,"),
+    ),
+    (
+        "memory_not_zeroed",
+        On::One(""),
+        "memory_is_zero_whatever_a_container_has_left_there",
+        Sign::Fails("round 1: Some(0) of"),
+    ),
+    (
+        "classes_stay_mapped",
+        On::One(""),
+        "a_launcher_reaches_data_only_once_its_container_has_started",
+        Sign::Fails("0x0 behind the start: Ok"),
     ),
 ];
 

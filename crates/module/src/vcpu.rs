@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use cki_abi::uapi::ioctls::RUN;
@@ -93,6 +94,12 @@ impl Vcpu {
     /// Sets what the guest gets for the last exit: `status` 0 or a negated `E_*`, and a value.
     pub fn answer(&self, status: i64, value: u64) {
         self.page.answer(status, value);
+    }
+}
+
+impl AsFd for Vcpu {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

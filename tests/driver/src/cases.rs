@@ -23,6 +23,7 @@ use crate::case::{Case, wrpkrs_of_the_gates};
 use crate::device::{self, System};
 use crate::eventfds;
 use crate::guest::{BASE, CONSTANTS, DATA, End, Guest, TABLES, UNMAPPED, WRITE, entry_of};
+use crate::leftovers;
 use crate::module;
 use crate::observed;
 use crate::page::{Loop, at, parameter};
@@ -56,7 +57,12 @@ pub fn all() -> Vec<(String, Case)> {
         "a_hundred_containers_leave_no_memory_behind",
         Box::new(hundred),
     );
-    let others = [module::all(), eventfds::all(), observed::all()];
+    let others = [
+        module::all(),
+        eventfds::all(),
+        observed::all(),
+        leftovers::all(),
+    ];
     for (name, case) in others.into_iter().flatten() {
         add(name, case);
     }

@@ -202,6 +202,11 @@ impl Vcpu {
         }
     }
 
+    /// Its descriptor, for a call of CKI_RUN that a test makes itself.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// The run page.
     pub fn page(&self) -> RunPage {
         self.0.page().read()

@@ -15,7 +15,7 @@ use cki_abi::vcpu::VcpuInfo;
 use cki_abi::version::ABI_VERSION;
 use core::mem::offset_of;
 
-use crate::page::{Loop, Page, Random, Rounds, Script};
+use crate::page::{Loop, Page, Random, Registers, Rounds, Script};
 use crate::step;
 
 core::arch::global_asm!(
@@ -23,6 +23,7 @@ core::arch::global_asm!(
     include_str!("attack.s"),
     include_str!("counts.s"),
     include_str!("every.s"),
+    include_str!("leftovers.s"),
     include_str!("random.s"),
     GATE_CALL = const GATE_CALL,
     GATE_IRET = const GATE_IRET,
@@ -84,6 +85,13 @@ core::arch::global_asm!(
     RANDOM_GIVES_UP = const offset_of!(Random, gives_up),
     RANDOM_REGISTERS = const offset_of!(Random, registers),
     RANDOM_VALUES = const offset_of!(Random, values),
+    YMM = const offset_of!(Registers, ymm),
+    MM0 = const offset_of!(Registers, mm0),
+    GS_BASE = const offset_of!(Registers, gs_base),
+    MXCSR = const offset_of!(Registers, mxcsr),
+    PKRU = const offset_of!(Registers, pkru),
+    FCW = const offset_of!(Registers, fcw),
+    IOCTL = const libc::SYS_ioctl,
     STEP_CALL = const step::CALL,
     STEP_LOAD = const step::LOAD,
     STEP_STORE = const step::STORE,
@@ -176,4 +184,7 @@ guests! {
     every_user guest_every_user guest_every_user_end,
     alias guest_alias guest_alias_end,
     random guest_random guest_random_end,
+    fpu guest_fpu guest_fpu_end,
+    all_zero guest_all_zero guest_all_zero_end,
+    number guest_number guest_number_end,
 }

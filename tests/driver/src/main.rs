@@ -31,6 +31,7 @@ mod guest;
 mod guests;
 mod hits;
 mod kicked;
+mod leftovers;
 mod lives;
 mod lockdown;
 mod machine;
@@ -86,10 +87,11 @@ fn main() {
     let filter = std::env::var("case").ok();
     let (mut run, mut failed) = (0, 0);
     // Those that want more than a machine with the module, or take their time.
-    let special: [(&str, Cases); 15] = [
+    let special: [(&str, Cases); 16] = [
         ("races", races::all),
         ("races", moved::all),
         ("races", eventfds::races),
+        ("races", leftovers::races),
         ("kicked", kicked::all),
         ("woken", woken::all),
         ("memory_error", memory_error::all),

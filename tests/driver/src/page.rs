@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The page of parameters: what tests write there, and guests count there. The assembler files have the offsets of
-//! fields from here (`guests.rs`); words that are a guest's own parameters are numbered instead.
+//! fields from here (`guests.rs`); words that are a guest's own parameters are numbered instead. And the registers that
+//! a call is made with.
 
 use std::mem::offset_of;
 
@@ -92,6 +93,24 @@ pub struct Random {
     pub registers: [u64; 64],
     /// What registers are made of.
     pub values: [u64; 64],
+}
+
+/// What a thread of a launcher's has in registers that the kernel does not use. leftovers.s has the offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Registers {
+    /// YMM0 to YMM15.
+    pub ymm: [[u64; 4]; 16],
+    /// MM0, which is a register of the x87 unit.
+    pub mm0: u64,
+    /// Base of GS in user mode.
+    pub gs_base: u64,
+    /// MXCSR.
+    pub mxcsr: u32,
+    /// PKRU.
+    pub pkru: u32,
+    /// Control word of the x87 unit.
+    pub fcw: u16,
 }
 
 /// Where a field is in the container's memory.

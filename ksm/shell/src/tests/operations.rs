@@ -136,6 +136,17 @@ fn i9_the_tables_keep_interrupts_on_and_events_on_stacks_of_their_own() {
     }
 }
 
+/// So that IN and OUT fault in user mode, too, where IOPL is 0 (Intel SDM Vol. 1, 19.5.2).
+#[test]
+fn the_tss_has_no_bitmap_of_ports() {
+    let mut vcpu = new_vcpu();
+    let bitmap = u64::from(vcpu.tss()[25] >> 16);
+    // Of the two words of the descriptor, the first has the limit's lower bits, and bits 19:16 in bits 51:48.
+    let descriptor = vcpu.gdt()[SEL_TSS as usize / 8];
+    let limit = descriptor & 0xffff | descriptor >> 32 & 0xf_0000;
+    assert!(bitmap > limit, "{bitmap} is in a TSS of {limit} and a byte");
+}
+
 #[test]
 fn a_cpu_that_is_not_as_the_rules_assume_is_not_entered() {
     let vcpu = new_vcpu();
