@@ -271,8 +271,9 @@ fn a_terminal_that_others_flood_ends_however_slowly_that_is_taken() {
         .split_whitespace()
         .find_map(|word| word.parse().ok())
         .unwrap();
+    // It may have ended by itself already: its terminal is gone.
     // SAFETY: the process is the one that this test has started.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 /// A program of these that has ended, its output as far as it was taken: by nobody, that is what fits in a pipe.
