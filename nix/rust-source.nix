@@ -25,6 +25,8 @@ let
     let directory = dirOf path; in
     baseNameOf path == "tests" && inside relative && builtins.pathExists (directory + "/Cargo.toml")
     && !any (member: relative == "${member}/tests") tested;
+  # What is written about a folder is not compiled: a word more must not rebuild the module.
+  isProse = relative: builtins.match ".*[.]md" relative != null;
   src = builtins.path {
     name = "source";
     path = root;
@@ -32,6 +34,7 @@ let
       let relative = substring (stringLength (toString root) + 1) (-1) path; in
       !isTests path relative
       && !elem relative unitTests
+      && !isProse relative
       && (elem relative [ "Cargo.toml" "Cargo.lock" ]
       || any (member: relative == member || prefixed "${relative}/" member) members
       || inside relative);

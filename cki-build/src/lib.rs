@@ -2,12 +2,22 @@
 
 //! Builds CKI from pinned sources and runs programs in the machine that comes out.
 //!
-//! The binary is a thin shell: [`cli`] says what can be asked, [`commands`] does it, a file each, with what several of
-//! them need: [`age`], [`app`], [`contents`], [`context`], [`image_file`],
-//! [`image_kinds`], [`inputs`], [`layers`], [`network`],
-//! [`outputs`], [`place`], [`prepare`], [`resident`], [`roots`], [`output`], [`ending`], [`volumes`]. What the commands
-//! `check`, `image` and `prune` are made of has modules of these names; `bench`, `deploy`, `doctor`, `release` and
-//! `verify` have crates of theirs.
+//! The binary is a thin shell. What `bench`, `deploy`, `doctor`, `release` and `verify` do is in crates of their own.
+//!
+//! | modules | what |
+//! |---|---|
+//! | [`cli`], [`resident`] | what can be asked: of everything, and of a machine that stays up |
+//! | `help`, [`usage`], [`elsewhere`] | what `--help` adds, what is said of a wrong line, words of other engines |
+//! | [`commands`] | does what is asked, a file for each command |
+//! | [`context`] | what most commands need: checkout, cache, Nix |
+//! | [`contents`], [`app`], [`layers`], [`image_file`] | what a program runs in, from the words to a disk |
+//! | [`prepare`], [`place`], [`host_kernel`] | from the command line of `run` to a request, where, and on which kernel |
+//! | [`disks`], [`volumes`], [`network`] | what a program is given of the user's |
+//! | [`inputs`], [`outputs`] | what the build starts from, what comes out of it |
+//! | [`check`] | the groups of tests that `check` runs |
+//! | [`image_kinds`], [`write_image`] | which images can be asked for, and how they are written to files |
+//! | [`prune`], [`roots`], [`age`] | what nobody has used for long |
+//! | [`error`], [`logging`], [`output`], [`ending`] | failures, logs, results, and how a program ended |
 //!
 //! Used by: `main.rs`. May use: `cki-debian`, `cki-deploy`, `cki-disk`, `cki-doctor`, `cki-erofs`, `cki-frontend`,
 //! `cki-inputs`, `cki-layers`, `cki-machine`, `cki-measure`, `cki-nix`, `cki-oci`, `cki-process`, `cki-release`,

@@ -61,40 +61,91 @@ fn the_exit_statuses_are_all_described() {
     assert_eq!(described, told);
 }
 
+/// The documents of the checkout. What changed names commands that are gone, and is left out.
+fn documents() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", "-z", "*.md"])
+        .current_dir(root)
+        .output()
+        .expect("git");
+    assert!(listed.status.success(), "{listed:?}");
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let paths = listed.split('\0').filter(|path| !path.is_empty());
+    let paths = paths.filter(|path| *path != "CHANGELOG.md");
+    paths.map(str::to_owned).collect()
+}
+
+/// The command lines of `cki-build` in the code of a line of a document, without the program.
+fn shown(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for marker in ["cargo run --release -- ", "cki-build "] {
+        for (at, _) in line.match_indices(marker) {
+            let is_block = line.starts_with("    ");
+            let is_span = line[..at].matches('`').count() % 2 == 1;
+            let rest = &line[at + marker.len()..];
+            if is_block || is_span {
+                found.push(rest.split('`').next().unwrap_or(rest));
+            }
+        }
+    }
+    found
+}
+
+/// The first word of a command line that is no command, if there is one. What is not in small letters is an option, or
+/// a name for the reader to fill in.
+fn unknown<'a>(cli: &clap::Command, line: &'a str) -> Option<&'a str> {
+    let mut at = cli;
+    for word in line.split(' ') {
+        let is_command = word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(char::is_alphanumeric);
+        if !is_command || !at.has_subcommands() {
+            return None;
+        }
+        match at.find_subcommand(word) {
+            Some(command) => at = command,
+            None => return Some(word),
+        }
+    }
+    None
+}
+
 #[test]
 fn every_command_that_a_document_shows_exists() {
     let cli = Cli::command();
-    let mut shown = 0;
-    for path in [
-        "README.md",
-        "docs/try/first-container.md",
-        "docs/try/programs.md",
-        "docs/try/machines.md",
-        "docs/try/images.md",
-        "docs/try/by-hand.md",
-        "docs/try/from-podman.md",
-        "docs/reference/commands.md",
-        "docs/hack/first-change.md",
-    ] {
-        let text = document(path);
-        for line in text.lines() {
-            for marker in ["cargo run --release -- ", "cki-build "] {
-                for (at, _) in line.match_indices(marker) {
-                    let code = line.starts_with("    ") || line[..at].matches('`').count() % 2 == 1;
-                    let rest = &line[at + marker.len()..];
-                    let word: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
-                    if code && !word.is_empty() {
-                        assert!(
-                            cli.find_subcommand(&word).is_some(),
-                            "{path}: no command in `{line}`"
-                        );
-                        shown += 1;
-                    }
+    let mut looked = 0;
+    let mut wrong = Vec::new();
+    for path in documents() {
+        for line in document(&path).lines() {
+            for shown in shown(line) {
+                looked += 1;
+                if let Some(word) = unknown(&cli, shown) {
+                    wrong.push(format!("{path}: no command `{word}` in `{}`", line.trim()));
                 }
             }
         }
     }
-    assert!(shown > 15, "only {shown} commands were recognised");
+    assert!(looked > 150, "only {looked} commands were recognised");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_command_that_there_is_not_is_found_in_a_document() {
+    let cli = Cli::command();
+    let of = |line| {
+        let shown = shown(line).into_iter();
+        shown
+            .filter_map(|shown| unknown(&cli, shown))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("    cki-build rnu --deb python3 -- python3"), ["rnu"]);
+    assert_eq!(of("say `cki-build run`, or `cki-build mirorr`"), ["mirorr"]);
+    assert_eq!(
+        of("    cargo run --release -- machine strat NAME"),
+        ["strat"]
+    );
+    assert!(of("`cki-build machine start a`, and cki-build finds it").is_empty());
+    assert!(of("    cki-build check exit_status").is_empty());
 }
 
 /// Options whose value has another name in a document than in the help.

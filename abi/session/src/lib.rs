@@ -50,6 +50,19 @@
 //! network, disks) into [`Container`]. Every message about a process carries its
 //! [`ProcessId`], so that a session can have more than one.
 //!
+//! | modules | what |
+//! |---|---|
+//! | `request`, [`exec`], `serve` | what a client asks for: a program, one more, a machine that stays up |
+//! | `process`, `root` | of a request: the process, and its root file system |
+//! | `capability`, `limit`, `terminal`, `user` | of a process: its rights, limits, terminal, and whom it runs as |
+//! | `disk`, `volume`, `rate`, `memory`, `network` | of a container: what is around it |
+//! | `event`, `outcome`, `signal` | what a server says, how a program ended, what reaches it in between |
+//! | `invalid`, `mismatch`, [`gate`] | what nobody carries out, who does not fit, how much is passed on |
+//! | [`wire`] | messages as bytes |
+//! | `container_name`, `image_path`, [`values`], `printable` | texts as people type them, and as sentences show them |
+//! | `interface`, [`user_network`] | a network card as init sets it up, and what the user network has |
+//! | [`cmdline`], [`console`], `status` | the kernel's command line, what it says, exit statuses |
+//!
 //! Used by: `cki-build`, `cki-deploy`, `cki-launcher`, `cki-init`, `cki-disk`, `cki-frontend`, `cki-machine`,
 //! `cki-measure`, `cki-micro`, `cki-process`, `cki-tests`. May use: no crate of ours.
 

@@ -8,6 +8,10 @@
 //! [`many`] on several, `back` what is done when it does not work, [`state`] what a host says of itself, `talk` and
 //! [`ssh`] how it is asked.
 //!
+//! [`args`] is what one can ask for, [`host`] how a host is named, [`system`] what is put there and [`name`] how that
+//! is called; [`contents`] says what would be different. [`probes`] decide whether a host is well, by `http` among
+//! other things. `outcome` and [`error`] are what became of it.
+//!
 //! Used by: `cki-build`. May use: `cki-process`, `cki-session`, `cki-wording`.
 
 pub mod args;

@@ -205,8 +205,8 @@ mod tests {
         let log = Path::new("log");
         let line = "ssh -T -a -k -x -E log -o LogLevel=INFO -o BatchMode=yes -o StrictHostKeyChecking=yes \
                     -o IgnoreUnknown=KnownHostsCommand -o KnownHostsCommand=none -o UpdateHostKeys=no \
-                    -o VerifyHostKeyDNS=no -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes -o Tunnel=no \
-                    -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
+                    -o VerifyHostKeyDNS=no -o NoHostAuthenticationForLocalhost=no -o ClearAllForwardings=yes \
+                    -o Tunnel=no -o PermitLocalCommand=no -o RemoteCommand=none -o ControlMaster=no \
                     -o ControlPath=none -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
         let expected: Vec<&str> = line.split(' ').collect();
         let argv = ssh.command("true; x", log).argv();

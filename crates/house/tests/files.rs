@@ -67,6 +67,73 @@ fn nothing_is_said_to_be_none_of_its_own_kind() {
     assert!(wrong.is_empty(), "say what it is instead: {wrong:#?}");
 }
 
+/// Documents whose text is made of other files: the interfaces' definitions and the NixOS options.
+const MADE: [&str; 2] = ["docs/reference/abi.md", "docs/reference/nixos.md"];
+
+/// Where "is no" is a sentence of a program, or of a page that says it on purpose.
+const SAID: [(&str, &str); 2] = [
+    ("README.md", "is no security boundary"),
+    ("docs/try/from-podman.md", "is no image here"),
+];
+
+/// Turns of phrase that one has to read twice, in a text whose lines were joined.
+fn twisted(text: &str) -> Vec<String> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let mut found = Vec::new();
+    for at in 0..words.len() {
+        let of = |from: usize, to: usize| words.get(from..to).unwrap_or_default();
+        // "There is no x" is plain, "x is no y" is not: say what x is not, or better what it is.
+        let before = at.checked_sub(1).map_or("", |before| words[before]);
+        let is_there = before
+            .trim_start_matches(['`', '(', '*'])
+            .eq_ignore_ascii_case("there");
+        let denied = match of(at, at + 3) {
+            ["is" | "are" | "was" | "were", "no", what] => {
+                !is_there && !what.starts_with("longer") && !what.starts_with("more")
+            }
+            _ => false,
+        };
+        let excepted = matches!(of(at, at + 3), ["but", "for", "that" | "those" | "what"]);
+        if denied || excepted {
+            found.push(of(at.saturating_sub(1), at + 4).join(" "));
+        }
+    }
+    found
+}
+
+#[test]
+fn documents_have_no_sentence_that_one_has_to_read_twice() {
+    let mut wrong = Vec::new();
+    let mut said = Vec::new();
+    let documents = tracked().into_iter().filter(|path| path.ends_with(".md"));
+    for path in documents.filter(|path| !MADE.contains(&path.as_str())) {
+        let text = fs::read_to_string(root().join(&path)).expect("a text");
+        for phrase in twisted(&text) {
+            match SAID
+                .iter()
+                .find(|(at, words)| *at == path && phrase.contains(words))
+            {
+                Some(known) => said.push(*known),
+                None => wrong.push(format!("{path}: {phrase}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "say it in plain words: {wrong:#?}");
+    let stale: Vec<_> = SAID.iter().filter(|known| !said.contains(known)).collect();
+    assert!(stale.is_empty(), "nobody says this any more: {stale:?}");
+}
+
+#[test]
+fn what_is_twisted_is_told_from_what_is_plain() {
+    let plain = "There is no table. It is no longer one. (there are no others) all but the last";
+    assert_eq!(twisted(plain), Vec::<String>::new());
+    let wrong = "it is no\n  table, and ends, but for that of others";
+    assert_eq!(
+        twisted(wrong),
+        ["it is no table, and", "ends, but for that of"]
+    );
+}
+
 #[test]
 fn no_line_of_rust_is_wider_than_120_columns() {
     let mut wrong = Vec::new();

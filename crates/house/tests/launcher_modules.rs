@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use cki_house::modules::{Crate, circles};
-use cki_house::root;
+use cki_house::{root, tracked};
 
 /// The name of the module at the top that a file is of.
 fn top(file: &Path) -> String {
@@ -73,4 +73,31 @@ fn the_launchers_modules_use_what_its_table_says() {
         .map(|(module, used)| (Path::new(module), used.iter().map(Path::new).collect()))
         .collect();
     assert_eq!(circles(&paths), Vec::<BTreeSet<&Path>>::new());
+}
+
+/// The page has the program's own files, too, which no other file uses.
+#[test]
+fn the_page_about_the_launcher_has_each_of_its_modules() {
+    let text = fs::read_to_string(root().join("docs/understand/launcher.md")).expect("the page");
+    let (_, parts) = text.split_once("\n## Parts\n").expect("the section");
+    let parts = parts.split("\n## ").next().unwrap_or(parts);
+    let cells = parts
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let listed: BTreeSet<String> = cells
+        .flat_map(names)
+        .map(|name| {
+            let first = name.split('/').next().unwrap_or(&name);
+            first.trim_end_matches(".rs").to_owned()
+        })
+        .collect();
+    let there: BTreeSet<String> = tracked()
+        .iter()
+        .filter_map(|path| path.strip_prefix("launcher/src/"))
+        .map(|path| top(&root().join("launcher/src").join(path)))
+        // The first files of program and library, and what only tests have.
+        .filter(|name| !["main", "lib", "testing"].contains(&name.as_str()))
+        .filter(|name| !name.ends_with("_tests"))
+        .collect();
+    assert_eq!(listed, there);
 }

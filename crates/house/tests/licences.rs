@@ -10,11 +10,12 @@ use cki_house::{root, tracked};
 
 /// What folders and files are under; of several that name a file the longest counts. Patches of the emulator are not
 /// here: theirs is in what they change.
-const RULES: [(&str, &str); 12] = [
+const RULES: [(&str, &str); 13] = [
     ("", OURS),
     ("abi/include/", "GPL-2.0-only WITH Linux-syscall-note"),
     ("emulator/devices/", "GPL-2.0-or-later"),
-    ("emulator/libslirp/000", "BSD-3-Clause"),
+    ("emulator/libslirp/", "BSD-3-Clause"),
+    ("emulator/libslirp/package.nix", OURS),
     ("emulator/tests/", "GPL-2.0-only"),
     ("emulator/tests/package.nix", OURS),
     ("emulator/tests/rt/allow-list.h", "LGPL-2.1-or-later"),
@@ -85,6 +86,48 @@ fn rule(path: &str) -> &'static str {
         .max_by_key(|(prefix, _)| prefix.len())
         .expect("the empty prefix names every file");
     licence
+}
+
+/// What CONTRIBUTING.md's table says: folders and files, with their licence.
+fn told() -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).expect("the page");
+    let (_, section) = text.split_once("\n## Licences\n").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let spans = |cell: &str| -> Vec<String> {
+        let spans = cell.split('`').skip(1).step_by(2);
+        spans.map(str::to_owned).collect()
+    };
+    let mut told = BTreeMap::new();
+    for row in section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+    {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let [what, licence] = cells[..] else {
+            panic!("{row}")
+        };
+        let licences = spans(licence);
+        let [licence] = &licences[..] else {
+            panic!("one licence a row: {row}")
+        };
+        let mut folders = spans(what);
+        // The row of all that no other one names.
+        if folders.is_empty() {
+            folders.push(String::new());
+        }
+        for folder in folders {
+            let before = told.insert(folder, licence.clone());
+            assert_eq!(before, None, "named twice: {row}");
+        }
+    }
+    told
+}
+
+#[test]
+fn contributors_are_told_what_the_rules_are() {
+    let rules = RULES.map(|(prefix, licence)| (prefix.to_owned(), licence.to_owned()));
+    assert_eq!(told(), rules.into());
 }
 
 fn reuse() -> Reuse {

@@ -2,14 +2,19 @@
 
 //! From the request and the lock file to files in the Nix store.
 //!
-//! - [`request`] is what people write, [`lock_json`] what they get, [`locking`] turns one into the other;
-//! - [`app`] resolves the packages of an application image, with the security updates of [`updates`]; [`image_lock`]
-//!   pins them in a file;
-//! - [`provide`] brings what is missing into the store: it is downloaded ([`fetch`]), verified and imported;
-//! - [`provide_crates`] does the same for the crates in Cargo.lock;
+//! - [`request`] is what people write, [`lock_json`] what they get, [`locking`] turns one into the other: [`archive`]
+//!   has a suite's indexes, [`pin`] pins them, [`signature`] checks release files, by the machine's `clock`;
+//! - [`app`] resolves the packages of an application image, with the security updates of [`updates`]; [`order`] is that
+//!   in which they are installed, [`plan`] what comes out, [`image_lock`] pins it in a file;
+//! - [`provide`] brings what is missing into the store: it is downloaded ([`fetch`]), verified and added (`import`);
+//!   [`seed`] is the one program that the build begins with;
+//! - [`provide_crates`] does the same for the crates that [`cargo`] names; [`licence`] is what each of them states;
 //! - [`own_mirror`] fills a directory with all of it, for others to download from.
 //!
-//! [`Inputs`] holds what they all need.
+//! Downloads: [`mirrors`] says where from, [`apt_proxy`] and `proxy` by way of whom, `transport` opens a file there,
+//! [`downloads`] keeps what has come, [`shown`] shows it, [`fetch_error`] says what went wrong.
+//!
+//! [`Inputs`] (`inputs`) holds what they all need, `error` all that can go wrong.
 //!
 //! Used by: `cki-build`, `cki-release`. May use: `cki-debian`, `cki-nix`, `cki-process`, `cki-wording`.
 

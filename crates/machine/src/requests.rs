@@ -38,8 +38,8 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to write, and takes as much of it as `bytes` holds; 0 when nothing more comes. What was taken
-    /// before is written then.
+    /// Waits for something to write, and takes as much of it as `bytes` holds; 0 when nothing more comes. What was
+    /// taken before is written then.
     fn take(&self, bytes: &mut [u8]) -> usize {
         let mut waiting = self.lock();
         waiting.is_being_written = false;

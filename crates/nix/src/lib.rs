@@ -2,9 +2,11 @@
 
 //! Nix as CKI uses it.
 //!
-//! For: Nix's settings, the commands that are run, their progress and their failures in words; store
-//! paths and adding files under them ([`store`], [`path`], [`nar`]); the checkout that the flake is
-//! evaluated from ([`checkout`]) and evaluations that are remembered ([`cache`]).
+//! For: Nix on the machine ([`setup`], `making` its store) and its [`settings`]; the commands that are run
+//! ([`command`], `run`), their progress ([`log`]) and their failures in words ([`error`], a file system that is
+//! [`full`]); store paths and adding files under them ([`store`], [`path`], [`nar`]); the checkout that the flake is
+//! evaluated from ([`checkout`], [`flake`], whether it is a `foreign` user's), evaluations ([`eval`]) and those that
+//! are remembered ([`cache`]), and which outputs a hash fixes ([`derivations`]).
 //! Used by: `cki-build`, `cki-doctor`, `cki-inputs`, `cki-release`, `cki-verify`, `cki-tests`. May use: `cki-process`,
 //! `cki-wording`.
 

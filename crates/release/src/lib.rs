@@ -10,6 +10,8 @@
 //! - [`signature`]: the manifest's, by the user's SSH key.
 //!
 //! [`make`] writes one and [`verify`] looks at one, both of a [`ground`]: a checkout, its lock files, and who builds.
+//! `pinned` reads the components from the lock files, [`subject`] is what is released, `digest` has the hashes,
+//! [`args`] what can be asked for, [`error`] why there is no release.
 //!
 //! All of it follows from its inputs: there is no time but the commit's, and no random number.
 //!
