@@ -10,6 +10,8 @@ use crate::process::ProcessId;
 pub const REFUSALS_MAX: usize = 16;
 /// Bytes of a sentence of a container's that are passed on, at most.
 pub const SENTENCE_SIZE: usize = 1024;
+/// Bytes of a machine's or launcher's reason for a failure, with what its kernel printed, at most.
+pub const FAILURE_SIZE: usize = 64 << 10;
 /// Other events of a session, and, beside these, ends. One of each kind is the rule.
 const EVENTS_MAX: usize = 16;
 
@@ -39,7 +41,7 @@ impl Gate {
     #[must_use]
     pub fn for_machine() -> Self {
         Self {
-            failure_size: usize::MAX,
+            failure_size: FAILURE_SIZE,
             ..Self::for_container()
         }
     }

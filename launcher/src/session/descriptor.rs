@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-use cki_session::gate::cut;
+use cki_session::gate::{FAILURE_SIZE, cut};
 use cki_session::{
     Arrived, Container, ContainerName, Event, Failure, FailureKind, Hello, Incoming, Isolation,
     Outcome, Outgoing, ProcessId, Request, Run, Signal, feature, forwarded_here,
@@ -68,8 +68,6 @@ impl Service {
 /// Why a session ends whose client has closed its end.
 const GONE: &str = "whoever asked for it has gone";
 
-/// Bytes of the reason that is told at the end, at most.
-const REASON_MAX: usize = 64 << 10;
 /// Pieces of what a client says that are read in one turn, at most; others are to have theirs.
 const READS: usize = 16;
 
@@ -207,7 +205,7 @@ impl Descriptor {
         let (id, mut outcome) = (self.id, outcome.clone());
         if let Outcome::Failed(failure) = &mut outcome {
             // A container may have had a say in it, and the message has to be one that can be said.
-            cut(&mut failure.message, REASON_MAX);
+            cut(&mut failure.message, FAILURE_SIZE);
         }
         self.say(&Event::Ended { id, outcome });
         loop {

@@ -25,8 +25,8 @@ pub enum Arrived {
 /// What the other side has said and was not looked at yet.
 ///
 /// It does no more than cut bytes into messages: they are [pushed](Incoming::push), or
-/// [read](Incoming::read_from) from whatever gives some. Who takes all messages between two of these keeps no more than
-/// a line of the longest; messages come before the end that came after them.
+/// [read](Incoming::read_from) from whatever gives some. Who takes as many messages as have come between two of these
+/// keeps little more than a line of the longest; messages come before the end that came after them.
 #[derive(Debug, Default)]
 pub struct Incoming(LineBuffer);
 
@@ -82,12 +82,15 @@ impl Incoming {
     }
 }
 
+/// Bytes of lines that are taken and kept until then, about, at most.
+const TAKEN_MAX: usize = 64 << 10;
+
 /// Cuts a byte stream into lines, for a side that reads in pieces of any size.
 #[derive(Debug, Default)]
 struct LineBuffer {
     bytes: Vec<u8>,
-    /// So many of them were lines that are taken. They go when the others are not a whole line: many short lines are
-    /// not moved for each of them.
+    /// So many of them were lines that are taken. They go when there are [`TAKEN_MAX`] of them, or no whole line is left:
+    /// many short lines are not moved for each of them, and whoever never sends half a line fills no memory.
     taken: usize,
     /// So many of them are known to have no further `\n`: a long line that comes in many pieces is looked through once.
     looked: usize,
@@ -111,11 +114,44 @@ impl LineBuffer {
             let line = line.to_vec();
             self.taken = end + 1;
             self.looked = self.taken;
+            if self.taken >= TAKEN_MAX || self.taken == self.bytes.len() {
+                self.drop_taken();
+            }
             return Ok(Some(line));
         }
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
+        self.drop_taken();
         self.looked = self.bytes.len();
         Ok(None)
+    }
+
+    fn drop_taken(&mut self) {
+        self.bytes.drain(..self.taken);
+        self.looked -= self.taken;
+        self.taken = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a launcher does that is told by a guest: a line, a message, and never a look that finds none.
+    #[test]
+    fn lines_that_are_taken_one_by_one_are_not_kept() {
+        let line = format!("\"{}\"\n", "x".repeat(32 << 10));
+        let mut incoming = Incoming::default();
+        for _ in 0..10_000 {
+            incoming.push(line.as_bytes());
+            assert!(incoming.message::<String>().unwrap().is_some());
+        }
+        assert!(incoming.0.bytes.capacity() < 4 * line.len());
+        // Many in a piece, of which each is taken.
+        for _ in 0..100 {
+            incoming.push(line.repeat(10).as_bytes());
+            for _ in 0..10 {
+                assert!(incoming.message::<String>().unwrap().is_some());
+            }
+        }
+        assert!(incoming.0.bytes.capacity() < 40 * line.len());
     }
 }
