@@ -56,6 +56,12 @@ fn commits_are_looked_at_as_contributing_asks() {
         let said = String::from_utf8_lossy(&bad.stderr);
         assert!(said.contains(complaint), "{said}");
     }
+    let unknown = Command::new(root().join(".ci/commits"))
+        .current_dir(repository)
+        .arg("no-such-base..HEAD")
+        .output()
+        .expect("it starts");
+    assert!(!unknown.status.success(), "{unknown:?}");
 }
 
 /// As git calls the hook: in the top folder, with the file of the message.
