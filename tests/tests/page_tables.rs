@@ -88,21 +88,6 @@ fn each_way_to_take_the_last_table_ends_the_program_that_takes_it() {
     assert_eq!(output.text(), expected.concat(), "{}", output.stderr);
 }
 
-/// Who must not be killed for memory ends all the same where nobody else has tables to give: the fault would be tried
-/// again for ever.
-#[test]
-fn a_program_that_nobody_may_kill_ends_when_it_has_used_up_the_page_tables() {
-    let script = r#"
-perl -e 'open(F, ">", "/proc/self/oom_score_adj") && print(F "-1000") && close(F) or die "oom_score_adj: $!";
-    my $at = syscall(9, 0, 20000 << 21, 1, 0x4022, -1, 0); $at > 0 or die "mmap: $!";
-    for my $n (0 .. 19999) { unpack("P1", pack("Q", $at + ($n << 21))) }'
-echo "status $?"
-"#;
-    let protected = format!("echo -1000 > /proc/self/oom_score_adj\n{script}");
-    let output = run("512M", &["sh", "-c", &protected]);
-    assert_eq!(output.text(), "status 137\n", "{}", output.stderr);
-}
-
 /// They are enough for many small processes. A fork of whoever has most leaves a sixteenth of them alone, and a process
 /// takes 13 to 17 (1,171 to 896 were seen): more, the sooner it runs.
 #[test]

@@ -190,7 +190,6 @@ void cki_irq_enable(void);
 
 /* victim.c */
 bool cki_kill_for_tables(void);
-void cki_end_for_tables(void);
 /* Whether nobody has more page tables than the user of this process. */
 bool cki_has_most_tables(void);
 

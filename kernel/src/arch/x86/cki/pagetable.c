@@ -142,8 +142,6 @@ static void *alloc_or_kill(gfp_t gfp)
 			continue;
 		pr_warn_ratelimited("cki: no page-table frame is left\n");
 		killed = cki_kill_for_tables();
-		if (!killed)
-			cki_end_for_tables();
 		mutex_unlock(&oom_lock);
 	}
 	return table;

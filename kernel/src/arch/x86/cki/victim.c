@@ -34,21 +34,20 @@
 /* Of the sums of all users' tables. */
 static DEFINE_MUTEX(sums_lock);
 
-/* Bytes of tables that the process gives back when it ends; whether it may be killed. */
-static unsigned long tables_of(struct task_struct *process, bool *killable)
+/* Bytes of tables that the process would give back, 0 if it must not be killed. */
+static unsigned long tables_of(struct task_struct *process)
 {
 	struct task_struct *task;
-	unsigned long bytes;
+	unsigned long bytes = 0;
 
-	*killable = false;
 	if (is_global_init(process) || process->flags & PF_KTHREAD)
 		return 0;
 
 	task = find_lock_task_mm(process);
 	if (!task)
 		return 0;
-	*killable = process->signal->oom_score_adj != OOM_SCORE_ADJ_MIN && !in_vfork(task);
-	bytes = mm_pgtables_bytes(task->mm);
+	if (process->signal->oom_score_adj != OOM_SCORE_ADJ_MIN && !in_vfork(task))
+		bytes = mm_pgtables_bytes(task->mm);
 	task_unlock(task);
 	return bytes;
 }
@@ -122,12 +121,11 @@ static unsigned int heaviest_user(bool *dying)
 	memset(sums, 0, sizeof(sums));
 	*dying = false;
 	for_each_process(process) {
-		bool killable;
-		unsigned long tables = tables_of(process, &killable);
+		unsigned long tables = tables_of(process);
 
 		if (tables && is_dying(process))
 			*dying = true;
-		else if (killable)
+		else
 			sums[user_of(process)] += tables;
 	}
 	for (i = 1; i < ARRAY_SIZE(sums); i++)
@@ -173,14 +171,13 @@ bool cki_has_most_tables(void)
 	return READ_ONCE(heaviest) == user_of(current);
 }
 
-static unsigned long last_kill;
-
 /*
  * Kills a process for its page tables, or leaves those who were killed some time.
  * Returns false if there is nobody to kill.
  */
 bool cki_kill_for_tables(void)
 {
+	static unsigned long last_kill;
 	struct task_struct *process, *victim = NULL;
 	unsigned long most = 0;
 	unsigned int user;
@@ -191,11 +188,9 @@ bool cki_kill_for_tables(void)
 	rcu_read_lock();
 	user = heaviest_user(&dying);
 	for_each_process(process) {
-		bool killable;
-		unsigned long tables = tables_of(process, &killable);
+		unsigned long tables = tables_of(process);
 
-		if (killable && tables > most && user_of(process) == user &&
-		    !is_dying(process)) {
+		if (tables > most && user_of(process) == user && !is_dying(process)) {
 			most = tables;
 			victim = process;
 		}
@@ -207,22 +202,4 @@ bool cki_kill_for_tables(void)
 	rcu_read_unlock();
 	mutex_unlock(&sums_lock);
 	return victim || dying;
-}
-
-/*
- * Where nobody may be killed, whoever asks ends, whatever its oom_score_adj: its page
- * fault would be tried again for ever. If that is init, it is the end of the container,
- * as it is with Linux' own OOM killer (out_of_memory() in mm/oom_kill.c).
- */
-void cki_end_for_tables(void)
-{
-	lockdep_assert_held(&oom_lock);
-	if (current->flags & PF_KTHREAD || !current->mm)
-		return;
-	if (is_global_init(current))
-		panic("cki: no page-table frame is left, and nobody may be killed\n");
-	rcu_read_lock();
-	kill_sharers(current->group_leader, mm_pgtables_bytes(current->mm));
-	rcu_read_unlock();
-	last_kill = jiffies;
 }
