@@ -11,7 +11,7 @@
 //! | [`commands`] | does what is asked, a file for each command |
 //! | [`context`] | what most commands need: checkout, cache, Nix |
 //! | [`contents`], [`app`], [`layers`], [`image_file`] | what a program runs in, from the words to a disk |
-//! | [`prepare`], [`place`], [`host_kernel`] | from the words of `run` to a request, where, and on which kernel |
+//! | [`prepare`], [`place`], `host_kernel` | from the words of `run` to a request, where, and on which kernel |
 //! | [`disks`], [`volumes`], [`network`] | what a program is given of the user's |
 //! | [`inputs`], [`outputs`] | what the build starts from, what comes out of it |
 //! | [`check`] | the groups of tests that `check` runs |

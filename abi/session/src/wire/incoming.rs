@@ -89,8 +89,8 @@ const TAKEN_MAX: usize = 64 << 10;
 #[derive(Debug, Default)]
 struct LineBuffer {
     bytes: Vec<u8>,
-    /// So many of them were lines that are taken. They go when there are [`TAKEN_MAX`] of them, or no whole line is left:
-    /// many short lines are not moved for each of them, and whoever never sends half a line fills no memory.
+    /// So many of them were lines that are taken. They go when there are [`TAKEN_MAX`] of them, or no whole line is
+    /// left: many short lines are not moved for each of them, and whoever never sends half a line fills no memory.
     taken: usize,
     /// So many of them are known to have no further `\n`: a long line that comes in many pieces is looked through once.
     looked: usize,
