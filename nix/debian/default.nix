@@ -36,10 +36,10 @@ let
 
   packages = import ../packages.nix { inherit callPackage; }
     // import ./hosts.nix {
-      inherit callPackage;
-      inherit (tools) debianKernel;
-      xenPackage = inputs.pinned lock.sources.xen;
-    };
+    inherit callPackage;
+    inherit (tools) debianKernel;
+    xenPackage = inputs.pinned lock.sources.xen;
+  };
   fixtures = import ../fixtures.nix { inherit callPackage; };
 in
 {
