@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::lab::{Job, Lab};
 
 /// Makes the root file system and starts the engine.
-const SCRIPT: &str = include_str!("engine.sh");
+const SCRIPT: &str = concat!(include_str!("root.sh"), include_str!("engine.sh"));
 
 /// What a process of the container may do: what docker, podman and containerd allow.
 const CAPABILITIES: [&str; 14] = [

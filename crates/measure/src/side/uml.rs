@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::lab::{Job, Lab};
 
 /// Makes the root file system, starts user-mode Linux, and says how the work ended.
-const SCRIPT: &str = include_str!("uml.sh");
+const SCRIPT: &str = concat!(include_str!("root.sh"), include_str!("uml.sh"));
 
 /// The kernel, and what mounts the disk of the work.
 const PACKAGES: [&str; 2] = ["user-mode-linux", "mount"];

@@ -1,19 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# uml.sh MEMORY PROGRAM...: has user-mode Linux with so many MiB run the program, in a root file system as that of
-# `cki-build run`: what the machine's first disk of the user's holds, below memory, and memory of its own at /tmp.
+# uml.sh MEMORY PROGRAM...: has user-mode Linux with so many MiB run the program, in the root file system that root.sh
+# has made, with memory of its own at /tmp.
 # Nothing comes to standard output but what the program writes; the status is the program's.
 set -eu
-memory=$1 box=/run/box disk=
+memory=$1 box=/run/box
 shift
-for block in /sys/block/*; do
-	[ "$(cat "$block/serial" 2> /dev/null)" != cki-disk0 ] || disk=/dev/${block##*/}
-done
-mkdir -p $box/lower $box/memory $box/rootfs
-mount -t erofs -o ro "$disk" $box/lower
-# An overlay needs something below it that is no overlay itself.
-mount -t tmpfs memory $box/memory
-mkdir $box/memory/upper $box/memory/work
-mount -t overlay -o "lowerdir=$box/lower,upperdir=$box/memory/upper,workdir=$box/memory/work" root $box/rootfs
 mkdir -p $box/rootfs/proc $box/rootfs/tmp
 # What user-mode Linux has for memory is a file.
 mount -o remount,size=100% /dev/shm
