@@ -16,7 +16,7 @@ done
 awk "NR % $step == 0" /tmp/names | while read -r name; do
 	status=0
 	setsid --wait timeout --kill-after 5 60 \
-		stress-ng "--$name" 1 "--$name-ops" 20 --timeout 10 --verify > /tmp/said 2>&1 < /dev/null || status=$?
+		stress-ng "--$name" 1 "--$name-ops" 20 --timeout 4 --verify > /tmp/said 2>&1 < /dev/null || status=$?
 	echo "$name $status"
 	[ $status = 0 ] || sed "s/^/$name: /" /tmp/said >&2
 	rm -rf /tmp/stress/*
